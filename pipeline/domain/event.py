@@ -1,0 +1,101 @@
+"""Events: what happened, as the bytes that every receiver gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from pipeline.domain.identity import item_id
+from pipeline.domain.item import ItemState
+
+
+class EventType(StrEnum):
+    """Types as in Standard Webhooks: words joined by dots."""
+
+    #: An item succeeded.
+    ITEM_COMPLETED = "item.completed"
+    #: An item is dead.
+    ITEM_FAILED = "item.failed"
+    #: An item was cancelled with its batch.
+    ITEM_CANCELLED = "item.cancelled"
+    #: Every item of the batch is final.
+    BATCH_COMPLETED = "batch.completed"
+
+
+_TYPE_OF_STATE = {
+    ItemState.SUCCEEDED: EventType.ITEM_COMPLETED,
+    ItemState.DEAD: EventType.ITEM_FAILED,
+    ItemState.CANCELLED: EventType.ITEM_CANCELLED,
+}
+
+
+def item_event_type(state: ItemState) -> EventType:
+    return _TYPE_OF_STATE[state]
+
+
+def body(event_type: EventType, at: datetime, data: Mapping[str, Any]) -> bytes:
+    """Return the compact UTF-8 JSON `{"type", "timestamp", "data"}` of Standard Webhooks 1.0."""
+    return orjson.dumps({"type": event_type, "timestamp": instant(at), "data": data})
+
+
+def item_data(batch_id: str, seq: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result: one shape for webhooks, the command line and Python.
+
+    `row` is the item's row; its `classification` and `enrichment` are JSON text, embedded as they are.
+    """
+    return {
+        "batch_id": batch_id,
+        "item_id": item_id(batch_id, row["position"]),
+        "key": row["key"],
+        "seq": seq,
+        "state": row["state"],
+        "label": row["label"],
+        "confidence": row["confidence"],
+        "classification": _embedded(row["classification"]),
+        "enrichment": _embedded(row["enrichment"]),
+        "error": _error(row),
+        "attempts": row["attempts"],
+        "timings": {name: instant(row[name]) for name in _TIMES},
+    }
+
+
+def batch_data(batch_id: str, seq: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of `batch.completed`."""
+    names = ("state", "total", "succeeded", "dead", "cancelled")
+    times = ("created_at", "started_at", "completed_at")
+    return {
+        "batch_id": batch_id,
+        "seq": seq,
+        **{name: row[name] for name in names},
+        "timings": {name: instant(row[name]) for name in times},
+    }
+
+
+def data(body: bytes) -> dict[str, Any]:
+    """Return the data of an event's body."""
+    found: dict[str, Any] = orjson.loads(body)["data"]
+    return found
+
+
+def instant(at: datetime | None) -> str | None:
+    """Return an instant as ISO 8601 in UTC, with microseconds and `Z`."""
+    if at is None:
+        return None
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+_TIMES = ("created_at", "queued_at", "started_at", "classified_at", "finished_at")
+
+
+def _embedded(text: str | None) -> orjson.Fragment | None:
+    return None if text is None else orjson.Fragment(text)
+
+
+def _error(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    if row["state"] == ItemState.SUCCEEDED or row["error_kind"] is None:
+        return None
+    return {name: row[f"error_{name}"] for name in ("kind", "type", "message", "stage")}
