@@ -1,0 +1,118 @@
+"""Settings: one frozen object, read once from `PIPELINE_*` and checked before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pipeline.domain.signature import InvalidSecret, parse_secret
+from pipeline.errors import InvalidSettings
+
+PREFIX = "PIPELINE_"
+#: The broker of the embedded mode: queues in this process's memory.
+EMBEDDED_BROKER_URL = "memory://localhost/"
+
+Network = IPv4Network | IPv6Network
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside. Each field is the variable `PIPELINE_` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    #: Where state lives: `sqlite:///FILE` or `postgresql://…`.
+    database_url: SecretStr = SecretStr("sqlite:///pipeline.db")
+    #: `redis://…` or `amqp://…`; unset: embedded, workers are threads of the same process.
+    broker_url: SecretStr | None = None
+    #: Folder in which definitions are found by name.
+    definitions: Path | None = None
+    #: `whsec_…`: signs callbacks. Several, separated by spaces: all sign, the first is the newest.
+    webhook_secret: SecretStr | None = None
+    #: CIDRs, separated by commas, that callbacks may reach although they are private; plain http included.
+    allow_private_callbacks: Annotated[tuple[Network, ...], NoDecode] = ()
+    #: Largest payload of an item, in bytes of compact JSON.
+    max_payload_bytes: int = Field(default=262_144, ge=1, le=16_777_216)
+    #: Threads of an embedded worker that run micro-batches.
+    concurrency: int = Field(default=4, ge=1, le=256)
+    #: Items a worker gathers into one call at the most.
+    batch_items: int = Field(default=128, ge=1, le=10_000)
+    #: Milliseconds a worker waits for more messages after the first.
+    batch_wait_ms: float = Field(default=5.0, ge=0, le=1_000)
+    #: Seconds without a sign of life after which released or running work is taken back.
+    lease_seconds: float = Field(default=30.0, ge=1, le=3_600)
+    #: Seconds a stopping worker gives what it has begun.
+    stop_seconds: float = Field(default=10.0, ge=0, le=3_600)
+    #: Workers that may die holding an item before it is given up.
+    max_crashes: int = Field(default=3, ge=1, le=100)
+
+    @field_validator("allow_private_callbacks", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("webhook_secret", mode="after")
+    @classmethod
+    def _secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        for secret in value.get_secret_value().split() if value else ():
+            try:
+                parse_secret(secret)
+            except InvalidSecret as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def is_embedded(self) -> bool:
+        return self.broker_url is None or self.broker_url.get_secret_value() == EMBEDDED_BROKER_URL
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The webhook secrets, newest first."""
+        return tuple(self.webhook_secret.get_secret_value().split()) if self.webhook_secret else ()
+
+
+def load(**overrides: Any) -> Settings:
+    """Return the settings of this environment; `overrides` that are not None win.
+
+    Raises:
+        InvalidSettings: a variable or override cannot be used, or a `PIPELINE_*` variable is not known.
+    """
+    _refuse_unknown(os.environ)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    unknown = set(given) - set(Settings.model_fields)
+    if unknown:
+        raise InvalidSettings(f"no setting is called {', '.join(sorted(unknown))}; {_known()}")
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise InvalidSettings("\n".join(_explain(detail) for detail in error.errors())) from None
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    names = {PREFIX + name.upper() for name in Settings.model_fields}
+    for variable in environment:
+        if variable.startswith(PREFIX) and variable not in names:
+            near = difflib.get_close_matches(variable, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else _known()
+            raise InvalidSettings(f"{variable} is set, but there is no such setting; {hint}")
+
+
+def _explain(detail: Any) -> str:
+    name = str(detail["loc"][0])
+    # Values of secrets never reach a message; the others help.
+    secret = Settings.model_fields[name].annotation in (SecretStr, SecretStr | None)
+    given = os.environ.get(PREFIX + name.upper())
+    shown = "" if secret or given is None else f" is {given!r}"
+    return f"{PREFIX}{name.upper()}{shown}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def _known() -> str:
+    return "known are " + ", ".join(sorted(PREFIX + name.upper() for name in Settings.model_fields))

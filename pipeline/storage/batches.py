@@ -1,0 +1,156 @@
+"""Batches: accepted, counted, completed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, case, delete, func, insert, select, update
+
+from pipeline.domain.batch import BatchState
+from pipeline.storage.row import Row, first, rows
+from pipeline.storage.tables import batches, definitions, events, items
+
+
+def add(connection: Connection, row: Mapping[str, Any]) -> int:
+    """Insert a batch in state `accepting`; return its id."""
+    inserted = connection.execute(
+        insert(batches).values(state=BatchState.ACCEPTING.value, total=0, **row).returning(batches.c.id)
+    )
+    return int(inserted.scalar_one())
+
+
+def accept(connection: Connection, batch_id: int, total: int, now: datetime) -> bool:
+    """Accepting → running: every item is there. False where the batch was discarded meanwhile."""
+    statement = (
+        update(batches)
+        .where(batches.c.id == batch_id, batches.c.state == "accepting")
+        .values(state=BatchState.RUNNING.value, total=total, started_at=now)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def discard(connection: Connection, batch_id: int, limit: int) -> int:
+    """Delete up to `limit` items of a batch that is still accepting, and at last the batch. Return items deleted."""
+    accepting = select(batches.c.id).where(batches.c.id == batch_id, batches.c.state == "accepting").scalar_subquery()
+    chosen = select(items.c.id).where(items.c.batch_id == accepting).order_by(items.c.id).limit(limit)
+    deleted = connection.execute(delete(items).where(items.c.id.in_(chosen))).rowcount
+    if not deleted:
+        connection.execute(delete(batches).where(batches.c.id == batch_id, batches.c.state == "accepting"))
+    return deleted
+
+
+def _rows() -> Select[Any]:
+    return select(batches, definitions.c.name.label("definition"), definitions.c.stages).join(definitions)
+
+
+def by_public_id(connection: Connection, public_id: str) -> Row | None:
+    return first(connection.execute(_rows().where(batches.c.public_id == public_id)))
+
+
+def by_idempotency_key(connection: Connection, key: str) -> Row | None:
+    return first(connection.execute(_rows().where(batches.c.idempotency_key == key)))
+
+
+def by_prefix(connection: Connection, prefix: str, limit: int = 5) -> list[Row]:
+    """Return batches whose id begins with `prefix`."""
+    query = _rows().where(batches.c.public_id.startswith(prefix, autoescape=True)).limit(limit)
+    return rows(connection.execute(query))
+
+
+def newest(connection: Connection, limit: int) -> list[Row]:
+    """Return the batches submitted last, newest first."""
+    return rows(connection.execute(_rows().order_by(batches.c.id.desc()).limit(limit)))
+
+
+def by_ids(connection: Connection, ids: Sequence[int]) -> list[Row]:
+    return rows(connection.execute(_rows().where(batches.c.id.in_(ids))))
+
+
+def unfinished(connection: Connection) -> list[Row]:
+    """Return the batches that are not complete, oldest first; a cancelled one is until its last item is final."""
+    query = _rows().where(batches.c.completed_at.is_(None)).order_by(batches.c.id)
+    return rows(connection.execute(query))
+
+
+def change_state(connection: Connection, batch_id: int, expected: Sequence[BatchState], to: BatchState) -> bool:
+    """Move a batch between states that people choose; False where it was in none of `expected`."""
+    statement = update(batches).where(batches.c.id == batch_id, batches.c.state.in_(expected)).values(state=to.value)
+    return connection.execute(statement).rowcount == 1
+
+
+def count(connection: Connection, batch_id: int, *, succeeded: int, dead: int, cancelled: int) -> Row:
+    """Add finished items to the counters and reserve a `seq` for each. Return the row as it is now.
+
+    The row stays locked until the transaction ends, so that `seq` has no gaps and is in commit order.
+    """
+    finished = succeeded + dead + cancelled
+    statement = (
+        update(batches)
+        .where(batches.c.id == batch_id)
+        .values(
+            succeeded=batches.c.succeeded + succeeded,
+            dead=batches.c.dead + dead,
+            cancelled=batches.c.cancelled + cancelled,
+            next_seq=batches.c.next_seq + finished,
+        )
+        .returning(batches)
+    )
+    return dict(connection.execute(statement).mappings().one())
+
+
+def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None:
+    """Complete a batch all of whose items are final, once; reserve the `seq` of its event. None: not now."""
+    final = batches.c.succeeded + batches.c.dead + batches.c.cancelled
+    statement = (
+        update(batches)
+        .where(
+            batches.c.id == batch_id,
+            batches.c.state != "accepting",
+            batches.c.completed_at.is_(None),
+            final >= batches.c.total,
+        )
+        .values(
+            state=case((batches.c.state == "cancelled", "cancelled"), else_="completed"),
+            completed_at=now,
+            next_seq=batches.c.next_seq + 1,
+        )
+        .returning(batches)
+    )
+    return first(connection.execute(statement))
+
+
+def reopen(connection: Connection, batch_id: int, replayed: int) -> None:
+    """Take replayed items out of the dead, and let the batch run again."""
+    connection.execute(
+        update(batches)
+        .where(batches.c.id == batch_id)
+        .values(dead=batches.c.dead - replayed, state=BatchState.RUNNING.value, completed_at=None)
+    )
+
+
+def recount(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]:
+    """Make the counters agree with the rows. Return what differed: counter → (stored, true).
+
+    The batch row is locked first, so that nothing finishes in between.
+    """
+    stored = (
+        connection.execute(
+            update(batches).where(batches.c.id == batch_id).values(total=batches.c.total).returning(batches)
+        )
+        .mappings()
+        .one()
+    )
+    query = select(items.c.state, func.count()).where(items.c.batch_id == batch_id).group_by(items.c.state)
+    by_state: dict[str, int] = {state: number for state, number in connection.execute(query)}
+    true = {name: by_state.get(name, 0) for name in ("succeeded", "dead", "cancelled")}
+    drift = {name: (stored[name], number) for name, number in true.items() if stored[name] != number}
+    if drift:
+        connection.execute(update(batches).where(batches.c.id == batch_id).values(**true))
+    return drift
+
+
+def last_seq(connection: Connection, batch_id: int) -> int:
+    """Return the `seq` of the batch's newest event, 0 where there is none."""
+    return connection.scalar(select(func.max(events.c.seq)).where(events.c.batch_id == batch_id)) or 0

@@ -1,0 +1,181 @@
+"""Deliveries: claimed when due, settled when answered, looked at.
+
+A sender's statements are written as text: a partial index serves them only where the state stands in the statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, insert, select, text
+
+from pipeline.storage.row import Row, rows
+from pipeline.storage.tables import Instant, attempts, deliveries, events
+
+# A loose index scan: one probe an endpoint, however many deliveries wait there.
+_WAITING = text(
+    """
+    WITH RECURSIVE waiting(origin) AS (
+        SELECT min(origin) FROM deliveries WHERE state = 'pending'
+        UNION ALL
+        SELECT (SELECT min(d.origin) FROM deliveries d WHERE d.state = 'pending' AND d.origin > waiting.origin)
+        FROM waiting WHERE waiting.origin IS NOT NULL
+    )
+    SELECT waiting.origin,
+           (SELECT min(d.due_at) FROM deliveries d WHERE d.state = 'pending' AND d.origin = waiting.origin) AS due_at,
+           e.not_before, e.disabled_at, e.in_flight_cap
+    FROM waiting LEFT JOIN endpoints e ON e.origin = waiting.origin
+    WHERE waiting.origin IS NOT NULL
+    """
+).columns(due_at=Instant, not_before=Instant, disabled_at=Instant)
+
+# A second sender passes over what the first has just picked.
+_DUE = """
+    SELECT id FROM deliveries WHERE state = 'pending' AND origin = :origin AND due_at <= :now
+    ORDER BY due_at, id LIMIT :limit"""
+_now = bindparam("now", type_=Instant)
+_DUE_SQLITE = text(_DUE).bindparams(_now)
+_DUE_POSTGRESQL = text(f"{_DUE} FOR UPDATE SKIP LOCKED").bindparams(_now)
+
+_TAKE = text(
+    """
+    UPDATE deliveries SET state = 'sending', attempt = attempt + 1, worker = :worker, lease_until = :lease_until
+    WHERE id IN :ids AND state = 'pending' RETURNING id
+    """
+).bindparams(bindparam("lease_until", type_=Instant), bindparam("ids", expanding=True))
+
+_READ = text(
+    """
+    SELECT d.id, d.seq, d.url, d.origin, d.attempt, d.created_at, e.body, b.public_id
+    FROM deliveries d
+    JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
+    JOIN batches b ON b.id = d.batch_id
+    WHERE d.id IN :ids ORDER BY d.due_at, d.id
+    """
+)
+_READ_TYPED = _READ.bindparams(bindparam("ids", expanding=True)).columns(created_at=Instant)
+
+# Whoever lost its lease meanwhile changes nothing: somebody else sends, or has sent, that delivery again.
+_SETTLE = text(
+    """
+    UPDATE deliveries SET state = :state, attempt = :attempt_after, due_at = coalesce(:due_at, due_at),
+        lease_until = NULL, worker = NULL, last_status = :status, last_error = :error, finished_at = :finished_at
+    WHERE id = :id AND state = 'sending' AND worker = :worker AND attempt = :attempt
+    """
+).bindparams(bindparam("due_at", type_=Instant), bindparam("finished_at", type_=Instant))
+
+_ATTEMPT = (
+    "delivery_id", "number", "outcome", "status", "error_type", "error_message", "started_at", "ended_at", "worker",
+)  # fmt: skip
+_LOG = insert(attempts).values(stage="deliver", **{name: bindparam(name) for name in _ATTEMPT})
+
+
+def waiting(connection: Connection) -> list[Row]:
+    """Return the endpoints that have pending deliveries, the longest due first, with when they may be called."""
+    return sorted(rows(connection.execute(_WAITING)), key=lambda row: row["due_at"])
+
+
+def due(connection: Connection, origin: str, now: datetime, limit: int) -> list[int]:
+    """Return ids of deliveries to one endpoint that are due, the longest due first."""
+    query = _DUE_SQLITE if connection.dialect.name == "sqlite" else _DUE_POSTGRESQL
+    return list(connection.scalars(query, {"origin": origin, "now": now, "limit": limit}))
+
+
+def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[int]:
+    """Pending → sending under a lease; each counts an attempt. Return the ids that were really taken."""
+    return list(connection.scalars(_TAKE, {"ids": ids, "worker": worker, "lease_until": lease_until}))
+
+
+def read(connection: Connection, ids: Sequence[int]) -> list[Row]:
+    """Return what is to be sent: id, seq, url, origin, attempt, created_at, body, public_id of the batch."""
+    return rows(connection.execute(_READ_TYPED, {"ids": ids}))
+
+
+def settle(connection: Connection, settled: Sequence[Mapping[str, Any]]) -> None:
+    """Sending → what was decided: state, attempt_after, due_at, status, error, finished_at; for id, worker, attempt."""
+    connection.execute(_SETTLE, settled)
+
+
+def log(connection: Connection, made: Sequence[Mapping[str, Any]]) -> None:
+    """Append delivery attempts."""
+    connection.execute(_LOG, made)
+
+
+def pause(connection: Connection, origins: Sequence[str]) -> int:
+    """Pending → paused for everything owed to these endpoints. Return how many."""
+    return connection.execute(_PAUSE, {"origins": origins}).rowcount
+
+
+_PAUSE = text("UPDATE deliveries SET state = 'paused' WHERE state = 'pending' AND origin IN :origins").bindparams(
+    bindparam("origins", expanding=True)
+)
+
+
+def unpause(connection: Connection, origin: str, now: datetime) -> int:
+    """Paused → pending, due now, for everything owed to an endpoint. Return how many."""
+    return connection.execute(_UNPAUSE, {"origin": origin, "now": now}).rowcount
+
+
+_UNPAUSE = text(
+    "UPDATE deliveries SET state = 'pending', due_at = :now WHERE state = 'paused' AND origin = :origin"
+).bindparams(_now)
+
+
+def take_back(connection: Connection, dead: Sequence[str] = (), *, now: datetime) -> int:
+    """Sending → pending, due now, where the lease is over or the holder is among `dead`. Return how many.
+
+    The attempt stays counted: the request may have been made.
+    """
+    return connection.execute(_TAKE_BACK, {"dead": dead, "now": now}).rowcount
+
+
+_TAKE_BACK = text(
+    """
+    UPDATE deliveries SET state = 'pending', due_at = :now, lease_until = NULL, worker = NULL
+    WHERE state = 'sending' AND (lease_until < :now OR worker IN :dead)
+    """
+).bindparams(_now, bindparam("dead", expanding=True))
+
+
+def release(connection: Connection, worker: str, now: datetime) -> int:
+    """Sending → pending, due now, for a sender that stops in good order: no attempt counted. Return how many."""
+    return connection.execute(_RELEASE, {"worker": worker, "now": now}).rowcount
+
+
+_RELEASE = text(
+    """
+    UPDATE deliveries SET state = 'pending', attempt = attempt - 1, due_at = :now, lease_until = NULL, worker = NULL
+    WHERE state = 'sending' AND worker = :worker
+    """
+).bindparams(_now)
+
+
+def holders(connection: Connection) -> list[str]:
+    """Return the names of the senders that hold deliveries."""
+    found = connection.scalars(text("SELECT DISTINCT worker FROM deliveries WHERE state = 'sending'"))
+    return [name for name in found if name is not None]
+
+
+def counts(connection: Connection, batch_id: int) -> dict[str, int]:
+    """Return how many deliveries of a batch are in each state."""
+    query = (
+        select(deliveries.c.state, func.count())
+        .where(deliveries.c.batch_id == batch_id)
+        .group_by(deliveries.c.state)
+        .order_by(deliveries.c.state)
+    )
+    return {state: count for state, count in connection.execute(query)}
+
+
+def of_item(connection: Connection, batch_id: int, item_id: int) -> list[Row]:
+    """Return the deliveries of an item's events, in the order of the events."""
+    same_event = (events.c.batch_id == deliveries.c.batch_id) & (events.c.seq == deliveries.c.seq)
+    query = (
+        select(deliveries, events.c.type)
+        .join(events, same_event)
+        .where(events.c.batch_id == batch_id, events.c.item_id == item_id)
+        .order_by(deliveries.c.seq, deliveries.c.id)
+    )
+    return rows(connection.execute(query))

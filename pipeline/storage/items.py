@@ -1,0 +1,122 @@
+"""Items: accepted, looked at, cancelled, replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, case, func, insert, select, update
+
+from pipeline.domain.item import ItemState, Stage
+from pipeline.storage.outcomes import ERROR, FINISHED
+from pipeline.storage.recordset import encode, is_sqlite, item_rows
+from pipeline.storage.row import Row, first, rows
+from pipeline.storage.tables import batches, items
+
+IN_FLIGHT = (ItemState.QUEUED, ItemState.RUNNING)
+
+
+def add(connection: Connection, accepted: Sequence[Mapping[str, Any]]) -> None:
+    """Insert accepted items: id, batch_id, position, key, payload, callback_url, created_at."""
+    connection.execute(_ADD, accepted)
+
+
+_ADD = insert(items).values(
+    id=bindparam("id"),
+    batch_id=bindparam("batch_id"),
+    position=bindparam("position"),
+    key=bindparam("key"),
+    payload=bindparam("payload"),
+    callback_url=bindparam("callback_url"),
+    created_at=bindparam("created_at"),
+    stage=Stage.CLASSIFY.value,
+    state=ItemState.PENDING.value,
+)
+
+
+def positions_of_keys(connection: Connection, batch_id: int, keys: Sequence[str]) -> dict[str, int]:
+    """Return the position of the item that has each of these keys in a batch."""
+    if not keys:
+        return {}
+    given = item_rows(is_sqlite(connection), "key")
+    query = select(items.c.key, items.c.position).join(given, items.c.key == given.c.key)
+    query = query.where(items.c.batch_id == batch_id, items.c.key.is_not(None))
+    found = connection.execute(query, {"rows": encode({"key": key} for key in keys)})
+    return {key: position for key, position in found}
+
+
+def get(connection: Connection, item_id: int) -> Row | None:
+    return first(connection.execute(select(items).where(items.c.id == item_id)))
+
+
+def dead(connection: Connection, batch_id: int | None, *, after: int, limit: int) -> list[Row]:
+    """Return dead items with ids above `after`, of one batch or of all, with their batch's public id."""
+    columns = [items.c[name] for name in ("id", "batch_id", "position", "key", "attempts", "finished_at", *ERROR)]
+    query = select(*columns, batches.c.public_id).join(batches).where(items.c.state == "dead", items.c.id > after)
+    if batch_id is not None:
+        query = query.where(items.c.batch_id == batch_id)
+    return rows(connection.execute(query.order_by(items.c.id).limit(limit)))
+
+
+def labels(connection: Connection, batch_id: int) -> dict[str, int]:
+    """Return how many items of a batch have each label, most frequent first."""
+    number = func.count()
+    query = (
+        select(items.c.label, number)
+        .where(items.c.batch_id == batch_id, items.c.label.is_not(None))
+        .group_by(items.c.label)
+        .order_by(number.desc(), items.c.label)
+    )
+    return {label: count for label, count in connection.execute(query)}
+
+
+def in_flight(connection: Connection) -> dict[int, int]:
+    """Return how many items of each batch are released or running."""
+    query = select(items.c.batch_id, func.count()).where(items.c.state.in_(IN_FLIGHT)).group_by(items.c.batch_id)
+    return {batch: count for batch, count in connection.execute(query)}
+
+
+def cancel(connection: Connection, batch_id: int, *, now: datetime, limit: int) -> list[Row]:
+    """Pending or queued → cancelled, at most `limit` of a batch. A running item is left to finish."""
+    chosen = (
+        select(items.c.id)
+        .where(items.c.batch_id == batch_id, items.c.state.in_(("pending", "queued")))
+        .order_by(items.c.id)
+        .limit(limit)
+    )
+    statement = (
+        update(items)
+        .where(items.c.id.in_(chosen), items.c.state.in_(("pending", "queued")))
+        .values(state=ItemState.CANCELLED.value, finished_at=now, lease_until=None, worker=None)
+        .returning(*(items.c[name] for name in FINISHED))
+    )
+    return rows(connection.execute(statement))
+
+
+def replay(connection: Connection, batch_id: int, *, ids: Sequence[int] | None, now: datetime, limit: int) -> list[int]:
+    """Dead → pending, due now, with fresh attempts, at the stage that failed. `ids` None: all dead of the batch."""
+    chosen = select(items.c.id).where(items.c.batch_id == batch_id, items.c.state == "dead").order_by(items.c.id)
+    if ids is not None:
+        chosen = chosen.where(items.c.id.in_(ids))
+    statement = (
+        update(items)
+        .where(items.c.id.in_(chosen.limit(limit)), items.c.state == "dead")
+        .values(
+            state=ItemState.PENDING.value,
+            due_at=now,
+            attempt=0,
+            snoozes=0,
+            crashes=0,
+            worker=None,
+            finished_at=None,
+            **dict.fromkeys(ERROR),
+        )
+        .returning(items.c.id)
+    )
+    return list(connection.scalars(statement))
+
+
+def attempt_uncounted() -> Any:
+    """The attempt number without the attempt that a crash cut short: a crash has a limit of its own."""
+    return case((items.c.state == "running", items.c.attempt - 1), else_=items.c.attempt)

@@ -1,0 +1,46 @@
+"""Leases: who does what only one may do at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select, update
+
+from pipeline.storage.row import upsert
+from pipeline.storage.tables import leases
+
+
+def take(
+    connection: Connection, name: str, holder: str, *, now: datetime, until: datetime, dead: Sequence[str] = ()
+) -> bool:
+    """Take or extend a lease; False while another holds it who is not among `dead`."""
+    statement = upsert(connection, leases).values(name=name, holder=holder, until=until)
+    given = statement.excluded
+    mine = (leases.c.holder == given.holder) | (leases.c.until < now) | leases.c.holder.in_(dead)
+    statement = statement.on_conflict_do_update(
+        index_elements=[leases.c.name], set_={"holder": given.holder, "until": given.until}, where=mine
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def replace(
+    connection: Connection, name: str, holder: str, *, now: datetime, until: datetime, dead: Sequence[str]
+) -> bool:
+    """Take over a lease that is over, or whose holder is among `dead`; False where it is neither, or there is none."""
+    statement = (
+        update(leases)
+        .where(leases.c.name == name, (leases.c.until < now) | leases.c.holder.in_(dead))
+        .values(holder=holder, until=until)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def holders(connection: Connection) -> list[str]:
+    """Return everyone who holds a lease or held it last."""
+    return list(connection.scalars(select(leases.c.holder).distinct()))
+
+
+def drop(connection: Connection, name: str, holder: str) -> None:
+    """Give a lease up, if it is still held."""
+    connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))

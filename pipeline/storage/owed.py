@@ -1,0 +1,65 @@
+"""Deliveries as people see them: listed, shown, replayed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, Select, func, select, update
+
+from pipeline.domain.delivery import DeliveryState
+from pipeline.storage.row import Row, first, rows
+from pipeline.storage.tables import batches, deliveries, endpoints, events
+
+#: What is under way is left alone: its sender would record over it.
+_REPLAYABLE = tuple(state.value for state in DeliveryState if state is not DeliveryState.SENDING)
+
+
+def newest(
+    connection: Connection, *, batch_id: int | None, state: str | None, before: int | None, limit: int
+) -> list[Row]:
+    """Return deliveries of one batch or of all, in one state or in any, newest first, with ids below `before`."""
+    query = _rows().order_by(deliveries.c.id.desc()).limit(limit)
+    if batch_id is not None:
+        query = query.where(deliveries.c.batch_id == batch_id)
+    if state is not None:
+        query = query.where(deliveries.c.state == state)
+    if before is not None:
+        query = query.where(deliveries.c.id < before)
+    return rows(connection.execute(query))
+
+
+def get(connection: Connection, delivery_id: int) -> Row | None:
+    """Return a delivery with its event and what is known of its endpoint."""
+    return first(connection.execute(_rows().where(deliveries.c.id == delivery_id)))
+
+
+def next_due_at(connection: Connection, batch_id: int) -> datetime | None:
+    """Return when the next pending delivery of a batch is due; None where none is pending."""
+    query = select(func.min(deliveries.c.due_at)).where(
+        deliveries.c.batch_id == batch_id, deliveries.c.state == DeliveryState.PENDING.value
+    )
+    found: datetime | None = connection.scalar(query)
+    return found
+
+
+def replay(connection: Connection, delivery_id: int, now: datetime) -> bool:
+    """Any state but sending → pending, due now; False where it is being sent or is gone.
+
+    The event stays the same, hence its id and body; attempts stay counted, so that one that was given up gets one more.
+    """
+    statement = (
+        update(deliveries)
+        .where(deliveries.c.id == delivery_id, deliveries.c.state.in_(_REPLAYABLE))
+        .values(state=DeliveryState.PENDING.value, due_at=now, finished_at=None)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def _rows() -> Select[tuple[object, ...]]:
+    same_event = (events.c.batch_id == deliveries.c.batch_id) & (events.c.seq == deliveries.c.seq)
+    return (
+        select(deliveries, events.c.type, events.c.item_id, batches.c.public_id, endpoints.c.disabled_reason)
+        .join(events, same_event)
+        .join(batches, batches.c.id == deliveries.c.batch_id)
+        .outerjoin(endpoints, endpoints.c.origin == deliveries.c.origin)
+    )

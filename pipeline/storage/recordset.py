@@ -1,0 +1,52 @@
+"""Many rows in one parameter: JSON in, a table out, so that one statement changes a whole group and says which rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, FromClause, bindparam, cast, column, func, select, type_coerce
+from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.types import String, Text, TypeEngine
+
+from pipeline.storage.tables import items
+
+PARAMETER = "rows"
+
+
+@cache
+def item_rows(is_sqlite: bool, *names: str) -> FromClause:
+    """Return the parameter `rows` as a table with these columns of `items`."""
+    types: dict[str, TypeEngine[Any]] = {name: items.c[name].type for name in names}
+    return _sqlite(types) if is_sqlite else _postgresql(types)
+
+
+def encode(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the value of the parameter `rows`; instants become text that both databases read and SQLite sorts."""
+    return orjson.dumps(list(rows), default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+
+
+def is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+def _sqlite(types: Mapping[str, TypeEngine[Any]]) -> FromClause:
+    each = func.json_each(bindparam(PARAMETER, type_=String)).table_valued("value", name="each_row")
+    return select(
+        *(type_coerce(func.json_extract(each.c.value, f"$.{name}"), kind).label(name) for name, kind in types.items())
+    ).subquery("r")
+
+
+def _postgresql(types: Mapping[str, TypeEngine[Any]]) -> FromClause:
+    rows = cast(bindparam(PARAMETER, type_=Text), JSON)
+    columns = [column(name, kind) for name, kind in types.items()]
+    return func.json_to_recordset(rows).table_valued(*columns, name="r").render_derived(with_types=True)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,89 @@
+"""Work whose holder is gone: leases that ran out, and what a stopped process held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_, case, or_, select, update
+
+from pipeline.domain.item import ItemState
+from pipeline.storage.items import IN_FLIGHT, attempt_uncounted
+from pipeline.storage.outcomes import FINISHED
+from pipeline.storage.row import Row, rows
+from pipeline.storage.tables import items
+
+
+def holders(connection: Connection) -> list[str]:
+    """Return the names of the workers that hold released or running items."""
+    query = select(items.c.worker).where(items.c.state.in_(IN_FLIGHT), items.c.worker.is_not(None)).distinct()
+    return [name for name in connection.scalars(query) if name is not None]
+
+
+def _lost(now: datetime, dead: Sequence[str]) -> ColumnElement[bool]:
+    """In flight, and the lease is over or the holder is known to be dead."""
+    return and_(items.c.state.in_(IN_FLIGHT), or_(items.c.lease_until < now, items.c.worker.in_(dead)))
+
+
+def take_back(connection: Connection, dead: Sequence[str], *, now: datetime, max_crashes: int) -> int:
+    """Released or running → pending, due now, where the lease is over or the holder is among `dead`.
+
+    A running item's worker died: that counts a crash, and the item will be claimed alone. Items that have reached
+    `max_crashes` with this one are left for `give_up`. Return how many were taken back.
+    """
+    died = items.c.crashes + case((items.c.state == "running", 1), else_=0)
+    statement = (
+        update(items)
+        .where(_lost(now, dead), died < max_crashes)
+        .values(
+            state=ItemState.PENDING.value,
+            due_at=now,
+            lease_until=None,
+            worker=None,
+            attempt=attempt_uncounted(),
+            crashes=died,
+        )
+    )
+    return connection.execute(statement).rowcount
+
+
+def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_crashes: int) -> list[Row]:
+    """Running → dead, for items whose workers died `max_crashes` times. Return the finished rows."""
+    statement = (
+        update(items)
+        .where(_lost(now, dead), items.c.state == "running", items.c.crashes + 1 >= max_crashes)
+        .values(
+            state=ItemState.DEAD.value,
+            finished_at=now,
+            lease_until=None,
+            crashes=items.c.crashes + 1,
+            error_kind="permanent",
+            error_type="worker_died",
+            error_message=f"the worker died {max_crashes} times while it ran this item",
+            error_stage=items.c.stage,
+        )
+        .returning(*(items.c[name] for name in FINISHED))
+    )
+    return rows(connection.execute(statement))
+
+
+def renew(connection: Connection, worker: str, until: datetime) -> int:
+    """Extend the leases of everything a living worker holds."""
+    statement = update(items).where(items.c.state.in_(IN_FLIGHT), items.c.worker == worker).values(lease_until=until)
+    return connection.execute(statement).rowcount
+
+
+def hand_back(connection: Connection, worker: str, now: datetime) -> int:
+    """Released or running → pending, for a worker that stops in good order: no crash, no attempt counted."""
+    statement = (
+        update(items)
+        .where(items.c.state.in_(IN_FLIGHT), items.c.worker == worker)
+        .values(
+            state=ItemState.PENDING.value,
+            due_at=now,
+            lease_until=None,
+            worker=None,
+            attempt=attempt_uncounted(),
+        )
+    )
+    return connection.execute(statement).rowcount

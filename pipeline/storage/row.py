@@ -1,0 +1,26 @@
+"""Rows as plain dicts, and `INSERT … ON CONFLICT` for both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Result, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pipeline.storage.recordset import is_sqlite
+
+Row = dict[str, Any]
+Upsert = sqlite.Insert | postgresql.Insert
+
+
+def rows(result: Result[Any]) -> list[Row]:
+    return [dict(row) for row in result.mappings()]
+
+
+def first(result: Result[Any]) -> Row | None:
+    row = result.mappings().first()
+    return None if row is None else dict(row)
+
+
+def upsert(connection: Connection, table: Table) -> Upsert:
+    return sqlite.insert(table) if is_sqlite(connection) else postgresql.insert(table)

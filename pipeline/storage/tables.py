@@ -1,0 +1,245 @@
+"""The schema. Migrations from empty give exactly this; a test compares them.
+
+Instants are stored in UTC: `timestamptz` on PostgreSQL, text of fixed width on SQLite, where it sorts as it reads.
+JSON is stored as the text that was given, so that nothing is reordered or rounded.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+#: An item's id is its batch's id times this plus its position, so that the id alone names both.
+POSITIONS_PER_BATCH = 2**32
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant in UTC; naive values are refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; instants are aware")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite gives rowids, hence automatic ids, only to INTEGER PRIMARY KEY.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def _instant(name: str, **options: Any) -> Column[datetime]:
+    return Column(name, Instant, **options)
+
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False, unique=True, comment="hash of the content"),
+    Column("content", Text, nullable=False, comment="JSON; what workers run"),
+    Column("stages", Text, nullable=False, comment="comma-separated, in order"),
+    _instant("created_at", nullable=False),
+    comment="Which classifier, which enrichers, which rules; a batch keeps the version it was submitted with",
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("public_id", Text, nullable=False, unique=True),
+    Column("definition_id", BigInteger, ForeignKey("definitions.id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("succeeded", BigInteger, nullable=False, server_default="0"),
+    Column("dead", BigInteger, nullable=False, server_default="0"),
+    Column("cancelled", BigInteger, nullable=False, server_default="0"),
+    Column("next_seq", BigInteger, nullable=False, server_default="1", comment="of the batch's next event"),
+    Column("fair_key", Text, nullable=False, comment="batches of one key share what a key gets"),
+    Column("weight", Integer, nullable=False, server_default="1"),
+    Column("callback_url", Text, comment="receives every item's event"),
+    Column("batch_callback_url", Text, comment="receives batch.completed"),
+    Column("idempotency_key", Text, unique=True),
+    _instant("deadline"),
+    _instant("created_at", nullable=False),
+    _instant("started_at"),
+    _instant("completed_at"),
+    CheckConstraint("state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name="state"),
+    CheckConstraint("weight > 0", name="weight"),
+    Index("ix_batches_open", "id", postgresql_where=text("completed_at IS NULL"),
+          sqlite_where=text("completed_at IS NULL")),
+    comment="What a caller submits: many items, one definition",
+)  # fmt: skip
+
+items = Table(
+    "items",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=False, comment="batch_id * 2^32 + position"),
+    Column("batch_id", BigInteger, ForeignKey("batches.id"), nullable=False),
+    Column("position", BigInteger, nullable=False, comment="in the input, from 1"),
+    Column("key", Text, comment="the caller's own id"),
+    Column("payload", Text, nullable=False, comment="JSON object"),
+    Column("callback_url", Text),
+    Column("stage", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("epoch", Integer, nullable=False, server_default="0", comment="fencing number, +1 at each release"),
+    Column("attempt", Integer, nullable=False, server_default="0", comment="of the current stage, from 1"),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="of all stages together"),
+    Column("snoozes", Integer, nullable=False, server_default="0", comment="times put off without an attempt counted"),
+    Column("crashes", Integer, nullable=False, server_default="0", comment="workers that died holding it"),
+    _instant("due_at", comment="earliest next release; null: never released, due at once"),
+    _instant("lease_until"),
+    Column("worker", Text),
+    Column("label", Text),
+    Column("confidence", Float),
+    Column("classification", Text, comment="JSON"),
+    Column("enrichment", Text, comment="JSON"),
+    Column("error_kind", Text),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    Column("error_stage", Text),
+    _instant("created_at", nullable=False),
+    _instant("queued_at"),
+    _instant("started_at"),
+    _instant("classified_at"),
+    _instant("finished_at"),
+    CheckConstraint(
+        "state IN ('pending', 'queued', 'running', 'succeeded', 'dead', 'cancelled')", name="state"
+    ),
+    Index("uq_items_batch_id_key", "batch_id", "key", unique=True, postgresql_where=text("key IS NOT NULL"),
+          sqlite_where=text("key IS NOT NULL")),
+    # Two lanes of pending work: first releases in input order, and whatever waits for its due_at.
+    Index("ix_items_fresh", "batch_id", "id", postgresql_where=text("state = 'pending' AND due_at IS NULL"),
+          sqlite_where=text("state = 'pending' AND due_at IS NULL")),
+    Index("ix_items_due", "batch_id", "due_at",
+          postgresql_where=text("state = 'pending' AND due_at IS NOT NULL"),
+          sqlite_where=text("state = 'pending' AND due_at IS NOT NULL")),
+    # Bounded by the dispatch window, whatever the size of the batches.
+    Index("ix_items_in_flight", "batch_id", "lease_until",
+          postgresql_where=text("state IN ('queued', 'running')"),
+          sqlite_where=text("state IN ('queued', 'running')")),
+    Index("ix_items_dead", "batch_id", "id", postgresql_where=text("state = 'dead'"),
+          sqlite_where=text("state = 'dead'")),
+    comment="The smallest unit of work: what a worker claims, what a result is about",
+)  # fmt: skip
+
+events = Table(
+    "events",
+    metadata,
+    Column("batch_id", BigInteger, ForeignKey("batches.id"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, comment="position in the batch's log: no gaps, in commit order"),
+    Column("type", Text, nullable=False),
+    Column("item_id", BigInteger, comment="null for an event of the batch"),
+    Column("body", LargeBinary, nullable=False, comment="the bytes every attempt sends"),
+    _instant("created_at", nullable=False),
+    comment="What happened: the one ordered log that every way of delivery reads",
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("origin", Text, nullable=False, comment="scheme://host:port: the endpoint"),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    _instant("due_at", nullable=False),
+    _instant("lease_until"),
+    Column("worker", Text),
+    Column("last_status", Integer, comment="HTTP status of the last answer"),
+    Column("last_error", Text, comment="code of the last failure"),
+    _instant("created_at", nullable=False),
+    _instant("finished_at"),
+    CheckConstraint("state IN ('pending', 'sending', 'delivered', 'dead', 'paused', 'cancelled')", name="state"),
+    Index("uq_deliveries_event", "batch_id", "seq", "url", unique=True),
+    Index("ix_deliveries_due", "origin", "due_at", "id", postgresql_where=text("state = 'pending'"),
+          sqlite_where=text("state = 'pending'")),
+    Index("ix_deliveries_sending", "lease_until", postgresql_where=text("state = 'sending'"),
+          sqlite_where=text("state = 'sending'")),
+    comment="One event owed to one URL",
+)  # fmt: skip
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("item_id", BigInteger, comment="of a failed stage attempt"),
+    Column("delivery_id", BigInteger, comment="of a delivery attempt"),
+    Column("stage", Text, nullable=False, comment="classify, enrich or deliver"),
+    Column("number", Integer, nullable=False),
+    Column("outcome", Text, nullable=False, comment="succeeded, retry, snoozed or dead"),
+    Column("status", Integer, comment="HTTP status"),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    _instant("started_at"),
+    _instant("ended_at", nullable=False),
+    Column("worker", Text),
+    Index("ix_attempts_item", "item_id", postgresql_where=text("item_id IS NOT NULL"),
+          sqlite_where=text("item_id IS NOT NULL")),
+    Index("ix_attempts_delivery", "delivery_id", postgresql_where=text("delivery_id IS NOT NULL"),
+          sqlite_where=text("delivery_id IS NOT NULL")),
+    comment="Failed stage attempts and all delivery attempts; a stage that succeeded is in its item's columns",
+)  # fmt: skip
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    _instant("not_before", comment="the receiver asked not to be called before"),
+    Column("consecutive_failures", Integer, nullable=False, server_default="0"),
+    Column("in_flight_cap", Integer, comment="null: the default"),
+    Column("breaker", Text, nullable=False, server_default="closed"),
+    Column("disabled_reason", Text, comment="null: enabled"),
+    _instant("disabled_at"),
+    _instant("updated_at", nullable=False),
+    comment="What receives: one row per scheme, host and port that ever failed or was configured",
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    _instant("until", nullable=False),
+    comment="Who does what only one may do at a time",
+)
