@@ -1,0 +1,41 @@
+"""The composition root: the one place that reads settings and chooses real things."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.delivery.sender import Sender
+from pipeline.services.context import Context
+from pipeline.services.hooks import Hook, Hooks
+from pipeline.settings import Settings
+from pipeline.storage.engine import Database
+from pipeline.storage.schema import check, upgrade
+
+
+def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
+    """Open the database and return what services work with.
+
+    An embedded database is created and migrated; any other is only checked, since several programs share it.
+
+    Raises:
+        WrongSchema: the database is of a newer version, or needs `pipeline db upgrade`.
+        Unreachable: it does not answer.
+    """
+    database = Database(settings.database_url.get_secret_value())
+    if settings.is_embedded and database.is_sqlite:
+        upgrade(database)
+    else:
+        check(database)
+    return Context(settings=settings, database=database, hooks=Hooks(hooks))
+
+
+def make_sender(context: Context) -> Sender:
+    """Return the sender of this process; it starts nothing yet."""
+    settings = context.settings
+    return Sender(
+        context.database,
+        secrets=settings.secrets,
+        allow=settings.allow_private_callbacks,
+        worker=context.worker,
+        clock=context.now,
+    )

@@ -1,0 +1,155 @@
+"""Run one stage on a list of released items: claim, run, record. Each item's outcome is its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import orjson
+
+from pipeline.definitions import Definition
+from pipeline.domain.identity import item_id
+from pipeline.domain.item import Stage, WorkItem
+from pipeline.domain.outcome import Failure, FailureKind, Outcome
+from pipeline.errors import PipelineError
+from pipeline.log import get_logger
+from pipeline.services.context import Context
+from pipeline.services.record import Done, Settlement
+from pipeline.services.recorder import Recorder, Settle
+from pipeline.services.runners import Runners, Work
+from pipeline.storage import releases
+from pipeline.storage.releases import Ref
+from pipeline.storage.row import Row
+
+log = get_logger(__name__)
+
+#: Bytes of payload in one call of a stage.
+CALL_BYTES = 8 * 1024 * 1024
+
+
+class Processor:
+    """Runs stages in this process. Thread-safe: several lists may be under way at once."""
+
+    def __init__(self, context: Context, runners: Runners, recorder: Recorder) -> None:
+        self._context = context
+        self._runners = runners
+        self._recorder = recorder
+        self._alone = threading.Lock()
+
+    def process(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
+        """Claim and run `refs`; `settle` hears of every one of them once, in groups as they are recorded.
+
+        Returns when what is quick is done and the rest is under way.
+        """
+        claimed = self._claim(stage, refs)
+        left = {ref.id: ref for ref in refs} if not claimed else _without(refs, claimed)
+        self._run(stage, claimed, settle)
+        if left:
+            self._process_left(stage, list(left.values()), settle)
+
+    def _claim(self, stage: Stage, refs: Sequence[Ref], *, crashed: bool = False) -> list[Row]:
+        now = self._context.now()
+        with self._context.database.write() as connection:
+            return releases.claim(
+                connection,
+                stage,
+                refs,
+                now=now,
+                lease_until=now + self._context.lease,
+                worker=self._context.worker,
+                crashed=crashed,
+            )
+
+    def _process_left(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
+        """Settle what is stale; run items that a worker died holding one at a time.
+
+        Should such an item kill this process too, it takes no other suspect with it.
+        """
+        with self._context.database.read() as connection:
+            suspects = releases.suspects(connection, [ref.id for ref in refs])
+        stale = [ref.id for ref in refs if ref.id not in suspects]
+        if stale:
+            settle(dict.fromkeys(stale, Settlement.STALE))
+        for ref in (ref for ref in refs if ref.id in suspects):
+            self._process_alone(stage, ref, settle)
+
+    def _process_alone(self, stage: Stage, ref: Ref, settle: Settle) -> None:
+        with self._alone:
+            claimed = self._claim(stage, [ref], crashed=True)
+            if not claimed:
+                settle({ref.id: Settlement.STALE})
+                return
+            recorded = threading.Event()
+
+            def settle_and_go_on(settled: Mapping[int, Settlement]) -> None:
+                try:
+                    settle(settled)
+                finally:
+                    recorded.set()
+
+            self._run(stage, claimed, settle_and_go_on)
+            recorded.wait(self._context.lease.total_seconds())
+
+    def _run(self, stage: Stage, claimed: Sequence[Row], settle: Settle) -> None:
+        by_batch: dict[int, list[Row]] = defaultdict(list)
+        for row in claimed:
+            by_batch[row["batch_id"]].append(row)
+        for batch_id, rows in by_batch.items():
+            work = self._runners.of(batch_id)
+            for call in _by_size(rows):
+                self._call(stage, work, call, settle)
+
+    def _call(self, stage: Stage, work: Work, rows: Sequence[Row], settle: Settle) -> None:
+        started_at = self._context.now()
+        definition, runner = work.definition, work.runners[stage]
+        if isinstance(runner, PipelineError):
+            self._recorder.put([_not_runnable(row, stage, definition, runner, started_at) for row in rows], settle)
+            return
+        by_id = {row["id"]: row for row in rows}
+
+        def emit(outcomes: Sequence[tuple[WorkItem, Outcome]]) -> None:
+            done = [Done(by_id[item.id], stage, definition, outcome, started_at) for item, outcome in outcomes]
+            self._recorder.put(done, settle)
+
+        runner.run([_work_item(row, work) for row in rows], emit)
+
+
+def _without(refs: Sequence[Ref], claimed: Sequence[Row]) -> dict[int, Ref]:
+    taken = {row["id"] for row in claimed}
+    return {ref.id: ref for ref in refs if ref.id not in taken}
+
+
+def _by_size(rows: Sequence[Row]) -> list[list[Row]]:
+    """Divide rows so that no call gets more than `CALL_BYTES` of payload, one item excepted."""
+    calls: list[list[Row]] = [[]]
+    size = 0
+    for row in rows:
+        size += len(row["payload"])
+        if size > CALL_BYTES and calls[-1]:
+            calls.append([])
+            size = len(row["payload"])
+        calls[-1].append(row)
+    return calls
+
+
+def _work_item(row: Row, work: Work) -> WorkItem:
+    payload = orjson.loads(row["payload"])
+    return WorkItem(
+        id=row["id"],
+        item_id=item_id(work.public_id, row["position"]),
+        batch_id=work.public_id,
+        key=row["key"],
+        payload=payload,
+        text=str(payload.get(work.definition.input.text) or ""),
+        attempt=row["attempt"],
+        label=row["label"],
+        confidence=row["confidence"],
+    )
+
+
+def _not_runnable(row: Row, stage: Stage, definition: Definition, error: PipelineError, started_at: datetime) -> Done:
+    # Another worker may have the model file or the module that this one lacks.
+    failure = Failure(FailureKind.TRANSIENT, type(error).__name__, str(error))
+    return Done(row, stage, definition, failure, started_at)

@@ -1,0 +1,37 @@
+"""Make batches agree with their items: counters, completion, and what a cancel has not reached yet."""
+
+from __future__ import annotations
+
+from pipeline.log import get_logger
+from pipeline.services.context import Context
+from pipeline.services.finish import complete, finish
+from pipeline.storage import batches, items
+
+log = get_logger(__name__)
+
+#: Items cancelled in one transaction.
+CHUNK = 1_000
+
+
+def reconcile(context: Context, batch_id: int) -> dict[str, tuple[int, int]]:
+    """Recount a batch and complete it if it is due. Return what differed: counter → (stored, true)."""
+    now = context.now()
+    with context.database.write() as connection:
+        drift = batches.recount(connection, batch_id)
+        complete(connection, batch_id, context.hooks, now)
+    if drift:
+        log.warning("counters_drifted", batch=batch_id, **{name: list(pair) for name, pair in drift.items()})
+    return drift
+
+
+def cancel_rest(context: Context, batch_id: int) -> int:
+    """Cancel what a cancelled batch has not begun, in chunks, so that others are not kept waiting."""
+    cancelled = 0
+    while True:
+        now = context.now()
+        with context.database.write() as connection:
+            rows = items.cancel(connection, batch_id, now=now, limit=CHUNK)
+            finish(connection, rows, context.hooks, now)
+        cancelled += len(rows)
+        if len(rows) < CHUNK:
+            return cancelled

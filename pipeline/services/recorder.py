@@ -1,0 +1,123 @@
+"""The recorder: one thread that writes outcomes as they come, many in one transaction, and settles their messages."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError
+
+from pipeline.domain.backoff import Backoff
+from pipeline.errors import Unreachable
+from pipeline.log import get_logger
+from pipeline.services.context import Context
+from pipeline.services.record import Done, Settlement, record, unstorable
+
+log = get_logger(__name__)
+
+#: Outcomes in one transaction at the most.
+GROUP = 512
+
+#: Told what became of items, by id, after the commit.
+Settle = Callable[[Mapping[int, Settlement]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    done: Done
+    settle: Settle
+
+
+class Recorder:
+    """Takes outcomes from any thread; a group forms from what has come while the last one was written."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._entries: queue.SimpleQueue[Sequence[_Entry] | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pipeline-recorder", daemon=True)
+        self._thread.start()
+
+    def put(self, done: Sequence[Done], settle: Settle) -> None:
+        """Have outcomes written; `settle` is called from the recorder's thread when they are."""
+        self._entries.put([_Entry(each, settle) for each in done])
+
+    def close(self, timeout: float) -> None:
+        """Write what was put before, then stop."""
+        self._closing.set()
+        self._entries.put(None)
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while (group := self._next_group()) is not None:
+            try:
+                self._write(group)
+            except Exception:
+                # Not settled, hence not recorded: the leases run out and the items are tried again.
+                log.exception("record_failed", items=len(group))
+
+    def _next_group(self) -> list[_Entry] | None:
+        entries = self._entries.get()
+        if entries is None:
+            return None
+        group = list(entries)
+        while len(group) < GROUP:
+            try:
+                more = self._entries.get_nowait()
+            except queue.Empty:
+                break
+            if more is None:
+                self._entries.put(None)
+                break
+            group.extend(more)
+        return group
+
+    def _write(self, group: Sequence[_Entry]) -> None:
+        try:
+            self._settle(group, self._record([entry.done for entry in group]))
+        except DBAPIError as error:
+            if len(group) == 1:
+                done = unstorable(group[0].done, error.orig if isinstance(error.orig, Exception) else error)
+                self._settle(group, self._record([done]))
+                return
+            # Something in the group cannot be written; one by one, only that item fails.
+            for entry in group:
+                self._write([entry])
+
+    def _record(self, done: Sequence[Done]) -> dict[int, Settlement]:
+        """Write a group. A database that is away is waited for, as long as the leases can be held."""
+        context = self._context
+        backoff = Backoff()
+        attempt = 0
+        while True:
+            try:
+                with context.database.write() as connection:
+                    return record(
+                        connection,
+                        done,
+                        now=context.now(),
+                        lease=context.lease,
+                        worker=context.worker,
+                        hooks=context.hooks,
+                    )
+            except Unreachable as error:
+                attempt += 1
+                if backoff.ceiling(attempt) > context.lease:
+                    raise
+                log.warning("database_unreachable", error=str(error))
+                self._closing.wait(backoff.after(attempt).total_seconds())
+
+    def _settle(self, group: Sequence[_Entry], settled: Mapping[int, Settlement]) -> None:
+        by_settle: dict[Settle, dict[int, Settlement]] = defaultdict(dict)
+        for entry in group:
+            item = entry.done.row["id"]
+            by_settle[entry.settle][item] = settled[item]
+        for settle, mine in by_settle.items():
+            try:
+                settle(mine)
+            except Exception:
+                # What is recorded stays recorded; a message that was not acknowledged comes again and is stale.
+                log.exception("settle_failed", items=len(mine))

@@ -1,0 +1,87 @@
+"""The read side: how far batches are, what items are dead, what is known of one item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from pipeline.domain.batch import BatchState, Progress
+from pipeline.services.context import Context
+from pipeline.services.find import find_batch, find_item
+from pipeline.storage import attempts, batches, deliveries, items
+from pipeline.storage.row import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What is known of one item: its batch, its row, failed attempts, and what is owed for it."""
+
+    batch: Row
+    item: Row
+    attempts: list[Row]
+    deliveries: list[Row]
+
+
+def progress(context: Context, batch: str) -> Progress:
+    """Return how far one batch is."""
+    with context.database.read() as connection:
+        row = find_batch(connection, batch)
+        return _progress(row, items.in_flight(connection))
+
+
+def recent(context: Context, limit: int = 20) -> list[Progress]:
+    """Return how far the batches submitted last are, newest first."""
+    with context.database.read() as connection:
+        in_flight = items.in_flight(connection)
+        return [_progress(row, in_flight) for row in batches.newest(connection, limit)]
+
+
+def labels(context: Context, batch: str) -> dict[str, int]:
+    """Return how many items of a batch have each label, most frequent first."""
+    with context.database.read() as connection:
+        return items.labels(connection, find_batch(connection, batch)["id"])
+
+
+def owed(context: Context, batch: str) -> dict[str, int]:
+    """Return how many deliveries of a batch are in each state."""
+    with context.database.read() as connection:
+        return deliveries.counts(connection, find_batch(connection, batch)["id"])
+
+
+def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> list[Row]:
+    """Return dead items, in order of their ids after `after`; of one batch or of all."""
+    with context.database.read() as connection:
+        of = None if batch is None else find_batch(connection, batch)["id"]
+        return items.dead(connection, of, after=after, limit=limit)
+
+
+def details(context: Context, name: str) -> Details | None:
+    """Return what is known of the item that an item id or task id names; None where `name` is neither."""
+    with context.database.read() as connection:
+        found = find_item(connection, name)
+        return None if found is None else _details(connection, *found)
+
+
+def _details(connection: Connection, batch: Row, item: Row) -> Details:
+    return Details(
+        batch=batch,
+        item=item,
+        attempts=attempts.of_item(connection, item["id"]),
+        deliveries=deliveries.of_item(connection, batch["id"], item["id"]),
+    )
+
+
+def _progress(row: Row, in_flight: dict[int, int]) -> Progress:
+    return Progress(
+        batch_id=row["public_id"],
+        definition=row["definition"],
+        state=BatchState(row["state"]),
+        total=row["total"],
+        succeeded=row["succeeded"],
+        dead=row["dead"],
+        cancelled=row["cancelled"],
+        in_flight=in_flight.get(row["id"], 0),
+        created_at=row["created_at"],
+        completed_at=row["completed_at"],
+    )

@@ -1,0 +1,52 @@
+"""Take back what is held by nobody: leases that ran out, and what dead processes of this host held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.services.context import Context
+from pipeline.services.finish import finish
+from pipeline.services.holder import certainly_dead
+from pipeline.storage import deliveries, leases, rescue
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """How many items came back, how many were given up, how many deliveries came back."""
+
+    taken_back: int
+    given_up: int
+    deliveries: int
+
+
+def dead_holders(context: Context) -> list[str]:
+    """Return the processes of this host that hold items, deliveries or leases and are gone."""
+    with context.database.read() as connection:
+        known = {*rescue.holders(connection), *deliveries.holders(connection), *leases.holders(connection)}
+    return certainly_dead(known - {context.worker})
+
+
+def rescue_lost(context: Context, dead: Sequence[str] = ()) -> Rescued:
+    """Make lost work pending again, and give up items that took their worker with them too often."""
+    now = context.now()
+    limit = context.settings.max_crashes
+    with context.database.write() as connection:
+        given_up = rescue.give_up(connection, dead, now=now, max_crashes=limit)
+        taken_back = rescue.take_back(connection, dead, now=now, max_crashes=limit)
+        sent_back = deliveries.take_back(connection, dead, now=now)
+        if given_up:
+            finish(connection, given_up, context.hooks, now)
+    return Rescued(taken_back, len(given_up), sent_back)
+
+
+def hand_back(context: Context) -> int:
+    """Return what this process holds, for a stop in good order. Return how many items."""
+    with context.database.write() as connection:
+        return rescue.hand_back(connection, context.worker, context.now())
+
+
+def renew(context: Context) -> int:
+    """Keep what this process holds for another lease."""
+    with context.database.write() as connection:
+        return rescue.renew(connection, context.worker, context.now() + context.lease)

@@ -1,0 +1,97 @@
+"""The embedded mode: a Celery worker as threads of this process, on a broker in its memory."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from celery.worker import WorkController
+from celery.worker import state as worker_state
+from kombu.transport.memory import Channel
+
+from pipeline.broker import DISPATCH_TASK, Broker
+from pipeline.errors import Conflict
+from pipeline.services.context import Context
+from pipeline.settings import EMBEDDED_BROKER_URL
+from workers.app import app
+from workers.engine import Engine, running_engine, set_running
+
+#: Seconds a worker may take to come up before something is wrong.
+START_SECONDS = 30.0
+
+
+class Embedded:
+    """Processes batches in this process, from `start` to `stop`; one at a time."""
+
+    _alone = threading.Lock()
+
+    def __init__(self, context: Context, *, batch_id: int | None = None) -> None:
+        """Work on everything in the database, or only on `batch_id`."""
+        self._context = context
+        self._batch_id = batch_id
+        self._ready = threading.Event()
+
+    def start(self) -> None:
+        """Start the threads, and return when messages are consumed.
+
+        Raises:
+            Conflict: this process has an embedded worker already.
+        """
+        if not self._alone.acquire(blocking=False):
+            raise Conflict("this process has an embedded worker already; close that client before opening another")
+        # Queues of this transport outlive their connections: what a stopped worker left is stale.
+        Channel.queues.clear()
+        app.conf.broker_url = EMBEDDED_BROKER_URL
+        app.finalize()
+        self._engine = Engine(app, self._context, batch_id=self._batch_id)
+        set_running(self._engine)
+        self._engine.start()
+        self._controller = _Worker(self._ready, app=app, **_OPTIONS)
+        self._thread = threading.Thread(target=self._controller.start, name="pipeline-worker", daemon=True)
+        self._thread.start()
+        self._ready.wait(START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop taking messages, finish what is quick, and hand the rest back."""
+        worker_state.should_stop = 0
+        # Celery looks at the flag between messages, and after that takes one more: give it both.
+        for _ in range(2):
+            Broker(app).nudge(DISPATCH_TASK)
+        self._thread.join(self._context.settings.stop_seconds)
+        worker_state.should_stop = None
+        self._engine.stop()
+        set_running(None)
+        worker_state.reset_state()
+        self._alone.release()
+
+    def wake(self) -> None:
+        """A batch was submitted: dispatch now."""
+        running_engine().wake_dispatch()
+
+    def __enter__(self) -> Embedded:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+_OPTIONS = {
+    "pool": "threads",
+    "without_heartbeat": True,
+    "without_mingle": True,
+    "without_gossip": True,
+}
+
+
+class _Worker(WorkController):
+    """A worker that says when it consumes."""
+
+    def __init__(self, ready: threading.Event, **options: object) -> None:
+        self._ready = ready
+        super().__init__(**options)
+
+    def on_consumer_ready(self, consumer: object) -> None:
+        self._ready.set()

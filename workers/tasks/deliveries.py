@@ -1,0 +1,12 @@
+"""The nudge of the sender."""
+
+from __future__ import annotations
+
+from workers.app import app
+from workers.engine import running_engine
+
+
+@app.task(name="deliveries.send")
+def send() -> None:
+    """Send what is due."""
+    running_engine().wake_sender()

@@ -1,0 +1,18 @@
+"""One task per item and stage. Messages are gathered and run together, see `workers.microbatch`."""
+
+from __future__ import annotations
+
+from workers.app import app
+from workers.microbatch import ItemTask
+
+
+@app.task(name="items.classify", base=ItemTask, stage="classify")
+def classify(item: int, epoch: int) -> str:
+    """Classify one released item."""
+    return classify.run_alone(item, epoch)  # type: ignore[no-any-return]
+
+
+@app.task(name="items.enrich", base=ItemTask, stage="enrich")
+def enrich(item: int, epoch: int) -> str:
+    """Enrich one released item."""
+    return enrich.run_alone(item, epoch)  # type: ignore[no-any-return]
