@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alembic import context
+from sqlalchemy import Connection
 
 from pipeline.storage.tables import metadata
 
@@ -19,7 +20,7 @@ def run() -> None:
         _run_on(opened)
 
 
-def _run_on(connection: object) -> None:
+def _run_on(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=metadata, compare_type=True, transactional_ddl=False)
     context.run_migrations()
 

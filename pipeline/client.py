@@ -134,12 +134,14 @@ class Client:
             embedded = Embedded(self._context, batch_id=None if only is None else only.row_id)
             embedded.start()
             self._embedded = embedded
-            atexit.register(self.close)
+            # A program that ends without closing its client: its thread pools are gone by then, so nothing can be
+            # finished, only handed back.
+            atexit.register(embedded.abandon)
 
     def close(self) -> None:
         """Stop this process's workers, hand back what they hold, and close the database."""
         if self._embedded is not None:
-            atexit.unregister(self.close)
+            atexit.unregister(self._embedded.abandon)
             self._embedded.stop()
             self._embedded = None
         self._context.database.close()
@@ -194,30 +196,35 @@ class Batch:
         """
         if follow:
             self._client.work()
+        # Completion is looked at before the page: what finishes in between is on the next page, not missed.
+        is_last = not follow
         while True:
             page = results.page(self._context, self.row_id, after)
             yield from (Result.from_data(data) for data in page.results)
             if page.last_seq != after:
                 after = page.last_seq
-            elif not follow or self.progress().is_complete:
+            elif is_last:
                 return
             else:
-                time.sleep(POLL_SECONDS)
+                is_last = self.progress().is_complete
+                time.sleep(0 if is_last else POLL_SECONDS)
 
     async def aresults(self, *, follow: bool = False, after: int = 0) -> AsyncIterator[Result]:
         """The same as `results`, for a program with an event loop."""
         if follow:
             await asyncio.to_thread(self._client.work)
+        is_last = not follow
         while True:
             page = await asyncio.to_thread(results.page, self._context, self.row_id, after)
             for data in page.results:
                 yield Result.from_data(data)
             if page.last_seq != after:
                 after = page.last_seq
-            elif not follow or (await asyncio.to_thread(self.progress)).is_complete:
+            elif is_last:
                 return
             else:
-                await asyncio.sleep(POLL_SECONDS)
+                is_last = (await asyncio.to_thread(self.progress)).is_complete
+                await asyncio.sleep(0 if is_last else POLL_SECONDS)
 
     def progress(self) -> Progress:
         """Return how far the batch is."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
 
-def _as_text(_logger: Any, _method: str, event: dict[str, Any]) -> str:
+def _as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     """Render `event key=value …` for whatever handler the program has."""
     exception = event.pop("exception", None)
     name = event.pop("event")

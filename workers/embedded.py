@@ -64,6 +64,10 @@ class Embedded:
         worker_state.reset_state()
         self._alone.release()
 
+    def abandon(self) -> None:
+        """Hand back what this process holds without stopping its threads: the program is ending, and they with it."""
+        self._engine.abandon()
+
     def wake(self) -> None:
         """A batch was submitted: dispatch now."""
         running_engine().wake_dispatch()

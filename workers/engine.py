@@ -55,6 +55,10 @@ class Engine:
         self._recorder.close(timeout)
         self._executor.close()
         self._sender.stop(timeout)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Hand back what this process holds, whatever its threads are doing: for the very end of a program."""
         hand_back(self.context)
 
     def process(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:

@@ -152,7 +152,7 @@ def _retry(sent: Sent, schedule: Schedule) -> Decision:
         asked = min(asked, max(left, timedelta(0)))
     pause = _pause(sent.answer, asked)
     floor = OVERLOAD_PAUSE if sent.answer.is_overload else timedelta(0)
-    delay = max(schedule.after(sent.owed.attempt), floor, asked or timedelta(0))
+    delay = max(schedule.after(sent.owed.attempt), floor, asked or timedelta(0), pause or timedelta(0))
     exhausted = pause is None and schedule.is_exhausted(sent.owed.attempt)
     if exhausted or left <= timedelta(0) or delay > left:
         return Decision(DeliveryState.DEAD, AttemptOutcome.DEAD, pause=pause)

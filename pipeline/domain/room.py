@@ -13,39 +13,48 @@ class Room:
     Args:
         free: requests that may start now, over all endpoints.
         cap: requests in flight at one endpoint at the most, where nothing else is configured.
+        reserve: of the free places, those that are for endpoints with nothing in flight, one each.
         busy: requests in flight, by endpoint.
         limits: lower bounds that overloaded endpoints have earned, by endpoint.
     """
 
     free: int
     cap: int
+    reserve: int = 0
     busy: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def open(self) -> int:
+        """Free places that are nobody's in particular."""
+        return max(self.free - self.reserve, 0)
 
     def at(self, origin: str, configured: int | None = None) -> int:
         """Return how many more requests one endpoint may get.
 
-        No endpoint may hold more places than are free. So some are always left, however many endpoints hang: n of them
-        together keep at most n of n + 1 parts (dynamic thresholds; Choudhury and Hahne, 1998).
+        No endpoint may hold more places than are open: the fewer are left, the less a busy one gets of them (dynamic
+        thresholds; Choudhury and Hahne, 1998). One request is always possible while any place is free.
         """
-        cap = min(configured or self.cap, self.limits.get(origin, self.cap), self.free)
-        return max(cap - self.busy.get(origin, 0), 0)
+        cap = min(configured or self.cap, self.limits.get(origin, self.cap), max(self.open, 1))
+        return max(min(cap - self.busy.get(origin, 0), self.free), 0)
 
 
 def share(room: Room, waiting: Sequence[tuple[str, int | None]], most: int) -> dict[str, int]:
     """Say how many deliveries to claim for each endpoint, given as (origin, its configured cap or None).
 
-    Endpoints with the fewest requests in flight come first, then in the order given; `most` bounds the sum. One part
-    more than there are endpoints is made, so that a newcomer finds a place.
+    Endpoints with the fewest requests in flight come first, then in the order given; `most` bounds the sum. The open
+    places are cut into one part more than there are endpoints, so that who comes next finds some.
     """
     places = {origin: room.at(origin, configured) for origin, configured in waiting}
-    open_ = sorted((origin for origin, count in places.items() if count), key=lambda origin: room.busy.get(origin, 0))
-    left = min(room.free, most)
+    served = sorted((origin for origin, count in places.items() if count), key=lambda origin: room.busy.get(origin, 0))
+    left, open_ = min(room.free, most), min(room.open, most)
     shares: dict[str, int] = {}
-    for position, origin in enumerate(open_):
-        count = min(places[origin], -(-left // (len(open_) - position + 1)))
+    for position, origin in enumerate(served[:left]):
+        part = -(-open_ // (len(served) - position + 1))
+        count = min(places[origin], max(part, 1), left)
         if count == 0:
             break
         shares[origin] = count
         left -= count
+        open_ = max(open_ - count, 0)
     return shares

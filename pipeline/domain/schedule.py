@@ -35,7 +35,8 @@ _LONGEST_JITTER = timedelta(minutes=15)
 class Schedule:
     """Delays after attempts 1, 2, …; after one more than there are delays a delivery is dead.
 
-    Jitter only adds: up to a fifth of the delay, at least up to `spread`, at most 15 minutes.
+    Jitter only adds: uniform, up to a fifth of the delay, or to `spread` where that is more, or to 15 minutes where
+    that is less.
 
     Args:
         horizon: age of a delivery beyond which it is not tried again.
@@ -54,8 +55,8 @@ class Schedule:
     def after(self, attempt: int) -> timedelta:
         """Return the delay after attempt `attempt`; beyond the last step, the last step's."""
         base = self.delays[min(attempt, len(self.delays)) - 1] if self.delays else timedelta(0)
-        relative = base * (_RELATIVE_JITTER * self.rng.random())
-        return base + min(max(relative, self.spread * self.rng.random()), _LONGEST_JITTER)
+        widest = min(max(base * _RELATIVE_JITTER, self.spread), _LONGEST_JITTER)
+        return base + widest * self.rng.random()
 
 
 def parse_retry_after(text: str | None, now: datetime) -> timedelta | None:

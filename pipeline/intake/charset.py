@@ -11,8 +11,8 @@ import encodings.aliases
 import io
 from typing import Any
 
+from pipeline.domain.nearest import hint
 from pipeline.errors import InvalidInput
-from pipeline.intake.nearest import nearest
 
 UTF8 = "utf-8"
 
@@ -34,8 +34,8 @@ def known(name: str) -> str:
         "a".encode(name)
         codecs.getincrementaldecoder(name)
     except (LookupError, ValueError):
-        hint = nearest(name, {*encodings.aliases.aliases.values(), *encodings.aliases.aliases})
-        raise InvalidInput(f"unknown encoding {name!r}{hint}; try utf-8, utf-16, cp1252 or latin-1") from None
+        near = hint(name, {*encodings.aliases.aliases.values(), *encodings.aliases.aliases})
+        raise InvalidInput(f"unknown encoding {name!r}{near}; try utf-8, utf-16, cp1252 or latin-1") from None
     usual = codecs.lookup(name).name
     return UTF8 if usual == "utf-8-sig" else usual
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
+from pipeline.domain.nearest import hint
 from pipeline.errors import InvalidInput
-from pipeline.intake.nearest import nearest
 
 
 class Format(StrEnum):
@@ -32,7 +32,7 @@ def named(name: str) -> Format:
     """Return the format called `name`; raises InvalidInput where there is none."""
     found = _BY_NAME.get(name.lower())
     if found is None:
-        raise InvalidInput(f"unknown format {name!r}{nearest(name, _BY_NAME)}; formats are {_NAMES}")
+        raise InvalidInput(f"unknown format {name!r}{hint(name, _BY_NAME)}; formats are {_NAMES}")
     return found
 
 

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from pipeline.domain.nearest import hint
 from pipeline.errors import InvalidInput
-from pipeline.intake.nearest import nearest
 
 STDIN = "-"
 _GZIP = b"\x1f\x8b"
@@ -83,4 +83,4 @@ def _explained(name: str) -> Iterator[None]:
 def _similar(path: Path) -> str:
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent} either"
-    return nearest(path.name, (entry.name for entry in path.parent.iterdir()))
+    return hint(path.name, (entry.name for entry in path.parent.iterdir()))

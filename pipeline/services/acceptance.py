@@ -9,10 +9,10 @@ from typing import Any
 
 from pipeline.domain.callback import check_callback_url
 from pipeline.domain.item import Item
+from pipeline.domain.nearest import hint
 from pipeline.domain.payload import Record, Rejection, encode, problem
 from pipeline.errors import InvalidInput, InvalidItems
 from pipeline.settings import Network
-from pipeline.stages.nearest import hint
 from pipeline.storage.row import Row
 from pipeline.storage.tables import POSITIONS_PER_BATCH
 
@@ -108,13 +108,7 @@ class Acceptance:
         field = self._rules.text_field
         if field is not None and not isinstance(item.payload.get(field), str):
             raise InvalidInput(_missing(field, item.payload, "which the classifier reads as text"))
-        text = encode(item.payload)
-        if len(text) > self._rules.max_payload_bytes:
-            raise InvalidInput(
-                f"its payload is larger than {self._rules.max_payload_bytes:,} bytes (PIPELINE_MAX_PAYLOAD_BYTES); "
-                "keep the document in a store, and its address in the payload"
-            )
-        return text
+        return encode(item.payload, max_bytes=self._rules.max_payload_bytes)
 
     def _key(self, item: Item) -> str | None:
         field = self._rules.key_field

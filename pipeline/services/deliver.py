@@ -67,7 +67,7 @@ def record_sent(database: Database, sent: Sequence[Sent], *, worker: str, schedu
     decisions = [decide(each, schedule) for each in sent]
     decided = list(zip(sent, decisions, strict=True))
     with database.write() as connection:
-        deliveries.settle(connection, [_settled(*each, worker) for each in decided])
+        _settle(connection, decided, worker)
         deliveries.log(connection, [_attempt(*each, worker) for each in decided])
         _observe(connection, decided)
     for each, decision in decided:
@@ -103,16 +103,30 @@ def _take(connection: Connection, ids: Sequence[int], worker: str, lease_until: 
     taken = deliveries.take(connection, ids, worker=worker, lease_until=lease_until)
     return tuple(
         Owed(
-            id=row["id"],
-            url=row["url"],
-            origin=row["origin"],
-            attempt=row["attempt"],
-            webhook_id=webhook_id(row["public_id"], row["seq"]),
-            body=bytes(row["body"]),
-            created_at=row["created_at"],
+            id=row.id,
+            url=row.url,
+            origin=row.origin,
+            attempt=row.attempt,
+            webhook_id=webhook_id(row.public_id, row.seq),
+            body=bytes(row.body),
+            created_at=row.created_at,
         )
         for row in deliveries.read(connection, taken)
     )
+
+
+def _settle(connection: Connection, decided: Sequence[tuple[Sent, Decision]], worker: str) -> None:
+    delivered: dict[int, list[int]] = {}
+    others = []
+    for sent, decision in decided:
+        if decision.state is DeliveryState.DELIVERED and sent.answer.status is not None:
+            delivered.setdefault(sent.answer.status, []).append(sent.owed.id)
+        else:
+            others.append(_settled(sent, decision, worker))
+    for status, ids in delivered.items():
+        deliveries.delivered(connection, ids, worker=worker, status=status, now=decided[-1][0].ended_at)
+    if others:
+        deliveries.settle(connection, others)
 
 
 def _settled(sent: Sent, decision: Decision, worker: str) -> dict[str, Any]:

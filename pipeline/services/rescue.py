@@ -41,9 +41,12 @@ def rescue_lost(context: Context, dead: Sequence[str] = ()) -> Rescued:
 
 
 def hand_back(context: Context) -> int:
-    """Return what this process holds, for a stop in good order. Return how many items."""
+    """Return what this process holds, leases included, for a stop in good order. Return how many items."""
+    now = context.now()
     with context.database.write() as connection:
-        return rescue.hand_back(connection, context.worker, context.now())
+        leases.drop_all(connection, context.worker)
+        deliveries.release(connection, context.worker, now)
+        return rescue.hand_back(connection, context.worker, now)
 
 
 def renew(context: Context) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.definitions import Definition, from_content
 from pipeline.domain.item import Stage
-from pipeline.errors import InvalidDefinition, PipelineError
+from pipeline.errors import PipelineError
 from pipeline.log import get_logger
 from pipeline.services.context import Context
 from pipeline.stages.executor import Executor
@@ -72,6 +72,6 @@ class Runners:
     def _build(self, definition: Definition, stage: Stage) -> StageRunner | PipelineError:
         try:
             return definition.runner(stage, self._executor)
-        except InvalidDefinition as error:
+        except PipelineError as error:
             log.warning("definition_not_runnable", definition=definition.name, stage=stage.value, error=str(error))
             return error

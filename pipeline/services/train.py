@@ -31,6 +31,7 @@ _MOST_CONFUSIONS = 50
 @dataclass(frozen=True, slots=True)
 class _Fitted:
     model: Any
+    n_terms: int
     scale: float
     score: Score
 
@@ -68,27 +69,8 @@ def train(
     data = gather(examples, test, share=held_out, seed=seed)
     fitted = _fit(linear, data, seed, tell)
     tell(f"writing {output}")
-    n_terms = linear.n_terms(fitted.model)
     _put(output, lambda path: linear.write(fitted.model, path))
-    report = TrainingReport(
-        model=output,
-        card=card_path(output),
-        score=fitted.score,
-        scored_on=data.scored_on,
-        labels=data.labels,
-        n_train=len(data.examples),
-        n_held_out=len(data.held_out),
-        n_scored=len(data.scored),
-        n_terms=n_terms,
-        confidence_scale=fitted.scale,
-        seed=seed,
-        data_hash=data_hash(data.examples),
-        model_hash=_file_hash(output),
-        versions=_versions(),
-        warnings=data.warnings(),
-        trained_at=now(),
-        seconds=round(time.perf_counter() - started, 3),
-    )
+    report = _report(data, fitted, output=output, seed=seed, trained_at=now(), since=started)
     _put(report.card, lambda path: path.write_text(card(report), encoding="utf-8"))
     return report
 
@@ -129,7 +111,7 @@ def _fit(linear: ModuleType, data: Dataset, seed: int, tell: Callable[[str], Non
     linear.scale_confidence(model, scale)
     if data.tests is not None:
         measured = _score(linear, model, data.scored)
-    return _Fitted(model, scale, measured)
+    return _Fitted(model, linear.n_terms(model), scale, measured)
 
 
 def _model(linear: ModuleType, examples: Sequence[Example], seed: int) -> Any:
@@ -147,6 +129,30 @@ def _score(linear: ModuleType, model: Any, examples: Sequence[Example]) -> Score
 
 def _columns(examples: Sequence[Example]) -> tuple[list[str], list[str]]:
     return [example.text for example in examples], [example.label for example in examples]
+
+
+def _report(
+    data: Dataset, fitted: _Fitted, *, output: Path, seed: int, trained_at: datetime, since: float
+) -> TrainingReport:
+    return TrainingReport(
+        model=output,
+        card=card_path(output),
+        score=fitted.score,
+        scored_on=data.scored_on,
+        labels=data.labels,
+        n_train=len(data.examples),
+        n_held_out=len(data.held_out),
+        n_scored=len(data.scored),
+        n_terms=fitted.n_terms,
+        confidence_scale=fitted.scale,
+        seed=seed,
+        data_hash=data_hash(data.examples),
+        model_hash=_file_hash(output),
+        versions=_versions(),
+        warnings=data.warnings(),
+        trained_at=trained_at,
+        seconds=round(time.perf_counter() - since, 3),
+    )
 
 
 def _put(path: Path, write: Callable[[Path], object]) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, select, text
+from sqlalchemy import Connection, bindparam, func, select, text
 
 from pipeline.storage.row import Row, rows
-from pipeline.storage.tables import Instant, attempts, deliveries, events
+from pipeline.storage.tables import Instant, deliveries, events
 
 # A loose index scan: one probe an endpoint, however many deliveries wait there.
 _WAITING = text(
@@ -57,6 +57,15 @@ _READ = text(
 )
 _READ_TYPED = _READ.bindparams(bindparam("ids", expanding=True)).columns(created_at=Instant)
 
+# An answer of 2xx is true whichever attempt it was for: the holder is fence enough, and one statement serves a group.
+_DELIVERED = text(
+    """
+    UPDATE deliveries SET state = 'delivered', lease_until = NULL, worker = NULL, last_status = :status,
+        last_error = NULL, finished_at = :now
+    WHERE id IN :ids AND state = 'sending' AND worker = :worker
+    """
+).bindparams(_now, bindparam("ids", expanding=True))
+
 # Whoever lost its lease meanwhile changes nothing: somebody else sends, or has sent, that delivery again.
 _SETTLE = text(
     """
@@ -69,7 +78,23 @@ _SETTLE = text(
 _ATTEMPT = (
     "delivery_id", "number", "outcome", "status", "error_type", "error_message", "started_at", "ended_at", "worker",
 )  # fmt: skip
-_LOG = insert(attempts).values(stage="deliver", **{name: bindparam(name) for name in _ATTEMPT})
+_INSTANTS = ("started_at", "ended_at")
+_LOG = text(
+    f"INSERT INTO attempts (stage, {', '.join(_ATTEMPT)}) VALUES ('deliver', {', '.join(f':{name}' for name in _ATTEMPT)})"
+).bindparams(*(bindparam(name, type_=Instant) for name in _INSTANTS))
+
+
+class ToSend(NamedTuple):
+    """A taken delivery with its event and the public id of its batch."""
+
+    id: int
+    seq: int
+    url: str
+    origin: str
+    attempt: int
+    created_at: datetime
+    body: bytes
+    public_id: str
 
 
 def waiting(connection: Connection) -> list[Row]:
@@ -88,9 +113,14 @@ def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until
     return list(connection.scalars(_TAKE, {"ids": ids, "worker": worker, "lease_until": lease_until}))
 
 
-def read(connection: Connection, ids: Sequence[int]) -> list[Row]:
-    """Return what is to be sent: id, seq, url, origin, attempt, created_at, body, public_id of the batch."""
-    return rows(connection.execute(_READ_TYPED, {"ids": ids}))
+def read(connection: Connection, ids: Sequence[int]) -> list[ToSend]:
+    """Return what is to be sent, the longest due first."""
+    return [ToSend(*row) for row in connection.execute(_READ_TYPED, {"ids": ids})]
+
+
+def delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
+    """Sending → delivered, for deliveries that were answered with the same status."""
+    connection.execute(_DELIVERED, {"ids": ids, "worker": worker, "status": status, "now": now})
 
 
 def settle(connection: Connection, settled: Sequence[Mapping[str, Any]]) -> None:

@@ -40,8 +40,9 @@ def positions_of_keys(connection: Connection, batch_id: int, keys: Sequence[str]
     if not keys:
         return {}
     given = item_rows(is_sqlite(connection), "key")
-    query = select(items.c.key, items.c.position).join(given, items.c.key == given.c.key)
-    query = query.where(items.c.batch_id == batch_id, items.c.key.is_not(None))
+    query = select(items.c.key, items.c.position).where(
+        items.c.batch_id == batch_id, items.c.key.is_not(None), items.c.key.in_(select(given.c.key))
+    )
     found = connection.execute(query, {"rows": encode({"key": key} for key in keys)})
     return {key: position for key, position in found}
 

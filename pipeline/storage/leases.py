@@ -44,3 +44,8 @@ def holders(connection: Connection) -> list[str]:
 def drop(connection: Connection, name: str, holder: str) -> None:
     """Give a lease up, if it is still held."""
     connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
+
+
+def drop_all(connection: Connection, holder: str) -> None:
+    """Give up every lease of a holder."""
+    connection.execute(delete(leases).where(leases.c.holder == holder))

@@ -9,7 +9,7 @@ import pytest
 
 import pipeline
 from tests.factories import connect, make_definition, make_items
-from tests.invariants import assert_complete, assert_delivered
+from tests.invariants import assert_complete
 from tests.receiver import SECRET, Receiver
 
 LOOPBACK = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8"}

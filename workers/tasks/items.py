@@ -9,10 +9,10 @@ from workers.microbatch import ItemTask
 @app.task(name="items.classify", base=ItemTask, stage="classify")
 def classify(item: int, epoch: int) -> str:
     """Classify one released item."""
-    return classify.run_alone(item, epoch)  # type: ignore[no-any-return]
+    return classify.run_alone(item, epoch)
 
 
 @app.task(name="items.enrich", base=ItemTask, stage="enrich")
 def enrich(item: int, epoch: int) -> str:
     """Enrich one released item."""
-    return enrich.run_alone(item, epoch)  # type: ignore[no-any-return]
+    return enrich.run_alone(item, epoch)

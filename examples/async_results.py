@@ -1,0 +1,24 @@
+"""The same from asyncio: other work goes on between the results.
+
+python examples/async_results.py
+"""
+
+import asyncio
+
+import pipeline
+
+QUESTIONS = ["Where is my parcel?", "Please refund the second payment.", "I forgot my password."]
+
+
+async def main() -> None:
+    with pipeline.connect() as client:
+        batch = client.submit(
+            ({"ticket_id": f"Q-{number}", "body": text} for number, text in enumerate(QUESTIONS, 1)),
+            definition="examples/support-tickets/definition.toml",
+        )
+        async for result in batch.aresults(follow=True):
+            print(result.key, result.label)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,120 @@
+"""`make demo`: a file of support tickets through the real command line, with a receiver for their callbacks.
+
+Everything it writes is in the folder demo/.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from receiver import Receiver
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "demo"
+RESULTS = OUT / "results.jsonl"
+TICKETS = "examples/support-tickets/tickets.jsonl"
+DEFINITION = "examples/support-tickets/definition.toml"
+DATABASE = "sqlite:///demo/pipeline.db"
+
+#: Seconds that the last callbacks may take once the command is done.
+PATIENCE_SECONDS = 10.0
+
+NEXT = f"""
+Try next:
+  . {os.path.relpath(sys.prefix, ROOT)}/bin/activate
+  export PIPELINE_DATABASE_URL={DATABASE}
+  pipeline status last                         what became of the batch
+  pipeline show T-0001                         one ticket from all sides
+  pipeline results last --format csv -o tickets.csv
+  edit a rule in {DEFINITION}, then `make demo` again
+  python examples/submit.py                    the same from Python"""
+
+
+def main() -> int:
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    tickets = read(ROOT / TICKETS)
+    fresh_folder()
+    # One callback an item, and one for the batch.
+    with listening(secret, len(tickets) + 1) as receiver:
+        code = run(command(receiver.server_port), settings(secret))
+        if code == 0:
+            receiver.is_complete.wait(PATIENCE_SECONDS)
+    results = read(RESULTS) if RESULTS.exists() else []
+    report(tickets, results, receiver)
+    is_complete = code == 0 and len(results) == len(tickets) and len(receiver.events) == len(tickets) + 1
+    print(NEXT if is_complete else f"\nSomething is missing (exit code of the command: {code}).")
+    return 0 if is_complete else 1
+
+
+def fresh_folder() -> None:
+    OUT.mkdir(exist_ok=True)
+    for old in (*OUT.glob("pipeline.db*"), RESULTS):
+        old.unlink(missing_ok=True)
+
+
+@contextmanager
+def listening(secret: str, expected: int) -> Iterator[Receiver]:
+    """Run the receiver of examples/receiver.py on a free port."""
+    with Receiver(0, secret, expected, show=show_refusals) as receiver:
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        try:
+            yield receiver
+        finally:
+            receiver.shutdown()
+
+
+def show_refusals(line: str) -> None:
+    # A line an event would tear the progress bar apart.
+    if line.startswith("refused"):
+        print(line)
+
+
+def settings(secret: str) -> dict[str, str]:
+    """The environment of the command: only these settings, whatever is set outside."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIPELINE_")}
+    return inherited | {
+        "PIPELINE_DATABASE_URL": DATABASE,
+        "PIPELINE_WEBHOOK_SECRET": secret,
+        "PIPELINE_ALLOW_PRIVATE_CALLBACKS": "127.0.0.0/8",
+    }
+
+
+def command(port: int) -> list[str]:
+    url = f"http://127.0.0.1:{port}"
+    callbacks = ["--callback-url", f"{url}/items", "--batch-callback-url", f"{url}/batches"]
+    return ["pipeline", "run", TICKETS, "-p", DEFINITION, *callbacks, "-o", "demo/results.jsonl"]
+
+
+def run(words: list[str], environment: dict[str, str]) -> int:
+    print(f"$ {shlex.join(words)}", flush=True)
+    program = Path(sys.executable).with_name(words[0])
+    return subprocess.run([program, *words[1:]], cwd=ROOT, env=environment, check=False).returncode
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def report(tickets: list[dict[str, Any]], results: list[dict[str, Any]], receiver: Receiver) -> None:
+    expected = {ticket["ticket_id"]: ticket["expected"] for ticket in tickets}
+    right = sum(expected.get(result["key"]) == result["label"] for result in results)
+    print(f"\nCallbacks   {len(receiver.events)} of {receiver.expected} arrived, signatures verified")
+    print(f"Labels      {right} of {len(expected)} as a person gave them")
+    print(f"Results     {RESULTS.relative_to(ROOT)}, {len(results)} lines")
+    for result in results[:1]:
+        print("The first:\n" + json.dumps(result, indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

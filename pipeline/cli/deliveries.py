@@ -1,0 +1,108 @@
+"""`pipeline deliveries`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pipeline.cli import options
+from pipeline.cli.item import attempt, delivery, print_attempts
+from pipeline.cli.output import Talk, print_facts, print_json
+from pipeline.cli.session import opened
+from pipeline.cli.table import print_table
+from pipeline.domain.delivery import DeliveryState
+from pipeline.domain.identity import item_id, webhook_id
+from pipeline.services import deliveries as service
+from pipeline.storage.row import Row
+from pipeline.storage.tables import POSITIONS_PER_BATCH
+
+
+@click.group()
+def deliveries() -> None:
+    """Callbacks: each is one event owed to one URL.
+
+    \b
+    Examples:
+      pipeline deliveries list --batch last --state dead
+      pipeline deliveries show 42
+    """
+
+
+@deliveries.command("list")
+@click.option("--batch", metavar="BATCH", help="Only of this batch.")
+@click.option("--state", type=click.Choice([each.value for each in DeliveryState]), help="Only in this state.")
+@options.limit(50)
+@options.as_json
+def list_(batch: str | None, state: str | None, limit: int, as_json: bool) -> None:
+    """List deliveries, newest first.
+
+    \b
+    Examples:
+      pipeline deliveries list
+      pipeline deliveries list --batch last --state dead --json
+    """
+    with opened() as context:
+        found = [_described(row) for row in service.newest(context, batch=batch, state=state, limit=limit)]
+    if as_json:
+        print_json(found)
+        return
+    headers = ("id", "batch", "event", "state", "attempts", "due", "status", "error", "url")
+    fields = ("batch_id", "type", "state", "attempt", "due_at", "last_status", "last_error", "url")
+    print_table(headers, [[str(row["id"]), *(row[name] for name in fields)] for row in found], right={"id", "attempts"})
+
+
+@deliveries.command("show")
+@click.argument("delivery_id", metavar="ID", type=click.IntRange(1))
+@options.as_json
+def show(delivery_id: int, as_json: bool) -> None:
+    """Show a delivery and each of its attempts.
+
+    \b
+    Examples:
+      pipeline deliveries show 42
+      pipeline deliveries show 42 --json
+    """
+    with opened() as context:
+        shown = service.show(context, delivery_id)
+    found = _described(shown.delivery)
+    attempts = [attempt(row) for row in shown.attempts]
+    if as_json:
+        print_json({**found, "attempts": attempts})
+        return
+    print_facts({name.replace("_", " "): value for name, value in {**found, "id": str(found["id"])}.items()})
+    if attempts:
+        print_attempts(attempts, "attempts")
+
+
+@deliveries.command("replay")
+@click.argument("delivery_id", metavar="ID", type=click.IntRange(1))
+@options.as_json
+def replay(delivery_id: int, as_json: bool) -> None:
+    """Send a delivery again, now: the same webhook id and body, with a new timestamp and signature.
+
+    Attempts stay counted: one that was given up is tried once more.
+
+    \b
+    Examples:
+      pipeline deliveries replay 42
+    """
+    with opened() as context:
+        row = service.replay(context, delivery_id)
+        is_embedded = context.settings.is_embedded
+    if as_json:
+        print_json(_described(row))
+        return
+    how = f"`pipeline run --batch {row['public_id']}` sends it" if is_embedded else "workers send it"
+    Talk().say(f"delivery {delivery_id} is pending, due now; {how}")
+
+
+def _described(row: Row) -> dict[str, Any]:
+    item = row["item_id"]
+    return {
+        **delivery(row),
+        "batch_id": row["public_id"],
+        "item_id": None if item is None else item_id(row["public_id"], item % POSITIONS_PER_BATCH),
+        "webhook_id": webhook_id(row["public_id"], row["seq"]),
+        "endpoint_disabled": row["disabled_reason"],
+    }

@@ -1,0 +1,69 @@
+"""Take a batch in or find it, and process it in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pipeline.cli import logs
+from pipeline.cli.failure import STOPPED
+from pipeline.cli.nudge import nudge
+from pipeline.cli.output import Talk, many
+from pipeline.cli.request import Request, Stored, store
+from pipeline.cli.stop import Stop, Stopped
+from pipeline.cli.work import Wishes, finish
+from pipeline.client import Batch, Client, connect
+
+
+def process(source: Request | str, wishes: Wishes, *, on_stored: Callable[[Stored], None] | None = None) -> int:
+    """Process what a request takes in, or the batch of that name, to the end; return the exit code.
+
+    Args:
+        on_stored: told of the batch before work on it begins.
+    """
+    logs.show()
+    begun: list[str] = []
+    with Stop() as stop:
+        try:
+            with connect() as client, _announced(wishes.talk):
+                batch, rejected = _begin(client, source, wishes.talk, stop, on_stored)
+                begun.append(batch.id)
+                return finish(client, batch, wishes, stop, rejected=rejected)
+        except Stopped:
+            wishes.talk.warn(how_to_go_on(begun, wishes.output))
+            return STOPPED
+        except BrokenPipeError:
+            wishes.talk.warn(f"the reader of the results is gone: {how_to_go_on(begun, wishes.output)}")
+            raise
+
+
+def how_to_go_on(begun: list[str], output: str | None) -> str:
+    """Return what to say after a stop."""
+    if not begun:
+        return "stopped; nothing was stored"
+    target = "" if output is None else f" -o {output}"
+    return f"stopped; nothing is lost. Go on with: pipeline run --batch {begun[0]}{target}"
+
+
+def _begin(
+    client: Client, source: Request | str, talk: Talk, stop: Stop, on_stored: Callable[[Stored], None] | None
+) -> tuple[Batch, int]:
+    rejected = 0
+    if isinstance(source, Request):
+        stored = store(client.context, source, talk, stop)
+        nudge(client.context, talk)
+        if on_stored:
+            on_stored(stored)
+        source, rejected = stored.submitted.batch_id, stored.rejected
+    batch = client.batch(source)
+    talk.say(f"batch {batch.id}: {many(batch.progress().total, 'item')}")
+    return batch, rejected
+
+
+@contextmanager
+def _announced(talk: Talk) -> Iterator[None]:
+    try:
+        yield
+    except Stopped:
+        talk.say("stopping: what is in flight is finished or handed back; once more ends at once")
+        raise

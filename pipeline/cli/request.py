@@ -1,0 +1,170 @@
+"""What `run` and `submit` are asked to take in, and taking it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import click
+
+from pipeline.cli import options
+from pipeline.cli.choice import choose
+from pipeline.cli.output import Talk, many
+from pipeline.cli.stop import Stop
+from pipeline.cli.table import console
+from pipeline.domain.payload import Rejection
+from pipeline.errors import InvalidItems
+from pipeline.export import Rejects
+from pipeline.intake import read
+from pipeline.services.context import Context
+from pipeline.services.submit import OnProgress, Submission, Submitted, submit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Refused items named on the terminal; all of them are in the rejects file.
+_SHOWN = 10
+
+_OPTIONS = (
+    options.definition,
+    options.input_format,
+    options.encoding,
+    click.option("--key", metavar="FIELD", help="Field with your own id of each item; default: the definition's."),
+    click.option("--callback-url", metavar="URL", help="Receives every item's event, signed, the moment it happens."),
+    click.option("--callback-url-field", metavar="FIELD", help="Field with an item's own callback URL."),
+    click.option("--batch-callback-url", metavar="URL", help="Receives one event when the batch is complete."),
+    click.option(
+        "--idempotency-key", metavar="KEY", help="The same key again finds the same batch: nothing runs twice."
+    ),
+    click.option(
+        "--on-error",
+        type=click.Choice(["fail", "skip"]),
+        default="fail",
+        show_default=True,
+        help="When items cannot be accepted: accept none, or the others.",
+    ),
+    click.option("--rejects", metavar="FILE", help="Write refused items and the reasons to FILE, as JSON Lines."),
+    click.option("--weight", type=click.IntRange(1), default=1, show_default=True, help="Share beside other batches."),
+    click.option("--fair-key", default="", metavar="NAME", help="Batches of one NAME share what one batch gets."),
+)
+
+
+def request_options(command: F) -> F:
+    """Give a command the options that a `Request` is made of."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A source of items and what to do with them; the fields are the options."""
+
+    source: str
+    definition: str | None
+    input_format: str | None
+    encoding: str | None
+    key: str | None
+    callback_url: str | None
+    callback_url_field: str | None
+    batch_callback_url: str | None
+    idempotency_key: str | None
+    on_error: str
+    rejects: str | None
+    weight: int
+    fair_key: str
+
+    def submission(self, context: Context) -> Submission:
+        """Return what the service is asked."""
+        return Submission(
+            definition=choose(self.definition, context.settings.definitions),
+            callback_url=self.callback_url,
+            batch_callback_url=self.batch_callback_url,
+            idempotency_key=self.idempotency_key,
+            fair_key=self.fair_key,
+            weight=self.weight,
+            key_field=self.key,
+            callback_url_field=self.callback_url_field,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A batch that was taken in, and how many items were refused."""
+
+    submitted: Submitted
+    rejected: int
+
+
+def store(context: Context, request: Request, talk: Talk, stop: Stop) -> Stored:
+    """Read the source and store its items as a batch; memory stays flat.
+
+    Raises:
+        InvalidItems: items were refused and `--on-error fail` holds, or there is none.
+        Stopped: nothing is stored.
+    """
+    records = read(request.source, format=request.input_format, encoding=request.encoding)
+    submission = request.submission(context)
+    with _refusals(request, talk) as refusals, _counting(talk) as count:
+        try:
+            submitted = submit(
+                context,
+                stop.reading(records),
+                submission,
+                on_reject=refusals.add if request.on_error == "skip" else None,
+                on_progress=count,
+            )
+        except InvalidItems as error:
+            raise _explained(error, request, refusals) from None
+    if not submitted.is_new:
+        talk.say(f"idempotency key {request.idempotency_key!r} is known: going on with batch {submitted.batch_id}")
+    return Stored(submitted, refusals.count)
+
+
+@dataclass(slots=True)
+class _Refusals:
+    talk: Talk
+    file: Rejects | None
+    count: int = field(default=0)
+
+    def add(self, rejection: Rejection) -> None:
+        self.count += 1
+        self.keep(rejection)
+        if self.count <= _SHOWN:
+            self.talk.say(f"skipped line {rejection.line}: {rejection.reason}")
+
+    def keep(self, rejection: Rejection) -> None:
+        if self.file is not None:
+            self.file.write(rejection)
+
+
+@contextmanager
+def _refusals(request: Request, talk: Talk) -> Iterator[_Refusals]:
+    file: AbstractContextManager[Rejects | None] = Rejects(request.rejects) if request.rejects else nullcontext()
+    with file as opened:
+        refusals = _Refusals(talk, opened)
+        yield refusals
+        if refusals.count:
+            where = f"; see {request.rejects}" if request.rejects else "; --rejects FILE keeps them"
+            talk.warn(f"{many(refusals.count, 'item')} skipped{where}")
+
+
+@contextmanager
+def _counting(talk: Talk) -> Iterator[OnProgress]:
+    shown = console(err=True)
+    if talk.is_quiet or not shown.is_terminal:
+        yield lambda count: None
+        return
+    with shown.status("reading", spinner="line") as status:
+        yield lambda count: status.update(f"reading, {count:,} items stored")
+
+
+def _explained(error: InvalidItems, request: Request, refusals: _Refusals) -> InvalidItems:
+    if request.on_error == "skip" or not error.rejections:
+        return error
+    for rejection in error.rejections:
+        if isinstance(rejection, Rejection):
+            refusals.keep(rejection)
+    kept = f"; the refused ones are in {request.rejects}" if request.rejects else ""
+    return InvalidItems(f"{error}\n--on-error skip accepts the others{kept}", error.rejections)

@@ -1,0 +1,40 @@
+"""Definition files."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pipeline.definitions.definition import Definition
+from pipeline.errors import InvalidDefinition
+
+
+def load(path: Path) -> Definition:
+    """Read a definition from a TOML file; what it names is looked for in the file's folder.
+
+    Raises:
+        InvalidDefinition: the file cannot be read, is not TOML (with line and column), or states what cannot be used.
+    """
+    tables = read_tables(path)
+    reserved = sorted(tables.keys() & {"folder", "files", "source"})
+    if reserved:
+        raise InvalidDefinition(f"{path}: {reserved[0]} is no field of a definition; remove it")
+    return Definition(folder=path.absolute().parent, source=str(path), **tables)
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file, unchecked.
+
+    Raises:
+        InvalidDefinition: the file cannot be read or is not TOML.
+    """
+    try:
+        # Editors on Windows put a mark before the text that TOML does not know.
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise InvalidDefinition(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidDefinition(f"{path} is not UTF-8 text: byte {error.start}; save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidDefinition(f"{path} is not valid TOML: {error}") from error

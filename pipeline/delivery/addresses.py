@@ -1,0 +1,117 @@
+"""The guard: what a name resolves to is vetted as a whole, and every socket once more when it opens."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from itertools import chain, zip_longest
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from pipeline.domain.address import Network, is_allowed, is_public
+
+#: Addresses of one name that are tried at the most, families taking turns.
+MAX_ADDRESSES = 4
+
+#: (family, type, protocol, canonical name, socket address), as `getaddrinfo` gives it.
+AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+
+
+class BlockedAddress(OSError):
+    """An address that callbacks must not reach. The message names none: it may be shown to a stranger."""
+
+    def __init__(self) -> None:
+        super().__init__("address is not allowed for callbacks")
+
+
+class LookupTimeout(OSError):
+    """A name was not resolved in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Decides by the address itself, whatever the URL says.
+
+    Args:
+        allow: CIDRs that may be reached although private.
+        public: whether public addresses may be reached; not over plain http.
+    """
+
+    allow: tuple[Network, ...] = ()
+    public: bool = True
+
+    def check(self, host: str) -> None:
+        """Raise `BlockedAddress` unless `host` is an address that may be reached."""
+        try:
+            address = ip_address(host)
+        except ValueError:
+            raise BlockedAddress from None
+        if not (is_allowed(address, self.allow) or (self.public and is_public(address))):
+            raise BlockedAddress
+
+    def open(self, info: AddressInfo) -> socket.socket:
+        """Return a socket for an address that may be reached: literals, names and whatever comes all pass here."""
+        family, kind, protocol, _, address = info
+        self.check(address[0])
+        # An IPv6 scope names an interface of this machine.
+        if len(address) == 4 and address[3]:
+            raise BlockedAddress
+        return socket.socket(family, kind, protocol)
+
+
+class VettingResolver(AbstractResolver):
+    """Resolves with `inner`, and refuses a name of which any answer is refused.
+
+    Lookups of one name that run at the same time are one lookup: a name server that hangs costs one thread.
+    """
+
+    def __init__(self, inner: AbstractResolver, guard: Guard, timeout_seconds: float) -> None:
+        self._inner = inner
+        self._guard = guard
+        self._timeout = timeout_seconds
+        self._running: dict[tuple[str, int, int], asyncio.Task[list[ResolveResult]]] = {}
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        lookup = self._lookup(host, port, family)
+        try:
+            async with asyncio.timeout(self._timeout):
+                found = await asyncio.shield(lookup)
+        except TimeoutError:
+            raise LookupTimeout("name lookup took too long") from None
+        for each in found:
+            self._guard.check(each["host"])
+        return _few(found)
+
+    async def close(self) -> None:
+        for lookup in self._running.values():
+            lookup.cancel()
+        await self._inner.close()
+
+    def _lookup(self, host: str, port: int, family: socket.AddressFamily) -> asyncio.Task[list[ResolveResult]]:
+        key = (host, port, family)
+        lookup = self._running.get(key)
+        if lookup is None:
+            lookup = asyncio.get_running_loop().create_task(self._inner.resolve(host, port, family))
+            self._running[key] = lookup
+            lookup.add_done_callback(lambda done: self._forget(key, done))
+        return lookup
+
+    def _forget(self, key: tuple[str, int, int], done: asyncio.Task[list[ResolveResult]]) -> None:
+        del self._running[key]
+        # Whoever asked may have given up: the failure then has no reader, which asyncio would report.
+        if not done.cancelled():
+            done.exception()
+
+
+def _few(found: Sequence[ResolveResult]) -> list[ResolveResult]:
+    families: dict[int, list[ResolveResult]] = {}
+    for each in found:
+        families.setdefault(each["family"], []).append(each)
+    turns = chain.from_iterable(zip_longest(*families.values()))
+    return [each for each in turns if each is not None][:MAX_ADDRESSES]

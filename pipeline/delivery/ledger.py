@@ -1,0 +1,39 @@
+"""The sender's side of the database: claims, answers and leases under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from pipeline.delivery.options import SenderOptions
+from pipeline.domain.delivery import Sent
+from pipeline.domain.room import Room
+from pipeline.services.deliver import Claim, claim_due, record_sent, release
+from pipeline.storage.engine import Database
+
+
+class Ledger:
+    """What a sender writes. Each call is a transaction of its own and blocks: not for the event loop."""
+
+    def __init__(self, database: Database, worker: str, clock: Callable[[], datetime], options: SenderOptions) -> None:
+        self._database = database
+        self._worker = worker
+        self._clock = clock
+        self._options = options
+
+    def claim(self, room: Room) -> Claim:
+        now = self._clock()
+        return claim_due(
+            self._database,
+            room,
+            worker=self._worker,
+            now=now,
+            lease_until=now + self._options.lease,
+            most=self._options.claim,
+        )
+
+    def record(self, sent: Sequence[Sent]) -> None:
+        record_sent(self._database, sent, worker=self._worker, schedule=self._options.schedule)
+
+    def release(self) -> None:
+        release(self._database, self._worker, self._clock())

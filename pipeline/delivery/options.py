@@ -1,0 +1,42 @@
+"""What can be tuned about sending."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from pipeline.delivery.client import ClientOptions
+from pipeline.domain.schedule import Schedule
+
+#: What a lease outlives the deadline by: time to record, and for clocks to disagree.
+LEASE_MARGIN = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class SenderOptions:
+    """How much at a time, and how patiently.
+
+    Args:
+        client: limits of one request.
+        per_endpoint: requests in flight at one endpoint, where `endpoints.in_flight_cap` says nothing else. With 64,
+            groups are large enough for cheap SQL (measured: a fifth less CPU than with 32).
+        total: requests in flight over all endpoints.
+        claim: deliveries taken in one transaction.
+        poll_seconds: how late work is found of which nobody told.
+        group: answers recorded in one transaction, unless fewer are in flight.
+        group_seconds: how long an answer waits at the most to be recorded with others.
+        schedule: when a failed delivery is tried again.
+    """
+
+    client: ClientOptions = field(default_factory=ClientOptions)
+    per_endpoint: int = 64
+    total: int = 256
+    claim: int = 200
+    poll_seconds: float = 1.0
+    group: int = 64
+    group_seconds: float = 0.02
+    schedule: Schedule = field(default_factory=Schedule)
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.client.deadline_seconds) + LEASE_MARGIN

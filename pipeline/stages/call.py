@@ -1,0 +1,86 @@
+"""One call of user code, and the calls of one step under way."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import Any, Protocol
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+
+class Call:
+    """A callable, its argument, and who wants the answer.
+
+    Args:
+        target: called with `argument`; in a thread it returns the answer, on the loop an awaitable of it.
+        timeout_seconds: counted from when the call starts, not from when it is submitted.
+        done: receives the answer, or as an object the exception that was raised, exactly once.
+    """
+
+    __slots__ = ("_done", "_settled", "argument", "target", "timeout_seconds")
+
+    def __init__(
+        self,
+        target: Callable[[Any], Any],
+        argument: object,
+        timeout_seconds: float,
+        done: Callable[[object], None],
+    ) -> None:
+        self.target = target
+        self.argument = argument
+        self.timeout_seconds = timeout_seconds
+        self._done = done
+        self._settled = Lock()
+
+    def settle(self, answer: object) -> bool:
+        """Hand over `answer`; False where the call was settled before: its timeout and its end may meet."""
+        if not self.discard():
+            return False
+        try:
+            self._done(answer)
+        except Exception as error:
+            # The thread or the loop that brought the answer serves others. No traceback: its locals hold payloads.
+            _log.error("answer_not_received", error=type(error).__name__)
+        return True
+
+    def discard(self) -> bool:
+        """Settle without an answer; False where the call was settled before."""
+        return self._settled.acquire(blocking=False)
+
+
+class Host(Protocol):
+    """Where calls run."""
+
+    def serve(self, lane: Lane, count: int) -> None:
+        """Run calls of `lane`, `count` at once, until `lane.take()` gives none."""
+
+
+class Lane:
+    """The calls of one step: at most `max_concurrency` under way, the others wait in order."""
+
+    def __init__(self, host: Host, max_concurrency: int) -> None:
+        self._host = host
+        self._places = max_concurrency
+        self._waiting: deque[Call] = deque()
+        self._lock = Lock()
+
+    def submit(self, calls: Iterable[Call]) -> None:
+        """Start the calls, as many as there are places; the others start as places become free."""
+        with self._lock:
+            self._waiting.extend(calls)
+            count = min(self._places, len(self._waiting))
+            self._places -= count
+        if count:
+            self._host.serve(self, count)
+
+    def take(self) -> Call | None:
+        """Return the next call for a place that became free; None gives the place back."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._places += 1
+            return None

@@ -1,0 +1,1 @@
+"""Built-in enrichers: one file each, with `Spec`, `files` and `build`."""

@@ -1,0 +1,67 @@
+"""From what a callable raised to the failure of its item."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Real
+
+from pipeline.domain.outcome import Failure, FailureKind
+from pipeline.errors import Permanent, Throttled, Transient
+
+#: Longest wait that `Throttled` may ask for, in seconds: a day.
+MAX_RETRY_AFTER = 86_400.0
+
+_SEVERITY = {FailureKind.THROTTLED: 0, FailureKind.TRANSIENT: 1, FailureKind.PERMANENT: 2}
+
+
+class TookTooLong(Transient):
+    """A call exceeded its timeout; recorded as `timeout`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"took longer than {seconds:g} s")
+
+
+class WrongLength(Permanent):
+    """A list call did not answer each of its items; recorded as `wrong_length`."""
+
+
+_CODES: dict[type[BaseException], str] = {TookTooLong: "timeout", WrongLength: "wrong_length"}
+
+
+def from_exception(error: BaseException) -> Failure:
+    """Return the failure that `error` means; what is none of `pipeline.errors` is transient."""
+    return Failure(
+        kind=_kind(error),
+        type=_CODES.get(type(error), type(error).__name__),
+        message=_message(error),
+        retry_after=_wait(error.retry_after) if isinstance(error, Throttled) else None,
+    )
+
+
+def severest(failures: Iterable[Failure]) -> Failure:
+    """Return the failure that decides: permanent, then transient, then the longest throttled; the first of equals."""
+    return max(failures, key=lambda failure: (_SEVERITY[failure.kind], failure.retry_after or 0.0))
+
+
+def _kind(error: BaseException) -> FailureKind:
+    if isinstance(error, Permanent):
+        return FailureKind.PERMANENT
+    if isinstance(error, Throttled):
+        return FailureKind.THROTTLED
+    return FailureKind.TRANSIENT
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error) or type(error).__name__
+    except Exception:
+        # A broken __str__ must not hide the failure it belongs to.
+        return type(error).__name__
+
+
+def _wait(seconds: object) -> float | None:
+    """Return `seconds` where it can be waited for: user code may pass anything, such as a header's text."""
+    if isinstance(seconds, bool) or not isinstance(seconds, Real) or math.isnan(seconds):
+        return None
+    return min(max(float(seconds), 0.0), MAX_RETRY_AFTER)

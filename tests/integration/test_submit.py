@@ -1,0 +1,162 @@
+"""Acceptance: all items or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from pipeline.bootstrap import make_context
+from pipeline.domain.item import Item
+from pipeline.domain.payload import Rejection
+from pipeline.errors import Conflict, InvalidInput, InvalidItems
+from pipeline.services.context import Context
+from pipeline.services.submit import Submission, discard_abandoned, submit
+from pipeline.settings import load
+from pipeline.storage import leases
+from pipeline.storage.tables import batches, items
+from tests.factories import make_definition, make_items
+from tests.receiver import SECRET
+
+PUBLIC = "https://example.com/hook"
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[Context]:
+    context = make_context(load(database_url=f"sqlite:///{tmp_path / 'p.db'}", webhook_secret=SECRET))
+    yield context
+    context.database.close()
+
+
+def stored(context: Context) -> tuple[int, int]:
+    with context.database.read() as connection:
+        return tuple(connection.scalar(select(func.count()).select_from(table)) for table in (batches, items))
+
+
+def test_a_batch_is_stored_whole(context: Context, tmp_path: Path) -> None:
+    submitted = submit(context, make_items(12_000), Submission(make_definition(tmp_path)))
+    assert (submitted.total, submitted.is_new) == (12_000, True)
+    assert stored(context) == (1, 12_000)
+    with context.database.read() as connection:
+        rows = connection.execute(select(items.c.position, items.c.payload).order_by(items.c.id)).all()
+        assert connection.scalar(select(batches.c.state)) == "running"
+    assert rows[0] == (1, '{"text":"text number 1"}')
+    assert [position for position, _ in rows] == list(range(1, 12_001))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"txet": "x"}, "it has no field 'text', which the classifier reads as text; did you mean 'txet'?"),
+        ({"text": 7}, "field 'text', which the classifier reads as text, is a number; expected a text"),
+        ({"text": "x", "n": float("nan")}, "NaN"),
+        ({"text": "x\x00"}, "NUL"),
+        ({"text": "\ud800"}, "surrogate"),
+        ({"text": "x", "at": object()}, "payload.at is object"),
+        ({"text": "x" * 300_000}, "262,144"),
+        (["text"], "it is a list"),
+    ],
+)
+def test_one_bad_item_refuses_all_and_says_why(context: Context, tmp_path: Path, bad: Any, reason: str) -> None:
+    with pytest.raises(InvalidItems) as refused:
+        submit(context, [*make_items(6_000), bad, *make_items(3)], Submission(make_definition(tmp_path)))
+    assert "line 6001: " in str(refused.value)
+    assert reason in str(refused.value)
+    assert stored(context) == (0, 0)
+
+
+def test_good_items_are_accepted_without_the_bad_ones_where_that_is_wanted(context: Context, tmp_path: Path) -> None:
+    refused: list[Rejection] = []
+    given = [{"text": "a"}, {"no": "text"}, Rejection(7, "not JSON", "{"), {"text": "b"}]
+    submitted = submit(context, given, Submission(make_definition(tmp_path)), on_reject=refused.append)
+    assert submitted.total == 2
+    assert [each.line for each in refused] == [2, 7]
+    with context.database.read() as connection:
+        assert list(connection.scalars(select(items.c.position).order_by(items.c.id))) == [1, 4]
+
+
+def test_a_key_may_come_once_in_a_batch_whatever_lies_between(context: Context, tmp_path: Path) -> None:
+    definition = make_definition(tmp_path, input={"text": "text", "key": "id"})
+    given = [{"text": "t", "id": n} for n in range(7_000)] + [{"text": "t", "id": "3"}]
+    with pytest.raises(InvalidItems, match="line 7001: its key '3' is the key of item 4 as well"):
+        submit(context, given, Submission(definition))
+    submit(context, given[:-1], Submission(definition))
+    submit(context, given[:-1], Submission(definition))
+    assert stored(context) == (2, 14_000)
+
+
+def test_an_input_without_items_is_refused(context: Context, tmp_path: Path) -> None:
+    with pytest.raises(InvalidItems, match="there is no item to accept"):
+        submit(context, iter([]), Submission(make_definition(tmp_path)))
+    assert stored(context) == (0, 0)
+
+
+def test_an_input_that_breaks_off_leaves_nothing(context: Context, tmp_path: Path) -> None:
+    def breaking() -> Iterator[dict[str, Any]]:
+        yield from make_items(6_000)
+        raise OSError("the file is gone")
+
+    with pytest.raises(OSError, match="the file is gone"):
+        submit(context, breaking(), Submission(make_definition(tmp_path)))
+    assert stored(context) == (0, 0)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/", "https://user:hunter2@example.com/", "ftp://example.com/", "x"])
+def test_a_callback_url_that_may_not_be_called_is_refused(context: Context, tmp_path: Path, url: str) -> None:
+    definition = make_definition(tmp_path)
+    with pytest.raises(InvalidInput) as refused:
+        submit(context, make_items(1), Submission(definition, callback_url=url))
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(InvalidItems):
+        submit(context, [Item({"text": "t"}, callback_url=url)], Submission(definition))
+
+
+def test_callbacks_need_a_secret_to_be_signed_with(tmp_path: Path) -> None:
+    context = make_context(load(database_url=f"sqlite:///{tmp_path / 'p.db'}"))
+    with pytest.raises(InvalidInput, match="pipeline secret"):
+        submit(context, make_items(1), Submission(make_definition(tmp_path), callback_url=PUBLIC))
+    with pytest.raises(InvalidItems, match="PIPELINE_WEBHOOK_SECRET"):
+        submit(context, [Item({"text": "t"}, callback_url=PUBLIC)], Submission(make_definition(tmp_path)))
+    context.database.close()
+
+
+class SubmitterDied(BaseException):
+    """Ends a submission as a kill would: nothing is cleaned up."""
+
+
+def abandon(context: Context, tmp_path: Path, holder: str) -> None:
+    """Leave a batch half submitted by `holder`."""
+    submission = Submission(make_definition(tmp_path), idempotency_key="k")
+    with context.database.write() as connection:
+        connection.exec_driver_sql("CREATE TRIGGER kept BEFORE DELETE ON items BEGIN SELECT RAISE(ABORT, 'kept'); END")
+
+    def dying() -> Iterator[dict[str, Any]]:
+        yield from make_items(5_001)
+        raise SubmitterDied
+
+    # The trigger keeps the cleaning up of a submitter that lives from running: this one is dead.
+    with pytest.raises(Exception, match="kept"):
+        submit(context, dying(), submission)
+    with context.database.write() as connection:
+        connection.exec_driver_sql("DROP TRIGGER kept")
+        connection.execute(leases.leases.update().values(holder=holder))
+
+
+def test_what_a_dead_submitter_left_is_removed_and_its_key_is_free(context: Context, tmp_path: Path) -> None:
+    host = context.worker.partition("@")[2]
+    abandon(context, tmp_path, f"999999999.dead@{host}")
+    assert stored(context) == (1, 5_000)
+    submitted = submit(context, make_items(3), Submission(make_definition(tmp_path), idempotency_key="k"))
+    assert submitted.is_new
+    assert stored(context) == (1, 3)
+
+
+def test_what_a_living_submitter_writes_is_left_alone(context: Context, tmp_path: Path) -> None:
+    abandon(context, tmp_path, "1.alive@elsewhere")
+    assert discard_abandoned(context) == 0
+    with pytest.raises(Conflict, match="being submitted right now"):
+        submit(context, make_items(3), Submission(make_definition(tmp_path), idempotency_key="k"))
+    assert stored(context) == (1, 5_000)

@@ -1,0 +1,159 @@
+"""The documents say what the code does: states, tables, events, fields, links."""
+
+from __future__ import annotations
+
+import re  # noqa: TID251 - constant patterns
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from pipeline.definitions.tables import Input, Retry
+from pipeline.domain.batch import BatchState
+from pipeline.domain.delivery import DeliveryState
+from pipeline.domain.event import EventType
+from pipeline.domain.item import ItemState, Stage
+from pipeline.domain.schedule import HORIZON, STANDARD_DELAYS
+from pipeline.errors import PipelineError
+from pipeline.stages import catalog
+from pipeline.stages.classifiers.rule import Rule
+from pipeline.stages.spec import ClassifySpec, EnrichSpec
+from pipeline.storage.tables import metadata
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+BUILT_IN = [(stage, name) for stage in Stage for name in catalog.names(stage)]
+
+
+def section(page: str, heading: str) -> str:
+    """The text below a heading, up to the next of its level or above."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    level = heading.index(" ")
+    start = text.index(f"\n{heading}\n") + len(heading) + 2
+    end = re.search(rf"^#{{1,{level}}} ", text[start:], re.MULTILINE)
+    return text[start : start + end.start() if end else len(text)]
+
+
+def rows(text: str) -> dict[str, str]:
+    """First and second column of the tables in a text, whose first cell is code."""
+    return dict(re.findall(r"^\| `([^|`]+)` \| ([^|]*) \|", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("heading", "states"), [("### Item", ItemState), ("### Batch", BatchState), ("### Delivery", DeliveryState)]
+)
+def test_every_state_stands_in_the_state_machine(heading: str, states: type[ItemState]) -> None:
+    documented = rows(section("architecture.md", heading))
+    assert list(documented) == [state.value for state in states]
+    for state in states:
+        if isinstance(state, ItemState) and state.is_final:
+            assert "Final" in documented[state.value]
+
+
+def test_every_table_of_the_database_is_explained() -> None:
+    assert set(rows(section("architecture.md", "## Tables"))) == set(metadata.tables)
+
+
+def test_every_event_type_is_explained() -> None:
+    assert set(rows(section("callbacks.md", "## Events"))) == {kind.value for kind in EventType}
+
+
+def test_the_retry_schedule_of_callbacks_is_the_one_in_the_code() -> None:
+    text = section("callbacks.md", "## What an answer means")
+    sentence = re.search(r"next attempt follows in ([^.]*?),\s+each", text)
+    assert sentence
+    stated = [_seconds(number, unit) for number, unit in re.findall(r"(\d+) (s|min|h)\b", sentence[1])]
+    assert stated == [int(delay.total_seconds()) for delay in STANDARD_DELAYS]
+    assert f"After {len(STANDARD_DELAYS) + 1} attempts" in text
+    assert HORIZON.days == 4
+    assert "four days" in text
+
+
+@pytest.mark.parametrize(("stage", "name"), BUILT_IN)
+def test_every_field_of_a_built_in_is_documented_with_its_default(stage: Stage, name: str) -> None:
+    spec = import_module(f"pipeline.stages.{'classifiers' if stage is Stage.CLASSIFY else 'enrichers'}.{name}").Spec
+    base = ClassifySpec if stage is Stage.CLASSIFY else EnrichSpec
+    own = {field for field in spec.model_fields if _is_own(spec, base, field)}
+    heading = f"## {'Classifier' if stage is Stage.CLASSIFY else 'Enricher'} `{name}`"
+    documented = rows(section("definitions.md", heading).partition("\nA rule matches")[0])
+    assert set(documented) == own
+    _check_defaults(spec, documented)
+
+
+def test_every_field_of_rules_and_common_tables_is_documented_with_its_default() -> None:
+    keywords = section("definitions.md", "## Classifier `keywords`").partition("\nA rule matches")[2]
+    assert set(rows(keywords)) == set(Rule.model_fields)
+    common = section("definitions.md", "## Tables of a definition")
+    classify, enrich = common.partition("\nand every `[[enrich]]`")[::2]
+    of_classify = rows(classify.partition("\nEvery `[classify]`")[2])
+    assert set(of_classify) == set(ClassifySpec.model_fields)
+    assert set(rows(enrich)) == set(EnrichSpec.model_fields)
+    _check_defaults(ClassifySpec, of_classify)
+
+
+@pytest.mark.parametrize(("table", "model"), [("[input]", Input), ("[retry]", Retry)])
+def test_every_field_of_a_small_table_is_documented_with_its_default(table: str, model: type[BaseModel]) -> None:
+    text = section("definitions.md", "## Tables of a definition")
+    documented = dict(re.findall(rf"^\| `{re.escape(table)}` `(\w+)` \| ([^|]*) \|", text, re.MULTILINE))
+    assert set(documented) == set(model.model_fields)
+    _check_defaults(model, documented)
+
+
+def test_every_error_of_the_library_is_in_the_reference() -> None:
+    documented = set(rows(section("reference/python.md", "## Errors")))
+    public = {kind.__name__ for kind in _subclasses(PipelineError) if kind.__module__ == "pipeline.errors"}
+    assert documented == public
+
+
+def test_words_of_the_glossary_are_in_order() -> None:
+    words = re.findall(r"^\| ([a-z_ -]+) \|", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)[1:]
+    assert len(words) > 20
+    assert words == sorted(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_files_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_layers_named_in_the_architecture_are_the_folders() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    folders = {path.name for path in (ROOT / "pipeline").iterdir() if (path / "__init__.py").exists()}
+    assert {name for name in folders if f"`{name}`" not in text} == set()
+    for path in re.findall(r"(?:services|workers|delivery)/\w+\.py", text):
+        assert (ROOT / path).exists() or (ROOT / "pipeline" / path).exists(), path
+
+
+def _is_own(spec: type[BaseModel], base: type[BaseModel], field: str) -> bool:
+    if field not in base.model_fields:
+        return True
+    return bool(spec.model_fields[field].default != base.model_fields[field].default)
+
+
+def _check_defaults(model: type[BaseModel], documented: dict[str, str]) -> None:
+    for name, cell in documented.items():
+        field = model.model_fields[name]
+        if field.is_required():
+            assert cell == "required", name
+        elif isinstance(field.default, bool | int | float | str):
+            assert cell == f"`{_toml(field.default)}`", name
+        else:
+            assert "`" not in cell.replace("`key`", ""), name
+
+
+def _toml(value: bool | int | float | str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else f"{value:.10g}"
+
+
+def _seconds(number: str, unit: str) -> int:
+    return int(number) * {"s": 1, "min": 60, "h": 3600}[unit]
+
+
+def _subclasses(kind: type[Exception]) -> set[type[Exception]]:
+    children: list[type[Exception]] = kind.__subclasses__()
+    return {each for child in children for each in (child, *_subclasses(child))}

@@ -1,0 +1,63 @@
+"""Every setting is documented with its true default."""
+
+from __future__ import annotations
+
+import re  # noqa: TID251 - constant patterns
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from pipeline.errors import InvalidSettings
+from pipeline.settings import PREFIX, Settings, load
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/configuration.md")
+NAMES = {PREFIX + name.upper(): name for name in Settings.model_fields}
+ROW = re.compile(r"^\| `(PIPELINE_[A-Z_]+)` \| ([^|]*) \|", re.MULTILINE)
+
+
+def shown(value: Any) -> str:
+    """A default as a reader sees it."""
+    if value is None or value == ():
+        return "–"
+    if isinstance(value, SecretStr):
+        return f"`{value.get_secret_value()}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_table_of_settings_lists_each_with_its_default(page: str) -> None:
+    documented = dict(ROW.findall((ROOT / page).read_text(encoding="utf-8")))
+    expected = {variable: shown(Settings.model_fields[name].default) for variable, name in NAMES.items()}
+    assert {variable: default.strip() for variable, default in documented.items()} == expected
+
+
+@pytest.mark.parametrize("page", [*PAGES, "docs/architecture.md", "docs/callbacks.md", "docs/definitions.md"])
+def test_no_page_speaks_of_a_setting_that_is_not_there(page: str) -> None:
+    spoken_of = set(re.findall(r"PIPELINE_[A-Z_]+[A-Z]", (ROOT / page).read_text(encoding="utf-8")))
+    assert spoken_of <= set(NAMES)
+
+
+def test_each_setting_says_in_the_code_what_it_means() -> None:
+    text = (ROOT / "pipeline" / "settings.py").read_text(encoding="utf-8")
+    for name in Settings.model_fields:
+        assert re.search(rf"^    #: .+\n(?:    #: .+\n)*    {name}: ", text, re.MULTILINE), name
+
+
+def test_the_examples_of_configuration_md_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^export (PIPELINE_[A-Z_]+)='?([^'\n]*)'?$", page, re.MULTILINE)
+    assert len(examples) >= 3
+    for variable, value in examples:
+        monkeypatch.setenv(variable, value)
+    settings = load()
+    assert ip_network("10.20.0.0/16") in settings.allow_private_callbacks
+
+
+def test_a_misspelt_setting_is_named_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_LEASE_SECOND", "5")
+    with pytest.raises(InvalidSettings, match="did you mean PIPELINE_LEASE_SECONDS"):
+        load()

@@ -1,0 +1,76 @@
+"""Budgets of size, and what tests and tracked files may not contain."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "workers").rglob("*.py"), ROOT / "celeryconfig.py"])
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+FOLDERS = ("pipeline", "workers", "migrations", "tests", "docs", "examples", ".ci")
+FILES = ("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "celeryconfig.py")
+
+MOCKS = ("unittest.mock", "mock.", "Mock", "MagicMock", "AsyncMock", "mocker")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+MOST_LINES_OF_A_MODULE, MEDIAN_LINES_OF_A_MODULE, MOST_LINES_OF_A_FUNCTION = 300, 100, 50
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tracked() -> Iterator[Path]:
+    yield from (ROOT / name for name in FILES)
+    for folder in FOLDERS:
+        yield from (path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def test_modules_and_functions_stay_small() -> None:
+    sizes = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in sizes.items() if lines > MOST_LINES_OF_A_MODULE} == {}
+    assert median(sizes.values()) <= MEDIAN_LINES_OF_A_MODULE
+    functions = {f"{name_of(path)}:{node.name}": lines_of(node) for path in MODULES for node in functions_of(path)}
+    assert {name: lines for name, lines in functions.items() if lines > MOST_LINES_OF_A_FUNCTION} == {}
+
+
+def test_no_module_is_called_by_what_it_is_not() -> None:
+    vague = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
+    assert [name_of(path) for path in MODULES if vague & {*path.parts, path.stem}] == []
+
+
+@pytest.mark.parametrize("module", TESTS, ids=name_of)
+def test_tests_wait_on_facts_and_use_real_parts(module: Path) -> None:
+    nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
+    names = {ast.unparse(node) for node in nodes if isinstance(node, ast.Name | ast.Attribute)}
+    names |= {
+        f"{node.module}.{alias.name}" for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    names |= {node.arg for node in nodes if isinstance(node, ast.keyword) and node.arg}
+    assert "time.sleep" not in names, "wait on an event, a row or a thread instead"
+    assert not {name for name in names if name.startswith(MOCKS)}, "use the real thing, or a stand-in that works"
+    assert not {name for name in names if name.endswith("task_always_eager")}, "start a worker"
+
+
+def test_no_file_names_a_package_registry_or_a_place_on_someones_machine() -> None:
+    # In pieces, since this file is among those that are read.
+    words = ("pypi" + ".org", "python" + "hosted", "npm" + "js.com", "/ro" + "ot/", "/ho" + "me/")
+    texts = {name_of(path): path.read_text(encoding="utf-8", errors="replace") for path in tracked()}
+    assert {name: word for name, text in texts.items() for word in words if word in text} == {}
+
+
+def functions_of(path: Path) -> Iterator[Function]:
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return (node for node in nodes if isinstance(node, Function))
+
+
+def lines_of(function: Function) -> int:
+    """Lines of a body, its docstring left out."""
+    has_docstring = ast.get_docstring(function) is not None and len(function.body) > 1
+    return (function.end_lineno or 0) - function.body[1 if has_docstring else 0].lineno + 1

@@ -1,0 +1,257 @@
+"""The rules classifier: which label a text gets, and what a wrong rule is told."""
+
+from __future__ import annotations
+
+import string
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from pipeline.domain.item import Classification, WorkItem
+from pipeline.errors import InvalidDefinition, Permanent
+from pipeline.stages.classifiers.keywords import Spec, build, files, labels
+
+
+def item(text: str = "", **payload: Any) -> WorkItem:
+    return WorkItem(id=1, item_id="b-1", batch_id="b", key=None, payload=payload, text=text, attempt=1)
+
+
+def spec(*rules: dict[str, Any], **options: Any) -> Spec:
+    return Spec.model_validate({"use": "keywords", "rules": rules, "default": "other", **options})
+
+
+def label(text: str, *rules: dict[str, Any], **options: Any) -> str:
+    (answer,) = build(spec(*rules, **options), Path()).call([item(text)])
+    assert isinstance(answer, Classification)
+    return answer.label
+
+
+BILLING = {"label": "billing", "any": ["refund", "credit card"]}
+
+
+def test_a_word_gives_its_rules_label() -> None:
+    assert label("I want a refund.", BILLING) == "billing"
+
+
+def test_a_text_without_any_of_the_words_gets_the_default() -> None:
+    assert label("I cannot log in", BILLING) == "other"
+
+
+def test_an_empty_text_gets_the_default() -> None:
+    assert label("", BILLING) == "other"
+
+
+def test_rules_answer_without_a_confidence() -> None:
+    assert build(spec(BILLING), Path()).call([item("refund")]) == [Classification("billing", None, None)]
+
+
+def test_case_does_not_count_unless_asked_for() -> None:
+    assert label("REFUND!", BILLING) == "billing"
+    assert label("REFUND!", BILLING, case_sensitive=True) == "other"
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("straße", "STRASSE 5"),
+        ("école", "une E\u0301COLE"),
+        ("ΟΔΟΣ", "οδος"),
+        ("ﬁle", "FILE"),
+        ("ДОМ", "мой дом"),
+    ],
+)
+def test_case_is_folded_as_unicode_says(word: str, text: str) -> None:
+    assert label(text, {"label": "hit", "any": [word]}) == "hit"
+
+
+@pytest.mark.parametrize("text", ["refunded", "prerefund", "refund2", "refund\u0301"])
+def test_a_word_inside_a_longer_one_does_not_count(text: str) -> None:
+    assert label(text, BILLING) == "other"
+    assert label(text, BILLING, whole_words=False) == "billing"
+
+
+@pytest.mark.parametrize("text", ["(refund)", "refund, please", "no_refund", "the-refund", "refund\n", "«refund»"])
+def test_punctuation_ends_a_word(text: str) -> None:
+    assert label(text, BILLING) == "billing"
+
+
+def test_white_space_in_a_phrase_stands_for_any_white_space() -> None:
+    assert label("my credit \n card", BILLING) == "billing"
+    assert label("my creditcard", BILLING) == "other"
+
+
+def test_a_word_of_symbols_is_bounded_only_where_it_ends_in_a_letter() -> None:
+    assert label("C++17 code", {"label": "cpp", "any": ["c++"]}) == "cpp"
+    assert label("abc++", {"label": "cpp", "any": ["c++"]}) == "other"
+
+
+@pytest.mark.parametrize(
+    ("word", "text"), [("退款", "我要退款谢谢"), ("ยกเลิก", "ขอยกเลิกครับ"), ("iphone", "iPhone手机")]
+)
+def test_scripts_without_spaces_match_anywhere(word: str, text: str) -> None:
+    assert label(text, {"label": "hit", "any": [word]}) == "hit"
+
+
+def test_the_first_rule_of_the_file_wins() -> None:
+    assert label("refund", {"label": "a", "any": ["refund"]}, {"label": "b", "any": ["refund"]}) == "a"
+
+
+def test_a_higher_priority_goes_before_the_order_of_the_file() -> None:
+    rules = ({"label": "a", "any": "refund"}, {"label": "b", "any": "refund", "priority": 1})
+    assert label("refund", *rules) == "b"
+
+
+def test_all_words_of_all_must_be_there() -> None:
+    rule = {"label": "card", "all": ["card", "lost"]}
+    assert label("lost my card", rule) == "card"
+    assert label("my card", rule) == "other"
+
+
+def test_all_and_any_are_both_needed_where_both_are_given() -> None:
+    rule = {"label": "card", "all": ["card"], "any": ["lost", "stolen"]}
+    assert label("card stolen", rule) == "card"
+    assert label("card", rule) == "other"
+    assert label("stolen", rule) == "other"
+
+
+def test_a_word_of_none_keeps_the_rule_from_matching() -> None:
+    rule = {"label": "billing", "any": ["refund"], "none": ["thanks"]}
+    assert label("refund", rule) == "billing"
+    assert label("thanks for the refund", rule) == "other"
+
+
+def test_overlapping_words_are_all_found() -> None:
+    rule = {"label": "hit", "all": ["credit card", "card number", "credit card number"]}
+    assert label("my credit card number", rule) == "hit"
+
+
+def test_a_pattern_is_an_alternative_to_the_words() -> None:
+    rule = {"label": "order", "any": ["parcel"], "regex": r"order\s+#?\d{4}"}
+    assert label("ORDER #1234", rule) == "order"
+    assert label("my parcel", rule) == "order"
+    assert label("order it", rule) == "other"
+
+
+def test_a_pattern_must_come_with_all_the_words_of_all() -> None:
+    rule = {"label": "order", "all": ["late"], "regex": r"\d{4}"}
+    assert label("late 1234", rule) == "order"
+    assert label("1234", rule) == "other"
+    assert label("late", rule) == "other"
+
+
+def test_a_pattern_heeds_case_where_asked_for() -> None:
+    assert label("ÉCOLE", {"label": "hit", "regex": "école"}) == "hit"
+    assert label("ÉCOLE", {"label": "hit", "regex": "école"}, case_sensitive=True) == "other"
+
+
+def test_a_pattern_that_would_explode_elsewhere_is_answered() -> None:
+    assert label("a" * 20_000 + "!", {"label": "hit", "regex": "(a+)+$"}) == "other"
+
+
+@pytest.mark.parametrize(("pattern", "reason"), [("(", "missing )"), (r"(?<=a)b", "(?<"), (r"(a)\1", r"\1")])
+def test_an_invalid_pattern_names_rule_pattern_and_reason(pattern: str, reason: str) -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        build(spec(BILLING, {"label": "bad", "regex": pattern}), Path())
+    message = str(caught.value)
+    assert "rule 2 (label 'bad')" in message
+    assert repr(pattern) in message
+    assert reason in message
+
+
+def test_without_a_default_an_unmatched_item_is_dead_and_its_neighbour_is_not() -> None:
+    unmatched, matched = build(spec(BILLING, default=None), Path()).call([item("hello"), item("refund")])
+    assert isinstance(unmatched, Permanent)
+    assert "no rule matched" in str(unmatched)
+    assert matched == Classification("billing")
+
+
+def test_a_payload_field_is_read_where_named() -> None:
+    step = build(spec(BILLING, field="ticket.subject"), Path())
+    assert step.call([item("x", ticket={"subject": "refund"})]) == [Classification("billing")]
+
+
+@pytest.mark.parametrize("payload", [{}, {"ticket": {"subject": 5}}, {"ticket": ["subject"]}])
+def test_a_payload_without_the_field_is_dead_by_its_name(payload: dict[str, Any]) -> None:
+    (answer,) = build(spec(BILLING, field="ticket.subject"), Path()).call([item("refund", **payload)])
+    assert isinstance(answer, Permanent)
+    assert "'ticket.subject'" in str(answer)
+
+
+def test_labels_are_those_of_the_rules_and_the_default() -> None:
+    rules = ({"label": "b", "any": "x"}, {"label": "a", "any": "y"}, {"label": "b", "any": "z"})
+    assert labels(spec(*rules)) == ("b", "a", "other")
+
+
+@pytest.mark.parametrize(
+    ("rules", "options", "message"),
+    [
+        ([], {}, "at least 1"),
+        ([{"label": "a"}], {}, "asks for nothing"),
+        ([{"label": "a", "none": ["x"]}], {}, "asks for nothing"),
+        ([{"label": "a", "any": ["x", " "]}], {}, "a word is empty"),
+        ([{"label": "", "any": ["x"]}], {}, "at least 1"),
+        ([{"label": "a", "any": ["x"], "anny": ["y"]}], {}, "anny"),
+        ([{"label": "a", "any": ["x"]}], {"labels": ["b", "other"]}, r"\['a'\]"),
+        ([{"label": "a", "any": ["x"]}], {"labels": ["a"]}, r"\['other'\]"),
+        ([{"label": "a", "any": ["x"]}], {"field": "a[x]"}, "brackets"),
+    ],
+)
+def test_a_wrong_rule_is_refused(rules: list[dict[str, Any]], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        spec(*rules, **options)
+
+
+def test_nothing_is_pinned_by_hash() -> None:
+    assert files(spec(BILLING)) == ()
+
+
+def test_the_module_is_imported_without_its_extra() -> None:
+    code = (
+        "import sys, pipeline.stages.classifiers.keywords; sys.exit(bool({'re2', 'ahocorasick_rs'} & {*sys.modules}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_a_missing_extra_is_named_with_the_command_that_installs_it() -> None:
+    code = """
+import sys
+from pathlib import Path
+sys.modules["ahocorasick_rs"] = None
+from pipeline.stages.classifiers.keywords import Spec, build
+try:
+    build(Spec.model_validate({"use": "keywords", "rules": [{"label": "a", "any": "b"}]}), Path())
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert shown.startswith("InvalidDefinition")
+    assert "pip install 'pipeline[keywords]'" in shown
+
+
+WORDS = st.text(alphabet="ab", min_size=1, max_size=3)
+
+
+@given(words=st.lists(WORDS, min_size=1, max_size=5), text=st.lists(WORDS, max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_whole_words_are_those_between_spaces(words: list[str], text: list[str]) -> None:
+    expected = "hit" if set(words) & set(text) else "other"
+    assert label(" ".join(text), {"label": "hit", "any": words}) == expected
+
+
+@given(words=st.lists(WORDS, min_size=1, max_size=5), text=st.text(alphabet="ab c", max_size=12))
+@settings(max_examples=150, deadline=None)
+def test_parts_of_words_are_those_that_contain(words: list[str], text: str) -> None:
+    expected = "hit" if all(word in text for word in words) else "other"
+    assert label(text, {"label": "hit", "all": words}, whole_words=False) == expected
+
+
+@given(text=st.text(max_size=40), word=st.text(alphabet=string.ascii_letters, min_size=1, max_size=5))
+@settings(max_examples=150, deadline=None)
+def test_any_text_is_answered(text: str, word: str) -> None:
+    assert label(f"{text} {word} {text}", {"label": "hit", "any": [word]}) == "hit"
