@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from kombu.exceptions import KombuError
+
 from pipeline import definitions, settings
 from pipeline.bootstrap import make_context
 from pipeline.broker import DISPATCH_TASK, Broker, sending_app
@@ -167,7 +169,7 @@ class Client:
             return
         try:
             Broker(sending_app(self._context.settings)).nudge(DISPATCH_TASK)
-        except OSError:
+        except (OSError, KombuError):
             # The batch is accepted; it starts when the broker is back and the dispatcher's timer finds it.
             return
 

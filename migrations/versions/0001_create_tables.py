@@ -29,8 +29,8 @@ def _create_definitions() -> None:
         sa.Column("content", sa.Text(), nullable=False, comment="JSON; what workers run"),
         sa.Column("stages", sa.Text(), nullable=False, comment="comma-separated, in order"),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_definitions"),
-        sa.UniqueConstraint("version", name="uq_definitions_version"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_definitions")),
+        sa.UniqueConstraint("version", name=op.f("uq_definitions_version")),
         comment="Which classifier, which enrichers, which rules; a batch keeps the version it was submitted with",
     )
 
@@ -57,13 +57,13 @@ def _create_batches() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name="ck_batches_state"
+            "state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name=op.f("ck_batches_state")
         ),
-        sa.CheckConstraint("weight > 0", name="ck_batches_weight"),
-        sa.ForeignKeyConstraint(["definition_id"], ["definitions.id"], name="fk_batches_definition_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_batches"),
-        sa.UniqueConstraint("idempotency_key", name="uq_batches_idempotency_key"),
-        sa.UniqueConstraint("public_id", name="uq_batches_public_id"),
+        sa.CheckConstraint("weight > 0", name=op.f("ck_batches_weight")),
+        sa.ForeignKeyConstraint(["definition_id"], ["definitions.id"], name=op.f("fk_batches_definition_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_batches")),
+        sa.UniqueConstraint("idempotency_key", name=op.f("uq_batches_idempotency_key")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_batches_public_id")),
         comment="What a caller submits: many items, one definition",
     )
     op.create_index(
@@ -128,10 +128,10 @@ def _create_items() -> None:
         sa.Column("classified_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "state IN ('pending', 'queued', 'running', 'succeeded', 'dead', 'cancelled')", name="ck_items_state"
+            "state IN ('pending', 'queued', 'running', 'succeeded', 'dead', 'cancelled')", name=op.f("ck_items_state")
         ),
-        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name="fk_items_batch_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_items"),
+        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_items_batch_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
         comment="The smallest unit of work: what a worker claims, what a result is about",
     )
     op.create_index(
@@ -187,8 +187,8 @@ def _create_events() -> None:
         sa.Column("item_id", sa.BigInteger(), nullable=True, comment="null for an event of the batch"),
         sa.Column("body", sa.LargeBinary(), nullable=False, comment="the bytes every attempt sends"),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name="fk_events_batch_id"),
-        sa.PrimaryKeyConstraint("batch_id", "seq", name="pk_events"),
+        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_events_batch_id")),
+        sa.PrimaryKeyConstraint("batch_id", "seq", name=op.f("pk_events")),
         comment="What happened: the one ordered log that every way of delivery reads",
     )
 
@@ -211,9 +211,10 @@ def _create_deliveries() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "state IN ('pending', 'sending', 'delivered', 'dead', 'paused', 'cancelled')", name="ck_deliveries_state"
+            "state IN ('pending', 'sending', 'delivered', 'dead', 'paused', 'cancelled')",
+            name=op.f("ck_deliveries_state"),
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
         comment="One event owed to one URL",
     )
     op.create_index(
@@ -250,7 +251,7 @@ def _create_attempts() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("worker", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name="pk_attempts"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
         comment="Failed stage attempts and all delivery attempts; a stage that succeeded is in its item's columns",
     )
     op.create_index(
@@ -287,7 +288,7 @@ def _create_endpoints() -> None:
         sa.Column("disabled_reason", sa.Text(), nullable=True, comment="null: enabled"),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("origin", name="pk_endpoints"),
+        sa.PrimaryKeyConstraint("origin", name=op.f("pk_endpoints")),
         comment="What receives: one row per scheme, host and port that ever failed or was configured",
     )
 
@@ -298,6 +299,6 @@ def _create_leases() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("holder", sa.Text(), nullable=False),
         sa.Column("until", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_leases"),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
         comment="Who does what only one may do at a time",
     )

@@ -13,6 +13,7 @@ from pipeline.cli.request import Request, Stored, store
 from pipeline.cli.stop import Stop, Stopped
 from pipeline.cli.work import Wishes, finish
 from pipeline.client import Batch, Client, connect
+from pipeline.export.target import checked
 
 
 def process(source: Request | str, wishes: Wishes, *, on_stored: Callable[[Stored], None] | None = None) -> int:
@@ -20,8 +21,13 @@ def process(source: Request | str, wishes: Wishes, *, on_stored: Callable[[Store
 
     Args:
         on_stored: told of the batch before work on it begins.
+
+    Raises:
+        InvalidInput: results cannot be written where they are to go; nothing is stored then.
     """
     logs.show()
+    if wishes.output not in (None, "-"):
+        checked(str(wishes.output))
     begun: list[str] = []
     with Stop() as stop:
         try:
@@ -32,8 +38,9 @@ def process(source: Request | str, wishes: Wishes, *, on_stored: Callable[[Store
         except Stopped:
             wishes.talk.warn(how_to_go_on(begun, wishes.output))
             return STOPPED
-        except BrokenPipeError:
-            wishes.talk.warn(f"the reader of the results is gone: {how_to_go_on(begun, wishes.output)}")
+        except OSError:
+            # A full disk, or a reader of standard output that has gone.
+            wishes.talk.warn(how_to_go_on(begun, wishes.output))
             raise
 
 

@@ -73,7 +73,7 @@ class Lines(Silent):
         self._speed.add(progress.final)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_SECONDS
-            self._talk.say(note if progress.is_complete else ", ".join(facts(progress, self._speed)))
+            self._talk.say("; ".join(filter(None, [", ".join(facts(progress, self._speed)), cell(note)])))
 
 
 class Bar:

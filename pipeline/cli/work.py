@@ -59,7 +59,6 @@ def finish(client: Client, batch: Batch, wishes: Wishes, stop: Stop, *, rejected
     started = time.monotonic()
     tally = Tally()
     target = nullcontext() if wishes.output is None else writer(wishes.output)
-    # The file first: where it cannot be written, nothing has begun.
     with target as out, view(wishes.talk, beside_data=wishes.prints_results) as shown:
         client.work(only=batch)
         progress = _follow(context, batch, _taker(tally, out), lambda now: shown.show(now, tally.top()), stop)

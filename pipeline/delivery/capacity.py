@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pipeline.domain.delivery import Answer
 from pipeline.domain.room import Room
 
 #: Part of all places that endpoints which are busy already do not get.
@@ -11,7 +12,7 @@ RESERVED = 0.25
 
 
 class Capacity:
-    """Who is in flight. Used on the sender's event loop only."""
+    """Who holds a place, from the claim to the record. Used on the sender's event loop only."""
 
     def __init__(self, total: int, per_endpoint: int) -> None:
         self._total = total
@@ -19,10 +20,6 @@ class Capacity:
         self._busy: Counter[str] = Counter()
         # Only endpoints that were overloaded and have not recovered.
         self._limits: dict[str, float] = {}
-
-    @property
-    def in_flight(self) -> int:
-        return self._busy.total()
 
     def room(self) -> Room:
         """Return what is left now, as a value that another thread may use."""
@@ -37,15 +34,15 @@ class Capacity:
     def enter(self, origin: str) -> None:
         self._busy[origin] += 1
 
-    def leave(self, origin: str, *, overloaded: bool = False, succeeded: bool = False) -> None:
+    def leave(self, origin: str, answer: Answer) -> None:
         """Free a place; halve an overloaded endpoint's share, and raise it by about one a round when it recovers."""
         self._busy[origin] -= 1
         if self._busy[origin] == 0:
             del self._busy[origin]
         limit = self._limits.get(origin)
-        if overloaded:
+        if answer.is_overload:
             self._limits[origin] = max((self._cap if limit is None else limit) / 2, 1.0)
-        elif succeeded and limit is not None:
+        elif answer.is_success and limit is not None:
             self._raise(origin, limit + 1 / limit)
 
     def _raise(self, origin: str, limit: float) -> None:

@@ -48,7 +48,7 @@ class Loop:
         self._stopping = asyncio.Event()
         self._woken = False
         self._stop_at = float("inf")
-        self._posts: set[asyncio.Task[None]] = set()
+        self._posts: set[asyncio.Task[Sent]] = set()
         self._answered: list[Sent] = []
         self._timer: asyncio.TimerHandle | None = None
         self._errors = 0
@@ -110,27 +110,30 @@ class Loop:
             await self._stored(lambda: self._ledger.record(answered))
             # Kept until the commit: after an error of the database they are recorded again, or their leases run out.
             del self._answered[: len(answered)]
+        for sent in answered:
+            # Not before: an endpoint that asked to wait must not be claimed for meanwhile.
+            self._capacity.leave(sent.owed.origin, sent.answer)
 
     def _post(self, owed: Owed) -> None:
         self._capacity.enter(owed.origin)
         post = self._loop.create_task(self._attempt(owed))
         self._posts.add(post)
-        post.add_done_callback(self._posts.discard)
+        post.add_done_callback(self._posted)
 
-    async def _attempt(self, owed: Owed) -> None:
+    async def _attempt(self, owed: Owed) -> Sent:
         started_at = self._clock()
-        overloaded = succeeded = False
-        try:
-            answer = await self._client.post(owed, started_at)
-            overloaded, succeeded = answer.is_overload, answer.is_success
-        finally:
-            self._capacity.leave(owed.origin, overloaded=overloaded, succeeded=succeeded)
-        self._answered.append(Sent(owed, answer, started_at, self._clock()))
-        self._gather()
+        answer = await self._client.post(owed, started_at)
+        return Sent(owed, answer, started_at, self._clock())
+
+    def _posted(self, post: asyncio.Task[Sent]) -> None:
+        self._posts.discard(post)
+        if not post.cancelled():
+            self._answered.append(post.result())
+            self._gather()
 
     def _gather(self) -> None:
         """Have the answers recorded when they are as many as what is still out, and soon in any case."""
-        if len(self._answered) >= min(self._options.group, self._capacity.in_flight):
+        if len(self._answered) >= min(self._options.group, len(self._posts)):
             self._signal.set()
         elif self._timer is None:
             self._timer = self._loop.call_later(self._options.group_seconds, self._signal.set)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, case, delete, func, insert, select, update
 
 from pipeline.domain.batch import BatchState
+from pipeline.storage.items import ids_of
 from pipeline.storage.row import Row, first, rows
 from pipeline.storage.tables import batches, definitions, events, items
 
@@ -33,8 +34,9 @@ def accept(connection: Connection, batch_id: int, total: int, now: datetime) -> 
 
 def discard(connection: Connection, batch_id: int, limit: int) -> int:
     """Delete up to `limit` items of a batch that is still accepting, and at last the batch. Return items deleted."""
-    accepting = select(batches.c.id).where(batches.c.id == batch_id, batches.c.state == "accepting").scalar_subquery()
-    chosen = select(items.c.id).where(items.c.batch_id == accepting).order_by(items.c.id).limit(limit)
+    accepting = select(batches.c.id).where(batches.c.id == batch_id, batches.c.state == "accepting")
+    chosen = select(items.c.id).where(items.c.id.between(*ids_of(batch_id)), accepting.exists())
+    chosen = chosen.order_by(items.c.id).limit(limit)
     deleted = connection.execute(delete(items).where(items.c.id.in_(chosen))).rowcount
     if not deleted:
         connection.execute(delete(batches).where(batches.c.id == batch_id, batches.c.state == "accepting"))
@@ -142,7 +144,7 @@ def recount(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]
         .mappings()
         .one()
     )
-    query = select(items.c.state, func.count()).where(items.c.batch_id == batch_id).group_by(items.c.state)
+    query = select(items.c.state, func.count()).where(items.c.id.between(*ids_of(batch_id))).group_by(items.c.state)
     by_state: dict[str, int] = {state: number for state, number in connection.execute(query)}
     true = {name: by_state.get(name, 0) for name in ("succeeded", "dead", "cancelled")}
     drift = {name: (stored[name], number) for name, number in true.items() if stored[name] != number}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy import Connection, Text, bindparam, func, select, text
 
 from pipeline.storage.row import Row, rows
 from pipeline.storage.tables import Instant, deliveries, events
@@ -78,10 +78,9 @@ _SETTLE = text(
 _ATTEMPT = (
     "delivery_id", "number", "outcome", "status", "error_type", "error_message", "started_at", "ended_at", "worker",
 )  # fmt: skip
-_INSTANTS = ("started_at", "ended_at")
 _LOG = text(
-    f"INSERT INTO attempts (stage, {', '.join(_ATTEMPT)}) VALUES ('deliver', {', '.join(f':{name}' for name in _ATTEMPT)})"
-).bindparams(*(bindparam(name, type_=Instant) for name in _INSTANTS))
+    f"INSERT INTO attempts (stage, {', '.join(_ATTEMPT)}) VALUES ('deliver', :{', :'.join(_ATTEMPT)})"
+).bindparams(*(bindparam(name, type_=Instant) for name in ("started_at", "ended_at")))
 
 
 class ToSend(NamedTuple):
@@ -166,7 +165,7 @@ _TAKE_BACK = text(
     UPDATE deliveries SET state = 'pending', due_at = :now, lease_until = NULL, worker = NULL
     WHERE state = 'sending' AND (lease_until < :now OR worker IN :dead)
     """
-).bindparams(_now, bindparam("dead", expanding=True))
+).bindparams(_now, bindparam("dead", expanding=True, type_=Text))
 
 
 def release(connection: Connection, worker: str, now: datetime) -> int:

@@ -22,7 +22,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine: Engine = create_engine(self.url, **_options(self.is_sqlite))
+        self.engine: Engine = create_engine(self.url, hide_parameters=True, **_options(self.is_sqlite))
         # SQLite has one writer; waiting on a lock of ours wakes at once, its busy handler sleeps up to 100 ms.
         self._writer = threading.Lock()
         if self.is_sqlite:
@@ -110,4 +110,5 @@ def _reachable(url: URL) -> Iterator[None]:
 
 
 def _shown(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
+    # Not only the password: a query may hold one as well.
+    return url.set(query={}).render_as_string(hide_password=True)

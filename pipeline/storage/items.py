@@ -12,9 +12,11 @@ from pipeline.domain.item import ItemState, Stage
 from pipeline.storage.outcomes import ERROR, FINISHED
 from pipeline.storage.recordset import encode, is_sqlite, item_rows
 from pipeline.storage.row import Row, first, rows
-from pipeline.storage.tables import batches, items
+from pipeline.storage.state import is_in
+from pipeline.storage.tables import POSITIONS_PER_BATCH, batches, items
 
 IN_FLIGHT = (ItemState.QUEUED, ItemState.RUNNING)
+NOT_BEGUN = (ItemState.PENDING, ItemState.QUEUED)
 
 
 def add(connection: Connection, accepted: Sequence[Mapping[str, Any]]) -> None:
@@ -54,7 +56,7 @@ def get(connection: Connection, item_id: int) -> Row | None:
 def dead(connection: Connection, batch_id: int | None, *, after: int, limit: int) -> list[Row]:
     """Return dead items with ids above `after`, of one batch or of all, with their batch's public id."""
     columns = [items.c[name] for name in ("id", "batch_id", "position", "key", "attempts", "finished_at", *ERROR)]
-    query = select(*columns, batches.c.public_id).join(batches).where(items.c.state == "dead", items.c.id > after)
+    query = select(*columns, batches.c.public_id).join(batches).where(is_in(items.c.state, "dead"), items.c.id > after)
     if batch_id is not None:
         query = query.where(items.c.batch_id == batch_id)
     return rows(connection.execute(query.order_by(items.c.id).limit(limit)))
@@ -65,16 +67,22 @@ def labels(connection: Connection, batch_id: int) -> dict[str, int]:
     number = func.count()
     query = (
         select(items.c.label, number)
-        .where(items.c.batch_id == batch_id, items.c.label.is_not(None))
+        # By id: its range is the batch, and no other index leads to all of its rows.
+        .where(items.c.id.between(*ids_of(batch_id)), items.c.label.is_not(None))
         .group_by(items.c.label)
         .order_by(number.desc(), items.c.label)
     )
     return {label: count for label, count in connection.execute(query)}
 
 
+def ids_of(batch_id: int) -> tuple[int, int]:
+    """Return the first and the last id that items of a batch can have."""
+    return batch_id * POSITIONS_PER_BATCH, (batch_id + 1) * POSITIONS_PER_BATCH - 1
+
+
 def in_flight(connection: Connection) -> dict[int, int]:
     """Return how many items of each batch are released or running."""
-    query = select(items.c.batch_id, func.count()).where(items.c.state.in_(IN_FLIGHT)).group_by(items.c.batch_id)
+    query = select(items.c.batch_id, func.count()).where(is_in(items.c.state, *IN_FLIGHT)).group_by(items.c.batch_id)
     return {batch: count for batch, count in connection.execute(query)}
 
 
@@ -82,13 +90,13 @@ def cancel(connection: Connection, batch_id: int, *, now: datetime, limit: int) 
     """Pending or queued → cancelled, at most `limit` of a batch. A running item is left to finish."""
     chosen = (
         select(items.c.id)
-        .where(items.c.batch_id == batch_id, items.c.state.in_(("pending", "queued")))
+        .where(items.c.id.between(*ids_of(batch_id)), is_in(items.c.state, *NOT_BEGUN))
         .order_by(items.c.id)
         .limit(limit)
     )
     statement = (
         update(items)
-        .where(items.c.id.in_(chosen), items.c.state.in_(("pending", "queued")))
+        .where(items.c.id.in_(chosen), is_in(items.c.state, *NOT_BEGUN))
         .values(state=ItemState.CANCELLED.value, finished_at=now, lease_until=None, worker=None)
         .returning(*(items.c[name] for name in FINISHED))
     )
@@ -97,12 +105,12 @@ def cancel(connection: Connection, batch_id: int, *, now: datetime, limit: int) 
 
 def replay(connection: Connection, batch_id: int, *, ids: Sequence[int] | None, now: datetime, limit: int) -> list[int]:
     """Dead → pending, due now, with fresh attempts, at the stage that failed. `ids` None: all dead of the batch."""
-    chosen = select(items.c.id).where(items.c.batch_id == batch_id, items.c.state == "dead").order_by(items.c.id)
+    chosen = select(items.c.id).where(items.c.batch_id == batch_id, is_in(items.c.state, "dead")).order_by(items.c.id)
     if ids is not None:
         chosen = chosen.where(items.c.id.in_(ids))
     statement = (
         update(items)
-        .where(items.c.id.in_(chosen.limit(limit)), items.c.state == "dead")
+        .where(items.c.id.in_(chosen.limit(limit)), is_in(items.c.state, "dead"))
         .values(
             state=ItemState.PENDING.value,
             due_at=now,
@@ -120,4 +128,4 @@ def replay(connection: Connection, batch_id: int, *, ids: Sequence[int] | None, 
 
 def attempt_uncounted() -> Any:
     """The attempt number without the attempt that a crash cut short: a crash has a limit of its own."""
-    return case((items.c.state == "running", items.c.attempt - 1), else_=items.c.attempt)
+    return case((is_in(items.c.state, "running"), items.c.attempt - 1), else_=items.c.attempt)

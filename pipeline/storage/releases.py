@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Update, bindparam, func, select, update
 from pipeline.domain.item import ItemState
 from pipeline.storage.recordset import encode, is_sqlite, item_rows
 from pipeline.storage.row import Row, rows
+from pipeline.storage.state import is_in
 from pipeline.storage.tables import items
 
 
@@ -39,7 +40,7 @@ def fresh(connection: Connection, batch_id: int, limit: int) -> list[int]:
     """Return ids of items that were never released, in input order."""
     query = (
         select(items.c.id)
-        .where(items.c.batch_id == batch_id, items.c.state == "pending", items.c.due_at.is_(None))
+        .where(items.c.batch_id == batch_id, is_in(items.c.state, "pending"), items.c.due_at.is_(None))
         .order_by(items.c.id)
         .limit(limit)
     )
@@ -50,7 +51,7 @@ def due(connection: Connection, batch_id: int, now: datetime, limit: int) -> lis
     """Return ids of items whose `due_at` has come: retries, rescued and replayed ones, the longest due first."""
     query = (
         select(items.c.id)
-        .where(items.c.batch_id == batch_id, items.c.state == "pending", items.c.due_at <= now)
+        .where(items.c.batch_id == batch_id, is_in(items.c.state, "pending"), items.c.due_at <= now)
         .order_by(items.c.due_at)
         .limit(limit)
     )
@@ -60,7 +61,7 @@ def due(connection: Connection, batch_id: int, now: datetime, limit: int) -> lis
 def next_due_at(connection: Connection, batch_id: int) -> datetime | None:
     """Return when the next waiting item of a batch comes due."""
     query = select(func.min(items.c.due_at)).where(
-        items.c.batch_id == batch_id, items.c.state == "pending", items.c.due_at.is_not(None)
+        items.c.batch_id == batch_id, is_in(items.c.state, "pending"), items.c.due_at.is_not(None)
     )
     found: datetime | None = connection.scalar(query)
     return found
@@ -73,7 +74,7 @@ def release(
     given = item_rows(is_sqlite(connection), "id")
     statement = (
         update(items)
-        .where(items.c.id == given.c.id, items.c.state == "pending")
+        .where(items.c.id == given.c.id, is_in(items.c.state, "pending"))
         .values(
             state=ItemState.QUEUED.value,
             epoch=items.c.epoch + 1,
@@ -119,7 +120,7 @@ def claim(
 
 def suspects(connection: Connection, ids: Sequence[int]) -> set[int]:
     """Return which of these items are queued and were held by a worker that died."""
-    query = select(items.c.id).where(items.c.id.in_(ids), items.c.state == "queued", items.c.crashes > 0)
+    query = select(items.c.id).where(items.c.id.in_(ids), is_in(items.c.state, "queued"), items.c.crashes > 0)
     return set(connection.scalars(query))
 
 
@@ -131,7 +132,7 @@ def _claim(on_sqlite: bool, crashed: bool) -> Update:
         .where(
             items.c.id == given.c.id,
             items.c.epoch == given.c.epoch,
-            items.c.state == "queued",
+            is_in(items.c.state, "queued"),
             items.c.stage == bindparam("of_stage"),
             items.c.crashes > 0 if crashed else items.c.crashes == 0,
         )

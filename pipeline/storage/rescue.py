@@ -11,18 +11,19 @@ from pipeline.domain.item import ItemState
 from pipeline.storage.items import IN_FLIGHT, attempt_uncounted
 from pipeline.storage.outcomes import FINISHED
 from pipeline.storage.row import Row, rows
+from pipeline.storage.state import is_in
 from pipeline.storage.tables import items
 
 
 def holders(connection: Connection) -> list[str]:
     """Return the names of the workers that hold released or running items."""
-    query = select(items.c.worker).where(items.c.state.in_(IN_FLIGHT), items.c.worker.is_not(None)).distinct()
+    query = select(items.c.worker).where(is_in(items.c.state, *IN_FLIGHT), items.c.worker.is_not(None)).distinct()
     return [name for name in connection.scalars(query) if name is not None]
 
 
 def _lost(now: datetime, dead: Sequence[str]) -> ColumnElement[bool]:
     """In flight, and the lease is over or the holder is known to be dead."""
-    return and_(items.c.state.in_(IN_FLIGHT), or_(items.c.lease_until < now, items.c.worker.in_(dead)))
+    return and_(is_in(items.c.state, *IN_FLIGHT), or_(items.c.lease_until < now, items.c.worker.in_(dead)))
 
 
 def take_back(connection: Connection, dead: Sequence[str], *, now: datetime, max_crashes: int) -> int:
@@ -31,7 +32,7 @@ def take_back(connection: Connection, dead: Sequence[str], *, now: datetime, max
     A running item's worker died: that counts a crash, and the item will be claimed alone. Items that have reached
     `max_crashes` with this one are left for `give_up`. Return how many were taken back.
     """
-    died = items.c.crashes + case((items.c.state == "running", 1), else_=0)
+    died = items.c.crashes + case((is_in(items.c.state, "running"), 1), else_=0)
     statement = (
         update(items)
         .where(_lost(now, dead), died < max_crashes)
@@ -51,7 +52,7 @@ def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_c
     """Running → dead, for items whose workers died `max_crashes` times. Return the finished rows."""
     statement = (
         update(items)
-        .where(_lost(now, dead), items.c.state == "running", items.c.crashes + 1 >= max_crashes)
+        .where(_lost(now, dead), is_in(items.c.state, "running"), items.c.crashes + 1 >= max_crashes)
         .values(
             state=ItemState.DEAD.value,
             finished_at=now,
@@ -69,7 +70,9 @@ def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_c
 
 def renew(connection: Connection, worker: str, until: datetime) -> int:
     """Extend the leases of everything a living worker holds."""
-    statement = update(items).where(items.c.state.in_(IN_FLIGHT), items.c.worker == worker).values(lease_until=until)
+    statement = (
+        update(items).where(is_in(items.c.state, *IN_FLIGHT), items.c.worker == worker).values(lease_until=until)
+    )
     return connection.execute(statement).rowcount
 
 
@@ -77,7 +80,7 @@ def hand_back(connection: Connection, worker: str, now: datetime) -> int:
     """Released or running → pending, for a worker that stops in good order: no crash, no attempt counted."""
     statement = (
         update(items)
-        .where(items.c.state.in_(IN_FLIGHT), items.c.worker == worker)
+        .where(is_in(items.c.state, *IN_FLIGHT), items.c.worker == worker)
         .values(
             state=ItemState.PENDING.value,
             due_at=now,

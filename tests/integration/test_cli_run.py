@@ -174,8 +174,9 @@ def test_a_paused_batch_is_not_begun(terminal: Terminal) -> None:
     assert "pipeline resume" in result.stderr
 
 
-def test_nothing_begins_where_results_cannot_be_written(terminal: Terminal, tmp_path: Path) -> None:
+def test_nothing_begins_where_results_cannot_be_written(terminal: Terminal) -> None:
     terminal.write_definition()
     result = terminal.run("run", str(terminal.write_items(["an invoice"])), "-o", "missing/out.jsonl")
     assert result.exit_code == 2
     assert "no folder missing" in result.stderr
+    assert list(terminal.folder.glob("pipeline.db")) == []

@@ -63,7 +63,8 @@ class Scripted:
         self.closed = 0
         self.leaving = threading.Event()
         self._changed = threading.Condition()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.receiver = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
@@ -126,33 +127,30 @@ class Scripted:
         self._server.shutdown()
         self._server.server_close()
 
-    def _handler(self) -> type[socketserver.BaseRequestHandler]:
-        receiver = self
 
-        class Handler(socketserver.StreamRequestHandler):
-            def setup(self) -> None:
-                self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if receiver.tls is not None:
-                    self.request = receiver.tls.wrap_socket(self.request, server_side=True)
-                super().setup()
+class _Handler(socketserver.StreamRequestHandler):
+    server: _Server
 
-            def handle(self) -> None:
-                receiver.saw(connections=1)
-                try:
-                    if receiver.greeting:
-                        return self.connection.sendall(receiver.greeting)
-                    while (request := _read(self.rfile)) is not None:
-                        receiver.saw(request)
-                        if not receiver.answering(request, self.connection):
-                            break
-                except OSError:
-                    return None
+    def setup(self) -> None:
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.server.receiver.tls is not None:
+            self.request = self.server.receiver.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
 
-            def finish(self) -> None:
-                # What is unsent when a test hangs up is nobody's loss.
-                self.rfile.close()
+    def handle(self) -> None:
+        receiver = self.server.receiver
+        receiver.saw(connections=1)
+        if receiver.greeting:
+            self.connection.sendall(receiver.greeting)
+            return
+        while (request := _read(self.rfile)) is not None:
+            receiver.saw(request)
+            if not receiver.answering(request, self.connection):
+                return
 
-        return Handler
+    def finish(self) -> None:
+        # What is unsent when a test hangs up is nobody's loss.
+        self.rfile.close()
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -161,6 +159,7 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
+    receiver: Scripted
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         return

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from pipeline.definitions.tables import Input, Retry
+from pipeline.delivery.options import SenderOptions
 from pipeline.domain.batch import BatchState
 from pipeline.domain.delivery import DeliveryState
 from pipeline.domain.event import EventType
@@ -69,6 +70,14 @@ def test_the_retry_schedule_of_callbacks_is_the_one_in_the_code() -> None:
     assert f"After {len(STANDARD_DELAYS) + 1} attempts" in text
     assert HORIZON.days == 4
     assert "four days" in text
+
+
+def test_the_limits_of_callbacks_are_those_in_the_code() -> None:
+    text = " ".join(section("callbacks.md", "## What an answer means").split())
+    options = SenderOptions()
+    assert f"no answer within {options.client.deadline_seconds:g} s" in text
+    assert f"a request has {options.client.deadline_seconds:g} seconds in all" in text
+    assert f"One receiver gets up to {options.per_endpoint} requests at once" in text
 
 
 @pytest.mark.parametrize(("stage", "name"), BUILT_IN)
