@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 # What a classifier or an enricher needs.
 from pipeline.domain.item import Classification, Item, WorkItem
-from pipeline.domain.signature import verify_webhook
+from pipeline.domain.signature import InvalidSecret, InvalidWebhook, verify_webhook
 
 # What can go wrong.
 from pipeline.errors import (
@@ -40,7 +40,9 @@ __all__ = [
     "InvalidDefinition",
     "InvalidInput",
     "InvalidItems",
+    "InvalidSecret",
     "InvalidSettings",
+    "InvalidWebhook",
     "Item",
     "NotFound",
     "Permanent",

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from celery import Celery
+from celery.utils.nodenames import anon_nodename
+from kombu.exceptions import KombuError
 
 from pipeline.domain.item import Stage
 from pipeline.services.dispatch import Message
@@ -41,6 +44,7 @@ class Broker:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self._origin = anon_nodename()
 
     def publish_items(self, messages: Sequence[Message]) -> None:
         """Publish released items: one message per item, the next stage chained to it."""
@@ -71,12 +75,15 @@ class Broker:
             argsrepr=repr(task.args),
             kwargsrepr="{}",
             ignore_result=True,
+            origin=self._origin,
         )
         producer.publish(
-            message.body,
+            # The same JSON as Celery's own serializer gives for ids, which need none of its type tags.
+            orjson.dumps(message.body),
             exchange="",
             routing_key=queue.name,
-            serializer="json",
+            content_type="application/json",
+            content_encoding="utf-8",
             headers=message.headers,
             delivery_mode=2,
             **message.properties,
@@ -112,7 +119,19 @@ def _task(message: Message) -> Task:
     return Task(name=ITEM_TASKS[message.stage], id=message.task_id, args=args, chain=chain)
 
 
-def sending_app(settings: Settings) -> Celery:
+def wake_dispatcher(settings: Settings) -> bool:
+    """Tell the workers elsewhere that there may be something to release. False: the broker does not answer.
+
+    What is stored does not depend on it: work begins when the broker is back and the dispatcher's timer comes round.
+    """
+    try:
+        Broker(_sending_app(settings)).nudge(DISPATCH_TASK)
+    except (OSError, KombuError):
+        return False
+    return True
+
+
+def _sending_app(settings: Settings) -> Celery:
     """Return a Celery application that only sends, for a program that is no worker."""
     app = Celery("pipeline-client", set_as_current=False)
     app.config_from_object("celeryconfig")

@@ -9,11 +9,9 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from kombu.exceptions import KombuError
-
 from pipeline import definitions, settings
 from pipeline.bootstrap import make_context
-from pipeline.broker import DISPATCH_TASK, Broker, sending_app
+from pipeline.broker import wake_dispatcher
 from pipeline.definitions import Definition
 from pipeline.domain.batch import Progress
 from pipeline.result import Result
@@ -167,11 +165,7 @@ class Client:
             if self._embedded is not None:
                 self._embedded.wake()
             return
-        try:
-            Broker(sending_app(self._context.settings)).nudge(DISPATCH_TASK)
-        except (OSError, KombuError):
-            # The batch is accepted; it starts when the broker is back and the dispatcher's timer finds it.
-            return
+        wake_dispatcher(self._context.settings)
 
 
 class Batch:
@@ -208,7 +202,7 @@ class Batch:
             elif is_last:
                 return
             else:
-                is_last = self.progress().is_complete
+                is_last = report.is_complete(self._context, self.row_id)
                 time.sleep(0 if is_last else POLL_SECONDS)
 
     async def aresults(self, *, follow: bool = False, after: int = 0) -> AsyncIterator[Result]:
@@ -225,7 +219,7 @@ class Batch:
             elif is_last:
                 return
             else:
-                is_last = (await asyncio.to_thread(self.progress)).is_complete
+                is_last = await asyncio.to_thread(report.is_complete, self._context, self.row_id)
                 await asyncio.sleep(0 if is_last else POLL_SECONDS)
 
     def progress(self) -> Progress:
@@ -247,13 +241,14 @@ class Batch:
         """
         self._client.work()
         end = None if timeout is None else time.monotonic() + timeout
-        while not (progress := self.progress()).is_complete:
+        while not report.is_complete(self._context, self.row_id):
             if end is not None and time.monotonic() >= end:
+                progress = self.progress()
                 raise TimeoutError(
                     f"batch {self.id} has {progress.final:,} of {progress.total:,} items after {timeout} s"
                 )
             time.sleep(POLL_SECONDS)
-        return progress
+        return self.progress()
 
     def pause(self) -> None:
         """Release no more items; what is in flight is finished."""

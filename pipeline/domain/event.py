@@ -85,7 +85,7 @@ def instant(at: datetime | None) -> str | None:
     """Return an instant as ISO 8601 in UTC, with microseconds and `Z`."""
     if at is None:
         return None
-    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 _TIMES = ("created_at", "queued_at", "started_at", "classified_at", "finished_at")

@@ -30,6 +30,12 @@ def progress(context: Context, batch: str) -> Progress:
         return _progress(row, items.in_flight(connection))
 
 
+def is_complete(context: Context, batch_id: int) -> bool:
+    """Say whether every item of a batch is final; cheap enough to ask often."""
+    with context.database.read() as connection:
+        return batches.is_complete(connection, batch_id)
+
+
 def recent(context: Context, limit: int = 20) -> list[Progress]:
     """Return how far the batches submitted last are, newest first."""
     with context.database.read() as connection:

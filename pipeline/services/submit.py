@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from sqlalchemy import Connection
@@ -80,7 +80,7 @@ def submit(
         InvalidItems: an item was refused, or there is none. Nothing is stored.
         InvalidInput: an option cannot be used.
     """
-    _check(context, submission)
+    submission = _checked(context, submission)
     existing = _existing(context, submission)
     if existing is not None:
         return existing
@@ -144,17 +144,24 @@ def _taken_away(batch: str) -> Conflict:
     )
 
 
-def _check(context: Context, submission: Submission) -> None:
+def _checked(context: Context, submission: Submission) -> Submission:
     if submission.weight < 1:
         raise InvalidInput(f"weight is {submission.weight}; it is a whole number from 1")
-    urls = [url for url in (submission.callback_url, submission.batch_callback_url) if url is not None]
-    for url in urls:
-        check_callback_url(url, context.settings.allow_private_callbacks)
-    if urls and not context.settings.secrets:
+    items_url = _checked_url(context, submission.callback_url, "callback_url")
+    batch_url = _checked_url(context, submission.batch_callback_url, "batch_callback_url")
+    return replace(submission, callback_url=items_url, batch_callback_url=batch_url)
+
+
+def _checked_url(context: Context, url: str | None, name: str) -> str | None:
+    if url is None:
+        return None
+    callback = check_callback_url(url, context.settings.allow_private_callbacks, name=name)
+    if not context.settings.secrets:
         raise InvalidInput(
             "callbacks are signed, and PIPELINE_WEBHOOK_SECRET is not set; make one with `pipeline secret`, and give "
             "it to the receiver as well"
         )
+    return callback.url
 
 
 def _rules(context: Context, submission: Submission) -> Rules:

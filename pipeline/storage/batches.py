@@ -70,6 +70,11 @@ def by_ids(connection: Connection, ids: Sequence[int]) -> list[Row]:
     return rows(connection.execute(_rows().where(batches.c.id.in_(ids))))
 
 
+def is_complete(connection: Connection, batch_id: int) -> bool:
+    """Say whether every item of a batch is final."""
+    return connection.scalar(select(batches.c.completed_at).where(batches.c.id == batch_id)) is not None
+
+
 def unfinished(connection: Connection) -> list[Row]:
     """Return the batches that are not complete, oldest first; a cancelled one is until its last item is final."""
     query = _rows().where(batches.c.completed_at.is_(None)).order_by(batches.c.id)

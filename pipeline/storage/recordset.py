@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, FromClause, bindparam, cast, column, func, se
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.types import String, Text, TypeEngine
 
-from pipeline.storage.tables import items
+from pipeline.storage.tables import items, to_text
 
 PARAMETER = "rows"
 
@@ -48,5 +48,5 @@ def _postgresql(types: Mapping[str, TypeEngine[Any]]) -> FromClause:
 
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        return to_text(value)
     raise TypeError(type(value).__name__)

@@ -14,7 +14,8 @@ Upsert = sqlite.Insert | postgresql.Insert
 
 
 def rows(result: Result[Any]) -> list[Row]:
-    return [dict(row) for row in result.mappings()]
+    names = tuple(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result.all()]
 
 
 def first(result: Result[Any]) -> Row | None:

@@ -38,17 +38,37 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone; instants are aware")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        return None if value is None else _aware(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return None if value is None else value.astimezone(UTC)
+
+    # SQLite has text only. Its stock processors go through a naive value; these are twice as fast.
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return _to_text if dialect.name == "sqlite" else super().bind_processor(dialect)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return _from_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+def to_text(value: datetime) -> str:
+    """Return an instant as text of fixed width in UTC: what SQLite stores, and PostgreSQL reads."""
+    return _aware(value).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _to_text(value: datetime | None) -> str | None:
+    return None if value is None else to_text(value)
+
+
+def _from_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone; instants are aware")
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 # SQLite gives rowids, hence automatic ids, only to INTEGER PRIMARY KEY.
