@@ -138,11 +138,16 @@ class Client:
             # finished, only handed back.
             atexit.register(embedded.abandon)
 
-    def close(self) -> None:
-        """Stop this process's workers, hand back what they hold, and close the database."""
+    def close(self, *, deliver: bool = True) -> None:
+        """Stop this process's workers, hand back what they hold, and close the database.
+
+        Args:
+            deliver: wait for callbacks that are due now, for `PIPELINE_STOP_SECONDS` at the most. What is not
+                delivered by then is delivered by the next process that works on the database.
+        """
         if self._embedded is not None:
             atexit.unregister(self._embedded.abandon)
-            self._embedded.stop()
+            self._embedded.stop(deliver=deliver)
             self._embedded = None
         self._context.database.close()
 
@@ -152,7 +157,7 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(deliver=error is None)
 
     def _definition(self, given: str | Definition) -> Definition:
         if isinstance(given, Definition):

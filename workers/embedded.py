@@ -51,15 +51,19 @@ class Embedded:
         self._thread.start()
         self._ready.wait(START_SECONDS)
 
-    def stop(self) -> None:
-        """Stop taking messages, finish what is quick, and hand the rest back."""
+    def stop(self, *, deliver: bool = True) -> None:
+        """Stop taking messages, finish what is quick, and hand the rest back.
+
+        Args:
+            deliver: wait for callbacks that are due now, for `PIPELINE_STOP_SECONDS` at the most.
+        """
         worker_state.should_stop = 0
         # Celery looks at the flag between messages, and after that takes one more: give it both.
         for _ in range(2):
             Broker(app).nudge(DISPATCH_TASK)
         self._thread.join(self._context.settings.stop_seconds)
         worker_state.should_stop = None
-        self._engine.stop()
+        self._engine.stop(deliver=deliver)
         set_running(None)
         worker_state.reset_state()
         self._alone.release()
@@ -79,7 +83,7 @@ class Embedded:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop()
+        self.stop(deliver=error is None)
 
 
 _OPTIONS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 from celery import Celery
@@ -12,6 +13,7 @@ from pipeline.broker import Broker
 from pipeline.delivery.sender import Sender
 from pipeline.domain.item import Stage
 from pipeline.services.context import Context
+from pipeline.services.deliver import is_busy
 from pipeline.services.dispatch import Dispatcher
 from pipeline.services.process import Processor
 from pipeline.services.record import Settlement
@@ -21,6 +23,9 @@ from pipeline.services.runners import Runners
 from pipeline.stages.executor import Executor
 from pipeline.storage.releases import Ref
 from workers.pulse import Pulse
+
+#: How often a stopping worker looks whether its callbacks are out.
+DRAIN_POLL_SECONDS = 0.02
 
 _FINAL = frozenset({Settlement.SUCCEEDED, Settlement.DEAD})
 
@@ -48,14 +53,28 @@ class Engine:
         self._sender.start()
         self._pulse.start()
 
-    def stop(self) -> None:
-        """Finish what is quick, hand the rest back, and let others take over at once."""
+    def stop(self, *, deliver: bool) -> None:
+        """Finish what is quick, hand the rest back, and let others take over at once.
+
+        Args:
+            deliver: wait for callbacks that are due now, as long as a stop may take.
+        """
         timeout = self.context.settings.stop_seconds
         self._pulse.stop()
         self._recorder.close(timeout)
         self._executor.close()
+        if deliver:
+            self._wait_for_callbacks(timeout)
         self._sender.stop(timeout)
         self.abandon()
+
+    def _wait_for_callbacks(self, timeout: float) -> None:
+        context = self.context
+        end = time.monotonic() + timeout
+        while context.settings.secrets and is_busy(context.database, context.worker, context.now()):
+            if time.monotonic() >= end:
+                return
+            time.sleep(DRAIN_POLL_SECONDS)
 
     def abandon(self) -> None:
         """Hand back what this process holds, whatever its threads are doing: for the very end of a program."""

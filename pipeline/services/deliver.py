@@ -62,6 +62,14 @@ def claim_due(database: Database, room: Room, *, worker: str, now: datetime, lea
     return Claim(owed, has_more=is_short and bool(owed), next_at=next_at)
 
 
+def is_busy(database: Database, worker: str, now: datetime) -> bool:
+    """Say whether `worker` is sending, or something is due now that it could send."""
+    with database.read() as connection:
+        waiting = deliveries.waiting(connection)
+        holders = deliveries.holders(connection)
+    return worker in holders or any(row["disabled_at"] is None and _callable_at(row) <= now for row in waiting)
+
+
 def record_sent(database: Database, sent: Sequence[Sent], *, worker: str, schedule: Schedule) -> list[Decision]:
     """Record attempts and what follows from them, in one transaction. Return the decisions, in the same order."""
     decisions = [decide(each, schedule) for each in sent]

@@ -1,0 +1,157 @@
+"""Messages in micro-batches: each keeps what Celery gives a task of its own."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from celery.worker import state as worker_state
+from kombu.transport.memory import Channel
+from sqlalchemy import select
+
+import pipeline
+from pipeline.broker import Broker
+from pipeline.domain.identity import item_id, split_task_id
+from pipeline.domain.item import Stage
+from pipeline.services import report
+from pipeline.services.dispatch import Message
+from pipeline.storage.tables import items
+from tests.factories import connect, make_definition, make_items
+from tests.invariants import assert_complete, assert_delivered
+from tests.receiver import SECRET, Receiver
+from workers.app import app
+
+MESSAGE = Message(2**32 + 7, 3, "0123456789abcdef-7", Stage.CLASSIFY, Stage.ENRICH)
+
+
+def published(message: Message) -> dict[str, Any]:
+    app.conf.broker_url = "memory://localhost/"
+    Channel.queues.clear()
+    Broker(app).publish_items([message])
+    found: dict[str, Any] = Channel.queues["classify"].get_nowait()
+    return found
+
+
+def test_a_message_carries_ids_and_the_stage_chained_to_it_and_nothing_else() -> None:
+    message = published(MESSAGE)
+    arguments, options, embedded = orjson.loads(base64.b64decode(message["body"]))
+    assert (arguments, options) == ([2**32 + 7, 3], {})
+    assert [step["task"] for step in embedded["chain"]] == ["items.enrich"]
+    assert embedded["chain"][0]["args"] == arguments
+    assert message["content-type"] == "application/json"
+    assert message["headers"]["argsrepr"] == repr(tuple(arguments))
+    assert split_task_id(message["headers"]["id"]) == ("0123456789abcdef-7", "classify", 3)
+    assert len(orjson.dumps(message)) < 1_400
+
+
+def test_a_task_id_leads_to_its_item(tmp_path: Path) -> None:
+    with connect(tmp_path) as client:
+        batch = client.submit(make_items(3), make_definition(tmp_path))
+        batch.wait(30)
+        details = report.details(client.context, f"{batch.id}-2-enrich-1")
+    assert details is not None
+    assert (details.item["position"], details.item["state"]) == (2, "succeeded")
+
+
+def republish(client: pipeline.Client, batch_id: str) -> int:
+    """Publish a copy of every message that is under way."""
+    with client.context.database.read() as connection:
+        rows = connection.execute(
+            select(items.c.id, items.c.epoch, items.c.position, items.c.stage).where(
+                items.c.state.in_(("queued", "running"))
+            )
+        ).all()
+    Broker(app).publish_items(
+        [Message(id_, epoch, item_id(batch_id, position), Stage(stage), None) for id_, epoch, position, stage in rows]
+    )
+    return len(rows)
+
+
+def test_messages_that_come_again_and_again_change_nothing(tmp_path: Path) -> None:
+    settings = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8"}
+    with Receiver() as receiver, connect(tmp_path, **settings) as client:
+        batch = client.submit(make_items(2_000), make_definition(tmp_path), callback_url=receiver.url)
+        copies = 0
+        for number, _ in enumerate(batch.results(follow=True)):
+            if number % 200 == 0:
+                copies += republish(client, batch.id)
+        receiver.wait_for(lambda r: len(r.bodies) == 2_000)
+        assert assert_complete(client.context.database, batch.id, 2_000) == {"succeeded": 2_000}
+    assert copies > 0
+
+
+def test_events_tell_the_life_of_each_message(tmp_path: Path) -> None:
+    source = """
+    from pipeline import Permanent
+    def classify(item):
+        if item.text == "dead":
+            raise Permanent("no")
+        if item.text == "again" and item.attempt == 1:
+            raise RuntimeError("once")
+        return "x"
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    completed = threading.Event()
+
+    def note(event: dict[str, Any]) -> None:
+        name = split_task_id(event.get("uuid", ""))
+        if name is not None:
+            seen[name.item_id.split("-")[1], event["type"]] += 1
+        if sum(seen.values()) == 11:
+            completed.set()
+
+    app.conf.worker_send_task_events = True
+    try:
+        with connect(tmp_path) as client:
+            client.work()
+            with app.connection() as connection:
+                listener = app.events.Receiver(connection, handlers={"*": note})
+                threading.Thread(target=lambda: listener.capture(limit=None, timeout=20), daemon=True).start()
+                given = [{"text": "fine"}, {"text": "dead"}, {"text": "again"}]
+                batch = client.submit(given, make_definition(tmp_path, source, enrich=False))
+                batch.wait(30)
+                completed.wait(20)
+                listener.should_stop = True
+    finally:
+        app.conf.worker_send_task_events = False
+    began = ("task-received", "task-started")
+    assert seen == Counter(
+        {("1", kind): 1 for kind in (*began, "task-succeeded")}
+        | {("2", kind): 1 for kind in (*began, "task-failed")}
+        | {("3", kind): 2 for kind in began}
+        | {("3", "task-retried"): 1, ("3", "task-succeeded"): 1}
+    )
+
+
+def test_nothing_stays_in_the_books_of_the_worker(tmp_path: Path) -> None:
+    with connect(tmp_path) as client:
+        client.submit(make_items(700), make_definition(tmp_path)).wait(30)
+        assert not worker_state.requests
+        assert not worker_state.reserved_requests
+        assert not worker_state.active_requests
+
+
+@pytest.mark.parametrize("kind", ["classify", "enrich"])
+def test_a_task_that_is_revoked_is_not_run_and_its_item_comes_back(tmp_path: Path, kind: str) -> None:
+    """Revoking names one release; the item itself is cancelled with its batch, not so."""
+    with connect(tmp_path, lease_seconds=1) as client:
+        client.work()
+        batch = client.submit(make_items(1), make_definition(tmp_path))
+        worker_state.revoked.add(f"{batch.id}-1-{kind}-1")
+        assert batch.wait(60).succeeded == 1
+
+
+def test_a_run_on_a_client_that_is_closed_delivers_what_is_due(tmp_path: Path) -> None:
+    settings = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8"}
+    with Receiver() as receiver:
+        with connect(tmp_path, **settings) as client:
+            batch = client.submit(make_items(800), make_definition(tmp_path), callback_url=receiver.url)
+            assert len(list(batch.results(follow=True))) == 800
+        assert len(receiver.bodies) == 800
+        with connect(tmp_path, **settings) as client:
+            assert_delivered(client.context.database, batch.id, 800)
