@@ -46,7 +46,9 @@ class Engine:
             owns_messages=context.settings.is_embedded,
         )
         self._sender: Sender = make_sender(context)
-        self._pulse = Pulse(context, self._dispatcher, wake_sender=self._sender.wake)
+        self._pulse = Pulse(
+            context, self._dispatcher, under_way=self._processor.under_way, wake_sender=self._sender.wake
+        )
         self._finished = 0
 
     def start(self) -> None:

@@ -150,17 +150,23 @@ class Gathering:
                 self._fail(request, type(error).__name__)
 
     def _settle(self, settled: Sequence[tuple[Request, Settlement]]) -> None:
-        following = [_follow(request) for request, end in settled if end is Settlement.ADVANCED]
-        self._broker.publish([task for task in following if task is not None])
+        self._publish([_follow(request) for request, end in settled if end is Settlement.ADVANCED])
         now = time.time()
         for request, end in settled:
             if end is Settlement.PUT_OFF:
                 self._end(request, "task-retried", exception="Retry()", traceback="")
-            elif end is Settlement.DEAD:
-                self._fail(request, "Dead()")
+            elif end in (Settlement.DEAD, Settlement.LOST):
+                self._fail(request, f"{end.value.capitalize()}()")
             else:
                 self._end(request, "task-succeeded", result=repr(end.value), runtime=now - (request.time_start or now))
         self._engine.settled([end for _, end in settled])
+
+    def _publish(self, following: Sequence[broker.Task | None]) -> None:
+        try:
+            self._broker.publish([task for task in following if task is not None])
+        except Exception:
+            # The items are queued for their next stage: it is published again when their leases run out.
+            log.exception("chain_not_published", items=len(following))
 
     def _fail(self, request: Request, exception: str) -> None:
         self._end(request, "task-failed", exception=exception, traceback="")

@@ -15,6 +15,7 @@ from pipeline.services.reconcile import cancel_rest, reconcile
 from pipeline.services.rescue import dead_holders, renew, rescue_lost
 from pipeline.services.submit import discard_abandoned
 from pipeline.storage import batches
+from pipeline.storage.releases import Ref
 
 log = get_logger(__name__)
 
@@ -31,9 +32,17 @@ RECONCILE_SECONDS = 300.0
 class Pulse:
     """Dispatches, keeps leases, sweeps."""
 
-    def __init__(self, context: Context, dispatcher: Dispatcher, *, wake_sender: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        dispatcher: Dispatcher,
+        *,
+        under_way: Callable[[], list[Ref]],
+        wake_sender: Callable[[], None],
+    ) -> None:
         self._context = context
         self._dispatcher = dispatcher
+        self._under_way = under_way
         self._wake_sender = wake_sender
         self._woken = threading.Event()
         self._stopping = False
@@ -105,7 +114,7 @@ class Pulse:
             self._wake_sender()
 
     def _renew(self) -> None:
-        renew(self._context)
+        renew(self._context, self._under_way())
 
     def _clean_up(self) -> None:
         discard_abandoned(self._context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import orjson
@@ -37,6 +37,14 @@ class Processor:
         self._runners = runners
         self._recorder = recorder
         self._alone = threading.Lock()
+        self._under_way: dict[int, Ref] = {}
+
+    def under_way(self) -> list[Ref]:
+        """Return the items that are claimed here and not settled yet: those whose leases are to be kept.
+
+        What is lost on the way by an error of ours is not among them, so that its lease runs out.
+        """
+        return list(self._under_way.values())
 
     def process(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
         """Claim and run `refs`; `settle` hears of every one of them once, in groups as they are recorded.
@@ -93,6 +101,23 @@ class Processor:
             recorded.wait(self._context.lease.total_seconds())
 
     def _run(self, stage: Stage, claimed: Sequence[Row], settle: Settle) -> None:
+        self._under_way.update({row["id"]: Ref(row["id"], row["epoch"]) for row in claimed})
+
+        def settle_and_forget(settled: Mapping[int, Settlement]) -> None:
+            self._forget(settled)
+            settle(settled)
+
+        try:
+            self._run_by_batch(stage, claimed, settle_and_forget)
+        except BaseException:
+            self._forget(row["id"] for row in claimed)
+            raise
+
+    def _forget(self, ids: Iterable[int]) -> None:
+        for id_ in ids:
+            self._under_way.pop(id_, None)
+
+    def _run_by_batch(self, stage: Stage, claimed: Sequence[Row], settle: Settle) -> None:
         by_batch: dict[int, list[Row]] = defaultdict(list)
         for row in claimed:
             by_batch[row["batch_id"]].append(row)

@@ -33,6 +33,8 @@ class Settlement(StrEnum):
     DEAD = "dead"
     #: Another release of the item was faster, or this message came twice: nothing was changed.
     STALE = "stale"
+    #: It could not be recorded. The lease runs out, and the item is tried again.
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)

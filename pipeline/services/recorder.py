@@ -56,8 +56,8 @@ class Recorder:
             try:
                 self._write(group)
             except Exception:
-                # Not settled, hence not recorded: the leases run out and the items are tried again.
                 log.exception("record_failed", items=len(group))
+                self._settle(group, {entry.done.row["id"]: Settlement.LOST for entry in group})
 
     def _next_group(self) -> list[_Entry] | None:
         entries = self._entries.get()

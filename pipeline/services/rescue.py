@@ -9,6 +9,7 @@ from pipeline.services.context import Context
 from pipeline.services.finish import finish
 from pipeline.services.holder import certainly_dead
 from pipeline.storage import deliveries, leases, rescue
+from pipeline.storage.releases import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ def hand_back(context: Context) -> int:
         return rescue.hand_back(connection, context.worker, now)
 
 
-def renew(context: Context) -> int:
-    """Keep what this process holds for another lease."""
+def renew(context: Context, refs: Sequence[Ref]) -> int:
+    """Keep items that this process is running for another lease. Return how many it still holds."""
+    if not refs:
+        return 0
     with context.database.write() as connection:
-        return rescue.renew(connection, context.worker, context.now() + context.lease)
+        return rescue.renew(connection, refs, context.worker, context.now() + context.lease)

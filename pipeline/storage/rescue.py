@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, or_, select, update
 
 from pipeline.domain.item import ItemState
 from pipeline.storage.items import IN_FLIGHT, attempt_uncounted
 from pipeline.storage.outcomes import FINISHED
+from pipeline.storage.recordset import encode, is_sqlite, item_rows
+from pipeline.storage.releases import Ref
 from pipeline.storage.row import Row, rows
 from pipeline.storage.state import is_in
 from pipeline.storage.tables import items
@@ -60,7 +62,7 @@ def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_c
             crashes=items.c.crashes + 1,
             error_kind="permanent",
             error_type="worker_died",
-            error_message=f"the worker died {max_crashes} times while it ran this item",
+            error_message=f"its worker died, or lost track of it, {max_crashes} times while it ran this item",
             error_stage=items.c.stage,
         )
         .returning(*(items.c[name] for name in FINISHED))
@@ -68,12 +70,21 @@ def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_c
     return rows(connection.execute(statement))
 
 
-def renew(connection: Connection, worker: str, until: datetime) -> int:
-    """Extend the leases of everything a living worker holds."""
+def renew(connection: Connection, refs: Iterable[Ref], worker: str, until: datetime) -> int:
+    """Extend the leases of items that a living worker is running."""
+    given = item_rows(is_sqlite(connection), "id", "epoch")
     statement = (
-        update(items).where(is_in(items.c.state, *IN_FLIGHT), items.c.worker == worker).values(lease_until=until)
+        update(items)
+        .where(
+            items.c.id == given.c.id,
+            items.c.epoch == given.c.epoch,
+            is_in(items.c.state, "running"),
+            items.c.worker == bindparam("holder"),
+        )
+        .values(lease_until=bindparam("until"))
     )
-    return connection.execute(statement).rowcount
+    parameters = {"rows": encode({"id": ref.id, "epoch": ref.epoch} for ref in refs), "holder": worker, "until": until}
+    return connection.execute(statement, parameters).rowcount
 
 
 def hand_back(connection: Connection, worker: str, now: datetime) -> int:

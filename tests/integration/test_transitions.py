@@ -158,7 +158,7 @@ def test_a_lease_that_is_renewed_is_not_taken_back(engine: Engine, context: Cont
     engine.claim(Stage.CLASSIFY, engine.refs())
     for _ in range(5):
         clock.forward(20)
-        assert renew(context) == 5
+        assert renew(context, engine.refs()) == 5
         assert rescue_lost(context).taken_back == 0
 
 
