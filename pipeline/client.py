@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ class Client:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._embedded: Embedded | None = None
+        self._starting = threading.Lock()
 
     def submit(
         self,
@@ -130,7 +132,11 @@ class Client:
 
     def work(self, *, only: Batch | None = None) -> None:
         """Start this process's workers now, where the client is embedded; on everything, or on one batch."""
-        if self._embedded is None and self._context.settings.is_embedded:
+        if not self._context.settings.is_embedded:
+            return
+        with self._starting:
+            if self._embedded is not None:
+                return
             embedded = Embedded(self._context, batch_id=None if only is None else only.row_id)
             embedded.start()
             self._embedded = embedded

@@ -46,11 +46,13 @@ class Pulse:
         self._wake_sender = wake_sender
         self._woken = threading.Event()
         self._stopping = False
+        self._patience = min(IDLE_SECONDS, context.settings.lease_seconds / 4)
         self._dead: list[str] = []
         self._thread = threading.Thread(target=self._run, name="pipeline-pulse", daemon=True)
         self._every: list[tuple[float, Callable[[], None]]] = [
+            # First: after a pause of this process its own items are overdue, but not lost.
+            (self._patience, self._renew),
             (RESCUE_SECONDS, self._rescue),
-            (context.settings.lease_seconds / 3, self._renew),
             (RESCUE_SECONDS, self._clean_up),
             (RECONCILE_SECONDS, self._reconcile),
         ]
@@ -96,9 +98,9 @@ class Pulse:
 
     def _pause(self, dispatched: Dispatched | None) -> float:
         if dispatched is None or dispatched.next_due_at is None:
-            return IDLE_SECONDS
+            return self._patience
         until_due = (dispatched.next_due_at - self._context.now()).total_seconds()
-        return min(IDLE_SECONDS, max(0.005, until_due))
+        return min(self._patience, max(0.005, until_due))
 
     def _rescue(self) -> None:
         self._dead = dead_holders(self._context)

@@ -69,7 +69,7 @@ class Dispatcher:
         self._rate = _Rate()
         settings = context.settings
         slots = settings.concurrency * settings.batch_items
-        self._window = Window(smallest=2 * slots, largest=max(2 * slots, 20_000))
+        self._window = Window(smallest=2 * settings.batch_items, largest=max(2 * slots, 20_000))
 
     @property
     def lease_name(self) -> str:
@@ -112,12 +112,15 @@ class Dispatcher:
         demands = [Demand(id_, batch["weight"], in_flight.get(id_, 0)) for id_, batch in running.items()]
         window = self.window
         free = window - sum(demand.in_flight for demand in demands)
+        given = shares(demands, window)
         messages: list[Message] = []
-        for batch_id, share in shares(demands, window).items():
+        for batch_id, share in given.items():
+            # Floors may exceed the window, but not without bound: beyond, the batches take turns.
+            share = min(share, free + window - len(messages))
             messages += self._release_from(connection, running[batch_id], share, now)
         # What some batches could not use goes to the others, again the one with the least in flight first.
-        for batch in running.values():
-            messages += self._release_from(connection, batch, free - len(messages), now)
+        for batch_id in given:
+            messages += self._release_from(connection, running[batch_id], free - len(messages), now)
         return messages
 
     def _release_from(self, connection: Connection, batch: Row, number: int, now: datetime) -> list[Message]:

@@ -107,24 +107,30 @@ class Processor:
             self._forget(settled)
             settle(settled)
 
-        try:
-            self._run_by_batch(stage, claimed, settle_and_forget)
-        except BaseException:
-            self._forget(row["id"] for row in claimed)
-            raise
-
-    def _forget(self, ids: Iterable[int]) -> None:
-        for id_ in ids:
-            self._under_way.pop(id_, None)
-
-    def _run_by_batch(self, stage: Stage, claimed: Sequence[Row], settle: Settle) -> None:
         by_batch: dict[int, list[Row]] = defaultdict(list)
         for row in claimed:
             by_batch[row["batch_id"]].append(row)
         for batch_id, rows in by_batch.items():
-            work = self._runners.of(batch_id)
-            for call in _by_size(rows):
-                self._call(stage, work, call, settle)
+            self._run_rows(stage, batch_id, rows, settle_and_forget)
+
+    def _run_rows(self, stage: Stage, batch_id: int, rows: list[Row], settle: Settle) -> None:
+        """Run rows of one batch as soon as its definition is built; an error of ours loses them to their leases."""
+
+        def ready(work: Work | Exception) -> None:
+            try:
+                if isinstance(work, Exception):
+                    raise work
+                for call in _by_size(rows):
+                    self._call(stage, work, call, settle)
+            except Exception:
+                log.exception("items_lost", stage=stage.value, items=len(rows))
+                settle({row["id"]: Settlement.LOST for row in rows})
+
+        self._runners.when_ready(batch_id, ready)
+
+    def _forget(self, ids: Iterable[int]) -> None:
+        for id_ in ids:
+            self._under_way.pop(id_, None)
 
     def _call(self, stage: Stage, work: Work, rows: Sequence[Row], settle: Settle) -> None:
         started_at = self._context.now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.definitions import Definition, from_content
@@ -13,13 +14,16 @@ from pipeline.log import get_logger
 from pipeline.services.context import Context
 from pipeline.stages.executor import Executor
 from pipeline.stages.runner import StageRunner
-from pipeline.storage import batches as stored_batches
+from pipeline.storage import batches
 from pipeline.storage import definitions as stored_definitions
+from pipeline.storage.row import Row
 
 log = get_logger(__name__)
 
 #: Batches whose definition is remembered; the oldest are forgotten first.
 BATCHES_KEPT = 10_000
+
+Built = dict[Stage, StageRunner | PipelineError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,47 +35,93 @@ class Work:
 
     public_id: str
     definition: Definition
-    runners: dict[Stage, StageRunner | PipelineError]
+    runners: Built
 
 
 class Runners:
-    """Builds each definition once; batches of one definition share its model."""
+    """Builds each definition once; batches of one definition share its model.
+
+    A model may take seconds to load. It is loaded on a thread of its own, so that no other batch waits for it.
+    """
 
     def __init__(self, context: Context, executor: Executor) -> None:
         self._context = context
         self._executor = executor
         self._lock = threading.Lock()
         self._of_batch: OrderedDict[int, Work] = OrderedDict()
-        self._of_definition: dict[int, tuple[Definition, dict[Stage, StageRunner | PipelineError]]] = {}
+        self._of_definition: dict[int, tuple[Definition, Built]] = {}
+        self._waiting: dict[int, list[tuple[int, Ready]]] = {}
 
-    def of(self, batch_id: int) -> Work:
-        """Return what the items of a batch need."""
+    def when_ready(self, batch_id: int, ready: Ready) -> None:
+        """Call `ready` with what the items of a batch need: now, or from another thread when it is built.
+
+        `ready` gets the error instead where the definition cannot be read at all.
+        """
         work = self._of_batch.get(batch_id)
         if work is not None:
-            return work
-        with self._lock:
-            work = self._of_batch.get(batch_id) or self._read(batch_id)
-            self._of_batch[batch_id] = work
-            while len(self._of_batch) > BATCHES_KEPT:
-                self._of_batch.popitem(last=False)
-            return work
-
-    def _read(self, batch_id: int) -> Work:
+            ready(work)
+            return
         with self._context.database.read() as connection:
-            batch = stored_batches.by_ids(connection, [batch_id])[0]
-            known = self._of_definition.get(batch["definition_id"])
-            content = None if known else stored_definitions.content(connection, batch["definition_id"])
-        if known is None:
-            definition = from_content(content or {})
-            known = (definition, {Stage(name): self._build(definition, Stage(name)) for name in definition.stages})
-            if not any(isinstance(runner, PipelineError) for runner in known[1].values()):
-                # What failed is built again for the next batch: a missing file may be back by then.
-                self._of_definition[batch["definition_id"]] = known
-        return Work(batch["public_id"], *known)
+            batch = batches.by_ids(connection, [batch_id])[0]
+        known = self._of_definition.get(batch["definition_id"])
+        if known is not None:
+            ready(self._remember(batch, known))
+            return
+        with self._lock:
+            is_first = batch["definition_id"] not in self._waiting
+            self._waiting.setdefault(batch["definition_id"], []).append((batch_id, ready))
+        if is_first:
+            threading.Thread(target=self._build, args=(batch,), name="pipeline-build", daemon=True).start()
 
-    def _build(self, definition: Definition, stage: Stage) -> StageRunner | PipelineError:
+    def _build(self, batch: Row) -> None:
+        definition_id = batch["definition_id"]
+        try:
+            known = self._built(definition_id)
+            if not any(isinstance(runner, PipelineError) for runner in known[1].values()):
+                # What failed is built again for the next list: a missing file may be back by then.
+                self._of_definition[definition_id] = known
+            self._hand_out(definition_id, lambda batch_id: self._work_of(batch_id, known))
+        except Exception as error:
+            log.exception("definition_not_readable", definition=batch["definition"])
+            unreadable = error
+            self._hand_out(definition_id, lambda _: unreadable)
+
+    def _hand_out(self, definition_id: int, answer: Callable[[int], Work | Exception]) -> None:
+        with self._lock:
+            waiting = self._waiting.pop(definition_id, [])
+        for batch_id, ready in waiting:
+            try:
+                ready(answer(batch_id))
+            except Exception:
+                log.exception("build_not_taken", batch=batch_id)
+
+    def _built(self, definition_id: int) -> tuple[Definition, Built]:
+        with self._context.database.read() as connection:
+            content = stored_definitions.content(connection, definition_id)
+        definition = from_content(content)
+        return definition, {Stage(name): self._runner(definition, Stage(name)) for name in definition.stages}
+
+    def _runner(self, definition: Definition, stage: Stage) -> StageRunner | PipelineError:
         try:
             return definition.runner(stage, self._executor)
         except PipelineError as error:
             log.warning("definition_not_runnable", definition=definition.name, stage=stage.value, error=str(error))
             return error
+
+    def _work_of(self, batch_id: int, known: tuple[Definition, Built]) -> Work:
+        with self._context.database.read() as connection:
+            batch = batches.by_ids(connection, [batch_id])[0]
+        return self._remember(batch, known)
+
+    def _remember(self, batch: Row, known: tuple[Definition, Built]) -> Work:
+        work = Work(batch["public_id"], *known)
+        if batch["definition_id"] in self._of_definition:
+            with self._lock:
+                self._of_batch[batch["id"]] = work
+                while len(self._of_batch) > BATCHES_KEPT:
+                    self._of_batch.popitem(last=False)
+        return work
+
+
+#: Takes what a batch needs, or the error for which there is nothing.
+Ready = Callable[[Work | Exception], None]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -87,7 +89,8 @@ def submit(
     batch_id, public_id = _open(context, submission)
     acceptance = Acceptance(_rules(context, submission), on_reject)
     try:
-        total = _store(context, batch_id, acceptance, given, on_progress)
+        with _kept_alive(context, batch_id):
+            total = _store(context, batch_id, acceptance, given, on_progress)
         acceptance.raise_if_refused()
         if not total:
             raise acceptance.error("there is no item to accept")
@@ -95,8 +98,8 @@ def submit(
         discard(context, batch_id)
         raise
     with context.database.write() as connection:
-        if not batches.accept(connection, batch_id, total, context.now()):
-            raise _taken_away(public_id)
+        _keep(context, connection, batch_id)
+        batches.accept(connection, batch_id, total, context.now())
         leases.drop(connection, _lease(batch_id), context.worker)
     return Submitted(public_id, total, is_new=True)
 
@@ -137,11 +140,36 @@ def _lease(batch_id: int) -> str:
     return f"submit:{batch_id}"
 
 
-def _taken_away(batch: str) -> Conflict:
-    return Conflict(
-        f"batch {batch} was given up by another process, since its submitter showed no sign of life for too long; "
-        "nothing was accepted, submit it again"
-    )
+def _keep(context: Context, connection: Connection, batch_id: int) -> None:
+    """Extend the submitter's lease, in the transaction that relies on it.
+
+    Raises:
+        Conflict: another process has taken it, and removes what was stored.
+    """
+    if not leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease):
+        raise Conflict(
+            "another process gave this submission up, since it showed no sign of life for too long; nothing was "
+            "accepted, submit it again"
+        )
+
+
+@contextmanager
+def _kept_alive(context: Context, batch_id: int) -> Iterator[None]:
+    """Extend the lease in the background: an input may be slow without its submitter being dead."""
+    ended = threading.Event()
+
+    def extend() -> None:
+        while not ended.wait(context.lease.total_seconds() / 3):
+            with context.database.write() as connection:
+                leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease)
+
+    keeper = threading.Thread(target=extend, name="pipeline-submit", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
 
 
 def _checked(context: Context, submission: Submission) -> Submission:
@@ -237,13 +265,11 @@ def _store(
         # Once all will be refused, the rest is only read for its errors.
         if acceptance.will_refuse_all:
             continue
-        now = context.now()
         with context.database.write() as connection:
+            _keep(context, connection, batch_id)
             chunk = _without_duplicates(connection, batch_id, chunk, acceptance)
             if chunk:
                 items.add(connection, chunk)
-            if not leases.take(connection, _lease(batch_id), context.worker, now=now, until=now + context.lease):
-                raise _taken_away(str(batch_id))
         total += len(chunk)
         if on_progress:
             on_progress(total)

@@ -133,7 +133,11 @@ def reopen(connection: Connection, batch_id: int, replayed: int) -> None:
     connection.execute(
         update(batches)
         .where(batches.c.id == batch_id)
-        .values(dead=batches.c.dead - replayed, state=BatchState.RUNNING.value, completed_at=None)
+        .values(
+            dead=batches.c.dead - replayed,
+            state=case((batches.c.state == "completed", "running"), else_=batches.c.state),
+            completed_at=None,
+        )
     )
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 import orjson
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
+from pipeline.storage.row import upsert
 from pipeline.storage.tables import definitions
 
 
 def keep(connection: Connection, *, name: str, version: str, content: object, stages: str, now: datetime) -> int:
     """Return the id of this version, storing it where it is new."""
-    known = connection.scalar(select(definitions.c.id).where(definitions.c.version == version))
-    if known is not None:
-        return int(known)
     row = {
         "name": name,
         "version": version,
@@ -22,7 +20,8 @@ def keep(connection: Connection, *, name: str, version: str, content: object, st
         "stages": stages,
         "created_at": now,
     }
-    return int(connection.execute(insert(definitions).values(**row).returning(definitions.c.id)).scalar_one())
+    connection.execute(upsert(connection, definitions).values(**row).on_conflict_do_nothing())
+    return int(connection.execute(select(definitions.c.id).where(definitions.c.version == version)).scalar_one())
 
 
 def content(connection: Connection, definition_id: int) -> dict[str, object]:

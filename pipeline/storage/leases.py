@@ -24,6 +24,12 @@ def take(
     return connection.execute(statement).rowcount == 1
 
 
+def extend(connection: Connection, name: str, holder: str, *, until: datetime) -> bool:
+    """Extend a lease that is held; False where it was taken away."""
+    statement = update(leases).where(leases.c.name == name, leases.c.holder == holder).values(until=until)
+    return connection.execute(statement).rowcount == 1
+
+
 def replace(
     connection: Connection, name: str, holder: str, *, now: datetime, until: datetime, dead: Sequence[str]
 ) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, not_, or_, select, update
 
 from pipeline.domain.item import ItemState
 from pipeline.storage.items import IN_FLIGHT, attempt_uncounted
@@ -34,10 +34,11 @@ def take_back(connection: Connection, dead: Sequence[str], *, now: datetime, max
     A running item's worker died: that counts a crash, and the item will be claimed alone. Items that have reached
     `max_crashes` with this one are left for `give_up`. Return how many were taken back.
     """
-    died = items.c.crashes + case((is_in(items.c.state, "running"), 1), else_=0)
+    is_running = is_in(items.c.state, "running")
+    died = items.c.crashes + case((is_running, 1), else_=0)
     statement = (
         update(items)
-        .where(_lost(now, dead), died < max_crashes)
+        .where(_lost(now, dead), not_(and_(is_running, died >= max_crashes)))
         .values(
             state=ItemState.PENDING.value,
             due_at=now,
