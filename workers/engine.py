@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from celery import Celery
 
@@ -24,7 +24,7 @@ from pipeline.stages.executor import Executor
 from pipeline.storage.releases import Ref
 from workers.pulse import Pulse
 
-#: How often a stopping worker looks whether its callbacks are out.
+#: How often a stopping worker looks whether what it has begun is done.
 DRAIN_POLL_SECONDS = 0.02
 
 _FINAL = frozenset({Settlement.SUCCEEDED, Settlement.DEAD})
@@ -62,21 +62,19 @@ class Engine:
             deliver: wait for callbacks that are due now, as long as a stop may take.
         """
         timeout = self.context.settings.stop_seconds
+        end = time.monotonic() + timeout
+        _wait_while(self._processor.under_way, end)
         self._pulse.stop()
         self._recorder.close(timeout)
         self._executor.close()
         if deliver:
-            self._wait_for_callbacks(timeout)
+            _wait_while(self._owes_callbacks, end)
         self._sender.stop(timeout)
         self.abandon()
 
-    def _wait_for_callbacks(self, timeout: float) -> None:
+    def _owes_callbacks(self) -> bool:
         context = self.context
-        end = time.monotonic() + timeout
-        while context.settings.secrets and is_busy(context.database, context.worker, context.now()):
-            if time.monotonic() >= end:
-                return
-            time.sleep(DRAIN_POLL_SECONDS)
+        return bool(context.settings.secrets) and is_busy(context.database, context.worker, context.now())
 
     def abandon(self) -> None:
         """Hand back what this process holds, whatever its threads are doing: for the very end of a program."""
@@ -114,6 +112,11 @@ class Engine:
 
     def wake_dispatch(self) -> None:
         self._pulse.wake()
+
+
+def _wait_while(is_busy: Callable[[], object], end: float) -> None:
+    while is_busy() and time.monotonic() < end:
+        time.sleep(DRAIN_POLL_SECONDS)
 
 
 _running: list[Engine] = []

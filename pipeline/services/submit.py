@@ -15,12 +15,15 @@ from pipeline.definitions import Definition
 from pipeline.domain.callback import check_callback_url
 from pipeline.domain.identity import new_batch_id
 from pipeline.errors import Conflict, InvalidInput
+from pipeline.log import get_logger
 from pipeline.services.acceptance import Acceptance, Given, OnReject, Rules
 from pipeline.services.context import Context
-from pipeline.services.holder import certainly_dead
+from pipeline.services.holder import certainly_dead, new_holder
 from pipeline.storage import batches, items, leases
 from pipeline.storage import definitions as stored_definitions
 from pipeline.storage.row import Row
+
+log = get_logger(__name__)
 
 #: Items written in one transaction: another writer waits no longer than for one of these.
 CHUNK = 5_000
@@ -109,7 +112,7 @@ def discard(context: Context, batch_id: int) -> None:
     while True:
         with context.database.write() as connection:
             if not batches.discard(connection, batch_id, CHUNK):
-                leases.drop(connection, _lease(batch_id), context.worker)
+                leases.forget(connection, _lease(batch_id))
                 return
 
 
@@ -130,10 +133,10 @@ def _seize(context: Context, batch_id: int, dead: Sequence[str]) -> bool:
     The lease is only ever replaced, never made: a submitter drops it in the transaction that accepts the batch.
     """
     now = context.now()
+    # A name of its own: the submitter may be a thread of this very process.
+    sweeper = new_holder()
     with context.database.write() as connection:
-        return leases.replace(
-            connection, _lease(batch_id), context.worker, now=now, until=now + context.lease, dead=dead
-        )
+        return leases.replace(connection, _lease(batch_id), sweeper, now=now, until=now + context.lease, dead=dead)
 
 
 def _lease(batch_id: int) -> str:
@@ -160,8 +163,12 @@ def _kept_alive(context: Context, batch_id: int) -> Iterator[None]:
 
     def extend() -> None:
         while not ended.wait(context.lease.total_seconds() / 3):
-            with context.database.write() as connection:
-                leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease)
+            try:
+                with context.database.write() as connection:
+                    leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease)
+            except Exception:
+                # The next turn tries again; whether the lease was kept is looked at where it counts.
+                log.exception("submission_lease_not_extended", batch=batch_id)
 
     keeper = threading.Thread(target=extend, name="pipeline-submit", daemon=True)
     keeper.start()

@@ -52,6 +52,11 @@ def drop(connection: Connection, name: str, holder: str) -> None:
     connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
 
 
+def forget(connection: Connection, name: str) -> None:
+    """Remove a lease together with what it was for, whoever holds it."""
+    connection.execute(delete(leases).where(leases.c.name == name))
+
+
 def drop_all(connection: Connection, holder: str) -> None:
     """Give up every lease of a holder."""
     connection.execute(delete(leases).where(leases.c.holder == holder))

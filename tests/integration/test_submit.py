@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,17 @@ def test_what_a_living_submitter_writes_is_left_alone(context: Context, tmp_path
     with pytest.raises(Conflict, match="being submitted right now"):
         submit(context, make_items(3), Submission(make_definition(tmp_path), idempotency_key="k"))
     assert stored(context) == (1, 5_000)
+
+
+def test_a_submission_that_was_given_up_meanwhile_is_not_accepted_by_halves(context: Context, tmp_path: Path) -> None:
+    def overtaken() -> Iterator[dict[str, Any]]:
+        yield from make_items(5_000)
+        # As after a long suspension of this process: the lease is over, and a sweep finds it.
+        with context.database.write() as connection:
+            connection.execute(leases.leases.update().values(until=context.now() - timedelta(seconds=1)))
+        assert discard_abandoned(context) == 1
+        yield from make_items(5_000)
+
+    with pytest.raises(Conflict, match="nothing was accepted"):
+        submit(context, overtaken(), Submission(make_definition(tmp_path)))
+    assert stored(context) == (0, 0)
