@@ -49,8 +49,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=30.0, ge=1, le=3_600)
     #: Seconds a stopping worker gives what it has begun.
     stop_seconds: float = Field(default=10.0, ge=0, le=3_600)
-    #: Workers that may die holding an item before it is given up.
-    max_crashes: int = Field(default=3, ge=1, le=100)
+    #: Workers that may die holding an item before it is given up: with all that ran, in few, and twice alone, since one
+    #: death alone may still have been a kill from outside.
+    max_crashes: int = Field(default=4, ge=1, le=100)
 
     @field_validator("allow_private_callbacks", mode="before")
     @classmethod

@@ -10,7 +10,7 @@ from celery.worker import state as worker_state
 from kombu.transport.memory import Channel
 
 from pipeline.broker import DISPATCH_TASK, Broker
-from pipeline.errors import Conflict
+from pipeline.errors import Conflict, Unreachable
 from pipeline.services.context import Context
 from pipeline.settings import EMBEDDED_BROKER_URL
 from workers.app import app
@@ -36,9 +36,17 @@ class Embedded:
 
         Raises:
             Conflict: this process has an embedded worker already.
+            Unreachable: the worker does not start.
         """
         if not self._alone.acquire(blocking=False):
             raise Conflict("this process has an embedded worker already; close that client before opening another")
+        try:
+            self._start()
+        except BaseException:
+            self._alone.release()
+            raise
+
+    def _start(self) -> None:
         # Queues of this transport outlive their connections: what a stopped worker left is stale.
         Channel.queues.clear()
         app.conf.broker_url = EMBEDDED_BROKER_URL
@@ -49,7 +57,8 @@ class Embedded:
         self._controller = _Worker(self._ready, app=app, **_OPTIONS)
         self._thread = threading.Thread(target=self._controller.start, name="pipeline-worker", daemon=True)
         self._thread.start()
-        self._ready.wait(START_SECONDS)
+        if not self._ready.wait(START_SECONDS):
+            raise Unreachable(f"the embedded worker did not start within {START_SECONDS:.0f} s")
 
     def stop(self, *, deliver: bool = True) -> None:
         """Stop taking messages, finish what is quick, and hand the rest back.

@@ -71,7 +71,8 @@ class Pulse:
         self._thread.join()
 
     def _run(self) -> None:
-        next_at = [0.0] * len(self._every)
+        # Drift is rare and counting is not free: a start does not wait for it.
+        next_at = [0.0] * (len(self._every) - 1) + [time.monotonic() + RECONCILE_SECONDS]
         while not self._stopping:
             self._guarded(lambda: self._sweep(next_at))
             dispatched = self._guarded(lambda: self._dispatcher.dispatch(self._dead))

@@ -16,10 +16,10 @@ TARGET_WAIT = timedelta(milliseconds=500)
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A batch that wants to release items."""
+    """A batch that wants to release items; `weight` is its part, divided among the batches of its fair key."""
 
     batch_id: int
-    weight: int
+    weight: float
     in_flight: int
 
 

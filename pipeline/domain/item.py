@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -24,13 +24,6 @@ class ItemState(StrEnum):
     #: Its batch was cancelled before it was done. Final.
     CANCELLED = "cancelled"
 
-    @property
-    def is_final(self) -> bool:
-        return self in FINAL_STATES
-
-
-FINAL_STATES = frozenset({ItemState.SUCCEEDED, ItemState.DEAD, ItemState.CANCELLED})
-
 
 class Stage(StrEnum):
     """A step that every item passes, in this order."""
@@ -49,9 +42,9 @@ class Item:
         callback_url: where this item's events go, besides the batch's callback URL.
     """
 
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] = field(repr=False)
     key: str | None = None
-    callback_url: str | None = None
+    callback_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +58,8 @@ class WorkItem:
     item_id: str
     batch_id: str
     key: str | None
-    payload: dict[str, Any]
-    text: str
+    payload: dict[str, Any] = field(repr=False)
+    text: str = field(repr=False)
     attempt: int
     label: str | None = None
     confidence: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,14 +89,19 @@ class Dispatcher:
             active = [batch for batch in batches.unfinished(connection) if self._is_mine(batch)]
             self._rate.measure(active)
             messages = self._release(connection, active, now)
-            due = [releases.next_due_at(connection, batch["id"]) for batch in active if batch["state"] == "running"]
+            next_due_at = self._next_due_at(connection, active, now)
         self._publish(messages)
-        return Dispatched(len(messages), is_holder=True, next_due_at=min((at for at in due if at), default=None))
+        return Dispatched(len(messages), is_holder=True, next_due_at=next_due_at)
 
     def stop(self) -> None:
         """Let another take over at once."""
         with self._context.database.write() as connection:
             leases.drop(connection, self.lease_name, self._context.worker)
+
+    def _next_due_at(self, connection: Connection, active: Sequence[Row], now: datetime) -> datetime | None:
+        """Return when the next item comes due. What is overdue waits for room, and whoever makes room wakes us."""
+        due = [releases.next_due_at(connection, batch["id"], now) for batch in active if batch["state"] == "running"]
+        return min((at for at in due if at), default=None)
 
     def _take_lease(self, connection: Connection, now: datetime, dead: Sequence[str]) -> bool:
         until = now + self._context.lease / 2
@@ -109,7 +115,11 @@ class Dispatcher:
         if not running:
             return []
         in_flight = items.in_flight(connection)
-        demands = [Demand(id_, batch["weight"], in_flight.get(id_, 0)) for id_, batch in running.items()]
+        sharing = Counter(batch["fair_key"] for batch in running.values() if batch["fair_key"])
+        demands = [
+            Demand(id_, batch["weight"] / max(1, sharing[batch["fair_key"]]), in_flight.get(id_, 0))
+            for id_, batch in running.items()
+        ]
         window = self.window
         free = window - sum(demand.in_flight for demand in demands)
         given = shares(demands, window)

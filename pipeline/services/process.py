@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import orjson
@@ -19,6 +18,7 @@ from pipeline.services.context import Context
 from pipeline.services.record import Done, Settlement
 from pipeline.services.recorder import Recorder, Settle
 from pipeline.services.runners import Runners, Work
+from pipeline.services.suspects import Suspects
 from pipeline.storage import releases
 from pipeline.storage.releases import Ref
 from pipeline.storage.row import Row
@@ -36,15 +36,15 @@ class Processor:
         self._context = context
         self._runners = runners
         self._recorder = recorder
-        self._alone = threading.Lock()
-        self._under_way: dict[int, Ref] = {}
+        self._suspects = Suspects(self._process_suspects)
+        self._under_way: dict[Ref, None] = {}
 
     def under_way(self) -> list[Ref]:
         """Return the items that are claimed here and not settled yet: those whose leases are to be kept.
 
         What is lost on the way by an error of ours is not among them, so that its lease runs out.
         """
-        return list(self._under_way.values())
+        return list(self._under_way)
 
     def process(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
         """Claim and run `refs`; `settle` hears of every one of them once, in groups as they are recorded.
@@ -71,40 +71,30 @@ class Processor:
             )
 
     def _process_left(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
-        """Settle what is stale; run items that a worker died holding one at a time.
-
-        Should such an item kill this process too, it takes no other suspect with it.
-        """
+        """Settle what is stale, and leave items that a worker died holding to be run apart."""
         with self._context.database.read() as connection:
-            suspects = releases.suspects(connection, [ref.id for ref in refs])
-        stale = [ref.id for ref in refs if ref.id not in suspects]
+            crashes = releases.suspects(connection, [ref.id for ref in refs])
+        stale = [ref.id for ref in refs if ref.id not in crashes]
         if stale:
             settle(dict.fromkeys(stale, Settlement.STALE))
-        for ref in (ref for ref in refs if ref.id in suspects):
-            self._process_alone(stage, ref, settle)
+        if crashes:
+            self._suspects.put(stage, [ref for ref in refs if ref.id in crashes], crashes, settle)
 
-    def _process_alone(self, stage: Stage, ref: Ref, settle: Settle) -> None:
-        with self._alone:
-            claimed = self._claim(stage, [ref], crashed=True)
-            if not claimed:
-                settle({ref.id: Settlement.STALE})
-                return
-            recorded = threading.Event()
-
-            def settle_and_go_on(settled: Mapping[int, Settlement]) -> None:
-                try:
-                    settle(settled)
-                finally:
-                    recorded.set()
-
-            self._run(stage, claimed, settle_and_go_on)
-            recorded.wait(self._context.lease.total_seconds())
+    def _process_suspects(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
+        claimed = self._claim(stage, refs, crashed=True)
+        stale = _without(refs, claimed)
+        if stale:
+            settle(dict.fromkeys(stale, Settlement.STALE))
+        self._run(stage, claimed, settle)
 
     def _run(self, stage: Stage, claimed: Sequence[Row], settle: Settle) -> None:
-        self._under_way.update({row["id"]: Ref(row["id"], row["epoch"]) for row in claimed})
+        # By release, not by item: an item that lost its lease may be running here twice, and only one of them ends.
+        mine = {row["id"]: Ref(row["id"], row["epoch"]) for row in claimed}
+        self._under_way.update(dict.fromkeys(mine.values()))
 
         def settle_and_forget(settled: Mapping[int, Settlement]) -> None:
-            self._forget(settled)
+            for id_ in settled:
+                self._under_way.pop(mine[id_], None)
             settle(settled)
 
         by_batch: dict[int, list[Row]] = defaultdict(list)
@@ -127,10 +117,6 @@ class Processor:
                 settle({row["id"]: Settlement.LOST for row in rows})
 
         self._runners.when_ready(batch_id, ready)
-
-    def _forget(self, ids: Iterable[int]) -> None:
-        for id_ in ids:
-            self._under_way.pop(id_, None)
 
     def _call(self, stage: Stage, work: Work, rows: Sequence[Row], settle: Settle) -> None:
         started_at = self._context.now()

@@ -26,12 +26,14 @@ def reconcile(context: Context, batch_id: int) -> dict[str, tuple[int, int]]:
 
 def cancel_rest(context: Context, batch_id: int) -> int:
     """Cancel what a cancelled batch has not begun, in chunks, so that others are not kept waiting."""
-    cancelled = 0
+    cancelled = after = 0
     while True:
         now = context.now()
         with context.database.write() as connection:
-            rows = items.cancel(connection, batch_id, now=now, limit=CHUNK)
+            rows = items.cancel(connection, batch_id, after=after, now=now, limit=CHUNK)
             finish(connection, rows, context.hooks, now)
         cancelled += len(rows)
         if len(rows) < CHUNK:
             return cancelled
+        # Behind what is done already: no chunk reads the batch from its beginning.
+        after = max(row["id"] for row in rows)

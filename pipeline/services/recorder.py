@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, OperationalError
 
 from pipeline.domain.backoff import Backoff
 from pipeline.errors import Unreachable
@@ -78,7 +78,7 @@ class Recorder:
     def _write(self, group: Sequence[_Entry]) -> None:
         try:
             self._settle(group, self._record([entry.done for entry in group]))
-        except DBAPIError as error:
+        except (DataError, IntegrityError, NotSupportedError) as error:
             if len(group) == 1:
                 done = unstorable(group[0].done, error.orig if isinstance(error.orig, Exception) else error)
                 self._settle(group, self._record([done]))
@@ -103,11 +103,12 @@ class Recorder:
                         worker=context.worker,
                         hooks=context.hooks,
                     )
-            except Unreachable as error:
+            except (Unreachable, OperationalError) as error:
+                # Away, locked, full, or a deadlock: the database's trouble, never the items'.
                 attempt += 1
                 if backoff.ceiling(attempt) > context.lease:
                     raise
-                log.warning("database_unreachable", error=str(error))
+                log.warning("database_not_ready", error=type(error).__name__)
                 self._closing.wait(backoff.after(attempt).total_seconds())
 
     def _settle(self, group: Sequence[_Entry], settled: Mapping[int, Settlement]) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any, Protocol
 
-import structlog
+from pipeline.log import get_logger
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class Call:

@@ -6,15 +6,14 @@ import asyncio
 from contextlib import suppress
 from threading import Lock, Thread, current_thread
 
-import structlog
-
+from pipeline.log import get_logger
 from pipeline.stages.call import Call, Lane
 from pipeline.stages.failure import TookTooLong
 
 #: Seconds that cancelled calls have to clean up when the loop closes.
 GRACE_SECONDS = 0.5
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class Loop:

@@ -9,15 +9,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from threading import Condition, Event, Lock, Thread
 
-import structlog
-
+from pipeline.log import get_logger
 from pipeline.stages.call import Call, Lane
 from pipeline.stages.failure import TookTooLong
 
 #: Seconds without work after which a thread ends.
 IDLE_SECONDS = 30.0
 
-_log = structlog.get_logger(__name__)
+#: Threads that may hang in calls that were given up, before no more are hired beside those that are left.
+MOST_ABANDONED = 256
+
+_log = get_logger(__name__)
 
 
 class Abandoned(BaseException):
@@ -31,7 +33,8 @@ class Threads:
     once, while calls that only compute are run by a few threads, which is faster: they cannot run side by side anyway.
 
     A call that exceeds its timeout is abandoned: it is settled at once, `Abandoned` is raised in its thread, which ends
-    loops of Python code, and its place goes to another thread. What blocks in native code keeps its thread, no more.
+    loops of Python code, and its place goes to another thread. What blocks in native code keeps its
+    thread until it returns.
     """
 
     def __init__(self) -> None:
@@ -41,6 +44,8 @@ class Threads:
         self._lanes: deque[Lane] = deque()
         self._workers: set[_Worker] = set()
         self._idle = 0
+        # Threads that did not come back yet from calls that were given up.
+        self._abandoned = 0
         # A thread was woken or hired and has not come to run yet.
         self._is_waking = False
         self._watched_until = math.inf
@@ -77,6 +82,8 @@ class Threads:
         self._is_waking = True
 
     def _hire(self) -> bool:
+        if self._abandoned >= MOST_ABANDONED and self._workers:
+            return False
         worker = _Worker()
         worker.thread = Thread(target=self._employ, args=(worker,), name="pipeline-stage", daemon=True)
         try:
@@ -96,10 +103,16 @@ class Threads:
             while (lane := self._next_lane(worker)) is not None:
                 while not self._closed and (call := lane.take()) is not None:
                     if not self._run(worker, lane, call):
+                        self._come_back()
                         return
         except Abandoned:
             # Arrived when the call had just ended; this thread is replaced already.
-            return
+            self._come_back()
+
+    def _come_back(self) -> None:
+        with self._lock:
+            self._abandoned -= 1
+            self._wake_one()
 
     def _next_lane(self, worker: _Worker) -> Lane | None:
         """Wait for work. None ends the thread."""
@@ -171,6 +184,7 @@ class Threads:
     def _replace(self, worker: _Worker, lane: Lane) -> None:
         with self._lock:
             self._workers.discard(worker)
+            self._abandoned += 1
         self.serve(lane, 1)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, case, delete, func, insert, select, u
 from pipeline.domain.batch import BatchState
 from pipeline.storage.items import ids_of
 from pipeline.storage.row import Row, first, rows
-from pipeline.storage.tables import batches, definitions, events, items
+from pipeline.storage.tables import batches, definitions, items
 
 
 def add(connection: Connection, row: Mapping[str, Any]) -> int:
@@ -160,8 +160,3 @@ def recount(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]
     if drift:
         connection.execute(update(batches).where(batches.c.id == batch_id).values(**true))
     return drift
-
-
-def last_seq(connection: Connection, batch_id: int) -> int:
-    """Return the `seq` of the batch's newest event, 0 where there is none."""
-    return connection.scalar(select(func.max(events.c.seq)).where(events.c.batch_id == batch_id)) or 0

@@ -48,7 +48,8 @@ def disable(connection: Connection, origin: str, reason: str, now: datetime) -> 
         set_={name: given[name] for name in ("disabled_reason", "disabled_at", "updated_at")},
         where=endpoints.c.disabled_at.is_(None),
     )
-    return connection.execute(statement).rowcount == 1
+    # Not by rowcount: for an upsert, not every driver knows it.
+    return connection.scalar(statement.returning(endpoints.c.origin)) is not None
 
 
 def enable(connection: Connection, origin: str, now: datetime) -> bool:

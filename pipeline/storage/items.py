@@ -86,11 +86,11 @@ def in_flight(connection: Connection) -> dict[int, int]:
     return {batch: count for batch, count in connection.execute(query)}
 
 
-def cancel(connection: Connection, batch_id: int, *, now: datetime, limit: int) -> list[Row]:
-    """Pending or queued → cancelled, at most `limit` of a batch. A running item is left to finish."""
+def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, limit: int) -> list[Row]:
+    """Pending or queued → cancelled, at most `limit` of a batch, ids above `after`. A running item may finish."""
     chosen = (
         select(items.c.id)
-        .where(items.c.id.between(*ids_of(batch_id)), is_in(items.c.state, *NOT_BEGUN))
+        .where(items.c.id.between(*ids_of(batch_id)), items.c.id > after, is_in(items.c.state, *NOT_BEGUN))
         .order_by(items.c.id)
         .limit(limit)
     )

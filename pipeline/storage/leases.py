@@ -21,7 +21,8 @@ def take(
     statement = statement.on_conflict_do_update(
         index_elements=[leases.c.name], set_={"holder": given.holder, "until": given.until}, where=mine
     )
-    return connection.execute(statement).rowcount == 1
+    # Not by rowcount: for an upsert, not every driver knows it.
+    return connection.scalar(statement.returning(leases.c.name)) is not None
 
 
 def extend(connection: Connection, name: str, holder: str, *, until: datetime) -> bool:

@@ -52,6 +52,7 @@ def _advance(on_sqlite: bool) -> Update:
             state=ItemState.QUEUED.value,
             attempt=0,
             snoozes=0,
+            crashes=0,
             label=given.c.label,
             confidence=given.c.confidence,
             classification=given.c.classification,

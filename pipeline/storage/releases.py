@@ -58,10 +58,10 @@ def due(connection: Connection, batch_id: int, now: datetime, limit: int) -> lis
     return list(connection.scalars(query))
 
 
-def next_due_at(connection: Connection, batch_id: int) -> datetime | None:
-    """Return when the next waiting item of a batch comes due."""
+def next_due_at(connection: Connection, batch_id: int, now: datetime) -> datetime | None:
+    """Return when the next item of a batch comes due that is not yet."""
     query = select(func.min(items.c.due_at)).where(
-        items.c.batch_id == batch_id, is_in(items.c.state, "pending"), items.c.due_at.is_not(None)
+        items.c.batch_id == batch_id, is_in(items.c.state, "pending"), items.c.due_at > now
     )
     found: datetime | None = connection.scalar(query)
     return found
@@ -105,7 +105,7 @@ def claim(
 ) -> list[Row]:
     """Queued → running, attempt + 1, and return what the stage needs: claim is read.
 
-    Items that a worker died holding are passed over unless `crashed`: those are claimed one at a time.
+    Items that a worker died holding are passed over unless `crashed`: those are claimed apart.
     """
     statement = _claim(is_sqlite(connection), crashed)
     parameters = {
@@ -118,10 +118,12 @@ def claim(
     return rows(connection.execute(statement, parameters))
 
 
-def suspects(connection: Connection, ids: Sequence[int]) -> set[int]:
-    """Return which of these items are queued and were held by a worker that died."""
-    query = select(items.c.id).where(items.c.id.in_(ids), is_in(items.c.state, "queued"), items.c.crashes > 0)
-    return set(connection.scalars(query))
+def suspects(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
+    """Return which of these items are queued and were held by workers that died, and by how many."""
+    query = select(items.c.id, items.c.crashes).where(
+        items.c.id.in_(ids), is_in(items.c.state, "queued"), items.c.crashes > 0
+    )
+    return {id_: crashes for id_, crashes in connection.execute(query)}
 
 
 @cache

@@ -113,6 +113,6 @@ def test_an_item_that_kills_its_process_ends_dead_and_takes_nobody_along(tmp_pat
             assert len(ends) < 6
         states = assert_complete(run.database, run.batch_id(), 100)
         assert_delivered(run.database, run.batch_id(), 101)
-    assert ends == [66, 66, 66, 1]
+    assert ends == [66, 66, 66, 66, 1]
     assert states == {"succeeded": 99, "dead": 1}
     assert [data["error"]["type"] for data in receiver.of_type("item.failed")] == ["worker_died"]

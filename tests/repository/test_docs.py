@@ -50,7 +50,7 @@ def test_every_state_stands_in_the_state_machine(heading: str, states: type[Item
     documented = rows(section("architecture.md", heading))
     assert list(documented) == [state.value for state in states]
     for state in states:
-        if isinstance(state, ItemState) and state.is_final:
+        if isinstance(state, ItemState) and state in ("succeeded", "dead", "cancelled"):
             assert "Final" in documented[state.value]
 
 

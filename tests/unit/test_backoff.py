@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.backoff import Backoff
-from pipeline.domain.item import ItemState
 from pipeline.domain.outcome import MAX_SNOOZES, Failure, FailureKind, GiveUp, RetryAfter, decide
 
 BACKOFF = Backoff(base=timedelta(seconds=2), cap=timedelta(seconds=60))
@@ -65,7 +64,3 @@ def test_throttling_counts_no_attempt_but_not_for_ever() -> None:
 def test_a_message_is_stored_without_what_databases_refuse() -> None:
     assert Failure(FailureKind.TRANSIENT, "T", "a\x00b\ud800c" + "x" * 1_000).message.startswith("ab?cxxx")
     assert len(Failure(FailureKind.TRANSIENT, "T", "x" * 1_000).message) == 500
-
-
-def test_three_states_are_final() -> None:
-    assert {state for state in ItemState if state.is_final} == {"succeeded", "dead", "cancelled"}
