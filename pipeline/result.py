@@ -22,7 +22,7 @@ class Result:
         classification: label, confidence and scores as one object.
         enrichment: the enrichers' answers, by their names.
         error: kind, type, message and stage of the last failure of a dead item.
-        attempts: attempts made, of all stages together.
+        attempts: attempts made, of all stages together; those that were throttled are not counted.
         timings: instants in ISO 8601, UTC: created_at, queued_at, started_at, classified_at, finished_at.
     """
 

@@ -28,6 +28,7 @@ from pipeline.stages import catalog, pins
 from pipeline.stages.executor import Executor
 from pipeline.stages.runner import StageRunner
 from pipeline.stages.spec import ClassifySpec, EnrichSpec, StageSpec
+from pipeline.stages.step import Step
 
 
 def _classifier(table: object) -> object:
@@ -118,21 +119,33 @@ class Definition(BaseModel):
         stated: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
         return stated | {"folder": str(self._folder), "files": self.files}
 
-    def runner(self, stage: Stage | str, executor: Executor) -> StageRunner:
+    def runner(self, stage: Stage | str, executor: Executor, steps: tuple[Step, ...] = ()) -> StageRunner:
         """Return the runner of a stage: models loaded, callables imported. Slow; keep it for the process's life.
+
+        Args:
+            steps: what `steps` returned, where it was asked before.
 
         Raises:
             InvalidDefinition: a file has changed, a callable cannot be imported, or an extra is not installed.
         """
         stage = Stage(stage)
-        steps = catalog.build(stage, self._specs(stage), self._folder, self._files)
+        steps = steps or self.steps(stage)
         return StageRunner(stage, steps, executor, labels=self.classify.labels if stage is Stage.CLASSIFY else None)
 
-    def _specs(self, stage: Stage) -> tuple[StageSpec, ...]:
+    def steps(self, stage: Stage) -> tuple[Step, ...]:
+        """Return the steps of a stage, ready to run, which is the slow part of `runner`.
+
+        Raises:
+            InvalidDefinition: as `runner`.
+        """
+        return catalog.build(stage, self.specs(stage), self._folder, self._files)
+
+    def specs(self, stage: Stage) -> tuple[StageSpec, ...]:
+        """Return what is stated about a stage's classifier or enrichers."""
         return (self.classify,) if stage is Stage.CLASSIFY else self.enrich
 
     def _pin(self) -> dict[str, str]:
-        named = [catalog.files(stage, spec) for stage in Stage for spec in self._specs(stage)]
+        named = [catalog.files(stage, spec) for stage in Stage for spec in self.specs(stage)]
         return pins.pin(self._folder, dict.fromkeys(name for names in named for name in names))
 
 

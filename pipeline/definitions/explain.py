@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from pipeline.domain.expected import expected
 from pipeline.domain.item import Stage
 from pipeline.domain.nearest import hint
 from pipeline.stages import catalog
@@ -51,8 +52,7 @@ def _expected(details: ErrorDetails, location: _Location) -> str:
         return f"expected a list; in a file, write [[{path(location)}]] instead of [{path(location)}]"
     if details["type"] == "model_type" and isinstance(details["input"], list | tuple):
         return f"expected one table; in a file, write [{path(location)}] instead of [[{path(location)}]]"
-    message = details["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    return message[:1].lower() + message[1:]
+    return expected(details)
 
 
 def _table(location: _Location) -> str:

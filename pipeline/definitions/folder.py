@@ -26,6 +26,10 @@ def find(reference: str, folder: Path | None = None) -> Definition:
     """
     folders = [path for path in dict.fromkeys([folder, Path()]) if path is not None]
     path = _by_path(reference) or _by_file(reference, folders) or _by_name(reference, folders)
+    if path is None and Path(reference).is_file():
+        raise InvalidDefinition(
+            f"{reference} is no definition; one is written in TOML, in a file that ends in {_SUFFIX}"
+        )
     if path is None:
         raise NotFound(_missing(reference, folders))
     return load(path)

@@ -35,6 +35,8 @@ def read_tables(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InvalidDefinition(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InvalidDefinition(f"{path} is not UTF-8 text: byte {error.start}; save it as UTF-8") from error
+        raise InvalidDefinition(
+            f"{path} is not UTF-8 text (byte {error.start} of the file); save it as UTF-8"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise InvalidDefinition(f"{path} is not valid TOML: {error}") from error

@@ -24,7 +24,7 @@ class BatchState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a batch is. `waiting` items are pending, `in_flight` ones released or running."""
+    """How far a batch is. `waiting` items are pending, `in_flight` ones released, `running` those of them claimed."""
 
     batch_id: str
     definition: str
@@ -34,6 +34,7 @@ class Progress:
     dead: int
     cancelled: int
     in_flight: int
+    running: int
     created_at: datetime
     completed_at: datetime | None
 

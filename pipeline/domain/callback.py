@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.domain.address import Address, Network, is_allowed, is_public
@@ -193,11 +193,15 @@ def _check_reach(callback: Callback, allow: Sequence[Network], name: str) -> Non
     if listed:
         return
     if address is not None and not is_public(address):
-        raise ForbiddenCallbackUrl(f"{name} has the private address {callback.host}; {_REMEDY}")
+        raise ForbiddenCallbackUrl(f"{name} has the private address {address}; {_remedy(str(ip_network(address)))}")
     if callback.host == "localhost" or callback.host.endswith(".localhost"):
-        raise ForbiddenCallbackUrl(f"{name} has the host {callback.host}, which is this machine; {_REMEDY}")
+        raise ForbiddenCallbackUrl(f"{name} has the host {callback.host}, which is this machine; {_remedy(_LOOPBACK)}")
     if callback.scheme != "https":
-        raise ForbiddenCallbackUrl(f"{name} is plain http, which anyone on the way can read; use https, or, {_REMEDY}")
+        raise ForbiddenCallbackUrl(f"{name} is plain http, which anyone on the way can read; use https")
 
 
-_REMEDY = "if the receiver is your own, allow its network: PIPELINE_ALLOW_PRIVATE_CALLBACKS=127.0.0.0/8"
+_LOOPBACK = "127.0.0.0/8,::1/128"
+
+
+def _remedy(networks: str) -> str:
+    return f"if the receiver is your own, allow its network: PIPELINE_ALLOW_PRIVATE_CALLBACKS={networks}"

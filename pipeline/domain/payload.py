@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,9 +18,6 @@ MAX_PAYLOAD_BYTES = 256 * 1024
 
 #: Objects and arrays within each other, the payload itself included.
 MAX_DEPTH = 64
-
-#: Characters of a refused record that are kept for the rejects file.
-TEXT_LIMIT = 200
 
 _INTEGERS = range(-(2**63), 2**64)
 _PATH_LIMIT = 120
@@ -45,7 +43,8 @@ class Rejection:
     Args:
         line: where it begins in the input, from 1; of a Parquet file or of items from Python, its number.
         reason: why, for a person.
-        text: the record as it was given, at most its first `TEXT_LIMIT` characters.
+        text: the record as it was given, or its payload as JSON, so that it can be mended and submitted again; of a
+            line that is too long only the beginning.
     """
 
     line: int
@@ -61,6 +60,17 @@ def encode(payload: object, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
             path), nested deeper than `MAX_DEPTH`, or larger than `max_bytes`.
     """
     return body(payload, max_bytes=max_bytes).decode()
+
+
+def text_of(payload: object) -> str:
+    """Return `payload` as JSON text, also where `encode` refuses it."""
+    try:
+        return json.dumps(payload, ensure_ascii=False, default=str).encode().decode()
+    except UnicodeEncodeError:
+        # A lone surrogate: as an escape, it stays what it was.
+        return json.dumps(payload, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return str(payload)
 
 
 def problem(payload: object, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str | None:

@@ -10,6 +10,11 @@ from typing import BinaryIO
 
 from pipeline.errors import InvalidInput
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 def checked(target: str | Path) -> Path:
     """Return the file to write.
@@ -27,10 +32,31 @@ def checked(target: str | Path) -> Path:
 
 @contextmanager
 def in_place(target: str | Path, *, append: bool = False) -> Iterator[BinaryIO]:
-    """A file that grows as it is written. Raises InvalidInput where it cannot be opened."""
-    # Created where it is missing; whoever appends reads what is there as well.
-    with _open(checked(target), "ab+" if append else "wb") as file:
+    """A file that grows as it is written, by one process at a time.
+
+    Raises:
+        InvalidInput: it cannot be opened, or another process is writing to it.
+    """
+    path = checked(target)
+    if path.exists() and not path.is_file():
+        # Pipes and devices cannot be cut, and have no end to append to.
+        with _open(path, "wb") as file:
+            yield file
+        return
+    # Created where it is missing. What is there is cut only once the file is ours.
+    with _open(path, "ab+") as file:
+        _lock(file, path)
+        if not append:
+            file.truncate(0)
         yield file
+
+
+def refuse_busy(target: str | Path) -> None:
+    """Raise InvalidInput where another process is writing to a file that exists."""
+    path = Path(target)
+    if path.is_file():
+        with _open(path, "ab") as file:
+            _lock(file, path)
 
 
 @contextmanager
@@ -53,6 +79,21 @@ def as_a_whole(target: str | Path) -> Iterator[BinaryIO]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        # It ends with the process, however that ends.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InvalidInput(
+            f"another process is writing to {path}; wait until it is done, or name another file"
+        ) from None
+    except OSError:
+        # Some network file systems have no locks.
+        return
 
 
 def _open(path: Path, mode: str) -> BinaryIO:

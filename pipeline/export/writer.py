@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from pipeline.domain.nearest import hint
 from pipeline.errors import InvalidInput
 from pipeline.export.columns import Columns
 from pipeline.export.lines import Lines, without_torn_line
@@ -29,6 +30,19 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+def format_of(target: str | Path, name: str | None = None) -> Format:
+    """Return the format called `name` in any case, else the one that the file's suffix says, else JSON Lines.
+
+    Raises:
+        InvalidInput: there is none of that name.
+    """
+    given = name if name is not None else Path(target).suffix.removeprefix(".")
+    found = next((each for each in Format if each == given.lower()), None)
+    if found is None and name is not None:
+        raise InvalidInput(f"unknown format {name!r}{hint(name, Format)}; results are written as {', '.join(Format)}")
+    return found or Format.JSONL
+
+
 class Writer(Protocol):
     """Takes results one at a time."""
 
@@ -41,14 +55,14 @@ class Writer(Protocol):
 
 @contextmanager
 def writer(
-    target: str | Path, format: str = Format.JSONL, *, append: bool = False, stdout: BinaryIO | None = None
+    target: str | Path, format: str | None = None, *, append: bool = False, stdout: BinaryIO | None = None
 ) -> Iterator[Writer]:
     """A context in which results are written to `target`.
 
     Args:
         target: a file, or `-` for standard output. JSON Lines are written in place; CSV and Parquet replace the file
             when the context ends well, and leave it as it was when it raises.
-        format: one of `Format`.
+        format: one of `Format`; default: what the file's suffix says, else JSON Lines.
         append: keep the lines that are there, without half a line at the end; JSON Lines only.
         stdout: what `-` writes to, instead of the process's own; it is left open.
 
@@ -56,11 +70,10 @@ def writer(
         InvalidInput: an unknown format, a folder that does not exist, or a file that cannot be written.
         BrokenPipeError: whoever read the output has gone.
     """
-    if format not in set(Format):
-        raise InvalidInput(f"unknown format {format!r}; results are written as {', '.join(Format)}")
-    if append and format != Format.JSONL:
-        raise InvalidInput(f"cannot append to {format}; write a new file, or use --format jsonl")
-    with _opened(target, Format(format), append, stdout) as file, closing(_open_writer(Format(format), file)) as opened:
+    chosen = format_of(target, format)
+    if append and chosen is not Format.JSONL:
+        raise InvalidInput(f"cannot append to {chosen}; write a new file, or use --format jsonl")
+    with _opened(target, chosen, append, stdout) as file, closing(_open_writer(chosen, file)) as opened:
         yield opened
 
 

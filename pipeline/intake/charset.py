@@ -60,7 +60,7 @@ def undecodable(error: UnicodeDecodeError, encoding: str, offset: int) -> str:
     hint = "if the file is not {}, name its encoding with --encoding, for example --encoding cp1252"
     if encoding == UTF8:
         bad = error.object[error.start]
-        return f"byte {offset + error.start:,} (0x{bad:02x}) is not valid UTF-8; " + hint.format("UTF-8")
+        return f"byte {offset + error.start:,} of the input (0x{bad:02x}) is not valid UTF-8; " + hint.format("UTF-8")
     # Byte b was marked as U+DC00 + b, which takes three bytes; the last two hold b.
     second, third = error.object[error.start + 1 : error.start + 3]
     column = len(error.object[: error.start].decode("utf-8", "replace")) + 1

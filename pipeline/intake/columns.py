@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from pipeline.domain import payload
-from pipeline.domain.payload import TEXT_LIMIT, Record, Rejection
+from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
 
 #: Rows decoded at once: enough to be fast, few enough that wide rows stay small in memory.
@@ -95,7 +95,7 @@ def _records(batch: Any, first: int, max_bytes: int) -> Iterator[Record | Reject
         if fault is None:
             yield Record(number, accepted)
         else:
-            yield Rejection(number, fault, str(accepted)[:TEXT_LIMIT])
+            yield Rejection(number, fault, payload.text_of(accepted))
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-from pipeline.domain.payload import TEXT_LIMIT, Record, Rejection
+from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
 from pipeline.intake.charset import undecodable
 from pipeline.intake.objects import parse
@@ -49,6 +49,4 @@ class Input:
 
 def refuse(line: int, reason: str, raw: bytes) -> Rejection:
     """Return the rejection of a record of UTF-8 bytes, valid or not."""
-    # A character has at most four bytes: enough of them, and no more, are decoded.
-    text = raw[: 4 * TEXT_LIMIT].decode("utf-8", "backslashreplace")
-    return Rejection(line, reason, text.strip()[:TEXT_LIMIT])
+    return Rejection(line, reason, raw.decode("utf-8", "backslashreplace").strip())

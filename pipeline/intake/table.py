@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain, dropwhile
 
 from pipeline.domain import payload
-from pipeline.domain.payload import TEXT_LIMIT, Record, Rejection
+from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
 from pipeline.intake.charset import undecodable
 from pipeline.intake.input import Input
@@ -44,7 +44,7 @@ class _Rows:
     def __init__(self, given: Input, delimiter: str | None) -> None:
         self._given = given
         self.line = self._last = 0
-        self.text = ""
+        self._parts: list[str] = []
         self.fault: str | None = None
         self._lines: Iterator[tuple[Place, bytes]] = dropwhile(_is_blank, numbered(given))
         self.delimiter = delimiter or self._sniffed()
@@ -62,19 +62,23 @@ class _Rows:
             if self.fault or any(map(str.strip, row)):
                 yield row
 
+    @property
+    def text(self) -> str:
+        return "".join(self._parts)
+
     def span(self) -> str:
         """Return which lines the row covers, where it is more than one."""
         return f" (lines {self.line} to {self._last})" if self._last > self.line else ""
 
     def _forget(self) -> None:
         self.line = self._last = 0
-        self.text, self.fault = "", None
+        self._parts, self.fault = [], None
 
     def _decoded(self) -> Iterator[str]:
         for place, raw in self._lines:
             text = self._decode(raw, place)
             self.line, self._last = self.line or place.line, place.line
-            self.text = (self.text + text)[:TEXT_LIMIT] if len(self.text) < TEXT_LIMIT else self.text
+            self._parts.append(text)
             yield text
 
     def _decode(self, raw: bytes, place: Place) -> str:
@@ -113,7 +117,8 @@ def _header(rows: _Rows, name: str) -> list[str]:
 def _misfit(row: list[str], header: list[str]) -> str | None:
     if len(row) == len(header):
         return None
-    return f"{len(row)} fields where the header has {len(header)}; a field that contains the delimiter needs quotes"
+    fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
+    return f"{fields} where the header has {len(header)}; a field that contains the delimiter needs quotes"
 
 
 def _explained(error: csv.Error) -> str:

@@ -135,6 +135,29 @@ def test_a_private_host_is_refused_and_the_setting_is_named(scheme: str, host: s
 
 
 @pytest.mark.parametrize(
+    ("host", "network"),
+    [
+        ("10.0.0.1", "10.0.0.1/32"),
+        ("127.0.0.2", "127.0.0.2/32"),
+        ("[fd00::1]", "fd00::1/128"),
+        ("localhost", "127.0.0.0/8,::1/128"),
+    ],
+)
+def test_the_setting_that_is_named_helps(host: str, network: str) -> None:
+    url = f"http://{host}/hook"
+    with pytest.raises(ForbiddenCallbackUrl) as refusal:
+        check_callback_url(url)
+    assert str(refusal.value).endswith(f"PIPELINE_ALLOW_PRIVATE_CALLBACKS={network}")
+    check_callback_url(url, [ip_network(each) for each in network.split(",")])
+
+
+@pytest.mark.parametrize("host", ["93.184.215.14", "example.com"])
+def test_no_setting_is_named_for_plain_http_in_public(host: str) -> None:
+    with pytest.raises(ForbiddenCallbackUrl, match="use https$"):
+        check_callback_url(f"http://{host}/hook")
+
+
+@pytest.mark.parametrize(
     ("url", "normal", "endpoint"),
     [
         ("https://example.com", "https://example.com/", "https://example.com:443"),

@@ -83,7 +83,7 @@ def test_a_bad_line_is_refused_with_its_number_and_its_neighbours_are_read(line,
     assert (before, after) == (Record(1, {"n": 1}), Record(3, {"n": 2}))
     assert refused.line == 2
     assert refused.reason.startswith(reason)
-    assert refused.text == line[:200]
+    assert refused.text == line[:2_097_153]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_bytes_that_are_not_utf8_are_refused_with_their_offset_and_a_hint(tmp_pa
     assert (first.line, last.line) == (1, 3)
     assert refused == Rejection(
         2,
-        "byte 19 (0xe9) is not valid UTF-8; if the file is not UTF-8, name its encoding with --encoding, "
+        "byte 19 of the input (0xe9) is not valid UTF-8; if the file is not UTF-8, name its encoding with --encoding, "
         "for example --encoding cp1252",
         '{"a": "caf\\xe9"}',
     )

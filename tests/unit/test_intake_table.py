@@ -61,7 +61,7 @@ def test_utf16_from_a_spreadsheet_is_read():
     ("row", "reason"),
     [
         ("1,2,3", "3 fields where the header has 2"),
-        ("1", "1 fields where the header has 2"),
+        ("1", "1 field where the header has 2"),
         ('1,"a"b', "text follows a closing quote"),
         ("1,a\x00b", "payload.text contains a NUL character"),
         ("1,a\rb", "a carriage return stands alone"),
@@ -75,7 +75,7 @@ def test_a_bad_row_is_refused_with_its_line_and_its_neighbours_are_read(row, rea
     assert (before, after) == (Record(2, {"id": "1", "text": "a"}), Record(4, {"id": "2", "text": "b"}))
     assert refused.line == 3
     assert refused.reason.startswith(reason)
-    assert refused.text == row[:200]
+    assert refused.text == row[:2_097_153]
 
 
 def test_a_row_of_several_lines_is_refused_with_all_of_them():
@@ -96,7 +96,7 @@ def test_bytes_of_another_encoding_refuse_their_row_only():
     first, refused, last = rows(b"id,text\n1,a\n2,caf\xe9\n3,c\n")
     assert (first.line, last.line) == (2, 4)
     assert refused.line == 3
-    assert refused.reason.startswith("byte 17 (0xe9) is not valid UTF-8; ")
+    assert refused.reason.startswith("byte 17 of the input (0xe9) is not valid UTF-8; ")
     assert rows(b"id,text\n2,caf\xe9\n", encoding="cp1252") == [Record(2, {"id": "2", "text": "café"})]
 
 
