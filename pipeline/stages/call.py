@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any, Protocol
 
+from pipeline.domain.item import WorkItem
 from pipeline.log import get_logger
 
 _log = get_logger(__name__)
@@ -19,9 +20,10 @@ class Call:
         target: called with `argument`; in a thread it returns the answer, on the loop an awaitable of it.
         timeout_seconds: counted from when the call starts, not from when it is submitted.
         done: receives the answer, or as an object the exception that was raised, exactly once.
+        step: the name of what is called, for logs.
     """
 
-    __slots__ = ("_done", "_settled", "argument", "target", "timeout_seconds")
+    __slots__ = ("_done", "_settled", "argument", "step", "target", "timeout_seconds")
 
     def __init__(
         self,
@@ -29,7 +31,9 @@ class Call:
         argument: object,
         timeout_seconds: float,
         done: Callable[[object], None],
+        step: str = "",
     ) -> None:
+        self.step = step
         self.target = target
         self.argument = argument
         self.timeout_seconds = timeout_seconds
@@ -40,16 +44,37 @@ class Call:
         """Hand over `answer`; False where the call was settled before: its timeout and its end may meet."""
         if not self.discard():
             return False
+        self._hand_over(answer)
+        return True
+
+    def abandon(self, error: Exception) -> bool:
+        """Settle with `error`, since nobody waits for the answer any more, and log it; False as `settle`."""
+        if not self.discard():
+            return False
+        items = self.argument if isinstance(self.argument, list) else [self.argument]
+        _log.warning(
+            "call_abandoned",
+            step=self.step,
+            items=[item.item_id for item in items if isinstance(item, WorkItem)],
+            timeout_seconds=self.timeout_seconds,
+        )
+        self._hand_over(error)
+        return True
+
+    @property
+    def is_settled(self) -> bool:
+        return self._settled.locked()
+
+    def discard(self) -> bool:
+        """Settle without an answer; False where the call was settled before."""
+        return self._settled.acquire(blocking=False)
+
+    def _hand_over(self, answer: object) -> None:
         try:
             self._done(answer)
         except Exception as error:
             # The thread or the loop that brought the answer serves others. No traceback: its locals hold payloads.
             _log.error("answer_not_received", error=type(error).__name__)
-        return True
-
-    def discard(self) -> bool:
-        """Settle without an answer; False where the call was settled before."""
-        return self._settled.acquire(blocking=False)
 
 
 class Host(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.domain.nearest import hint
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.batched import list_limit
-from pipeline.stages.module import import_module
+from pipeline.stages.module import import_module, is_there
 from pipeline.stages.spec import ClassifySpec, EnrichSpec, StageSpec
 from pipeline.stages.step import Mode, Step
 
@@ -28,6 +28,11 @@ def is_callable_name(use: str) -> bool:
     """Whether `use` has the form "module:callable", where both may be dotted."""
     module, colon, attribute = use.partition(":")
     return bool(colon) and all(part.isidentifier() for part in f"{module}.{attribute}".split("."))
+
+
+def is_findable(use: str, folder: Path) -> bool:
+    """Whether the module of `use` could be imported here; nothing is."""
+    return is_there(use.partition(":")[0], folder)
 
 
 def short_name(use: str) -> str:

@@ -35,6 +35,12 @@ def import_module(name: str, folder: Path) -> ModuleType:
         raise _failed(name, error) from error
 
 
+def is_there(name: str, folder: Path) -> bool:
+    """Whether the package or module of that name is in `folder`, the current directory or among the installed ones."""
+    top = name.partition(".")[0]
+    return any(_source(path, top) for path in (folder, Path.cwd())) or _origin(top) is not None
+
+
 def _add_to_path(folder: Path) -> list[Path]:
     folders = list(dict.fromkeys([folder.resolve(), Path.cwd()]))
     known = {os.path.realpath(entry) for entry in sys.path}

@@ -84,7 +84,7 @@ class _Run:
         step = self._steps[position]
         items = [tally.item for tally in tallies]
         argument = items if step.is_batched else items[0]
-        return Call(step.call, argument, step.timeout_seconds, partial(self._receive, position, tallies))
+        return Call(step.call, argument, step.timeout_seconds, partial(self._receive, position, tallies), step.name)
 
     def _receive(self, position: int, tallies: Sequence[Tally], answer: object) -> None:
         """Take the answer of a call; it comes on the thread or the loop that made the call."""

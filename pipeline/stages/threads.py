@@ -9,7 +9,6 @@ from collections import deque
 from dataclasses import dataclass, field
 from threading import Condition, Event, Lock, Thread
 
-from pipeline.log import get_logger
 from pipeline.stages.call import Call, Lane
 from pipeline.stages.failure import TookTooLong
 
@@ -19,11 +18,14 @@ IDLE_SECONDS = 30.0
 #: Threads that may hang in calls that were given up, before no more are hired beside those that are left.
 MOST_ABANDONED = 256
 
-_log = get_logger(__name__)
-
 
 class Abandoned(BaseException):
     """Raised inside a thread whose call nobody waits for any more; user code should let it pass."""
+
+
+def abandon(thread: Thread) -> None:
+    """Raise `Abandoned` in a thread, at its next step of Python code."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Abandoned))
 
 
 class Threads:
@@ -161,8 +163,7 @@ class Threads:
     def _abandon_overdue(self) -> None:
         while (overdue := self._overdue()) is not None:
             for worker, current in overdue:
-                if current.call.settle(TookTooLong(current.call.timeout_seconds)):
-                    _log.warning("call_abandoned", timeout_seconds=current.call.timeout_seconds)
+                if current.call.abandon(TookTooLong(current.call.timeout_seconds)):
                     worker.interrupt()
                     self._replace(worker, current.lane)
 
@@ -205,8 +206,7 @@ class _Worker:
 
     def interrupt(self) -> None:
         """Raise `Abandoned` in the thread, at its next step of Python code."""
-        ident = ctypes.c_ulong(self.thread.ident or 0)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Abandoned))
+        abandon(self.thread)
         self.interrupted.set()
 
 

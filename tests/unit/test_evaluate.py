@@ -51,7 +51,7 @@ def test_nothing_to_score_is_refused() -> None:
         score([], [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
 def test_scores_are_those_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     truths, answers = [truth for truth, _ in pairs], [answer for _, answer in pairs]

@@ -238,20 +238,20 @@ WORDS = st.text(alphabet="ab", min_size=1, max_size=3)
 
 
 @given(words=st.lists(WORDS, min_size=1, max_size=5), text=st.lists(WORDS, max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whole_words_are_those_between_spaces(words: list[str], text: list[str]) -> None:
     expected = "hit" if set(words) & set(text) else "other"
     assert label(" ".join(text), {"label": "hit", "any": words}) == expected
 
 
 @given(words=st.lists(WORDS, min_size=1, max_size=5), text=st.text(alphabet="ab c", max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_parts_of_words_are_those_that_contain(words: list[str], text: str) -> None:
     expected = "hit" if all(word in text for word in words) else "other"
     assert label(text, {"label": "hit", "all": words}, whole_words=False) == expected
 
 
 @given(text=st.text(max_size=40), word=st.text(alphabet=string.ascii_letters, min_size=1, max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_text_is_answered(text: str, word: str) -> None:
     assert label(f"{text} {word} {text}", {"label": "hit", "any": [word]}) == "hit"

@@ -118,7 +118,7 @@ print(answers[0]["language"])
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_is_answered(text: str) -> None:
     answer = detect(text)
     assert 0.0 <= answer["confidence"] <= 1.0

@@ -308,7 +308,7 @@ KEYS = st.lists(st.lists(WORDS, min_size=1, max_size=3).map(" ".join), min_size=
 
 
 @given(keys=KEYS, at=st.integers(0, 11), cut=st.integers(0, 30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_blocking_finds_what_comparing_with_every_key_finds(keys: list[str], at: int, cut: int) -> None:
     key = keys[at % len(keys)]
     text = key[: cut % len(key)] + key[cut % len(key) + 1 :]

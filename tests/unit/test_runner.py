@@ -404,6 +404,82 @@ class TestTimeouts:
         assert outcomes == {1: self.TIMEOUT, 2: self.TIMEOUT, 3: Classification("a")}
         assert cancelled.wait(PATIENCE)
 
+    def test_a_coroutine_that_blocks_the_loop_costs_only_itself(self, executor: Executor) -> None:
+        go = threading.Event()
+
+        async def call(item: WorkItem) -> str:
+            await asyncio.sleep(0)
+            if item.id == 25:
+                go.wait()
+            await asyncio.sleep(0)
+            return "a"
+
+        outcomes = classify(executor, make_step(call, Mode.ASYNC, timeout_seconds=SHORT, name="mine"), make_items(51))
+        assert outcomes.pop(25) == self.TIMEOUT
+        assert outcomes == {number: Classification("a") for number in range(1, 52) if number != 25}
+        # The loop that was given up ends by itself once it is let go, and the new one goes on.
+        stuck = [thread for thread in threading.enumerate() if thread.name == "pipeline-loop"]
+        go.set()
+        emitted = Emitted()
+        step = make_step(call, Mode.ASYNC, timeout_seconds=SHORT)
+        StageRunner(Stage.CLASSIFY, [step], executor).run(make_items(60), emitted)
+        assert set(emitted.wait(60).values()) == {Classification("a")}
+        assert len(emitted.ids) == 60
+        stuck[0].join(PATIENCE)
+        assert not stuck[0].is_alive()
+
+    def test_a_task_of_a_coroutine_that_blocks_costs_only_what_is_overdue(self, executor: Executor) -> None:
+        go = threading.Event()
+
+        async def child() -> str:
+            go.wait()
+            return "a"
+
+        async def call(item: WorkItem) -> str:
+            return await asyncio.create_task(child())
+
+        outcomes = classify(executor, make_step(call, Mode.ASYNC, timeout_seconds=SHORT), make_items(1))
+        go.set()
+        assert outcomes == {1: self.TIMEOUT}
+
+    def test_places_that_a_blocked_loop_had_promised_are_kept(self, executor: Executor) -> None:
+        go = threading.Event()
+        begun = threading.Event()
+
+        async def block(item: WorkItem) -> str:
+            begun.set()
+            go.wait()
+            return "a"
+
+        async def quick(item: WorkItem) -> str:
+            return "a"
+
+        first, second = Emitted(), Emitted()
+        step = make_step(block, Mode.ASYNC, timeout_seconds=SHORT)
+        StageRunner(Stage.CLASSIFY, [step], executor).run(make_items(1), first)
+        assert begun.wait(PATIENCE)
+        step = make_step(quick, Mode.ASYNC, max_concurrency=2)
+        StageRunner(Stage.CLASSIFY, [step], executor).run(make_items(9), second)
+        assert set(second.wait(9).values()) == {Classification("a")}
+        assert first.wait(1) == {1: self.TIMEOUT}
+        go.set()
+
+    @pytest.mark.parametrize("mode", [Mode.THREAD, Mode.ASYNC])
+    def test_a_call_that_is_given_up_is_named_in_the_log(
+        self, executor: Executor, mode: Mode, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        go = threading.Event()
+
+        def call(item: WorkItem) -> str:
+            go.wait()
+            return "a"
+
+        classify(executor, in_mode(call, mode, timeout_seconds=SHORT, name="mine"), make_items(1))
+        go.set()
+        line = next(line for line in caplog.messages if "call_abandoned" in line)
+        assert "mine" in line
+        assert "b-1" in line
+
     @USER_MODES
     def test_a_list_that_takes_too_long_is_called_again_one_by_one(self, executor: Executor, mode: Mode) -> None:
         go = threading.Event()
@@ -500,7 +576,7 @@ def misbehave(what: str) -> object:
     raise error("x")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(kinds=STEPS, table=st.lists(st.lists(ANSWERS, min_size=4, max_size=4), max_size=12))
 def test_every_item_is_emitted_exactly_once_whatever_the_steps_do(
     shared_executor: Executor, kinds: list[tuple[Mode, bool, int]], table: list[list[str]]

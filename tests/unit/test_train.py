@@ -280,7 +280,7 @@ def test_a_row_that_is_no_example_is_named_by_row_and_column(row: dict[str, obje
         list(examples([{"body": "x", "kind": "x"}, row], text="body", label="kind"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     labels=st.lists(st.sampled_from("abcde"), min_size=1, max_size=60),
     share=st.floats(0.01, 0.5),

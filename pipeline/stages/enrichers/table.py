@@ -72,7 +72,9 @@ def open_file(path: Path, delimiter: str) -> Iterator[Table]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield _csv(path.name, csv.reader(file, delimiter=delimiter, strict=True))
     except UnicodeDecodeError as error:
-        raise InvalidDefinition(f"table {path.name} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+        raise InvalidDefinition(
+            f"table {path.name} is not UTF-8 (byte {error.start} of the file); save it as UTF-8"
+        ) from error
 
 
 @contextmanager
