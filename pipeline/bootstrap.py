@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.delivery.options import SenderOptions
 from pipeline.delivery.sender import Sender
 from pipeline.services.context import Context
 from pipeline.services.hooks import Hook, Hooks
 from pipeline.settings import Settings
+from pipeline.storage.clock import DatabaseClock
 from pipeline.storage.engine import Database
 from pipeline.storage.schema import check, upgrade
+
+#: How late a sender finds callbacks that another process owes.
+SHARED_POLL_SECONDS = 0.1
 
 
 def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
@@ -26,7 +31,10 @@ def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
         upgrade(database)
     else:
         check(database)
-    return Context(settings=settings, database=database, hooks=Hooks(hooks))
+    if database.is_sqlite:
+        return Context(settings=settings, database=database, hooks=Hooks(hooks))
+    clock = DatabaseClock(database)
+    return Context(settings=settings, database=database, hooks=Hooks(hooks), now=clock, synchronise=clock.synchronise)
 
 
 def make_sender(context: Context) -> Sender:
@@ -38,4 +46,6 @@ def make_sender(context: Context) -> Sender:
         allow=settings.allow_private_callbacks,
         worker=context.worker,
         clock=context.now,
+        # Elsewhere, items are finished by processes that cannot wake this one but now and then.
+        options=SenderOptions() if settings.is_embedded else SenderOptions(poll_seconds=SHARED_POLL_SECONDS),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pipeline.domain.expected import expected
 from pipeline.domain.signature import InvalidSecret, parse_secret
 from pipeline.errors import InvalidSettings
 
@@ -20,6 +22,30 @@ PREFIX = "PIPELINE_"
 EMBEDDED_BROKER_URL = "memory://localhost/"
 
 Network = IPv4Network | IPv6Network
+
+
+class Transport(StrEnum):
+    """What carries messages."""
+
+    MEMORY = "memory"
+    REDIS = "redis"
+    RABBITMQ = "rabbitmq"
+
+
+#: By the scheme of the broker's URL.
+_TRANSPORTS = {
+    "memory": Transport.MEMORY,
+    "redis": Transport.REDIS,
+    "rediss": Transport.REDIS,
+    "redis+socket": Transport.REDIS,
+    "amqp": Transport.RABBITMQ,
+    "amqps": Transport.RABBITMQ,
+    "pyamqp": Transport.RABBITMQ,
+}
+
+
+def _scheme(url: SecretStr) -> str:
+    return url.get_secret_value().partition("://")[0]
 
 
 class Settings(BaseSettings):
@@ -35,12 +61,14 @@ class Settings(BaseSettings):
     definitions: Path | None = None
     #: `whsec_…`: signs callbacks. Several, separated by spaces: all sign, the first is the newest.
     webhook_secret: SecretStr | None = None
+    #: `user:password`, with which people sign in to Flower.
+    flower_auth: SecretStr | None = None
     #: CIDRs, separated by commas, that callbacks may reach although they are private; plain http included.
     allow_private_callbacks: Annotated[tuple[Network, ...], NoDecode] = ()
     #: Largest payload of an item, in bytes of compact JSON.
     max_payload_bytes: int = Field(default=262_144, ge=1, le=16_777_216)
-    #: Threads of an embedded worker that run micro-batches.
-    concurrency: int = Field(default=4, ge=1, le=256)
+    #: Micro-batches that a worker process runs at once: while one waits for the database, another computes.
+    concurrency: int = Field(default=2, ge=1, le=256)
     #: Items a worker gathers into one call at the most.
     batch_items: int = Field(default=128, ge=1, le=10_000)
     #: Milliseconds a worker waits for more messages after the first.
@@ -49,6 +77,8 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=30.0, ge=1, le=3_600)
     #: Seconds a stopping worker gives what it has begun.
     stop_seconds: float = Field(default=10.0, ge=0, le=3_600)
+    #: Whether each item's tasks send events, which is what Flower shows.
+    task_events: bool = True
     #: Workers that may die holding an item before it is given up: with all that ran, in few, and twice alone, since one
     #: death alone may still have been a kill from outside.
     max_crashes: int = Field(default=4, ge=1, le=100)
@@ -60,6 +90,13 @@ class Settings(BaseSettings):
             return value
         return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
+    @field_validator("broker_url", mode="after")
+    @classmethod
+    def _broker(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and _scheme(value) not in _TRANSPORTS:
+            raise ValueError(f"names {_scheme(value)!r}; a broker is redis://…, rediss://… or amqp://…, amqps://…")
+        return value
+
     @field_validator("webhook_secret", mode="after")
     @classmethod
     def _secrets(cls, value: SecretStr | None) -> SecretStr | None:
@@ -70,9 +107,23 @@ class Settings(BaseSettings):
                 raise ValueError(str(error)) from None
         return value
 
+    @field_validator("flower_auth", mode="after")
+    @classmethod
+    def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            user, _, password = value.get_secret_value().partition(":")
+            # Browsers disagree on how to encode anything else.
+            if not (user and password and (user + password).isascii() and (user + password).isprintable()):
+                raise ValueError("must be user:password, both of printable ASCII characters")
+        return value
+
+    @property
+    def transport(self) -> Transport:
+        return Transport.MEMORY if self.broker_url is None else _TRANSPORTS[_scheme(self.broker_url)]
+
     @property
     def is_embedded(self) -> bool:
-        return self.broker_url is None or self.broker_url.get_secret_value() == EMBEDDED_BROKER_URL
+        return self.transport is Transport.MEMORY
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -112,7 +163,7 @@ def _explain(detail: Any) -> str:
     secret = Settings.model_fields[name].annotation in (SecretStr, SecretStr | None)
     given = os.environ.get(PREFIX + name.upper())
     shown = "" if secret or given is None else f" is {given!r}"
-    return f"{PREFIX}{name.upper()}{shown}: {detail['msg'].removeprefix('Value error, ')}"
+    return f"{PREFIX}{name.upper()}{shown}: {expected(detail)}"
 
 
 def _known() -> str:

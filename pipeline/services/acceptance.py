@@ -10,14 +10,17 @@ from typing import Any
 from pipeline.domain.callback import check_callback_url
 from pipeline.domain.item import Item
 from pipeline.domain.nearest import hint
-from pipeline.domain.payload import Record, Rejection, encode, problem
+from pipeline.domain.payload import Record, Rejection, encode, problem, text_of
 from pipeline.errors import InvalidInput, InvalidItems
 from pipeline.settings import Network
 from pipeline.storage.row import Row
 from pipeline.storage.tables import POSITIONS_PER_BATCH
 
-#: Refusals listed in an error; the others are counted.
+#: Refusals listed in an error, and characters of each item's text; the others are counted.
 SHOWN = 1_000
+SHOWN_TEXT = 200
+#: Names of fields that are remembered for the nearest to a misspelt one.
+KNOWN_FIELDS = 100
 
 #: What may be submitted: an item, a payload, or what a reader makes of a line.
 Given = Item | Mapping[str, Any] | Record | Rejection
@@ -41,11 +44,17 @@ class Rules:
 class Acceptance:
     """Checks items one by one, in input order; keeps no item."""
 
-    def __init__(self, rules: Rules, on_reject: OnReject | None) -> None:
+    def __init__(self, rules: Rules, on_reject: OnReject | None, *, all_or_none: bool) -> None:
         self._rules = rules
+        self._all_or_none = all_or_none
         self._on_reject = on_reject
         self.rejected = 0
+        #: Items that get no callback of their own although a field for it is named.
+        self.without_url = 0
+        self._has_url_field = False
+        self._known_fields: set[str] = set()
         self._shown: list[Rejection] = []
+        self._reasons: dict[str, _Found] = {}
 
     def rows(self, given: Iterable[Given], batch_id: int, now: Callable[[], datetime]) -> Iterator[Row]:
         """Yield a row for each acceptable item; a refused one keeps its position."""
@@ -63,30 +72,37 @@ class Acceptance:
             }
             yield row
 
-    def refuse(self, line: int, reason: str, text: str = "") -> None:
+    def refuse(self, line: int, reason: str, text: str) -> None:
         """Count a refusal, and pass it on where refusals are wanted."""
-        rejection = Rejection(line, reason, text)
         self.rejected += 1
+        if reason in self._reasons or len(self._reasons) < SHOWN:
+            self._reasons.setdefault(reason, _Found(line)).count += 1
         if len(self._shown) < SHOWN:
-            self._shown.append(rejection)
+            self._shown.append(Rejection(line, reason, text[:SHOWN_TEXT]))
         if self._on_reject:
-            self._on_reject(rejection)
-
-    @property
-    def will_refuse_all(self) -> bool:
-        """An item was refused, and nobody wants the rest without it."""
-        return bool(self.rejected) and self._on_reject is None
+            self._on_reject(Rejection(line, reason, text))
 
     def raise_if_refused(self) -> None:
         """Raise `InvalidItems` where one refused item refuses all."""
-        if self.will_refuse_all:
+        if self.rejected and self._all_or_none:
             raise self.error(f"{self.rejected:,} of the items cannot be accepted, so none is")
 
+    def raise_if_unknown(self) -> None:
+        """Raise `InvalidInput` where a field for callback URLs is named that no item has: it is misspelt."""
+        field = self._rules.callback_url_field
+        if field is not None and not self._has_url_field:
+            near = hint(field, self._known_fields)
+            raise InvalidInput(f"no item has the field {field!r}, which is to hold its callback URL{near}")
+
     def error(self, message: str) -> InvalidItems:
-        lines = [f"{message}:" if self._shown else message]
-        lines += [f"  line {each.line}: {each.reason}" for each in self._shown[:10]]
-        if self.rejected > 10:
-            lines.append(f"  … and {self.rejected - 10:,} more")
+        # Keys that come twice are found later than what a line alone shows.
+        reasons = sorted(self._reasons.items(), key=lambda each: each[1].first_line)
+        lines = [f"{message}:" if reasons else message]
+        lines += [f"  {found.lines}: {reason}" for reason, found in reasons[:10]]
+        told = sum(found.count for _, found in reasons[:10])
+        if self.rejected > told:
+            lines.append(f"  … and {self.rejected - told:,} more")
+        self._shown.sort(key=lambda each: each.line)
         return InvalidItems("\n".join(lines), tuple(self._shown))
 
     def _row(self, given: Given, position: int) -> Row:
@@ -102,7 +118,7 @@ class Acceptance:
                 "line": line,
             }
         except InvalidInput as error:
-            raise _Refused(line, str(error)) from None
+            raise _Refused(line, str(error), text_of(item.payload)) from None
 
     def _payload(self, item: Item) -> str:
         field = self._rules.text_field
@@ -116,22 +132,38 @@ class Acceptance:
             return None if item.key is None else _checked_key(item.key)
         value = item.payload.get(field)
         if not isinstance(value, str | int) or isinstance(value, bool):
-            raise InvalidInput(_missing(field, item.payload, "which names the item"))
+            raise InvalidInput(_missing(field, item.payload, "which names the item", "a text or a whole number"))
         return _checked_key(str(value))
 
     def _callback_url(self, item: Item) -> str | None:
         url, field = item.callback_url, self._rules.callback_url_field
         if url is None and field is not None:
             url = item.payload.get(field) or None
+            self._has_url_field |= field in item.payload
+            if len(self._known_fields) < KNOWN_FIELDS:
+                self._known_fields.update(map(str, item.payload))
         if url is None:
+            self.without_url += field is not None
             return None
         if not self._rules.has_secret:
             raise InvalidInput("it has a callback URL, and PIPELINE_WEBHOOK_SECRET is not set")
         return check_callback_url(str(url), self._rules.allow_private).url
 
 
+@dataclass(slots=True)
+class _Found:
+    """How often one reason was found: a misspelt header is told once, not for each line."""
+
+    first_line: int
+    count: int = 0
+
+    @property
+    def lines(self) -> str:
+        return f"line {self.first_line}" + (f" and {self.count - 1:,} more" if self.count > 1 else "")
+
+
 class _Refused(Exception):
-    def __init__(self, line: int, reason: str, text: str = "") -> None:
+    def __init__(self, line: int, reason: str, text: str) -> None:
         super().__init__(reason)
         self.line = line
         self.text = text
@@ -145,7 +177,7 @@ def _item(given: Item | Mapping[str, Any] | Record, position: int) -> tuple[Item
             return Item(given.payload), given.line
         case Mapping():
             return Item(given), position
-    raise _Refused(position, f"it is a {type(given).__name__}; an item is a mapping or a pipeline.Item")
+    raise _Refused(position, f"it is a {type(given).__name__}; an item is a mapping or a pipeline.Item", str(given))
 
 
 def _checked_key(key: object) -> str:
@@ -159,9 +191,9 @@ def _checked_key(key: object) -> str:
     return key
 
 
-def _missing(field: str, payload: Mapping[str, Any], purpose: str) -> str:
+def _missing(field: str, payload: Mapping[str, Any], purpose: str, expected: str = "a text") -> str:
     if field in payload:
-        return f"field {field!r}, {purpose}, is {_kind(payload[field])}; expected a text"
+        return f"field {field!r}, {purpose}, is {_kind(payload[field])}; expected {expected}"
     known = hint(field, map(str, payload)) or f"; it has {', '.join(sorted(map(str, payload))[:20]) or 'no field'}"
     return f"it has no field {field!r}, {purpose}{known}"
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from pipeline.domain.item import Stage
 from pipeline.services.holder import new_holder
 from pipeline.services.hooks import Hooks
 from pipeline.settings import Settings
+from pipeline.stages.step import Step
 from pipeline.storage.engine import Database
 
 
@@ -25,6 +27,10 @@ class Context:
     hooks: Hooks = field(default_factory=Hooks)
     now: Callable[[], datetime] = utc_now
     worker: str = field(default_factory=new_holder)
+    #: Steps that `prepare` has built, by definition version and stage.
+    prepared: dict[tuple[str, Stage], tuple[Step, ...]] = field(default_factory=dict, compare=False, repr=False)
+    #: Sets the clock right where it is not this machine's own.
+    synchronise: Callable[[], None] = lambda: None
 
     @property
     def lease(self) -> timedelta:

@@ -168,6 +168,7 @@ def _attempt(sent: Sent, decision: Decision, worker: str) -> dict[str, Any]:
 
 def _observe(connection: Connection, decided: Sequence[tuple[Sent, Decision]]) -> None:
     """Write what the attempts tell about their endpoints; rows are locked in the order of their names."""
+    endpoints.lock(connection, sorted({sent.owed.origin for sent, _ in decided}))
     failures: Counter[str] = Counter()
     not_before: dict[str, datetime] = {}
     succeeded: set[str] = set()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pipeline.domain.fairness import Demand, Window, shares
+from pipeline.domain.fairness import Credits, Demand, Window
 from pipeline.domain.identity import item_id, task_id
 from pipeline.domain.item import Stage
 from pipeline.services.context import Context
-from pipeline.storage import batches, items, leases, releases
-from pipeline.storage.row import Row
+from pipeline.services.rescue import unsent
+from pipeline.storage import demand, items, leases, releases
+from pipeline.storage.demand import Pending
+from pipeline.storage.releases import Ref
 
 LEASE = "dispatch"
 
@@ -48,12 +50,13 @@ class Dispatched:
     """What a round came to.
 
     `released` items were published; `is_holder` says whether this process may dispatch; `next_due_at` is when the
-    next item that waits for its time comes due.
+    next item that waits for its time comes due; `is_active`, whether anything is pending or in flight.
     """
 
     released: int
     is_holder: bool
     next_due_at: datetime | None = None
+    is_active: bool = False
 
 
 class Dispatcher:
@@ -68,6 +71,7 @@ class Dispatcher:
         self._batch_id = batch_id
         self._owns_messages = owns_messages
         self._rate = _Rate()
+        self._credits = Credits()
         settings = context.settings
         slots = settings.concurrency * settings.batch_items
         self._window = Window(smallest=2 * settings.batch_items, largest=max(2 * slots, 20_000))
@@ -81,64 +85,81 @@ class Dispatcher:
         return self._window.size(self._rate.per_second)
 
     def dispatch(self, dead: Sequence[str] = ()) -> Dispatched:
-        """Refill the window once. Commit, then publish: a publish that is lost is found when its lease runs out."""
+        """Refill the window once. Commit, then publish: a publish that is lost is found when its lease runs out.
+
+        Raises:
+            Exception: whatever the broker raised; what was not published is pending again.
+        """
         now = self._context.now()
         with self._context.database.write() as connection:
             if not self._take_lease(connection, now, dead):
                 return Dispatched(0, is_holder=False)
-            active = [batch for batch in batches.unfinished(connection) if self._is_mine(batch)]
-            self._rate.measure(active)
-            messages = self._release(connection, active, now)
-            next_due_at = self._next_due_at(connection, active, now)
-        self._publish(messages)
-        return Dispatched(len(messages), is_holder=True, next_due_at=next_due_at)
+            pending = [batch for batch in demand.pending(connection, now) if self._is_mine(batch.id)]
+            flight = self._flight(connection)
+            messages = self._release(connection, pending, flight, now)
+        try:
+            self._publish(messages)
+        except Exception:
+            unsent(self._context, [Ref(message.id, message.epoch) for message in messages])
+            raise
+        # What is overdue waits for room, and whoever makes room wakes us.
+        next_due_at = min((batch.next_due_at for batch in pending if batch.next_due_at), default=None)
+        is_active = bool(pending or flight.total)
+        return Dispatched(len(messages), is_holder=True, next_due_at=next_due_at, is_active=is_active)
 
     def stop(self) -> None:
         """Let another take over at once."""
         with self._context.database.write() as connection:
             leases.drop(connection, self.lease_name, self._context.worker)
 
-    def _next_due_at(self, connection: Connection, active: Sequence[Row], now: datetime) -> datetime | None:
-        """Return when the next item comes due. What is overdue waits for room, and whoever makes room wakes us."""
-        due = [releases.next_due_at(connection, batch["id"], now) for batch in active if batch["state"] == "running"]
-        return min((at for at in due if at), default=None)
-
     def _take_lease(self, connection: Connection, now: datetime, dead: Sequence[str]) -> bool:
         until = now + self._context.lease / 2
         return leases.take(connection, self.lease_name, self._context.worker, now=now, until=until, dead=dead)
 
-    def _is_mine(self, batch: Row) -> bool:
-        return self._batch_id is None or batch["id"] == self._batch_id
+    def _is_mine(self, batch_id: int) -> bool:
+        return self._batch_id is None or self._batch_id == batch_id
 
-    def _release(self, connection: Connection, active: Sequence[Row], now: datetime) -> list[Message]:
-        running = {batch["id"]: batch for batch in active if batch["state"] == "running"}
-        if not running:
-            return []
-        in_flight = items.in_flight(connection)
-        sharing = Counter(batch["fair_key"] for batch in running.values() if batch["fair_key"])
+    def _flight(self, connection: Connection) -> _Flight:
+        in_flight = {id_: count for id_, count in items.in_flight(connection).items() if self._is_mine(id_)}
+        running = sum(count for id_, count in items.running(connection).items() if self._is_mine(id_))
+        return _Flight(in_flight, running)
+
+    def _release(
+        self, connection: Connection, pending: Sequence[Pending], flight: _Flight, now: datetime
+    ) -> list[Message]:
+        self._rate.measure(flight.total)
+        wanting = {batch.id: batch for batch in pending if batch.has_fresh or batch.has_due}
+        sharing = Counter(batch.fair_key for batch in wanting.values() if batch.fair_key)
         demands = [
-            Demand(id_, batch["weight"] / max(1, sharing[batch["fair_key"]]), in_flight.get(id_, 0))
-            for id_, batch in running.items()
+            Demand(id_, batch.weight / max(1, sharing[batch.fair_key]), flight.of_batch.get(id_, 0))
+            for id_, batch in wanting.items()
         ]
-        window = self.window
-        free = window - sum(demand.in_flight for demand in demands)
-        given = shares(demands, window)
+        free = self.window - flight.queued
+        # What batches that want nothing have in flight is not divided.
+        window = free + sum(each.in_flight for each in demands)
         messages: list[Message] = []
-        for batch_id, share in given.items():
+        unsated: list[Pending] = []
+        for batch_id, share in self._credits.shares(demands, free=free, window=window).items():
             # Floors may exceed the window, but not without bound: beyond, the batches take turns.
-            share = min(share, free + window - len(messages))
-            messages += self._release_from(connection, running[batch_id], share, now)
+            share = min(share, free + self.window - len(messages))
+            released = self._release_from(connection, wanting[batch_id], share, now)
+            self._credits.spend(batch_id, len(released))
+            if len(released) >= share:
+                unsated.append(wanting[batch_id])
+            messages += released
         # What some batches could not use goes to the others, again the one with the least in flight first.
-        for batch_id in given:
-            messages += self._release_from(connection, running[batch_id], free - len(messages), now)
+        for batch in unsated:
+            messages += self._release_from(connection, batch, free - len(messages), now)
+        self._rate.released += len(messages)
         return messages
 
-    def _release_from(self, connection: Connection, batch: Row, number: int, now: datetime) -> list[Message]:
+    def _release_from(self, connection: Connection, batch: Pending, number: int, now: datetime) -> list[Message]:
         if number <= 0:
             return []
         # Items that come back take at most half of what first attempts could use: a storm of retries holds up nobody.
-        fresh = releases.fresh(connection, batch["id"], number)
-        returning = releases.due(connection, batch["id"], now, max(number // 2, number - len(fresh)))
+        fresh = releases.fresh(connection, batch.id, number) if batch.has_fresh else []
+        most = max(number // 2, number - len(fresh))
+        returning = releases.due(connection, batch.id, now, most) if batch.has_due else []
         chosen = (returning + fresh)[:number]
         if not chosen:
             return []
@@ -152,34 +173,52 @@ class Dispatcher:
         return [_message(batch, each) for each in sorted(released)]
 
 
-def _message(batch: Row, released: releases.Released) -> Message:
-    stages = [Stage(name) for name in batch["stages"].split(",")]
+def _message(batch: Pending, released: releases.Released) -> Message:
+    stages = [Stage(name) for name in batch.stages.split(",")]
     stage = Stage(released.stage)
     later = stages[stages.index(stage) + 1 :]
     return Message(
         id=released.id,
         epoch=released.epoch,
-        item_id=item_id(batch["public_id"], released.position),
+        item_id=item_id(batch.public_id, released.position),
         stage=stage,
         then=later[0] if later else None,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """What is released: how many items of each batch, and how many of all that a worker has claimed."""
+
+    of_batch: Mapping[int, int]
+    running: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.of_batch.values())
+
+    @property
+    def queued(self) -> int:
+        """Items that wait in the broker: the window is for these. What runs is bounded by what workers take."""
+        return self.total - self.running
+
+
 class _Rate:
-    """Items per second that become final, from the counters, smoothed over about three seconds."""
+    """Items per second that leave the flight, smoothed over about three seconds."""
 
     def __init__(self) -> None:
         self.per_second = 0.0
-        self._final: dict[int, int] = {}
+        #: Since the last measurement.
+        self.released = 0
+        self._in_flight = 0
         self._at = time.monotonic()
 
-    def measure(self, active: Sequence[Row]) -> None:
+    def measure(self, in_flight: int) -> None:
         now = time.monotonic()
         elapsed = now - self._at
         if elapsed < 0.25:
             return
-        final = {batch["id"]: batch["succeeded"] + batch["dead"] for batch in active}
-        grown = sum(count - self._final.get(id_, count) for id_, count in final.items())
+        left = self._in_flight + self.released - in_flight
         weight = min(1.0, elapsed / 3.0)
-        self.per_second += (max(grown, 0) / elapsed - self.per_second) * weight
-        self._final, self._at = final, now
+        self.per_second += (max(left, 0) / elapsed - self.per_second) * weight
+        self._in_flight, self.released, self._at = in_flight, 0, now

@@ -21,7 +21,7 @@ def certainly_dead(holders: Iterable[str]) -> list[str]:
     A process id that is in use again makes a dead holder look alive: then its lease has to run out, as for a holder in
     another place.
     """
-    return [holder for holder in holders if _is_here(holder) and not _runs(int(holder.partition(".")[0]))]
+    return [holder for holder in holders if is_here(holder) and not _runs(int(holder.partition(".")[0]))]
 
 
 @cache
@@ -34,7 +34,8 @@ def _place() -> str:
     return f"{socket.gethostname()}/{''.join(filter(str.isdigit, namespace))}"
 
 
-def _is_here(holder: str) -> bool:
+def is_here(holder: str) -> bool:
+    """Say whether a holder's process id means a process of this place."""
     pid, _, rest = holder.partition(".")
     return pid.isdigit() and rest.partition("@")[2] == _place()
 

@@ -21,6 +21,9 @@ from pipeline.storage import events
 
 log = get_logger(__name__)
 
+#: Events that a log line names where a hook fails.
+_NAMED = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Happening:
@@ -70,9 +73,16 @@ class Hooks:
             hook(connection, happenings)
         except Exception:
             savepoint.rollback()
-            log.exception("hook_failed", hook=getattr(hook, "__qualname__", type(hook).__name__))
+            name = getattr(hook, "__qualname__", type(hook).__name__)
+            log.exception("hook_failed", hook=name, events=[_named(each) for each in happenings[:_NAMED]])
         else:
             savepoint.commit()
+
+
+def _named(happening: Happening) -> str:
+    """Return whose event it is: the item's id, or the batch's."""
+    data = happening.data
+    return str(data.get("item_id") or data.get("batch_id"))
 
 
 def owe_callbacks(connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:

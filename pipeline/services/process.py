@@ -15,12 +15,13 @@ from pipeline.domain.outcome import Failure, FailureKind, Outcome
 from pipeline.errors import PipelineError
 from pipeline.log import get_logger
 from pipeline.services.context import Context
-from pipeline.services.record import Done, Settlement
+from pipeline.services.record import Done, Settled, Settlement
 from pipeline.services.recorder import Recorder, Settle
 from pipeline.services.runners import Runners, Work
 from pipeline.services.suspects import Suspects
 from pipeline.storage import releases
 from pipeline.storage.releases import Ref
+from pipeline.storage.retry import retrying
 from pipeline.storage.row import Row
 
 log = get_logger(__name__)
@@ -58,25 +59,38 @@ class Processor:
             self._process_left(stage, list(left.values()), settle)
 
     def _claim(self, stage: Stage, refs: Sequence[Ref], *, crashed: bool = False) -> list[Row]:
-        now = self._context.now()
-        with self._context.database.write() as connection:
-            return releases.claim(
-                connection,
-                stage,
-                refs,
-                now=now,
-                lease_until=now + self._context.lease,
-                worker=self._context.worker,
-                crashed=crashed,
-            )
+        """Claim what is still to be claimed. A database that is away is waited for: the messages are here, and safe.
+
+        What was claimed although the connection was lost in the commit is not claimed again: its lease runs out.
+        """
+        context = self._context
+
+        def claim() -> list[Row]:
+            now = context.now()
+            with context.database.write() as connection:
+                return releases.claim(
+                    connection,
+                    stage,
+                    refs,
+                    now=now,
+                    lease_until=now + context.lease,
+                    worker=context.worker,
+                    crashed=crashed,
+                )
+
+        return retrying(claim, patience=context.lease)
 
     def _process_left(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
         """Settle what is stale, and leave items that a worker died holding to be run apart."""
-        with self._context.database.read() as connection:
-            crashes = releases.suspects(connection, [ref.id for ref in refs])
+
+        def look() -> dict[int, int]:
+            with self._context.database.read() as connection:
+                return releases.suspects(connection, [ref.id for ref in refs])
+
+        crashes = retrying(look, patience=self._context.lease)
         stale = [ref.id for ref in refs if ref.id not in crashes]
         if stale:
-            settle(dict.fromkeys(stale, Settlement.STALE))
+            settle(dict.fromkeys(stale, Settled(Settlement.STALE)))
         if crashes:
             self._suspects.put(stage, [ref for ref in refs if ref.id in crashes], crashes, settle)
 
@@ -84,7 +98,7 @@ class Processor:
         claimed = self._claim(stage, refs, crashed=True)
         stale = _without(refs, claimed)
         if stale:
-            settle(dict.fromkeys(stale, Settlement.STALE))
+            settle(dict.fromkeys(stale, Settled(Settlement.STALE)))
         self._run(stage, claimed, settle)
 
     def _run(self, stage: Stage, claimed: Sequence[Row], settle: Settle) -> None:
@@ -92,7 +106,7 @@ class Processor:
         mine = {row["id"]: Ref(row["id"], row["epoch"]) for row in claimed}
         self._under_way.update(dict.fromkeys(mine.values()))
 
-        def settle_and_forget(settled: Mapping[int, Settlement]) -> None:
+        def settle_and_forget(settled: Mapping[int, Settled]) -> None:
             for id_ in settled:
                 self._under_way.pop(mine[id_], None)
             settle(settled)
@@ -114,7 +128,7 @@ class Processor:
                     self._call(stage, work, call, settle)
             except Exception:
                 log.exception("items_lost", stage=stage.value, items=len(rows))
-                settle({row["id"]: Settlement.LOST for row in rows})
+                settle({row["id"]: Settled(Settlement.LOST) for row in rows})
 
         self._runners.when_ready(batch_id, ready)
 

@@ -14,10 +14,15 @@ CHUNK = 1_000
 
 
 def reconcile(context: Context, batch_id: int) -> dict[str, tuple[int, int]]:
-    """Recount a batch and complete it if it is due. Return what differed: counter → (stored, true)."""
+    """Recount a batch and complete it if it is due. Return what differed: counter → (stored, true).
+
+    Counting takes long where the batch is large: the batch is locked for it only where a first look shows a drift.
+    """
     now = context.now()
+    with context.database.read() as connection:
+        has_drifted = bool(batches.drift(connection, batch_id))
     with context.database.write() as connection:
-        drift = batches.recount(connection, batch_id)
+        drift = batches.recount(connection, batch_id) if has_drifted else {}
         complete(connection, batch_id, context.hooks, now)
     if drift:
         log.warning("counters_drifted", batch=batch_id, **{name: list(pair) for name, pair in drift.items()})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection
@@ -37,6 +37,13 @@ class Settlement(StrEnum):
     LOST = "lost"
 
 
+class Settled(NamedTuple):
+    """What became of a message; `error` is the type of the failure behind it, where one is."""
+
+    end: Settlement
+    error: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """The outcome of a claimed item at a stage."""
@@ -60,7 +67,7 @@ class _Sorted:
 
 def record(
     connection: Connection, done: Sequence[Done], *, now: datetime, lease: timedelta, worker: str, hooks: Hooks
-) -> dict[int, Settlement]:
+) -> dict[int, Settled]:
     """Write a group of outcomes; return what became of each item id."""
     by_statement = _Sorted()
     for each in done:
@@ -76,7 +83,8 @@ def record(
     attempts.add(connection, [row for row in by_statement.failed if settled[row["item_id"]] is not Settlement.STALE])
     if finished:
         finish(connection, finished, hooks, now)
-    return settled
+    errors = {row["item_id"]: row["error_type"] for row in by_statement.failed}
+    return {id_: Settled(end, errors.get(id_)) for id_, end in settled.items()}
 
 
 _END = {ItemState.SUCCEEDED: Settlement.SUCCEEDED, ItemState.DEAD: Settlement.DEAD}

@@ -8,13 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 
-from pipeline.domain.backoff import Backoff
-from pipeline.errors import Unreachable
 from pipeline.log import get_logger
 from pipeline.services.context import Context
-from pipeline.services.record import Done, Settlement, record, unstorable
+from pipeline.services.record import Done, Settled, Settlement, record, unstorable
+from pipeline.storage.retry import retrying
 
 log = get_logger(__name__)
 
@@ -22,7 +21,7 @@ log = get_logger(__name__)
 GROUP = 512
 
 #: Told what became of items, by id, after the commit.
-Settle = Callable[[Mapping[int, Settlement]], None]
+Settle = Callable[[Mapping[int, Settled]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Recorder:
                 self._write(group)
             except Exception:
                 log.exception("record_failed", items=len(group))
-                self._settle(group, {entry.done.row["id"]: Settlement.LOST for entry in group})
+                self._settle(group, {entry.done.row["id"]: Settled(Settlement.LOST) for entry in group})
 
     def _next_group(self) -> list[_Entry] | None:
         entries = self._entries.get()
@@ -87,32 +86,29 @@ class Recorder:
             for entry in group:
                 self._write([entry])
 
-    def _record(self, done: Sequence[Done]) -> dict[int, Settlement]:
-        """Write a group. A database that is away is waited for, as long as the leases can be held."""
-        context = self._context
-        backoff = Backoff()
-        attempt = 0
-        while True:
-            try:
-                with context.database.write() as connection:
-                    return record(
-                        connection,
-                        done,
-                        now=context.now(),
-                        lease=context.lease,
-                        worker=context.worker,
-                        hooks=context.hooks,
-                    )
-            except (Unreachable, OperationalError) as error:
-                # Away, locked, full, or a deadlock: the database's trouble, never the items'.
-                attempt += 1
-                if backoff.ceiling(attempt) > context.lease:
-                    raise
-                log.warning("database_not_ready", error=type(error).__name__)
-                self._closing.wait(backoff.after(attempt).total_seconds())
+    def _record(self, done: Sequence[Done]) -> dict[int, Settled]:
+        """Write a group. A database that is away is waited for, as long as the leases can be held.
 
-    def _settle(self, group: Sequence[_Entry], settled: Mapping[int, Settlement]) -> None:
-        by_settle: dict[Settle, dict[int, Settlement]] = defaultdict(dict)
+        A group that was written although the connection was lost in the commit is stale the second time: its messages
+        for the next stage are published when the leases run out.
+        """
+        context = self._context
+
+        def write() -> dict[int, Settled]:
+            with context.database.write() as connection:
+                return record(
+                    connection,
+                    done,
+                    now=context.now(),
+                    lease=context.lease,
+                    worker=context.worker,
+                    hooks=context.hooks,
+                )
+
+        return retrying(write, patience=context.lease, stopping=self._closing)
+
+    def _settle(self, group: Sequence[_Entry], settled: Mapping[int, Settled]) -> None:
+        by_settle: dict[Settle, dict[int, Settled]] = defaultdict(dict)
         for entry in group:
             item = entry.done.row["id"]
             by_settle[entry.settle][item] = settled[item]

@@ -27,7 +27,7 @@ def progress(context: Context, batch: str) -> Progress:
     """Return how far one batch is."""
     with context.database.read() as connection:
         row = find_batch(connection, batch)
-        return _progress(row, items.in_flight(connection))
+        return _progress(row, items.in_flight(connection), items.running(connection))
 
 
 def is_complete(context: Context, batch_id: int) -> bool:
@@ -39,8 +39,8 @@ def is_complete(context: Context, batch_id: int) -> bool:
 def recent(context: Context, limit: int = 20) -> list[Progress]:
     """Return how far the batches submitted last are, newest first."""
     with context.database.read() as connection:
-        in_flight = items.in_flight(connection)
-        return [_progress(row, in_flight) for row in batches.newest(connection, limit)]
+        in_flight, running = items.in_flight(connection), items.running(connection)
+        return [_progress(row, in_flight, running) for row in batches.newest(connection, limit)]
 
 
 def labels(context: Context, batch: str) -> dict[str, int]:
@@ -78,7 +78,7 @@ def _details(connection: Connection, batch: Row, item: Row) -> Details:
     )
 
 
-def _progress(row: Row, in_flight: dict[int, int]) -> Progress:
+def _progress(row: Row, in_flight: dict[int, int], running: dict[int, int]) -> Progress:
     return Progress(
         batch_id=row["public_id"],
         definition=row["definition"],
@@ -88,6 +88,7 @@ def _progress(row: Row, in_flight: dict[int, int]) -> Progress:
         dead=row["dead"],
         cancelled=row["cancelled"],
         in_flight=in_flight.get(row["id"], 0),
+        running=running.get(row["id"], 0),
         created_at=row["created_at"],
         completed_at=row["completed_at"],
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.services.context import Context
 from pipeline.services.finish import finish
 from pipeline.services.holder import certainly_dead
-from pipeline.storage import deliveries, leases, rescue
+from pipeline.storage import deliveries, leases, releases, rescue
 from pipeline.storage.releases import Ref
 
 
@@ -48,6 +48,12 @@ def hand_back(context: Context) -> int:
         leases.drop_all(connection, context.worker)
         deliveries.release(connection, context.worker, now)
         return rescue.hand_back(connection, context.worker, now)
+
+
+def unsent(context: Context, refs: Sequence[Ref]) -> int:
+    """Make released items pending again whose messages could not be published. Return how many."""
+    with context.database.write() as connection:
+        return releases.take_back(connection, refs, context.now())
 
 
 def renew(context: Context, refs: Sequence[Ref]) -> int:

@@ -50,6 +50,7 @@ class Runners:
         self._lock = threading.Lock()
         self._of_batch: OrderedDict[int, Work] = OrderedDict()
         self._of_definition: dict[int, tuple[Definition, Built]] = {}
+        self._told: set[tuple[str, Stage]] = set()
         self._waiting: dict[int, list[tuple[int, Ready]]] = {}
 
     def when_ready(self, batch_id: int, ready: Ready) -> None:
@@ -103,8 +104,12 @@ class Runners:
 
     def _runner(self, definition: Definition, stage: Stage) -> StageRunner | PipelineError:
         try:
-            return definition.runner(stage, self._executor)
+            return definition.runner(stage, self._executor, self._context.prepared.get((definition.version, stage), ()))
         except PipelineError as error:
+            # Each list of items builds anew; once is enough to be told.
+            if (definition.version, stage) in self._told:
+                return error
+            self._told.add((definition.version, stage))
             log.warning("definition_not_runnable", definition=definition.name, stage=stage.value, error=str(error))
             return error
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.definitions import Definition
 from pipeline.domain.callback import check_callback_url
 from pipeline.domain.identity import new_batch_id
-from pipeline.errors import Conflict, InvalidInput
-from pipeline.log import get_logger
+from pipeline.errors import Conflict, InvalidInput, Unreachable
+from pipeline.services import tenure
 from pipeline.services.acceptance import Acceptance, Given, OnReject, Rules
 from pipeline.services.context import Context
-from pipeline.services.holder import certainly_dead, new_holder
-from pipeline.storage import batches, items, leases
+from pipeline.services.idempotency import refuse_another
+from pipeline.services.prepare import prepare
+from pipeline.storage import batches, items
 from pipeline.storage import definitions as stored_definitions
+from pipeline.storage.retry import TROUBLE, retrying
 from pipeline.storage.row import Row
-
-log = get_logger(__name__)
 
 #: Items written in one transaction: another writer waits no longer than for one of these.
 CHUNK = 5_000
@@ -59,11 +57,17 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The batch; `is_new` is False where the idempotency key was known."""
+    """The batch.
+
+    Args:
+        is_new: False where the idempotency key was known.
+        without_url: items with nothing in `callback_url_field`.
+    """
 
     batch_id: str
     total: int
     is_new: bool
+    without_url: int = 0
 
 
 def submit(
@@ -73,6 +77,7 @@ def submit(
     *,
     on_reject: OnReject | None = None,
     on_progress: OnProgress | None = None,
+    all_or_none: bool | None = None,
 ) -> Submitted:
     """Store a batch and let it run.
 
@@ -80,103 +85,48 @@ def submit(
         given: items, or payloads; an iterator is read once.
         on_reject: told of each item that is refused; the others are accepted. Without it, one refused item refuses all.
         on_progress: told how many items are stored so far.
+        all_or_none: whether one refused item refuses all; default: where there is no `on_reject`.
 
     Raises:
         InvalidItems: an item was refused, or there is none. Nothing is stored.
+        Conflict: the idempotency key is known for a batch with another definition or callback URL.
+        InvalidDefinition: the definition cannot be run.
         InvalidInput: an option cannot be used.
     """
     submission = _checked(context, submission)
     existing = _existing(context, submission)
     if existing is not None:
         return existing
+    prepare(context, submission.definition)
     batch_id, public_id = _open(context, submission)
-    acceptance = Acceptance(_rules(context, submission), on_reject)
+    if all_or_none is None:
+        all_or_none = on_reject is None
+    acceptance = Acceptance(_rules(context, submission), on_reject, all_or_none=all_or_none)
     try:
-        with _kept_alive(context, batch_id):
+        with tenure.kept_alive(context, batch_id):
             total = _store(context, batch_id, acceptance, given, on_progress)
         acceptance.raise_if_refused()
         if not total:
             raise acceptance.error("there is no item to accept")
+        acceptance.raise_if_unknown()
+        retrying(lambda: _accept(context, batch_id, total), patience=context.lease)
+    except TROUBLE as trouble:
+        # What is stored already is removed by a sweep, when the submitter's lease is over.
+        raise Unreachable(f"{trouble}; nothing was accepted, submit it again") from trouble
     except BaseException:
-        discard(context, batch_id)
+        tenure.discard(context, batch_id)
         raise
+    return Submitted(public_id, total, is_new=True, without_url=acceptance.without_url)
+
+
+def _accept(context: Context, batch_id: int, total: int) -> None:
     with context.database.write() as connection:
-        _keep(context, connection, batch_id)
+        if batches.is_accepted(connection, batch_id):
+            # The time before, when the connection was lost in the commit.
+            return
+        tenure.keep(context, connection, batch_id)
         batches.accept(connection, batch_id, total, context.now())
-        leases.drop(connection, _lease(batch_id), context.worker)
-    return Submitted(public_id, total, is_new=True)
-
-
-def discard(context: Context, batch_id: int) -> None:
-    """Remove a batch that was not accepted."""
-    while True:
-        with context.database.write() as connection:
-            if not batches.discard(connection, batch_id, CHUNK):
-                leases.forget(connection, _lease(batch_id))
-                return
-
-
-def discard_abandoned(context: Context) -> int:
-    """Remove batches whose submitter died before the last item was there. Return how many."""
-    with context.database.read() as connection:
-        accepting = [row["id"] for row in batches.unfinished(connection) if row["state"] == "accepting"]
-        dead = certainly_dead(leases.holders(connection)) if accepting else []
-    abandoned = [batch_id for batch_id in accepting if _seize(context, batch_id, dead)]
-    for batch_id in abandoned:
-        discard(context, batch_id)
-    return len(abandoned)
-
-
-def _seize(context: Context, batch_id: int, dead: Sequence[str]) -> bool:
-    """Take a submitter's lease where it is over, so that it cannot go on; False where the submitter lives or is done.
-
-    The lease is only ever replaced, never made: a submitter drops it in the transaction that accepts the batch.
-    """
-    now = context.now()
-    # A name of its own: the submitter may be a thread of this very process.
-    sweeper = new_holder()
-    with context.database.write() as connection:
-        return leases.replace(connection, _lease(batch_id), sweeper, now=now, until=now + context.lease, dead=dead)
-
-
-def _lease(batch_id: int) -> str:
-    return f"submit:{batch_id}"
-
-
-def _keep(context: Context, connection: Connection, batch_id: int) -> None:
-    """Extend the submitter's lease, in the transaction that relies on it.
-
-    Raises:
-        Conflict: another process has taken it, and removes what was stored.
-    """
-    if not leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease):
-        raise Conflict(
-            "another process gave this submission up, since it showed no sign of life for too long; nothing was "
-            "accepted, submit it again"
-        )
-
-
-@contextmanager
-def _kept_alive(context: Context, batch_id: int) -> Iterator[None]:
-    """Extend the lease in the background: an input may be slow without its submitter being dead."""
-    ended = threading.Event()
-
-    def extend() -> None:
-        while not ended.wait(context.lease.total_seconds() / 3):
-            try:
-                with context.database.write() as connection:
-                    leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease)
-            except Exception:
-                # The next turn tries again; whether the lease was kept is looked at where it counts.
-                log.exception("submission_lease_not_extended", batch=batch_id)
-
-    keeper = threading.Thread(target=extend, name="pipeline-submit", daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        keeper.join()
+        tenure.drop(context, connection, batch_id)
 
 
 def _checked(context: Context, submission: Submission) -> Submission:
@@ -220,12 +170,20 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
     if row is None:
         return None
     if row["state"] != "accepting":
+        _refuse_another(context, row, submission)
         return Submitted(row["public_id"], row["total"], is_new=False)
-    discard_abandoned(context)
+    tenure.discard_abandoned(context)
     with context.database.read() as connection:
         if batches.by_idempotency_key(connection, key) is None:
             return None
     raise Conflict(f"a batch with idempotency key {key!r} is being submitted right now by another process; try again")
+
+
+def _refuse_another(context: Context, row: Row, submission: Submission) -> None:
+    with context.database.read() as connection:
+        known = {**row, "definition": stored_definitions.content(connection, row["definition_id"])}
+    urls = {name: getattr(submission, name) for name in ("callback_url", "batch_callback_url")}
+    refuse_another(row, known, {"definition": submission.definition.content(), **urls})
 
 
 def _open(context: Context, submission: Submission) -> tuple[int, str]:
@@ -255,7 +213,7 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
         except IntegrityError:
             key = submission.idempotency_key
             raise Conflict(f"idempotency key {key!r} was taken by another process just now; try again") from None
-        leases.take(connection, _lease(batch_id), context.worker, now=now, until=now + context.lease)
+        tenure.take(context, connection, batch_id)
     return batch_id, row["public_id"]
 
 
@@ -269,28 +227,36 @@ def _store(
     total = 0
     rows = acceptance.rows(given, batch_id, context.now)
     while chunk := list(islice(rows, CHUNK)):
-        # Once all will be refused, the rest is only read for its errors.
-        if acceptance.will_refuse_all:
-            continue
-        with context.database.write() as connection:
-            _keep(context, connection, batch_id)
-            chunk = _without_duplicates(connection, batch_id, chunk, acceptance)
-            if chunk:
-                items.add(connection, chunk)
-        total += len(chunk)
+        kept = _without_duplicates(context, batch_id, chunk, acceptance)
+        retrying(partial(_add, context, batch_id, kept), patience=context.lease)
+        total += len(kept)
         if on_progress:
             on_progress(total)
     return total
 
 
-def _without_duplicates(connection: Connection, batch_id: int, chunk: list[Row], acceptance: Acceptance) -> list[Row]:
+def _add(context: Context, batch_id: int, rows: list[Row]) -> None:
+    with context.database.write() as connection:
+        tenure.keep(context, connection, batch_id)
+        # They are there where the connection was lost in the commit, the time before.
+        if rows and items.get(connection, rows[0]["id"]) is None:
+            items.add(connection, rows)
+
+
+def _without_duplicates(context: Context, batch_id: int, chunk: list[Row], acceptance: Acceptance) -> list[Row]:
     """Refuse items whose key an earlier one has."""
-    first = items.positions_of_keys(connection, batch_id, [row["key"] for row in chunk if row["key"] is not None])
+    keys = [row["key"] for row in chunk if row["key"] is not None]
+
+    def known() -> dict[str, int]:
+        with context.database.read() as connection:
+            return items.positions_of_keys(connection, batch_id, keys)
+
+    first = retrying(known, patience=context.lease) if keys else {}
     kept = []
     for row in chunk:
         key = row["key"]
         if key is not None and first.setdefault(key, row["position"]) != row["position"]:
-            acceptance.refuse(row["line"], f"its key {key!r} is the key of item {first[key]} as well")
+            acceptance.refuse(row["line"], f"its key {key!r} is the key of item {first[key]} as well", row["payload"])
         else:
             kept.append(row)
     return kept

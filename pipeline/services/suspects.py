@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pipeline.domain.item import Stage
 from pipeline.log import get_logger
-from pipeline.services.record import Settlement
+from pipeline.services.record import Settled
 from pipeline.services.recorder import Settle
 from pipeline.storage.releases import Ref
 
@@ -65,7 +65,7 @@ class Suspects:
         left = {ref.id for ref in group.refs}
         ended = threading.Event()
 
-        def settle(settled: Mapping[int, Settlement]) -> None:
+        def settle(settled: Mapping[int, Settled]) -> None:
             try:
                 group.settle(settled)
             finally:

@@ -32,6 +32,12 @@ def accept(connection: Connection, batch_id: int, total: int, now: datetime) -> 
     return connection.execute(statement).rowcount == 1
 
 
+def is_accepted(connection: Connection, batch_id: int) -> bool:
+    """Say whether a batch is there and was accepted."""
+    state = connection.scalar(select(batches.c.state).where(batches.c.id == batch_id))
+    return state is not None and state != BatchState.ACCEPTING
+
+
 def discard(connection: Connection, batch_id: int, limit: int) -> int:
     """Delete up to `limit` items of a batch that is still accepting, and at last the batch. Return items deleted."""
     accepting = select(batches.c.id).where(batches.c.id == batch_id, batches.c.state == "accepting")
@@ -75,10 +81,10 @@ def is_complete(connection: Connection, batch_id: int) -> bool:
     return connection.scalar(select(batches.c.completed_at).where(batches.c.id == batch_id)) is not None
 
 
-def unfinished(connection: Connection) -> list[Row]:
-    """Return the batches that are not complete, oldest first; a cancelled one is until its last item is final."""
-    query = _rows().where(batches.c.completed_at.is_(None)).order_by(batches.c.id)
-    return rows(connection.execute(query))
+def open_in(connection: Connection, *states: BatchState) -> list[int]:
+    """Return the ids of batches in one of these states that are not complete, oldest first."""
+    query = select(batches.c.id).where(batches.c.completed_at.is_(None), batches.c.state.in_(states))
+    return list(connection.scalars(query.order_by(batches.c.id)))
 
 
 def change_state(connection: Connection, batch_id: int, expected: Sequence[BatchState], to: BatchState) -> bool:
@@ -141,22 +147,26 @@ def reopen(connection: Connection, batch_id: int, replayed: int) -> None:
     )
 
 
+def drift(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]:
+    """Return which counters differ from the rows: counter → (stored, true).
+
+    Counters and rows change in one transaction, so that one view of both needs no lock.
+    """
+    stored = connection.execute(select(batches).where(batches.c.id == batch_id)).mappings().one()
+    query = select(items.c.state, func.count()).where(items.c.id.between(*ids_of(batch_id))).group_by(items.c.state)
+    true: dict[str, int] = {state: number for state, number in connection.execute(query)}
+    names = ("succeeded", "dead", "cancelled")
+    return {name: (stored[name], true.get(name, 0)) for name in names if stored[name] != true.get(name, 0)}
+
+
 def recount(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]:
-    """Make the counters agree with the rows. Return what differed: counter → (stored, true).
+    """Make the counters agree with the rows. Return what differed, as `drift` does.
 
     The batch row is locked first, so that nothing finishes in between.
     """
-    stored = (
-        connection.execute(
-            update(batches).where(batches.c.id == batch_id).values(total=batches.c.total).returning(batches)
-        )
-        .mappings()
-        .one()
-    )
-    query = select(items.c.state, func.count()).where(items.c.id.between(*ids_of(batch_id))).group_by(items.c.state)
-    by_state: dict[str, int] = {state: number for state, number in connection.execute(query)}
-    true = {name: by_state.get(name, 0) for name in ("succeeded", "dead", "cancelled")}
-    drift = {name: (stored[name], number) for name, number in true.items() if stored[name] != number}
-    if drift:
+    connection.execute(select(batches.c.id).where(batches.c.id == batch_id).with_for_update())
+    found = drift(connection, batch_id)
+    if found:
+        true = {name: number for name, (_, number) in found.items()}
         connection.execute(update(batches).where(batches.c.id == batch_id).values(**true))
-    return drift
+    return found

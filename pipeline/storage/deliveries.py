@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Text, bindparam, func, select, text
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, text, update
 
+from pipeline.storage.locks import unlocked
 from pipeline.storage.row import Row, rows
+from pipeline.storage.state import is_in
 from pipeline.storage.tables import Instant, deliveries, events
 
 # A loose index scan: one probe an endpoint, however many deliveries wait there.
@@ -134,22 +136,14 @@ def log(connection: Connection, made: Sequence[Mapping[str, Any]]) -> None:
 
 def pause(connection: Connection, origins: Sequence[str]) -> int:
     """Pending → paused for everything owed to these endpoints. Return how many."""
-    return connection.execute(_PAUSE, {"origins": origins}).rowcount
-
-
-_PAUSE = text("UPDATE deliveries SET state = 'paused' WHERE state = 'pending' AND origin IN :origins").bindparams(
-    bindparam("origins", expanding=True)
-)
+    chosen = unlocked(connection, deliveries, is_in(deliveries.c.state, "pending"), deliveries.c.origin.in_(origins))
+    return _change(connection, chosen, state="paused")
 
 
 def unpause(connection: Connection, origin: str, now: datetime) -> int:
     """Paused → pending, due now, for everything owed to an endpoint. Return how many."""
-    return connection.execute(_UNPAUSE, {"origin": origin, "now": now}).rowcount
-
-
-_UNPAUSE = text(
-    "UPDATE deliveries SET state = 'pending', due_at = :now WHERE state = 'paused' AND origin = :origin"
-).bindparams(_now)
+    chosen = unlocked(connection, deliveries, is_in(deliveries.c.state, "paused"), deliveries.c.origin == origin)
+    return _change(connection, chosen, state="pending", due_at=now)
 
 
 def take_back(connection: Connection, dead: Sequence[str] = (), *, now: datetime) -> int:
@@ -157,28 +151,20 @@ def take_back(connection: Connection, dead: Sequence[str] = (), *, now: datetime
 
     The attempt stays counted: the request may have been made.
     """
-    return connection.execute(_TAKE_BACK, {"dead": dead, "now": now}).rowcount
-
-
-_TAKE_BACK = text(
-    """
-    UPDATE deliveries SET state = 'pending', due_at = :now, lease_until = NULL, worker = NULL
-    WHERE state = 'sending' AND (lease_until < :now OR worker IN :dead)
-    """
-).bindparams(_now, bindparam("dead", expanding=True, type_=Text))
+    lost = or_(deliveries.c.lease_until < now, deliveries.c.worker.in_(dead))
+    chosen = unlocked(connection, deliveries, is_in(deliveries.c.state, "sending"), lost)
+    return _change(connection, chosen, state="pending", due_at=now, lease_until=None, worker=None)
 
 
 def release(connection: Connection, worker: str, now: datetime) -> int:
     """Sending → pending, due now, for a sender that stops in good order: no attempt counted. Return how many."""
-    return connection.execute(_RELEASE, {"worker": worker, "now": now}).rowcount
+    chosen = unlocked(connection, deliveries, is_in(deliveries.c.state, "sending"), deliveries.c.worker == worker)
+    uncounted = deliveries.c.attempt - 1
+    return _change(connection, chosen, state="pending", attempt=uncounted, due_at=now, lease_until=None, worker=None)
 
 
-_RELEASE = text(
-    """
-    UPDATE deliveries SET state = 'pending', attempt = attempt - 1, due_at = :now, lease_until = NULL, worker = NULL
-    WHERE state = 'sending' AND worker = :worker
-    """
-).bindparams(_now)
+def _change(connection: Connection, chosen: ColumnElement[bool], **values: Any) -> int:
+    return connection.execute(update(deliveries).where(chosen).values(**values)).rowcount
 
 
 def holders(connection: Connection) -> list[str]:

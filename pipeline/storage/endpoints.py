@@ -12,6 +12,12 @@ from pipeline.storage.row import Row, rows, upsert
 from pipeline.storage.tables import Instant, endpoints
 
 
+def lock(connection: Connection, origins: Sequence[str]) -> None:
+    """Lock what is known of endpoints, in the order of their names, before any of it changes."""
+    chosen = select(endpoints.c.origin).where(endpoints.c.origin.in_(origins)).order_by(endpoints.c.origin)
+    connection.execute(chosen.with_for_update())
+
+
 def succeeded(connection: Connection, origins: Sequence[str], now: datetime) -> None:
     """Forget the failures of endpoints that took a delivery."""
     connection.execute(_SUCCEEDED, {"origins": origins, "now": now})

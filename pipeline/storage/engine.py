@@ -7,13 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from pipeline.errors import InvalidSettings, Unreachable
+from pipeline.storage import sqlite
 
-#: How long a connection waits for another process's write transaction on SQLite.
-BUSY_TIMEOUT_SECONDS = 30
+#: How long a statement waits for another transaction: for a row on PostgreSQL, for the one writer on SQLite.
+LOCK_TIMEOUT_SECONDS = 30
+#: How long PostgreSQL may take to answer a connection; its restart takes longer, and who needs it tries again.
+CONNECT_TIMEOUT_SECONDS = 5
+#: Far beyond any statement of ours: one that hangs must not keep its locks and its thread for ever.
+STATEMENT_TIMEOUT_SECONDS = 120
+#: A process that stops in mid-transaction (suspended, or its host cut off) keeps rows locked no longer than this.
+IDLE_IN_TRANSACTION_SECONDS = 60
+
+#: Each worker process has a recorder, a pulse, a sender, and a thread for each micro-batch that claims.
+POOL_SIZE, POOL_OVERFLOW = 8, 8
+
+#: What PostgreSQL says, by SQLSTATE, when it cannot serve us at all: connection trouble, shut down or starting up, too
+#: many connections, no such database, refused, or our transaction was ended for its idleness.
+_AWAY = ("08", "57P", "53300", "3D000", "28", "25P03")
 
 
 class Database:
@@ -22,11 +37,14 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine: Engine = create_engine(self.url, hide_parameters=True, **_options(self.is_sqlite))
+        self.engine: Engine = create_engine(self.url, hide_parameters=True, **_options(self.url))
         # SQLite has one writer; waiting on a lock of ours wakes at once, its busy handler sleeps up to 100 ms.
         self._writer = threading.Lock()
         if self.is_sqlite:
             event.listen(self.engine, "connect", _configure_sqlite)
+            return
+        # One view for all statements of a transaction, as on SQLite.
+        self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -49,7 +67,7 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads: one consistent view."""
         if not self.is_sqlite:
-            with _reachable(self.url), self.engine.begin() as connection:
+            with _reachable(self.url), self._reading.begin() as connection:
                 yield connection
             return
         with _reachable(self.url), self.engine.connect() as connection:
@@ -75,17 +93,63 @@ def _parse(url: str) -> URL:
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if backend == "sqlite":
+        sqlite.file_of(parsed)
         return parsed.set(drivername="sqlite+pysqlite")
     raise InvalidSettings(f"PIPELINE_DATABASE_URL names {backend!r}; pipeline runs on sqlite and postgresql")
 
 
-def _options(is_sqlite: bool) -> dict[str, Any]:
-    if is_sqlite:
+def _options(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
         # isolation_level None: the driver opens no transaction of its own, `write` and `read` do.
         return {
-            "connect_args": {"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None, "check_same_thread": False},
+            "connect_args": {"timeout": LOCK_TIMEOUT_SECONDS, "isolation_level": None, "check_same_thread": False},
         }
-    return {"pool_pre_ping": True, "pool_size": 8, "max_overflow": 8}
+    return {
+        "connect_args": {
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "application_name": "pipeline",
+            # A peer that is gone without a word is noticed in about half a minute, not in two hours.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 4,
+            "tcp_user_timeout": 30_000,
+            # At the start of the session: no statement more, and it outlives a RESET. PgBouncer has to be told to
+            # accept it: ignore_startup_parameters = options.
+            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+            **_given(url),
+        },
+        # A connection that the server closed meanwhile is replaced before it is used.
+        "pool_pre_ping": True,
+        "pool_size": POOL_SIZE,
+        "max_overflow": POOL_OVERFLOW,
+    }
+
+
+_SESSION = {
+    "timezone": "UTC",
+    "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+    # Compiling a statement takes longer than any of ours.
+    "jit": "off",
+    # Every statement of ours is served by an index, in the order in which it is handed rows: that in which they are
+    # locked. Statistics that are old, as they are after each large submission, must not say otherwise.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    # A plain index scan marks entries of rows that are gone, and the next passes over them; a bitmap scan reads them
+    # again each time, and an item leaves five behind before the table is vacuumed.
+    "enable_bitmapscan": "off",
+}
+
+
+def _given(url: URL) -> dict[str, Any]:
+    """Return what the URL says differently from the defaults; it goes before."""
+    given: dict[str, Any] = dict(url.query)
+    if "prepare_threshold" in given:
+        # 0 for a pooler that hands out connections by the transaction and knows no prepared statements.
+        given["prepare_threshold"] = int(given["prepare_threshold"]) or None
+    return given
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -101,14 +165,27 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 def _reachable(url: URL) -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            raise Unreachable(f"the database at {_shown(url)} closed the connection; is it running?") from error
-        if "unable to open database file" in str(error.orig) or "connection failed" in str(error.orig):
-            raise Unreachable(f"cannot open the database at {_shown(url)}: {error.orig}") from error
+    except DBAPIError as error:
+        trouble = sqlite.trouble(error, url)
+        if trouble is not None:
+            raise trouble from error
+        if _is_away(error):
+            said = " ".join(str(error.orig).split())
+            raise Unreachable(f"the database at {_shown(url)} is not there: {said}") from error
         raise
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """Say whether the database cannot be used at all, rather than for this statement."""
+    if not isinstance(error.orig, psycopg.Error):
+        return False
+    # What the server itself says has a state; without one, there was no server to say anything.
+    state = error.orig.sqlstate
+    return error.connection_invalidated or (
+        isinstance(error, OperationalError) if state is None else state.startswith(_AWAY)
+    )
 
 
 def _shown(url: URL) -> str:
     # Not only the password: a query may hold one as well.
-    return url.set(query={}).render_as_string(hide_password=True)
+    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)

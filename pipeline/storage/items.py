@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, case, func, select, update
 
 from pipeline.domain.item import ItemState, Stage
+from pipeline.storage import bulk
+from pipeline.storage.locks import unlocked
 from pipeline.storage.outcomes import ERROR, FINISHED
 from pipeline.storage.recordset import encode, is_sqlite, item_rows
 from pipeline.storage.row import Row, first, rows
@@ -21,26 +23,15 @@ NOT_BEGUN = (ItemState.PENDING, ItemState.QUEUED)
 
 def add(connection: Connection, accepted: Sequence[Mapping[str, Any]]) -> None:
     """Insert accepted items: id, batch_id, position, key, payload, callback_url, created_at."""
-    connection.execute(_ADD, accepted)
+    begin = {"stage": Stage.CLASSIFY.value, "state": ItemState.PENDING.value}
+    bulk.add(connection, items, _ACCEPTED, [{**row, **begin} for row in accepted])
 
 
-_ADD = insert(items).values(
-    id=bindparam("id"),
-    batch_id=bindparam("batch_id"),
-    position=bindparam("position"),
-    key=bindparam("key"),
-    payload=bindparam("payload"),
-    callback_url=bindparam("callback_url"),
-    created_at=bindparam("created_at"),
-    stage=Stage.CLASSIFY.value,
-    state=ItemState.PENDING.value,
-)
+_ACCEPTED = ("id", "batch_id", "position", "key", "payload", "callback_url", "created_at", "stage", "state")
 
 
 def positions_of_keys(connection: Connection, batch_id: int, keys: Sequence[str]) -> dict[str, int]:
     """Return the position of the item that has each of these keys in a batch."""
-    if not keys:
-        return {}
     given = item_rows(is_sqlite(connection), "key")
     query = select(items.c.key, items.c.position).where(
         items.c.batch_id == batch_id, items.c.key.is_not(None), items.c.key.in_(select(given.c.key))
@@ -86,17 +77,21 @@ def in_flight(connection: Connection) -> dict[int, int]:
     return {batch: count for batch, count in connection.execute(query)}
 
 
+def running(connection: Connection) -> dict[int, int]:
+    """Return how many items of each batch are running."""
+    # Both conditions: the index is of what is in flight.
+    claimed = is_in(items.c.state, *IN_FLIGHT), is_in(items.c.state, ItemState.RUNNING)
+    query = select(items.c.batch_id, func.count()).where(*claimed).group_by(items.c.batch_id)
+    return {batch: count for batch, count in connection.execute(query)}
+
+
 def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, limit: int) -> list[Row]:
     """Pending or queued → cancelled, at most `limit` of a batch, ids above `after`. A running item may finish."""
-    chosen = (
-        select(items.c.id)
-        .where(items.c.id.between(*ids_of(batch_id)), items.c.id > after, is_in(items.c.state, *NOT_BEGUN))
-        .order_by(items.c.id)
-        .limit(limit)
-    )
+    of_batch = items.c.id.between(*ids_of(batch_id))
+    not_begun = is_in(items.c.state, *NOT_BEGUN)
     statement = (
         update(items)
-        .where(items.c.id.in_(chosen), is_in(items.c.state, *NOT_BEGUN))
+        .where(unlocked(connection, items, of_batch, items.c.id > after, not_begun, limit=limit))
         .values(state=ItemState.CANCELLED.value, finished_at=now, lease_until=None, worker=None)
         .returning(*(items.c[name] for name in FINISHED))
     )
@@ -105,12 +100,12 @@ def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, 
 
 def replay(connection: Connection, batch_id: int, *, ids: Sequence[int] | None, now: datetime, limit: int) -> list[int]:
     """Dead → pending, due now, with fresh attempts, at the stage that failed. `ids` None: all dead of the batch."""
-    chosen = select(items.c.id).where(items.c.batch_id == batch_id, is_in(items.c.state, "dead")).order_by(items.c.id)
+    conditions = [items.c.batch_id == batch_id, is_in(items.c.state, "dead")]
     if ids is not None:
-        chosen = chosen.where(items.c.id.in_(ids))
+        conditions.append(items.c.id.in_(ids))
     statement = (
         update(items)
-        .where(items.c.id.in_(chosen.limit(limit)), is_in(items.c.state, "dead"))
+        .where(unlocked(connection, items, *conditions, limit=limit))
         .values(
             state=ItemState.PENDING.value,
             due_at=now,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
 
-from pipeline.storage.row import upsert
+from pipeline.storage.row import Row, rows, upsert
 from pipeline.storage.tables import leases
 
 
@@ -61,3 +61,14 @@ def forget(connection: Connection, name: str) -> None:
 def drop_all(connection: Connection, holder: str) -> None:
     """Give up every lease of a holder."""
     connection.execute(delete(leases).where(leases.c.holder == holder))
+
+
+def named(connection: Connection, prefix: str) -> list[Row]:
+    """Return the leases whose names begin so."""
+    return rows(connection.execute(select(leases).where(leases.c.name.startswith(prefix, autoescape=True))))
+
+
+def drop_named(connection: Connection, prefix: str, *, holders: Collection[str], before: datetime) -> None:
+    """Remove leases whose names begin so: those of these holders, and those that ended before."""
+    over = leases.c.holder.in_(holders) | (leases.c.until < before)
+    connection.execute(delete(leases).where(leases.c.name.startswith(prefix, autoescape=True), over))

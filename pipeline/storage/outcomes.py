@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Update, bindparam, func, update
 
 from pipeline.domain.item import ItemState, Stage
-from pipeline.storage.recordset import encode, is_sqlite, item_rows
+from pipeline.storage.recordset import encode, in_order, is_sqlite, item_rows
 from pipeline.storage.row import Row, rows
 from pipeline.storage.tables import items
 
@@ -32,7 +32,7 @@ def advance(
 
     `outcomes`: id, epoch, label, confidence, classification.
     """
-    parameters = {"rows": encode(outcomes), "now": now, "until": lease_until}
+    parameters = {"rows": encode(in_order(outcomes)), "now": now, "until": lease_until}
     return set(connection.scalars(_advance(is_sqlite(connection)), parameters))
 
 
@@ -72,7 +72,7 @@ def put_off(connection: Connection, outcomes: Sequence[Mapping[str, Any]]) -> se
 
     `outcomes`: id, epoch, due_at, attempt, snoozes, error_kind, error_type, error_message, error_stage.
     """
-    return set(connection.scalars(_put_off(is_sqlite(connection)), {"rows": encode(outcomes)}))
+    return set(connection.scalars(_put_off(is_sqlite(connection)), {"rows": encode(in_order(outcomes))}))
 
 
 @cache
@@ -87,6 +87,8 @@ def _put_off(on_sqlite: bool) -> Update:
             lease_until=None,
             worker=None,
             **{name: given.c[name] for name in names},
+            # What is not counted at this stage is not counted in all either.
+            attempts=items.c.attempts - (items.c.attempt - given.c.attempt),
         )
         .returning(items.c.id)
     )
@@ -98,7 +100,7 @@ def finish(connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now
     `outcomes`: id, epoch, state, label, confidence, classification, classified_at, enrichment and the error columns.
     What is null keeps what is stored, but for the errors.
     """
-    parameters = {"rows": encode(outcomes), "now": now}
+    parameters = {"rows": encode(in_order(outcomes)), "now": now}
     return rows(connection.execute(_finish(is_sqlite(connection)), parameters))
 
 

@@ -29,6 +29,11 @@ def encode(rows: Iterable[Mapping[str, Any]]) -> str:
     return orjson.dumps(list(rows), default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 
+def in_order(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return rows in the order of their ids, in which everybody locks."""
+    return sorted(rows, key=lambda row: row["id"])
+
+
 def is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 

@@ -6,14 +6,15 @@ somebody else, and is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Update, bindparam, func, select, update
+from sqlalchemy import Connection, Update, bindparam, func, select, tuple_, update
 
 from pipeline.domain.item import ItemState
+from pipeline.storage.locks import in_order, unlocked
 from pipeline.storage.recordset import encode, is_sqlite, item_rows
 from pipeline.storage.row import Row, rows
 from pipeline.storage.state import is_in
@@ -58,15 +59,6 @@ def due(connection: Connection, batch_id: int, now: datetime, limit: int) -> lis
     return list(connection.scalars(query))
 
 
-def next_due_at(connection: Connection, batch_id: int, now: datetime) -> datetime | None:
-    """Return when the next item of a batch comes due that is not yet."""
-    query = select(func.min(items.c.due_at)).where(
-        items.c.batch_id == batch_id, is_in(items.c.state, "pending"), items.c.due_at > now
-    )
-    found: datetime | None = connection.scalar(query)
-    return found
-
-
 def release(
     connection: Connection, ids: Sequence[int], *, now: datetime, lease_until: datetime, worker: str | None
 ) -> list[Released]:
@@ -85,12 +77,25 @@ def release(
         .returning(items.c.id, items.c.position, items.c.epoch, items.c.stage)
     )
     parameters = {
-        "rows": encode({"id": i} for i in ids),
+        "rows": encode({"id": id_} for id_ in sorted(ids)),
         "now": now,
         "until": lease_until,
         "holder": worker,
     }
     return [Released(*row) for row in connection.execute(statement, parameters)]
+
+
+def take_back(connection: Connection, refs: Iterable[Ref], now: datetime) -> int:
+    """Queued → pending, due now: nobody has claimed it, and its message is not on its way. Return how many."""
+    given = item_rows(is_sqlite(connection), "id", "epoch")
+    mine = tuple_(items.c.id, items.c.epoch).in_(select(given.c.id, given.c.epoch))
+    statement = (
+        update(items)
+        .where(unlocked(connection, items, mine, is_in(items.c.state, "queued")))
+        .values(state=ItemState.PENDING.value, due_at=bindparam("now"), lease_until=None, worker=None)
+    )
+    parameters = {"rows": encode({"id": ref.id, "epoch": ref.epoch} for ref in refs), "now": now}
+    return connection.execute(statement, parameters).rowcount
 
 
 def claim(
@@ -129,15 +134,16 @@ def suspects(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
 @cache
 def _claim(on_sqlite: bool, crashed: bool) -> Update:
     given = item_rows(on_sqlite, "id", "epoch")
+    conditions = (
+        items.c.id == given.c.id,
+        items.c.epoch == given.c.epoch,
+        is_in(items.c.state, "queued"),
+        items.c.stage == bindparam("of_stage"),
+        items.c.crashes > 0 if crashed else items.c.crashes == 0,
+    )
     return (
         update(items)
-        .where(
-            items.c.id == given.c.id,
-            items.c.epoch == given.c.epoch,
-            is_in(items.c.state, "queued"),
-            items.c.stage == bindparam("of_stage"),
-            items.c.crashes > 0 if crashed else items.c.crashes == 0,
-        )
+        .where(in_order(on_sqlite, items, *conditions))
         .values(
             state=ItemState.RUNNING.value,
             attempt=items.c.attempt + 1,
@@ -153,3 +159,11 @@ def _claim(on_sqlite: bool, crashed: bool) -> Update:
 _CLAIMED = (
     "id", "batch_id", "position", "key", "payload", "epoch", "attempt", "snoozes", "crashes", "label", "confidence",
 )  # fmt: skip
+
+
+def waits_since(connection: Connection, stages: Collection[str], lease_until: datetime) -> bool:
+    """Say whether an item of these stages is released, not claimed, and has a lease that ends before `lease_until`."""
+    query = select(items.c.id).where(
+        is_in(items.c.state, "queued"), items.c.lease_until < lease_until, items.c.stage.in_(stages)
+    )
+    return connection.scalar(query.limit(1)) is not None

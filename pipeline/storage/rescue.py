@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, not_, or_, select, tuple_, update
 
 from pipeline.domain.item import ItemState
 from pipeline.storage.items import IN_FLIGHT, attempt_uncounted
+from pipeline.storage.locks import unlocked
 from pipeline.storage.outcomes import FINISHED
 from pipeline.storage.recordset import encode, is_sqlite, item_rows
 from pipeline.storage.releases import Ref
@@ -36,9 +37,10 @@ def take_back(connection: Connection, dead: Sequence[str], *, now: datetime, max
     """
     is_running = is_in(items.c.state, "running")
     died = items.c.crashes + case((is_running, 1), else_=0)
+    lost = unlocked(connection, items, _lost(now, dead), not_(and_(is_running, died >= max_crashes)))
     statement = (
         update(items)
-        .where(_lost(now, dead), not_(and_(is_running, died >= max_crashes)))
+        .where(lost)
         .values(
             state=ItemState.PENDING.value,
             due_at=now,
@@ -53,9 +55,12 @@ def take_back(connection: Connection, dead: Sequence[str], *, now: datetime, max
 
 def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_crashes: int) -> list[Row]:
     """Running → dead, for items whose workers died `max_crashes` times. Return the finished rows."""
+    lost = unlocked(
+        connection, items, _lost(now, dead), is_in(items.c.state, "running"), items.c.crashes + 1 >= max_crashes
+    )
     statement = (
         update(items)
-        .where(_lost(now, dead), is_in(items.c.state, "running"), items.c.crashes + 1 >= max_crashes)
+        .where(lost)
         .values(
             state=ItemState.DEAD.value,
             finished_at=now,
@@ -74,25 +79,22 @@ def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_c
 def renew(connection: Connection, refs: Iterable[Ref], worker: str, until: datetime) -> int:
     """Extend the leases of items that a living worker is running."""
     given = item_rows(is_sqlite(connection), "id", "epoch")
-    statement = (
-        update(items)
-        .where(
-            items.c.id == given.c.id,
-            items.c.epoch == given.c.epoch,
-            is_in(items.c.state, "running"),
-            items.c.worker == bindparam("holder"),
-        )
-        .values(lease_until=bindparam("until"))
+    mine = and_(
+        tuple_(items.c.id, items.c.epoch).in_(select(given.c.id, given.c.epoch)),
+        is_in(items.c.state, "running"),
+        items.c.worker == bindparam("holder"),
     )
+    statement = update(items).where(unlocked(connection, items, mine)).values(lease_until=bindparam("until"))
     parameters = {"rows": encode({"id": ref.id, "epoch": ref.epoch} for ref in refs), "holder": worker, "until": until}
     return connection.execute(statement, parameters).rowcount
 
 
 def hand_back(connection: Connection, worker: str, now: datetime) -> int:
     """Released or running → pending, for a worker that stops in good order: no crash, no attempt counted."""
+    held = unlocked(connection, items, is_in(items.c.state, *IN_FLIGHT), items.c.worker == worker)
     statement = (
         update(items)
-        .where(is_in(items.c.state, *IN_FLIGHT), items.c.worker == worker)
+        .where(held)
         .values(
             state=ItemState.PENDING.value,
             due_at=now,

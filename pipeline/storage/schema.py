@@ -16,9 +16,11 @@ from pipeline.storage.engine import Database
 
 _FOLDER = Path(migrations.__file__).parent
 _TABLE = "alembic_version"
+#: Of an upgrade, among the advisory locks of a database.
+_LOCK = int.from_bytes(b"pipeline")
 
 #: The newest version; a test compares it with the migrations.
-HEAD = "0001"
+HEAD = "0002"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ def upgrade(database: Database) -> Version:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
     with database.write() as connection:
+        if not database.is_sqlite:
+            # One at a time, as on SQLite; and an index on a large table takes its time.
+            connection.exec_driver_sql(
+                f"SELECT pg_advisory_xact_lock({_LOCK}), set_config('statement_timeout', '0', true)"
+            )
         # Another process may have upgraded it since; Alembic then finds nothing to do.
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

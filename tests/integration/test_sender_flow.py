@@ -31,6 +31,7 @@ from tests.receivers.owed import (
     wait_until,
 )
 from tests.receivers.scripted import Answering, Scripted, answer
+from tests.services.fixtures import on_sqlite
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=45)
@@ -107,6 +108,7 @@ def test_a_cap_of_an_endpoint_replaces_the_default(database: Database) -> None:
     assert [deliveries(database)[id_ - 1]["origin"][-4:] for id_ in sorted(ids)] == ["8001", "8002", "8002", "8002"]
 
 
+@on_sqlite  # which counts its steps; PostgreSQL's plans are read in test_plans
 def test_a_backlog_at_one_endpoint_makes_finding_work_no_dearer(database: Database) -> None:
     owe(database, to(8_001, 8_002, 8_003), at=NOW)
     few = steps_of_a_claim(database)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +18,8 @@ from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
 from pipeline.errors import Conflict, InvalidInput, InvalidItems
 from pipeline.services.context import Context
-from pipeline.services.submit import Submission, discard_abandoned, submit
+from pipeline.services.submit import Submission, submit
+from pipeline.services.tenure import discard_abandoned
 from pipeline.settings import load
 from pipeline.storage import leases
 from pipeline.storage.tables import batches, items
@@ -26,8 +30,8 @@ PUBLIC = "https://example.com/hook"
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Iterator[Context]:
-    context = make_context(load(database_url=f"sqlite:///{tmp_path / 'p.db'}", webhook_secret=SECRET))
+def context(database_url: str) -> Iterator[Context]:
+    context = make_context(load(database_url=database_url, webhook_secret=SECRET))
     yield context
     context.database.close()
 
@@ -115,8 +119,8 @@ def test_a_callback_url_that_may_not_be_called_is_refused(context: Context, tmp_
         submit(context, [Item({"text": "t"}, callback_url=url)], Submission(definition))
 
 
-def test_callbacks_need_a_secret_to_be_signed_with(tmp_path: Path) -> None:
-    context = make_context(load(database_url=f"sqlite:///{tmp_path / 'p.db'}"))
+def test_callbacks_need_a_secret_to_be_signed_with(database_url: str, tmp_path: Path) -> None:
+    context = make_context(load(database_url=database_url))
     with pytest.raises(InvalidInput, match="pipeline secret"):
         submit(context, make_items(1), Submission(make_definition(tmp_path), callback_url=PUBLIC))
     with pytest.raises(InvalidItems, match="PIPELINE_WEBHOOK_SECRET"):
@@ -124,39 +128,43 @@ def test_callbacks_need_a_secret_to_be_signed_with(tmp_path: Path) -> None:
     context.database.close()
 
 
-class SubmitterDied(BaseException):
-    """Ends a submission as a kill would: nothing is cleaned up."""
+DYING = """
+import os, sys
+from pathlib import Path
+from pipeline.bootstrap import make_context
+from pipeline.services.submit import Submission, submit
+from pipeline.settings import load
+from tests.factories import make_definition, make_items
+
+def dying():
+    yield from make_items(5_001)
+    os._exit(66)
+
+url, folder = sys.argv[1:]
+submit(make_context(load(database_url=url)), dying(), Submission(make_definition(Path(folder)), idempotency_key="k"))
+"""
 
 
-def abandon(context: Context, tmp_path: Path, holder: str) -> None:
-    """Leave a batch half submitted by `holder`."""
-    submission = Submission(make_definition(tmp_path), idempotency_key="k")
-    with context.database.write() as connection:
-        connection.exec_driver_sql("CREATE TRIGGER kept BEFORE DELETE ON items BEGIN SELECT RAISE(ABORT, 'kept'); END")
-
-    def dying() -> Iterator[dict[str, Any]]:
-        yield from make_items(5_001)
-        raise SubmitterDied
-
-    # The trigger keeps the cleaning up of a submitter that lives from running: this one is dead.
-    with pytest.raises(Exception, match="kept"):
-        submit(context, dying(), submission)
-    with context.database.write() as connection:
-        connection.exec_driver_sql("DROP TRIGGER kept")
-        connection.execute(leases.leases.update().values(holder=holder))
+def abandon(context: Context, tmp_path: Path) -> None:
+    """Leave a batch half submitted by a process that is gone."""
+    url = context.settings.database_url.get_secret_value()
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.run([sys.executable, "-c", DYING, url, str(tmp_path)], env=environment)
+    assert process.returncode == 66
+    assert stored(context) == (1, 5_000)
 
 
 def test_what_a_dead_submitter_left_is_removed_and_its_key_is_free(context: Context, tmp_path: Path) -> None:
-    host = context.worker.partition("@")[2]
-    abandon(context, tmp_path, f"999999999.dead@{host}")
-    assert stored(context) == (1, 5_000)
+    abandon(context, tmp_path)
     submitted = submit(context, make_items(3), Submission(make_definition(tmp_path), idempotency_key="k"))
     assert submitted.is_new
     assert stored(context) == (1, 3)
 
 
 def test_what_a_living_submitter_writes_is_left_alone(context: Context, tmp_path: Path) -> None:
-    abandon(context, tmp_path, "1.alive@elsewhere")
+    abandon(context, tmp_path)
+    with context.database.write() as connection:
+        connection.execute(leases.leases.update().values(holder="1.alive@elsewhere"))
     assert discard_abandoned(context) == 0
     with pytest.raises(Conflict, match="being submitted right now"):
         submit(context, make_items(3), Submission(make_definition(tmp_path), idempotency_key="k"))

@@ -22,18 +22,18 @@ from pipeline.storage.tables import metadata
 SCRIPTS = ScriptDirectory(str(Path(migrations.__file__).parent))
 
 
-def test_migrations_from_empty_give_the_tables_on_sqlite(database: Database) -> None:
+def test_migrations_from_empty_give_the_tables(database: Database) -> None:
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
 
 
-def test_migrations_from_empty_give_every_index_on_sqlite(database: Database, tmp_path: Path) -> None:
-    fresh = Database(f"sqlite:///{tmp_path / 'fresh.db'}")
-    with fresh.write() as connection:
+def test_migrations_from_empty_give_every_index(database: Database) -> None:
+    migrated = _indexes(database)
+    with database.write() as connection:
+        metadata.drop_all(connection)
         metadata.create_all(connection)
-    assert _indexes(database) == _indexes(fresh)
-    fresh.close()
+    assert _indexes(database) == migrated
 
 
 def test_migrations_say_the_same_as_the_tables_on_postgresql() -> None:
@@ -65,9 +65,13 @@ def test_an_empty_database_can_be_read_table_by_table(database: Database) -> Non
 
 
 def _indexes(database: Database) -> set[tuple[str, str]]:
+    query = (
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOT NULL"
+        if database.is_sqlite
+        else "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+    )
     with database.read() as connection:
-        found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOT NULL")
-        return {(name, sql) for name, sql in found}
+        return {(name, sql) for name, sql in connection.exec_driver_sql(query)}
 
 
 def _migrated_ddl() -> str:

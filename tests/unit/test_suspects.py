@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 
 from pipeline.domain.item import Stage
-from pipeline.services.record import Settlement
+from pipeline.services.record import Settled, Settlement
 from pipeline.services.recorder import Settle
 from pipeline.services.suspects import COMPANY, Suspects, groups
 from pipeline.storage.releases import Ref
@@ -29,12 +29,12 @@ def test_one_group_ends_before_the_next_begins() -> None:
         begun.extend(ref.id for ref in refs)
         settling.append(settle)
         if len(begun) == 1:
-            threading.Thread(target=lambda: settle({refs[0].id: Settlement.SUCCEEDED})).start()
+            threading.Thread(target=lambda: settle({refs[0].id: Settled(Settlement.SUCCEEDED)})).start()
         else:
             second_began.set()
-            settle({refs[0].id: Settlement.DEAD})
+            settle({refs[0].id: Settled(Settlement.DEAD)})
 
-    def note(ends: dict[int, Settlement]) -> None:
+    def note(ends: dict[int, Settled]) -> None:
         settled.extend(ends)
         if len(settled) == 2:
             all_settled.set()
@@ -51,7 +51,7 @@ def test_a_group_that_cannot_be_run_does_not_hold_up_the_next() -> None:
     def run(_stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
         if refs[0].id == 1:
             raise ConnectionError("no database")
-        settle({refs[0].id: Settlement.SUCCEEDED})
+        settle({refs[0].id: Settled(Settlement.SUCCEEDED)})
         ran.set()
 
     Suspects(run).put(Stage.CLASSIFY, [Ref(1, 1), Ref(2, 1)], {1: 2, 2: 2}, lambda _: None)

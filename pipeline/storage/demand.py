@@ -1,0 +1,59 @@
+"""Which batches have something to release, and when the next item comes due: for all batches in one statement."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, text
+
+from pipeline.storage.tables import Instant
+
+# Loose index scans: one probe of an index for each batch that has pending items. A batch that has none costs nothing.
+_PENDING = text(
+    """
+    WITH RECURSIVE fresh(batch_id) AS (
+        SELECT min(batch_id) FROM items WHERE state = 'pending' AND due_at IS NULL
+        UNION ALL
+        SELECT (SELECT min(i.batch_id) FROM items i
+                WHERE i.state = 'pending' AND i.due_at IS NULL AND i.batch_id > fresh.batch_id)
+        FROM fresh WHERE fresh.batch_id IS NOT NULL
+    ), later(batch_id) AS (
+        SELECT min(batch_id) FROM items WHERE state = 'pending' AND due_at IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min(i.batch_id) FROM items i
+                WHERE i.state = 'pending' AND i.due_at IS NOT NULL AND i.batch_id > later.batch_id)
+        FROM later WHERE later.batch_id IS NOT NULL
+    ), pending(batch_id) AS (
+        SELECT batch_id FROM fresh UNION SELECT batch_id FROM later
+    )
+    SELECT b.id, b.public_id, b.weight, b.fair_key, d.stages,
+           EXISTS (SELECT 1 FROM items i WHERE i.batch_id = b.id AND i.state = 'pending' AND i.due_at IS NULL)
+           AS has_fresh,
+           EXISTS (SELECT 1 FROM items i WHERE i.batch_id = b.id AND i.state = 'pending' AND i.due_at <= :now)
+           AS has_due,
+           (SELECT min(i.due_at) FROM items i WHERE i.batch_id = b.id AND i.state = 'pending' AND i.due_at > :now)
+           AS next_due_at
+    FROM pending JOIN batches b ON b.id = pending.batch_id JOIN definitions d ON d.id = b.definition_id
+    WHERE b.state = 'running' ORDER BY b.id
+    """
+).bindparams(bindparam("now", type_=Instant))
+_TYPED = _PENDING.columns(next_due_at=Instant)
+
+
+class Pending(NamedTuple):
+    """A running batch that has pending items; `next_due_at` is when the next of them comes due that is not yet."""
+
+    id: int
+    public_id: str
+    weight: int
+    fair_key: str
+    stages: str
+    has_fresh: bool
+    has_due: bool
+    next_due_at: datetime | None
+
+
+def pending(connection: Connection, now: datetime) -> list[Pending]:
+    """Return the running batches that have pending items, oldest first."""
+    return [Pending(*row) for row in connection.execute(_TYPED, {"now": now})]

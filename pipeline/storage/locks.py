@@ -1,0 +1,39 @@
+"""The order in which rows are locked, so that no two transactions wait for each other.
+
+Statements that are handed rows (release, claim, record) take them in the order of their ids. Sweeps pass over rows that
+another transaction holds: those are just being changed, and the next sweep looks at them again. Batches and endpoints
+are locked after items, in the order of their ids and names.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, select
+
+from pipeline.storage.recordset import is_sqlite
+
+
+def in_order(is_sqlite: bool, table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that a row meets `conditions`, and lock such rows in the order of their ids beforehand.
+
+    For statements that several may be handed the same rows for: the order of a join is the planner's choice.
+    """
+    if is_sqlite:
+        return and_(*conditions)
+    chosen = select(table.c.id).where(*conditions).order_by(table.c.id)
+    locked = chosen.with_for_update(of=table).cte("locked")
+    return table.c.id.in_(select(locked.c.id))
+
+
+def unlocked(
+    connection: Connection, table: Table, *conditions: ColumnElement[bool], limit: int | None = None
+) -> ColumnElement[bool]:
+    """Return the condition that a row meets `conditions` and nobody else holds it; at most `limit`, lowest ids first.
+
+    SQLite has one writer, hence no rows that anybody holds.
+    """
+    chosen: Select[tuple[int]] = select(table.c.id).where(*conditions).order_by(table.c.id).limit(limit)
+    if is_sqlite(connection):
+        return and_(*conditions) if limit is None else table.c.id.in_(chosen)
+    # A table expression with locks is evaluated once; a subquery might be again, and lock others than the first time.
+    locked = chosen.with_for_update(skip_locked=True).cte("unlocked")
+    return table.c.id.in_(select(locked.c.id))
