@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +12,28 @@ from celery import Celery
 from celery.utils.nodenames import anon_nodename
 from kombu.exceptions import KombuError
 
+from pipeline.confirms import confirmed
 from pipeline.domain.item import Stage
 from pipeline.services.dispatch import Message
-from pipeline.settings import Settings
+from pipeline.settings import Settings, Transport
 
 #: Names on the wire: stable, whatever files move.
 ITEM_TASKS = {Stage.CLASSIFY: "items.classify", Stage.ENRICH: "items.enrich"}
 DELIVER_TASK = "deliveries.send"
 DISPATCH_TASK = "control.dispatch"
+SWEEP_TASK = "control.sweep"
+#: Where each waits: a queue per stage, so that started items finish first; a worker may serve any of them.
+QUEUE_OF = {
+    ITEM_TASKS[Stage.CLASSIFY]: "classify",
+    ITEM_TASKS[Stage.ENRICH]: "enrich",
+    DELIVER_TASK: "deliver",
+    DISPATCH_TASK: "control",
+    SWEEP_TASK: "control",
+}
+#: Seconds that RabbitMQ has to store a group of messages.
+CONFIRM_SECONDS = 15.0
+#: Seconds until a program that sends gives up a broker that does not answer.
+SEND_TIMEOUT_SECONDS = 4.0
 
 #: Messages published in one round trip, on transports that can.
 PIPELINED = 500
@@ -30,7 +45,7 @@ class Task:
 
     name: str
     id: str
-    args: tuple[int, ...]
+    args: tuple[int, ...] = ()
     root_id: str | None = None
     parent_id: str | None = None
     chain: list[dict[str, Any]] | None = None
@@ -54,16 +69,19 @@ class Broker:
         """Publish tasks, in order; nothing is published twice, and a failure may leave any part unpublished."""
         if not tasks:
             return
-        routes = {name: self._app.amqp.router.route({}, name)["queue"] for name in {task.name for task in tasks}}
-        with self._app.producer_pool.acquire(block=True) as producer, producer.batch(max_size=PIPELINED):
+        with (
+            self._app.producer_pool.acquire(block=True) as producer,
+            confirmed(producer, len(tasks), CONFIRM_SECONDS),
+            producer.batch(max_size=PIPELINED),
+        ):
             for task in tasks:
-                self._publish(producer, task, routes[task.name])
+                self._publish(producer, task)
 
     def nudge(self, name: str) -> None:
         """Publish a task without arguments: there may be something to do."""
-        self._app.send_task(name, ignore_result=True)
+        self.publish([Task(name, id=str(uuid.uuid4()))])
 
-    def _publish(self, producer: Any, task: Task, queue: Any) -> None:
+    def _publish(self, producer: Any, task: Task) -> None:
         message = self._app.amqp.as_task_v2(
             task.id,
             task.name,
@@ -80,8 +98,9 @@ class Broker:
         producer.publish(
             # The same JSON as Celery's own serializer gives for ids, which need none of its type tags.
             orjson.dumps(message.body),
+            # Straight to the queue. It is not declared: workers do that, and what nobody listens to need not be sent.
             exchange="",
-            routing_key=queue.name,
+            routing_key=QUEUE_OF[task.name],
             content_type="application/json",
             content_encoding="utf-8",
             headers=message.headers,
@@ -134,7 +153,14 @@ def wake_dispatcher(settings: Settings) -> bool:
 def _sending_app(settings: Settings) -> Celery:
     """Return a Celery application that only sends, for a program that is no worker."""
     app = Celery("pipeline-client", set_as_current=False)
-    app.config_from_object("celeryconfig")
-    if settings.broker_url is not None:
-        app.conf.broker_url = settings.broker_url.get_secret_value()
+    app.conf.broker_url = settings.broker_url.get_secret_value() if settings.broker_url else None
+    app.conf.broker_connection_timeout = SEND_TIMEOUT_SECONDS
+    app.conf.broker_transport_options = _SENDING[settings.transport]
     return app
+
+
+_SENDING = {
+    Transport.MEMORY: {},
+    Transport.REDIS: {"socket_timeout": SEND_TIMEOUT_SECONDS, "socket_connect_timeout": SEND_TIMEOUT_SECONDS},
+    Transport.RABBITMQ: {"read_timeout": SEND_TIMEOUT_SECONDS, "write_timeout": SEND_TIMEOUT_SECONDS},
+}

@@ -4,5 +4,11 @@ from __future__ import annotations
 
 from celery import Celery
 
+from workers import lifecycle
+from workers.microbatch import Gatherings
+
 app = Celery("pipeline")
 app.config_from_object("celeryconfig")
+app.steps["worker"].add(lifecycle.EngineStep)
+app.steps["consumer"].update((Gatherings, lifecycle.Beat))
+lifecycle.connect()

@@ -104,7 +104,9 @@ _OPTIONS = {
 
 
 class _Worker(WorkController):
-    """A worker that says when it consumes."""
+    """A worker that says when it consumes, and whose engine is started and stopped around it."""
+
+    brings_engine = True
 
     def __init__(self, ready: threading.Event, **options: object) -> None:
         self._ready = ready

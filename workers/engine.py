@@ -1,122 +1,149 @@
-"""What a worker process runs beside Celery: processor, recorder, sender, and the pulse that dispatches and sweeps."""
+"""What a worker process runs beside Celery: stages, the sender, and the pulse and the sweeps."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from celery import Celery
 
 from pipeline.bootstrap import make_sender
-from pipeline.broker import Broker
-from pipeline.delivery.sender import Sender
-from pipeline.domain.item import Stage
+from pipeline.broker import DELIVER_TASK, Broker
 from pipeline.services.context import Context
 from pipeline.services.deliver import is_busy
 from pipeline.services.dispatch import Dispatcher
-from pipeline.services.process import Processor
-from pipeline.services.record import Settlement
-from pipeline.services.recorder import Recorder, Settle
+from pipeline.services.record import Settled, Settlement
 from pipeline.services.rescue import hand_back
-from pipeline.services.runners import Runners
-from pipeline.stages.executor import Executor
-from pipeline.storage.releases import Ref
+from workers.nudges import Nudges
+from workers.processing import Processing, wait_while
 from workers.pulse import Pulse
+from workers.rounds import Rounds, guarded
+from workers.sweeps import Sweeps
 
-#: How often a stopping worker looks whether what it has begun is done.
-DRAIN_POLL_SECONDS = 0.02
+#: How often the clock is set right.
+SYNCHRONISE_SECONDS = 60.0
 
 _FINAL = frozenset({Settlement.SUCCEEDED, Settlement.DEAD})
 
 
-class Engine:
-    """The parts of a worker process that are ours; started before Celery's worker, stopped after it."""
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What a process does: run stages, dispatch and sweep, send callbacks."""
 
-    def __init__(self, app: Celery, context: Context, *, batch_id: int | None = None) -> None:
+    runs_stages: bool = True
+    dispatches: bool = True
+    sends: bool = True
+
+
+class Engine:
+    """The parts of a worker process that are ours; started before messages are consumed, stopped after."""
+
+    def __init__(self, app: Celery, context: Context, roles: Roles = Roles(), *, batch_id: int | None = None) -> None:
         """Work on everything, or only on `batch_id`."""
         self.context = context
-        self._executor = Executor()
-        self._recorder = Recorder(context)
-        self._processor = Processor(context, Runners(context, self._executor), self._recorder)
-        self._dispatcher = Dispatcher(
-            context,
-            Broker(app).publish_items,
-            batch_id=batch_id,
-            owns_messages=context.settings.is_embedded,
-        )
-        self._sender: Sender = make_sender(context)
-        self._pulse = Pulse(
-            context, self._dispatcher, under_way=self._processor.under_way, wake_sender=self._sender.wake
-        )
+        self.broker = Broker(app)
+        self._processing = Processing(context, self.broker) if roles.runs_stages else None
+        self._sender = make_sender(context) if roles.sends else None
+        self._nudges = None if roles.sends else Nudges(self.broker, DELIVER_TASK)
+        self._dispatcher: Dispatcher | None = None
+        if roles.dispatches:
+            self._make_dispatcher(batch_id)
+        self._clock = Rounds("pipeline-clock", [(SYNCHRONISE_SECONDS, context.synchronise)])
         self._finished = 0
 
-    def start(self) -> None:
-        self._sender.start()
-        self._pulse.start()
+    def _make_dispatcher(self, batch_id: int | None) -> None:
+        context = self.context
+        self._dispatcher = Dispatcher(
+            context, self.broker.publish_items, batch_id=batch_id, owns_messages=context.settings.is_embedded
+        )
+        self._sweeps = Sweeps(context, keep=self._keep, rescued=self._rescued)
+        self._pulse = Pulse(context, self._dispatcher, dead=lambda: self._sweeps.dead)
 
-    def stop(self, *, deliver: bool) -> None:
+    @property
+    def processing(self) -> Processing:
+        """What runs stages here; only processes with that role have it."""
+        if self._processing is None:
+            raise RuntimeError("this process runs no stages")
+        return self._processing
+
+    def start(self) -> None:
+        self._clock.start()
+        if self._processing:
+            self._processing.start()
+        if self._sender:
+            self._sender.start()
+        if self._dispatcher:
+            self._sweeps.start()
+            self._pulse.start()
+
+    def stop(self, *, deliver: bool = False, timeout: float | None = None) -> None:
         """Finish what is quick, hand the rest back, and let others take over at once.
 
         Args:
             deliver: wait for callbacks that are due now, as long as a stop may take.
+            timeout: seconds for what has begun; None: `PIPELINE_STOP_SECONDS`.
         """
-        timeout = self.context.settings.stop_seconds
-        end = time.monotonic() + timeout
-        _wait_while(self._processor.under_way, end)
-        self._pulse.stop()
-        self._recorder.close(timeout)
-        self._executor.close()
-        if deliver:
-            _wait_while(self._owes_callbacks, end)
-        self._sender.stop(timeout)
-        self.abandon()
+        end = time.monotonic() + (self.context.settings.stop_seconds if timeout is None else timeout)
 
-    def _owes_callbacks(self) -> bool:
-        context = self.context
-        return bool(context.settings.secrets) and is_busy(context.database, context.worker, context.now())
+        def left() -> float:
+            return max(end - time.monotonic(), 0.0)
+
+        if self._processing:
+            self._processing.stop(left)
+        if self._dispatcher:
+            self._pulse.stop()
+            self._sweeps.stop()
+        if self._sender:
+            if deliver:
+                wait_while(self._owes_callbacks, left)
+            self._sender.stop(left())
+        self._clock.stop()
+        guarded(self.abandon)
 
     def abandon(self) -> None:
         """Hand back what this process holds, whatever its threads are doing: for the very end of a program."""
         hand_back(self.context)
 
-    def process(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
-        self._processor.process(stage, refs, settle)
-
-    def process_one(self, stage: Stage, ref: Ref) -> Settlement:
-        """Process one item and wait for its end."""
-        ended = threading.Event()
-        ends: dict[int, Settlement] = {}
-
-        def settle(settled: Mapping[int, Settlement]) -> None:
-            ends.update(settled)
-            ended.set()
-
-        self.process(stage, [ref], settle)
-        ended.wait()
-        return ends[ref.id]
-
-    def settled(self, ends: Sequence[Settlement]) -> None:
+    def settled(self, settled: Sequence[Settled]) -> None:
         """Hear what became of messages: wake the sender, and the dispatcher when the window has run low."""
-        final = sum(end in _FINAL for end in ends)
+        final = sum(each.end in _FINAL for each in settled)
         if not final:
             return
-        self._sender.wake()
+        self.wake_sender()
         self._finished += final
-        if self._finished >= self._dispatcher.window // 4:
+        if self._dispatcher and self._finished >= self._dispatcher.window // 4:
             self._finished = 0
             self._pulse.wake()
 
     def wake_sender(self) -> None:
-        self._sender.wake()
+        """Have callbacks sent that are due, here or where the sender is."""
+        if self._sender:
+            self._sender.wake()
+        elif self._nudges and self.context.settings.secrets:
+            self._nudges.give()
 
     def wake_dispatch(self) -> None:
+        """Dispatch now, if that is done here."""
+        if self._dispatcher:
+            self._pulse.wake()
+
+    def look_for_lost(self) -> None:
+        """Rescue now, if that is done here: a process has died."""
+        if self._dispatcher:
+            self._sweeps.hurry()
+
+    def _keep(self) -> None:
+        if self._processing:
+            self._processing.keep()
+
+    def _rescued(self) -> None:
+        self.wake_sender()
         self._pulse.wake()
 
-
-def _wait_while(is_busy: Callable[[], object], end: float) -> None:
-    while is_busy() and time.monotonic() < end:
-        time.sleep(DRAIN_POLL_SECONDS)
+    def _owes_callbacks(self) -> bool:
+        context = self.context
+        return bool(context.settings.secrets) and is_busy(context.database, context.worker, context.now())
 
 
 _running: list[Engine] = []

@@ -1,4 +1,4 @@
-"""The nudge of the dispatcher."""
+"""The nudges of the dispatcher and the sweeps."""
 
 from __future__ import annotations
 
@@ -10,3 +10,9 @@ from workers.engine import running_engine
 def dispatch() -> None:
     """Release what may be released."""
     running_engine().wake_dispatch()
+
+
+@app.task(name="control.sweep")
+def sweep() -> None:
+    """Look for what was lost."""
+    running_engine().look_for_lost()

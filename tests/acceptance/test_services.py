@@ -1,0 +1,154 @@
+"""The services of docker-compose.yml as plain processes: their very commands, from submission to results to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.storage.engine import Database
+from tests.compose import ROOT, SECRETS, services
+from tests.flower import Flower
+from tests.invariants import assert_complete, assert_delivered
+from tests.receiver import Receiver
+from tests.services.postgres import Postgres
+from tests.services.server import Server, free_port
+from tests.terminal import ROOT as SOURCES
+
+TICKETS = ROOT / "examples" / "support-tickets" / "tickets.jsonl"
+LASTING = ("classify", "enrich", "deliver", "control", "beat", "flower")
+STOP_SECONDS = 60
+
+
+class Composed:
+    """The services, without containers: what differs is where the servers are, and where files lie."""
+
+    def __init__(self, folder: Path, database_url: str, broker_url: str) -> None:
+        self.folder = folder
+        self.database_url = database_url
+        self.flower_port = free_port()
+        self._services = services({**SECRETS, "PIPELINE_BROKER_URL": broker_url, "DEFINITIONS_FOLDER": "examples"})
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(self, name: str, *words: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run a service that ends, as `docker compose run` does, with a command of one's own if given."""
+        service = self._services[name]
+        command = [*service.get("entrypoint", []), *(words or service["command"])]
+        return subprocess.run(
+            self._here(command), cwd=self._workdir, env=self._environment(name), input=input, capture_output=True
+        )
+
+    def start(self, name: str) -> subprocess.Popen[bytes]:
+        """Start a service that lasts."""
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self._running[name] = subprocess.Popen(
+                self._here(self._services[name]["command"]),
+                cwd=self._workdir,
+                env=self._environment(name),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.PIPE if name == "flower" else log,
+            )
+        return self._running[name]
+
+    def is_healthy(self, name: str) -> bool:
+        """Run the check of a service once."""
+        kind, *words = self._services[name]["healthcheck"]["test"]
+        words = ["sh", "-c", *words] if kind == "CMD-SHELL" else words
+        checked = subprocess.run(
+            self._here(words), cwd=self._workdir, env=self._environment(name), capture_output=True, check=False
+        )
+        return checked.returncode == 0
+
+    def stop(self) -> dict[str, int]:
+        """Send SIGTERM to all that run and return their exit codes."""
+        for process in self._running.values():
+            process.send_signal(signal.SIGTERM)
+        return {name: process.wait(STOP_SECONDS) for name, process in self._running.items()}
+
+    def kill(self) -> None:
+        for process in self._running.values():
+            process.kill()
+            process.communicate()
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("*.log")))
+
+    @property
+    def _workdir(self) -> Path:
+        return ROOT / "examples"
+
+    def _environment(self, name: str) -> dict[str, str]:
+        given: Mapping[str, Any] = self._services[name]["environment"]
+        settings = {key: value for key, value in given.items() if value is not None}
+        if "PIPELINE_DATABASE_URL" in settings:
+            settings["PIPELINE_DATABASE_URL"] = self.database_url
+            settings["PIPELINE_DEFINITIONS"] = str(self._workdir)
+            settings["PIPELINE_ALLOW_PRIVATE_CALLBACKS"] = "127.0.0.0/8"
+        programs = Path(sys.executable).parent
+        return {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(SOURCES), **settings}
+
+    def _here(self, words: list[str]) -> list[str]:
+        """The same command with places of this machine."""
+        program, *rest = words
+        command = [sys.executable, "-m", program] if program in ("pipeline", "celery") else [program]
+        places = {"/tmp": str(self.folder), "0.0.0.0": "127.0.0.1", "5555": str(self.flower_port)}
+        for there, here in places.items():
+            rest = [word.replace(there, here) for word in rest]
+        return command + rest
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker(request: pytest.FixtureRequest) -> Server:
+    server: Server = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture
+def composed(tmp_path: Path, postgres: Postgres, broker: Server) -> Iterator[Composed]:
+    url = postgres.database()
+    postgres.run(f"DROP DATABASE {url.rpartition('/')[2]}")
+    postgres.run(f"CREATE DATABASE {url.rpartition('/')[2]}")
+    made = Composed(tmp_path, url, broker.url)
+    yield made
+    made.kill()
+    # Shown where the test has failed.
+    print(made.logs())
+    postgres.drop(url)
+
+
+def test_what_compose_runs_works_from_submission_to_stop(composed: Composed) -> None:
+    with ExitStack() as stack:
+        receiver = stack.enter_context(Receiver())
+        migrated = composed.run("migrate")
+        assert migrated.returncode == 0, migrated.stderr
+        for name in LASTING:
+            composed.start(name)
+        flower = Flower(composed._running["flower"])
+
+        words = ("submit", "-", "-p", "support-tickets", "--callback-url", receiver.url)
+        submitted = composed.run("pipeline", *words, "--batch-callback-url", receiver.url, input=TICKETS.read_bytes())
+        assert submitted.returncode == 0, submitted.stderr
+        batch = submitted.stdout.decode().strip()
+        total = len(TICKETS.read_bytes().splitlines())
+        receiver.wait_for(lambda arrived: bool(arrived.of_type("batch.completed")) and len(arrived.bodies) == total + 1)
+
+        results = composed.run("pipeline", "results", batch).stdout.splitlines()
+        assert sorted(json.loads(line)["seq"] for line in results) == list(range(1, total + 1))
+        assert [name for name in LASTING if not composed.is_healthy(name)] == [], composed.logs()
+        workers = flower.get("/api/workers?refresh=1", user="ada", password="lovelace").json()
+        assert {name.partition("@")[0] for name in workers} == {"classify", "enrich", "deliver", "control"}
+
+        assert set(composed.stop().values()) == {0}, composed.logs()
+        database = Database(composed.database_url)
+        assert_complete(database, batch, total)
+        assert_delivered(database, batch, total + 1)
+        database.close()

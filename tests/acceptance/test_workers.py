@@ -1,0 +1,196 @@
+"""Workers of their own, on PostgreSQL and each broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from pipeline.storage.tables import attempts, items
+from tests.factories import make_items
+from tests.invariants import assert_complete, assert_delivered
+from tests.receiver import Receiver
+from tests.services.fixtures import on_redis
+from tests.services.rabbitmq import RabbitMQ
+from tests.services.redis import Redis
+from tests.services.worker import LEASE_SECONDS, Cluster
+
+STAGES = ("--queues", "classify,enrich")
+REST = ("--queues", "deliver,control")
+
+
+def test_a_batch_runs_through_workers_that_do_one_thing_each(cluster: Cluster) -> None:
+    for queue in ("classify", "enrich", "deliver", "control"):
+        cluster.worker("--queues", queue)
+    with Receiver() as receiver:
+        batch = cluster.client.submit(
+            make_items(300), cluster.definition(), callback_url=receiver.url, batch_callback_url=receiver.url
+        )
+        keys = [result.seq for result in batch.results(follow=True)]
+        receiver.wait_for(lambda r: len(r.bodies) == 301)
+        assert keys == list(range(1, 301))
+        assert assert_complete(cluster.database, batch.id, 300) == {"succeeded": 300}
+        assert receiver.unverified == 0
+    assert_delivered(cluster.database, batch.id, 301)
+
+
+def test_what_is_submitted_while_the_broker_is_down_begins_when_it_is_back(
+    cluster: Cluster, broker: Redis | RabbitMQ
+) -> None:
+    cluster.worker()
+    broker.stop()
+    try:
+        batch = cluster.client.submit(make_items(50), cluster.definition())
+        assert batch.progress().waiting + batch.progress().in_flight == 50
+    finally:
+        broker.start()
+    batch.wait(60)
+    assert assert_complete(cluster.database, batch.id, 50) == {"succeeded": 50}
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo", "prefork"])
+def test_every_pool_runs_both_stages_and_stops_in_good_order(cluster: Cluster, pool: str) -> None:
+    worker = cluster.worker("--pool", pool)
+    batch = cluster.client.submit(make_items(100), cluster.definition())
+    batch.wait(60)
+    assert assert_complete(cluster.database, batch.id, 100) == {"succeeded": 100}
+    worker.stop()
+    assert "Traceback" not in worker.log
+
+
+SLOW = """
+import asyncio, pathlib
+
+def classify(item):
+    return "x"
+
+async def enrich(item):
+    while not pathlib.Path({gate!r}).exists():
+        await asyncio.sleep(0.02)
+    return {{}}
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_what_a_stopping_worker_cannot_finish_is_handed_back_without_an_attempt_counted(
+    cluster: Cluster, number: signal.Signals, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    worker = cluster.worker(stop_seconds=1)
+    batch = cluster.client.submit(make_items(20), cluster.definition(SLOW.format(gate=str(gate))))
+    cluster.wait_for(lambda: cluster.count(stage="enrich", state="running") == 20)
+    worker.stop_signal = number  # type: ignore[misc]
+    worker.stop()
+    with cluster.database.read() as connection:
+        rows = connection.execute(select(items.c.state, items.c.attempt, items.c.crashes)).all()
+    assert Counter(map(tuple, rows)) == {("pending", 0, 0): 20}
+    gate.touch()
+    cluster.worker()
+    batch.wait(60)
+    assert assert_complete(cluster.database, batch.id, 20) == {"succeeded": 20}
+
+
+POISON = """
+import os
+
+def classify(item):
+    if item.text == "text number 7":
+        os._exit(66)
+    return "x"
+
+def enrich(item):
+    return {}
+"""
+
+
+def test_an_item_that_kills_its_child_ends_dead_and_its_neighbours_succeed(cluster: Cluster) -> None:
+    worker = cluster.worker("--pool", "prefork", "--processes", "2")
+    pid = worker.pid
+    batch = cluster.client.submit(make_items(40), cluster.definition(POISON))
+    batch.wait(100)
+    assert assert_complete(cluster.database, batch.id, 40) == {"succeeded": 39, "dead": 1}
+    assert [result.error["type"] for result in batch.results() if result.error] == ["worker_died"]
+    os.kill(pid, 0)
+    worker.stop()
+
+
+@on_redis
+def test_a_supervisor_starts_anew_what_dies_and_stops_all_together(cluster: Cluster) -> None:
+    worker = cluster.worker("--processes", "2")
+    first, second = worker.children()
+    os.kill(first, signal.SIGKILL)
+    batch = cluster.client.submit(make_items(200), cluster.definition())
+    batch.wait(60)
+    worker.wait_for(lambda: len(worker.children()) == 2 and first not in worker.children())
+    assert second in worker.children()
+    worker.stop()
+    assert "worker_died" in worker.log
+
+
+FAILING = """
+from pipeline import Permanent, Transient
+
+def classify(item):
+    if item.text == "text number 3":
+        raise Permanent("never")
+    if item.text == "text number 5" and item.attempt == 1:
+        raise Transient("not yet")
+    return "x"
+
+def enrich(item):
+    return {}
+"""
+
+
+def test_retries_and_failures_are_items_own(cluster: Cluster) -> None:
+    cluster.worker()
+    batch = cluster.client.submit(make_items(10), cluster.definition(FAILING))
+    batch.wait(60)
+    assert assert_complete(cluster.database, batch.id, 10) == {"succeeded": 9, "dead": 1}
+    with cluster.database.read() as connection:
+        outcomes = Counter(connection.scalars(select(attempts.c.outcome)))
+    assert outcomes == {"dead": 1, "retry": 1}
+
+
+@on_redis
+def test_liveness_tells_progress_from_mere_running(cluster: Cluster) -> None:
+    assert cluster.command("doctor", "--live").returncode == 1
+    worker = cluster.worker()
+    assert cluster.command("doctor", "--live").returncode == 0
+    worker.suspend()
+    cluster.wait_for(lambda: cluster.command("doctor", "--live").returncode == 1)
+    worker.resume()
+    cluster.wait_for(lambda: cluster.command("doctor", "--live").returncode == 0)
+    worker.stop()
+    assert cluster.command("doctor", "--live").returncode == 1
+
+
+@on_redis
+def test_a_worker_that_waits_for_its_broker_is_not_started_anew(cluster: Cluster, broker: Redis) -> None:
+    worker = cluster.worker()
+    broker.stop()
+    try:
+        worker.wait_for(lambda: "Connection to broker lost" in worker.log)
+        # Two leases without the broker.
+        beats = cluster.signs_of_life()
+        cluster.wait_for(lambda: cluster.signs_of_life() > beats + timedelta(seconds=2 * LEASE_SECONDS))
+        assert cluster.command("doctor", "--live").returncode == 0
+    finally:
+        broker.start()
+    cluster.client.submit(make_items(10), cluster.definition()).wait(60)
+
+
+@on_redis
+def test_beat_nudges_dispatch_and_sweeps(cluster: Cluster, broker: Redis) -> None:
+    cluster.beat()
+    with broker.client() as redis:
+        cluster.wait_for(lambda: redis.llen("control") >= 1)
+    cluster.worker()
+    with broker.client() as redis:
+        cluster.wait_for(lambda: redis.llen("control") == 0)
+    cluster.client.submit(make_items(10), cluster.definition()).wait(60)

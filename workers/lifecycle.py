@@ -1,0 +1,108 @@
+"""Worker start and stop: what Celery's worker and its children begin and end with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import bootsteps, signals
+from celery.worker.components import Pool
+from celery.worker.consumer import Tasks
+
+from pipeline import settings
+from pipeline.bootstrap import make_context
+from pipeline.errors import InvalidSettings
+from workers.engine import Engine, Roles, running_engine, set_running
+from workers.logs import configure
+from workers.vitals import BEAT_SECONDS, Vitals
+
+#: What a worker does beside running stages depends on what it listens to.
+STAGE_QUEUES = frozenset({"classify", "enrich"})
+DISPATCH_QUEUE = "control"
+SENDER_QUEUE = "deliver"
+
+
+class EngineStep(bootsteps.StartStopStep):
+    """Starts the engine after the pool has its processes, and before messages are consumed; stops it in between."""
+
+    requires = (Pool,)
+    label = "Engine"
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        # An embedded worker brings its own.
+        self.enabled = not getattr(worker, "brings_engine", False)
+        super().__init__(worker, **options)
+
+    def start(self, worker: Any) -> None:
+        chosen = settings.load()
+        if chosen.is_embedded:
+            raise InvalidSettings(
+                "PIPELINE_BROKER_URL is not set: without a broker, work is done in the process of `pipeline run`; "
+                "set it to redis://… or amqp://… for workers"
+            )
+        queues = set(worker.app.amqp.queues.consume_from)
+        roles = Roles(
+            runs_stages=not worker.pool.uses_semaphore and bool(queues & STAGE_QUEUES),
+            dispatches=DISPATCH_QUEUE in queues,
+            sends=SENDER_QUEUE in queues,
+        )
+        engine = Engine(worker.app, make_context(chosen), roles)
+        set_running(engine)
+        engine.start()
+        worker.vitals = Vitals(engine.context, queues & STAGE_QUEUES)
+        worker.vitals.start()
+
+    def stop(self, worker: Any) -> None:
+        self._stop(worker, None)
+
+    def terminate(self, worker: Any) -> None:
+        self._stop(worker, 0.0)
+
+    def _stop(self, worker: Any, timeout: float | None) -> None:
+        worker.vitals.stop()
+        running_engine().stop(timeout=timeout)
+
+
+class Beat(bootsteps.StartStopStep):
+    """Tells the vitals of a worker whether its consumer is connected and comes round."""
+
+    requires = (Tasks,)
+    label = "Vitals"
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        self._timer: Any = None
+        # Without an event loop, nothing comes round by itself.
+        self.enabled = consumer.hub is not None
+        super().__init__(consumer, **options)
+
+    def start(self, consumer: Any) -> None:
+        vitals: Vitals = consumer.controller.vitals
+        vitals.connected(True)
+        self._timer = consumer.timer.call_repeatedly(BEAT_SECONDS, vitals.beat)
+
+    def stop(self, consumer: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            consumer.controller.vitals.connected(False)
+
+
+def _start_child(**_: Any) -> None:
+    from workers.app import app
+
+    engine = Engine(app, make_context(settings.load()), Roles(dispatches=False, sends=False))
+    set_running(engine)
+    engine.start()
+
+
+def _stop_child(**_: Any) -> None:
+    running_engine().stop()
+
+
+def _set_up_logs(loglevel: Any = None, logfile: Any = None, **_: Any) -> None:
+    configure(loglevel, logfile)
+
+
+def connect() -> None:
+    """Hear of Celery's own starts and stops."""
+    signals.worker_process_init.connect(_start_child)
+    signals.worker_process_shutdown.connect(_stop_child)
+    signals.setup_logging.connect(_set_up_logs)
