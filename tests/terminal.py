@@ -90,6 +90,10 @@ class Terminal:
         """Start a command as a process of its own."""
         return self._start([sys.executable, "-m", "pipeline", *words], environment or {})
 
+    def start_program(self, words: list[str]) -> subprocess.Popen[bytes]:
+        """Start any program."""
+        return self._start(words, {})
+
     def start_script(self, script: str) -> subprocess.Popen[bytes]:
         """Start a Python program."""
         return self._start([sys.executable, "-c", script], {})

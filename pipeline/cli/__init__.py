@@ -12,12 +12,14 @@ COMMANDS = {
     "Work": {
         "run": Entry("pipeline.cli.run:run", "Process INPUT here, to the end."),
         "submit": Entry("pipeline.cli.submit:submit", "Store INPUT as a batch and print its id."),
+        "worker": Entry("pipeline.cli.worker:worker", "Work on batches, beside other workers."),
     },
     "Look": {
         "status": Entry("pipeline.cli.status:status", "List batches, or show one in detail."),
         "watch": Entry("pipeline.cli.watch:watch", "Follow a batch until it is complete."),
         "results": Entry("pipeline.cli.results:results", "Write the results of a batch."),
         "show": Entry("pipeline.cli.show:show", "Show one item from all sides."),
+        "flower": Entry("pipeline.cli.flower:flower", "Show tasks, workers and queues in a browser."),
     },
     "Steer": {
         "pause": Entry("pipeline.cli.control:pause", "Release no more items of a batch."),

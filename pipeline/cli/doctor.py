@@ -15,14 +15,17 @@ from pipeline.cli.checks.configuration import check_settings
 from pipeline.cli.checks.database import check_database
 from pipeline.cli.checks.definitions import check_definitions
 from pipeline.cli.checks.environment import check_environment
+from pipeline.cli.checks.vitals import check_vitals
 from pipeline.cli.output import print_json
+from pipeline.cli.session import opened
 from pipeline.cli.table import print_table
 from pipeline.errors import PipelineError
 
 
 @click.command()
 @options.as_json
-def doctor(as_json: bool) -> int:
+@click.option("--live", is_flag=True, help="Only say whether the workers of this host make progress: exit code 0 or 1.")
+def doctor(as_json: bool, live: bool) -> int:
     """Check Python, packages, settings, database, broker and definitions, and say what to do.
 
     Exit code 1 where something fails, 3 where a service does not answer. Secrets are not shown.
@@ -31,8 +34,9 @@ def doctor(as_json: bool) -> int:
     Examples:
       pipeline doctor
       pipeline doctor --json
+      pipeline doctor --live
     """
-    found = list(_checks())
+    found = list(_live() if live else _checks())
     verdicts = {check.verdict for check in found}
     if as_json:
         print_json([asdict(check) for check in found])
@@ -41,6 +45,11 @@ def doctor(as_json: bool) -> int:
     if Verdict.UNREACHABLE in verdicts:
         return 3
     return 1 if Verdict.FAIL in verdicts else 0
+
+
+def _live() -> Iterator[Check]:
+    with opened() as context:
+        yield from check_vitals(context)
 
 
 def _checks() -> Iterator[Check]:

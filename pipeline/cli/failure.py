@@ -34,7 +34,7 @@ def _described(error: Exception) -> tuple[int, str, str]:
     kind = type(error).__name__
     match error:
         case click.Abort():
-            return STOPPED, "Stopped", "stopped"
+            return STOPPED, "Stopped", "stopped; what was begun is kept, and the same command may be given again"
         case click.ClickException():
             return error.exit_code, kind, error.format_message()
         case PipelineError():

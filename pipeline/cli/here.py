@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from pipeline import settings
 from pipeline.cli import logs
 from pipeline.cli.failure import STOPPED
+from pipeline.cli.files import refuse_shared
 from pipeline.cli.nudge import nudge
 from pipeline.cli.output import Talk, many
 from pipeline.cli.request import Request, Stored, store
+from pipeline.cli.session import sqlite_file
 from pipeline.cli.stop import Stop, Stopped
 from pipeline.cli.work import Wishes, finish
 from pipeline.client import Batch, Client, connect
+from pipeline.errors import InvalidInput
 from pipeline.export.target import checked
 
 
@@ -28,6 +33,7 @@ def process(source: Request | str, wishes: Wishes, *, on_stored: Callable[[Store
     logs.show()
     if wishes.output not in (None, "-"):
         checked(str(wishes.output))
+    refuse_overwriting(source, wishes.output)
     begun: list[str] = []
     with Stop() as stop:
         try:
@@ -38,10 +44,22 @@ def process(source: Request | str, wishes: Wishes, *, on_stored: Callable[[Store
         except Stopped:
             wishes.talk.warn(how_to_go_on(begun, wishes.output))
             return STOPPED
-        except OSError:
-            # A full disk, or a reader of standard output that has gone.
+        except (OSError, InvalidInput):
+            # A full disk, a reader of standard output that has gone, a file that another process has just taken.
+            if not begun:
+                raise
             wishes.talk.warn(how_to_go_on(begun, wishes.output))
             raise
+
+
+def refuse_overwriting(source: Request | str, output: str | None) -> None:
+    """Raise InvalidInput where what a run writes is a file that it reads, or is written twice."""
+    reads: dict[str, str | Path | None] = {"the database": sqlite_file(settings.load())}
+    writes: dict[str, str | Path | None] = {"-o": output}
+    if isinstance(source, Request):
+        reads |= {"INPUT": source.source, "the definition": source.definition}
+        writes["--rejects"] = source.rejects
+    refuse_shared(reads=reads, writes=writes)
 
 
 def how_to_go_on(begun: list[str], output: str | None) -> str:

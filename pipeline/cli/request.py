@@ -44,7 +44,7 @@ _OPTIONS = (
         show_default=True,
         help="When items cannot be accepted: accept none, or the others.",
     ),
-    click.option("--rejects", metavar="FILE", help="Write refused items and the reasons to FILE, as JSON Lines."),
+    click.option("--rejects", metavar="FILE", help="Write refused items and why to FILE, as JSON Lines, whole."),
     click.option("--weight", type=click.IntRange(1), default=1, show_default=True, help="Share beside other batches."),
     click.option("--fair-key", default="", metavar="NAME", help="Batches of one NAME share what one batch gets."),
 )
@@ -112,11 +112,14 @@ def store(context: Context, request: Request, talk: Talk, stop: Stop) -> Stored:
                 context,
                 stop.reading(records),
                 submission,
-                on_reject=refusals.add if request.on_error == "skip" else None,
+                on_reject=refusals.add,
                 on_progress=count,
+                all_or_none=refusals.all_or_none,
             )
         except InvalidItems as error:
-            raise _explained(error, request, refusals) from None
+            raise _explained(error, request) from None
+    if submitted.without_url:
+        talk.warn(f"{many(submitted.without_url, 'item')} without a callback URL in {request.callback_url_field!r}")
     if not submitted.is_new:
         talk.say(f"idempotency key {request.idempotency_key!r} is known: going on with batch {submitted.batch_id}")
     return Stored(submitted, refusals.count)
@@ -126,24 +129,23 @@ def store(context: Context, request: Request, talk: Talk, stop: Stop) -> Stored:
 class _Refusals:
     talk: Talk
     file: Rejects | None
+    all_or_none: bool
     count: int = field(default=0)
 
     def add(self, rejection: Rejection) -> None:
         self.count += 1
-        self.keep(rejection)
-        if self.count <= _SHOWN:
-            self.talk.say(f"skipped line {rejection.line}: {rejection.reason}")
-
-    def keep(self, rejection: Rejection) -> None:
         if self.file is not None:
             self.file.write(rejection)
+        # Where none is accepted, the error names them.
+        if self.count <= _SHOWN and not self.all_or_none:
+            self.talk.say(f"skipped line {rejection.line}: {rejection.reason}")
 
 
 @contextmanager
 def _refusals(request: Request, talk: Talk) -> Iterator[_Refusals]:
     file: AbstractContextManager[Rejects | None] = Rejects(request.rejects) if request.rejects else nullcontext()
     with file as opened:
-        refusals = _Refusals(talk, opened)
+        refusals = _Refusals(talk, opened, all_or_none=request.on_error == "fail")
         yield refusals
         if refusals.count:
             where = f"; see {request.rejects}" if request.rejects else "; --rejects FILE keeps them"
@@ -160,11 +162,8 @@ def _counting(talk: Talk) -> Iterator[OnProgress]:
         yield lambda count: status.update(f"reading, {count:,} items stored")
 
 
-def _explained(error: InvalidItems, request: Request, refusals: _Refusals) -> InvalidItems:
+def _explained(error: InvalidItems, request: Request) -> InvalidItems:
     if request.on_error == "skip" or not error.rejections:
         return error
-    for rejection in error.rejections:
-        if isinstance(rejection, Rejection):
-            refusals.keep(rejection)
     kept = f"; the refused ones are in {request.rejects}" if request.rejects else ""
     return InvalidItems(f"{error}\n--on-error skip accepts the others{kept}", error.rejections)

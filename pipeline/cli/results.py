@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import click
 
 from pipeline.cli import options
+from pipeline.cli.failure import STOPPED
+from pipeline.cli.files import refuse_shared
 from pipeline.cli.output import Talk, many
-from pipeline.cli.session import opened
+from pipeline.cli.session import opened, sqlite_file
 from pipeline.cli.stop import Stop, Stopped
-from pipeline.export import Format, Writer, writer
+from pipeline.export import Writer, writer
 from pipeline.services import report
 from pipeline.services import results as service
 from pipeline.services.context import Context
@@ -23,14 +27,12 @@ _POLL_SECONDS = 0.1
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice([each.value for each in Format]),
-    default=Format.JSONL.value,
-    show_default=True,
-    help="CSV and Parquet replace FILE at the end; JSON Lines grow.",
+    metavar="FORMAT",
+    help="jsonl, csv or parquet; default: by FILE's suffix, else jsonl. CSV and Parquet replace FILE at the end.",
 )
 @click.option("--follow", is_flag=True, help="Go on until the batch is complete.")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Go on behind this `seq`.")
-def results(batch: str, output: str, output_format: str, follow: bool, after: int) -> int:
+def results(batch: str, output: str, output_format: str | None, follow: bool, after: int) -> int:
     """Write the results of BATCH, in the order in which items finished.
 
     An item that was dead and replayed has a result for each end; the last one counts.
@@ -38,36 +40,54 @@ def results(batch: str, output: str, output_format: str, follow: bool, after: in
     \b
     Examples:
       pipeline results last
-      pipeline results last --format csv -o results.csv
+      pipeline results last -o results.csv
       pipeline results last --follow --after 1200
     """
     with opened() as context, Stop() as stop:
+        refuse_shared(reads={"the database": sqlite_file(context.settings)}, writes={"-o": output})
         with context.database.read() as connection:
             row = find_batch(connection, batch)
+        name, written = row["public_id"], _Written(after)
         try:
             with writer(output, output_format) as out:
-                count = _write(context, row["id"], row["public_id"] if follow else None, after, out, stop)
+                _write(context, row["id"], name if follow else None, written, out, stop)
         except Stopped:
-            return 0
+            Talk().warn(_how_to_go_on(name, output, written, follow=follow))
+            return STOPPED
     if output != "-":
-        Talk().say(f"{many(count, 'result')} in {output}")
+        Talk().say(f"{many(written.count, 'result')} in {output}")
     return 0
 
 
-def _write(context: Context, batch_id: int, follow: str | None, after: int, out: Writer, stop: Stop) -> int:
-    """Write what there is, and, where `follow` names the batch, what is still to come; return how many."""
-    count = 0
+@dataclass(slots=True)
+class _Written:
+    """How many results were written, and the `seq` of the last."""
+
+    seq: int
+    count: int = 0
+
+
+def _how_to_go_on(batch: str, output: str, written: _Written, *, follow: bool) -> str:
+    again = f"pipeline results {batch}{' --follow' if follow else ''}"
+    if output != "-":
+        return f"stopped; {output} is not complete. Write all of it again with: {again} -o {output}"
+    return f"stopped after seq {written.seq}. Go on with: {again} --after {written.seq}"
+
+
+def _write(context: Context, batch_id: int, follow: str | None, written: _Written, out: Writer, stop: Stop) -> None:
+    """Write what there is, and, where `follow` names the batch, what is still to come."""
     while True:
         # Asked before the log is read: what finishes in between is in the next page.
         is_over = follow is None or report.progress(context, follow).is_complete
-        page = service.page(context, batch_id, after)
+        page = service.page(context, batch_id, written.seq)
         for result in page.results:
             out.write(result)
         out.flush()
-        count += len(page.results)
-        if page.last_seq == after:
-            if is_over:
-                return count
+        written.count += len(page.results)
+        is_end = page.last_seq == written.seq
+        written.seq = page.last_seq
+        if is_end and is_over:
+            return
+        if is_end:
             stop.wait(_POLL_SECONDS)
-        after = page.last_seq
         stop.check()

@@ -23,7 +23,10 @@ _OF_A_RUN = {"source", "batch", "output", "callback_wait", "quiet", "as_json"}
 @click.argument("source", metavar="[INPUT]", required=False)
 @click.option("--batch", metavar="BATCH", help="Finish this batch instead of reading INPUT.")
 @click.option(
-    "-o", "--output", metavar="FILE", help="Write each result as one JSON line as it finishes; `-`: to stdout."
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write each result as one JSON line as it finishes, to .csv and .parquet all at the end; `-`: to stdout.",
 )
 @request_options
 @click.option(

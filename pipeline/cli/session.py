@@ -13,6 +13,7 @@ from pipeline.errors import NotFound
 from pipeline.services.context import Context
 from pipeline.settings import Settings
 from pipeline.storage.engine import Database
+from pipeline.storage.sqlite import file_of
 
 
 @contextmanager
@@ -35,11 +36,8 @@ def opened(*, may_create: bool = False) -> Iterator[Context]:
 
 
 def sqlite_file(chosen: Settings) -> Path | None:
-    """Return the file of a SQLite database; None where it is in memory or on a server."""
-    url = Database(chosen.database_url.get_secret_value()).url
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-        return None
-    return Path(str(url.database)).absolute()
+    """Return the file of a SQLite database; None where it is on a server."""
+    return file_of(Database(chosen.database_url.get_secret_value()).url)
 
 
 def refuse_missing(chosen: Settings) -> None:

@@ -7,35 +7,40 @@ from typing import Any
 import click
 
 from pipeline.cli import options
-from pipeline.cli.output import duration, print_facts, print_json
+from pipeline.cli.output import Talk, duration, print_facts, print_json
 from pipeline.cli.session import opened
 from pipeline.cli.table import print_table
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.services import pace, report
 from pipeline.services.context import Context
 
-_COUNTS = ("total", "waiting", "in_flight", "succeeded", "dead", "cancelled")
+_COUNTS = ("total", "waiting", "in_flight", "running", "succeeded", "dead", "cancelled")
+#: Up to how many items labels and callbacks are counted unasked: counting a million takes seconds.
+_COUNTED = 50_000
 
 
 @click.command()
 @click.argument("batch", metavar="[BATCH]", required=False)
 @options.limit(20)
+@click.option("--full", is_flag=True, help=f"Count labels and callbacks of more than {_COUNTED:,} items, too.")
 @options.as_json
-def status(batch: str | None, limit: int, as_json: bool) -> None:
+def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
     """List the batches submitted last, or show BATCH in detail.
+
+    Items wait in the database, are in flight once released to the workers, and run once a worker has claimed them.
 
     \b
     Examples:
       pipeline status
       pipeline status last
-      pipeline status last --json
+      pipeline status last --full --json
     """
     with opened() as context:
         if batch is None:
-            found = report.recent(context, limit)
-            print_json([counts(each) for each in found]) if as_json else _print_list(found)
+            found = [counts(each) | _speed(context, each) for each in report.recent(context, limit)]
+            print_json(found) if as_json else _print_list(found)
             return
-        details = _details(context, batch)
+        details = _details(context, batch, full=full)
     print_json(details) if as_json else _print_details(details)
 
 
@@ -51,35 +56,48 @@ def counts(progress: Progress) -> dict[str, Any]:
     }
 
 
-def _details(context: Context, batch: str) -> dict[str, Any]:
-    progress = report.progress(context, batch)
+def _speed(context: Context, progress: Progress) -> dict[str, float | None]:
     rate = pace.rate(context, progress.batch_id) if progress.state is BatchState.RUNNING else None
     left = (progress.total - progress.final) / rate if rate else None
-    return counts(progress) | {
+    return {
         "items_per_second": None if rate is None else round(rate, 1),
         "seconds_left": None if left is None else round(left, 1),
-        "labels": report.labels(context, progress.batch_id),
-        "callbacks": report.owed(context, progress.batch_id),
     }
 
 
-def _print_list(found: list[Progress]) -> None:
-    headers = ("batch", "definition", "state", "items", "waiting", "in flight", "succeeded", "dead", "created")
+def _details(context: Context, batch: str, *, full: bool) -> dict[str, Any]:
+    progress = report.progress(context, batch)
+    details = counts(progress) | _speed(context, progress)
+    if full or progress.total <= _COUNTED:
+        details["labels"] = report.labels(context, progress.batch_id)
+        details["callbacks"] = report.owed(context, progress.batch_id)
+    return details
+
+
+def _print_list(found: list[dict[str, Any]]) -> None:
+    headers = (
+        "batch", "definition", "state", "items", "waiting", "in flight", "running", "succeeded", "dead", "items/s",
+        "left", "created",
+    )  # fmt: skip
+    names = ("batch_id", "definition", "state", "total", "waiting", "in_flight", "running", "succeeded", "dead")
     rows = [
-        (
-            each.batch_id, each.definition, each.state.value,
-            each.total, each.waiting, each.in_flight, each.succeeded, each.dead, each.created_at,
-        )
+        (*(each[name] for name in names), each["items_per_second"], _left(each["seconds_left"]), each["created_at"])
         for each in found
-    ]  # fmt: skip
-    print_table(headers, rows, right=set(headers[3:8]))
+    ]
+    print_table(headers, rows, right=set(headers[3:11]))
+
+
+def _left(seconds: float | None) -> str | None:
+    return None if seconds is None else duration(seconds)
 
 
 def _print_details(details: dict[str, Any]) -> None:
     plain = {name.replace("_", " "): value for name, value in details.items() if not isinstance(value, dict)}
-    left = plain.pop("seconds left")
-    plain["time left"] = None if left is None else duration(left)
+    plain["time left"] = _left(plain.pop("seconds left"))
     print_facts(plain)
+    if "labels" not in details:
+        Talk().say(f"labels and callbacks of more than {_COUNTED:,} items: add --full")
+        return
     if details["callbacks"]:
         print_facts({"callbacks": ", ".join(f"{count:,} {state}" for state, count in details["callbacks"].items())})
     if details["labels"]:

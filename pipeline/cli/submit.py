@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.cli import options
-from pipeline.cli.here import process
+from pipeline.cli.here import process, refuse_overwriting
 from pipeline.cli.nudge import nudge
 from pipeline.cli.output import Talk, print_json
 from pipeline.cli.request import Request, Stored, request_options, store
@@ -39,6 +39,7 @@ def submit(source: str, watch: bool, quiet: bool, as_json: bool, **given: Any) -
     if watch:
         wishes = Wishes(output=None, callback_wait=CALLBACK_WAIT, as_json=as_json, talk=talk)
         return process(request, wishes, on_stored=None if as_json else _print_id)
+    refuse_overwriting(request, None)
     with opened(may_create=True) as context, Stop() as stop:
         stored = store(context, request, talk, stop)
         nudge(context, talk)

@@ -26,6 +26,7 @@ class Summary:
         latency: seconds from an item's release to its end, median and 95th percentile.
         items_per_second: finished by this run.
         callbacks: deliveries by state.
+        callback_error: what the last attempt at a callback came to that is still owed.
         seconds: from the first release to the last item, without waiting for callbacks.
     """
 
@@ -41,6 +42,7 @@ class Summary:
     items_per_second: float
     seconds: float
     callbacks: Mapping[str, int]
+    callback_error: str | None
     output: str | None
 
     @property
@@ -64,6 +66,7 @@ def summary(
     finished: int,
     seconds: float,
     callbacks: Mapping[str, int],
+    callback_error: str | None,
     output: str | None,
 ) -> Summary:
     """Return the summary of a batch of which this run finished `finished` items in `seconds`."""
@@ -80,14 +83,20 @@ def summary(
         items_per_second=round(finished / max(seconds, 0.001), 1),
         seconds=round(seconds, 3),
         callbacks=callbacks,
+        callback_error=callback_error,
         output=output,
     )
 
 
 def print_summary(found: Summary, talk: Talk) -> None:
-    """Tell a person, on standard error, what a run came to and what to do next."""
-    if talk.is_quiet:
-        return
+    """Tell a person, on standard error, what a run came to and what to do next; a quiet one only what is not good."""
+    if not talk.is_quiet:
+        _print_all(found)
+    for hint in _hints(found):
+        talk.warn(hint)
+
+
+def _print_all(found: Summary) -> None:
     if found.labels:
         ranked = sorted(found.labels.items(), key=lambda pair: (-pair[1], pair[0]))
         shown = [(label, count, f"{count / found.total:.1%}") for label, count in ranked[:_LABELS]]
@@ -95,8 +104,6 @@ def print_summary(found: Summary, talk: Talk) -> None:
             shown.append((f"{len(ranked) - _LABELS:,} more labels", sum(count for _, count in ranked[_LABELS:]), ""))
         print_table(["label", "items", "share"], shown, right={"items", "share"}, err=True)
     print_facts(_facts(found), err=True)
-    for hint in _hints(found):
-        talk.say(hint)
 
 
 def _facts(found: Summary) -> dict[str, str]:
@@ -123,9 +130,15 @@ def _hints(found: Summary) -> list[str]:
         hints.append(
             f"{found.dead:,} dead: `pipeline dead list {batch}` says why, `pipeline dead replay {batch}` retries"
         )
+    if found.cancelled:
+        hints.append(f"{found.cancelled:,} cancelled with their batch; submit them again to have them done")
     owed = sum(found.callbacks.get(state, 0) for state in (DeliveryState.PENDING, DeliveryState.SENDING))
     if owed:
-        hints.append(f"{many(owed, 'callback')} still owed: `pipeline run --batch {batch}` goes on sending them")
+        said = f" (the last attempt: {found.callback_error})" if found.callback_error else ""
+        hints.append(
+            f"{many(owed, 'callback')} still owed{said}: `pipeline run --batch {batch}` goes on sending them, "
+            f"`pipeline deliveries list --batch {batch} --state pending` lists them"
+        )
     stuck = sum(found.callbacks.get(state, 0) for state in (DeliveryState.DEAD, DeliveryState.PAUSED))
     if stuck:
         hints.append(

@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 
 from pipeline.cli import labelled, options
+from pipeline.cli.files import refuse_shared
 from pipeline.cli.output import Talk, duration, print_facts, print_json
 from pipeline.cli.scores import print_classes
 from pipeline.domain.example import Example, examples
-from pipeline.domain.training import TrainingReport
+from pipeline.domain.training import TrainingReport, card_path
 from pipeline.services.train import train as fit
 
 
@@ -52,6 +53,7 @@ def train(
       pipeline train train.csv --test test.csv --text text --label category -o models/intents.skops --json
     """
     talk = Talk(quiet)
+    refuse_shared(reads={"DATA": data, "--test": test}, writes={"-o": output, "the card": card_path(Path(output))})
 
     def pairs(source: str) -> Iterator[Example]:
         return examples(labelled.rows(source, input_format, encoding), text=text, label=label)

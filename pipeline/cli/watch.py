@@ -46,7 +46,10 @@ def watch(batch: str, quiet: bool, as_json: bool) -> int:
         print_json(counts(progress))
     elif not quiet:
         print_facts({name.replace("_", " "): value for name, value in counts(progress).items()}, err=True)
-    return 1 if progress.dead or progress.cancelled else 0
+    if progress.dead or progress.cancelled:
+        talk.warn(f"{progress.dead:,} dead, {progress.cancelled:,} cancelled: `pipeline dead list {progress.batch_id}`")
+        return 1
+    return 0
 
 
 def _follow(context: Context, batch: str, shown: View, talk: Talk, stop: Stop) -> Progress:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.cli.output import Talk, print_json
+from pipeline.cli.output import Talk, cell, print_json
 from pipeline.cli.stop import Stop
 from pipeline.cli.summary import Summary, print_summary, summary
 from pipeline.cli.tally import Tally
@@ -73,6 +73,7 @@ def finish(client: Client, batch: Batch, wishes: Wishes, stop: Stop, *, rejected
         finished=progress.final - before.final,
         seconds=seconds,
         callbacks=callbacks,
+        callback_error=_last_error(context, batch) if any(map(callbacks.get, _UNDER_WAY)) else None,
         output=wishes.output,
     )
     return _tell(found, wishes)
@@ -132,6 +133,11 @@ def _await_callbacks(context: Context, batch: Batch, seconds: float, show: Calla
         show(f"waiting for {under_way:,} callbacks")
         # Counting a million takes a while: most of the time is left to whoever sends them.
         stop.wait(max(_CALLBACK_SECONDS, 4 * (time.monotonic() - asked)))
+
+
+def _last_error(context: Context, batch: Batch) -> str | None:
+    found = deliveries.newest(context, batch=batch.id, state=DeliveryState.PENDING, limit=1)
+    return cell(found[0]["last_error"]) or None if found else None
 
 
 def _is_too_late(context: Context, batch: Batch, callbacks: Counts, end: float) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from pipeline.storage.engine import Database
+from tests.receiver import SECRET
 from tests.terminal import Terminal
 
 
@@ -62,6 +65,48 @@ def test_one_bad_line_refuses_the_file_and_is_named(terminal: Terminal, line: st
     assert expected in said
     assert "--on-error skip" in said
     assert [json.loads(each)["line"] for each in Path("refused.jsonl").read_text().splitlines()] == [2]
+    assert terminal.data("status") == []
+
+
+@pytest.mark.parametrize("mode", ["fail", "skip"])
+@pytest.mark.parametrize("line", BAD_LINES)
+def test_a_refused_item_is_in_the_rejects_whole(terminal: Terminal, line: str, mode: str) -> None:
+    terminal.write_definition()
+    terminal.write("items.jsonl", f'{{"id": "a", "text": "{"an invoice " * 40}"}}\n{line}\n')
+    terminal.run("submit", "items.jsonl", "--rejects", "refused.jsonl", "--on-error", mode)
+    rejected = json.loads(Path("refused.jsonl").read_text())
+    assert rejected["line"] == 2
+    assert content(rejected["text"]) == content(line)
+
+
+def content(line: str) -> Any:
+    """What a line says, however it is spaced; a line that is no JSON says itself."""
+    try:
+        return json.loads(line, parse_constant=str)
+    except json.JSONDecodeError:
+        return line
+
+
+def test_refused_rows_are_in_the_rejects_whole(terminal: Terminal) -> None:
+    terminal.write_definition()
+    long = "an invoice " * 100
+    terminal.write("items.csv", f'id,text\na,an invoice\na,{long}\nb\n"c","x\n{long}",more\n')
+    terminal.run("submit", "items.csv", "--rejects", "refused.jsonl", "--on-error", "skip")
+    texts = {each["line"]: each["text"] for each in map(json.loads, Path("refused.jsonl").read_text().splitlines())}
+    assert json.loads(texts[3]) == {"id": "a", "text": long}
+    assert texts[4] == "b"
+    assert texts[5] == f'"c","x\n{long}",more'
+
+
+def test_keys_that_come_twice_are_reported_with_what_else_is_wrong(terminal: Terminal) -> None:
+    terminal.write_definition()
+    lines = [*('{"id": "a", "text": "an invoice"}' for _ in range(3)), "not json", '{"id": "b"}']
+    terminal.write("items.jsonl", "\n".join(lines))
+    said = refused(terminal, "submit", "items.jsonl", "--rejects", "refused.jsonl")
+    assert "4 of the items cannot be accepted" in said
+    assert all(f"\n  line {lines}: " in said for lines in ("2 and 1 more", "4", "5"))
+    kept = [json.loads(each)["line"] for each in Path("refused.jsonl").read_text().splitlines()]
+    assert sorted(kept) == [2, 3, 4, 5]
     assert terminal.data("status") == []
 
 
@@ -177,3 +222,124 @@ def test_a_fault_of_ours_is_short_and_says_how_to_see_more(terminal: Terminal) -
     assert said.startswith("error: unexpected OperationalError: no such table")
     assert "pipeline --debug" in said
     assert "Traceback" in terminal.run("--debug", "show", "m-1").stderr
+
+
+def test_a_field_for_callback_urls_that_no_item_has_is_refused(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_WEBHOOK_SECRET", SECRET)
+    terminal.write_definition()
+    items = [{"id": "a", "text": "x", "hook": "https://example.com/a"}, {"id": "b", "text": "x", "hook": ""}]
+    terminal.write("items.jsonl", "\n".join([*map(json.dumps, items), '{"id": "c", "text": "x"}']))
+    said = refused(terminal, "submit", "items.jsonl", "--callback-url-field", "hok")
+    assert "no item has the field 'hok'" in said
+    assert "did you mean 'hook'" in said
+    assert terminal.data("status") == []
+    result = terminal.run("submit", "items.jsonl", "--callback-url-field", "hook", "--quiet")
+    assert result.exit_code == 0
+    assert result.stderr == "2 items without a callback URL in 'hook'\n"
+
+
+def test_a_misspelt_header_is_told_once(terminal: Terminal) -> None:
+    terminal.write_definition()
+    terminal.write("items.csv", "id,txt\n" + "a,an invoice\n" * 2_000)
+    said = refused(terminal, "submit", "items.csv")
+    assert "2,000 of the items cannot be accepted" in said
+    assert "line 2 and 1,999 more: it has no field 'text'" in said
+    assert len(said.splitlines()) == 3
+
+
+def test_a_key_that_is_null_says_what_a_key_is(terminal: Terminal) -> None:
+    terminal.write_definition()
+    terminal.write("items.jsonl", '{"id": null, "text": "x"}')
+    assert "is null; expected a text or a whole number" in refused(terminal, "submit", "items.jsonl")
+
+
+def test_a_file_that_is_no_definition_is_told_so(terminal: Terminal) -> None:
+    items = str(terminal.write_items(["x"]))
+    assert f"{items} is no definition; one is written in TOML" in refused(terminal, "run", items, "-p", items)
+
+
+def test_a_byte_is_told_by_where_it_is(terminal: Terminal) -> None:
+    terminal.write_definition()
+    terminal.write("items.jsonl", b'{"id": "a", "text": "\xff"}\n')
+    assert "line 1: byte 21 of the input (0xff) is not valid UTF-8" in refused(terminal, "submit", "items.jsonl")
+
+
+WRONG_VALUES = {
+    '[classify]\nuse = "keywords"\nrules = []': "expected at least one",
+    '[classify]\nuse = "m:f"\n[retry]\nmax_attempts = "many"': "expected a whole number",
+    '[classify]\nuse = "m:f"\n[retry]\nmax_attempts = 0': "expected 1 or more",
+    '[classify]\nuse = "m:f"\nlabels = "a"': "expected a list",
+    '[classify]\nuse = "m:f"\ntimeout_seconds = "x"': "expected a number",
+    '[classify]\nuse = "m:f"\n[input]\nkey = 1': "expected a text",
+}
+
+
+@pytest.mark.parametrize(("tables", "expected"), WRONG_VALUES.items())
+def test_values_that_do_not_fit_are_told_in_words_of_people(terminal: Terminal, tables: str, expected: str) -> None:
+    terminal.write("bad.toml", f'name = "bad"\n{tables}\n')
+    said = refused(terminal, "run", str(terminal.write_items(["x"])), "-p", "bad.toml")
+    assert expected in said
+    assert not any(word in said for word in ("Input should", "input should", "validation", "tuple"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PIPELINE_CONCURRENCY", "four", "PIPELINE_CONCURRENCY is 'four': expected a whole number"),
+        ("PIPELINE_CONCURRENCY", "0", "PIPELINE_CONCURRENCY is '0': expected 1 or more"),
+        ("PIPELINE_TASK_EVENTS", "perhaps", "expected true or false"),
+        ("PIPELINE_LEASE_SECONDS", "long", "expected a number"),
+    ],
+)
+def test_settings_that_do_not_fit_are_told_in_words_of_people(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert expected in refused(terminal, "status")
+
+
+UNRUNNABLE = {
+    "no such module": ('use = "nowhere_at_all:classify"', "no module 'nowhere_at_all'"),
+    "no such function": ('use = "whole_MODULE:missing"', "has no 'missing'"),
+    "module that fails": ('use = "torn_MODULE:classify"', "cannot be imported: ZeroDivisionError"),
+    "no pattern": ('use = "keywords"\n[[classify.rules]]\nlabel = "a"\nregex = "("', "not a valid RE2 pattern"),
+    "no model": ('use = "sklearn"\nmodel = "gone.skops"', "gone.skops"),
+    "no key": (
+        'use = "keywords"\ndefault = "a"\n[[classify.rules]]\nlabel = "a"\nany = ["x"]\n'
+        '[[enrich]]\nuse = "lookup"\ntable = "ref.csv"\nkey = "nmae"\non = "id"',
+        "did you mean 'name'",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+@pytest.mark.parametrize(("tables", "expected"), UNRUNNABLE.values(), ids=UNRUNNABLE)
+def test_a_definition_that_cannot_run_is_refused_before_anything_is_stored(
+    terminal: Terminal, tables: str, expected: str, command: str
+) -> None:
+    # A process imports a module of one name once.
+    module = uuid.uuid4().hex
+    terminal.write(f"whole_{module}.py", "def classify(item): return 'a'\n")
+    terminal.write(f"torn_{module}.py", "1 / 0\n")
+    terminal.write("ref.csv", "name,id\nx,1\n")
+    terminal.write("bad.toml", f'name = "bad"\n[classify]\n{tables}\n'.replace("MODULE", module))
+    said = refused(terminal, command, str(terminal.write_items(["x"])), "-p", "bad.toml")
+    assert expected in said
+    assert terminal.data("status") == []
+
+
+def test_what_only_workers_need_is_not_needed_to_submit_to_them(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    terminal.run("db", "upgrade")
+    # Nobody listens there: the batch is stored all the same.
+    monkeypatch.setenv("PIPELINE_BROKER_URL", "redis://127.0.0.1:1/0")
+    items = str(terminal.write_items(["x"]))
+    terminal.write("there.toml", 'name = "there"\n[classify]\nuse = "nowhere_at_all:classify"\n')
+    result = terminal.run("submit", items, "-p", "there.toml")
+    assert result.exit_code == 0, result.stderr
+    assert any("nowhere_at_all:classify" in line for line in caplog.messages)
+    terminal.write("bad.toml", f'name = "bad"\n[classify]\n{UNRUNNABLE["no pattern"][0]}\n')
+    assert "not a valid RE2 pattern" in refused(terminal, "submit", items, "-p", "bad.toml")

@@ -51,6 +51,17 @@ def test_a_quiet_run_says_nothing(terminal: Terminal) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
 
 
+def test_a_quiet_run_that_ends_with_one_says_why(terminal: Terminal) -> None:
+    terminal.write_definition()
+    result = terminal.run("run", str(terminal.write_items(["an invoice", "unknown"])), "--quiet")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("1 dead: `pipeline dead list")
+    assert len(result.stderr.splitlines()) == 1
+    result = terminal.run("watch", "last", "--quiet")
+    assert result.exit_code == 1
+    assert "1 dead" in result.stderr
+
+
 def test_results_on_standard_output_stand_alone_there(terminal: Terminal) -> None:
     terminal.write_definition()
     items = terminal.write_items(["an invoice", "a quote"])
@@ -76,6 +87,23 @@ def test_encoding_and_format_are_taken_at_their_word(terminal: Terminal) -> None
     assert results_in(terminal.folder / "out.jsonl")[0]["key"] == "ö-1"
 
 
+def test_the_suffix_says_how_results_are_written(terminal: Terminal) -> None:
+    terminal.write_definition()
+    items = str(terminal.write_items(["an invoice", "a quote"]))
+    assert terminal.run("run", items, "-o", "run.csv").exit_code == 0
+    assert terminal.run("results", "last", "-o", "results.CSV").exit_code == 0
+    assert terminal.run("results", "last", "--format", "CSV", "-o", "named.txt").exit_code == 0
+    for name in ("run.csv", "results.CSV", "named.txt"):
+        header, *rows = (terminal.folder / name).read_text().splitlines()
+        assert header.startswith("batch_id,item_id,key")
+        assert len(rows) == 2
+    assert terminal.run("results", "last", "--format", "JSONL", "-o", "lines.csv").exit_code == 0
+    assert len(results_in(terminal.folder / "lines.csv")) == 2
+    result = terminal.run("results", "last", "--format", "xlsx")
+    assert result.exit_code == 2
+    assert "'xlsx'" in result.stderr
+
+
 def test_dead_items_make_the_exit_code_one_and_are_explained(terminal: Terminal) -> None:
     terminal.write_definition()
     items = terminal.write_items(["an invoice", "no word that a rule knows"])
@@ -96,6 +124,30 @@ def test_a_known_idempotency_key_goes_on_with_its_batch(terminal: Terminal) -> N
     assert "'monday' is known" in second.stderr
     assert len(results_in(terminal.folder / "out.jsonl")) == 2
     assert len(terminal.data("status")) == 1
+
+
+def test_a_known_idempotency_key_with_another_definition_or_callback_is_a_conflict(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_WEBHOOK_SECRET", SECRET)
+    terminal.write_definition()
+    terminal.write("other.toml", terminal.write_definition().read_text().replace("quote", "offer"))
+    words = ("submit", str(terminal.write_items(["an invoice"])), "--idempotency-key", "monday")
+    batch = terminal.run(*words, "-p", "mail.toml").stdout.strip()
+    url = "https://example.com/hook"
+    for more, named in [
+        (("-p", "other.toml"), "another definition;"),
+        (("-p", "mail.toml", "--callback-url", url), "another callback_url;"),
+        (("-p", "other.toml", "--batch-callback-url", url), "another definition and batch_callback_url;"),
+    ]:
+        result = terminal.run(*words, *more)
+        assert result.exit_code == 2
+        assert named in result.stderr
+        assert f"pipeline run --batch {batch}" in result.stderr
+    # The same definition at another place is the same.
+    (terminal.folder / "elsewhere").mkdir()
+    terminal.write("elsewhere/mail.toml", (terminal.folder / "mail.toml").read_text())
+    assert terminal.run(*words, "-p", "elsewhere/mail.toml").stdout.strip() == batch
 
 
 def test_a_submitted_batch_is_finished_with_all_of_its_results(terminal: Terminal) -> None:
@@ -150,6 +202,12 @@ def test_callbacks_that_are_still_owed_make_the_exit_code_one(
     assert result.exit_code == 1
     assert "2 callbacks still owed" in result.stderr
     assert "pipeline run --batch" in result.stderr
+    assert "the last attempt: " in result.stderr
+    assert "pipeline deliveries list --batch" in result.stderr
+
+    result = terminal.run("run", "--batch", "last", "--callback-wait", "0", "--quiet")
+    assert result.exit_code == 1
+    assert "2 callbacks still owed" in result.stderr
 
 
 def test_input_and_batch_exclude_each_other(terminal: Terminal) -> None:

@@ -51,6 +51,12 @@ def test_every_line_of_the_table_that_is_not_ok_says_what_to_do(terminal: Termin
     assert "export PIPELINE_WEBHOOK_SECRET=$(pipeline secret)" in shown
 
 
+def test_a_missing_folder_of_definitions_is_one_finding(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_DEFINITIONS", "nowhere")
+    rows = [row for row in json.loads(terminal.run("doctor", "--json").stdout) if row["name"] == "definitions"]
+    assert [row["verdict"] for row in rows] == ["fail"]
+
+
 def test_secrets_are_never_shown(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINE_WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("PIPELINE_DATABASE_URL", "postgresql://ada:lovelace@127.0.0.1:1/x?password=byron")

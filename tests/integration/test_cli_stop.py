@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
 import pytest
 
+from tests.receivers.owed import wait_until
 from tests.terminal import Terminal, results_in
 
 
@@ -37,6 +39,25 @@ def test_a_stopped_run_is_finished_by_the_command_it_names(terminal: Terminal, n
     assert terminal.run("run", "--batch", batch["batch_id"], "-o", "out.jsonl").exit_code == 0
     found = results_in(terminal.folder / "out.jsonl")
     assert len({each["item_id"] for each in found}) == len(found) == 21
+
+
+def test_results_that_are_followed_go_on_behind_the_last_one_seen(terminal: Terminal) -> None:
+    terminal.write_obedient_definition()
+    run = terminal.start("run", str(terminal.write_items(["go on", "wait"])), "-q")
+    wait_until(lambda: (terminal.folder / "pipeline.db").exists() and terminal.run("status", "last").exit_code == 0)
+    follow = terminal.start("results", "last", "--follow")
+    assert follow.stdout is not None
+    first = json.loads(follow.stdout.readline())
+    follow.send_signal(signal.SIGINT)
+    rest, said = follow.communicate(timeout=60)
+    assert (follow.returncode, rest) == (130, b"")
+    command = f"pipeline results {first['batch_id']} --follow --after {first['seq']}"
+    assert said.decode().strip() == f"stopped after seq 1. Go on with: {command}"
+
+    terminal.write("go", "")
+    run.communicate(timeout=60)
+    found = terminal.run(*command.split()[1:]).stdout.splitlines()
+    assert [json.loads(line)["seq"] for line in found] == [2]
 
 
 def test_a_second_signal_ends_at_once_and_loses_nothing(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pipeline.cli.session import sqlite_file
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 from pipeline.storage.engine import Database
-from pipeline.storage.schema import version
+from pipeline.storage.schema import Version, version
 
 #: RETURNING came with 3.35.
 _OLDEST_SQLITE = (3, 35)
@@ -25,23 +26,38 @@ _NO_ROOM_BYTES = 50 * 1024**2
 
 def check_database(chosen: Settings) -> Iterator[Check]:
     """Yield checks of the database; a SQLite file that does not exist is not made."""
-    path = sqlite_file(chosen)
+    try:
+        path = sqlite_file(chosen)
+    except PipelineError as error:
+        yield fail("database", str(error), "correct PIPELINE_DATABASE_URL")
+        return
     if path is not None:
         yield from _room(path.parent)
     if path is not None and not path.exists():
-        yield ok("database", f"{path} does not exist; the first run makes it")
+        yield from _absent(path)
         return
     database = Database(chosen.database_url.get_secret_value())
     try:
         yield from _server(database)
-        yield _version(database, is_embedded=chosen.is_embedded)
-        yield _writable(database)
+        found = version(database)
+        yield _version(found, is_embedded=chosen.is_embedded and database.is_sqlite)
+        if found.database is not None:
+            yield _writable(database)
     except (PipelineError, SQLAlchemyError) as error:
         # The driver's own words: they hold no URL, hence no secret.
         said = str(getattr(error.__cause__ or error, "orig", None) or error).partition("\n")[0]
-        yield unreachable("database", said, "start it, or correct PIPELINE_DATABASE_URL")
+        if database.is_sqlite:
+            yield fail("database", str(error), "correct PIPELINE_DATABASE_URL, or what hinders it")
+        else:
+            yield unreachable("database", said, "start it, or correct PIPELINE_DATABASE_URL")
     finally:
         database.close()
+
+
+def _absent(path: Path) -> Iterator[Check]:
+    yield ok("database", f"{path} does not exist; the first run makes it")
+    if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+        yield fail("writable", f"{path.parent} is read-only", "give this user the right to write to the folder")
 
 
 def _server(database: Database) -> Iterator[Check]:
@@ -62,12 +78,11 @@ def _server(database: Database) -> Iterator[Check]:
         yield warn("journal mode", mode, "readers wait for writers; put it on a local disk, where WAL works")
 
 
-def _version(database: Database, *, is_embedded: bool) -> Check:
-    found = version(database)
+def _version(found: Version, *, is_embedded: bool) -> Check:
     if found.is_current:
         return ok("schema", found.program)
     shown = f"{found.database or 'empty'}, this program needs {found.program}"
-    if is_embedded and database.is_sqlite and (found.database or "") < found.program:
+    if is_embedded and (found.database or "") < found.program:
         return ok("schema", f"{shown}; the next run upgrades it")
     return fail("schema", shown, "`pipeline db upgrade`, or a newer program where the database is newer")
 
@@ -75,10 +90,9 @@ def _version(database: Database, *, is_embedded: bool) -> Check:
 def _writable(database: Database) -> Check:
     try:
         with database.write() as connection:
-            # Nothing changes: the statement only takes the right to write.
-            connection.execute(text("CREATE TEMPORARY TABLE pipeline_doctor (id INTEGER)"))
-            connection.execute(text("DROP TABLE pipeline_doctor"))
-    except SQLAlchemyError as error:
+            # No row has this version: nothing changes, but the right to write is asked for.
+            connection.execute(text("DELETE FROM alembic_version WHERE version_num = ''"))
+    except (PipelineError, SQLAlchemyError) as error:
         return fail("writable", str(getattr(error, "orig", error)), "give this user the right to write to the database")
     return ok("writable", "yes")
 

@@ -16,10 +16,11 @@ from pipeline.stages.executor import Executor
 
 def check_definitions(chosen: Settings) -> Iterator[Check]:
     """Yield whether each definition loads and its stages can be built: models, callables, extras."""
-    if chosen.definitions is not None and not chosen.definitions.is_dir():
+    is_missing = chosen.definitions is not None and not chosen.definitions.is_dir()
+    if is_missing:
         yield fail("definitions", f"there is no folder {chosen.definitions}", "correct PIPELINE_DEFINITIONS")
     found = list(candidates(chosen.definitions))
-    if not found:
+    if not found and not is_missing:
         yield warn("definitions", "none here", "write one, or name their folder in PIPELINE_DEFINITIONS")
     for path in found:
         yield _loaded(path)
