@@ -36,7 +36,7 @@ Try next:
   export PIPELINE_DATABASE_URL={DATABASE}
   pipeline status last                         what became of the batch
   pipeline show T-0001                         one ticket from all sides
-  pipeline results last --format csv -o tickets.csv
+  pipeline results last -o demo/tickets.csv    in the format of the suffix
   edit a rule in {DEFINITION}, then `make demo` again
   python examples/submit.py                    the same from Python"""
 

@@ -26,6 +26,7 @@ COMPANIONS = {"pydantic-core": "pydantic", "yarl": "aiohttp", "numpy": "scikit-l
 AT_ONCE = ("pipeline", "pipeline.cli", "pipeline.client", "workers.app", "workers.embedded", "migrations.env")
 #: What is imported on demand, and the extras that it may count on.
 ON_DEMAND = {
+    "pipeline.cli.flower_server": ("flower",),
     "pipeline.stages.classifiers.keywords": ("keywords",),
     "pipeline.stages.classifiers.sklearn": ("sklearn",),
     "pipeline.stages.linear": ("sklearn",),

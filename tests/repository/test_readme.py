@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
@@ -167,19 +168,17 @@ def test_the_receiver_shown_takes_each_event_once_and_refuses_what_is_not_ours(
     assert receiver["receive"](body.encode(), headers, SECRET) == 204
     assert receiver["receive"](body.encode(), headers, SECRET) == 204
     assert receiver["receive"](body.replace("T-1", "T-2").encode(), headers, SECRET) == 400
-    assert capsys.readouterr().out.splitlines() == ["item.completed T-1 billing"]
+    body = '{"type":"batch.completed","timestamp":"2026-11-21T10:15:02Z","data":{"batch_id":"b","total":1}}'
+    signed = headers | {"webhook-id": "msg_2", "webhook-signature": Webhook(SECRET).sign("msg_2", now, body)}
+    assert receiver["receive"](body.encode(), {name.title(): value for name, value in signed.items()}, SECRET) == 204
+    assert capsys.readouterr().out.splitlines() == ["item.completed T-1 billing", "batch.completed None None"]
 
 
 def test_the_hook_shown_writes_with_the_results(run: Run) -> None:
-    make = (
-        "import sqlite3, pipeline; pipeline.connect().close(); "
-        "sqlite3.connect('pipeline.db').execute('CREATE TABLE labels (key TEXT, label TEXT)')"
-    )
     use = (
         "with client: client.submit([{'id': 'T-1', 'body': 'refund'}], 'tickets.toml').wait(30)\n"
         "import sqlite3; print(sqlite3.connect('pipeline.db').execute('SELECT * FROM labels').fetchall())"
     )
-    run("-c", make)
     assert run("-c", named("docs/callbacks.md", "hooks.py") + use).stdout.strip() == "[('T-1', 'billing')]"
 
 
@@ -208,6 +207,14 @@ def test_the_exit_codes_are_those_of_the_help() -> None:
     assert [code for code, _ in stated] == [code for code, _ in in_help]
     for (_, said), (code, helped) in zip(stated, in_help, strict=True):
         assert said.startswith(helped), code
+
+
+def test_what_the_examples_write_is_ignored_by_git() -> None:
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    shown = README + (ROOT / "examples" / "demo.py").read_text(encoding="utf-8")
+    for target in set(re.findall(r"^(?:\$|  )\s*pipeline .* -o (\S+)", shown, re.MULTILINE)):
+        rules = [rule.removeprefix("/") for rule in ignored]
+        assert any(fnmatch(target, rule) or (rule.endswith("/") and target.startswith(rule)) for rule in rules), target
 
 
 def test_every_option_of_the_command_line_that_a_page_names_exists() -> None:

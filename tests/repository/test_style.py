@@ -13,7 +13,16 @@ ROOT = Path(__file__).parents[2]
 MODULES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "workers").rglob("*.py"), ROOT / "celeryconfig.py"])
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 FOLDERS = ("pipeline", "workers", "migrations", "tests", "docs", "examples", ".ci")
-FILES = ("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "celeryconfig.py")
+FILES = (
+    "README.md",
+    "CHANGELOG.md",
+    "Makefile",
+    "pyproject.toml",
+    "celeryconfig.py",
+    "Dockerfile",
+    ".dockerignore",
+    "docker-compose.yml",
+)
 
 MOCKS = ("unittest.mock", "mock.", "Mock", "MagicMock", "AsyncMock", "mocker")
 

@@ -26,11 +26,11 @@ def test_celery_imports_every_module_of_tasks() -> None:
 
 def test_the_names_on_the_wire_are_these() -> None:
     # Messages with these names are under way while a new version is started: a name may be added, not changed.
-    assert set(TASKS) == {"items.classify", "items.enrich", "deliveries.send", "control.dispatch"}
+    assert set(TASKS) == {"items.classify", "items.enrich", "deliveries.send", "control.dispatch", "control.sweep"}
 
 
 def test_what_the_library_sends_is_a_task_that_workers_have() -> None:
-    assert {*broker.ITEM_TASKS.values(), broker.DELIVER_TASK, broker.DISPATCH_TASK} == set(TASKS)
+    assert {*broker.ITEM_TASKS.values(), broker.DELIVER_TASK, broker.DISPATCH_TASK, broker.SWEEP_TASK} == set(TASKS)
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
