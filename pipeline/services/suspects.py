@@ -3,14 +3,18 @@
 Should one of them kill this process too, the next time it is in smaller company, and the last time in none: nobody is
 given up for what a neighbour did. Most suspects are innocent, since a kill from outside makes suspects of all that ran;
 one by one from the start, they would take as long as all of them together.
+
+Those of the fewest crashes go first. A process that has just started is the likeliest to be killed from outside again
+(a crash loop, a deployment, a machine short of memory), and what it runs then must not always be the same item.
 """
 
 from __future__ import annotations
 
 import queue
+import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.domain.item import Stage
 from pipeline.log import get_logger
@@ -27,11 +31,13 @@ COMPANY = 32
 Run = Callable[[Stage, Sequence[Ref], Settle], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class _Group:
-    stage: Stage
-    refs: Sequence[Ref]
-    settle: Settle
+    crashes: int
+    turn: float
+    stage: Stage = field(compare=False)
+    refs: Sequence[Ref] = field(compare=False)
+    settle: Settle = field(compare=False)
 
 
 class Suspects:
@@ -39,14 +45,15 @@ class Suspects:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._groups: queue.SimpleQueue[_Group] = queue.SimpleQueue()
+        self._groups: queue.PriorityQueue[_Group] = queue.PriorityQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def put(self, stage: Stage, refs: Sequence[Ref], crashes: Mapping[int, int], settle: Settle) -> None:
         """Have suspects run; `crashes` says by id how many workers died holding each."""
         for group in groups(refs, crashes):
-            self._groups.put(_Group(stage, group, settle))
+            # By lot among equals: put in order, the same item would be the first of every new process.
+            self._groups.put(_Group(crashes[group[0].id], random.random(), stage, group, settle))
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="pipeline-suspects", daemon=True)

@@ -65,6 +65,12 @@ class Run:
         }
         return subprocess.Popen(command, cwd=self.folder, env=os.environ | settings, stderr=subprocess.DEVNULL)
 
+    def losses(self) -> list[tuple[object, ...]]:
+        """Return what did not succeed, for the message of a failed assertion."""
+        query = "SELECT id, state, attempt, crashes, error_type, error_message FROM items WHERE state <> 'succeeded'"
+        with self.database.read() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(query)]
+
     def batch_id(self) -> str:
         with self.database.read() as connection:
             return str(connection.exec_driver_sql("SELECT public_id FROM batches").scalar_one())
@@ -88,7 +94,7 @@ def test_a_run_killed_at_ten_random_moments_ends_as_if_it_had_not_been(tmp_path:
                 process.kill()
                 process.wait()
                 kills += 1
-        assert run.start().wait(timeout=120) == 0
+        assert run.start().wait(timeout=120) == 0, run.losses()
         batch_id = run.batch_id()
         states = assert_complete(run.database, batch_id, number)
         assert_delivered(run.database, batch_id, number + 1)
