@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, text, update
 
+from pipeline.storage.instant import Instant
 from pipeline.storage.locks import unlocked
 from pipeline.storage.row import Row, rows
 from pipeline.storage.state import is_in
-from pipeline.storage.tables import Instant, deliveries, events
+from pipeline.storage.tables import deliveries, events
 
 # A loose index scan: one probe an endpoint, however many deliveries wait there.
 _WAITING = text(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, text
 
-from pipeline.storage.tables import Instant
+from pipeline.storage.instant import Instant
 
 # Loose index scans: one probe of an index for each batch that has pending items. A batch that has none costs nothing.
 _PENDING = text(

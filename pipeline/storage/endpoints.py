@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, func, select, text, update
 
+from pipeline.storage.instant import Instant
 from pipeline.storage.row import Row, rows, upsert
-from pipeline.storage.tables import Instant, endpoints
+from pipeline.storage.tables import endpoints
 
 
 def lock(connection: Connection, origins: Sequence[str]) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, FromClause, bindparam, cast, column, func, se
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.types import String, Text, TypeEngine
 
-from pipeline.storage.tables import items, to_text
+from pipeline.storage.instant import to_text
+from pipeline.storage.tables import items
 
 PARAMETER = "rows"
 

@@ -1,12 +1,11 @@
 """The schema. Migrations from empty give exactly this; a test compares them.
 
-Instants are stored in UTC: `timestamptz` on PostgreSQL, text of fixed width on SQLite, where it sorts as it reads.
 JSON is stored as the text that was given, so that nothing is reordered or rounded.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -14,8 +13,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -24,53 +21,14 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    TypeDecorator,
     event,
     text,
 )
 
+from pipeline.storage.instant import Instant
+
 #: An item's id is its batch's id times this plus its position, so that the id alone names both.
 POSITIONS_PER_BATCH = 2**32
-
-
-class Instant(TypeDecorator[datetime]):
-    """An aware instant in UTC; naive values are refused."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else _aware(value)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
-
-    # SQLite has text only. Its stock processors go through a naive value; these are twice as fast.
-
-    def bind_processor(self, dialect: Dialect) -> Any:
-        return _to_text if dialect.name == "sqlite" else super().bind_processor(dialect)
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        return _from_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
-
-
-def to_text(value: datetime) -> str:
-    """Return an instant as text of fixed width in UTC: what SQLite stores, and PostgreSQL reads."""
-    return _aware(value).replace(tzinfo=None).isoformat(" ", "microseconds")
-
-
-def _to_text(value: datetime | None) -> str | None:
-    return None if value is None else to_text(value)
-
-
-def _from_text(value: str | None) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
-
-
-def _aware(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise ValueError(f"{value!r} has no time zone; instants are aware")
-    return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 # SQLite gives rowids, hence automatic ids, only to INTEGER PRIMARY KEY.
@@ -124,6 +82,8 @@ batches = Table(
     _instant("created_at", nullable=False),
     _instant("started_at"),
     _instant("completed_at"),
+    Column("schedule", Text, comment="name of a schedule for its callbacks; null: the default"),
+    Column("fallback_url", Text, comment="receives delivery.exhausted"),
     CheckConstraint("state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
     Index("ix_batches_open", "id", postgresql_where=text("completed_at IS NULL"),
@@ -212,12 +172,21 @@ deliveries = Table(
     Column("last_error", Text, comment="code of the last failure"),
     _instant("created_at", nullable=False),
     _instant("finished_at"),
+    Column("bundle_id", BigInteger, comment="the request it travels in with others; null: alone"),
+    Column("lane", Text, comment="of those with the same, one at a time, by id; null: unordered"),
+    Column("replays", Integer, nullable=False, server_default="0", comment="attempts by request: they spend no budget"),
+    Column("trigger", Text, comment="manual: the next attempt is by request; null: by the schedule"),
     CheckConstraint("state IN ('pending', 'sending', 'delivered', 'dead', 'paused', 'cancelled')", name="state"),
     Index("uq_deliveries_event", "batch_id", "seq", "url", unique=True),
     Index("ix_deliveries_due", "origin", "due_at", "id", postgresql_where=text("state = 'pending'"),
           sqlite_where=text("state = 'pending'")),
     Index("ix_deliveries_sending", "lease_until", postgresql_where=text("state = 'sending'"),
           sqlite_where=text("state = 'sending'")),
+    Index("ix_deliveries_lane", "lane", "id",
+          postgresql_where=text("lane IS NOT NULL AND state IN ('pending', 'sending')"),
+          sqlite_where=text("lane IS NOT NULL AND state IN ('pending', 'sending')")),
+    Index("ix_deliveries_bundle", "bundle_id", postgresql_where=text("bundle_id IS NOT NULL"),
+          sqlite_where=text("bundle_id IS NOT NULL")),
     comment="One event owed to one URL",
 )  # fmt: skip
 
@@ -236,10 +205,15 @@ attempts = Table(
     _instant("started_at"),
     _instant("ended_at", nullable=False),
     Column("worker", Text),
+    Column("bundle_id", BigInteger, comment="of an attempt at deliveries that travel together"),
+    Column("trigger", Text, comment="manual: by request; null: by the schedule"),
+    Column("answer", Text, comment="the first bytes of the answer's body"),
     Index("ix_attempts_item", "item_id", postgresql_where=text("item_id IS NOT NULL"),
           sqlite_where=text("item_id IS NOT NULL")),
     Index("ix_attempts_delivery", "delivery_id", postgresql_where=text("delivery_id IS NOT NULL"),
           sqlite_where=text("delivery_id IS NOT NULL")),
+    Index("ix_attempts_bundle", "bundle_id", postgresql_where=text("bundle_id IS NOT NULL"),
+          sqlite_where=text("bundle_id IS NOT NULL")),
     comment="Failed stage attempts and all delivery attempts; a stage that succeeded is in its item's columns",
 )  # fmt: skip
 
@@ -254,7 +228,59 @@ endpoints = Table(
     Column("disabled_reason", Text, comment="null: enabled"),
     _instant("disabled_at"),
     _instant("updated_at", nullable=False),
+    Column("schedule", Text, comment="name of a schedule of retries; null: the batch's, or the default"),
+    Column("rate", Float, comment="requests a second at the most; null: no limit"),
+    Column("burst", Integer, comment="requests that may start at once although `rate` is lower"),
+    Column("ordering", Text, comment="endpoint or batch: one delivery of each at a time; null: unordered"),
+    Column(
+        "max_block_seconds",
+        Float,
+        comment="an ordered delivery that failed holds up the next this long; null: to its end",
+    ),
+    Column("coalesce_items", Integer, comment="items that travel in one request at the most; null: one"),
+    Column("coalesce_ms", Integer, comment="how long an item waits for company"),
+    Column("headers", Text, comment="added to requests; encrypted"),
+    Column("secrets", Text, comment="that sign, with their expiry; encrypted; null: those of the settings"),
+    _instant("open_until", comment="the breaker is open: no request before"),
+    Column("trips", Integer, nullable=False, server_default="0", comment="times the breaker opened since a success"),
+    _instant("window_started_at", comment="of the breaker's counts"),
+    Column("window_attempts", Integer, nullable=False, server_default="0"),
+    Column("window_failures", Integer, nullable=False, server_default="0"),
+    _instant("failing_since", comment="first failure since a success"),
+    _instant("last_failure_at"),
+    Column(
+        "failing_events",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="different events that failed since a success",
+    ),
+    _instant("last_success_at"),
+    Column("warned", Integer, nullable=False, server_default="0", comment="warnings given since a success"),
     comment="What receives: one row per scheme, host and port that ever failed or was configured",
+)
+
+bundles = Table(
+    "bundles",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("webhook_id", Text, nullable=False, unique=True),
+    Column("url", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    _instant("created_at", nullable=False, comment="the timestamp of its body"),
+    comment="Deliveries that travel in one request: the same ones, in the same order, at every attempt",
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("origin", Text, nullable=False),
+    Column("type", Text, nullable=False, comment="endpoint.failing, endpoint.disabled, endpoint.opened, …"),
+    Column("detail", Text),
+    _instant("created_at", nullable=False),
+    Index("ix_notices_origin", "origin", "id"),
+    comment="What happened to endpoints, for people",
 )
 
 leases = Table(

@@ -1,0 +1,52 @@
+"""The test stand: PostgreSQL, a broker and workers of its own, on loopback."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.definitions import Definition, load
+from tests.services.postgres import Postgres
+from tests.services.rabbitmq import RabbitMQ
+from tests.services.redis import Redis
+from tests.services.worker import Cluster
+
+#: As in production; the tests' leases are short.
+LEASE_SECONDS = 60.0
+BROKERS: dict[str, type[Redis] | type[RabbitMQ]] = {"redis": Redis, "rabbitmq": RabbitMQ}
+
+DEFINITION = """
+name = "benchmark"
+[classify]
+use = "benchmarks.stages:classify"
+[[enrich]]
+use = "benchmarks.stages:enrich"
+"""
+
+
+@dataclass(frozen=True)
+class Stand:
+    """What a measurement works with."""
+
+    cluster: Cluster
+    postgres: Postgres
+    broker: Redis | RabbitMQ
+    definition: Definition
+
+
+@contextmanager
+def stand(broker: str = "redis", *, processes: int = 1, **settings: object) -> Iterator[Stand]:
+    """Start PostgreSQL that waits for its disk, a broker, one worker for control and `processes` for the stages."""
+    with tempfile.TemporaryDirectory(prefix="pipeline-benchmark-") as name, Postgres(is_durable=True) as postgres:
+        folder = Path(name)
+        definition = folder / "benchmark.toml"
+        definition.write_text(DEFINITION)
+        chosen: dict[str, object] = {"lease_seconds": LEASE_SECONDS, "task_events": False} | settings
+        with BROKERS[broker]() as server, Cluster(folder, postgres.database(), server.url, **chosen) as cluster:
+            cluster.worker("--queues", "control,deliver")
+            for _ in range(processes):
+                cluster.worker("--queues", "classify,enrich")
+            yield Stand(cluster, postgres, server, load(definition))
