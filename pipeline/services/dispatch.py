@@ -13,11 +13,13 @@ from sqlalchemy import Connection
 from pipeline.domain.fairness import Credits, Demand, Window
 from pipeline.domain.identity import item_id, task_id
 from pipeline.domain.item import Stage
+from pipeline.domain.suspects import COMPANY, admitted
 from pipeline.services.context import Context
 from pipeline.services.rescue import unsent
-from pipeline.storage import demand, items, leases, releases
+from pipeline.storage import demand, items, leases, releases, suspects
 from pipeline.storage.demand import Pending
-from pipeline.storage.releases import Ref
+from pipeline.storage.releases import Ref, Released
+from pipeline.storage.suspects import Suspect
 
 LEASE = "dispatch"
 
@@ -97,6 +99,7 @@ class Dispatcher:
             pending = [batch for batch in demand.pending(connection, now) if self._is_mine(batch.id)]
             flight = self._flight(connection)
             messages = self._release(connection, pending, flight, now)
+            messages += self._release_suspects(connection, now)
         try:
             self._publish(messages)
         except Exception:
@@ -104,7 +107,7 @@ class Dispatcher:
             raise
         # What is overdue waits for room, and whoever makes room wakes us.
         next_due_at = min((batch.next_due_at for batch in pending if batch.next_due_at), default=None)
-        is_active = bool(pending or flight.total)
+        is_active = bool(pending or flight.total or messages)
         return Dispatched(len(messages), is_holder=True, next_due_at=next_due_at, is_active=is_active)
 
     def stop(self) -> None:
@@ -161,6 +164,17 @@ class Dispatcher:
         most = max(number // 2, number - len(fresh))
         returning = releases.due(connection, batch.id, now, most) if batch.has_due else []
         chosen = (returning + fresh)[:number]
+        return [_message(batch, each) for each in self._released(connection, chosen, now)]
+
+    def _release_suspects(self, connection: Connection, now: datetime) -> list[Message]:
+        waiting = suspects.waiting(connection, COMPANY, self._batch_id)
+        if not waiting:
+            return []
+        number = admitted([each.crashes for each in waiting], suspects.under_way(connection, self._batch_id))
+        chosen = {each.id: each for each in waiting[:number]}
+        return [_message(chosen[each.id], each) for each in self._released(connection, list(chosen), now)]
+
+    def _released(self, connection: Connection, chosen: Sequence[int], now: datetime) -> list[Released]:
         if not chosen:
             return []
         released = releases.release(
@@ -170,10 +184,10 @@ class Dispatcher:
             lease_until=now + self._context.lease,
             worker=self._context.worker if self._owns_messages else None,
         )
-        return [_message(batch, each) for each in sorted(released)]
+        return sorted(released)
 
 
-def _message(batch: Pending, released: releases.Released) -> Message:
+def _message(batch: Pending | Suspect, released: Released) -> Message:
     stages = [Stage(name) for name in batch.stages.split(",")]
     stage = Stage(released.stage)
     later = stages[stages.index(stage) + 1 :]

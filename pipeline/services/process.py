@@ -18,7 +18,6 @@ from pipeline.services.context import Context
 from pipeline.services.record import Done, Settled, Settlement
 from pipeline.services.recorder import Recorder, Settle
 from pipeline.services.runners import Runners, Work
-from pipeline.services.suspects import Suspects
 from pipeline.storage import releases
 from pipeline.storage.releases import Ref
 from pipeline.storage.retry import retrying
@@ -37,7 +36,6 @@ class Processor:
         self._context = context
         self._runners = runners
         self._recorder = recorder
-        self._suspects = Suspects(self._process_suspects)
         self._under_way: dict[Ref, None] = {}
 
     def under_way(self) -> list[Ref]:
@@ -53,12 +51,12 @@ class Processor:
         Returns when what is quick is done and the rest is under way.
         """
         claimed = self._claim(stage, refs)
-        left = {ref.id: ref for ref in refs} if not claimed else _without(refs, claimed)
+        stale = _without(refs, claimed)
+        if stale:
+            settle(dict.fromkeys(stale, Settled(Settlement.STALE)))
         self._run(stage, claimed, settle)
-        if left:
-            self._process_left(stage, list(left.values()), settle)
 
-    def _claim(self, stage: Stage, refs: Sequence[Ref], *, crashed: bool = False) -> list[Row]:
+    def _claim(self, stage: Stage, refs: Sequence[Ref]) -> list[Row]:
         """Claim what is still to be claimed. A database that is away is waited for: the messages are here, and safe.
 
         What was claimed although the connection was lost in the commit is not claimed again: its lease runs out.
@@ -75,31 +73,9 @@ class Processor:
                     now=now,
                     lease_until=now + context.lease,
                     worker=context.worker,
-                    crashed=crashed,
                 )
 
         return retrying(claim, patience=context.lease)
-
-    def _process_left(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
-        """Settle what is stale, and leave items that a worker died holding to be run apart."""
-
-        def look() -> dict[int, int]:
-            with self._context.database.read() as connection:
-                return releases.suspects(connection, [ref.id for ref in refs])
-
-        crashes = retrying(look, patience=self._context.lease)
-        stale = [ref.id for ref in refs if ref.id not in crashes]
-        if stale:
-            settle(dict.fromkeys(stale, Settled(Settlement.STALE)))
-        if crashes:
-            self._suspects.put(stage, [ref for ref in refs if ref.id in crashes], crashes, settle)
-
-    def _process_suspects(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
-        claimed = self._claim(stage, refs, crashed=True)
-        stale = _without(refs, claimed)
-        if stale:
-            settle(dict.fromkeys(stale, Settled(Settlement.STALE)))
-        self._run(stage, claimed, settle)
 
     def _run(self, stage: Stage, claimed: Sequence[Row], settle: Settle) -> None:
         # By release, not by item: an item that lost its lease may be running here twice, and only one of them ends.
@@ -147,9 +123,9 @@ class Processor:
         runner.run([_work_item(row, work) for row in rows], emit)
 
 
-def _without(refs: Sequence[Ref], claimed: Sequence[Row]) -> dict[int, Ref]:
+def _without(refs: Sequence[Ref], claimed: Sequence[Row]) -> list[int]:
     taken = {row["id"] for row in claimed}
-    return {ref.id: ref for ref in refs if ref.id not in taken}
+    return [ref.id for ref in refs if ref.id not in taken]
 
 
 def _by_size(rows: Sequence[Row]) -> list[list[Row]]:

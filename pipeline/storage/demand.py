@@ -1,4 +1,7 @@
-"""Which batches have something to release, and when the next item comes due: for all batches in one statement."""
+"""Which batches have something to release, and when the next item comes due: for all batches in one statement.
+
+Suspects, whose worker died, are no part of it: they are released apart.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ _PENDING = text(
                 WHERE i.state = 'pending' AND i.due_at IS NULL AND i.batch_id > fresh.batch_id)
         FROM fresh WHERE fresh.batch_id IS NOT NULL
     ), later(batch_id) AS (
-        SELECT min(batch_id) FROM items WHERE state = 'pending' AND due_at IS NOT NULL
+        SELECT min(batch_id) FROM items WHERE state = 'pending' AND due_at IS NOT NULL AND crashes = 0
         UNION ALL
         SELECT (SELECT min(i.batch_id) FROM items i
-                WHERE i.state = 'pending' AND i.due_at IS NOT NULL AND i.batch_id > later.batch_id)
+                WHERE i.state = 'pending' AND i.due_at IS NOT NULL AND i.crashes = 0 AND i.batch_id > later.batch_id)
         FROM later WHERE later.batch_id IS NOT NULL
     ), pending(batch_id) AS (
         SELECT batch_id FROM fresh UNION SELECT batch_id FROM later
@@ -30,9 +33,11 @@ _PENDING = text(
     SELECT b.id, b.public_id, b.weight, b.fair_key, d.stages,
            EXISTS (SELECT 1 FROM items i WHERE i.batch_id = b.id AND i.state = 'pending' AND i.due_at IS NULL)
            AS has_fresh,
-           EXISTS (SELECT 1 FROM items i WHERE i.batch_id = b.id AND i.state = 'pending' AND i.due_at <= :now)
+           EXISTS (SELECT 1 FROM items i
+                   WHERE i.batch_id = b.id AND i.state = 'pending' AND i.crashes = 0 AND i.due_at <= :now)
            AS has_due,
-           (SELECT min(i.due_at) FROM items i WHERE i.batch_id = b.id AND i.state = 'pending' AND i.due_at > :now)
+           (SELECT min(i.due_at) FROM items i
+            WHERE i.batch_id = b.id AND i.state = 'pending' AND i.crashes = 0 AND i.due_at > :now)
            AS next_due_at
     FROM pending JOIN batches b ON b.id = pending.batch_id JOIN definitions d ON d.id = b.definition_id
     WHERE b.state = 'running' ORDER BY b.id

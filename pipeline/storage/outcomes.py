@@ -87,6 +87,8 @@ def _put_off(on_sqlite: bool) -> Update:
             lease_until=None,
             worker=None,
             **{name: given.c[name] for name in names},
+            # It has answered, if only with an error: it is no killer.
+            crashes=0,
             # What is not counted at this stage is not counted in all either.
             attempts=items.c.attempts - (items.c.attempt - given.c.attempt),
         )

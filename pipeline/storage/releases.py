@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Update, bindparam, func, select, tuple_, update
+from sqlalchemy import Connection, Update, bindparam, func, select, text, tuple_, update
 
 from pipeline.domain.item import ItemState
 from pipeline.storage.locks import in_order, unlocked
@@ -49,10 +49,12 @@ def fresh(connection: Connection, batch_id: int, limit: int) -> list[int]:
 
 
 def due(connection: Connection, batch_id: int, now: datetime, limit: int) -> list[int]:
-    """Return ids of items whose `due_at` has come: retries, rescued and replayed ones, the longest due first."""
+    """Return ids of items whose `due_at` has come, suspects left out: retries, replayed ones, the longest due first."""
     query = (
         select(items.c.id)
         .where(items.c.batch_id == batch_id, is_in(items.c.state, "pending"), items.c.due_at <= now)
+        # Written out: the partial index serves only what stands in the statement.
+        .where(text("crashes = 0"))
         .order_by(items.c.due_at)
         .limit(limit)
     )
@@ -106,13 +108,8 @@ def claim(
     now: datetime,
     lease_until: datetime,
     worker: str,
-    crashed: bool = False,
 ) -> list[Row]:
-    """Queued → running, attempt + 1, and return what the stage needs: claim is read.
-
-    Items that a worker died holding are passed over unless `crashed`: those are claimed apart.
-    """
-    statement = _claim(is_sqlite(connection), crashed)
+    """Queued → running, attempt + 1, and return what the stage needs: claim is read."""
     parameters = {
         "rows": encode({"id": ref.id, "epoch": ref.epoch} for ref in refs),
         "of_stage": stage,
@@ -120,26 +117,17 @@ def claim(
         "until": lease_until,
         "holder": worker,
     }
-    return rows(connection.execute(statement, parameters))
-
-
-def suspects(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
-    """Return which of these items are queued and were held by workers that died, and by how many."""
-    query = select(items.c.id, items.c.crashes).where(
-        items.c.id.in_(ids), is_in(items.c.state, "queued"), items.c.crashes > 0
-    )
-    return {id_: crashes for id_, crashes in connection.execute(query)}
+    return rows(connection.execute(_claim(is_sqlite(connection)), parameters))
 
 
 @cache
-def _claim(on_sqlite: bool, crashed: bool) -> Update:
+def _claim(on_sqlite: bool) -> Update:
     given = item_rows(on_sqlite, "id", "epoch")
     conditions = (
         items.c.id == given.c.id,
         items.c.epoch == given.c.epoch,
         is_in(items.c.state, "queued"),
         items.c.stage == bindparam("of_stage"),
-        items.c.crashes > 0 if crashed else items.c.crashes == 0,
     )
     return (
         update(items)

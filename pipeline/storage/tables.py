@@ -49,6 +49,11 @@ def _instant(name: str, **options: Any) -> Column[datetime]:
     return Column(name, Instant, **options)
 
 
+def _where(condition: str) -> dict[str, Any]:
+    """The condition of a partial index, for both dialects."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+
+
 definitions = Table(
     "definitions",
     metadata,
@@ -86,8 +91,7 @@ batches = Table(
     Column("fallback_url", Text, comment="receives delivery.exhausted"),
     CheckConstraint("state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
-    Index("ix_batches_open", "id", postgresql_where=text("completed_at IS NULL"),
-          sqlite_where=text("completed_at IS NULL")),
+    Index("ix_batches_open", "id", **_where("completed_at IS NULL")),
     comment="What a caller submits: many items, one definition",
 )  # fmt: skip
 
@@ -126,20 +130,17 @@ items = Table(
     CheckConstraint(
         "state IN ('pending', 'queued', 'running', 'succeeded', 'dead', 'cancelled')", name="state"
     ),
-    Index("uq_items_batch_id_key", "batch_id", "key", unique=True, postgresql_where=text("key IS NOT NULL"),
-          sqlite_where=text("key IS NOT NULL")),
+    Index("uq_items_batch_id_key", "batch_id", "key", unique=True, **_where("key IS NOT NULL")),
     # Two lanes of pending work: first releases in input order, and whatever waits for its due_at.
-    Index("ix_items_fresh", "batch_id", "id", postgresql_where=text("state = 'pending' AND due_at IS NULL"),
-          sqlite_where=text("state = 'pending' AND due_at IS NULL")),
+    Index("ix_items_fresh", "batch_id", "id", **_where("state = 'pending' AND due_at IS NULL")),
     Index("ix_items_due", "batch_id", "due_at",
-          postgresql_where=text("state = 'pending' AND due_at IS NOT NULL"),
-          sqlite_where=text("state = 'pending' AND due_at IS NOT NULL")),
+          **_where("state = 'pending' AND due_at IS NOT NULL AND crashes = 0")),
+    # Those that a worker died holding have a third lane.
+    Index("ix_items_suspects", "state", "crashes", "due_at", "id", **_where("crashes > 0")),
     # Bounded by the dispatch window, whatever the size of the batches.
     Index("ix_items_in_flight", "batch_id", "lease_until",
-          postgresql_where=text("state IN ('queued', 'running')"),
-          sqlite_where=text("state IN ('queued', 'running')")),
-    Index("ix_items_dead", "batch_id", "id", postgresql_where=text("state = 'dead'"),
-          sqlite_where=text("state = 'dead'")),
+          **_where("state IN ('queued', 'running')")),
+    Index("ix_items_dead", "batch_id", "id", **_where("state = 'dead'")),
     comment="The smallest unit of work: what a worker claims, what a result is about",
 )  # fmt: skip
 
@@ -178,15 +179,11 @@ deliveries = Table(
     Column("trigger", Text, comment="manual: the next attempt is by request; null: by the schedule"),
     CheckConstraint("state IN ('pending', 'sending', 'delivered', 'dead', 'paused', 'cancelled')", name="state"),
     Index("uq_deliveries_event", "batch_id", "seq", "url", unique=True),
-    Index("ix_deliveries_due", "origin", "due_at", "id", postgresql_where=text("state = 'pending'"),
-          sqlite_where=text("state = 'pending'")),
-    Index("ix_deliveries_sending", "lease_until", postgresql_where=text("state = 'sending'"),
-          sqlite_where=text("state = 'sending'")),
+    Index("ix_deliveries_due", "origin", "due_at", "id", **_where("state = 'pending'")),
+    Index("ix_deliveries_sending", "lease_until", **_where("state = 'sending'")),
     Index("ix_deliveries_lane", "lane", "id",
-          postgresql_where=text("lane IS NOT NULL AND state IN ('pending', 'sending')"),
-          sqlite_where=text("lane IS NOT NULL AND state IN ('pending', 'sending')")),
-    Index("ix_deliveries_bundle", "bundle_id", postgresql_where=text("bundle_id IS NOT NULL"),
-          sqlite_where=text("bundle_id IS NOT NULL")),
+          **_where("lane IS NOT NULL AND state IN ('pending', 'sending')")),
+    Index("ix_deliveries_bundle", "bundle_id", **_where("bundle_id IS NOT NULL")),
     comment="One event owed to one URL",
 )  # fmt: skip
 
@@ -208,12 +205,9 @@ attempts = Table(
     Column("bundle_id", BigInteger, comment="of an attempt at deliveries that travel together"),
     Column("trigger", Text, comment="manual: by request; null: by the schedule"),
     Column("answer", Text, comment="the first bytes of the answer's body"),
-    Index("ix_attempts_item", "item_id", postgresql_where=text("item_id IS NOT NULL"),
-          sqlite_where=text("item_id IS NOT NULL")),
-    Index("ix_attempts_delivery", "delivery_id", postgresql_where=text("delivery_id IS NOT NULL"),
-          sqlite_where=text("delivery_id IS NOT NULL")),
-    Index("ix_attempts_bundle", "bundle_id", postgresql_where=text("bundle_id IS NOT NULL"),
-          sqlite_where=text("bundle_id IS NOT NULL")),
+    Index("ix_attempts_item", "item_id", **_where("item_id IS NOT NULL")),
+    Index("ix_attempts_delivery", "delivery_id", **_where("delivery_id IS NOT NULL")),
+    Index("ix_attempts_bundle", "bundle_id", **_where("bundle_id IS NOT NULL")),
     comment="Failed stage attempts and all delivery attempts; a stage that succeeded is in its item's columns",
 )  # fmt: skip
 

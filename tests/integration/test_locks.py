@@ -95,7 +95,7 @@ class Crowd:
     def run_some(self, context: Context, rng: random.Random, failing: float = 0.9) -> None:
         for stage in (Stage.CLASSIFY, Stage.ENRICH):
             refs, now = self.some_refs(rng), context.now()
-            claimed = self.claim(context, stage, refs, crashed=False) + self.claim(context, stage, refs, crashed=True)
+            claimed = self.claim(context, stage, refs)
             rng.shuffle(claimed)
             done = [Done(row, stage, self.definition, outcome(stage, rng.random() < failing), now) for row in claimed]
             with context.database.write() as connection:
@@ -103,13 +103,11 @@ class Crowd:
                     connection, done, now=now, lease=timedelta(minutes=1), worker=context.worker, hooks=context.hooks
                 )
 
-    def claim(self, context: Context, stage: Stage, refs: list[Ref], *, crashed: bool) -> list[Row]:
+    def claim(self, context: Context, stage: Stage, refs: list[Ref]) -> list[Row]:
         now = context.now()
         until = now + timedelta(minutes=1)
         with context.database.write() as connection:
-            return releases.claim(
-                connection, stage, refs, now=now, lease_until=until, worker=context.worker, crashed=crashed
-            )
+            return releases.claim(connection, stage, refs, now=now, lease_until=until, worker=context.worker)
 
 
 def outcome(stage: Stage, is_failure: bool) -> Outcome:

@@ -18,11 +18,12 @@ from tests.services.fixtures import on_postgresql
 LARGE = ("items", "events", "deliveries", "attempts")
 
 
-#: Partial indexes that hold no more than what is in flight, waits, or is dead: these may be read from end to end.
+#: Partial indexes that hold no more than what is in flight, waits, is dead or suspected: these may be read whole.
 SMALL = (
     "ix_items_fresh",
     "ix_items_due",
     "ix_items_in_flight",
+    "ix_items_suspects",
     "ix_items_dead",
     "ix_deliveries_due",
     "ix_deliveries_sending",

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from pipeline.bootstrap import make_context
 from pipeline.domain.item import Classification, Enrichment, Stage
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
+from pipeline.domain.suspects import COMPANY
 from pipeline.services.context import Context
 from pipeline.services.dispatch import Dispatcher, Message
 from pipeline.services.reconcile import reconcile
@@ -71,7 +72,7 @@ class Engine:
     def refs(self) -> list[Ref]:
         return [Ref(message.id, message.epoch) for message in self.messages]
 
-    def claim(self, stage: Stage, refs: list[Ref], *, crashed: bool = False) -> list[Row]:
+    def claim(self, stage: Stage, refs: list[Ref]) -> list[Row]:
         now = self.context.now()
         with self.context.database.write() as connection:
             return releases.claim(
@@ -81,8 +82,16 @@ class Engine:
                 now=now,
                 lease_until=now + self.context.lease,
                 worker=self.context.worker,
-                crashed=crashed,
             )
+
+    def claim_next(self) -> list[Row]:
+        """Dispatch, and claim what that releases."""
+        self.messages.clear()
+        self.dispatch()
+        return self.claim(Stage.CLASSIFY, self.refs())
+
+    def is_complete(self) -> bool:
+        return not {"pending", "queued", "running"} & set(self.states())
 
     def record(self, stage: Stage, rows: list[Row], outcome: Outcome) -> dict[int, Settlement]:
         done = [Done(row, stage, self.definition, outcome, self.context.now()) for row in rows]
@@ -185,28 +194,47 @@ def test_messages_that_are_lost_between_commit_and_publish_are_sent_again(
     assert assert_complete(context.database, engine.batch_id, 5) == {"succeeded": 5}
 
 
-def test_a_suspect_is_claimed_apart_and_given_up_after_four_crashes(
+def test_suspects_run_in_company_and_then_alone_until_the_killer_is_found(
     engine: Engine, context: Context, clock: Clock
 ) -> None:
-    for crash in range(4):
-        engine.messages.clear()
-        engine.dispatch()
-        together = engine.claim(Stage.CLASSIFY, engine.refs())
-        assert len(together) == (5 if crash == 0 else 0)
-        if crash:
-            # Only the first is run, and its worker dies again; the others wait for it.
-            engine.claim(Stage.CLASSIFY, engine.refs()[:1], crashed=True)
+    for _ in range(2):
+        # All that ran are suspects once, then those that ran in company with the killer.
+        rows = engine.claim_next()
+        assert len(rows) == 5
         clock.forward(31)
-        rescued = rescue_lost(context)
-    assert (rescued.given_up, rescued.taken_back) == (1, 4)
-    engine.messages.clear()
-    engine.dispatch()
-    rows = engine.claim(Stage.CLASSIFY, engine.refs(), crashed=True)
-    assert [row["attempt"] for row in rows] == [1] * 4
-    engine.record(Stage.CLASSIFY, rows, LABEL)
-    # A stage that succeeded has cleared them of suspicion.
-    engine.record(Stage.ENRICH, engine.claim(Stage.ENRICH, engine.refs()), ANSWER)
+        assert rescue_lost(context).taken_back == 5
+    killer = rows[0]["id"]
+    ends = []
+    while not engine.is_complete():
+        (row,) = engine.claim_next()
+        assert engine.dispatch() == 0, "another one runs beside a suspect that is to be alone"
+        if row["id"] != killer:
+            engine.record(Stage.CLASSIFY, [row], LABEL)
+            # A stage that succeeded has cleared it of suspicion.
+            engine.record(Stage.ENRICH, engine.claim(Stage.ENRICH, engine.refs()), ANSWER)
+            continue
+        clock.forward(31)
+        ends.append(rescue_lost(context).given_up)
+    assert ends == [0, 1]
     assert assert_complete(context.database, engine.batch_id, 5) == {"succeeded": 4, "dead": 1}
+
+
+def test_suspects_do_not_hold_up_their_batch(context: Context, clock: Clock, tmp_path: Path) -> None:
+    engine = Engine(context, tmp_path, 300)
+    assert len(engine.claim_next()) == 256
+    clock.forward(31)
+    assert rescue_lost(context).taken_back == 256
+    assert engine.dispatch() == COMPANY + 44
+    assert engine.dispatch() == 0
+
+
+def test_an_item_that_fails_is_no_suspect(engine: Engine, context: Context, clock: Clock) -> None:
+    engine.claim_next()
+    clock.forward(31)
+    rescue_lost(context)
+    engine.record(Stage.CLASSIFY, engine.claim_next(), BROKEN)
+    with context.database.read() as connection:
+        assert set(connection.scalars(select(items.c.crashes))) == {0}
 
 
 def test_a_stop_in_good_order_counts_neither_attempt_nor_crash(engine: Engine, context: Context) -> None:
