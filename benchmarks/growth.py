@@ -1,16 +1,18 @@
-"""One large batch from submit to the end: rate and memory as it goes on.
+"""One large batch from submit to the end: rate and memory as it goes on, and what an item costs each part.
 
 python -m benchmarks.growth [--items 1000000] [--processes 2] [--broker redis|rabbitmq]
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 import orjson
+from sqlalchemy import text
 
 from benchmarks.stand import BROKERS, Stand, stand
 from pipeline import Batch
@@ -37,6 +39,7 @@ def main(items: int, processes: int, broker: str) -> None:
         taken = time.monotonic() - started
         click.echo(f"accepted in {taken:.1f} s, {items / taken:,.0f} items/s")
         _watch(ready, batch, items)
+        _costs(ready, items)
 
 
 def _watch(ready: Stand, batch: Batch, items: int) -> None:
@@ -58,6 +61,34 @@ def _watch(ready: Stand, batch: Batch, items: int) -> None:
         cells = [f"{final / items:.0%}", f"{(final - begin) / (now - then):,.0f}", *(f"{peak:,.0f}" for peak in peaks)]
         click.echo("".join(f"{cell:>14}" for cell in (*cells, f"{status:.1f}")))
         begin, then, peaks = final, now, [0.0] * len(names)
+
+
+def _costs(ready: Stand, items: int) -> None:
+    """Print what an item took: processor time of each part, log and space of the database."""
+    control, *stages = ready.cluster.workers
+    parts: dict[str, Sequence[Server]] = {
+        "stages": stages,
+        "control": [control],
+        "broker": [ready.broker],
+        "PostgreSQL": [ready.postgres],
+    }
+    for name, servers in parts.items():
+        seconds = sum(_processor_seconds(pid) for server in servers for pid in descendants(server.pid))
+        click.echo(f"{name:<12}{seconds / items * 1_000:8.3f} ms of a core for an item")
+    with ready.cluster.database.read() as connection:
+        written = connection.scalar(text("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"))
+        size = connection.scalar(text("SELECT pg_database_size(current_database())"))
+    click.echo(f"{'log':<12}{float(written or 0) / items:8,.0f} bytes for an item, its submission included")
+    click.echo(f"{'space':<12}{float(size or 0) / items:8,.0f} bytes for an item")
+
+
+def _processor_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    # utime and stime, fields 14 and 15 of proc(5), counted here from the third.
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _generate(path: Path, items: int) -> Path:
