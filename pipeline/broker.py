@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 from celery import Celery
 from celery.utils.nodenames import anon_nodename
 from kombu.exceptions import KombuError
+from kombu.pools import ProducerPool
 
 from pipeline.confirms import confirmed
 from pipeline.domain.item import Stage
@@ -52,14 +54,23 @@ class Task:
 
 
 class Broker:
-    """Publishes through Celery's own producer pool and message format.
+    """Publishes in Celery's message format, over connections of its own.
 
-    `apply_async` would resolve routes and build a result for each message; this costs a tenth.
+    `apply_async` would resolve routes and build a result for each message; this costs a tenth. The application's pool
+    of connections also carries answers to whoever inspects workers: on a channel whose confirms are counted, each of
+    them would shift the count.
     """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._origin = anon_nodename()
+        self._connections: Any = app.connection_for_write().Pool(limit=app.conf.broker_pool_limit)
+        self._producers: Any = ProducerPool(self._connections, app.conf.broker_pool_limit)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Close its connections, for a program that goes on without it."""
+        self._producers.force_close_all()
+        self._connections.force_close_all()
 
     def publish_items(self, messages: Sequence[Message]) -> None:
         """Publish released items: one message per item, the next stage chained to it."""
@@ -70,7 +81,7 @@ class Broker:
         if not tasks:
             return
         with (
-            self._app.producer_pool.acquire(block=True) as producer,
+            self._producers.acquire(block=True) as producer,
             confirmed(producer, len(tasks), CONFIRM_SECONDS),
             producer.batch(max_size=PIPELINED),
         ):
@@ -144,7 +155,8 @@ def wake_dispatcher(settings: Settings) -> bool:
     What is stored does not depend on it: work begins when the broker is back and the dispatcher's timer comes round.
     """
     try:
-        Broker(_sending_app(settings)).nudge(DISPATCH_TASK)
+        with closing(Broker(_sending_app(settings))) as broker:
+            broker.nudge(DISPATCH_TASK)
     except (OSError, KombuError):
         return False
     return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -38,7 +38,8 @@ class _Confirms:
             left = end - time.monotonic()
             if left <= 0:
                 raise NotConfirmed(f"RabbitMQ did not confirm {len(self._waiting)} messages in {seconds:g} s")
-            connection.drain_events(timeout=left)
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=left)
         refused, self._refused = self._refused, 0
         if refused:
             raise NotConfirmed(f"RabbitMQ refused {refused} messages")

@@ -9,7 +9,7 @@ from celery.worker import WorkController
 from celery.worker import state as worker_state
 from kombu.transport.memory import Channel
 
-from pipeline.broker import DISPATCH_TASK, Broker
+from pipeline.broker import DISPATCH_TASK
 from pipeline.errors import Conflict, Unreachable
 from pipeline.services.context import Context
 from pipeline.settings import EMBEDDED_BROKER_URL
@@ -69,7 +69,7 @@ class Embedded:
         worker_state.should_stop = 0
         # Celery looks at the flag between messages, and after that takes one more: give it both.
         for _ in range(2):
-            Broker(app).nudge(DISPATCH_TASK)
+            self._engine.broker.nudge(DISPATCH_TASK)
         self._thread.join(self._context.settings.stop_seconds)
         worker_state.should_stop = None
         self._engine.stop(deliver=deliver)
