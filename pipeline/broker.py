@@ -13,6 +13,7 @@ from celery import Celery
 from celery.utils.nodenames import anon_nodename
 from kombu.exceptions import KombuError
 from kombu.pools import ProducerPool
+from kombu.transport import virtual
 
 from pipeline.confirms import confirmed
 from pipeline.domain.item import Stage
@@ -39,6 +40,8 @@ SEND_TIMEOUT_SECONDS = 4.0
 
 #: Messages published in one round trip, on transports that can.
 PIPELINED = 500
+#: Nudges in one queue beyond which no other is added: where nobody takes them, they would pile up.
+NUDGES_WAITING = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,16 @@ class Broker:
                 self._publish(producer, task)
 
     def nudge(self, name: str) -> None:
-        """Publish a task without arguments: there may be something to do."""
-        self.publish([Task(name, id=str(uuid.uuid4()))])
+        """Publish a task without arguments: there may be something to do. Enough of them waiting say it already."""
+        if not self._has_enough(QUEUE_OF[name]):
+            self.publish([Task(name, id=str(uuid.uuid4()))])
+
+    def _has_enough(self, queue: str) -> bool:
+        with self._producers.acquire(block=True) as producer:
+            channel = producer.channel
+            # RabbitMQ bounds the queue itself, see celeryconfig.py.
+            is_unbounded = isinstance(channel, virtual.Channel)
+            return is_unbounded and channel.queue_declare(queue).message_count >= NUDGES_WAITING
 
     def _publish(self, producer: Any, task: Task) -> None:
         message = self._app.amqp.as_task_v2(

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 from celery import Celery
 
-from pipeline.broker import DELIVER_TASK, Broker, wake_dispatcher
+from pipeline.broker import DELIVER_TASK, NUDGES_WAITING, Broker, wake_dispatcher
 from pipeline.confirms import NotConfirmed
 from pipeline.settings import load
 from tests.services.fixtures import on_rabbitmq, on_redis
@@ -48,6 +48,14 @@ def test_a_broker_that_hangs_is_said_not_to_have_confirmed(
         finally:
             broker.resume()
         ours.nudge(DELIVER_TASK)
+
+
+@on_redis
+def test_nudges_that_nobody_takes_do_not_pile_up(app: Celery, broker: Redis) -> None:
+    with closing(Broker(app)) as ours, broker.client() as redis:
+        for _ in range(NUDGES_WAITING + 5):
+            ours.nudge(DELIVER_TASK)
+        assert redis.llen("deliver") == NUDGES_WAITING
 
 
 @on_redis
