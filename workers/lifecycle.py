@@ -7,6 +7,7 @@ from typing import Any
 from celery import bootsteps, signals
 from celery.worker.components import Pool
 from celery.worker.consumer import Tasks
+from celery.worker.state import reserved_requests
 
 from pipeline import settings
 from pipeline.bootstrap import make_context
@@ -77,7 +78,11 @@ class Beat(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         vitals: Vitals = consumer.controller.vitals
         vitals.connected(True)
-        self._timer = consumer.timer.call_repeatedly(BEAT_SECONDS, vitals.beat)
+
+        def beat() -> None:
+            vitals.beat(is_full=len(reserved_requests) >= consumer.qos.value)
+
+        self._timer = consumer.timer.call_repeatedly(BEAT_SECONDS, beat)
 
     def stop(self, consumer: Any) -> None:
         if self._timer is not None:

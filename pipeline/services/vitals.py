@@ -37,6 +37,13 @@ def are_left_waiting(context: Context, stages: Collection[str]) -> bool:
         return releases.waits_since(connection, stages, context.now() + context.lease / 2)
 
 
+def are_released(context: Context, stages: Collection[str]) -> bool:
+    """Say whether released items of these stages wait for a worker, however long."""
+    with context.database.read() as connection:
+        # No lease on a released item ends later.
+        return releases.waits_since(connection, stages, context.now() + 2 * context.lease)
+
+
 def lives_here(context: Context) -> list[Life]:
     """Return the worker processes of this host that run, or ran and were not forgotten yet."""
     now = context.now()

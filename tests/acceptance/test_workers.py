@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from sqlalchemy import select
 
 from pipeline.storage.tables import attempts, items
@@ -158,13 +159,21 @@ def test_retries_and_failures_are_items_own(cluster: Cluster) -> None:
 
 
 @on_redis
-def test_liveness_tells_progress_from_mere_running(cluster: Cluster) -> None:
+def test_liveness_tells_progress_from_mere_running(cluster: Cluster, broker: Redis) -> None:
     assert cluster.command("doctor", "--live").returncode == 1
     worker = cluster.worker()
     assert cluster.command("doctor", "--live").returncode == 0
     worker.suspend()
     cluster.wait_for(lambda: cluster.command("doctor", "--live").returncode == 1)
     worker.resume()
+    cluster.wait_for(lambda: cluster.command("doctor", "--live").returncode == 0)
+    with Celery("probe", broker=broker.url, set_as_current=False) as probe:
+        probe.control.cancel_consumer("classify", reply=True)
+        batch = cluster.client.submit(make_items(10), cluster.definition())
+        cluster.wait_for(lambda: cluster.command("doctor", "--live").returncode == 1)
+        assert "not_consuming" in worker.log
+        probe.control.add_consumer("classify", reply=True)
+        batch.wait(60)
     cluster.wait_for(lambda: cluster.command("doctor", "--live").returncode == 0)
     worker.stop()
     assert cluster.command("doctor", "--live").returncode == 1
