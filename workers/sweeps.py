@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 
 from pipeline.domain.batch import BatchState
@@ -12,6 +13,7 @@ from pipeline.services.rescue import dead_holders, rescue_lost
 from pipeline.services.tenure import discard_abandoned
 from pipeline.services.vitals import forget_gone
 from pipeline.storage import batches
+from workers.contact import Contact
 from workers.rounds import Rounds
 
 log = get_logger(__name__)
@@ -33,6 +35,14 @@ class Sweeps:
         self._keep = keep
         self._rescued = rescued
         self.dead: Sequence[str] = ()
+        self._stopping = threading.Event()
+        lease_seconds = context.settings.lease_seconds
+        self._contact = Contact(
+            # Twice the time between two looks: a busy machine is late now and then.
+            longest_gap=max(lease_seconds / 2, 2 * CLEAN_UP_SECONDS),
+            lease_seconds=lease_seconds,
+            now=context.now(),
+        )
         self._rounds = Rounds(
             "pipeline-sweeps",
             [
@@ -48,6 +58,7 @@ class Sweeps:
         self._rounds.start()
 
     def stop(self) -> None:
+        self._stopping.set()
         self._rounds.stop()
 
     def hurry(self) -> None:
@@ -55,9 +66,12 @@ class Sweeps:
         self._rounds.hurry()
 
     def _rescue(self) -> None:
+        self.dead = dead_holders(self._context)
+        self._contact.answered(self._context.now())
+        if self._stopping.wait(self._contact.grace(self._context.now())):
+            return
         # After a pause of this process its own items are overdue, but not lost.
         self._keep()
-        self.dead = dead_holders(self._context)
         rescued = rescue_lost(self._context, self.dead)
         if rescued.taken_back or rescued.given_up or rescued.deliveries:
             log.info(
@@ -75,6 +89,7 @@ class Sweeps:
         discard_abandoned(self._context)
         with self._context.database.read() as connection:
             cancelled = batches.open_in(connection, BatchState.CANCELLED)
+        self._contact.answered(self._context.now())
         for batch_id in cancelled:
             cancel_rest(self._context, batch_id)
 
