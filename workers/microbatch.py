@@ -1,9 +1,8 @@
 """Micro-batches: each item keeps its own message, but messages that are there anyway are run together.
 
-`Strategy` is Celery's own hook between a received message and the pool. Ours does for each message what Celery's
-default does (revoked and expired, signals, events, the bookkeeping behind `inspect`), and then gathers the requests of
-one task until there are `batch_items` of them or `batch_wait_ms` have passed since the first. Each request is settled
-on its own, when its item is recorded: acknowledged, its event sent, what is chained to it published.
+`Strategy` is Celery's own hook between a received message and the pool. Ours gathers the requests of one task until
+there are `batch_items` of them or `batch_wait_ms` have passed since the first. Each request is settled on its own, when
+its item is recorded: acknowledged, its event sent, what is chained to it published.
 """
 
 from __future__ import annotations
@@ -13,19 +12,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import orjson
-from celery import Task, bootsteps, signals
+from celery import Task, bootsteps
 from celery.worker.consumer import Tasks
 from celery.worker.request import Request
-from celery.worker.state import revoked as revoked_ids
-from celery.worker.state import task_reserved
 
 from pipeline.domain.item import Stage
 from pipeline.log import get_logger
 from pipeline.storage.releases import Ref
 from workers.children import run_in_child
 from workers.engine import Engine, running_engine
+from workers.reception import Reception
 from workers.requests import Requests
+from workers.shape import check_item
 
 log = get_logger(__name__)
 
@@ -52,43 +50,14 @@ def strategy(task: ItemTask, app: Any, consumer: Any, **_: Any) -> Callable[...,
     gathering = Gathering(task, consumer, engine, slots)
     gatherings.append(gathering)
     vitals = getattr(consumer.controller, "vitals", None)
-    eventer = consumer.event_dispatcher if engine.context.settings.task_events else None
+    reception = Reception(task, consumer, check_item, sends_events=engine.context.settings.task_events)
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
-        request = Request(
-            message,
-            # Without an event loop, Celery would acknowledge only between two messages, and wait seconds for the next.
-            on_ack=ack if consumer.hub else message.ack_log_error,
-            on_reject=reject if consumer.hub else message.reject_log_error,
-            app=app,
-            hostname=consumer.hostname,
-            eventer=eventer,
-            task=task,
-            connection_errors=consumer.connection_errors,
-            body=_payload(message),
-            headers=message.headers,
-            decoded=True,
-        )
-        if (request.expires or request.id in revoked_ids) and request.revoked():
+        request = reception.receive(message, ack, reject, callbacks)
+        if request is None:
             return
-        signals.task_received.send(sender=consumer, request=request)
-        if eventer and eventer.enabled and task.send_events:
-            request.send_event(
-                "task-received",
-                name=request.name,
-                args=request.argsrepr,
-                kwargs=request.kwargsrepr,
-                root_id=request.root_id,
-                parent_id=request.parent_id,
-                retries=0,
-                eta=None,
-                expires=request.expires and request.expires.isoformat(),
-            )
         if vitals:
             vitals.received()
-        task_reserved(request)
-        for callback in callbacks or ():
-            callback(request)
         gathering.add(request)
 
     return handle
@@ -155,24 +124,28 @@ class Gathering:
             is_connected=lambda: self._is_connected,
             call_soon=hub.call_soon if hub else None,
         )
-        self.slots.take()
+        give_back = self.slots.take()
         try:
-            self._hand_over(requests)
+            self._hand_over(requests, give_back)
         except RuntimeError:
             # The pool has stopped: these messages are not acknowledged, and go back with all that the worker holds.
             log.info("gathering_dropped", items=len(gathered))
+            give_back()
+        except BaseException:
+            give_back()
+            raise
 
-    def _hand_over(self, requests: Requests) -> None:
+    def _hand_over(self, requests: Requests, give_back: Callable[[], None]) -> None:
         pool = self._consumer.pool
 
         def run() -> None:
             try:
                 requests.run()
             finally:
-                self.slots.give_back()
+                give_back()
 
         def ended(end: Callable[[Any], None], answer: Any) -> None:
-            self.slots.give_back()
+            give_back()
             end(answer)
 
         if not pool.uses_semaphore:
@@ -219,12 +192,22 @@ class Slots:
     def are_free(self) -> bool:
         return self._taken < self._limit
 
-    def take(self) -> None:
-        """Take a slot, even where none is free: a full micro-batch waits in the pool instead."""
+    def take(self) -> Callable[[], None]:
+        """Take a slot, even where none is free: a full micro-batch waits in the pool instead.
+
+        Returns what gives it back; to call that again changes nothing.
+        """
         with self._lock:
             self._taken += 1
+        is_back = threading.Lock()
 
-    def give_back(self) -> None:
+        def give_back() -> None:
+            if is_back.acquire(blocking=False):
+                self._give_back()
+
+        return give_back
+
+    def _give_back(self) -> None:
         with self._lock:
             self._taken -= 1
         for freed in self._waiting:
@@ -254,9 +237,3 @@ class Gatherings(bootsteps.StartStopStep):
             # At the end, the connection outlives this step: what is settled until then is acknowledged.
             gathering.close(is_ending=is_ending)
         gatherings.clear()
-
-
-def _payload(message: Any) -> Any:
-    """Return a message's arguments. Celery's own decoder looks for tagged types, which ids do not have, and is slow."""
-    is_plain = message.content_type == "application/json" and not message.headers.get("compression")
-    return orjson.loads(message.body) if is_plain else message.payload

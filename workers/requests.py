@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from celery.worker.request import Request
-from celery.worker.state import requests as known_requests
-from celery.worker.state import task_ready
 
 from pipeline.domain.item import Stage
 from pipeline.log import get_logger
 from pipeline.services.record import Settled, Settlement
 from workers.engine import Engine
 from workers.follow import Nudge, run
+from workers.reception import finish
 
 log = get_logger(__name__)
 
@@ -103,11 +102,7 @@ class Requests:
             self._finish(request, "task-succeeded", result=repr(how.end.value), runtime=runtime)
 
     def _finish(self, request: Request, event: str, **fields: Any) -> None:
-        task_ready(request, successful=event == "task-succeeded")
-        known_requests.pop(request.id, None)
-        if self._is_connected():
-            request.acknowledge()
-        request.send_event(event, **fields)
+        finish(request, event, is_connected=self._is_connected(), **fields)
 
 
 def _nudge(request: Request) -> Nudge:

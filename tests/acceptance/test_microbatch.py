@@ -24,9 +24,35 @@ from pipeline.storage.tables import items
 from tests.factories import connect, make_definition, make_items
 from tests.invariants import assert_complete, assert_delivered
 from tests.receiver import SECRET, Receiver
+from tests.services.worker import wait_for
 from workers.app import app
 
 MESSAGE = Message(2**32 + 7, 3, "0123456789abcdef-7", Stage.CLASSIFY, Stage.ENRICH)
+
+
+CHAINED = {"task": "items.enrich", "args": [1, 1], "options": {"task_id": "x"}}
+#: What may come where `[[item, epoch], {}, {"chain": …}]` is expected.
+MALFORMED: dict[str, Any] = {
+    "not JSON": b"{secret",
+    "no list": {},
+    "too short": [[1, 1], {}],
+    "no arguments": [[], {}, {}],
+    "one argument": [[1], {}, {}],
+    "three arguments": [[1, 1, 1], {}, {}],
+    "a list for an item": [[[1], 2], {}, {}],
+    "text for an item": [["secret", 1], {}, {}],
+    "a fraction for an item": [[1.0, 1], {}, {}],
+    "a truth value for an item": [[True, 1], {}, {}],
+    "no such item": [[0, 1], {}, {}],
+    "an item beyond 64 bits": [[2**63, 1], {}, {}],
+    "an epoch below 0": [[1, -1], {}, {}],
+    "a list of named arguments": [[1, 1], [], {}],
+    "a chain that is none": [[1, 1], {}, {"chain": {}}],
+    "a chain without a task": [[1, 1], {}, {"chain": [{**CHAINED, "task": None}]}],
+    "a chain to a task of no item": [[1, 1], {}, {"chain": [{**CHAINED, "task": "control.sweep"}]}],
+    "a chain without an id": [[1, 1], {}, {"chain": [{**CHAINED, "options": {}}]}],
+    "a chain without arguments": [[1, 1], {}, {"chain": [{**CHAINED, "args": []}]}],
+}
 
 
 def published(message: Message) -> dict[str, Any]:
@@ -56,6 +82,30 @@ def test_a_task_id_leads_to_its_item(tmp_path: Path) -> None:
         details = report.details(client.context, f"{batch.id}-2-enrich-1")
     assert details is not None
     assert (details.item["position"], details.item["state"]) == (2, "succeeded")
+
+
+def malformed(ours: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return messages that Celery takes for ours, and that are not."""
+    bodies = [body if isinstance(body, bytes) else orjson.dumps(body) for body in MALFORMED.values()]
+    headers = [{"id": None}, {"id": ["secret"]}, {"root_id": {}}, {"expires": "secret"}]
+    return [
+        *({**ours, "body": base64.b64encode(body).decode()} for body in bodies),
+        *({**ours, "headers": ours["headers"] | wrong} for wrong in headers),
+        {**ours, "content-type": "application/x-python-serialize"},
+    ]
+
+
+def test_malformed_messages_are_refused_and_cost_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    messages = malformed(published(MESSAGE))
+    with connect(tmp_path) as client:
+        client.work()
+        for message in messages:
+            Channel.queues["classify"].put_nowait(message)
+        batch = client.submit(make_items(300), make_definition(tmp_path))
+        assert batch.wait(30).succeeded == 300
+    refused = [record.getMessage() for record in caplog.records if record.getMessage().startswith("message_refused")]
+    assert len(refused) == len(messages)
+    assert "secret" not in caplog.text
 
 
 def republish(client: pipeline.Client, batch_id: str) -> int:
@@ -131,7 +181,8 @@ def test_events_tell_the_life_of_each_message(tmp_path: Path) -> None:
 def test_nothing_stays_in_the_books_of_the_worker(tmp_path: Path) -> None:
     with connect(tmp_path) as client:
         client.submit(make_items(700), make_definition(tmp_path)).wait(30)
-        assert not worker_state.requests
+        # Results are there before their messages are settled.
+        wait_for(lambda: not worker_state.requests)
         assert not worker_state.reserved_requests
         assert not worker_state.active_requests
 

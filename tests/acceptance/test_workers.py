@@ -26,8 +26,10 @@ REST = ("--queues", "deliver,control")
 
 
 def test_a_batch_runs_through_workers_that_do_one_thing_each(cluster: Cluster) -> None:
-    for queue in ("classify", "enrich", "deliver", "control"):
-        cluster.worker("--queues", queue)
+    classifier, *_ = [cluster.worker("--queues", queue) for queue in ("classify", "enrich", "deliver", "control")]
+    # Neither of ours, nor the end of a worker.
+    cluster.publish("classify", b"{none of ours", task="items.classify", id="odd")
+    cluster.publish("classify", b'[["secret", 1], {}, {}]', task="items.classify", id="odd")
     with Receiver() as receiver:
         batch = cluster.client.submit(
             make_items(300), cluster.definition(), callback_url=receiver.url, batch_callback_url=receiver.url
@@ -38,6 +40,8 @@ def test_a_batch_runs_through_workers_that_do_one_thing_each(cluster: Cluster) -
         assert assert_complete(cluster.database, batch.id, 300) == {"succeeded": 300}
         assert receiver.unverified == 0
     assert_delivered(cluster.database, batch.id, 301)
+    assert classifier.log.count("message_refused") == 2
+    assert "Traceback" not in classifier.log
 
 
 def test_what_is_submitted_while_the_broker_is_down_begins_when_it_is_back(

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from kombu import Connection
 from sqlalchemy import func, select
 
 import pipeline
@@ -156,6 +157,18 @@ class Cluster:
         command = [sys.executable, "-m", "pipeline", *arguments]
         environment = os.environ | self.environment
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60)
+
+    def publish(self, queue: str, body: bytes, **headers: Any) -> None:
+        """Put a message into a queue as any program may that reaches the broker."""
+        with Connection(self.settings["broker_url"]) as connection, connection.Producer() as producer:
+            producer.publish(
+                body,
+                routing_key=queue,
+                content_type="application/json",
+                content_encoding="utf-8",
+                headers=headers,
+                delivery_mode=2,
+            )
 
     def definition(self, *source: str, **tables: Any) -> Definition:
         """Return a definition whose callables every worker can import."""
