@@ -50,9 +50,12 @@ class _Headers(BaseModel):
     parent_id: str | None = None
 
 
+_Nothing = Annotated[list[Any], Field(max_length=0)]
+
 _headers: TypeAdapter[Any] = TypeAdapter(_Headers)
-#: A body: arguments, named arguments, and what is embedded.
+#: Bodies: arguments, named arguments, and what is embedded.
 _of_item: TypeAdapter[Any] = TypeAdapter(tuple[_Arguments, dict[str, Any], _Embedded | None])
+_of_nudge: TypeAdapter[Any] = TypeAdapter(tuple[_Nothing, dict[str, Any], dict[str, Any] | None])
 
 
 def check_item(headers: Any, body: Any) -> None:
@@ -63,6 +66,16 @@ def check_item(headers: Any, body: Any) -> None:
     """
     _check("headers", _headers, headers)
     _check("body", _of_item, body)
+
+
+def check_nudge(headers: Any, body: Any) -> None:
+    """Check a message of a task without arguments.
+
+    Raises:
+        Malformed: it is none.
+    """
+    _check("headers", _headers, headers)
+    _check("body", _of_nudge, body)
 
 
 def _check(part: str, shape: TypeAdapter[Any], value: Any) -> None:

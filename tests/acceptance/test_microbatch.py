@@ -15,7 +15,7 @@ from kombu.transport.memory import Channel
 from sqlalchemy import select
 
 import pipeline
-from pipeline.broker import Broker
+from pipeline.broker import SWEEP_TASK, Broker
 from pipeline.domain.identity import item_id, split_task_id
 from pipeline.domain.item import Stage
 from pipeline.services import report
@@ -92,6 +92,7 @@ def malformed(ours: dict[str, Any]) -> list[dict[str, Any]]:
         *({**ours, "body": base64.b64encode(body).decode()} for body in bodies),
         *({**ours, "headers": ours["headers"] | wrong} for wrong in headers),
         {**ours, "content-type": "application/x-python-serialize"},
+        {**ours, "headers": ours["headers"] | {"task": "control.dispatch"}},
     ]
 
 
@@ -133,6 +134,20 @@ def test_messages_that_come_again_and_again_change_nothing(tmp_path: Path) -> No
         receiver.wait_for(lambda r: len(r.bodies) == 2_000)
         assert assert_complete(client.context.database, batch.id, 2_000) == {"succeeded": 2_000}
     assert copies > 0
+
+
+def test_nudges_do_not_wait_for_the_pool(tmp_path: Path) -> None:
+    message = published(MESSAGE)
+    threads = app.conf.worker_concurrency
+    with connect(tmp_path, batch_items=1) as client:
+        client.work()
+        # Nobody else can write: every thread of the pool waits for its claim.
+        with client.context.database.write():
+            for _ in range(threads):
+                Channel.queues["classify"].put_nowait(message)
+            wait_for(lambda: worker_state.total_count["items.classify"] == threads)
+            Broker(app).nudge(SWEEP_TASK)
+            wait_for(lambda: worker_state.total_count[SWEEP_TASK] == 1)
 
 
 def test_events_tell_the_life_of_each_message(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from workers.app import app
 from workers.engine import running_engine
+from workers.inline import InlineTask
 
 
-@app.task(name="deliveries.send")
+@app.task(name="deliveries.send", base=InlineTask)
 def send() -> None:
     """Send what is due."""
     running_engine().wake_sender()
