@@ -16,6 +16,7 @@ from pipeline.stages.executor import Executor
 from pipeline.stages.runner import StageRunner
 from pipeline.storage import batches
 from pipeline.storage import definitions as stored_definitions
+from pipeline.storage.retry import retrying
 from pipeline.storage.row import Row
 
 log = get_logger(__name__)
@@ -56,14 +57,18 @@ class Runners:
     def when_ready(self, batch_id: int, ready: Ready) -> None:
         """Call `ready` with what the items of a batch need: now, or from another thread when it is built.
 
-        `ready` gets the error instead where the definition cannot be read at all.
+        `ready` gets the error instead where the definition cannot be read at all; a database that is away is waited for
+        first.
         """
         work = self._of_batch.get(batch_id)
         if work is not None:
             ready(work)
             return
-        with self._context.database.read() as connection:
-            batch = batches.by_ids(connection, [batch_id])[0]
+        try:
+            batch = self._read_batch(batch_id)
+        except Exception as error:
+            ready(error)
+            return
         known = self._of_definition.get(batch["definition_id"])
         if known is not None:
             ready(self._remember(batch, known))
@@ -91,15 +96,23 @@ class Runners:
         with self._lock:
             waiting = self._waiting.pop(definition_id, [])
         for batch_id, ready in waiting:
+            work: Work | Exception
             try:
-                ready(answer(batch_id))
+                work = answer(batch_id)
+            except Exception as error:
+                # Told as well: items that nobody hears of are kept for ever.
+                work = error
+            try:
+                ready(work)
             except Exception:
                 log.exception("build_not_taken", batch=batch_id)
 
     def _built(self, definition_id: int) -> tuple[Definition, Built]:
-        with self._context.database.read() as connection:
-            content = stored_definitions.content(connection, definition_id)
-        definition = from_content(content)
+        def read() -> dict[str, object]:
+            with self._context.database.read() as connection:
+                return stored_definitions.content(connection, definition_id)
+
+        definition = from_content(retrying(read, patience=self._context.lease))
         return definition, {Stage(name): self._runner(definition, Stage(name)) for name in definition.stages}
 
     def _runner(self, definition: Definition, stage: Stage) -> StageRunner | PipelineError:
@@ -114,9 +127,14 @@ class Runners:
             return error
 
     def _work_of(self, batch_id: int, known: tuple[Definition, Built]) -> Work:
-        with self._context.database.read() as connection:
-            batch = batches.by_ids(connection, [batch_id])[0]
-        return self._remember(batch, known)
+        return self._remember(self._read_batch(batch_id), known)
+
+    def _read_batch(self, batch_id: int) -> Row:
+        def read() -> Row:
+            with self._context.database.read() as connection:
+                return batches.by_ids(connection, [batch_id])[0]
+
+        return retrying(read, patience=self._context.lease)
 
     def _remember(self, batch: Row, known: tuple[Definition, Built]) -> Work:
         work = Work(batch["public_id"], *known)
