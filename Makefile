@@ -26,7 +26,7 @@ $(VENV)/bin/lint-imports --no-logo || failed="$$failed import-linter"
 endef
 VERDICT := if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test faults lint format clean
 
 help: ## Show what there is to type
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ test: $(VENV)/.test ## Check everything: style, types, imports, tests
 	@$(LINT); \
 	$(RUN) pytest -n 2 -q || failed="$$failed pytest"; \
 	$(VERDICT)
+
+faults: $(VENV)/.test ## Strike every combination of servers with faults at random; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq
+	@$(RUN) tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ON),--on $(ON))
 
 lint: $(VENV)/.test ## Check style, formatting, types and the direction of imports
 	@$(LINT); \

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -30,6 +31,9 @@ class Receiver:
     def __init__(self) -> None:
         self.bodies: dict[str, list[bytes]] = defaultdict(list)
         self.unverified = 0
+        #: While set, every request is answered so, or not at all where it is 0, and nothing is kept.
+        self.refusal: int | None = None
+        self.refused = 0
         self._arrived = threading.Condition()
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -54,6 +58,15 @@ class Receiver:
         """
         with self._arrived:
             assert self._arrived.wait_for(lambda: condition(self), timeout), f"{len(self.bodies)} events arrived"
+
+    @contextmanager
+    def refusing(self, status: int) -> Iterator[None]:
+        """Answer everything with `status` for a while; 0: close connections without an answer."""
+        self.refusal = status
+        try:
+            yield
+        finally:
+            self.refusal = None
 
     def __enter__(self) -> Receiver:
         self._thread.start()
@@ -84,10 +97,20 @@ class Receiver:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                refusal = receiver.refusal
+                if refusal is not None:
+                    receiver.refused += 1
+                    self._answer(refusal)
+                    return
                 verified = receiver._keep({name.lower(): value for name, value in self.headers.items()}, body)
-                self.send_response(204 if verified else 400)
-                self.send_header("content-length", "0")
-                self.end_headers()
+                self._answer(204 if verified else 400)
+
+            def _answer(self, status: int) -> None:
+                self.close_connection = status == 0
+                if status:
+                    self.send_response(status)
+                    self.send_header("content-length", "0")
+                    self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
                 return

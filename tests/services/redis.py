@@ -34,6 +34,11 @@ class Redis(Server):
         with self.client() as client:
             client.flushall()
 
+    def disconnect(self) -> None:
+        """Close all connections but the one that asks for it."""
+        with self.client() as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
     def _launch(self) -> None:
         options = {
             "port": str(self.port),

@@ -40,6 +40,10 @@ class StartFailed(AssertionError):
     """The server ended, or did not answer in time; the message ends with its log."""
 
 
+class StopFailed(AssertionError):
+    """The server did not stop in good order in time, and was killed; the message ends with its log."""
+
+
 class Server(ABC):
     """A real server of the tests' own; not started yet.
 
@@ -89,7 +93,11 @@ class Server(ABC):
         self._wait_until_ready()
 
     def stop(self) -> None:
-        """Stop it in good order; its data stay."""
+        """Stop it in good order; its data stay.
+
+        Raises:
+            StopFailed: it did not stop in time.
+        """
         if not self._processes:
             return
         self.resume()
@@ -98,7 +106,7 @@ class Server(ABC):
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} did not stop in {STOP_SECONDS} s:\n{self.log[-4_000:]}") from None
+            raise StopFailed(f"{self.name} did not stop in {STOP_SECONDS} s:\n{self.log[-4_000:]}") from None
         finally:
             self.kill()
 
@@ -117,6 +125,16 @@ class Server(ABC):
         """Stop it in good order, and start it again at the same port."""
         self.stop()
         self.start()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it runs any more: not started, killed, or ended by itself."""
+        return not self._processes or self._processes[-1].poll() is not None
+
+    def relaunch(self) -> None:
+        """Start it again after it has ended, without waiting until it answers."""
+        self.kill()
+        self._launch()
 
     def suspend(self) -> None:
         """Let it hang: connections stay open, the kernel accepts new ones, and nothing is answered."""
@@ -175,12 +193,12 @@ class Server(ABC):
                 return
             except (OSError, self.refusal) as error:
                 refusal = error
-            if self._has_ended() or time.monotonic() > end:
+            if self._ends_meanwhile() or time.monotonic() > end:
                 self.kill()
                 message = f"{self.name} ended or did not answer in {START_SECONDS} s ({refusal}):\n{self.log[-4_000:]}"
                 raise StartFailed(message) from refusal
 
-    def _has_ended(self) -> bool:
+    def _ends_meanwhile(self) -> bool:
         """Wait a moment, or until the server ends."""
         try:
             self._processes[-1].wait(LOOK_SECONDS)

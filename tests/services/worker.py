@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from kombu import Connection
 from sqlalchemy import func, select
@@ -56,6 +56,8 @@ class Worker(Server):
     """One `pipeline worker`; `stop` asks it to stop in good order, `kill` takes all its processes."""
 
     name = "worker"
+    #: What `python -m` runs; it writes " ready." when it works.
+    program: ClassVar[tuple[str, ...]] = ("pipeline", "worker")
 
     def __init__(self, environment: dict[str, str], *options: str) -> None:
         super().__init__()
@@ -69,11 +71,16 @@ class Worker(Server):
 
     def _launch(self) -> None:
         self._starts = self.log.count(" ready.")
-        self._spawn([sys.executable, "-m", "pipeline", "worker", *self._options], environment=self._environment)
+        self._spawn([sys.executable, "-m", *self.program, *self._options], environment=self._environment)
 
     def _probe(self) -> None:
-        if self.log.count(" ready.") <= self._starts:
+        if not self.is_ready:
             raise OSError("it does not consume yet")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has begun to consume since it was launched last."""
+        return self.log.count(" ready.") > self._starts
 
     def children(self) -> list[int]:
         """Return the processes that it has started itself."""
