@@ -9,9 +9,8 @@ from pipeline.domain.batch import BatchState
 from pipeline.log import get_logger
 from pipeline.services.context import Context
 from pipeline.services.reconcile import cancel_rest, reconcile
-from pipeline.services.rescue import dead_holders, rescue_lost
+from pipeline.services.rescue import dead_holders, forget_gone, rescue_lost
 from pipeline.services.tenure import discard_abandoned
-from pipeline.services.vitals import forget_gone
 from pipeline.storage import batches
 from workers.contact import Contact
 from workers.rounds import Rounds

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+from pipeline.services import tenure
 from pipeline.services.context import Context
 from pipeline.services.finish import finish
 from pipeline.services.holder import certainly_dead
 from pipeline.storage import deliveries, leases, releases, rescue
 from pipeline.storage.releases import Ref
+
+#: Leases of processes elsewhere, or of this host's past, are forgotten after this.
+FORGET_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,15 @@ def rescue_lost(context: Context, dead: Sequence[str] = ()) -> Rescued:
         if given_up:
             finish(connection, given_up, context.hooks, now)
     return Rescued(taken_back, len(given_up), sent_back)
+
+
+def forget_gone(context: Context, dead: Sequence[str]) -> None:
+    """Remove the leases of processes that are gone, now that all they held is taken back, and those that long ended.
+
+    A submitter's stays: it says that a batch has to be removed.
+    """
+    with context.database.write() as connection:
+        leases.drop_gone(connection, dead, before=context.now() - FORGET_AFTER, but=tenure.PREFIX)
 
 
 def hand_back(context: Context) -> int:

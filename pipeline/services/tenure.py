@@ -17,6 +17,8 @@ from pipeline.storage import batches, leases
 
 log = get_logger(__name__)
 
+#: Begins the names of submitters' leases.
+PREFIX = "submit:"
 #: Items removed in one transaction: another writer waits no longer than for one of these.
 CHUNK = 5_000
 
@@ -101,4 +103,4 @@ def _seize(context: Context, batch_id: int, dead: Sequence[str]) -> bool:
 
 
 def _lease(batch_id: int) -> str:
-    return f"submit:{batch_id}"
+    return f"{PREFIX}{batch_id}"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
 
 from pipeline.services.context import Context
 from pipeline.services.holder import certainly_dead, is_here
 from pipeline.storage import leases, releases
 
 _PREFIX = "worker:"
-#: Signs of life of processes elsewhere, or of this host's past, are forgotten after this.
-FORGET_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +48,3 @@ def lives_here(context: Context) -> list[Life]:
         found = [row for row in leases.named(connection, _PREFIX) if is_here(row["holder"])]
     gone = set(certainly_dead(row["holder"] for row in found))
     return [Life(row["holder"], row["until"] > now) for row in found if row["holder"] not in gone]
-
-
-def forget_gone(context: Context, dead: Collection[str]) -> None:
-    """Forget the signs of life of processes that are known to be gone, and of those that long gave none."""
-    with context.database.write() as connection:
-        leases.drop_named(connection, _PREFIX, holders=dead, before=context.now() - FORGET_AFTER)

@@ -68,7 +68,7 @@ def named(connection: Connection, prefix: str) -> list[Row]:
     return rows(connection.execute(select(leases).where(leases.c.name.startswith(prefix, autoescape=True))))
 
 
-def drop_named(connection: Connection, prefix: str, *, holders: Collection[str], before: datetime) -> None:
-    """Remove leases whose names begin so: those of these holders, and those that ended before."""
+def drop_gone(connection: Connection, holders: Collection[str], *, before: datetime, but: str) -> None:
+    """Remove leases of these holders, and those that ended before; not those whose names begin with `but`."""
     over = leases.c.holder.in_(holders) | (leases.c.until < before)
-    connection.execute(delete(leases).where(leases.c.name.startswith(prefix, autoescape=True), over))
+    connection.execute(delete(leases).where(over, leases.c.name.not_like(f"{but}%")))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,9 +18,10 @@ from pipeline.bootstrap import make_context
 from pipeline.domain.item import Stage
 from pipeline.services.context import Context
 from pipeline.services.dispatch import Dispatcher, Message
+from pipeline.services.rescue import dead_holders, forget_gone
 from pipeline.services.submit import Submission, submit
 from pipeline.settings import load
-from pipeline.storage import releases
+from pipeline.storage import leases, releases
 from pipeline.storage.releases import Ref
 from pipeline.storage.tables import items
 from tests.factories import make_definition, make_items
@@ -98,3 +102,26 @@ def test_who_does_not_renew_after_an_outage_is_rescued(context: Context, clock: 
         wait_for(lambda: state(context) == ("pending", 1))
     finally:
         sweeps.stop()
+
+
+GONE = "from pipeline.services.holder import new_holder; print(new_holder())"
+
+
+def test_a_process_that_is_gone_is_forgotten_and_its_submission_is_not(context: Context, clock: Clock) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    gone = subprocess.check_output([sys.executable, "-c", GONE], env=environment, text=True).strip()
+    now = context.now()
+    with context.database.write() as connection:
+        for name in ("dispatch", "dispatch:7", "submit:7", "worker:x"):
+            leases.take(connection, name, gone, now=now, until=now)
+        leases.take(connection, "dispatch:8", "1.1.abcd@elsewhere", now=now, until=now)
+    forget_gone(context, dead_holders(context))
+    assert held(context) == {"submit:7": gone, "dispatch:8": "1.1.abcd@elsewhere"}
+    clock.forward(61)
+    forget_gone(context, [])
+    assert held(context) == {"submit:7": gone}
+
+
+def held(context: Context) -> dict[str, str]:
+    with context.database.read() as connection:
+        return {row["name"]: row["holder"] for row in leases.named(connection, "")}
