@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -102,21 +103,31 @@ def submit(
     if all_or_none is None:
         all_or_none = on_reject is None
     acceptance = Acceptance(_rules(context, submission), on_reject, all_or_none=all_or_none)
-    try:
+    with _whole(context, batch_id, trouble="nothing was accepted, submit it again"):
         with tenure.kept_alive(context, batch_id):
             total = _store(context, batch_id, acceptance, given, on_progress)
         acceptance.raise_if_refused()
         if not total:
             raise acceptance.error("there is no item to accept")
         acceptance.raise_if_unknown()
+    # The connection may be lost in the commit.
+    unknown = f"whether batch {public_id} was accepted is not known: when the database is back, `pipeline status "
+    with _whole(context, batch_id, trouble=f"{unknown}{public_id}` shows it, and if there is none, submit it again"):
         retrying(lambda: _accept(context, batch_id, total), patience=context.lease)
-    except TROUBLE as trouble:
+    return Submitted(public_id, total, is_new=True, without_url=acceptance.without_url)
+
+
+@contextmanager
+def _whole(context: Context, batch_id: int, *, trouble: str) -> Iterator[None]:
+    """Leave nothing of a batch that cannot be accepted; `trouble` says what that of the database comes to."""
+    try:
+        yield
+    except TROUBLE as error:
         # What is stored already is removed by a sweep, when the submitter's lease is over.
-        raise Unreachable(f"{trouble}; nothing was accepted, submit it again") from trouble
+        raise Unreachable(f"{error}; {trouble}") from error
     except BaseException:
         tenure.discard(context, batch_id)
         raise
-    return Submitted(public_id, total, is_new=True, without_url=acceptance.without_url)
 
 
 def _accept(context: Context, batch_id: int, total: int) -> None:
@@ -210,8 +221,10 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
         }
         try:
             batch_id = batches.add(connection, row)
-        except IntegrityError:
+        except IntegrityError as error:
             key = submission.idempotency_key
+            if key is None or "idempotency_key" not in str(error.orig):
+                raise
             raise Conflict(f"idempotency key {key!r} was taken by another process just now; try again") from None
         tenure.take(context, connection, batch_id)
     return batch_id, row["public_id"]

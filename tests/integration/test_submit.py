@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from pipeline.bootstrap import make_context
 from pipeline.domain.item import Item
@@ -126,6 +128,31 @@ def test_callbacks_need_a_secret_to_be_signed_with(database_url: str, tmp_path: 
     with pytest.raises(InvalidItems, match="PIPELINE_WEBHOOK_SECRET"):
         submit(context, [Item({"text": "t"}, callback_url=PUBLIC)], Submission(make_definition(tmp_path)))
     context.database.close()
+
+
+def test_only_a_key_that_is_taken_is_said_to_be_taken(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definition = make_definition(tmp_path)
+    # The same random number twice.
+    monkeypatch.setattr("pipeline.services.submit.new_batch_id", lambda: "0123456789abcdef")
+    submit(context, make_items(1), Submission(definition))
+    for key in (None, "k"):
+        with pytest.raises(IntegrityError, match="public_id"):
+            submit(context, make_items(1), Submission(definition, idempotency_key=key))
+
+
+def test_a_key_that_is_taken_just_now_is_a_conflict(context: Context, tmp_path: Path) -> None:
+    submission = Submission(make_definition(tmp_path), idempotency_key="k")
+
+    def late() -> datetime:
+        submit(context, make_items(1), submission)
+        return context.now()
+
+    # The first look at the clock comes after the look for the key.
+    with pytest.raises(Conflict, match="'k' was taken by another process just now"):
+        submit(replace(context, now=late), make_items(1), submission)
+    assert stored(context) == (1, 1)
 
 
 DYING = """
