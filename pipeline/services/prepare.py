@@ -12,6 +12,9 @@ from pipeline.stages.step import Step
 
 log = get_logger(__name__)
 
+#: Stages that are kept for whoever runs them; the oldest are forgotten first, since a model may be large.
+STAGES_KEPT = 16
+
 
 def prepare(context: Context, definition: Definition) -> None:
     """Make a definition runnable where this process does the work; elsewhere, look at what can be known here.
@@ -29,6 +32,9 @@ def prepare(context: Context, definition: Definition) -> None:
         except InvalidDefinition as error:
             raise InvalidDefinition(f"definition {definition.name!r} cannot be run: {stage.value}: {error}") from error
         context.prepared[definition.version, stage] = steps
+        while len(context.prepared) > STAGES_KEPT:
+            # By default: another thread may be forgetting the same.
+            context.prepared.pop(next(iter(context.prepared)), None)
 
 
 def _look(definition: Definition, stage: Stage) -> tuple[Step, ...]:

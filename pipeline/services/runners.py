@@ -23,6 +23,8 @@ log = get_logger(__name__)
 
 #: Batches whose definition is remembered; the oldest are forgotten first.
 BATCHES_KEPT = 10_000
+#: Definitions that stay built; the least recently used are forgotten first, since a model may be large.
+DEFINITIONS_KEPT = 32
 
 Built = dict[Stage, StageRunner | PipelineError]
 
@@ -49,8 +51,9 @@ class Runners:
         self._context = context
         self._executor = executor
         self._lock = threading.Lock()
-        self._of_batch: OrderedDict[int, Work] = OrderedDict()
-        self._of_definition: dict[int, tuple[Definition, Built]] = {}
+        #: A batch's public id and its definition's.
+        self._of_batch: OrderedDict[int, tuple[str, int]] = OrderedDict()
+        self._of_definition: OrderedDict[int, tuple[Definition, Built]] = OrderedDict()
         self._told: set[tuple[str, Stage]] = set()
         self._waiting: dict[int, list[tuple[int, Ready]]] = {}
 
@@ -60,7 +63,7 @@ class Runners:
         `ready` gets the error instead where the definition cannot be read at all; a database that is away is waited for
         first.
         """
-        work = self._of_batch.get(batch_id)
+        work = self._known(batch_id)
         if work is not None:
             ready(work)
             return
@@ -69,9 +72,10 @@ class Runners:
         except Exception as error:
             ready(error)
             return
-        known = self._of_definition.get(batch["definition_id"])
-        if known is not None:
-            ready(self._remember(batch, known))
+        self._remember(batch)
+        work = self._known(batch_id)
+        if work is not None:
+            ready(work)
             return
         with self._lock:
             is_first = batch["definition_id"] not in self._waiting
@@ -85,7 +89,7 @@ class Runners:
             known = self._built(definition_id)
             if not any(isinstance(runner, PipelineError) for runner in known[1].values()):
                 # What failed is built again for the next list: a missing file may be back by then.
-                self._of_definition[definition_id] = known
+                self._keep(definition_id, known)
             self._hand_out(definition_id, lambda batch_id: self._work_of(batch_id, known))
         except Exception as error:
             log.exception("definition_not_readable", definition=batch["definition"])
@@ -127,7 +131,7 @@ class Runners:
             return error
 
     def _work_of(self, batch_id: int, known: tuple[Definition, Built]) -> Work:
-        return self._remember(self._read_batch(batch_id), known)
+        return Work(self._read_batch(batch_id)["public_id"], *known)
 
     def _read_batch(self, batch_id: int) -> Row:
         def read() -> Row:
@@ -136,14 +140,27 @@ class Runners:
 
         return retrying(read, patience=self._context.lease)
 
-    def _remember(self, batch: Row, known: tuple[Definition, Built]) -> Work:
-        work = Work(batch["public_id"], *known)
-        if batch["definition_id"] in self._of_definition:
-            with self._lock:
-                self._of_batch[batch["id"]] = work
-                while len(self._of_batch) > BATCHES_KEPT:
-                    self._of_batch.popitem(last=False)
-        return work
+    def _known(self, batch_id: int) -> Work | None:
+        """Return what a batch needs where that is built and kept."""
+        with self._lock:
+            known = self._of_batch.get(batch_id)
+            if known is None or known[1] not in self._of_definition:
+                return None
+            public_id, definition_id = known
+            self._of_definition.move_to_end(definition_id)
+            return Work(public_id, *self._of_definition[definition_id])
+
+    def _remember(self, batch: Row) -> None:
+        with self._lock:
+            self._of_batch[batch["id"]] = batch["public_id"], batch["definition_id"]
+            while len(self._of_batch) > BATCHES_KEPT:
+                self._of_batch.popitem(last=False)
+
+    def _keep(self, definition_id: int, built: tuple[Definition, Built]) -> None:
+        with self._lock:
+            self._of_definition[definition_id] = built
+            while len(self._of_definition) > DEFINITIONS_KEPT:
+                self._of_definition.popitem(last=False)
 
 
 #: Takes what a batch needs, or the error for which there is nothing.
