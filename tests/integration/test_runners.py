@@ -45,7 +45,8 @@ def test_the_least_recently_used_definition_is_forgotten(
     built.append(runner_of(runners, third))
     # Whoever built it may still be about to end.
     wait_for(lambda: built[1]() is None)
-    assert built[0]() is not None and built[2]() is not None
+    assert built[0]() is not None
+    assert built[2]() is not None
     assert runner_of(runners, second)() is not None
 
 
