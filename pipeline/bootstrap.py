@@ -26,7 +26,7 @@ def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
         WrongSchema: the database is of a newer version, or needs `pipeline db upgrade`.
         Unreachable: it does not answer.
     """
-    database = Database(settings.database_url.get_secret_value())
+    database = Database(settings.database_url.get_secret_value(), concurrency=settings.concurrency)
     if settings.is_embedded and database.is_sqlite:
         upgrade(database)
     else:

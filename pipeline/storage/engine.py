@@ -23,7 +23,7 @@ STATEMENT_TIMEOUT_SECONDS = 120
 #: A process that stops in mid-transaction (suspended, or its host cut off) keeps rows locked no longer than this.
 IDLE_IN_TRANSACTION_SECONDS = 60
 
-#: Each worker process has a recorder, a pulse, a sender, and a thread for each micro-batch that claims.
+#: Each worker process has a recorder, a pulse, a sender and the like. Threads that run micro-batches come on top.
 POOL_SIZE, POOL_OVERFLOW = 8, 8
 
 #: What PostgreSQL says, by SQLSTATE, when it cannot serve us at all: connection trouble, shut down or starting up, too
@@ -34,10 +34,17 @@ _AWAY = ("08", "57P", "53300", "3D000", "28", "25P03")
 class Database:
     """An engine and its transactions. Built per process, never at import, never carried over a fork."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, concurrency: int = 0) -> None:
+        """`concurrency`: threads that use it beside those that every process has."""
         self.url = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine: Engine = create_engine(self.url, hide_parameters=True, **_options(self.url))
+        self.engine: Engine = create_engine(
+            self.url,
+            hide_parameters=True,
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_OVERFLOW + concurrency,
+            **_options(self.url),
+        )
         # SQLite has one writer; waiting on a lock of ours wakes at once, its busy handler sleeps up to 100 ms.
         self._writer = threading.Lock()
         if self.is_sqlite:
@@ -120,8 +127,6 @@ def _options(url: URL) -> dict[str, Any]:
         },
         # A connection that the server closed meanwhile is replaced before it is used.
         "pool_pre_ping": True,
-        "pool_size": POOL_SIZE,
-        "max_overflow": POOL_OVERFLOW,
     }
 
 

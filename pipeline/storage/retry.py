@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
 from pipeline.domain.backoff import Backoff
 from pipeline.errors import Unreachable
@@ -18,8 +19,9 @@ log = get_logger(__name__)
 
 T = TypeVar("T")
 
-#: Away, locked, full, too slow, a deadlock: the database's trouble, which passes; never that of what was written.
-TROUBLE = (Unreachable, OperationalError)
+#: Away, locked, full, too slow, a deadlock, no connection free: the database's trouble, which passes; never that of
+#: what was written.
+TROUBLE = (Unreachable, OperationalError, NoneFree)
 
 #: A deadlock is over at once; a restart takes seconds.
 _BACKOFF = Backoff(base=timedelta(milliseconds=50), cap=timedelta(seconds=2))

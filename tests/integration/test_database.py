@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -223,6 +223,15 @@ def test_a_submission_whose_database_stays_away_says_what_is_known_of_it(tmp_pat
         with pytest.raises(Unreachable, match="is not known: when the database is back, `pipeline status [0-9a-z]+`"):
             submit(context, make_items(1), Submission(make_definition(tmp_path)), on_progress=lambda _: server.stop())
         context.database.close()
+
+
+def test_every_micro_batch_that_may_run_has_a_connection(database_url: str) -> None:
+    context = make_context(load(database_url=database_url, concurrency=20))
+    with ExitStack() as held:
+        for _ in range(16 + 20):
+            # Raises where none is free.
+            held.enter_context(context.database.read())
+    context.database.close()
 
 
 @on_postgresql
