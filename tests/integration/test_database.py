@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from pipeline.errors import Unreachable
 from pipeline.services.submit import Submission, submit
 from pipeline.settings import load
 from pipeline.storage import bulk
+from pipeline.storage.clock import DatabaseClock
 from pipeline.storage.engine import Database
 from pipeline.storage.retry import retrying
 from pipeline.storage.schema import upgrade, version
@@ -232,6 +234,16 @@ def test_every_micro_batch_that_may_run_has_a_connection(database_url: str) -> N
             # Raises where none is free.
             held.enter_context(context.database.read())
     context.database.close()
+
+
+@on_postgresql
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux counts the time that it sleeps")
+def test_the_clock_goes_on_while_the_machine_sleeps(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = DatabaseClock(database)
+    with monkeypatch.context() as asleep:
+        # As Linux has it then.
+        asleep.setattr(time, "monotonic", lambda: 0.0)
+        assert len({clock() for _ in range(1_000)}) > 1
 
 
 @on_postgresql
