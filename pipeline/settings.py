@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -63,6 +64,8 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = None
     #: `user:password`, with which people sign in to Flower.
     flower_auth: SecretStr | None = None
+    #: `http://user:password@…/api/`: where Flower asks RabbitMQ how long queues are.
+    flower_broker_api: SecretStr | None = None
     #: CIDRs, separated by commas, that callbacks may reach although they are private; plain http included.
     allow_private_callbacks: Annotated[tuple[Network, ...], NoDecode] = ()
     #: Largest payload of an item, in bytes of compact JSON.
@@ -115,6 +118,15 @@ class Settings(BaseSettings):
             # Browsers disagree on how to encode anything else.
             if not (user and password and (user + password).isascii() and (user + password).isprintable()):
                 raise ValueError("must be user:password, both of printable ASCII characters")
+        return value
+
+    @field_validator("flower_broker_api", mode="after")
+    @classmethod
+    def _management_api(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not (
+            _scheme(value) in ("http", "https") and urlsplit(value.get_secret_value()).hostname
+        ):
+            raise ValueError("must be like http://user:password@rabbitmq.internal:15672/api/")
         return value
 
     @property

@@ -31,7 +31,7 @@ _PASSWORD_BYTES = 16
     "--broker-api",
     metavar="URL",
     help="RabbitMQ only: its management API, which knows how long queues are. Default: port 15672 of the broker's "
-    "host, with the broker's user. Needs RabbitMQ's management plugin.",
+    "host. Needs RabbitMQ's management plugin.",
 )
 @click.option(
     "--max-tasks", type=click.IntRange(1), default=10_000, show_default=True, help="Keep so many tasks in memory."
@@ -52,6 +52,9 @@ def flower(
     Each item is a task `items.classify` and one `items.enrich`; their ids say which item, which stage and which
     release. Batches, results and what is dead are in `pipeline status`, `results` and `dead`.
 
+    RabbitMQ's management API is asked with the broker's user and password. Another user is named in
+    PIPELINE_FLOWER_BROKER_API=http://user:password@host:15672/api/, never on the command line.
+
     PIPELINE_FLOWER_AUTH=user:password says who may sign in; without it a password is made and printed. Nothing is
     kept when it stops. `/healthcheck` and `/metrics` answer without signing in: they hold names of workers and
     tasks, and numbers. Ctrl-C or SIGTERM ends it.
@@ -65,6 +68,7 @@ def flower(
     logs.show()
     chosen = settings.load()
     _refuse_unsafe(address, no_auth=no_auth, allow_control=allow_control)
+    broker_api = _management_api(broker_api, chosen)
     _refuse_without_broker(chosen)
     try:
         from pipeline.cli import flower_server
@@ -96,6 +100,18 @@ def _refuse_unsafe(address: str, *, no_auth: bool, allow_control: bool) -> None:
             "--no-auth with --allow-control would let any web page stop workers through its visitor's browser; "
             "leave out one of them"
         )
+
+
+def _management_api(given: str | None, chosen: Settings) -> str | None:
+    if given is None:
+        return chosen.flower_broker_api.get_secret_value() if chosen.flower_broker_api else None
+    # Every user of the machine can read the arguments of a process.
+    if "@" in given:
+        raise InvalidInput(
+            "--broker-api names a user or password, which everybody on this machine could read; leave them out for "
+            "those of the broker, or put the whole URL into PIPELINE_FLOWER_BROKER_API instead"
+        )
+    return given
 
 
 def _is_loopback(address: str) -> bool:

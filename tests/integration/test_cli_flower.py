@@ -143,6 +143,8 @@ def test_configuration_files_of_the_current_directory_are_not_run(terminal: Term
         (("--no-auth", "--address", "0.0.0.0"), {}, 2, "would show tasks to the network"),
         (("--no-auth", "--allow-control"), {}, 2, "leave out one"),
         (("--broker-api", "rabbit:15672"), {}, 2, "it is like http://"),
+        (("--broker-api", "http://ada:hidden@127.0.0.1:1/api/"), {}, 2, "PIPELINE_FLOWER_BROKER_API instead"),
+        ((), {"PIPELINE_FLOWER_BROKER_API": "ada:hidden@127.0.0.1:1"}, 2, "must be like http://"),
         (("--address", "192.0.2.1"), {}, 2, "cannot listen on 192.0.2.1 port 0"),
     ],
 )

@@ -94,9 +94,10 @@ def test_every_setting_that_is_passed_on_exists() -> None:
     passed = {name for service in ALL.values() for name in service.get("environment", {}) if name.startswith(PREFIX)}
     named = {name for name in variables() if name.startswith(PREFIX)}
     assert passed | named <= SETTINGS
-    # A setting that cannot be chosen would be a surprise; that of Flower is Flower's.
+    # A setting that cannot be chosen would be a surprise; those of Flower are Flower's.
     in_workers = set(WORKERS["classify"]["environment"])
-    assert SETTINGS - in_workers == {"PIPELINE_FLOWER_AUTH"}
+    assert SETTINGS - in_workers == {"PIPELINE_FLOWER_AUTH", "PIPELINE_FLOWER_BROKER_API"}
+    assert SETTINGS - in_workers <= set(ALL["flower"]["environment"])
 
 
 def test_every_variable_is_documented() -> None:

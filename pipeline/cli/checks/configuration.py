@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from pipeline.cli.checks.check import Check, ok, warn
 from pipeline.settings import PREFIX, Settings
 
-_URLS = ("database_url", "broker_url")
+_URLS = ("database_url", "broker_url", "flower_broker_api")
 _SET = "(set)"
 _NOT_SET = "(not set)"
 
