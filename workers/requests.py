@@ -41,6 +41,7 @@ class Requests:
         self._engine = engine
         self._is_connected = is_connected
         self._call_soon = call_soon or (lambda function, *arguments: function(*arguments))
+        self._began: tuple[int, float] | None = None
         self._of_item: dict[int, list[Request]] = {}
         for request in requests:
             self._of_item.setdefault(request.args[0], []).append(request)
@@ -52,7 +53,8 @@ class Requests:
 
     def run(self) -> None:
         """Run the micro-batch in this process; what is slow is settled later, from other threads."""
-        self._call_soon(self.accepted, os.getpid(), time.monotonic())
+        self._began = os.getpid(), time.monotonic()
+        self._call_soon(self._begin)
         try:
             run(self._engine.processing, self._stage, self.nudges, self.settle)
         except Exception as error:
@@ -62,9 +64,17 @@ class Requests:
 
     def accepted(self, pid: int, at: float) -> None:
         """Hear that a process has begun with them, at a `time.monotonic()`."""
+        self._began = pid, at
+        self._begin()
+
+    def _begin(self) -> None:
+        # The event loop runs what it is given in any order: whichever comes first, begin or end, does this.
+        began, self._began = self._began, None
+        if began is None:
+            return
         for requests in self._of_item.values():
             for request in requests:
-                request.on_accepted(pid, at)
+                request.on_accepted(*began)
 
     def settle(self, settled: Mapping[int, Settled]) -> None:
         """End the messages of these items, once; from any thread."""
@@ -73,6 +83,7 @@ class Requests:
         self._engine.settled(list(settled.values()))
 
     def _end_all(self, settled: Mapping[int, Settled]) -> None:
+        self._begin()
         now = time.time()
         for item, how in settled.items():
             for request in self._of_item.pop(item, ()):
@@ -85,6 +96,7 @@ class Requests:
         self._engine.look_for_lost()
 
     def _fail_rest(self, error: str) -> None:
+        self._begin()
         for item in list(self._of_item):
             for request in self._of_item.pop(item, ()):
                 self._finish(request, "task-failed", exception=error, traceback="")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import base64
 import threading
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 from celery.worker import state as worker_state
+from celery.worker.request import Request
+from kombu import Message as KombuMessage
 from kombu.transport.memory import Channel
 from sqlalchemy import select
 
@@ -26,6 +31,8 @@ from tests.invariants import assert_complete, assert_delivered
 from tests.receiver import SECRET, Receiver
 from tests.services.worker import wait_for
 from workers.app import app
+from workers.engine import running_engine
+from workers.requests import Requests
 
 MESSAGE = Message(2**32 + 7, 3, "0123456789abcdef-7", Stage.CLASSIFY, Stage.ENRICH)
 
@@ -191,6 +198,33 @@ def test_events_tell_the_life_of_each_message(tmp_path: Path) -> None:
         | {("3", kind): 2 for kind in began}
         | {("3", "task-retried"): 1, ("3", "task-succeeded"): 1}
     )
+
+
+def test_a_task_has_begun_before_it_ends_whatever_comes_first(tmp_path: Path) -> None:
+    given = published(MESSAGE)
+    told: list[str] = []
+    later: list[Callable[[], object]] = []
+    with connect(tmp_path) as client:
+        client.work()
+        request = Request(
+            KombuMessage(body="", headers=given["headers"], properties={}),
+            eventer=SimpleNamespace(enabled=True, send=lambda kind, **_: told.append(kind)),
+            task=app.tasks["items.classify"],
+            body=orjson.loads(base64.b64decode(given["body"])),
+            decoded=True,
+        )
+        requests = Requests(
+            Stage.CLASSIFY,
+            [request],
+            running_engine(),
+            is_connected=lambda: True,
+            call_soon=lambda function, *arguments: later.append(partial(function, *arguments)),
+        )
+        requests.run()
+        # The newest first, as an event loop may.
+        for step in reversed(later):
+            step()
+    assert told == ["task-started", "task-succeeded"]
 
 
 def test_nothing_stays_in_the_books_of_the_worker(tmp_path: Path) -> None:
