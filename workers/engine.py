@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from pipeline.services.dispatch import Dispatcher
 from pipeline.services.record import Settled, Settlement
 from pipeline.services.rescue import hand_back
 from workers.nudges import Nudges
-from workers.processing import Processing, wait_while
+from workers.processing import Processing, countdown, wait_while
 from workers.pulse import Pulse
 from workers.rounds import Rounds, guarded
 from workers.sweeps import Sweeps
@@ -84,11 +83,7 @@ class Engine:
             deliver: wait for callbacks that are due now, as long as a stop may take.
             timeout: seconds for what has begun; None: `PIPELINE_STOP_SECONDS`.
         """
-        end = time.monotonic() + (self.context.settings.stop_seconds if timeout is None else timeout)
-
-        def left() -> float:
-            return max(end - time.monotonic(), 0.0)
-
+        left = countdown(self.context.settings.stop_seconds if timeout is None else timeout)
         if self._processing:
             self._processing.stop(left)
         if self._dispatcher:

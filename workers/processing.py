@@ -13,7 +13,6 @@ from pipeline.services.process import Processor
 from pipeline.services.record import Settled
 from pipeline.services.recorder import Recorder, Settle
 from pipeline.services.rescue import renew
-from pipeline.services.runners import Runners
 from pipeline.stages.executor import Executor
 from pipeline.storage.releases import Ref
 from workers.publisher import Publisher
@@ -32,7 +31,7 @@ class Processing:
         self._context = context
         self._executor = Executor()
         self._recorder = Recorder(context)
-        self._processor = Processor(context, Runners(context, self._executor), self._recorder)
+        self._processor = Processor(context, self._executor, self._recorder)
         self._publisher = Publisher(context, broker)
         self._keeper = Rounds("pipeline-keeper", [(min(1.0, context.settings.lease_seconds / 4), self.keep)])
 
@@ -42,6 +41,9 @@ class Processing:
 
     def stop(self, left: Callable[[], float]) -> None:
         """Give what has begun the seconds that are left, and write what came of it. The rest is for `hand_back`."""
+        self._processor.close()
+        # What is claimed after the rest was handed back would be held by nobody.
+        wait_while(self._processor.is_claiming, countdown(left() + MARGIN_SECONDS))
         wait_while(self._processor.under_way, left)
         self._keeper.stop(left() + MARGIN_SECONDS)
         self._recorder.close(left() + MARGIN_SECONDS)
@@ -80,6 +82,12 @@ class Processing:
     def keep(self) -> None:
         """Renew the leases of what is being run here."""
         renew(self._context, self._processor.under_way())
+
+
+def countdown(seconds: float) -> Callable[[], float]:
+    """Return what tells how many seconds are left."""
+    end = time.monotonic() + seconds
+    return lambda: max(end - time.monotonic(), 0.0)
 
 
 def wait_while(is_busy: Callable[[], object], left: Callable[[], float]) -> None:

@@ -19,6 +19,7 @@ from workers.reception import finish
 log = get_logger(__name__)
 
 _FAILED = (Settlement.DEAD, Settlement.LOST)
+_AGAIN = (Settlement.PUT_OFF, Settlement.HANDED_BACK)
 
 
 class Requests:
@@ -105,7 +106,7 @@ class Requests:
         reason = how.error or how.end.value
         # The task's id leads to everything else that is known; messages of exceptions may quote payloads.
         hint = f"pipeline show {request.id}"
-        if how.end is Settlement.PUT_OFF:
+        if how.end in _AGAIN:
             self._finish(request, "task-retried", exception=reason, traceback=hint)
         elif how.end in _FAILED:
             self._finish(request, "task-failed", exception=reason, traceback=hint)

@@ -15,9 +15,12 @@ from pipeline.domain.outcome import Failure, FailureKind, Outcome
 from pipeline.errors import PipelineError
 from pipeline.log import get_logger
 from pipeline.services.context import Context
+from pipeline.services.gate import Gate
 from pipeline.services.record import Done, Settled, Settlement
 from pipeline.services.recorder import Recorder, Settle
+from pipeline.services.rescue import unsent
 from pipeline.services.runners import Runners, Work
+from pipeline.stages.executor import Executor
 from pipeline.storage import releases
 from pipeline.storage.releases import Ref
 from pipeline.storage.retry import retrying
@@ -32,11 +35,20 @@ CALL_BYTES = 8 * 1024 * 1024
 class Processor:
     """Runs stages in this process. Thread-safe: several lists may be under way at once."""
 
-    def __init__(self, context: Context, runners: Runners, recorder: Recorder) -> None:
+    def __init__(self, context: Context, executor: Executor, recorder: Recorder) -> None:
         self._context = context
-        self._runners = runners
+        self._gate = Gate()
+        self._runners = Runners(context, executor, stopping=self._gate.closed)
         self._recorder = recorder
         self._under_way: dict[Ref, None] = {}
+
+    def close(self) -> None:
+        """Begin nothing more; what is under way goes on."""
+        self._gate.closed.set()
+
+    def is_claiming(self) -> bool:
+        """Return whether items are being claimed: what comes of it is under way a moment later."""
+        return self._gate.is_in_use()
 
     def under_way(self) -> list[Ref]:
         """Return the items that are claimed here and not settled yet: those whose leases are to be kept.
@@ -48,9 +60,13 @@ class Processor:
     def process(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
         """Claim and run `refs`; `settle` hears of every one of them once, in groups as they are recorded.
 
-        Returns when what is quick is done and the rest is under way.
+        Returns when what is quick is done and the rest is under way. After `close`, nothing is run.
         """
-        claimed = self._claim(stage, refs)
+        with self._gate.passing() as is_open:
+            claimed = self._claim(stage, refs) if is_open else []
+        if not is_open:
+            self._turn_away(refs, settle)
+            return
         stale = _without(refs, claimed)
         if stale:
             settle(dict.fromkeys(stale, Settled(Settlement.STALE)))
@@ -75,12 +91,18 @@ class Processor:
                     worker=context.worker,
                 )
 
-        return retrying(claim, patience=context.lease)
+        claimed = retrying(claim, patience=context.lease, stopping=self._gate.closed)
+        self._under_way.update((_ref(row), None) for row in claimed)
+        return claimed
+
+    def _turn_away(self, refs: Sequence[Ref], settle: Settle) -> None:
+        """Make released items pending again, so that another process need not wait for the end of their leases."""
+        unsent(self._context, refs)
+        settle({ref.id: Settled(Settlement.HANDED_BACK) for ref in refs})
 
     def _run(self, stage: Stage, claimed: Sequence[Row], settle: Settle) -> None:
         # By release, not by item: an item that lost its lease may be running here twice, and only one of them ends.
-        mine = {row["id"]: Ref(row["id"], row["epoch"]) for row in claimed}
-        self._under_way.update(dict.fromkeys(mine.values()))
+        mine = {row["id"]: _ref(row) for row in claimed}
 
         def settle_and_forget(settled: Mapping[int, Settled]) -> None:
             for id_ in settled:
@@ -121,6 +143,10 @@ class Processor:
             self._recorder.put(done, settle)
 
         runner.run([_work_item(row, work) for row in rows], emit)
+
+
+def _ref(row: Row) -> Ref:
+    return Ref(row["id"], row["epoch"])
 
 
 def _without(refs: Sequence[Ref], claimed: Sequence[Row]) -> list[int]:

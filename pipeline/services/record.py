@@ -35,6 +35,8 @@ class Settlement(StrEnum):
     STALE = "stale"
     #: It could not be recorded. The lease runs out, and the item is tried again.
     LOST = "lost"
+    #: Its process is stopping, and has given the item back: another runs it, and no attempt is counted.
+    HANDED_BACK = "handed_back"
 
 
 class Settled(NamedTuple):

@@ -47,7 +47,9 @@ class Runners:
     A model may take seconds to load. It is loaded on a thread of its own, so that no other batch waits for it.
     """
 
-    def __init__(self, context: Context, executor: Executor) -> None:
+    def __init__(self, context: Context, executor: Executor, *, stopping: threading.Event | None = None) -> None:
+        """`stopping`: when set, a database that is away is not waited for."""
+        self._stopping = stopping
         self._context = context
         self._executor = executor
         self._lock = threading.Lock()
@@ -116,7 +118,7 @@ class Runners:
             with self._context.database.read() as connection:
                 return stored_definitions.content(connection, definition_id)
 
-        definition = from_content(retrying(read, patience=self._context.lease))
+        definition = from_content(retrying(read, patience=self._context.lease, stopping=self._stopping))
         return definition, {Stage(name): self._runner(definition, Stage(name)) for name in definition.stages}
 
     def _runner(self, definition: Definition, stage: Stage) -> StageRunner | PipelineError:
@@ -138,7 +140,7 @@ class Runners:
             with self._context.database.read() as connection:
                 return batches.by_ids(connection, [batch_id])[0]
 
-        return retrying(read, patience=self._context.lease)
+        return retrying(read, patience=self._context.lease, stopping=self._stopping)
 
     def _known(self, batch_id: int) -> Work | None:
         """Return what a batch needs where that is built and kept."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
 
 from pipeline import settings
+from pipeline.broker import Broker
 from pipeline.domain.item import Stage
 from pipeline.services.context import Context
 from pipeline.services.process import Processor
 from pipeline.services.record import Settled, Settlement
 from pipeline.services.recorder import Recorder
-from pipeline.services.runners import Runners
 from pipeline.services.submit import Submission, submit
 from pipeline.stages.executor import Executor
 from pipeline.storage import releases
@@ -26,6 +29,8 @@ from pipeline.storage.tables import items
 from tests.factories import make_definition, make_items
 from tests.services.fixtures import on_sqlite
 from tests.services.worker import wait_for
+from workers.app import app
+from workers.processing import Processing
 
 
 def test_items_whose_batch_cannot_be_read_are_left_to_their_leases(database: Database, tmp_path: Path) -> None:
@@ -55,11 +60,53 @@ def test_a_batch_that_cannot_be_read_for_a_moment_is_waited_for(database: Databa
     assert settled == {ref.id: Settled(Settlement.ADVANCED) for ref in refs}
 
 
+def test_what_is_not_begun_when_a_stop_begins_is_made_pending_again(database: Database, tmp_path: Path) -> None:
+    context = Context(settings=settings.load(), database=database)
+    with processing(context) as processor:
+        refs = release_all(context, tmp_path)
+        processor.close()
+        settled: dict[int, Settled] = {}
+        processor.process(Stage.CLASSIFY, refs, settled.update)
+    assert settled == {ref.id: Settled(Settlement.HANDED_BACK) for ref in refs}
+    with database.read() as connection:
+        assert set(connection.execute(select(items.c.state, items.c.attempt, items.c.worker))) == {("pending", 0, None)}
+
+
+@on_sqlite
+def test_a_stop_ends_the_wait_for_a_database_that_is_away(database: Database, tmp_path: Path) -> None:
+    context = Context(settings=settings.load(lease_seconds=3_600), database=database)
+    with processing(context) as processor, ThreadPoolExecutor() as pool:
+        refs = release_all(context, tmp_path)
+        rename(context, "items", "away")
+        run = pool.submit(processor.process, Stage.CLASSIFY, refs, lambda _: None)
+        wait_for(processor.is_claiming)
+        processor.close()
+        with pytest.raises(OperationalError):
+            run.result(60)
+
+
+@on_sqlite
+def test_a_stop_waits_for_claims_and_what_comes_of_them(database: Database, tmp_path: Path) -> None:
+    context = Context(settings=settings.load(), database=database)
+    whole = Processing(context, Broker(app))
+    whole.start()
+    refs = release_all(context, tmp_path)
+    settled: dict[int, Settled] = {}
+    with ThreadPoolExecutor() as pool:
+        with database.write():
+            run = pool.submit(whole.process, Stage.CLASSIFY, refs, settled.update)
+            wait_for(whole._processor.is_claiming)
+            stop = pool.submit(whole.stop, lambda: 60.0)
+        run.result(60)
+        stop.result(60)
+    assert settled == {ref.id: Settled(Settlement.ADVANCED) for ref in refs}
+
+
 @contextmanager
 def processing(context: Context) -> Iterator[Processor]:
     executor, recorder = Executor(), Recorder(context)
     try:
-        yield Processor(context, Runners(context, executor), recorder)
+        yield Processor(context, executor, recorder)
     finally:
         recorder.close(10)
         executor.close()
