@@ -12,6 +12,7 @@ from celery.worker.state import reserved_requests
 from pipeline import settings
 from pipeline.bootstrap import make_context
 from pipeline.errors import InvalidSettings
+from workers import children
 from workers.engine import Engine, Roles, running_engine, set_running
 from workers.logs import configure
 from workers.vitals import BEAT_SECONDS, Vitals
@@ -93,9 +94,7 @@ class Beat(bootsteps.StartStopStep):
 def _start_child(**_: Any) -> None:
     from workers.app import app
 
-    engine = Engine(app, make_context(settings.load()), Roles(dispatches=False, sends=False))
-    set_running(engine)
-    engine.start()
+    children.start(app)
 
 
 def _stop_child(**_: Any) -> None:

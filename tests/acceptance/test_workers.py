@@ -17,6 +17,7 @@ from tests.factories import make_items
 from tests.invariants import assert_complete, assert_delivered
 from tests.receiver import Receiver
 from tests.services.fixtures import on_redis
+from tests.services.postgres import Postgres
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.redis import Redis
 from tests.services.worker import LEASE_SECONDS, Cluster
@@ -135,6 +136,29 @@ def test_a_supervisor_starts_anew_what_dies_and_stops_all_together(cluster: Clus
     assert second in worker.children()
     worker.stop()
     assert "worker_died" in worker.log
+
+
+@on_redis
+def test_a_child_that_starts_while_the_database_is_away_waits_for_it(cluster: Cluster, postgres: Postgres) -> None:
+    worker = cluster.worker("--pool", "prefork", "--processes", "2")
+    first = worker.pool()
+
+    def are_waiting() -> bool:
+        pids = worker.pool()
+        return len(pids) == 2 and all(f" {pid} pipeline.storage.retry: " in worker.log for pid in pids)
+
+    postgres.stop()
+    try:
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        worker.wait_for(are_waiting)
+    finally:
+        postgres.start()
+    batch = cluster.client.submit(make_items(50), cluster.definition())
+    batch.wait(60)
+    assert assert_complete(cluster.database, batch.id, 50) == {"succeeded": 50}
+    assert "child_lost" not in worker.log
+    worker.stop()
 
 
 FAILING = """

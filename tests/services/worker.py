@@ -86,9 +86,20 @@ class Worker(Server):
         """Return the processes that it has started itself."""
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
+    def pool(self) -> list[int]:
+        """Return the processes of its prefork pool."""
+        return [pid for pid in self.children() if b"spawn_main" in _command(pid)]
+
     def wait_for(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something is true of it."""
         wait_for(condition, seconds)
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 _never = threading.Event()
