@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 # What a classifier or an enricher needs.
 from pipeline.domain.item import Classification, Item, WorkItem
-from pipeline.domain.signature import InvalidSecret, InvalidWebhook, verify_webhook
+from pipeline.domain.secret import InvalidSecret
+from pipeline.domain.verification import InvalidWebhook, verify_webhook
 
 # What can go wrong.
 from pipeline.errors import (

@@ -15,7 +15,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.domain.expected import expected
-from pipeline.domain.signature import InvalidSecret, parse_secret
+from pipeline.domain.secret import InvalidSecret
+from pipeline.domain.signature import Signer
+from pipeline.domain.vault import InvalidEncryptionKey, Vault
 from pipeline.errors import InvalidSettings
 
 PREFIX = "PIPELINE_"
@@ -60,8 +62,10 @@ class Settings(BaseSettings):
     broker_url: SecretStr | None = None
     #: Folder in which definitions are found by name.
     definitions: Path | None = None
-    #: `whsec_…`: signs callbacks. Several, separated by spaces: all sign, the first is the newest.
+    #: `whsec_…` or `whsk_…`: signs callbacks. Several, separated by spaces: all sign, the first is the newest.
     webhook_secret: SecretStr | None = None
+    #: Encrypts what endpoints have of their own. Several, separated by spaces: the first encrypts, any decrypts.
+    encryption_key: SecretStr | None = None
     #: `user:password`, with which people sign in to Flower.
     flower_auth: SecretStr | None = None
     #: `http://user:password@…/api/`: where Flower asks RabbitMQ how long queues are.
@@ -103,10 +107,21 @@ class Settings(BaseSettings):
     @field_validator("webhook_secret", mode="after")
     @classmethod
     def _secrets(cls, value: SecretStr | None) -> SecretStr | None:
-        for secret in value.get_secret_value().split() if value else ():
+        # Of compose files and the like, an empty value means none.
+        if value is not None and value.get_secret_value().strip():
             try:
-                parse_secret(secret)
+                Signer(value.get_secret_value().split())
             except InvalidSecret as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("encryption_key", mode="after")
+    @classmethod
+    def _keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                Vault(value.get_secret_value().split())
+            except InvalidEncryptionKey as error:
                 raise ValueError(str(error)) from None
         return value
 
@@ -141,6 +156,11 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """The webhook secrets, newest first."""
         return tuple(self.webhook_secret.get_secret_value().split()) if self.webhook_secret else ()
+
+    @property
+    def encryption_keys(self) -> tuple[str, ...]:
+        """The keys that encrypt what endpoints have of their own, newest first."""
+        return tuple(self.encryption_key.get_secret_value().split()) if self.encryption_key else ()
 
 
 def load(**overrides: Any) -> Settings:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from pipeline.domain.signature import parse_secret
+from pipeline.domain.secret import parse_secret
 from pipeline.storage.engine import Database
 from tests.receiver import SECRET
 from tests.terminal import Terminal

@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from svix.webhooks import Webhook as SvixWebhook
 
 from pipeline.delivery.sender import Sender
-from pipeline.domain.signature import verify_webhook
+from pipeline.domain.verification import verify_webhook
 from pipeline.services.deliver import enable
 from pipeline.storage.engine import Database
 from tests.receivers import scripted

@@ -14,7 +14,10 @@ from standardwebhooks import Webhook
 from svix.webhooks import Webhook as SvixWebhook
 from svix.webhooks import WebhookVerificationError
 
-from pipeline.domain.signature import InvalidSecret, InvalidWebhook, Signer, new_secret, parse_secret, verify_webhook
+from pipeline.domain.asymmetric import new_signing_secret, public_of
+from pipeline.domain.secret import InvalidSecret, Secret, new_secret, parse_secret
+from pipeline.domain.signature import Signer
+from pipeline.domain.verification import InvalidWebhook, verify_webhook
 
 S1 = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 S2 = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -176,3 +179,111 @@ def test_no_change_of_a_single_byte_goes_unnoticed() -> None:
             verify_webhook(ITEM, headers | changed, S1, now=NOW)
     with pytest.raises(InvalidWebhook, match="no signature fits"):
         verify_webhook(ITEM, headers, S2, now=NOW)
+
+
+# The vector of Svix: an Ed25519 seed and its public key.
+WHSK = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+WHPK = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
+V1A = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+
+
+def test_an_asymmetric_signature_is_that_of_the_vector_and_its_public_key_is_shown() -> None:
+    assert Signer([WHSK]).sign(*CASE_A) == V1A
+    assert public_of(WHSK) == WHPK
+
+
+def test_both_versions_may_sign_one_request_in_the_order_given() -> None:
+    assert Signer([S1, WHSK]).sign(*CASE_A) == f"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= {V1A}"
+
+
+@pytest.mark.parametrize("secret", [WHPK, WHSK, WHPK.rstrip("="), [S2, WHPK], S1])
+def test_a_webhook_signed_by_both_versions_verifies_with_either_secret(secret: str | list[str]) -> None:
+    headers = signed([WHSK, S1])
+    assert verify_webhook(ITEM, headers, secret, now=NOW)["type"] == "item.completed"
+    with pytest.raises(InvalidWebhook, match="no signature fits"):
+        verify_webhook(ITEM + b" ", headers, secret, now=NOW)
+
+
+def test_a_signature_of_one_version_is_never_taken_for_the_other() -> None:
+    symmetric, asymmetric = signed(S1), signed(WHSK)
+    with pytest.raises(InvalidWebhook, match="holds no v1a signature"):
+        verify_webhook(ITEM, symmetric, WHPK, now=NOW)
+    with pytest.raises(InvalidWebhook, match="holds no v1 signature"):
+        verify_webhook(ITEM, asymmetric, S1, now=NOW)
+    with pytest.raises(InvalidWebhook, match="holds no v1 or v1a signature"):
+        verify_webhook(ITEM, signed(**{"webhook-signature": "v2,AAAA"}), [S1, WHPK], now=NOW)
+    renamed = asymmetric["webhook-signature"].replace("v1a,", "v1,")
+    with pytest.raises(InvalidWebhook, match="no signature fits"):
+        verify_webhook(ITEM, signed(**{"webhook-signature": renamed}), S1, now=NOW)
+
+
+def test_foreign_libraries_pass_over_the_asymmetric_signature() -> None:
+    now = int(datetime.now(UTC).timestamp())
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(now)}
+    headers["webhook-signature"] = Signer([WHSK, S1]).sign("msg_1", now, ITEM)
+    assert Webhook(S1).verify(ITEM.decode(), headers)["type"] == "item.completed"
+    SvixWebhook(S1).verify(ITEM, headers)
+
+
+def test_a_new_signing_secret_is_random_and_verifies_with_its_public_key() -> None:
+    first, second = new_signing_secret(), new_signing_secret()
+    assert first != second
+    assert verify_webhook(ITEM, signed(first), public_of(first), now=NOW)
+    with pytest.raises(InvalidWebhook):
+        verify_webhook(ITEM, signed(first), public_of(second), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("whsk_not base64!", "base64 of 64 bytes"),
+        ("whsk_" + base64.b64encode(b"k" * 32).decode(), "base64 of 64 bytes"),
+        ("whsk_" + base64.b64encode(b"k" * 64).decode(), "second half"),
+        (WHPK, "cannot sign"),
+    ],
+)
+def test_a_signing_secret_that_cannot_sign_is_refused_and_not_shown(text: str, told: str) -> None:
+    with pytest.raises(InvalidSecret, match=told) as caught:
+        Signer([text])
+    assert text[5:] not in str(caught.value)
+
+
+def test_a_public_key_of_another_length_is_refused() -> None:
+    with pytest.raises(InvalidSecret, match="base64 of 32 bytes"):
+        verify_webhook(ITEM, signed(), "whpk_" + base64.b64encode(b"k" * 31).decode(), now=NOW)
+
+
+def at(seconds: int) -> datetime:
+    return datetime.fromtimestamp(NOW + seconds, UTC)
+
+
+def test_a_secret_signs_until_it_expires_and_not_from_then_on() -> None:
+    signer = Signer([S2, Secret(WHSK, at(20)), Secret(S1, at(10))])
+
+    def verified(seconds: int) -> list[bool]:
+        headers = {"webhook-id": "msg_1", "webhook-timestamp": str(NOW + seconds)}
+        headers["webhook-signature"] = signer.sign("msg_1", NOW + seconds, ITEM)
+        assert len(headers["webhook-signature"].split()) == sum(found := [fits(headers, key) for key in (S2, WHPK, S1)])
+        return found
+
+    def fits(headers: dict[str, str], key: str) -> bool:
+        try:
+            return bool(verify_webhook(ITEM, headers, key, now=int(headers["webhook-timestamp"])))
+        except InvalidWebhook:
+            return False
+
+    # A clock may also be set back.
+    for seconds, expected in [(0, 3), (9, 3), (10, 2), (19, 2), (20, 1), (10**9, 1), (19, 2), (0, 3)]:
+        assert verified(seconds) == [True, expected > 1, expected > 2], seconds
+
+
+def test_secrets_that_all_expire_and_more_than_eleven_are_refused() -> None:
+    with pytest.raises(InvalidSecret, match="every webhook secret expires"):
+        Signer([Secret(S1, at(10))])
+    assert len(Signer([new_secret() for _ in range(11)]).sign(*CASE_A).split()) == 11
+    with pytest.raises(InvalidSecret, match="there are 12"):
+        Signer([new_secret() for _ in range(12)])
+
+
+def test_a_secret_is_not_in_its_repr() -> None:
+    assert "MfKQ" not in repr(Secret(S1))
