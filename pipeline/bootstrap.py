@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.delivery.options import SenderOptions
 from pipeline.delivery.sender import Sender
+from pipeline.domain.vault import Vault
 from pipeline.services.context import Context
 from pipeline.services.hooks import Hook, Hooks
 from pipeline.settings import Settings
@@ -45,6 +46,7 @@ def make_sender(context: Context) -> Sender:
         secrets=settings.secrets,
         allow=settings.allow_private_callbacks,
         worker=context.worker,
+        vault=Vault(settings.encryption_keys),
         clock=context.now,
         # Elsewhere, items are finished by processes that cannot wake this one but now and then.
         options=SenderOptions() if settings.is_embedded else SenderOptions(poll_seconds=SHARED_POLL_SECONDS),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -16,25 +16,23 @@ from yarl import URL
 
 from pipeline.delivery.addresses import Guard, VettingResolver
 from pipeline.delivery.failure import INTERNAL, code_of
+from pipeline.delivery.pool import Pool, exchange
+from pipeline.delivery.reply import MAX_HEADERS, Reply
 from pipeline.domain.address import Network
 from pipeline.domain.callback import Callback, ForbiddenCallbackUrl, InvalidCallbackUrl, check_callback_url
+from pipeline.domain.credentials import Credentials
 from pipeline.domain.delivery import BLOCKED, UNUSABLE, Answer, Owed
 from pipeline.domain.signature import Signer
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
 
-#: Bytes and lines of an answer's headers.
-MAX_HEADER_BYTES = 65_536
-MAX_HEADERS = 100
-#: Seconds an unused connection is kept.
-KEEP_ALIVE_SECONDS = 30.0
 #: Part of the time to connect that looking up the name may take.
 LOOKUP_SHARE = 0.8
 
 # aiohttp warns about larger bodies that it would write in one piece.
 _ONE_PIECE = 2**20
-_CONTROL_LENGTH = 64
+_NOTHING = Credentials()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,15 @@ class ClientOptions:
         deadline_seconds: wall clock, from looking up the name to the last byte read.
         connect_seconds: name, connection and TLS together.
         answer_bytes: read of an answer's body, so that its connection can be used again; then it is closed.
+        idle_seconds: how long an unused connection is kept.
+        connection_seconds: how old a connection may be that is used again.
     """
 
     deadline_seconds: float = 15.0
     connect_seconds: float = 5.0
     answer_bytes: int = 16_384
+    idle_seconds: float = 30.0
+    connection_seconds: float = 300.0
 
 
 class Client:
@@ -82,6 +84,9 @@ class Client:
             return Answer(error=BLOCKED)
         except InvalidCallbackUrl:
             return Answer(error=UNUSABLE)
+        if owed.credentials is not None and callback.origin != owed.origin:
+            # What one endpoint has of its own is for no other to see.
+            return Answer(error=UNUSABLE)
         return await self._exchange(owed, callback, self._headers(owed, int(at.timestamp())))
 
     async def close(self) -> None:
@@ -89,22 +94,32 @@ class Client:
             await session.close()
 
     async def _exchange(self, owed: Owed, callback: Callback, headers: dict[str, str]) -> Answer:
-        answer: Answer | None = None
-        body = owed.body if len(owed.body) <= _ONE_PIECE else io.BytesIO(owed.body)
-        url = URL(callback.url, encoded=True)
+        reply = Reply()
         try:
-            async with (
-                asyncio.timeout(self._options.deadline_seconds),
-                self._sessions[callback.scheme].post(
-                    url, data=body, headers=headers, allow_redirects=False
-                ) as response,
-            ):
-                answer = _answer(response)
-                await self._drain(response)
+            async with asyncio.timeout(self._options.deadline_seconds):
+                await self._resent_if_stale(owed, callback, headers, reply)
         except Exception as error:
             # The status line decides: what happens to the body afterwards changes nothing.
-            return answer or self._failure(error, owed)
-        return answer
+            if reply.response is None:
+                return self._failure(error, owed)
+        return reply.answer()
+
+    async def _resent_if_stale(self, owed: Owed, callback: Callback, headers: dict[str, str], reply: Reply) -> None:
+        """Send, and once more at once where a kept connection turns out to be closed: the receiver saw nothing."""
+        with exchange() as under_way:
+            try:
+                await self._send(owed, callback, headers, reply)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if not under_way.was_stale:
+                    raise
+                under_way.wants_fresh = True
+                await self._send(owed, callback, headers, reply)
+
+    async def _send(self, owed: Owed, callback: Callback, headers: dict[str, str], reply: Reply) -> None:
+        body = owed.body if len(owed.body) <= _ONE_PIECE else io.BytesIO(owed.body)
+        session, url = self._sessions[callback.scheme], URL(callback.url, encoded=True)
+        async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            await reply.read(response, self._options.answer_bytes)
 
     def _failure(self, error: Exception, owed: Owed) -> Answer:
         code = code_of(error)
@@ -113,6 +128,8 @@ class Client:
         return Answer(error=code)
 
     def _headers(self, owed: Owed, timestamp: int) -> dict[str, str]:
+        own = owed.credentials or _NOTHING
+        signer = own.signer or self._signer
         return {
             "content-type": "application/json",
             "user-agent": USER_AGENT,
@@ -120,27 +137,22 @@ class Client:
             "accept-encoding": "identity",
             "webhook-id": owed.webhook_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": self._signer.sign(owed.webhook_id, timestamp, owed.body),
+            "webhook-signature": signer.sign(owed.webhook_id, timestamp, owed.body),
             "webhook-attempt": str(owed.attempt),
+            **own.headers,
         }
-
-    async def _drain(self, response: aiohttp.ClientResponse) -> None:
-        left = self._options.answer_bytes
-        while not response.content.is_eof():
-            left -= len(await response.content.readany())
-            if left <= 0:
-                response.close()
-                return
 
     def _session(self, guard: Guard, resolver: AbstractResolver) -> aiohttp.ClientSession:
         options = self._options
-        connector = aiohttp.TCPConnector(
+        connector = Pool(
+            max_age=options.connection_seconds,
+            ssl=_tls(),
             resolver=VettingResolver(resolver, guard, options.connect_seconds * LOOKUP_SHARE),
             # Resolved once for each connection: an answer vetted earlier says nothing about the next.
             use_dns_cache=False,
             socket_factory=guard.open,
             limit=0,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            keepalive_timeout=options.idle_seconds,
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -152,6 +164,14 @@ class Client:
         )
 
 
+def _tls() -> ssl.SSLContext:
+    """Return what https is spoken with: certificates of the system or of SSL_CERT_FILE, and the host name checked."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
 def _user_agent() -> str:
     try:
         return f"pipeline/{version('pipeline')}"
@@ -160,25 +180,3 @@ def _user_agent() -> str:
 
 
 USER_AGENT = _user_agent()
-
-
-def _answer(response: aiohttp.ClientResponse) -> Answer:
-    if sum(len(name) + len(value) for name, value in response.raw_headers) > MAX_HEADER_BYTES:
-        return Answer(error="protocol_error")
-    headers = response.headers
-    control = headers.get("webhook-delivery")
-    return Answer(
-        status=response.status,
-        retry_after=headers.get("retry-after"),
-        control=None if control is None else control.strip().lower()[:_CONTROL_LENGTH],
-        location=_host(headers.get("location")) if 300 <= response.status <= 399 else None,
-    )
-
-
-def _host(location: str | None) -> str | None:
-    """Return the host a redirect names; the rest of it may hold what is nobody's business."""
-    try:
-        host = urlsplit(location or "").hostname
-    except ValueError:
-        return None
-    return host if host and host.isascii() and host.isprintable() else None

@@ -9,17 +9,26 @@ from pipeline.delivery.options import SenderOptions
 from pipeline.domain.delivery import Sent
 from pipeline.domain.room import Room
 from pipeline.services.deliver import Claim, claim_due, record_sent, release
+from pipeline.services.wallet import Wallet
 from pipeline.storage.engine import Database
 
 
 class Ledger:
     """What a sender writes. Each call is a transaction of its own and blocks: not for the event loop."""
 
-    def __init__(self, database: Database, worker: str, clock: Callable[[], datetime], options: SenderOptions) -> None:
+    def __init__(
+        self,
+        database: Database,
+        worker: str,
+        clock: Callable[[], datetime],
+        options: SenderOptions,
+        wallet: Wallet | None = None,
+    ) -> None:
         self._database = database
         self._worker = worker
         self._clock = clock
         self._options = options
+        self._wallet = wallet or Wallet()
 
     def claim(self, room: Room) -> Claim:
         now = self._clock()
@@ -30,6 +39,7 @@ class Ledger:
             now=now,
             lease_until=now + self._options.lease,
             most=self._options.claim,
+            wallet=self._wallet,
         )
 
     def record(self, sent: Sequence[Sent]) -> None:

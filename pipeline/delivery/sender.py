@@ -18,7 +18,9 @@ from pipeline.delivery.loop import Loop
 from pipeline.delivery.options import SenderOptions
 from pipeline.domain.address import Network
 from pipeline.domain.signature import Signer
+from pipeline.domain.vault import Vault
 from pipeline.log import get_logger
+from pipeline.services.wallet import Wallet
 from pipeline.storage.engine import Database
 
 log = get_logger(__name__)
@@ -33,11 +35,12 @@ class Sender:
     Without a secret it sends nothing: a callback that is not signed proves nothing.
 
     Args:
-        secrets: `whsec_…`, newest first; each signs.
+        secrets: `whsec_…` or `whsk_…`, newest first; each signs where an endpoint has none of its own.
         allow: CIDRs that callbacks may reach although private, plain http included.
         worker: who holds the leases; no two running senders share a name.
         clock: gives the instants that are stored and signed; aware.
         resolver: looks up names; default: the operating system's.
+        vault: opens what endpoints have of their own.
 
     Raises:
         InvalidSecret: a secret cannot be used.
@@ -53,13 +56,14 @@ class Sender:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         options: SenderOptions | None = None,
         resolver: AbstractResolver | None = None,
+        vault: Vault | None = None,
     ) -> None:
         self._signer = Signer(secrets) if secrets else None
         self._allow = tuple(allow)
         self._clock = clock
         self._options = options or SenderOptions()
         self._resolver = resolver
-        self._ledger = Ledger(database, worker, clock, self._options)
+        self._ledger = Ledger(database, worker, clock, self._options, Wallet(vault))
         self._loop: Loop | None = None
         self._thread: threading.Thread | None = None
 

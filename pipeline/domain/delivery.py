@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from pipeline.domain.credentials import Credentials
 from pipeline.domain.schedule import Schedule, parse_retry_after
 
 
@@ -61,7 +62,11 @@ TIMEOUT, BLOCKED, UNUSABLE = "timeout", "ssrf_blocked", "config_error"
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A claimed delivery: what to send, and where."""
+    """A claimed delivery: what to send, and where.
+
+    Args:
+        credentials: what its endpoint has of its own; None: nothing.
+    """
 
     id: int
     url: str
@@ -70,6 +75,7 @@ class Owed:
     webhook_id: str
     body: bytes
     created_at: datetime
+    credentials: Credentials | None = None
 
     def __repr__(self) -> str:
         return f"Owed(id={self.id}, origin={self.origin!r}, attempt={self.attempt})"
@@ -83,6 +89,7 @@ class Answer:
         retry_after: the header of that name, as received.
         control: the header `webhook-delivery`: `disable` or `abort-message`.
         location: host that a redirect names.
+        text: how the body begins.
     """
 
     status: int | None = None
@@ -90,6 +97,7 @@ class Answer:
     retry_after: str | None = None
     control: str | None = None
     location: str | None = None
+    text: str | None = None
 
     @property
     def is_success(self) -> bool:

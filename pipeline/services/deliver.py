@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
+from pipeline.domain.credentials import Credentials, Sealed
 from pipeline.domain.delivery import AttemptOutcome, Decision, DeliveryState, Owed, Sent, decide
 from pipeline.domain.explanation import explain
 from pipeline.domain.identity import webhook_id
 from pipeline.domain.room import Room, share
 from pipeline.domain.schedule import Schedule
 from pipeline.log import get_logger
+from pipeline.services.wallet import Wallet
 from pipeline.storage import deliveries, endpoints
 from pipeline.storage.engine import Database
 from pipeline.storage.row import Row
@@ -39,15 +41,27 @@ class Claim:
     next_at: datetime | None = None
 
 
-def claim_due(database: Database, room: Room, *, worker: str, now: datetime, lease_until: datetime, most: int) -> Claim:
+def claim_due(
+    database: Database,
+    room: Room,
+    *,
+    worker: str,
+    now: datetime,
+    lease_until: datetime,
+    most: int,
+    wallet: Wallet | None = None,
+) -> Claim:
     """Take at most `most` due deliveries under a lease, shared between endpoints as `room` says.
 
-    Endpoints that asked to wait are passed over; what is owed to disabled ones is paused.
+    Passed over are endpoints that asked to wait, and those whose secrets or headers `wallet` cannot read: nothing is
+    sent unsigned, and another sender may have the key. What is owed to disabled ones is paused.
     """
     with database.read() as connection:
         waiting = deliveries.waiting(connection)
+    credentials = _credentials(waiting, wallet or Wallet())
     disabled = [row["origin"] for row in waiting if row["disabled_at"] is not None]
-    enabled = [row for row in waiting if row["disabled_at"] is None]
+    locked = {origin for origin, found in credentials.items() if found is None}
+    enabled = [row for row in waiting if row["disabled_at"] is None and row["origin"] not in locked]
     ready = [(row["origin"], row["in_flight_cap"]) for row in enabled if _callable_at(row) <= now]
     next_at = min((_callable_at(row) for row in enabled if _callable_at(row) > now), default=None)
     shares = share(room, ready, most)
@@ -57,7 +71,7 @@ def claim_due(database: Database, room: Room, *, worker: str, now: datetime, lea
         if disabled:
             deliveries.pause(connection, disabled)
         ids = [id_ for origin, count in shares.items() for id_ in deliveries.due(connection, origin, now, count)]
-        owed = _take(connection, ids, worker, lease_until) if ids else ()
+        owed = _take(connection, ids, worker, lease_until, credentials) if ids else ()
     is_short = any(shares.get(origin, 0) < room.at(origin, configured) for origin, configured in ready)
     return Claim(owed, has_more=is_short and bool(owed), next_at=next_at)
 
@@ -107,7 +121,19 @@ def _callable_at(row: Row) -> datetime:
     return due_at if row["not_before"] is None else max(due_at, row["not_before"])
 
 
-def _take(connection: Connection, ids: Sequence[int], worker: str, lease_until: datetime) -> tuple[Owed, ...]:
+def _credentials(waiting: Sequence[Row], wallet: Wallet) -> dict[str, Credentials | None]:
+    """Return what endpoints have of their own; None where this process cannot read it."""
+    own = [row for row in waiting if row["secrets"] or row["headers"]]
+    return {row["origin"]: wallet.open(Sealed(row["origin"], row["secrets"], row["headers"])) for row in own}
+
+
+def _take(
+    connection: Connection,
+    ids: Sequence[int],
+    worker: str,
+    lease_until: datetime,
+    credentials: Mapping[str, Credentials | None],
+) -> tuple[Owed, ...]:
     taken = deliveries.take(connection, ids, worker=worker, lease_until=lease_until)
     return tuple(
         Owed(
@@ -118,6 +144,7 @@ def _take(connection: Connection, ids: Sequence[int], worker: str, lease_until: 
             webhook_id=webhook_id(row.public_id, row.seq),
             body=bytes(row.body),
             created_at=row.created_at,
+            credentials=credentials.get(row.origin),
         )
         for row in deliveries.read(connection, taken)
     )
@@ -163,6 +190,7 @@ def _attempt(sent: Sent, decision: Decision, worker: str) -> dict[str, Any]:
         "started_at": sent.started_at,
         "ended_at": sent.ended_at,
         "worker": worker,
+        "answer": sent.answer.text,
     }
 
 

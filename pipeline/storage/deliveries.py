@@ -28,7 +28,7 @@ _WAITING = text(
     )
     SELECT waiting.origin,
            (SELECT min(d.due_at) FROM deliveries d WHERE d.state = 'pending' AND d.origin = waiting.origin) AS due_at,
-           e.not_before, e.disabled_at, e.in_flight_cap
+           e.not_before, e.disabled_at, e.in_flight_cap, e.secrets, e.headers
     FROM waiting LEFT JOIN endpoints e ON e.origin = waiting.origin
     WHERE waiting.origin IS NOT NULL
     """
@@ -80,6 +80,7 @@ _SETTLE = text(
 
 _ATTEMPT = (
     "delivery_id", "number", "outcome", "status", "error_type", "error_message", "started_at", "ended_at", "worker",
+    "answer",
 )  # fmt: skip
 _LOG = text(
     f"INSERT INTO attempts (stage, {', '.join(_ATTEMPT)}) VALUES ('deliver', :{', :'.join(_ATTEMPT)})"

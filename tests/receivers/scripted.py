@@ -147,6 +147,7 @@ class _Handler(socketserver.StreamRequestHandler):
             receiver.saw(request)
             if not receiver.answering(request, self.connection):
                 return
+        receiver.saw(closed=1)
 
     def finish(self) -> None:
         # What is unsent when a test hangs up is nobody's loss.
