@@ -31,7 +31,7 @@ class Reply:
         """Take the status line, and read up to `limit` bytes of the body; beyond that the connection is closed."""
         self.response = response
         left = limit
-        while not response.content.is_eof():
+        while not response.content.at_eof():
             piece = await response.content.readany()
             self._body += piece[: KEPT_OF_FAILURE - len(self._body)]
             left -= len(piece)

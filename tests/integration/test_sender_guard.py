@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from ipaddress import ip_network
-from typing import Any
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from pipeline.delivery.client import ClientOptions
 from pipeline.delivery.options import SenderOptions
 from pipeline.domain.schedule import Schedule
 from pipeline.storage.engine import Database
+from tests.receivers.names import Names
 from tests.receivers.owed import LOOPBACK, Sending, attempts, deliveries, options, owe, states, wait_until
 from tests.receivers.scripted import Scripted, answer
 
@@ -26,28 +23,6 @@ LITERALS = [
 ]
 REFUSED = {"ssrf_blocked", "config_error"}
 NO_RETRY = options(delays=[])
-
-
-class Names(AbstractResolver):
-    """Answers call after call with the addresses given for it, the last for ever; hangs where there are none."""
-
-    def __init__(self, *answers: list[str]) -> None:
-        self.answers = list(answers)
-        self.asked: list[str] = []
-
-    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
-        self.asked.append(host)
-        addresses = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if not addresses:
-            await asyncio.Event().wait()
-        families = [socket.AF_INET6 if ":" in address else socket.AF_INET for address in addresses]
-        return [
-            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
-            for address, family in zip(addresses, families, strict=True)
-        ]
-
-    async def close(self) -> None:
-        return
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -152,6 +152,8 @@ class _Handler(socketserver.StreamRequestHandler):
     def finish(self) -> None:
         # What is unsent when a test hangs up is nobody's loss.
         self.rfile.close()
+        # The server closes what it has accepted; a socket of TLS has taken that one's place.
+        self.connection.close()
 
 
 class _Server(socketserver.ThreadingTCPServer):
