@@ -36,6 +36,7 @@ COMMANDS = {
         "doctor": Entry("pipeline.cli.doctor:doctor", "Check the installation and say what to do."),
         "db": Entry("pipeline.cli.db:db", "The database's version: current, upgrade."),
         "secret": Entry("pipeline.cli.secret:secret", "Print a fresh secret that signs callbacks."),
+        "listen": Entry("pipeline.cli.listen:listen", "Receive webhooks on this machine, to try things out."),
     },
 }
 

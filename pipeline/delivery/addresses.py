@@ -89,8 +89,10 @@ class VettingResolver(AbstractResolver):
         return _few(found)
 
     async def close(self) -> None:
-        for lookup in self._running.values():
+        lookups = list(self._running.values())
+        for lookup in lookups:
             lookup.cancel()
+        await asyncio.gather(*lookups, return_exceptions=True)
         await self._inner.close()
 
     def _lookup(self, host: str, port: int, family: socket.AddressFamily) -> asyncio.Task[list[ResolveResult]]:

@@ -56,7 +56,7 @@ def verify_webhook(
     """
     given = {name.lower(): value for name, value in headers.items()}
     webhook_id, timestamp = _header(given, "webhook-id"), _timestamp(_header(given, "webhook-timestamp"))
-    keys = _keys([secret] if isinstance(secret, str) else secret)
+    keys = verifying_keys([secret] if isinstance(secret, str) else secret)
     signatures = _signatures(_header(given, "webhook-signature"), keys)
     _check_time(timestamp, time.time() if now is None else now, tolerance_seconds)
     prefix = f"{webhook_id}.{timestamp}.".encode()
@@ -68,7 +68,12 @@ def verify_webhook(
     return _event(body)
 
 
-def _keys(secrets: Iterable[str]) -> Sequence[Key]:
+def verifying_keys(secrets: Iterable[str]) -> Sequence[Key]:
+    """Return what verifies for each secret.
+
+    Raises:
+        InvalidSecret: there is none, or one cannot be used.
+    """
     keys = [_key(secret) for secret in secrets]
     if not keys:
         raise InvalidSecret("no webhook secret is given; a webhook is verified with the one its sender has")

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from pipeline.domain.asymmetric import public_of
 from pipeline.domain.secret import parse_secret
+from pipeline.domain.vault import Vault
 from pipeline.storage.engine import Database
 from tests.receiver import SECRET
 from tests.terminal import Terminal
@@ -97,6 +99,20 @@ def test_a_secret_is_fresh_and_valid(terminal: Terminal) -> None:
     first, second = (terminal.run("secret").stdout.strip() for _ in range(2))
     assert first != second
     assert len(parse_secret(first)) == 32
+
+
+def test_an_asymmetric_secret_is_printed_and_its_public_key_said(terminal: Terminal) -> None:
+    result = terminal.run("secret", "--asymmetric")
+    assert public_of(result.stdout.strip()) in result.stderr
+    made = json.loads(terminal.run("secret", "--asymmetric", "--json").stdout)
+    assert made["public_key"] == public_of(made["secret"])
+
+
+def test_an_encryption_key_is_fresh_and_valid(terminal: Terminal) -> None:
+    first, second = (terminal.run("secret", "--encryption-key").stdout.strip() for _ in range(2))
+    assert first != second
+    assert Vault([first]).open(Vault([first]).seal([1])) == [1]
+    assert terminal.run("secret", "--encryption-key", "--asymmetric").exit_code == 2
 
 
 def test_the_version_is_printed(terminal: Terminal) -> None:
