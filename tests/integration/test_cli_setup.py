@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from pipeline.bootstrap import make_context
 from pipeline.domain.asymmetric import public_of
 from pipeline.domain.secret import parse_secret
 from pipeline.domain.vault import Vault
+from pipeline.services.endpoint_secrets import rotate
+from pipeline.settings import load
 from pipeline.storage.engine import Database
 from tests.receiver import SECRET
 from tests.terminal import Terminal
@@ -99,6 +102,23 @@ def test_a_secret_is_fresh_and_valid(terminal: Terminal) -> None:
     first, second = (terminal.run("secret").stdout.strip() for _ in range(2))
     assert first != second
     assert len(parse_secret(first)) == 32
+
+
+def test_secrets_of_an_endpoint_that_cannot_be_read_here_fail_the_examination(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal.write_definition()
+    terminal.run("submit", str(terminal.write_items(["x"])))
+    assert "endpoints" not in examined(terminal, 0)
+    monkeypatch.setenv("PIPELINE_ENCRYPTION_KEY", terminal.run("secret", "--encryption-key").stdout.strip())
+    context = make_context(load())
+    rotate(context, "https://receiver.example/hook")
+    context.database.close()
+    assert examined(terminal, 0)["endpoints"]["value"].startswith("1 endpoint")
+    monkeypatch.delenv("PIPELINE_ENCRYPTION_KEY")
+    found = examined(terminal, 1)["endpoints"]
+    assert "https://receiver.example:443" in found["value"]
+    assert "PIPELINE_ENCRYPTION_KEY" in found["advice"]
 
 
 def test_an_asymmetric_secret_is_printed_and_its_public_key_said(terminal: Terminal) -> None:

@@ -7,12 +7,14 @@ import os
 import re  # noqa: TID251 - constant patterns
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from fnmatch import fnmatch
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,7 @@ from standardwebhooks import Webhook
 
 from pipeline.cli import main
 from tests.receiver import SECRET, Receiver
+from tests.receivers.owed import wait_until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -172,6 +175,49 @@ def test_the_receiver_shown_takes_each_event_once_and_refuses_what_is_not_ours(
     signed = headers | {"webhook-id": "msg_2", "webhook-signature": Webhook(SECRET).sign("msg_2", now, body)}
     assert receiver["receive"](body.encode(), {name.title(): value for name, value in signed.items()}, SECRET) == 204
     assert capsys.readouterr().out.splitlines() == ["item.completed T-1 billing", "batch.completed None None"]
+
+
+def test_the_receiver_of_plain_python_takes_what_is_signed_and_refuses_the_rest(tmp_path: Path) -> None:
+    text = named("docs/callbacks.md", "webhooks.py")
+    assert (
+        len([line for line in text.splitlines() if line.strip() and not line.startswith(("#", "import", "from"))]) <= 15
+    )
+    (tmp_path / "webhooks.py").write_text(text, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [sys.executable, str(tmp_path / "webhooks.py"), str(port)]
+    environment = {**os.environ, "WEBHOOK_SECRET": SECRET}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
+        try:
+            body = '{"type":"item.completed","timestamp":"2026-11-21T10:15:02Z","data":{"key":"T-1"}}'
+            now = datetime.now(UTC)
+            headers = {
+                "Webhook-Id": "msg_1",
+                "Webhook-Timestamp": str(int(now.timestamp())),
+                "Webhook-Signature": Webhook(SECRET).sign("msg_1", now, body),
+            }
+            wait_until(lambda: _is_listening(port))
+            assert _posted(port, body.encode(), headers) == 204
+            assert _posted(port, body.encode() + b" ", headers) == 400
+            assert _posted(port, b"\xff", headers | {"Webhook-Signature": "v1,a,b"}) == 400
+            assert program.stdout is not None
+            assert program.stdout.readline() == b"item.completed {'key': 'T-1'}\n"
+        finally:
+            program.kill()
+
+
+def _is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _posted(port: int, body: bytes, headers: dict[str, str]) -> int:
+    connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+    try:
+        connection.request("POST", "/", body, headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def test_the_hook_shown_writes_with_the_results(run: Run) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.cli.checks.check import Check, fail, ok, unreachable, warn
+from pipeline.cli.checks.endpoints import check_endpoints
 from pipeline.cli.session import sqlite_file
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
@@ -38,11 +39,7 @@ def check_database(chosen: Settings) -> Iterator[Check]:
         return
     database = Database(chosen.database_url.get_secret_value())
     try:
-        yield from _server(database)
-        found = version(database)
-        yield _version(found, is_embedded=chosen.is_embedded and database.is_sqlite)
-        if found.database is not None:
-            yield _writable(database)
+        yield from _opened(chosen, database)
     except (PipelineError, SQLAlchemyError) as error:
         # The driver's own words: they hold no URL, hence no secret.
         said = str(getattr(error.__cause__ or error, "orig", None) or error).partition("\n")[0]
@@ -52,6 +49,16 @@ def check_database(chosen: Settings) -> Iterator[Check]:
             yield unreachable("database", said, "start it, or correct PIPELINE_DATABASE_URL")
     finally:
         database.close()
+
+
+def _opened(chosen: Settings, database: Database) -> Iterator[Check]:
+    yield from _server(database)
+    found = version(database)
+    yield _version(found, is_embedded=chosen.is_embedded and database.is_sqlite)
+    if found.database is not None:
+        yield _writable(database)
+    if found.is_current:
+        yield from check_endpoints(chosen, database)
 
 
 def _absent(path: Path) -> Iterator[Check]:
