@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
+from inspect import signature
 
 import pytest
 from celery.app.defaults import NAMESPACES, flatten
@@ -39,6 +40,11 @@ def test_each_task_is_explained_named_by_hand_and_goes_to_a_declared_queue(name:
     assert task.run.__doc__
     assert not name.startswith(task.__module__)
     assert app.amqp.router.route({}, name)["queue"].name in celeryconfig.QUEUE_NAMES
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_message_carries_numbers_of_rows_and_nothing_of_what_is_in_them(name: str) -> None:
+    assert {parameter.annotation for parameter in signature(TASKS[name].run).parameters.values()} <= {"int"}
 
 
 def test_queues_are_the_declared_ones_and_each_is_used() -> None:
