@@ -15,13 +15,13 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from pipeline.delivery.addresses import Guard, VettingResolver
-from pipeline.delivery.failure import INTERNAL, code_of
+from pipeline.delivery.failure import code_of
 from pipeline.delivery.pool import Pool, exchange
 from pipeline.delivery.reply import MAX_HEADERS, Reply
 from pipeline.domain.address import Network
 from pipeline.domain.callback import Callback, ForbiddenCallbackUrl, InvalidCallbackUrl, check_callback_url
 from pipeline.domain.credentials import Credentials
-from pipeline.domain.delivery import BLOCKED, UNUSABLE, Answer, Owed
+from pipeline.domain.delivery import BLOCKED, INTERNAL, UNUSABLE, Answer, Owed
 from pipeline.domain.signature import Signer
 from pipeline.log import get_logger
 

@@ -9,9 +9,7 @@ import ssl
 import aiohttp
 
 from pipeline.delivery.addresses import BlockedAddress, LookupTimeout
-from pipeline.domain.delivery import BLOCKED, TIMEOUT, UNUSABLE
-
-INTERNAL = "internal_error"
+from pipeline.domain.delivery import BLOCKED, INTERNAL, TIMEOUT, UNUSABLE
 
 _OF_ERRNO = {
     errno.ENETUNREACH: "network_unreachable",

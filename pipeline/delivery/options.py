@@ -8,8 +8,8 @@ from datetime import timedelta
 from pipeline.delivery.client import ClientOptions
 from pipeline.domain.schedule import Schedule
 
-#: What a lease outlives the deadline by: time to record, and for clocks to disagree.
-LEASE_MARGIN = timedelta(seconds=30)
+#: A lease that ends sooner after the deadline is one that a slow record may lose.
+LEAST_LEASE_MARGIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,11 @@ class SenderOptions:
         poll_seconds: how late work is found of which nobody told.
         group: answers recorded in one transaction, unless fewer are in flight.
         group_seconds: how long an answer waits at the most to be recorded with others.
-        schedule: when a failed delivery is tried again.
+        schedule: when a failed delivery is tried again, where neither its endpoint nor its batch names a schedule.
+        lease_margin: what a lease outlives the deadline by: time to record, and for clocks to disagree.
+
+    Raises:
+        ValueError: leases could end before answers are recorded, so that deliveries would be sent twice.
     """
 
     client: ClientOptions = field(default_factory=ClientOptions)
@@ -36,7 +40,15 @@ class SenderOptions:
     group: int = 64
     group_seconds: float = 0.02
     schedule: Schedule = field(default_factory=Schedule)
+    lease_margin: timedelta = timedelta(seconds=30)
+
+    def __post_init__(self) -> None:
+        if self.lease_margin < LEAST_LEASE_MARGIN:
+            raise ValueError(
+                f"lease_margin is {self.lease_margin.total_seconds():g} s; with less than "
+                f"{LEAST_LEASE_MARGIN.total_seconds():g} s a delivery could be sent again before its answer is recorded"
+            )
 
     @property
     def lease(self) -> timedelta:
-        return timedelta(seconds=self.client.deadline_seconds) + LEASE_MARGIN
+        return timedelta(seconds=self.client.deadline_seconds) + self.lease_margin

@@ -47,6 +47,10 @@ class DisabledReason(StrEnum):
     GONE = "gone"
     #: It answered with `webhook-delivery: disable`.
     RECEIVER_REQUEST = "receiver_request"
+    #: It has taken nothing for days.
+    FAILING = "failing"
+    #: A person asked for it.
+    MANUAL = "manual"
 
 
 #: Pause of an endpoint that answers 429 without saying how long.
@@ -57,7 +61,9 @@ OVERLOAD_PAUSE = timedelta(seconds=60)
 BLOCKED_RETRIES = 3
 
 #: Codes that decisions depend on; the others only describe.
-TIMEOUT, BLOCKED, UNUSABLE = "timeout", "ssrf_blocked", "config_error"
+TIMEOUT, BLOCKED, UNUSABLE, INTERNAL = "timeout", "ssrf_blocked", "config_error", "internal_error"
+#: Code of a delivery that grew too old while its endpoint was left alone: no attempt was made.
+EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,8 @@ class Owed:
 
     Args:
         credentials: what its endpoint has of its own; None: nothing.
+        schedule: name of the schedule of its retries; None: the sender's.
+        is_probe: its answer decides whether the endpoint's breaker closes.
     """
 
     id: int
@@ -76,6 +84,8 @@ class Owed:
     body: bytes
     created_at: datetime
     credentials: Credentials | None = None
+    schedule: str | None = None
+    is_probe: bool = False
 
     def __repr__(self) -> str:
         return f"Owed(id={self.id}, origin={self.origin!r}, attempt={self.attempt})"

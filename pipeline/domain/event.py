@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.domain.identity import item_id
+from pipeline.domain.identity import item_id, webhook_id
 from pipeline.domain.item import ItemState
 
 
@@ -24,6 +24,12 @@ class EventType(StrEnum):
     ITEM_CANCELLED = "item.cancelled"
     #: Every item of the batch is final.
     BATCH_COMPLETED = "batch.completed"
+    #: A delivery was given up; told to the batch's fallback URL.
+    DELIVERY_EXHAUSTED = "delivery.exhausted"
+
+
+#: What an item came to; the other types are about the batch or a delivery.
+RESULTS = frozenset({EventType.ITEM_COMPLETED, EventType.ITEM_FAILED, EventType.ITEM_CANCELLED})
 
 
 _TYPE_OF_STATE = {
@@ -72,6 +78,22 @@ def batch_data(batch_id: str, seq: int, row: Mapping[str, Any]) -> dict[str, Any
         "seq": seq,
         **{name: row[name] for name in names},
         "timings": {name: instant(row[name]) for name in times},
+    }
+
+
+def exhausted_data(batch_id: str, seq: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of `delivery.exhausted`: what was given up and why, with the event that nobody took."""
+    return {
+        "batch_id": batch_id,
+        "seq": seq,
+        "webhook_id": webhook_id(batch_id, row["seq"]),
+        "delivery_id": row["id"],
+        "endpoint": row["origin"],
+        "attempts": row["attempt"],
+        "status": row["last_status"],
+        "error": row["last_error"],
+        "event": orjson.Fragment(row["body"]),
+        "timings": {"created_at": instant(row["created_at"]), "finished_at": instant(row["finished_at"])},
     }
 
 

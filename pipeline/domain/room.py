@@ -39,6 +39,17 @@ class Room:
         return max(min(cap - self.busy.get(origin, 0), self.free), 0)
 
 
+def halves(first: int, retries: int, count: int, *, first_goes_ahead: bool) -> tuple[int, int]:
+    """Say how many of `count` places first attempts and retries get, where so many of each wait.
+
+    Half of the places are for each, and what one does not need is the other's: neither can starve the other. An odd
+    place is for who goes ahead; who that is must change, since one place at a time is the rule where all are taken.
+    """
+    of_first = min(first, (count + first_goes_ahead) // 2)
+    of_retries = min(retries, count - of_first)
+    return min(first, count - of_retries), of_retries
+
+
 def share(room: Room, waiting: Sequence[tuple[str, int | None]], most: int) -> dict[str, int]:
     """Say how many deliveries to claim for each endpoint, given as (origin, its configured cap or None).
 

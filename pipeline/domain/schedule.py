@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+
+from pipeline.domain.nearest import hint
+from pipeline.errors import InvalidInput
 
 #: Two early steps, so that a receiver's rolling restart costs seconds; then the tail of Standard Webhooks.
 STANDARD_DELAYS = (
@@ -22,8 +26,12 @@ STANDARD_DELAYS = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
+#: Five attempts in about a quarter of an hour, for results that somebody waits for or can read elsewhere.
+SHORT_DELAYS = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=3), timedelta(minutes=10))
 #: No delivery is tried later than this after its event, whatever the schedule or the receiver says.
 HORIZON = timedelta(days=4)
+#: The same of the short schedule: a receiver that asks to wait is waited for, but not beyond the day.
+SHORT_HORIZON = timedelta(days=1)
 #: A receiver may ask for this much at the most.
 LONGEST_RETRY_AFTER = timedelta(hours=24)
 
@@ -57,6 +65,25 @@ class Schedule:
         base = self.delays[min(attempt, len(self.delays)) - 1] if self.delays else timedelta(0)
         widest = min(max(base * _RELATIVE_JITTER, self.spread), _LONGEST_JITTER)
         return base + widest * self.rng.random()
+
+
+#: The schedules that a batch or an endpoint may name.
+SCHEDULES: Mapping[str, Schedule] = {
+    "standard": Schedule(),
+    "short": Schedule(delays=SHORT_DELAYS, horizon=SHORT_HORIZON),
+}
+
+
+def check_schedule(name: str) -> str:
+    """Return the name of a schedule.
+
+    Raises:
+        InvalidInput: there is none of that name.
+    """
+    if name not in SCHEDULES:
+        known = " or ".join(SCHEDULES)
+        raise InvalidInput(f"there is no schedule {name!r}; it is {known}{hint(name, SCHEDULES)}")
+    return name
 
 
 def parse_retry_after(text: str | None, now: datetime) -> timedelta | None:

@@ -1,0 +1,135 @@
+"""The circuit breaker of an endpoint: when it is left alone, and how it is tried again.
+
+Closed: requests go out. Open: none does until `open_until`. Half open: exactly one does, the probe; its answer closes
+the breaker or opens it for longer. What answers after others have opened it says nothing: those requests were older.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+#: Failures in a row that open the breaker.
+FAILURES_IN_A_ROW = 5
+#: The other way to open it: this part of at least so many attempts, from the first failure on, failed.
+WINDOW = timedelta(seconds=60)
+WINDOW_ATTEMPTS = 20
+WINDOW_FAILED = 0.5
+#: How long it stays open, doubled each time a probe fails, with up to a fifth more.
+FIRST_OPEN = timedelta(seconds=30)
+LONGEST_OPEN = timedelta(hours=1)
+_JITTER = 0.2
+
+
+class BreakerState(StrEnum):
+    """What an endpoint's breaker lets through."""
+
+    #: Every request.
+    CLOSED = "closed"
+    #: None until `open_until`.
+    OPEN = "open"
+    #: One is out to see whether the endpoint answers again; another may follow it at `open_until`, should it be lost.
+    HALF_OPEN = "half_open"
+
+
+class Verdict(StrEnum):
+    """What an answer says about the endpoint."""
+
+    #: It took the delivery.
+    SUCCEEDED = "succeeded"
+    #: It works, and did not take this one.
+    ANSWERED = "answered"
+    #: It does not work.
+    FAILED = "failed"
+    #: Nothing: it was not asked.
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """The breaker as it stands in the endpoint's row.
+
+    Args:
+        trips: times it opened since it was closed.
+        closed_at: since when the backlog is released again, at a ramp.
+        window_started_at: first failure that `window_attempts` and `window_failures` count from.
+    """
+
+    state: BreakerState = BreakerState.CLOSED
+    open_until: datetime | None = None
+    trips: int = 0
+    closed_at: datetime | None = None
+    consecutive_failures: int = 0
+    window_started_at: datetime | None = None
+    window_attempts: int = 0
+    window_failures: int = 0
+
+    def observe(self, verdict: Verdict, at: datetime, *, is_probe: bool, rng: random.Random) -> Breaker:
+        """Return the breaker after an answer that came at the instant `at`."""
+        if self.state is BreakerState.CLOSED:
+            return self._counted(verdict, at, rng)
+        if not is_probe or self.state is BreakerState.OPEN:
+            return self
+        if verdict is Verdict.FAILED:
+            return replace(self, consecutive_failures=self.consecutive_failures + 1)._opened(at, rng)
+        if verdict is Verdict.NOTHING:
+            # The probe never reached the endpoint: another may go at once.
+            return replace(self, state=BreakerState.OPEN, open_until=at)
+        return Breaker(closed_at=at)
+
+    def _counted(self, verdict: Verdict, at: datetime, rng: random.Random) -> Breaker:
+        current = self._in_window(at)
+        if verdict is Verdict.SUCCEEDED:
+            started = current.window_started_at is not None
+            return replace(current, consecutive_failures=0, window_attempts=current.window_attempts + started)
+        if verdict is not Verdict.FAILED:
+            return current
+        failed = replace(
+            current,
+            consecutive_failures=current.consecutive_failures + 1,
+            window_started_at=current.window_started_at or at,
+            window_attempts=current.window_attempts + 1,
+            window_failures=current.window_failures + 1,
+        )
+        return failed._opened(at, rng) if failed._is_tripped() else failed
+
+    def _in_window(self, at: datetime) -> Breaker:
+        if self.window_started_at is None or at - self.window_started_at < WINDOW:
+            return self
+        return replace(self, window_started_at=None, window_attempts=0, window_failures=0)
+
+    def _is_tripped(self) -> bool:
+        most_failed = self.window_failures >= self.window_attempts * WINDOW_FAILED
+        return self.consecutive_failures >= FAILURES_IN_A_ROW or (
+            self.window_attempts >= WINDOW_ATTEMPTS and most_failed
+        )
+
+    def _opened(self, at: datetime, rng: random.Random) -> Breaker:
+        return replace(
+            self,
+            state=BreakerState.OPEN,
+            open_until=at + open_for(self.trips, rng),
+            trips=self.trips + 1,
+            closed_at=None,
+            window_started_at=None,
+            window_attempts=0,
+            window_failures=0,
+        )
+
+
+def open_for(trips: int, rng: random.Random) -> timedelta:
+    """Return how long the breaker stays open that has opened `trips` times before."""
+    # The bound on the exponent keeps the product finite; it is beyond the longest.
+    base = min(FIRST_OPEN * (1 << min(trips, 10)), LONGEST_OPEN / (1 + _JITTER))
+    return base * (1 + _JITTER * rng.random())
+
+
+def ramp(closed_at: datetime | None, now: datetime) -> int | None:
+    """Return how many requests may be in flight after the breaker closed: 1, twice as many each second; None: any."""
+    if closed_at is None:
+        return None
+    seconds = int(max((now - closed_at).total_seconds(), 0))
+    # No cap is as large as that.
+    return None if seconds > 20 else 2**seconds
