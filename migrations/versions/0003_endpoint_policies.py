@@ -23,19 +23,29 @@ def _of_endpoints() -> tuple[sa.Column[Any], ...]:
         sa.Column(
             "max_block_seconds",
             sa.Float(),
-            comment="an ordered delivery that failed holds up the next this long; null: to its end",
+            comment="an ordered delivery that failed holds up others this long; null: ever",
         ),
         sa.Column("coalesce_items", sa.Integer(), comment="items that travel in one request at the most; null: one"),
         sa.Column("coalesce_ms", sa.Integer(), comment="how long an item waits for company"),
         sa.Column("headers", sa.Text(), comment="added to requests; encrypted"),
         sa.Column("secrets", sa.Text(), comment="that sign, with their expiry; encrypted; null: those of the settings"),
-        sa.Column("open_until", sa.DateTime(timezone=True), comment="the breaker is open: no request before"),
+        sa.Column(
+            "paid_until",
+            sa.DateTime(timezone=True),
+            comment="the requests that `rate` has let start are paid for until then",
+        ),
+        sa.Column("open_until", sa.DateTime(timezone=True), comment="the breaker is not closed: no request before"),
         sa.Column(
             "trips",
             sa.Integer(),
             nullable=False,
             server_default="0",
             comment="times the breaker opened since a success",
+        ),
+        sa.Column(
+            "closed_at",
+            sa.DateTime(timezone=True),
+            comment="when the breaker closed again: the backlog is released at a ramp from then on",
         ),
         sa.Column("window_started_at", sa.DateTime(timezone=True), comment="of the breaker's counts"),
         sa.Column("window_attempts", sa.Integer(), nullable=False, server_default="0"),
@@ -47,9 +57,9 @@ def _of_endpoints() -> tuple[sa.Column[Any], ...]:
             sa.Integer(),
             nullable=False,
             server_default="0",
-            comment="different events that failed since a success",
+            comment="that failed since a success",
         ),
-        sa.Column("last_success_at", sa.DateTime(timezone=True)),
+        sa.Column("last_success_at", sa.DateTime(timezone=True), comment="to the minute"),
         sa.Column("warned", sa.Integer(), nullable=False, server_default="0", comment="warnings given since a success"),
     )
 
@@ -100,6 +110,23 @@ def _add(table: str, columns: tuple[sa.Column[Any], ...]) -> None:
 
 
 def _create_indexes() -> None:
+    pending, stopped = sa.text("state = 'pending'"), sa.text("state IN ('paused', 'dead')")
+    retried = sa.text("(CAST(attempt > 0 AS INTEGER))")
+    op.drop_index("ix_deliveries_due", "deliveries")
+    op.create_index(
+        "ix_deliveries_due",
+        "deliveries",
+        ["origin", retried, "due_at", "id"],
+        postgresql_where=pending,
+        sqlite_where=pending,
+    )
+    op.create_index(
+        "ix_deliveries_stopped",
+        "deliveries",
+        ["origin", "state", "id"],
+        postgresql_where=stopped,
+        sqlite_where=stopped,
+    )
     lane = sa.text("lane IS NOT NULL AND state IN ('pending', 'sending')")
     op.create_index("ix_deliveries_lane", "deliveries", ["lane", "id"], postgresql_where=lane, sqlite_where=lane)
     bundled = sa.text("bundle_id IS NOT NULL")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.domain import event
-from pipeline.domain.event import EventType
+from pipeline.domain.event import RESULTS, EventType
 from pipeline.services.context import Context
 from pipeline.storage import events
 
@@ -27,9 +27,10 @@ def page(context: Context, batch_id: int, after: int, limit: int = PAGE) -> Page
     """Return the next results of a batch after `seq` `after`."""
     with context.database.read() as connection:
         found = events.after(connection, batch_id, after, limit)
-    of_items = [row for row in found if row["type"] != EventType.BATCH_COMPLETED]
+    of_items = [row for row in found if row["type"] in RESULTS]
     return Page(
         results=[event.data(row["body"]) for row in of_items],
         last_seq=found[-1]["seq"] if found else after,
-        is_end=bool(found) and found[-1]["type"] == EventType.BATCH_COMPLETED,
+        # What follows the end is about deliveries.
+        is_end=any(row["type"] == EventType.BATCH_COMPLETED for row in found),
     )

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from pipeline.definitions import Definition
 from pipeline.domain.callback import check_callback_url
 from pipeline.domain.identity import new_batch_id
+from pipeline.domain.schedule import check_schedule
 from pipeline.errors import Conflict, InvalidInput, Unreachable
 from pipeline.services import tenure
 from pipeline.services.acceptance import Acceptance, Given, OnReject, Rules
@@ -39,6 +40,8 @@ class Submission:
         definition: which classifier, which enrichers.
         callback_url: receives every item's event.
         batch_callback_url: receives `batch.completed`.
+        fallback_url: receives `delivery.exhausted` for each callback that is given up.
+        callback_schedule: name of the schedule of its callbacks; default: standard. An endpoint's own goes before.
         idempotency_key: the caller's name for this submission; a second one with the same key changes nothing.
         fair_key: batches of one key share what a key gets.
         weight: how much this batch gets, beside others.
@@ -49,6 +52,8 @@ class Submission:
     definition: Definition
     callback_url: str | None = None
     batch_callback_url: str | None = None
+    fallback_url: str | None = None
+    callback_schedule: str | None = None
     idempotency_key: str | None = None
     fair_key: str = ""
     weight: int = 1
@@ -145,7 +150,12 @@ def _checked(context: Context, submission: Submission) -> Submission:
         raise InvalidInput(f"weight is {submission.weight}; it is a whole number from 1")
     items_url = _checked_url(context, submission.callback_url, "callback_url")
     batch_url = _checked_url(context, submission.batch_callback_url, "batch_callback_url")
-    return replace(submission, callback_url=items_url, batch_callback_url=batch_url)
+    fallback = _checked_url(context, submission.fallback_url, "fallback_url")
+    if fallback is not None and fallback in (items_url, batch_url):
+        raise InvalidInput("fallback_url is a callback URL of the batch as well; name one that works when that fails")
+    if submission.callback_schedule is not None:
+        check_schedule(submission.callback_schedule)
+    return replace(submission, callback_url=items_url, batch_callback_url=batch_url, fallback_url=fallback)
 
 
 def _checked_url(context: Context, url: str | None, name: str) -> str | None:
@@ -193,8 +203,11 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
 def _refuse_another(context: Context, row: Row, submission: Submission) -> None:
     with context.database.read() as connection:
         known = {**row, "definition": stored_definitions.content(connection, row["definition_id"])}
-    urls = {name: getattr(submission, name) for name in ("callback_url", "batch_callback_url")}
+    urls = {name: getattr(submission, name) for name in _URLS}
     refuse_another(row, known, {"definition": submission.definition.content(), **urls})
+
+
+_URLS = ("callback_url", "batch_callback_url", "fallback_url")
 
 
 def _open(context: Context, submission: Submission) -> tuple[int, str]:
@@ -216,6 +229,8 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
             "weight": submission.weight,
             "callback_url": submission.callback_url,
             "batch_callback_url": submission.batch_callback_url,
+            "fallback_url": submission.fallback_url,
+            "schedule": submission.callback_schedule,
             "idempotency_key": submission.idempotency_key,
             "created_at": now,
         }

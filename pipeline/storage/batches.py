@@ -113,6 +113,17 @@ def count(connection: Connection, batch_id: int, *, succeeded: int, dead: int, c
     return dict(connection.execute(statement).mappings().one())
 
 
+def reserve(connection: Connection, batch_id: int, number: int) -> int:
+    """Reserve a `seq` for each of `number` events; return the first. The row stays locked, as by `count`."""
+    statement = (
+        update(batches)
+        .where(batches.c.id == batch_id)
+        .values(next_seq=batches.c.next_seq + number)
+        .returning(batches.c.next_seq)
+    )
+    return int(connection.execute(statement).scalar_one()) - number
+
+
 def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None:
     """Complete a batch all of whose items are final, once; reserve the `seq` of its event. None: not now."""
     final = batches.c.succeeded + batches.c.dead + batches.c.cancelled

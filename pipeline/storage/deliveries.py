@@ -13,13 +13,14 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, 
 
 from pipeline.storage.instant import Instant
 from pipeline.storage.locks import unlocked
+from pipeline.storage.recordset import is_sqlite
 from pipeline.storage.row import Row, rows
 from pipeline.storage.state import is_in
-from pipeline.storage.tables import deliveries, events
+from pipeline.storage.tables import RETRIED, deliveries, events
 
-# A loose index scan: one probe an endpoint, however many deliveries wait there.
+# A loose index scan: three probes an endpoint, however many deliveries wait there.
 _WAITING = text(
-    """
+    f"""
     WITH RECURSIVE waiting(origin) AS (
         SELECT min(origin) FROM deliveries WHERE state = 'pending'
         UNION ALL
@@ -27,20 +28,33 @@ _WAITING = text(
         FROM waiting WHERE waiting.origin IS NOT NULL
     )
     SELECT waiting.origin,
-           (SELECT min(d.due_at) FROM deliveries d WHERE d.state = 'pending' AND d.origin = waiting.origin) AS due_at,
-           e.not_before, e.disabled_at, e.in_flight_cap, e.secrets, e.headers
+           (SELECT min(due_at) FROM deliveries
+            WHERE state = 'pending' AND origin = waiting.origin AND {RETRIED} = 0) AS first_due_at,
+           (SELECT min(due_at) FROM deliveries
+            WHERE state = 'pending' AND origin = waiting.origin AND {RETRIED} = 1) AS retry_due_at,
+           e.not_before, e.disabled_at, e.in_flight_cap, e.schedule, e.rate, e.burst, e.paid_until,
+           e.breaker, e.open_until, e.closed_at, e.secrets, e.headers
     FROM waiting LEFT JOIN endpoints e ON e.origin = waiting.origin
     WHERE waiting.origin IS NOT NULL
     """
-).columns(due_at=Instant, not_before=Instant, disabled_at=Instant)
+).columns(
+    first_due_at=Instant,
+    retry_due_at=Instant,
+    not_before=Instant,
+    disabled_at=Instant,
+    paid_until=Instant,
+    open_until=Instant,
+    closed_at=Instant,
+)
 
 # A second sender passes over what the first has just picked.
-_DUE = """
-    SELECT id FROM deliveries WHERE state = 'pending' AND origin = :origin AND due_at <= :now
+_DUE = f"""
+    SELECT id FROM deliveries WHERE state = 'pending' AND origin = :origin AND {RETRIED} = %s AND due_at <= :now
     ORDER BY due_at, id LIMIT :limit"""
 _now = bindparam("now", type_=Instant)
-_DUE_SQLITE = text(_DUE).bindparams(_now)
-_DUE_POSTGRESQL = text(f"{_DUE} FOR UPDATE SKIP LOCKED").bindparams(_now)
+# Which of both stands in the statement, as in the index.
+_DUE_SQLITE = [text(_DUE % retried).bindparams(_now) for retried in (0, 1)]
+_DUE_POSTGRESQL = [text(f"{_DUE % retried} FOR UPDATE SKIP LOCKED").bindparams(_now) for retried in (0, 1)]
 
 _TAKE = text(
     """
@@ -51,7 +65,7 @@ _TAKE = text(
 
 _READ = text(
     """
-    SELECT d.id, d.seq, d.url, d.origin, d.attempt, d.created_at, e.body, b.public_id
+    SELECT d.id, d.seq, d.url, d.origin, d.attempt, d.created_at, e.body, b.public_id, b.schedule
     FROM deliveries d
     JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
     JOIN batches b ON b.id = d.batch_id
@@ -78,6 +92,10 @@ _SETTLE = text(
     """
 ).bindparams(bindparam("due_at", type_=Instant), bindparam("finished_at", type_=Instant))
 
+_HOLDING = "SELECT id, attempt FROM deliveries WHERE id IN :ids AND state = 'sending' AND worker = :worker"
+_HELD = text(_HOLDING).bindparams(bindparam("ids", expanding=True))
+_HELD_LOCKED = text(f"{_HOLDING} ORDER BY id FOR UPDATE").bindparams(bindparam("ids", expanding=True))
+
 _ATTEMPT = (
     "delivery_id", "number", "outcome", "status", "error_type", "error_message", "started_at", "ended_at", "worker",
     "answer",
@@ -98,16 +116,23 @@ class ToSend(NamedTuple):
     created_at: datetime
     body: bytes
     public_id: str
+    schedule: str | None
 
 
 def waiting(connection: Connection) -> list[Row]:
-    """Return the endpoints that have pending deliveries, the longest due first, with when they may be called."""
-    return sorted(rows(connection.execute(_WAITING)), key=lambda row: row["due_at"])
+    """Return the endpoints that have pending deliveries, the longest due first, with when they may be called.
+
+    `due_at` is the earlier of `first_due_at` and `retry_due_at`, of which one may be None.
+    """
+    found = rows(connection.execute(_WAITING))
+    for row in found:
+        row["due_at"] = min(at for at in (row["first_due_at"], row["retry_due_at"]) if at is not None)
+    return sorted(found, key=lambda row: row["due_at"])
 
 
-def due(connection: Connection, origin: str, now: datetime, limit: int) -> list[int]:
-    """Return ids of deliveries to one endpoint that are due, the longest due first."""
-    query = _DUE_SQLITE if connection.dialect.name == "sqlite" else _DUE_POSTGRESQL
+def due(connection: Connection, origin: str, now: datetime, limit: int, *, retries: bool) -> list[int]:
+    """Return ids of first attempts, or of retries, that are due at one endpoint, the longest due first."""
+    query = (_DUE_SQLITE if connection.dialect.name == "sqlite" else _DUE_POSTGRESQL)[retries]
     return list(connection.scalars(query, {"origin": origin, "now": now, "limit": limit}))
 
 
@@ -131,6 +156,12 @@ def settle(connection: Connection, settled: Sequence[Mapping[str, Any]]) -> None
     connection.execute(_SETTLE, settled)
 
 
+def held(connection: Connection, ids: Sequence[int], worker: str) -> set[tuple[int, int]]:
+    """Return (id, attempt) of those of these deliveries that `worker` still holds."""
+    query = _HELD if is_sqlite(connection) else _HELD_LOCKED
+    return {(row.id, row.attempt) for row in connection.execute(query, {"ids": ids, "worker": worker})}
+
+
 def log(connection: Connection, made: Sequence[Mapping[str, Any]]) -> None:
     """Append delivery attempts."""
     connection.execute(_LOG, made)
@@ -144,7 +175,9 @@ def pause(connection: Connection, origins: Sequence[str]) -> int:
 
 def unpause(connection: Connection, origin: str, now: datetime) -> int:
     """Paused → pending, due now, for everything owed to an endpoint. Return how many."""
-    chosen = unlocked(connection, deliveries, is_in(deliveries.c.state, "paused"), deliveries.c.origin == origin)
+    # The second condition is that of the index.
+    is_paused = is_in(deliveries.c.state, "paused") & is_in(deliveries.c.state, "paused", "dead")
+    chosen = unlocked(connection, deliveries, is_paused, deliveries.c.origin == origin)
     return _change(connection, chosen, state="pending", due_at=now)
 
 

@@ -6,42 +6,36 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, select, text, update
+from sqlalchemy import Connection, or_, select, update
 
-from pipeline.storage.instant import Instant
-from pipeline.storage.row import Row, rows, upsert
+from pipeline.domain.breaker import BreakerState
+from pipeline.storage.row import Row, first, rows, upsert
 from pipeline.storage.tables import endpoints
 
 
-def lock(connection: Connection, origins: Sequence[str]) -> None:
-    """Lock what is known of endpoints, in the order of their names, before any of it changes."""
-    chosen = select(endpoints.c.origin).where(endpoints.c.origin.in_(origins)).order_by(endpoints.c.origin)
-    connection.execute(chosen.with_for_update())
+def lock(connection: Connection, origins: Sequence[str]) -> list[Row]:
+    """Lock what is known of endpoints, in the order of their names, before any of it changes. Return it."""
+    chosen = select(endpoints).where(endpoints.c.origin.in_(origins)).order_by(endpoints.c.origin)
+    return rows(connection.execute(chosen.with_for_update()))
 
 
-def succeeded(connection: Connection, origins: Sequence[str], now: datetime) -> None:
-    """Forget the failures of endpoints that took a delivery."""
-    connection.execute(_SUCCEEDED, {"origins": origins, "now": now})
+def probe(connection: Connection, origin: str, lost_at: datetime, now: datetime) -> None:
+    """Open → half open: the one request that is let through is under way, or lost at the instant `lost_at`."""
+    _update(connection, origin, breaker=BreakerState.HALF_OPEN.value, open_until=lost_at, updated_at=now)
 
 
-# On the path of every group of answers: built once.
-_SUCCEEDED = text(
-    "UPDATE endpoints SET consecutive_failures = 0, updated_at = :now "
-    "WHERE origin IN :origins AND consecutive_failures > 0"
-).bindparams(bindparam("origins", expanding=True), bindparam("now", type_=Instant))
+def charge(connection: Connection, origin: str, paid_until: datetime, now: datetime) -> None:
+    """Note until when the requests that an endpoint's rate has let start are paid for."""
+    _update(connection, origin, paid_until=paid_until, updated_at=now)
 
 
-def failed(connection: Connection, observed: Sequence[Mapping[str, Any]]) -> None:
-    """Count failures and lengthen pauses: origin, consecutive_failures (to add), not_before or None, updated_at."""
-    statement = upsert(connection, endpoints)
-    given, known = statement.excluded, endpoints.c
-    later = case((known.not_before > given.not_before, known.not_before), else_=given.not_before)
-    changes = {
-        "consecutive_failures": known.consecutive_failures + given.consecutive_failures,
-        "not_before": func.coalesce(later, known.not_before),
-        "updated_at": given.updated_at,
-    }
-    connection.execute(statement.on_conflict_do_update(index_elements=[known.origin], set_=changes), observed)
+def change(connection: Connection, origin: str, settings: Mapping[str, Any], now: datetime) -> None:
+    """Store what is configured for an endpoint that has a row."""
+    _update(connection, origin, **settings, updated_at=now)
+
+
+def _update(connection: Connection, origin: str, **values: Any) -> None:
+    connection.execute(update(endpoints).where(endpoints.c.origin == origin).values(**values))
 
 
 def disable(connection: Connection, origin: str, reason: str, now: datetime) -> bool:
@@ -59,14 +53,37 @@ def disable(connection: Connection, origin: str, reason: str, now: datetime) -> 
     return connection.scalar(statement.returning(endpoints.c.origin)) is not None
 
 
+#: An endpoint that is enabled begins anew: its failures count no more, and its backlog is released at a ramp.
+_HEALTHY = {
+    "not_before": None,
+    "breaker": BreakerState.CLOSED.value,
+    "consecutive_failures": 0,
+    "trips": 0,
+    "window_started_at": None,
+    "window_attempts": 0,
+    "window_failures": 0,
+    "failing_since": None,
+    "failing_events": 0,
+    "warned": 0,
+}
+
+
 def enable(connection: Connection, origin: str, now: datetime) -> bool:
-    """Call an endpoint again, at once; False where it was not disabled."""
+    """Call an endpoint again, at once; False where it was neither disabled nor left alone."""
+    is_left_alone = or_(
+        endpoints.c.disabled_at.is_not(None), endpoints.c.breaker != "closed", endpoints.c.not_before > now
+    )
     statement = (
         update(endpoints)
-        .where(endpoints.c.origin == origin, endpoints.c.disabled_at.is_not(None))
-        .values(disabled_reason=None, disabled_at=None, not_before=None, consecutive_failures=0, updated_at=now)
+        .where(endpoints.c.origin == origin, is_left_alone)
+        .values(disabled_reason=None, disabled_at=None, closed_at=now, updated_at=now, **_HEALTHY)
     )
     return connection.execute(statement).rowcount == 1
+
+
+def get(connection: Connection, origin: str) -> Row | None:
+    """Return what is known of an endpoint."""
+    return first(connection.execute(select(endpoints).where(endpoints.c.origin == origin)))
 
 
 def known(connection: Connection) -> list[Row]:

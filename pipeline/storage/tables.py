@@ -27,6 +27,8 @@ from sqlalchemy import (
 
 from pipeline.storage.instant import Instant
 
+#: 0 for a delivery that was never tried, 1 for one that was: as it stands in the index and must stand in statements.
+RETRIED = "(CAST(attempt > 0 AS INTEGER))"
 #: An item's id is its batch's id times this plus its position, so that the id alone names both.
 POSITIONS_PER_BATCH = 2**32
 
@@ -179,7 +181,9 @@ deliveries = Table(
     Column("trigger", Text, comment="manual: the next attempt is by request; null: by the schedule"),
     CheckConstraint("state IN ('pending', 'sending', 'delivered', 'dead', 'paused', 'cancelled')", name="state"),
     Index("uq_deliveries_event", "batch_id", "seq", "url", unique=True),
-    Index("ix_deliveries_due", "origin", "due_at", "id", **_where("state = 'pending'")),
+    # First attempts and retries of an endpoint apart, so that neither is behind the other.
+    Index("ix_deliveries_due", "origin", text(RETRIED), "due_at", "id", **_where("state = 'pending'")),
+    Index("ix_deliveries_stopped", "origin", "state", "id", **_where("state IN ('paused', 'dead')")),
     Index("ix_deliveries_sending", "lease_until", **_where("state = 'sending'")),
     Index("ix_deliveries_lane", "lane", "id",
           **_where("lane IS NOT NULL AND state IN ('pending', 'sending')")),
@@ -226,30 +230,22 @@ endpoints = Table(
     Column("rate", Float, comment="requests a second at the most; null: no limit"),
     Column("burst", Integer, comment="requests that may start at once although `rate` is lower"),
     Column("ordering", Text, comment="endpoint or batch: one delivery of each at a time; null: unordered"),
-    Column(
-        "max_block_seconds",
-        Float,
-        comment="an ordered delivery that failed holds up the next this long; null: to its end",
-    ),
+    Column("max_block_seconds", Float, comment="an ordered delivery that failed holds up others this long; null: ever"),
     Column("coalesce_items", Integer, comment="items that travel in one request at the most; null: one"),
     Column("coalesce_ms", Integer, comment="how long an item waits for company"),
     Column("headers", Text, comment="added to requests; encrypted"),
     Column("secrets", Text, comment="that sign, with their expiry; encrypted; null: those of the settings"),
-    _instant("open_until", comment="the breaker is open: no request before"),
+    _instant("paid_until", comment="the requests that `rate` has let start are paid for until then"),
+    _instant("open_until", comment="the breaker is not closed: no request before"),
     Column("trips", Integer, nullable=False, server_default="0", comment="times the breaker opened since a success"),
+    _instant("closed_at", comment="when the breaker closed again: the backlog is released at a ramp from then on"),
     _instant("window_started_at", comment="of the breaker's counts"),
     Column("window_attempts", Integer, nullable=False, server_default="0"),
     Column("window_failures", Integer, nullable=False, server_default="0"),
     _instant("failing_since", comment="first failure since a success"),
     _instant("last_failure_at"),
-    Column(
-        "failing_events",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="different events that failed since a success",
-    ),
-    _instant("last_success_at"),
+    Column("failing_events", Integer, nullable=False, server_default="0", comment="that failed since a success"),
+    _instant("last_success_at", comment="to the minute"),
     Column("warned", Integer, nullable=False, server_default="0", comment="warnings given since a success"),
     comment="What receives: one row per scheme, host and port that ever failed or was configured",
 )

@@ -13,7 +13,7 @@ from svix.webhooks import Webhook as SvixWebhook
 
 from pipeline.delivery.sender import Sender
 from pipeline.domain.verification import verify_webhook
-from pipeline.services.deliver import enable
+from pipeline.services.endpoints import enable
 from pipeline.storage.engine import Database
 from tests.receivers import scripted
 from tests.receivers.owed import (
@@ -22,6 +22,7 @@ from tests.receivers.owed import (
     SECRET,
     Sending,
     attempts,
+    context_of,
     deliveries,
     endpoints,
     options,
@@ -159,7 +160,7 @@ def test_410_disables_the_endpoint_and_pauses_what_is_owed_to_it_until_it_is_ena
             origin = deliveries(database)[0]["origin"]
             assert endpoints(database)[origin]["disabled_reason"] == "gone"
             assert len(receiver.requests) == 1
-            assert enable(database, origin, datetime.now(UTC)) == 4
+            assert enable(context_of(database), origin) == 4
             sender.wake()
             wait_until(lambda: sorted(states(database)) == ["dead", *["delivered"] * 4])
     assert endpoints(database)[origin]["disabled_at"] is None

@@ -15,6 +15,8 @@ from pipeline.delivery.client import ClientOptions
 from pipeline.delivery.options import SenderOptions
 from pipeline.delivery.sender import Sender
 from pipeline.domain.schedule import Schedule
+from pipeline.services.context import Context
+from pipeline.settings import Settings
 from pipeline.storage import tables
 from pipeline.storage.engine import Database
 
@@ -67,6 +69,11 @@ def options(deadline: float = 10, delays: Iterable[timedelta] = (AT_ONCE,) * 3, 
 def make_sender(database: Database, **given: Any) -> Sender:
     given = {"worker": "sender-1", "allow": LOOPBACK, "options": options()} | given
     return Sender(database, [SECRET], **given)
+
+
+def context_of(database: Database, **given: Any) -> Context:
+    """Return what services work with."""
+    return Context(settings=Settings(), database=database, **given)
 
 
 class Sending:

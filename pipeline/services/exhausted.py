@@ -1,0 +1,79 @@
+"""Deliveries that are given up: the batch's fallback URL is told, and what grew too old is not kept waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+
+from sqlalchemy import Connection
+
+from pipeline.domain import event
+from pipeline.domain.callback import origin
+from pipeline.domain.delivery import EXPIRED
+from pipeline.domain.event import EventType
+from pipeline.domain.schedule import SCHEDULES
+from pipeline.log import get_logger
+from pipeline.storage import batches, events, exhausted
+from pipeline.storage.engine import Database
+from pipeline.storage.row import Row
+
+log = get_logger(__name__)
+
+#: Deliveries that grow too old in one transaction; the next probe finds more.
+EXPIRED_AT_ONCE = 500
+
+
+def tell_fallback(connection: Connection, dead: Sequence[int], now: datetime) -> None:
+    """Write a `delivery.exhausted` for each delivery that has just become dead, where its batch has a fallback URL.
+
+    Rows of batches are locked in id order, after those of deliveries and before those of endpoints.
+    """
+    found = exhausted.to_tell(connection, dead)
+    for batch_id, of_batch in groupby(found, key=lambda row: row["batch_id"]):
+        _tell_of_batch(connection, batch_id, list(of_batch), now)
+
+
+def expire(database: Database, origin_: str, schedule: str | None, now: datetime) -> list[int]:
+    """Give up what is owed to an endpoint and grew older than its schedule allows while the endpoint was left alone."""
+    with database.write() as connection:
+        dead = exhausted.expire(
+            connection,
+            origin_,
+            schedule=schedule,
+            before={name: now - each.horizon for name, each in SCHEDULES.items()},
+            now=now,
+            error=EXPIRED,
+            limit=EXPIRED_AT_ONCE,
+        )
+        if dead:
+            tell_fallback(connection, dead, now)
+    if dead:
+        log.warning("deliveries_expired", origin=origin_, deliveries=len(dead))
+    return dead
+
+
+def _tell_of_batch(connection: Connection, batch_id: int, dead: Sequence[Row], now: datetime) -> None:
+    first = batches.reserve(connection, batch_id, len(dead))
+    numbered = list(enumerate(dead, first))
+    events.add(
+        connection,
+        [
+            {
+                "batch_id": batch_id,
+                "seq": seq,
+                "type": EventType.DELIVERY_EXHAUSTED.value,
+                "item_id": row["item_id"],
+                "body": _body(row, seq, now),
+                "created_at": now,
+            }
+            for seq, row in numbered
+        ],
+    )
+    url = dead[0]["fallback_url"]
+    due = {"batch_id": batch_id, "url": url, "origin": origin(url), "due_at": now, "created_at": now}
+    events.owe(connection, [{**due, "seq": seq} for seq, _ in numbered])
+
+
+def _body(row: Row, seq: int, now: datetime) -> bytes:
+    return event.body(EventType.DELIVERY_EXHAUSTED, now, event.exhausted_data(row["public_id"], seq, row))
