@@ -70,6 +70,8 @@ class Client:
         *,
         callback_url: str | None = None,
         batch_callback_url: str | None = None,
+        fallback_url: str | None = None,
+        callback_schedule: str | None = None,
         idempotency_key: str | None = None,
         fair_key: str = "",
         weight: int = 1,
@@ -85,6 +87,9 @@ class Client:
             definition: a name, the path of a TOML file, or a `pipeline.Definition`.
             callback_url: receives every item's event, besides the item's own callback URL.
             batch_callback_url: receives `batch.completed`.
+            fallback_url: receives `delivery.exhausted` for each callback that is given up, with its event.
+            callback_schedule: how callbacks are tried again: `standard`, for four days, or `short`, five attempts in a
+                quarter of an hour.
             idempotency_key: a second submission with the same key changes nothing and returns the first batch.
             fair_key: batches of one key share what a key gets.
             weight: how much this batch gets, beside others.
@@ -101,6 +106,8 @@ class Client:
             definition=self._definition(definition),
             callback_url=callback_url,
             batch_callback_url=batch_callback_url,
+            fallback_url=fallback_url,
+            callback_schedule=callback_schedule,
             idempotency_key=idempotency_key,
             fair_key=fair_key,
             weight=weight,

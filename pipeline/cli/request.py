@@ -15,6 +15,7 @@ from pipeline.cli.output import Talk, many
 from pipeline.cli.stop import Stop
 from pipeline.cli.table import console
 from pipeline.domain.payload import Rejection
+from pipeline.domain.schedule import SCHEDULES
 from pipeline.errors import InvalidItems
 from pipeline.export import Rejects
 from pipeline.intake import read
@@ -34,6 +35,12 @@ _OPTIONS = (
     click.option("--callback-url", metavar="URL", help="Receives every item's event, signed, the moment it happens."),
     click.option("--callback-url-field", metavar="FIELD", help="Field with an item's own callback URL."),
     click.option("--batch-callback-url", metavar="URL", help="Receives one event when the batch is complete."),
+    click.option("--fallback-url", metavar="URL", help="Receives one event for each callback that is given up."),
+    click.option(
+        "--callback-schedule",
+        type=click.Choice(list(SCHEDULES)),
+        help="How callbacks are tried again: standard, for four days, or short, for a quarter of an hour.",
+    ),
     click.option(
         "--idempotency-key", metavar="KEY", help="The same key again finds the same batch: nothing runs twice."
     ),
@@ -69,6 +76,8 @@ class Request:
     callback_url: str | None
     callback_url_field: str | None
     batch_callback_url: str | None
+    fallback_url: str | None
+    callback_schedule: str | None
     idempotency_key: str | None
     on_error: str
     rejects: str | None
@@ -81,6 +90,8 @@ class Request:
             definition=choose(self.definition, context.settings.definitions),
             callback_url=self.callback_url,
             batch_callback_url=self.batch_callback_url,
+            fallback_url=self.fallback_url,
+            callback_schedule=self.callback_schedule,
             idempotency_key=self.idempotency_key,
             fair_key=self.fair_key,
             weight=self.weight,

@@ -10,9 +10,13 @@ import pytest
 from sqlalchemy import Connection, event
 
 import pipeline
+from pipeline.services import endpoints
+from pipeline.services.context import Context
+from pipeline.services.exhausted import expire
 from pipeline.storage.engine import Database
 from tests.factories import make_definition, make_items
 from tests.receiver import SECRET, Receiver
+from tests.receivers.scripted import Scripted, answer
 from tests.services.fixtures import on_postgresql
 
 LARGE = ("items", "events", "deliveries", "attempts")
@@ -27,6 +31,7 @@ SMALL = (
     "ix_items_dead",
     "ix_deliveries_due",
     "ix_deliveries_sending",
+    "ix_deliveries_stopped",
 )
 
 
@@ -106,6 +111,15 @@ def test_a_statement_without_an_index_is_found(database: Database) -> None:
         assert scans_on_postgresql(connection, "SELECT 1 FROM items WHERE id = 7", {}) == []
 
 
+def look_after(context: Context, url: str) -> None:
+    """Do what people and sweeps do with an endpoint."""
+    endpoints.disable(context, url)
+    endpoints.enable(context, url)
+    endpoints.show(context, url)
+    endpoints.every(context)
+    expire(context.database, endpoints.show(context, url).origin, None, context.now())
+
+
 @pytest.mark.timeout(120)
 def test_every_statement_of_a_run_finds_its_rows_by_an_index(database_url: str, tmp_path: Path) -> None:
     seen: dict[str, Any] = {}
@@ -115,15 +129,25 @@ def test_every_statement_of_a_run_finds_its_rows_by_an_index(database_url: str, 
             seen.setdefault(statement, parameters[0] if many else parameters)
 
     settings = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8", "database_url": database_url}
-    with Receiver() as receiver, pipeline.connect(**settings) as client:
+    refusing = answer(400, "webhook-delivery: abort-message")
+    with Receiver() as receiver, Scripted(refusing) as refuser, pipeline.connect(**settings) as client:
         engine = client.context.database.engine
         event.listen(engine, "before_cursor_execute", remember)
         definition = make_definition(tmp_path, FAILING)
-        batch = client.submit(make_items(500), definition, callback_url=receiver.url, idempotency_key="k")
+        endpoints.configure(client.context, receiver.url, rate=10_000)
+        batch = client.submit(
+            make_items(500),
+            definition,
+            callback_url=receiver.url,
+            batch_callback_url=refuser.url,
+            fallback_url=f"{receiver.url}/fallback",
+            idempotency_key="k",
+        )
         batch.pause()
         batch.resume()
         list(batch.results(follow=True))
-        receiver.wait_for(lambda r: len(r.bodies) == 500)
+        receiver.wait_for(lambda r: len(r.bodies) == 501)
+        look_after(client.context, refuser.url)
         batch.replay_dead()
         batch.wait(30)
         batch.labels()
