@@ -80,8 +80,6 @@ worker_max_tasks_per_child = 1_000
 worker_lost_wait = 2.0
 # Without the 28 queues that Celery would have RabbitMQ keep for delayed messages, of which there are none.
 worker_consumer = "workers.consumer:Consumer"
-worker_soft_shutdown_timeout = _settings.stop_seconds
-worker_enable_soft_shutdown_on_idle = True
 # How often a worker without an event loop, hence an embedded one, looks whether it should stop.
 worker_timer_precision = 0.1
 # Two log lines an item would drown everything else; ours say what matters.

@@ -15,6 +15,7 @@ from pipeline.services.context import Context
 from pipeline.settings import EMBEDDED_BROKER_URL
 from workers.app import app
 from workers.engine import Engine, running_engine, set_running
+from workers.processing import countdown
 
 #: Seconds a worker may take to come up before something is wrong.
 START_SECONDS = 30.0
@@ -70,9 +71,10 @@ class Embedded:
         # Celery looks at the flag between messages, and after that takes one more: give it both.
         for _ in range(2):
             self._engine.broker.nudge(DISPATCH_TASK)
-        self._thread.join(self._context.settings.stop_seconds)
+        left = countdown(self._context.settings.stop_seconds)
+        self._thread.join(left())
         worker_state.should_stop = None
-        self._engine.stop(deliver=deliver)
+        self._engine.stop(deliver=deliver, timeout=left())
         set_running(None)
         worker_state.reset_state()
         self._alone.release()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,9 +16,9 @@ from pipeline.services.context import Context
 from pipeline.services.deliver import is_busy
 from pipeline.services.dispatch import Dispatcher
 from pipeline.services.record import Settled, Settlement
-from pipeline.services.rescue import hand_back
+from pipeline.services.rescue import hand_back, hand_back_items
 from workers.nudges import Nudges
-from workers.processing import Processing, countdown, wait_while
+from workers.processing import Processing, wait_while
 from workers.pulse import Pulse
 from workers.rounds import Rounds, guarded
 from workers.sweeps import Sweeps
@@ -50,6 +53,9 @@ class Engine:
             self._make_dispatcher(batch_id)
         self._clock = Rounds("pipeline-clock", [(SYNCHRONISE_SECONDS, context.synchronise)])
         self._finished = 0
+        self._stopping = threading.Lock()
+        self._is_stopped = False
+        self._end_at = math.inf
 
     def _make_dispatcher(self, batch_id: int | None) -> None:
         context = self.context
@@ -79,22 +85,44 @@ class Engine:
     def stop(self, *, deliver: bool = False, timeout: float | None = None) -> None:
         """Finish what is quick, hand the rest back, and let others take over at once.
 
+        A second stop, from another thread, cuts the first short where its time is over sooner, and waits for it.
+
         Args:
             deliver: wait for callbacks that are due now, as long as a stop may take.
             timeout: seconds for what has begun; None: `PIPELINE_STOP_SECONDS`.
         """
-        left = countdown(self.context.settings.stop_seconds if timeout is None else timeout)
-        if self._processing:
-            self._processing.stop(left)
+        seconds = self.context.settings.stop_seconds if timeout is None else timeout
+        self._end_at = min(self._end_at, time.monotonic() + seconds)
+        with self._stopping:
+            if not self._is_stopped:
+                self._stop(deliver)
+                self._is_stopped = True
+
+    def hurry(self) -> None:
+        """Have a stop, under way or to come, give nothing more time. Safe in a handler of signals."""
+        self._end_at = 0.0
+
+    def _stop(self, deliver: bool) -> None:
         if self._dispatcher:
+            self._pulse.ask_to_stop()
+        if self._processing:
+            self._processing.stop(self._left)
+        if self._dispatcher:
+            # What is handed back is for others to release.
             self._pulse.stop()
+        if self._processing:
+            guarded(lambda: hand_back_items(self.context))
+        if self._dispatcher:
             self._sweeps.stop()
         if self._sender:
             if deliver:
-                wait_while(self._owes_callbacks, left)
-            self._sender.stop(left())
+                wait_while(self._owes_callbacks, self._left)
+            self._sender.stop(self._left())
         self._clock.stop()
         guarded(self.abandon)
+
+    def _left(self) -> float:
+        return max(self._end_at - time.monotonic(), 0.0)
 
     def abandon(self) -> None:
         """Hand back what this process holds, whatever its threads are doing: for the very end of a program."""

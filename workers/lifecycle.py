@@ -14,6 +14,7 @@ from pipeline.bootstrap import make_context
 from pipeline.errors import InvalidSettings
 from workers import children
 from workers.engine import Engine, Roles, running_engine, set_running
+from workers.interrupts import take_over
 from workers.logs import configure
 from workers.vitals import BEAT_SECONDS, Vitals
 
@@ -50,6 +51,7 @@ class EngineStep(bootsteps.StartStopStep):
         engine = Engine(worker.app, make_context(chosen), roles)
         set_running(engine)
         engine.start()
+        take_over(engine, worker.pool)
         worker.vitals = Vitals(engine.context, queues & STAGE_QUEUES)
         worker.vitals.start()
 
@@ -60,6 +62,8 @@ class EngineStep(bootsteps.StartStopStep):
         self._stop(worker, 0.0)
 
     def _stop(self, worker: Any, timeout: float | None) -> None:
+        # Its pool waits for them, however long they take.
+        children.tell_to_stop(worker.pool)
         worker.vitals.stop()
         running_engine().stop(timeout=timeout)
 
@@ -97,10 +101,6 @@ def _start_child(**_: Any) -> None:
     children.start(app)
 
 
-def _stop_child(**_: Any) -> None:
-    running_engine().stop()
-
-
 def _set_up_logs(loglevel: Any = None, logfile: Any = None, **_: Any) -> None:
     configure(loglevel, logfile)
 
@@ -108,5 +108,5 @@ def _set_up_logs(loglevel: Any = None, logfile: Any = None, **_: Any) -> None:
 def connect() -> None:
     """Hear of Celery's own starts and stops."""
     signals.worker_process_init.connect(_start_child)
-    signals.worker_process_shutdown.connect(_stop_child)
+    signals.worker_process_shutdown.connect(children.stop)
     signals.setup_logging.connect(_set_up_logs)

@@ -10,7 +10,7 @@ from pipeline.broker import Broker, Task
 from pipeline.domain.item import Stage
 from pipeline.services.context import Context
 from pipeline.services.process import Processor
-from pipeline.services.record import Settled
+from pipeline.services.record import Settled, Settlement
 from pipeline.services.recorder import Recorder, Settle
 from pipeline.services.rescue import renew
 from pipeline.stages.executor import Executor
@@ -33,6 +33,8 @@ class Processing:
         self._recorder = Recorder(context)
         self._processor = Processor(context, self._executor, self._recorder)
         self._publisher = Publisher(context, broker)
+        self._waiting: set[threading.Event] = set()
+        self._is_stopped = False
         self._keeper = Rounds("pipeline-keeper", [(min(1.0, context.settings.lease_seconds / 4), self.keep)])
 
     def start(self) -> None:
@@ -49,6 +51,9 @@ class Processing:
         self._recorder.close(left() + MARGIN_SECONDS)
         self._executor.close()
         self._publisher.stop(left() + MARGIN_SECONDS)
+        self._is_stopped = True
+        for ended in list(self._waiting):
+            ended.set()
 
     def process(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
         """See `Processor.process`."""
@@ -57,11 +62,13 @@ class Processing:
     def process_to_the_end(self, stage: Stage, refs: Sequence[Ref], hear: Settle) -> dict[int, Settled]:
         """Process items, wait until the last of them is settled, and return what became of each.
 
+        A stop ends the wait: what is not settled by then is handed back.
+
         Args:
             hear: told of every group that is settled, at once.
         """
         left = {ref.id for ref in refs}
-        ends: dict[int, Settled] = {}
+        ends = dict.fromkeys(left, Settled(Settlement.HANDED_BACK))
         ended = threading.Event()
 
         def settle(settled: Mapping[int, Settled]) -> None:
@@ -71,9 +78,14 @@ class Processing:
             if not left:
                 ended.set()
 
-        self.process(stage, refs, settle)
-        ended.wait()
-        return ends
+        self._waiting.add(ended)
+        try:
+            self.process(stage, refs, settle)
+            if not self._is_stopped:
+                ended.wait()
+        finally:
+            self._waiting.discard(ended)
+        return dict(ends)
 
     def publish(self, tasks: Sequence[Task]) -> None:
         """Publish what follows on released items, soon."""

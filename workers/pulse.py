@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.services.context import Context
 from pipeline.services.dispatch import Dispatched, Dispatcher
-from workers.rounds import guarded
+from workers.rounds import STOP_SECONDS, guarded
 
 #: The safety net: a round that nobody asked for.
 IDLE_SECONDS = 1.0
@@ -38,11 +38,15 @@ class Pulse:
         """Dispatch now."""
         self._woken.set()
 
-    def stop(self) -> None:
-        """Stop dispatching and let another take over."""
+    def ask_to_stop(self) -> None:
+        """Stop dispatching soon, and let another take over."""
         self._stopped.set()
         self._woken.set()
-        self._thread.join()
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """Stop dispatching; a round that has begun has `timeout` seconds to end."""
+        self.ask_to_stop()
+        self._thread.join(timeout)
 
     def _run(self) -> None:
         while not self._stopped.is_set():

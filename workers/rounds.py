@@ -12,6 +12,9 @@ from pipeline.log import get_logger
 
 log = get_logger(__name__)
 
+#: What a round that has begun may take to end. A database that hangs must not hold up a stop.
+STOP_SECONDS = 2.0
+
 T = TypeVar("T")
 
 
@@ -51,8 +54,8 @@ class Rounds:
         self._next_at[0] = 0.0
         self._woken.set()
 
-    def stop(self, timeout: float | None = None) -> None:
-        """Let the step that runs end, and start no other."""
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """Start no other step, and give the one that runs `timeout` seconds to end."""
         self._stopping = True
         self._woken.set()
         self._thread.join(timeout)

@@ -53,8 +53,8 @@ def worker(queues: str, processes: int, pool: str, name: str | None, log_level: 
     sweeps. Each must be served by some worker; several may serve the same. Threads of one process share one core for
     what is written in Python: use processes.
 
-    SIGTERM and Ctrl-C finish what has begun, or hand it back after PIPELINE_STOP_SECONDS; SIGQUIT hands back at once.
-    Whatever ends otherwise is found by the sweeps.
+    SIGTERM and Ctrl-C finish what has begun, or hand it back after PIPELINE_STOP_SECONDS; SIGQUIT and a second Ctrl-C
+    hand it back at once. Whatever ends otherwise is found by the sweeps.
 
     \b
     Examples:

@@ -64,6 +64,12 @@ def hand_back(context: Context) -> int:
         return rescue.hand_back(connection, context.worker, now)
 
 
+def hand_back_items(context: Context) -> int:
+    """Return the items that this process holds, while its other parts go on. Return how many."""
+    with context.database.write() as connection:
+        return rescue.hand_back(connection, context.worker, context.now())
+
+
 def unsent(context: Context, refs: Sequence[Ref]) -> int:
     """Make released items pending again whose messages could not be published. Return how many."""
     with context.database.write() as connection:

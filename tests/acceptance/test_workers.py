@@ -12,6 +12,7 @@ import pytest
 from celery import Celery
 from sqlalchemy import select
 
+from pipeline.client import Batch
 from pipeline.storage.tables import attempts, items
 from tests.factories import make_items
 from tests.invariants import assert_complete, assert_delivered
@@ -20,7 +21,7 @@ from tests.services.fixtures import on_redis
 from tests.services.postgres import Postgres
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.redis import Redis
-from tests.services.worker import LEASE_SECONDS, Cluster
+from tests.services.worker import LEASE_SECONDS, Cluster, Worker
 
 STAGES = ("--queues", "classify,enrich")
 REST = ("--queues", "deliver,control")
@@ -82,23 +83,47 @@ async def enrich(item):
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
-def test_what_a_stopping_worker_cannot_finish_is_handed_back_without_an_attempt_counted(
-    cluster: Cluster, number: signal.Signals, tmp_path: Path
-) -> None:
-    gate = tmp_path / "gate"
-    worker = cluster.worker(stop_seconds=1)
-    batch = cluster.client.submit(make_items(20), cluster.definition(SLOW.format(gate=str(gate))))
-    cluster.wait_for(lambda: cluster.count(stage="enrich", state="running") == 20)
-    worker.stop_signal = number  # type: ignore[misc]
+def stop_with_work_in_hand(
+    worker: Worker, cluster: Cluster, signals: list[signal.Signals], gate: Path, count: int
+) -> Batch:
+    """Stop a worker that runs items until `gate` is there: they are handed back, and no attempt is counted."""
+    batch = cluster.client.submit(make_items(count), cluster.definition(SLOW.format(gate=str(gate))))
+    cluster.wait_for(lambda: cluster.count(stage="enrich", state="running") == count)
+    *first, worker.stop_signal = signals  # type: ignore[misc]
+    for number in first:
+        os.kill(worker.pid, number)
+        worker.wait_for(lambda: "Warm shutdown" in worker.log)
     worker.stop()
     with cluster.database.read() as connection:
         rows = connection.execute(select(items.c.state, items.c.attempt, items.c.crashes)).all()
-    assert Counter(map(tuple, rows)) == {("pending", 0, 0): 20}
+    assert Counter(map(tuple, rows)) == {("pending", 0, 0): count}
+    assert "Traceback" not in worker.log
+    return batch
+
+
+@pytest.mark.parametrize(("signals", "seconds"), [([signal.SIGTERM], 1), ([signal.SIGQUIT], 3_600)])
+def test_what_a_stopping_worker_cannot_finish_is_handed_back_for_another(
+    cluster: Cluster, signals: list[signal.Signals], seconds: int, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    batch = stop_with_work_in_hand(cluster.worker(stop_seconds=seconds), cluster, signals, gate, 20)
     gate.touch()
     cluster.worker()
     batch.wait(60)
     assert assert_complete(cluster.database, batch.id, 20) == {"succeeded": 20}
+
+
+@on_redis
+@pytest.mark.parametrize(
+    ("signals", "seconds"),
+    [([signal.SIGTERM], 1), ([signal.SIGQUIT], 3_600), ([signal.SIGINT, signal.SIGINT], 3_600)],
+)
+def test_so_it_is_where_children_run_it(
+    cluster: Cluster, signals: list[signal.Signals], seconds: int, tmp_path: Path
+) -> None:
+    worker = cluster.worker("--pool", "prefork", stop_seconds=seconds)
+    # A child is given no second micro-batch while it runs the first.
+    stop_with_work_in_hand(worker, cluster, signals, tmp_path / "gate", 1)
 
 
 POISON = """
