@@ -82,6 +82,13 @@ def _of_attempts() -> tuple[sa.Column[Any], ...]:
 def _of_deliveries() -> tuple[sa.Column[Any], ...]:
     return (
         sa.Column("bundle_id", sa.BigInteger(), comment="the request it travels in with others; null: alone"),
+        sa.Column(
+            "is_alone",
+            sa.Boolean(),
+            nullable=False,
+            server_default=sa.text("false"),
+            comment="it left its bundle by a replay",
+        ),
         sa.Column("lane", sa.Text(), comment="of those with the same, one at a time, by id; null: unordered"),
         sa.Column(
             "replays",

@@ -60,6 +60,8 @@ OVERLOAD_PAUSE = timedelta(seconds=60)
 #: Retries of a delivery whose address is refused: a name may be corrected, a deployment's rule seldom changes.
 BLOCKED_RETRIES = 3
 
+#: Of an attempt that a person asked for.
+MANUAL = "manual"
 #: Codes that decisions depend on; the others only describe.
 TIMEOUT, BLOCKED, UNUSABLE, INTERNAL = "timeout", "ssrf_blocked", "config_error", "internal_error"
 #: Code of a delivery that grew too old while its endpoint was left alone: no attempt was made.
@@ -68,12 +70,16 @@ EXPIRED = "expired"
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A claimed delivery: what to send, and where.
+    """A claimed request: one delivery, or a bundle of several, what to send, and where.
 
     Args:
-        credentials: what its endpoint has of its own; None: nothing.
         schedule: name of the schedule of its retries; None: the sender's.
         is_probe: its answer decides whether the endpoint's breaker closes.
+        replays: of the attempts, those by request; they do not spend what the schedule allows.
+        trigger: `manual` for an attempt by request.
+        bundle_id: of deliveries that travel together; None for one alone.
+        count: how many deliveries these are.
+        credentials: what its endpoint has of its own; None: nothing.
     """
 
     id: int
@@ -83,9 +89,18 @@ class Owed:
     webhook_id: str
     body: bytes
     created_at: datetime
-    credentials: Credentials | None = None
     schedule: str | None = None
     is_probe: bool = False
+    replays: int = 0
+    trigger: str | None = None
+    bundle_id: int | None = None
+    count: int = 1
+    credentials: Credentials | None = None
+
+    @property
+    def spent(self) -> int:
+        """Attempts that count against the schedule, this one included."""
+        return self.attempt - self.replays
 
     def __repr__(self) -> str:
         return f"Owed(id={self.id}, origin={self.origin!r}, attempt={self.attempt})"
@@ -152,12 +167,12 @@ class Decision:
 
 
 def decide(sent: Sent, schedule: Schedule) -> Decision:
-    """Say what follows from an attempt. `owed.attempt` counts from 1 and includes this one."""
+    """Say what follows from an attempt. `owed.spent` counts from 1 and includes this one, unless it is by request."""
     answer = sent.answer
     disable = _disables(answer)
     if answer.is_success:
         return Decision(DeliveryState.DELIVERED, AttemptOutcome.SUCCEEDED, disable=disable)
-    if disable or _is_terminal(answer, sent.owed.attempt):
+    if disable or _is_terminal(answer, sent.owed.spent):
         return Decision(DeliveryState.DEAD, AttemptOutcome.DEAD, disable=disable)
     return _retry(sent, schedule)
 
@@ -170,8 +185,8 @@ def _retry(sent: Sent, schedule: Schedule) -> Decision:
         asked = min(asked, max(left, timedelta(0)))
     pause = _pause(sent.answer, asked)
     floor = OVERLOAD_PAUSE if sent.answer.is_overload else timedelta(0)
-    delay = max(schedule.after(sent.owed.attempt), floor, asked or timedelta(0), pause or timedelta(0))
-    exhausted = pause is None and schedule.is_exhausted(sent.owed.attempt)
+    delay = max(schedule.after(sent.owed.spent), floor, asked or timedelta(0), pause or timedelta(0))
+    exhausted = pause is None and schedule.is_exhausted(sent.owed.spent)
     if exhausted or left <= timedelta(0) or delay > left:
         return Decision(DeliveryState.DEAD, AttemptOutcome.DEAD, pause=pause)
     outcome = AttemptOutcome.RETRY if pause is None else AttemptOutcome.SNOOZED

@@ -8,6 +8,7 @@ from typing import NamedTuple
 # Crockford's base 32 in lower case: no i, l, o, u, so that an id can be read aloud and selected with two clicks.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _BATCH_LENGTH = 16
+_BUNDLE_LENGTH = 28
 
 
 class TaskName(NamedTuple):
@@ -20,7 +21,7 @@ class TaskName(NamedTuple):
 
 def new_batch_id() -> str:
     """Return a fresh batch id: 80 random bits."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_BATCH_LENGTH))
+    return _random(_BATCH_LENGTH)
 
 
 def item_id(batch_id: str, position: int) -> str:
@@ -56,3 +57,12 @@ def webhook_id(batch_id: str, seq: int) -> str:
     Standard Webhooks allows no `.`; the sequence number is padded so that ids of a batch sort.
     """
     return f"msg_{batch_id}{seq:012d}"
+
+
+def new_bundle_id() -> str:
+    """Return a fresh `webhook-id` for deliveries that travel together: as long as an event's, and random."""
+    return f"msg_{_random(_BUNDLE_LENGTH)}"
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))

@@ -61,8 +61,8 @@ class Schedule:
         return attempt > len(self.delays)
 
     def after(self, attempt: int) -> timedelta:
-        """Return the delay after attempt `attempt`; beyond the last step, the last step's."""
-        base = self.delays[min(attempt, len(self.delays)) - 1] if self.delays else timedelta(0)
+        """Return the delay after attempt `attempt`; before the first step the first's, beyond the last the last's."""
+        base = self.delays[min(max(attempt, 1), len(self.delays)) - 1] if self.delays else timedelta(0)
         widest = min(max(base * _RELATIVE_JITTER, self.spread), _LONGEST_JITTER)
         return base + widest * self.rng.random()
 

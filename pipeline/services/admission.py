@@ -1,7 +1,7 @@
 """Which endpoints may be called now, and how often: pauses, breakers, rates.
 
-Most endpoints have nothing to say here and cost nothing. Those with a rate, or with a breaker that is not closed, are
-decided on with their rows locked: any number of senders keep one rate, and send one probe.
+Most endpoints have nothing to say here and cost nothing. Those with a rate, a breaker that is not closed, or an order
+are decided on with their rows locked: any number of senders keep one rate, send one probe, and move a lane once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Admission:
 
     Args:
         shares: deliveries at the most, by endpoint.
-        rows: locked rows of endpoints with a rate or a probe.
+        rows: locked rows of endpoints with a rate, a probe or an order.
         probes: endpoints that are sent a probe.
     """
 
@@ -106,7 +106,7 @@ def _most(row: Row | None, share: int, now: datetime) -> int:
 
 
 def _is_guarded(row: Row) -> bool:
-    return row["rate"] is not None or not _is_closed(row)
+    return row["rate"] is not None or row["ordering"] is not None or not _is_closed(row)
 
 
 def _is_closed(row: Row) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, or_, select, text, update
 
 from pipeline.storage.instant import Instant
 from pipeline.storage.locks import unlocked
@@ -33,7 +33,8 @@ _WAITING = text(
            (SELECT min(due_at) FROM deliveries
             WHERE state = 'pending' AND origin = waiting.origin AND {RETRIED} = 1) AS retry_due_at,
            e.not_before, e.disabled_at, e.in_flight_cap, e.schedule, e.rate, e.burst, e.paid_until,
-           e.breaker, e.open_until, e.closed_at, e.secrets, e.headers
+           e.breaker, e.open_until, e.closed_at,
+           e.ordering, e.max_block_seconds, e.coalesce_items, e.coalesce_ms, e.secrets, e.headers
     FROM waiting LEFT JOIN endpoints e ON e.origin = waiting.origin
     WHERE waiting.origin IS NOT NULL
     """
@@ -49,7 +50,8 @@ _WAITING = text(
 
 # A second sender passes over what the first has just picked.
 _DUE = f"""
-    SELECT id FROM deliveries WHERE state = 'pending' AND origin = :origin AND {RETRIED} = %s AND due_at <= :now
+    SELECT id, CASE WHEN is_alone THEN NULL ELSE bundle_id END AS bundle_id
+    FROM deliveries WHERE state = 'pending' AND origin = :origin AND {RETRIED} = %s AND due_at <= :now
     ORDER BY due_at, id LIMIT :limit"""
 _now = bindparam("now", type_=Instant)
 # Which of both stands in the statement, as in the index.
@@ -58,14 +60,15 @@ _DUE_POSTGRESQL = [text(f"{_DUE % retried} FOR UPDATE SKIP LOCKED").bindparams(_
 
 _TAKE = text(
     """
-    UPDATE deliveries SET state = 'sending', attempt = attempt + 1, worker = :worker, lease_until = :lease_until
+    UPDATE deliveries SET state = 'sending', attempt = attempt + 1, worker = :worker, lease_until = :lease_until,
+        replays = replays + CASE WHEN trigger IS NULL THEN 0 ELSE 1 END
     WHERE id IN :ids AND state = 'pending' RETURNING id
     """
 ).bindparams(bindparam("lease_until", type_=Instant), bindparam("ids", expanding=True))
 
 _READ = text(
     """
-    SELECT d.id, d.seq, d.url, d.origin, d.attempt, d.created_at, e.body, b.public_id, b.schedule
+    SELECT d.id, d.seq, d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body, b.public_id, b.schedule
     FROM deliveries d
     JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
     JOIN batches b ON b.id = d.batch_id
@@ -78,7 +81,7 @@ _READ_TYPED = _READ.bindparams(bindparam("ids", expanding=True)).columns(created
 _DELIVERED = text(
     """
     UPDATE deliveries SET state = 'delivered', lease_until = NULL, worker = NULL, last_status = :status,
-        last_error = NULL, finished_at = :now
+        last_error = NULL, finished_at = :now, trigger = NULL
     WHERE id IN :ids AND state = 'sending' AND worker = :worker
     """
 ).bindparams(_now, bindparam("ids", expanding=True))
@@ -87,7 +90,8 @@ _DELIVERED = text(
 _SETTLE = text(
     """
     UPDATE deliveries SET state = :state, attempt = :attempt_after, due_at = coalesce(:due_at, due_at),
-        lease_until = NULL, worker = NULL, last_status = :status, last_error = :error, finished_at = :finished_at
+        lease_until = NULL, worker = NULL, last_status = :status, last_error = :error, finished_at = :finished_at,
+        replays = :replays_after, trigger = :trigger_after
     WHERE id = :id AND state = 'sending' AND worker = :worker AND attempt = :attempt
     """
 ).bindparams(bindparam("due_at", type_=Instant), bindparam("finished_at", type_=Instant))
@@ -97,8 +101,8 @@ _HELD = text(_HOLDING).bindparams(bindparam("ids", expanding=True))
 _HELD_LOCKED = text(f"{_HOLDING} ORDER BY id FOR UPDATE").bindparams(bindparam("ids", expanding=True))
 
 _ATTEMPT = (
-    "delivery_id", "number", "outcome", "status", "error_type", "error_message", "started_at", "ended_at", "worker",
-    "answer",
+    "delivery_id", "bundle_id", "number", "trigger", "outcome", "status", "error_type", "error_message", "started_at",
+    "ended_at", "worker", "answer",
 )  # fmt: skip
 _LOG = text(
     f"INSERT INTO attempts (stage, {', '.join(_ATTEMPT)}) VALUES ('deliver', :{', :'.join(_ATTEMPT)})"
@@ -113,6 +117,8 @@ class ToSend(NamedTuple):
     url: str
     origin: str
     attempt: int
+    replays: int
+    trigger: str | None
     created_at: datetime
     body: bytes
     public_id: str
@@ -130,10 +136,16 @@ def waiting(connection: Connection) -> list[Row]:
     return sorted(found, key=lambda row: row["due_at"])
 
 
-def due(connection: Connection, origin: str, now: datetime, limit: int, *, retries: bool) -> list[int]:
-    """Return ids of first attempts, or of retries, that are due at one endpoint, the longest due first."""
+def due(
+    connection: Connection, origin: str, now: datetime, limit: int, *, retries: bool
+) -> list[tuple[int, int | None]]:
+    """Return (id, bundle it travels in or None) of first attempts, or of retries, that are due at one endpoint.
+
+    The longest due come first.
+    """
     query = (_DUE_SQLITE if connection.dialect.name == "sqlite" else _DUE_POSTGRESQL)[retries]
-    return list(connection.scalars(query, {"origin": origin, "now": now, "limit": limit}))
+    found = connection.execute(query, {"origin": origin, "now": now, "limit": limit})
+    return [(row.id, row.bundle_id) for row in found]
 
 
 def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[int]:
@@ -152,7 +164,10 @@ def delivered(connection: Connection, ids: Sequence[int], *, worker: str, status
 
 
 def settle(connection: Connection, settled: Sequence[Mapping[str, Any]]) -> None:
-    """Sending → what was decided: state, attempt_after, due_at, status, error, finished_at; for id, worker, attempt."""
+    """Sending → what was decided, for id, worker, attempt.
+
+    That is: state, due_at, status, error, finished_at, attempt_after, replays_after, trigger_after.
+    """
     connection.execute(_SETTLE, settled)
 
 
@@ -194,8 +209,11 @@ def take_back(connection: Connection, dead: Sequence[str] = (), *, now: datetime
 def release(connection: Connection, worker: str, now: datetime) -> int:
     """Sending → pending, due now, for a sender that stops in good order: no attempt counted. Return how many."""
     chosen = unlocked(connection, deliveries, is_in(deliveries.c.state, "sending"), deliveries.c.worker == worker)
-    uncounted = deliveries.c.attempt - 1
-    return _change(connection, chosen, state="pending", attempt=uncounted, due_at=now, lease_until=None, worker=None)
+    uncounted = {
+        "attempt": deliveries.c.attempt - 1,
+        "replays": deliveries.c.replays - case((deliveries.c.trigger.is_not(None), 1), else_=0),
+    }
+    return _change(connection, chosen, state="pending", due_at=now, lease_until=None, worker=None, **uncounted)
 
 
 def _change(connection: Connection, chosen: ColumnElement[bool], **values: Any) -> int:

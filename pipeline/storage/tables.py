@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     DDL,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -176,6 +177,7 @@ deliveries = Table(
     _instant("created_at", nullable=False),
     _instant("finished_at"),
     Column("bundle_id", BigInteger, comment="the request it travels in with others; null: alone"),
+    Column("is_alone", Boolean, nullable=False, server_default=text("false"), comment="it left its bundle by a replay"),
     Column("lane", Text, comment="of those with the same, one at a time, by id; null: unordered"),
     Column("replays", Integer, nullable=False, server_default="0", comment="attempts by request: they spend no budget"),
     Column("trigger", Text, comment="manual: the next attempt is by request; null: by the schedule"),

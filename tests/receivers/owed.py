@@ -24,6 +24,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 BATCH = "0123456789abcdef"
 AT_ONCE = timedelta(milliseconds=1)
+LEASE = timedelta(seconds=45)
 BODY = (
     '{"type":"item.completed","data":{"text":"café ☕ 日本","number":1.0,"big":9007199254740993,"z":1,"a":2}}'.encode()
 )

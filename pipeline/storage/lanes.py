@@ -1,0 +1,99 @@
+"""Lanes: deliveries to ordered endpoints, of which only the first of each may travel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Boolean, Connection, bindparam, text
+
+from pipeline.domain.bundle import Due
+from pipeline.domain.lane import Head
+from pipeline.storage.bundles import JUDGED, judged
+from pipeline.storage.instant import Instant
+from pipeline.storage.tables import RETRIED
+
+#: The lane of a delivery that is being written, of `:origin` and `:batch_id`: null where the endpoint is not ordered.
+LANE = """
+    (SELECT CASE n.ordering WHEN 'endpoint' THEN n.origin
+                            WHEN 'batch' THEN n.origin || '#' || CAST(:batch_id AS TEXT) END
+     FROM endpoints n WHERE n.origin = :origin)"""
+
+_OPEN = "{0}.lane IS NOT NULL AND {0}.state IN ('pending', 'sending')"
+
+# A loose index scan: two probes a lane, however many deliveries wait in it. All lanes at once, since their names have
+# no order that every collation agrees on.
+_HEADS = text(
+    f"""
+    WITH RECURSIVE lanes(lane) AS (
+        SELECT min(d.lane) FROM deliveries d WHERE {_OPEN.format("d")}
+        UNION ALL
+        SELECT (SELECT min(d.lane) FROM deliveries d WHERE {_OPEN.format("d")} AND d.lane > lanes.lane)
+        FROM lanes WHERE lanes.lane IS NOT NULL
+    )
+    SELECT h.id, h.lane, h.origin, h.state = 'sending' AS is_sending, h.due_at,
+           CASE WHEN h.attempt > 0 THEN coalesce(
+               (SELECT min(a.ended_at) FROM attempts a WHERE a.delivery_id = h.id AND a.outcome = 'retry'),
+               (SELECT min(a.ended_at) FROM attempts a WHERE a.bundle_id = h.bundle_id AND a.outcome = 'retry')
+           ) END AS failed_at
+    FROM lanes
+    JOIN deliveries h ON h.id = (SELECT min(d.id) FROM deliveries d WHERE {_OPEN.format("d")} AND d.lane = lanes.lane)
+    WHERE lanes.lane IS NOT NULL
+    """
+).columns(is_sending=Boolean, due_at=Instant, failed_at=Instant)
+
+_FIRST = text(
+    f"""
+    SELECT {JUDGED}
+    FROM deliveries d JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
+    WHERE {_OPEN.format("d")} AND d.lane = :lane ORDER BY d.id LIMIT :limit
+    """
+).columns(due_at=Instant)
+
+# A bundle leaves as a whole.
+_LEAVE = text(
+    """
+    UPDATE deliveries SET lane = NULL
+    WHERE lane IN :lanes AND state = 'pending' AND (id IN :ids OR bundle_id IN
+        (SELECT d.bundle_id FROM deliveries d WHERE d.id IN :ids AND d.bundle_id IS NOT NULL AND NOT d.is_alone))
+    """
+).bindparams(bindparam("ids", expanding=True), bindparam("lanes", expanding=True))
+
+_OUTSIDE = text(
+    " UNION ALL ".join(
+        f"""
+    SELECT min(due_at) AS due_at FROM
+        (SELECT due_at, lane FROM deliveries WHERE state = 'pending' AND origin = :origin AND {RETRIED} = {retried}
+         ORDER BY due_at, id LIMIT :window) chosen
+    WHERE lane IS NULL"""
+        for retried in (0, 1)
+    )
+).columns(due_at=Instant)
+
+
+def heads(connection: Connection) -> list[Head]:
+    """Return the first delivery of every lane, the longest due first."""
+    found = [Head(*row) for row in connection.execute(_HEADS)]
+    return sorted(found, key=lambda head: (head.due_at, head.id))
+
+
+def first(connection: Connection, lane: str, limit: int) -> list[Due]:
+    """Return the first deliveries of a lane, in order."""
+    return [judged(row) for row in connection.execute(_FIRST, {"lane": lane, "limit": limit})]
+
+
+def leave(connection: Connection, passed_over: Sequence[Head]) -> None:
+    """Let deliveries leave their lanes: from then on they travel unordered."""
+    connection.execute(
+        _LEAVE, {"ids": [head.id for head in passed_over], "lanes": sorted({head.lane for head in passed_over})}
+    )
+
+
+def outside_due_at(connection: Connection, origin: str, window: int) -> datetime | None:
+    """Return when the next delivery to an ordered endpoint is due that is in no lane; None where none is found.
+
+    It is older than the ordering, or was passed over. Only the next `window` of what is pending are looked at: those
+    behind a longer backlog are found as it shrinks.
+    """
+    found = connection.scalars(_OUTSIDE, {"origin": origin, "window": window})
+    return min((at for at in found if at is not None), default=None)
