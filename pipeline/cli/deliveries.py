@@ -81,7 +81,8 @@ def show(delivery_id: int, as_json: bool) -> None:
 def replay(delivery_id: int, as_json: bool) -> None:
     """Send a delivery again, now: the same webhook id and body, with a new timestamp and signature.
 
-    Attempts stay counted: one that was given up is tried once more.
+    The attempt counts for nothing in the schedule: one that was given up is tried once more, one that waits for its
+    next attempt is tried on as before should this one fail.
 
     \b
     Examples:
@@ -104,5 +105,6 @@ def _described(row: Row) -> dict[str, Any]:
         "batch_id": row["public_id"],
         "item_id": None if item is None else item_id(row["public_id"], item % POSITIONS_PER_BATCH),
         "webhook_id": webhook_id(row["public_id"], row["seq"]),
+        "bundle": row["bundle"],
         "endpoint_disabled": row["disabled_reason"],
     }

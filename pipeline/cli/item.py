@@ -22,7 +22,10 @@ from pipeline.storage.row import Row
 _PLAIN = ("key", "state", "stage", "attempt", "attempts", "crashes", "label", "confidence")
 _TIMES = ("created_at", "due_at", "queued_at", "started_at", "classified_at", "finished_at", "lease_until")
 _ERROR = ("kind", "type", "message", "stage")
-_ATTEMPT = ("stage", "number", "outcome", "status", "error_type", "error_message", "started_at", "ended_at", "worker")
+_ATTEMPT = (
+    "stage", "number", "trigger", "outcome", "status", "error_type", "error_message", "started_at", "ended_at",
+    "worker",
+)  # fmt: skip
 _DELIVERY = ("id", "type", "state", "attempt", "due_at", "last_status", "last_error", "finished_at")
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pipeline.errors import Conflict, NotFound
+from pipeline.domain.callback import check_callback_url, parse
+from pipeline.domain.delivery import DeliveryState
+from pipeline.errors import Conflict, InvalidInput, NotFound
 from pipeline.services.context import Context
 from pipeline.services.find import find_batch
-from pipeline.storage import attempts, owed
+from pipeline.storage import attempts, owed, recovery
+from pipeline.storage.recovery import Chosen, Missing
 from pipeline.storage.row import Row
+
+#: Deliveries, or events of a batch, looked at in one transaction.
+SPAN = 10_000
+#: What may be replayed by the many: what is still under way comes to its end by itself.
+_FINAL = (DeliveryState.DEAD.value, DeliveryState.DELIVERED.value, DeliveryState.CANCELLED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +48,15 @@ def show(context: Context, delivery_id: int) -> Shown:
     """
     with context.database.read() as connection:
         row = _get(connection, delivery_id)
-        return Shown(row, attempts.of_delivery(connection, delivery_id))
+        return Shown(row, attempts.of_delivery(connection, delivery_id, row["bundle_id"]))
 
 
 def replay(context: Context, delivery_id: int) -> Row:
-    """Make a delivery pending again, due now: the same webhook id and body, attempts kept. Return it as it is then.
+    """Make a delivery pending again, due now: the same webhook id and body. Return it as it is then.
+
+    The attempt is by request: it spends nothing of what the schedule allows. Failing, it is tried on as the schedule
+    had it, or is dead again if that was at its end. One that came to its end in a bundle is sent alone; while its
+    bundle waits, the whole of it is sent now.
 
     Raises:
         NotFound: there is none of that id.
@@ -56,9 +69,89 @@ def replay(context: Context, delivery_id: int) -> Row:
                 f"delivery {delivery_id} goes to {row['origin']}, which is disabled ({row['disabled_reason']}); "
                 "enable the endpoint first"
             )
-        if not owed.replay(connection, delivery_id, context.now()):
+        if not owed.replay(connection, row, context.now()):
             raise Conflict(f"delivery {delivery_id} is being sent right now; look again in a minute")
         return _get(connection, delivery_id)
+
+
+def recover(
+    context: Context,
+    *,
+    batch: str | None = None,
+    origin: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    states: Sequence[str] = (DeliveryState.DEAD.value,),
+    dry_run: bool = False,
+) -> int:
+    """Replay every delivery that came to its end and that all conditions hold for. Return how many.
+
+    In a transaction for each ten thousand, so that it may be broken off, and goes on when called again. Bundles are
+    sent again as they were. Deliveries to endpoints that are disabled are left out.
+
+    Args:
+        batch: id, unique prefix of an id, or `last`.
+        origin: the endpoint, `https://host` or any URL there.
+        since, until: when their events happened; `until` is not included.
+        states: of `dead`, `delivered` and `cancelled`.
+        dry_run: count only.
+
+    Raises:
+        NotFound: there is no such batch.
+        InvalidInput: a state is none of these, or the endpoint no URL.
+    """
+    unknown = [state for state in states if state not in _FINAL]
+    if unknown:
+        raise InvalidInput(f"deliveries that are {unknown[0]!r} cannot be replayed; states are {', '.join(_FINAL)}")
+    endpoint = None if origin is None else parse(origin, name="the endpoint").origin
+    with context.database.read() as connection:
+        batch_id = None if batch is None else find_batch(connection, batch)["id"]
+        chosen = Chosen(tuple(states), batch_id, endpoint, since, until)
+        last = recovery.last_position(connection, chosen)
+
+    def replay_span(connection: Connection, low: int, high: int) -> int:
+        if dry_run:
+            return recovery.count(connection, chosen, low, high)
+        return recovery.recover(connection, chosen, low, high, context.now())
+
+    return _span_by_span(context, last, replay_span, dry_run=dry_run)
+
+
+def replay_missing(context: Context, url: str, batch: str, *, batch_events: bool = False, dry_run: bool = False) -> int:
+    """Owe a URL those events of a batch that it never was: the batch was submitted without it. Return how many.
+
+    Called again, it writes only what is missing still.
+
+    Args:
+        batch_events: `batch.completed` as well, beside the events of items.
+        dry_run: count only.
+
+    Raises:
+        NotFound: there is no such batch.
+        InvalidCallbackUrl, ForbiddenCallbackUrl: the URL is none to call back.
+    """
+    callback = check_callback_url(url, context.settings.allow_private_callbacks)
+    with context.database.read() as connection:
+        batch_id = find_batch(connection, batch)["id"]
+        missing = Missing(batch_id, callback.url, callback.origin, of_batch=batch_events)
+        last = recovery.last_event(connection, batch_id)
+
+    def owe_span(connection: Connection, low: int, high: int) -> int:
+        if dry_run:
+            return recovery.count_missing(connection, missing, low, high)
+        return recovery.owe_missing(connection, missing, low, high, context.now())
+
+    return _span_by_span(context, last, owe_span, dry_run=dry_run)
+
+
+def _span_by_span(context: Context, last: int, work: Callable[[Connection, int, int], int], *, dry_run: bool) -> int:
+    """Sum what `work` returns for each span of positions up to `last`, each in a transaction of its own."""
+    transaction = context.database.read if dry_run else context.database.write
+    total = 0
+    for low in range(1, last + 1, SPAN):
+        with transaction() as connection:
+            total += work(connection, low, low + SPAN)
+    return total
 
 
 def next_due_at(context: Context, batch: str) -> datetime | None:

@@ -27,7 +27,9 @@ def of_item(connection: Connection, item_id: int) -> list[Row]:
     return rows(connection.execute(select(attempts).where(attempts.c.item_id == item_id).order_by(attempts.c.id)))
 
 
-def of_delivery(connection: Connection, delivery_id: int) -> list[Row]:
-    """Return the attempts of a delivery, oldest first."""
-    query = select(attempts).where(attempts.c.delivery_id == delivery_id).order_by(attempts.c.id)
-    return rows(connection.execute(query))
+def of_delivery(connection: Connection, delivery_id: int, bundle_id: int | None) -> list[Row]:
+    """Return the attempts of a delivery and of the bundle it was part of, oldest first."""
+    found = rows(connection.execute(select(attempts).where(attempts.c.delivery_id == delivery_id)))
+    if bundle_id is not None:
+        found += rows(connection.execute(select(attempts).where(attempts.c.bundle_id == bundle_id)))
+    return sorted(found, key=lambda row: row["id"])

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Select, func, select, update
 
-from pipeline.domain.delivery import DeliveryState
+from pipeline.domain.delivery import MANUAL, DeliveryState
 from pipeline.storage.row import Row, first, rows
-from pipeline.storage.tables import batches, deliveries, endpoints, events
+from pipeline.storage.tables import batches, bundles, deliveries, endpoints, events
 
 #: What is under way is left alone: its sender would record over it.
 _REPLAYABLE = tuple(state.value for state in DeliveryState if state is not DeliveryState.SENDING)
+_WAITING = (DeliveryState.PENDING.value, DeliveryState.PAUSED.value)
 
 
 def newest(
@@ -42,24 +43,39 @@ def next_due_at(connection: Connection, batch_id: int) -> datetime | None:
     return found
 
 
-def replay(connection: Connection, delivery_id: int, now: datetime) -> bool:
-    """Any state but sending → pending, due now; False where it is being sent or is gone.
+def replay(connection: Connection, row: Row, now: datetime) -> bool:
+    """Any state but sending → pending, due now, by request; False where it is being sent or is gone.
 
-    The event stays the same, hence its id and body; attempts stay counted, so that one that was given up gets one more.
+    The event stays the same, hence its id and body. A delivery that came to its end in a bundle leaves it, and takes
+    its own event's id; while the bundle waits, the whole of it is sent.
     """
-    statement = (
-        update(deliveries)
-        .where(deliveries.c.id == delivery_id, deliveries.c.state.in_(_REPLAYABLE))
-        .values(state=DeliveryState.PENDING.value, due_at=now, finished_at=None)
-    )
-    return connection.execute(statement).rowcount == 1
+    whole = row["bundle_id"] is not None and not row["is_alone"] and row["state"] in _WAITING
+    if whole:
+        same_bundle = (deliveries.c.bundle_id == row["bundle_id"]) & deliveries.c.is_alone.is_(False)
+        statement = update(deliveries).where(same_bundle, deliveries.c.state.in_(_WAITING))
+    else:
+        statement = (
+            update(deliveries)
+            .where(deliveries.c.id == row["id"], deliveries.c.state.in_(_REPLAYABLE))
+            .values(is_alone=deliveries.c.bundle_id.is_not(None))
+        )
+    again = {"state": DeliveryState.PENDING.value, "due_at": now, "finished_at": None, "trigger": MANUAL}
+    return connection.execute(statement.values(**again)).rowcount > 0
 
 
 def _rows() -> Select[tuple[object, ...]]:
     same_event = (events.c.batch_id == deliveries.c.batch_id) & (events.c.seq == deliveries.c.seq)
     return (
-        select(deliveries, events.c.type, events.c.item_id, batches.c.public_id, endpoints.c.disabled_reason)
+        select(
+            deliveries,
+            events.c.type,
+            events.c.item_id,
+            batches.c.public_id,
+            endpoints.c.disabled_reason,
+            bundles.c.webhook_id.label("bundle"),
+        )
         .join(events, same_event)
         .join(batches, batches.c.id == deliveries.c.batch_id)
         .outerjoin(endpoints, endpoints.c.origin == deliveries.c.origin)
+        .outerjoin(bundles, bundles.c.id == deliveries.c.bundle_id)
     )
