@@ -12,10 +12,12 @@ from sqlalchemy import Connection, event
 import pipeline
 from pipeline.services import endpoints
 from pipeline.services.context import Context
+from pipeline.services.deliveries import recover, replay_missing
 from pipeline.services.exhausted import expire
 from pipeline.storage.engine import Database
 from tests.factories import make_definition, make_items
 from tests.receiver import SECRET, Receiver
+from tests.receivers.configured import configure
 from tests.receivers.scripted import Scripted, answer
 from tests.services.fixtures import on_postgresql
 
@@ -31,6 +33,7 @@ SMALL = (
     "ix_items_dead",
     "ix_deliveries_due",
     "ix_deliveries_sending",
+    "ix_deliveries_lane",
     "ix_deliveries_stopped",
 )
 
@@ -121,7 +124,14 @@ def look_after(context: Context, url: str) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_every_statement_of_a_run_finds_its_rows_by_an_index(database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "endpoint",
+    [{}, {"coalesce_items": 20, "coalesce_ms": 5}, {"ordering": "batch", "max_block_seconds": 1}],
+    ids=["plain", "coalescing", "ordered"],
+)
+def test_every_statement_of_a_run_finds_its_rows_by_an_index(
+    endpoint: dict[str, Any], database_url: str, tmp_path: Path
+) -> None:
     seen: dict[str, Any] = {}
 
     def remember(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
@@ -129,14 +139,18 @@ def test_every_statement_of_a_run_finds_its_rows_by_an_index(database_url: str, 
             seen.setdefault(statement, parameters[0] if many else parameters)
 
     settings = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8", "database_url": database_url}
+    # In order, each waits for the one before.
+    count = 100 if "ordering" in endpoint else 500
     refusing = answer(400, "webhook-delivery: abort-message")
     with Receiver() as receiver, Scripted(refusing) as refuser, pipeline.connect(**settings) as client:
+        if endpoint:
+            configure(client.context.database, receiver.url.removesuffix("/hook"), **endpoint)
         engine = client.context.database.engine
         event.listen(engine, "before_cursor_execute", remember)
         definition = make_definition(tmp_path, FAILING)
         endpoints.configure(client.context, receiver.url, rate=10_000)
         batch = client.submit(
-            make_items(500),
+            make_items(count),
             definition,
             callback_url=receiver.url,
             batch_callback_url=refuser.url,
@@ -146,12 +160,14 @@ def test_every_statement_of_a_run_finds_its_rows_by_an_index(database_url: str, 
         batch.pause()
         batch.resume()
         list(batch.results(follow=True))
-        receiver.wait_for(lambda r: len(r.bodies) == 501)
+        receiver.wait_for(lambda r: number_of_items(r) == count + 1)
         look_after(client.context, refuser.url)
         batch.replay_dead()
         batch.wait(30)
         batch.labels()
         client.submit(make_items(2_000), definition).cancel()
+        recover(client.context, batch="last", origin=receiver.url)
+        replay_missing(client.context, receiver.url, "last")
         event.remove(engine, "before_cursor_execute", remember)
         database = client.context.database
         if not database.is_sqlite:
@@ -166,3 +182,8 @@ def test_every_statement_of_a_run_finds_its_rows_by_an_index(database_url: str, 
             ]
     assert len(seen) > 30
     assert scans == []
+
+
+def number_of_items(receiver: Receiver) -> int:
+    data = (each["data"] for each in receiver.events())
+    return sum(len(each) if isinstance(each, list) else 1 for each in data)
