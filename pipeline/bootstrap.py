@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.delivery.options import SenderOptions
+from pipeline.delivery.ping import send_ping
 from pipeline.delivery.sender import Sender
+from pipeline.domain.callback import check_callback_url
+from pipeline.domain.delivery import Sent
+from pipeline.domain.signature import Signer
 from pipeline.domain.vault import Vault
+from pipeline.errors import InvalidInput
+from pipeline.services import endpoint_secrets
 from pipeline.services.context import Context
 from pipeline.services.hooks import Hook, Hooks
 from pipeline.settings import Settings
@@ -51,3 +57,21 @@ def make_sender(context: Context) -> Sender:
         # Elsewhere, items are finished by processes that cannot wake this one but now and then.
         options=SenderOptions() if settings.is_embedded else SenderOptions(poll_seconds=SHARED_POLL_SECONDS),
     )
+
+
+def ping(context: Context, url: str) -> Sent:
+    """Send one signed `webhook.ping` to a URL now, as the sender would, and return what came of it.
+
+    Raises:
+        InvalidCallbackUrl, ForbiddenCallbackUrl: the URL is none to call back.
+        InvalidInput: there is no secret to sign with.
+        Locked: what the endpoint has of its own cannot be read here.
+    """
+    settings = context.settings
+    callback = check_callback_url(url, settings.allow_private_callbacks, name="the URL")
+    if not settings.secrets:
+        raise InvalidInput(
+            "PIPELINE_WEBHOOK_SECRET is not set, and nothing is sent unsigned; make a secret with `pipeline secret`"
+        )
+    own = endpoint_secrets.credentials(context, callback.origin)
+    return send_ping(callback, Signer(settings.secrets), own, settings.allow_private_callbacks, clock=context.now)

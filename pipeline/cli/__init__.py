@@ -27,6 +27,7 @@ COMMANDS = {
         "cancel": Entry("pipeline.cli.control:cancel", "Cancel what a batch has not begun."),
         "dead": Entry("pipeline.cli.dead:dead", "Items that were given up: list, show, replay."),
         "deliveries": Entry("pipeline.cli.deliveries:deliveries", "Callbacks that are owed: list, show, replay."),
+        "endpoints": Entry("pipeline.cli.endpoints:endpoints", "What receives callbacks: list, show, set, test."),
     },
     "Models": {
         "train": Entry("pipeline.cli.train:train", "Train a classifier of texts from labelled data."),

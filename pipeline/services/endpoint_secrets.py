@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import Connection
+
 from pipeline.domain.asymmetric import new_signing_secret, public_of
 from pipeline.domain.callback import check_callback_url
-from pipeline.domain.credentials import Sealed, rotated, seal_headers, seal_secrets
+from pipeline.domain.credentials import Credentials, Sealed, rotated, seal_headers, seal_secrets
 from pipeline.domain.headers import check_headers
 from pipeline.domain.secret import SIGNING_PREFIX, Secret, new_secret
 from pipeline.domain.signature import Signer
 from pipeline.domain.vault import Locked, Vault
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidInput, NotFound
 from pipeline.services.context import Context
 from pipeline.storage import credentials as storage
 from pipeline.storage.row import Row
@@ -84,7 +86,9 @@ def rotate(
         secrets = rotated(newest, before, context.now(), grace)
         return {"secrets": seal_secrets(vault, sealed.origin, secrets)}
 
-    _change(context, origin, change)
+    where = _origin(context, origin)
+    with context.database.write() as connection:
+        _change(connection, context, where, change)
     return newest
 
 
@@ -92,9 +96,16 @@ def set_headers(context: Context, origin: str, headers: Mapping[str, str | None]
     """Add headers to every request to an endpoint, from its next attempt on; None takes one away, others stay.
 
     Raises:
-        InvalidInput: a header or the origin cannot be used.
+        InvalidHeader, InvalidInput: a header or the origin cannot be used.
         Locked: no key to encrypt them, or the present ones cannot be read; `forget` starts anew.
     """
+    where = _origin(context, origin)
+    with context.database.write() as connection:
+        change_headers(connection, context, where, headers)
+
+
+def change_headers(connection: Connection, context: Context, origin: str, headers: Mapping[str, str | None]) -> None:
+    """The same, in a transaction that is open; `origin` is one."""
     wanted = check_headers({name: value for name, value in headers.items() if value is not None})
     unwanted = {name.lower() for name, value in headers.items() if value is None}
 
@@ -102,14 +113,23 @@ def set_headers(context: Context, origin: str, headers: Mapping[str, str | None]
         kept = {name: value for name, value in sealed.open_headers(vault).items() if name not in unwanted}
         return {"headers": seal_headers(vault, sealed.origin, check_headers(kept | wanted))}
 
-    _change(context, origin, change)
+    _change(connection, context, origin, change)
 
 
 def forget(context: Context, origin: str) -> None:
-    """Drop an endpoint's own secrets and headers, readable or not: those of the settings sign again, and alone."""
+    """Drop an endpoint's own secrets and headers, readable or not: those of the settings sign again, and alone.
+
+    Raises:
+        NotFound: it has none.
+    """
+    where, now = _origin(context, origin), context.now()
     with context.database.write() as connection:
-        where, now = _origin(context, origin), context.now()
-        storage.take(connection, where, now)
+        row = storage.take(connection, where, now)
+        if row["secrets"] is None and row["headers"] is None:
+            raise NotFound(
+                f"the endpoint {where} has no secrets or headers of its own; "
+                f"`pipeline endpoints show {where}` says what it has"
+            )
         storage.store(connection, where, now, {"secrets": None, "headers": None})
 
 
@@ -128,25 +148,49 @@ def reseal(context: Context) -> int:
     return len(found)
 
 
+def credentials(context: Context, origin: str) -> Credentials | None:
+    """Return what requests to an endpoint prove themselves with; None where it has nothing of its own.
+
+    Raises:
+        Locked: the keys of this environment do not open it.
+        InvalidSecret: a secret cannot be used.
+    """
+    with context.database.read() as connection:
+        row = storage.get(connection, origin)
+    return None if row is None else Sealed(**row).open(Vault(context.settings.encryption_keys))
+
+
 def describe(context: Context, origin: str) -> Described:
     """Return what an endpoint has of its own."""
     where = _origin(context, origin)
     with context.database.read() as connection:
         row = storage.get(connection, where)
-    return Described(where) if row is None else _described(row, context)
+    return Described(where) if row is None else described(row, context)
 
 
 def describe_all(context: Context) -> list[Described]:
     """Return what endpoints have of their own, by origin; those that have nothing are left out."""
     with context.database.read() as connection:
-        return [_described(row, context) for row in storage.known(connection)]
+        return [described(row, context) for row in storage.known(connection)]
 
 
-def _change(context: Context, origin: str, change: Callable[[Sealed, Vault], dict[str, str | None]]) -> None:
-    vault, where, now = Vault(context.settings.encryption_keys), _origin(context, origin), context.now()
-    with context.database.write() as connection:
-        sealed = Sealed(**storage.take(connection, where, now))
-        storage.store(connection, where, now, change(sealed, vault))
+def described(row: Row, context: Context) -> Described:
+    """Return what an endpoint's row holds of its own."""
+    sealed, vault = Sealed(row["origin"], row["secrets"], row["headers"]), Vault(context.settings.encryption_keys)
+    try:
+        secrets, headers = sealed.open_secrets(vault), sealed.open_headers(vault)
+    except Locked as error:
+        return Described(sealed.origin, locked=str(error))
+    shown = tuple(_known(each) for each in secrets if not each.has_expired(context.now()))
+    return Described(sealed.origin, shown, tuple(sorted(headers)))
+
+
+def _change(
+    connection: Connection, context: Context, origin: str, change: Callable[[Sealed, Vault], dict[str, str | None]]
+) -> None:
+    vault, now = Vault(context.settings.encryption_keys), context.now()
+    sealed = Sealed(**storage.take(connection, origin, now))
+    storage.store(connection, origin, now, change(sealed, vault))
 
 
 def _origin(context: Context, text: str) -> str:
@@ -158,16 +202,6 @@ def _resealed(sealed: Sealed, vault: Vault) -> dict[str, str | None]:
         "secrets": seal_secrets(vault, sealed.origin, sealed.open_secrets(vault)),
         "headers": seal_headers(vault, sealed.origin, sealed.open_headers(vault)),
     }
-
-
-def _described(row: Row, context: Context) -> Described:
-    sealed, vault = Sealed(**row), Vault(context.settings.encryption_keys)
-    try:
-        secrets, headers = sealed.open_secrets(vault), sealed.open_headers(vault)
-    except Locked as error:
-        return Described(sealed.origin, locked=str(error))
-    shown = tuple(_known(each) for each in secrets if not each.has_expired(context.now()))
-    return Described(sealed.origin, shown, tuple(sorted(headers)))
 
 
 def _known(secret: Secret) -> KnownSecret:

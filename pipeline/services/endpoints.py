@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from pipeline.domain.callback import origin
+from pipeline.domain.callback import check_callback_url, parse
+from pipeline.domain.condition import Condition, EndpointState, condition
 from pipeline.domain.delivery import DisabledReason
 from pipeline.domain.endpoint import SETTINGS, check_settings, check_together
+from pipeline.domain.headers import check_headers
 from pipeline.domain.health import Health
 from pipeline.domain.notice import Notice, NoticeType
-from pipeline.errors import NotFound
+from pipeline.errors import InvalidInput, NotFound
 from pipeline.services.context import Context
+from pipeline.services.endpoint_secrets import Described, change_headers, described
 from pipeline.services.notices import tell
 from pipeline.storage import backlog, deliveries, endpoints, health, notices
 from pipeline.storage.row import Row
 
 #: Notices that are shown, newest first.
 SHOWN_NOTICES = 20
+#: Characters in which a person says why an endpoint is disabled.
+LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +34,18 @@ class Endpoint:
     """What is known of an endpoint.
 
     Args:
+        condition: how it is, in one word, and why.
         settings: what is configured, by name; None: the default.
+        own: secrets and headers of its own, as far as they may be shown.
         backlog: deliveries that wait or were given up, by state.
         oldest_due_at: since when the first of its pending deliveries is due, or when it will be.
         notices: what happened to it, newest first.
     """
 
     origin: str
+    condition: Condition
     settings: dict[str, Any]
+    own: Described
     health: Health
     disabled_at: datetime | None
     disabled_reason: str | None
@@ -44,37 +54,61 @@ class Endpoint:
     notices: list[Row]
 
     @property
-    def state(self) -> str:
-        """`disabled`, or what its breaker is: `closed`, `open`, `half_open`."""
-        return "disabled" if self.disabled_at is not None else self.health.breaker.state.value
+    def state(self) -> EndpointState:
+        return self.condition.state
 
 
-def configure(context: Context, endpoint: str, **settings: Any) -> Endpoint:
-    """Change settings of an endpoint, from its next attempt on; None sets the default again.
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """An endpoint that fails or is disabled."""
+
+    origin: str
+    condition: Condition
+
+
+def configure(
+    context: Context, endpoint: str, *, headers: Mapping[str, str | None] | None = None, **settings: Any
+) -> Endpoint:
+    """Change settings of an endpoint, all or none, from its next attempt on; None sets the default again.
 
     Args:
         endpoint: `scheme://host:port`, or any URL of it. It need not have been called yet.
+        headers: added to every request, by name; None takes one away. Those not named stay.
         settings: schedule, rate, burst, in_flight_cap, ordering, max_block_seconds, coalesce_items, coalesce_ms.
 
     Raises:
-        InvalidInput: there is no such setting, or its value cannot be used.
+        InvalidInput: there is no such setting, or its value or a header cannot be used.
+        Locked: no key to encrypt headers, or the present ones cannot be read.
     """
-    name, checked, now = origin(endpoint), check_settings(settings), context.now()
+    name, checked, now = _origin(endpoint), check_settings(settings), context.now()
+    if headers:
+        check_headers({each: value for each, value in headers.items() if value is not None})
+        check_callback_url(endpoint, context.settings.allow_private_callbacks, name="the endpoint")
     with context.database.write() as connection:
         health.make_known(connection, [name], now)
         (row,) = endpoints.lock(connection, [name])
         check_together({each: row[each] for each in SETTINGS} | checked)
         endpoints.change(connection, name, checked, now)
+        if headers:
+            change_headers(connection, context, name, headers)
     return show(context, name)
 
 
-def disable(context: Context, endpoint: str) -> int:
-    """Call an endpoint no more; what is owed to it is paused and kept. Return how many deliveries that are."""
-    name, now = origin(endpoint), context.now()
+def disable(context: Context, endpoint: str, reason: str | None = None) -> int:
+    """Call an endpoint no more; what is owed to it is paused and kept. Return how many deliveries that are.
+
+    Args:
+        reason: one line that says why, for others.
+
+    Raises:
+        InvalidInput: the endpoint is none, or the reason is not one line.
+    """
+    name, now = _origin(endpoint), context.now()
+    why = DisabledReason.MANUAL.value if reason is None else f"{DisabledReason.MANUAL.value}: {_line(reason)}"
     noticed = []
     with context.database.write() as connection:
-        if endpoints.disable(connection, name, DisabledReason.MANUAL.value, now):
-            noticed = [Notice(name, NoticeType.DISABLED, now, DisabledReason.MANUAL.value)]
+        if endpoints.disable(connection, name, why, now):
+            noticed = [Notice(name, NoticeType.DISABLED, now, why)]
         paused = deliveries.pause(connection, [name])
         notices.add(connection, noticed)
     tell(noticed)
@@ -86,10 +120,15 @@ def enable(context: Context, endpoint: str) -> int:
 
     An endpoint that is only left alone for a while, since its breaker is open or since it asked for it, is called at
     once as well.
+
+    Raises:
+        NotFound: nothing is known of it.
     """
-    name, now = origin(endpoint), context.now()
+    name, now = _origin(endpoint), context.now()
     noticed = []
     with context.database.write() as connection:
+        if endpoints.get(connection, name) is None and not backlog.counts(connection, name):
+            raise _unknown(name)
         if endpoints.enable(connection, name, now):
             noticed = [Notice(name, NoticeType.ENABLED, now)]
         resumed = deliveries.unpause(connection, name, now)
@@ -104,13 +143,13 @@ def show(context: Context, endpoint: str) -> Endpoint:
     Raises:
         NotFound: it was never configured and never failed, and nothing is owed to it.
     """
-    name = origin(endpoint)
+    name = _origin(endpoint)
     with context.database.read() as connection:
         row = endpoints.get(connection, name)
         found = backlog.counts(connection, name)
         if row is None and not found:
-            raise NotFound(f"there is no endpoint {name}; `pipeline endpoints list` lists them")
-        return _endpoint(connection, name, row or {}, found)
+            raise _unknown(name)
+        return _endpoint(context, connection, name, row or {}, found)
 
 
 def every(context: Context) -> list[Endpoint]:
@@ -118,17 +157,54 @@ def every(context: Context) -> list[Endpoint]:
     with context.database.read() as connection:
         rows = {row["origin"]: row for row in endpoints.known(connection)}
         names = sorted({*rows, *backlog.origins(connection)})
-        return [_endpoint(connection, name, rows.get(name, {}), backlog.counts(connection, name)) for name in names]
+        return [
+            _endpoint(context, connection, name, rows.get(name, {}), backlog.counts(connection, name)) for name in names
+        ]
 
 
-def _endpoint(connection: Connection, name: str, row: Row, counts: dict[str, int]) -> Endpoint:
+def troubled(context: Context, limit: int) -> list[Troubled]:
+    """Return at most `limit` endpoints that fail or are disabled, by name; what they are owed is not counted."""
+    with context.database.read() as connection:
+        found = endpoints.troubled(connection, limit)
+    return [Troubled(row["origin"], _condition(context, row, locked=None)) for row in found]
+
+
+def _endpoint(context: Context, connection: Connection, name: str, row: Row, counts: dict[str, int]) -> Endpoint:
+    own = described(row, context) if row else Described(name)
     return Endpoint(
         origin=name,
+        condition=_condition(context, row, locked=own.locked),
         settings={each: row.get(each) for each in SETTINGS},
+        own=own,
         health=health.of_row(row) if row else Health(),
         disabled_at=row.get("disabled_at"),
         disabled_reason=row.get("disabled_reason"),
         backlog=counts,
         oldest_due_at=backlog.oldest_due_at(connection, name),
         notices=notices.newest(connection, name, SHOWN_NOTICES),
+    )
+
+
+def _condition(context: Context, row: Row, *, locked: str | None) -> Condition:
+    at = row.get("disabled_at")
+    disabled = None if at is None else (at, row["disabled_reason"])
+    found = health.of_row(row) if row else Health()
+    return condition(found, context.now(), disabled=disabled, locked=locked)
+
+
+def _origin(endpoint: str) -> str:
+    return parse(endpoint, name="the endpoint").origin
+
+
+def _line(reason: str) -> str:
+    line = reason.strip()
+    if not line or len(line) > LONGEST_REASON or not line.isprintable():
+        raise InvalidInput(f"the reason is {reason[:LONGEST_REASON]!r}; one line of 1 to {LONGEST_REASON} letters")
+    return line
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(
+        f"nothing is known of the endpoint {name}: it was never configured, never failed, and is owed nothing; "
+        "`pipeline endpoints list` lists those known"
     )

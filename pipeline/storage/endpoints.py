@@ -89,3 +89,9 @@ def get(connection: Connection, origin: str) -> Row | None:
 def known(connection: Connection) -> list[Row]:
     """Return every endpoint that ever failed or was configured, by origin."""
     return rows(connection.execute(select(endpoints).order_by(endpoints.c.origin)))
+
+
+def troubled(connection: Connection, limit: int) -> list[Row]:
+    """Return endpoints that fail or are disabled, by origin."""
+    is_troubled = or_(endpoints.c.disabled_at.is_not(None), endpoints.c.failing_since.is_not(None))
+    return rows(connection.execute(select(endpoints).where(is_troubled).order_by(endpoints.c.origin).limit(limit)))

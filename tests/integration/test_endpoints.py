@@ -29,7 +29,7 @@ def test_settings_are_kept_for_the_origin_of_any_url_of_it(database: Database) -
         "rate": 10.0,
         "in_flight_cap": 3,
     }
-    assert (found.state, found.backlog, found.notices) == ("closed", {}, [])
+    assert (found.state, found.backlog, found.notices) == ("ok", {}, [])
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_is_no_url_is_no_endpoint(database: Database) -> None:
 
 
 def test_an_endpoint_that_nobody_knows_is_not_found(database: Database) -> None:
-    with pytest.raises(NotFound, match="there is no endpoint https://example.com:443"):
+    with pytest.raises(NotFound, match="nothing is known of the endpoint https://example.com:443"):
         service.show(context_of(database), "https://example.com")
 
 
@@ -88,7 +88,7 @@ def test_disabling_pauses_and_enabling_sends_again_and_both_are_told(database: D
     assert service.enable(context, ORIGIN) == 3
     assert service.enable(context, ORIGIN) == 0
     found = service.show(context, ORIGIN)
-    assert (found.state, found.backlog, found.oldest_due_at) == ("closed", {"pending": 3}, NOW)
+    assert (found.state, found.backlog, found.oldest_due_at) == ("ok", {"pending": 3}, NOW)
     assert [notice["type"] for notice in found.notices] == ["endpoint.enabled", "endpoint.disabled"]
 
 
@@ -115,4 +115,4 @@ def test_what_waits_and_what_was_given_up_is_counted_by_state(database: Database
             )
     first, second = service.every(context_of(database))
     assert (first.origin, first.backlog) == (ORIGIN, {"pending": 1, "sending": 1, "paused": 1, "dead": 1})
-    assert (second.backlog, second.state) == ({"pending": 1}, "closed")
+    assert (second.backlog, second.state) == ({"pending": 1}, "ok")

@@ -1,0 +1,109 @@
+"""One endpoint as the command line shows it: never a secret, never the value of a header."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from pipeline.cli.output import cell, print_facts
+from pipeline.cli.table import print_table
+from pipeline.domain.condition import Condition
+from pipeline.services.endpoint_secrets import Described, KnownSecret
+from pipeline.services.endpoints import Endpoint
+
+origin = click.argument("origin", metavar="ORIGIN")
+
+#: What can be configured, by the name of its option without the dashes in front.
+SETTINGS = {
+    "schedule": "schedule",
+    "rate": "rate",
+    "burst": "burst",
+    "in-flight": "in_flight_cap",
+    "ordered": "ordering",
+    "max-block": "max_block_seconds",
+    "coalesce": "coalesce_items",
+    "coalesce-ms": "coalesce_ms",
+}
+_HEALTH = ("not_before", "failing_since", "last_failure_at", "failing_events", "last_success_at")
+_BREAKER = ("open_until", "trips", "consecutive_failures")
+
+
+def described(endpoint: Endpoint) -> dict[str, Any]:
+    """Return what is known of an endpoint, as `--json` prints it."""
+    found = endpoint.condition
+    return {
+        "origin": endpoint.origin,
+        "state": found.state.value,
+        "since": found.since,
+        "until": found.until,
+        "reason": found.reason,
+        "settings": endpoint.settings,
+        "secrets": [{"public_key": each.public_key, "expires_at": each.expires_at} for each in endpoint.own.secrets],
+        "headers": list(endpoint.own.headers),
+        "locked": endpoint.own.locked,
+        "backlog": endpoint.backlog,
+        "oldest_due_at": endpoint.oldest_due_at,
+        **{name: getattr(endpoint.health, name) for name in _HEALTH},
+        **{name: getattr(endpoint.health.breaker, name) for name in _BREAKER},
+        "notices": endpoint.notices,
+    }
+
+
+def in_words(condition: Condition) -> str:
+    """Return how an endpoint is: `open until 2026-11-21 12:00:30`, `disabled: gone`."""
+    since = f" since {cell(condition.since)}" if condition.since and not condition.until else ""
+    until = f" until {cell(condition.until)}" if condition.until else ""
+    reason = f": {condition.reason}" if condition.reason else ""
+    return f"{condition.state.value}{since}{until}{reason}"
+
+
+def counted(backlog: Mapping[str, int]) -> str:
+    """Return a backlog: `3 pending, 1 dead`."""
+    return ", ".join(f"{count:,} {state}" for state, count in backlog.items()) or "none"
+
+
+def print_endpoint(endpoint: Endpoint) -> None:
+    """Print what is known of an endpoint, for people."""
+    health = endpoint.health
+    print_facts(
+        {
+            "endpoint": endpoint.origin,
+            "state": in_words(endpoint.condition),
+            "backlog": counted(endpoint.backlog),
+            "oldest due": endpoint.oldest_due_at,
+            "last success": health.last_success_at,
+            "last failure": health.last_failure_at,
+            "events failed since": health.failing_events or None,
+            **settings(endpoint),
+            "secrets": _secrets(endpoint.own),
+            "headers": ", ".join(endpoint.own.headers) or None,
+        }
+    )
+    if endpoint.notices:
+        rows = [(notice["created_at"], notice["type"], notice["detail"]) for notice in endpoint.notices]
+        print_table(("when", "notice", "detail"), rows, title="notices")
+
+
+def settings(endpoint: Endpoint) -> dict[str, object]:
+    """Return what is configured, by the names of the options."""
+    found = {option: endpoint.settings[name] for option, name in SETTINGS.items()}
+    return {option: _setting(value) for option, value in found.items()}
+
+
+def _setting(value: object) -> object:
+    if value is None:
+        return "default"
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def _secrets(own: Described) -> str:
+    if own.locked is not None:
+        return own.locked
+    return "; ".join(map(_secret, own.secrets)) or "those of PIPELINE_WEBHOOK_SECRET"
+
+
+def _secret(known: KnownSecret) -> str:
+    kind = "whsec_…" if known.public_key is None else f"whsk_… (public key {known.public_key})"
+    return kind if known.expires_at is None else f"{kind} until {cell(known.expires_at)}"
