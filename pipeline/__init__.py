@@ -28,7 +28,9 @@ from pipeline.errors import (
 from pipeline.stages.batched import batched
 
 if TYPE_CHECKING:
-    from pipeline.client import Batch, Client, connect
+    from pipeline.batch import Batch
+    from pipeline.callbacks import Delivery, Endpoint
+    from pipeline.client import Client, connect
     from pipeline.definitions import Definition
     from pipeline.result import Result
 
@@ -38,6 +40,8 @@ __all__ = [
     "Client",
     "Conflict",
     "Definition",
+    "Delivery",
+    "Endpoint",
     "InvalidDefinition",
     "InvalidInput",
     "InvalidItems",
@@ -61,9 +65,11 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Batch": "pipeline.client",
+    "Batch": "pipeline.batch",
     "Client": "pipeline.client",
     "connect": "pipeline.client",
+    "Delivery": "pipeline.callbacks",
+    "Endpoint": "pipeline.callbacks",
     "Definition": "pipeline.definitions",
     "Result": "pipeline.result",
 }

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import threading
-import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
 from pipeline import definitions, settings
+from pipeline.batch import Batch
 from pipeline.bootstrap import make_context
 from pipeline.broker import wake_dispatcher
+from pipeline.callbacks import Delivery, Endpoint
 from pipeline.definitions import Definition
 from pipeline.domain.batch import Progress
-from pipeline.result import Result
-from pipeline.services import control, replay, report, results
+from pipeline.services import deliveries, endpoints, report
 from pipeline.services.acceptance import Given, OnReject
 from pipeline.services.context import Context
+from pipeline.services.endpoints import KnownEndpoint
 from pipeline.services.find import find_batch
 from pipeline.services.hooks import Hook
 from pipeline.services.submit import OnProgress, Submission, submit
 from workers.embedded import Embedded
-
-#: How often new results are looked for while none come.
-POLL_SECONDS = 0.02
 
 
 def connect(
@@ -128,6 +126,77 @@ class Client:
             row = find_batch(connection, name)
         return Batch(self, row["public_id"])
 
+    def endpoint(self, origin: str) -> Endpoint:
+        """Return a handle on what receives callbacks.
+
+        Args:
+            origin: `https://example.com`, or any URL there; it need not have been called yet.
+
+        Raises:
+            InvalidInput: it is no URL.
+        """
+        return Endpoint(self._context, origin)
+
+    def endpoints(self) -> list[KnownEndpoint]:
+        """Return what is known of every endpoint that is owed something, was configured or ever failed, by origin."""
+        return endpoints.every(self._context)
+
+    def deliveries(
+        self,
+        *,
+        batch: str | None = None,
+        state: str | None = None,
+        endpoint: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Delivery]:
+        """Return callbacks that all conditions hold for, newest first.
+
+        Args:
+            batch: id, unique prefix of an id, or `last`.
+            state: `pending`, `sending`, `delivered`, `dead`, `paused` or `cancelled`.
+            endpoint: `https://example.com`, or any URL there.
+            before: only ids below; the last one's of a list gives the next.
+
+        Raises:
+            NotFound: there is no such batch.
+            InvalidInput: there is no such state, or the endpoint is no URL.
+        """
+        rows = deliveries.newest(self._context, batch=batch, state=state, endpoint=endpoint, before=before, limit=limit)
+        return [Delivery.from_row(row) for row in rows]
+
+    def recover(
+        self,
+        *,
+        batch: str | None = None,
+        endpoint: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        states: Sequence[str] = ("dead",),
+        dry_run: bool = False,
+    ) -> int:
+        """Send callbacks again that came to their end, all that every condition holds for; return how many.
+
+        They keep their webhook ids and bodies. Those to endpoints that are disabled are left out.
+
+        Args:
+            batch: id, unique prefix of an id, or `last`.
+            endpoint: `https://example.com`, or any URL there.
+            since, until: when their events happened, aware; `until` is not included.
+            states: of `dead`, `delivered` and `cancelled`.
+            dry_run: count only.
+
+        Raises:
+            NotFound: there is no such batch.
+            InvalidInput: a state is none of these, a time has no zone, or the endpoint is no URL.
+        """
+        recovered = deliveries.recover(
+            self._context, batch=batch, origin=endpoint, since=since, until=until, states=states, dry_run=dry_run
+        )
+        if recovered and not dry_run:
+            self.work()
+        return recovered
+
     def batches(self, limit: int = 20) -> list[Progress]:
         """Return how far the batches submitted last are, newest first."""
         return report.recent(self._context, limit)
@@ -184,105 +253,3 @@ class Client:
                 self._embedded.wake()
             return
         wake_dispatcher(self._context.settings)
-
-
-class Batch:
-    """One batch."""
-
-    def __init__(self, client: Client, batch_id: str, *, is_new: bool = True) -> None:
-        self._client = client
-        self._context = client.context
-        self.id = batch_id
-        #: False where `submit` found the idempotency key of an earlier batch.
-        self.is_new = is_new
-        with self._context.database.read() as connection:
-            self.row_id: int = find_batch(connection, batch_id)["id"]
-
-    def __repr__(self) -> str:
-        return f"Batch({self.id!r})"
-
-    def results(self, *, follow: bool = False, after: int = 0) -> Iterator[Result]:
-        """Yield results in the order in which items finished.
-
-        Args:
-            follow: go on until the batch is complete; otherwise end with what there is.
-            after: the `seq` of the last result seen; results go on behind it.
-        """
-        if follow:
-            self._client.work()
-        # Completion is looked at before the page: what finishes in between is on the next page, not missed.
-        is_last = not follow
-        while True:
-            page = results.page(self._context, self.row_id, after)
-            yield from (Result.from_data(data) for data in page.results)
-            if page.last_seq != after:
-                after = page.last_seq
-            elif is_last:
-                return
-            else:
-                is_last = report.is_complete(self._context, self.row_id)
-                time.sleep(0 if is_last else POLL_SECONDS)
-
-    async def aresults(self, *, follow: bool = False, after: int = 0) -> AsyncIterator[Result]:
-        """The same as `results`, for a program with an event loop."""
-        if follow:
-            await asyncio.to_thread(self._client.work)
-        is_last = not follow
-        while True:
-            page = await asyncio.to_thread(results.page, self._context, self.row_id, after)
-            for data in page.results:
-                yield Result.from_data(data)
-            if page.last_seq != after:
-                after = page.last_seq
-            elif is_last:
-                return
-            else:
-                is_last = await asyncio.to_thread(report.is_complete, self._context, self.row_id)
-                await asyncio.sleep(0 if is_last else POLL_SECONDS)
-
-    def progress(self) -> Progress:
-        """Return how far the batch is."""
-        return report.progress(self._context, self.id)
-
-    def labels(self) -> dict[str, int]:
-        """Return how many items have each label, most frequent first."""
-        return report.labels(self._context, self.id)
-
-    def wait(self, timeout: float | None = None) -> Progress:
-        """Wait until every item is final.
-
-        Args:
-            timeout: seconds; None: for ever.
-
-        Raises:
-            TimeoutError: the batch is not complete by then; it goes on all the same.
-        """
-        self._client.work()
-        end = None if timeout is None else time.monotonic() + timeout
-        while not report.is_complete(self._context, self.row_id):
-            if end is not None and time.monotonic() >= end:
-                progress = self.progress()
-                raise TimeoutError(
-                    f"batch {self.id} has {progress.final:,} of {progress.total:,} items after {timeout} s"
-                )
-            time.sleep(POLL_SECONDS)
-        return self.progress()
-
-    def pause(self) -> None:
-        """Release no more items; what is in flight is finished."""
-        control.pause(self._context, self.id)
-
-    def resume(self) -> None:
-        """Release items again."""
-        control.resume(self._context, self.id)
-        self._client._nudge()
-
-    def cancel(self) -> int:
-        """Cancel what has not begun; return how many items that was."""
-        return control.cancel(self._context, self.id)
-
-    def replay_dead(self, positions: Sequence[int] | None = None) -> int:
-        """Make dead items pending again, with fresh attempts; return how many."""
-        replayed = replay.replay_dead(self._context, self.id, positions=positions)
-        self._client._nudge()
-        return replayed

@@ -11,7 +11,7 @@ from pipeline.cli.output import cell, print_facts
 from pipeline.cli.table import print_table
 from pipeline.domain.condition import Condition
 from pipeline.services.endpoint_secrets import Described, KnownSecret
-from pipeline.services.endpoints import Endpoint
+from pipeline.services.endpoints import KnownEndpoint
 
 origin = click.argument("origin", metavar="ORIGIN")
 
@@ -30,7 +30,7 @@ _HEALTH = ("not_before", "failing_since", "last_failure_at", "failing_events", "
 _BREAKER = ("open_until", "trips", "consecutive_failures")
 
 
-def described(endpoint: Endpoint) -> dict[str, Any]:
+def described(endpoint: KnownEndpoint) -> dict[str, Any]:
     """Return what is known of an endpoint, as `--json` prints it."""
     found = endpoint.condition
     return {
@@ -64,7 +64,7 @@ def counted(backlog: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {state}" for state, count in backlog.items()) or "none"
 
 
-def print_endpoint(endpoint: Endpoint) -> None:
+def print_endpoint(endpoint: KnownEndpoint) -> None:
     """Print what is known of an endpoint, for people."""
     health = endpoint.health
     print_facts(
@@ -86,7 +86,7 @@ def print_endpoint(endpoint: Endpoint) -> None:
         print_table(("when", "notice", "detail"), rows, title="notices")
 
 
-def settings(endpoint: Endpoint) -> dict[str, object]:
+def settings(endpoint: KnownEndpoint) -> dict[str, object]:
     """Return what is configured, by the names of the options."""
     found = {option: endpoint.settings[name] for option, name in SETTINGS.items()}
     return {option: _setting(value) for option, value in found.items()}

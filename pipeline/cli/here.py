@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline import settings
+from pipeline.batch import Batch
 from pipeline.cli import logs
 from pipeline.cli.failure import STOPPED
 from pipeline.cli.files import refuse_shared
@@ -16,7 +17,7 @@ from pipeline.cli.request import Request, Stored, store
 from pipeline.cli.session import sqlite_file
 from pipeline.cli.stop import Stop, Stopped
 from pipeline.cli.work import Wishes, finish
-from pipeline.client import Batch, Client, connect
+from pipeline.client import Client, connect
 from pipeline.errors import InvalidInput
 from pipeline.export.target import checked
 

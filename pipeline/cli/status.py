@@ -10,6 +10,7 @@ from pipeline.cli import options
 from pipeline.cli.output import Talk, duration, print_facts, print_json
 from pipeline.cli.session import opened
 from pipeline.cli.table import print_table
+from pipeline.cli.trouble import warn_of_trouble
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.services import pace, report
 from pipeline.services.context import Context
@@ -28,6 +29,7 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
     """List the batches submitted last, or show BATCH in detail.
 
     Items wait in the database, are in flight once released to the workers, and run once a worker has claimed them.
+    Endpoints of callbacks that fail or are disabled are named below.
 
     \b
     Examples:
@@ -39,9 +41,11 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
         if batch is None:
             found = [counts(each) | _speed(context, each) for each in report.recent(context, limit)]
             print_json(found) if as_json else _print_list(found)
-            return
-        details = _details(context, batch, full=full)
-    print_json(details) if as_json else _print_details(details)
+        else:
+            details = _details(context, batch, full=full)
+            print_json(details) if as_json else _print_details(details)
+        if not as_json:
+            warn_of_trouble(context, Talk())
 
 
 def counts(progress: Progress) -> dict[str, Any]:

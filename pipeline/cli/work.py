@@ -8,12 +8,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
+from pipeline.batch import Batch
 from pipeline.cli.output import Talk, cell, print_json
 from pipeline.cli.stop import Stop
 from pipeline.cli.summary import Summary, print_summary, summary
 from pipeline.cli.tally import Tally
 from pipeline.cli.view import LOOK_SECONDS, view
-from pipeline.client import Batch, Client
+from pipeline.client import Client
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.domain.delivery import DeliveryState
 from pipeline.errors import Conflict

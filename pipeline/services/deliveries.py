@@ -20,7 +20,7 @@ from pipeline.storage.row import Row
 #: Deliveries, or events of a batch, looked at in one transaction.
 SPAN = 10_000
 #: What may be replayed by the many: what is still under way comes to its end by itself.
-_FINAL = (DeliveryState.DEAD.value, DeliveryState.DELIVERED.value, DeliveryState.CANCELLED.value)
+FINAL = (DeliveryState.DEAD.value, DeliveryState.DELIVERED.value, DeliveryState.CANCELLED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,31 @@ class Shown:
 
 
 def newest(
-    context: Context, *, batch: str | None = None, state: str | None = None, before: int | None = None, limit: int
+    context: Context,
+    *,
+    batch: str | None = None,
+    state: str | None = None,
+    endpoint: str | None = None,
+    before: int | None = None,
+    limit: int,
 ) -> list[Row]:
-    """Return deliveries of one batch or of all, in one state or in any, newest first, with ids below `before`."""
+    """Return deliveries that all conditions hold for, newest first, with ids below `before`.
+
+    Args:
+        batch: id, unique prefix of an id, or `last`.
+        endpoint: `https://host` or any URL there.
+
+    Raises:
+        NotFound: there is no such batch.
+        InvalidInput: the endpoint is no URL, or there is no such state.
+    """
+    known = [each.value for each in DeliveryState]
+    if state is not None and state not in known:
+        raise InvalidInput(f"no delivery is in a state {state!r}; states are {', '.join(known)}")
+    origin = None if endpoint is None else parse(endpoint, name="the endpoint").origin
     with context.database.read() as connection:
         batch_id = None if batch is None else find_batch(connection, batch)["id"]
-        return owed.newest(connection, batch_id=batch_id, state=state, before=before, limit=limit)
+        return owed.newest(connection, batch_id=batch_id, state=state, origin=origin, before=before, limit=limit)
 
 
 def show(context: Context, delivery_id: int) -> Shown:
@@ -92,17 +111,20 @@ def recover(
     Args:
         batch: id, unique prefix of an id, or `last`.
         origin: the endpoint, `https://host` or any URL there.
-        since, until: when their events happened; `until` is not included.
+        since, until: when their events happened, aware; `until` is not included.
         states: of `dead`, `delivered` and `cancelled`.
         dry_run: count only.
 
     Raises:
         NotFound: there is no such batch.
-        InvalidInput: a state is none of these, or the endpoint no URL.
+        InvalidInput: a state is none of these, a time has no zone, or the endpoint is no URL.
     """
-    unknown = [state for state in states if state not in _FINAL]
+    unknown = [state for state in states if state not in FINAL]
     if unknown:
-        raise InvalidInput(f"deliveries that are {unknown[0]!r} cannot be replayed; states are {', '.join(_FINAL)}")
+        raise InvalidInput(f"deliveries that are {unknown[0]!r} cannot be replayed; states are {', '.join(FINAL)}")
+    for name, at in (("since", since), ("until", until)):
+        if at is not None and at.tzinfo is None:
+            raise InvalidInput(f"{name} is {at}, which has no time zone; give an aware datetime")
     endpoint = None if origin is None else parse(origin, name="the endpoint").origin
     with context.database.read() as connection:
         batch_id = None if batch is None else find_batch(connection, batch)["id"]

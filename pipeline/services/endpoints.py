@@ -30,7 +30,7 @@ LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class KnownEndpoint:
     """What is known of an endpoint.
 
     Args:
@@ -68,7 +68,7 @@ class Troubled:
 
 def configure(
     context: Context, endpoint: str, *, headers: Mapping[str, str | None] | None = None, **settings: Any
-) -> Endpoint:
+) -> KnownEndpoint:
     """Change settings of an endpoint, all or none, from its next attempt on; None sets the default again.
 
     Args:
@@ -137,7 +137,7 @@ def enable(context: Context, endpoint: str) -> int:
     return resumed
 
 
-def show(context: Context, endpoint: str) -> Endpoint:
+def show(context: Context, endpoint: str) -> KnownEndpoint:
     """Return what is known of an endpoint.
 
     Raises:
@@ -152,7 +152,7 @@ def show(context: Context, endpoint: str) -> Endpoint:
         return _endpoint(context, connection, name, row or {}, found)
 
 
-def every(context: Context) -> list[Endpoint]:
+def every(context: Context) -> list[KnownEndpoint]:
     """Return every endpoint that was ever configured or failed, or that something is owed to, by name."""
     with context.database.read() as connection:
         rows = {row["origin"]: row for row in endpoints.known(connection)}
@@ -169,9 +169,9 @@ def troubled(context: Context, limit: int) -> list[Troubled]:
     return [Troubled(row["origin"], _condition(context, row, locked=None)) for row in found]
 
 
-def _endpoint(context: Context, connection: Connection, name: str, row: Row, counts: dict[str, int]) -> Endpoint:
+def _endpoint(context: Context, connection: Connection, name: str, row: Row, counts: dict[str, int]) -> KnownEndpoint:
     own = described(row, context) if row else Described(name)
-    return Endpoint(
+    return KnownEndpoint(
         origin=name,
         condition=_condition(context, row, locked=own.locked),
         settings={each: row.get(each) for each in SETTINGS},

@@ -16,14 +16,22 @@ _WAITING = (DeliveryState.PENDING.value, DeliveryState.PAUSED.value)
 
 
 def newest(
-    connection: Connection, *, batch_id: int | None, state: str | None, before: int | None, limit: int
+    connection: Connection,
+    *,
+    batch_id: int | None,
+    state: str | None,
+    origin: str | None,
+    before: int | None,
+    limit: int,
 ) -> list[Row]:
-    """Return deliveries of one batch or of all, in one state or in any, newest first, with ids below `before`."""
+    """Return deliveries that all conditions hold for, newest first, with ids below `before`."""
     query = _rows().order_by(deliveries.c.id.desc()).limit(limit)
     if batch_id is not None:
         query = query.where(deliveries.c.batch_id == batch_id)
     if state is not None:
         query = query.where(deliveries.c.state == state)
+    if origin is not None:
+        query = query.where(deliveries.c.origin == origin)
     if before is not None:
         query = query.where(deliveries.c.id < before)
     return rows(connection.execute(query))
