@@ -27,6 +27,7 @@ SETTINGS = {
     "coalesce-ms": "coalesce_ms",
 }
 _HEALTH = ("not_before", "failing_since", "last_failure_at", "failing_events", "last_success_at")
+_NOTICE = ("created_at", "type", "detail")
 _BREAKER = ("open_until", "trips", "consecutive_failures")
 
 
@@ -47,7 +48,7 @@ def described(endpoint: KnownEndpoint) -> dict[str, Any]:
         "oldest_due_at": endpoint.oldest_due_at,
         **{name: getattr(endpoint.health, name) for name in _HEALTH},
         **{name: getattr(endpoint.health.breaker, name) for name in _BREAKER},
-        "notices": endpoint.notices,
+        "notices": [{name: notice[name] for name in _NOTICE} for notice in endpoint.notices],
     }
 
 

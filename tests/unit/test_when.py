@@ -1,0 +1,45 @@
+"""Instants as people type them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+import pytest
+
+from pipeline.cli.when import instant
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("2026-11-21T08:00Z", datetime(2026, 11, 21, 8, tzinfo=UTC)),
+        ("2026-11-21T08:00:30.5+02:00", datetime(2026, 11, 21, 6, 0, 30, 500_000, tzinfo=UTC)),
+        ("2026-11-21", datetime(2026, 11, 21).astimezone(UTC)),
+        ("2026-11-21 08:00", datetime(2026, 11, 21, 8).astimezone(UTC)),
+    ],
+)
+def test_a_time_is_local_unless_it_names_a_zone(typed: str, meant: datetime) -> None:
+    assert instant(typed) == meant
+    assert instant(instant(typed)) == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "ago"),
+    [
+        ("45s", timedelta(seconds=45)),
+        ("90m", timedelta(minutes=90)),
+        ("6h", timedelta(hours=6)),
+        ("3d", timedelta(days=3)),
+    ],
+)
+def test_a_duration_is_so_long_ago(typed: str, ago: timedelta) -> None:
+    before = datetime.now(UTC)
+    found = instant(typed)
+    assert before <= found + ago <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("typed", ["", "h", "-1h", "1.5h", "yesterday", "6 h", "2026-13-01", "9999999999999d"])
+def test_what_is_neither_says_what_is(typed: str) -> None:
+    with pytest.raises(click.BadParameter, match="2026-11-21T08:00Z, or how long ago: 90m, 6h, 3d"):
+        instant(typed)
