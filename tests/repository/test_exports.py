@@ -28,7 +28,7 @@ def test_each_public_name_resolves_has_a_docstring_and_stands_in_the_reference(n
     assert f"`{name}" in PAGE.read_text(encoding="utf-8"), f"pipeline.{name} is not in {PAGE.name}"
 
 
-@pytest.mark.parametrize("owner", ["Client", "Batch", "Result"])
+@pytest.mark.parametrize("owner", ["Client", "Batch", "Delivery", "Endpoint", "Result"])
 def test_each_public_method_stands_in_the_reference(owner: str) -> None:
     methods = [name for name in vars(getattr(pipeline, owner)) if not name.startswith("_")]
     page = PAGE.read_text(encoding="utf-8")
