@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 import aiohttp
@@ -16,7 +17,7 @@ from yarl import URL
 
 from pipeline.delivery.addresses import Guard, VettingResolver
 from pipeline.delivery.failure import code_of
-from pipeline.delivery.pool import Pool, exchange
+from pipeline.delivery.pool import Pool, begin_exchange
 from pipeline.delivery.reply import MAX_HEADERS, Reply
 from pipeline.domain.address import Network
 from pipeline.domain.callback import Callback, ForbiddenCallbackUrl, InvalidCallbackUrl, check_callback_url
@@ -33,6 +34,8 @@ LOOKUP_SHARE = 0.8
 # aiohttp warns about larger bodies that it would write in one piece.
 _ONE_PIECE = 2**20
 _NOTHING = Credentials()
+#: URLs that are read and checked once, not at every attempt.
+_KNOWN_URLS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +71,24 @@ class Client:
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._signer = signer
-        self._allow = tuple(allow)
+        networks = tuple(allow)
         self._options = options or ClientOptions()
         inner = resolver or aiohttp.ThreadedResolver()
         self._sessions = {
-            "https": self._session(Guard(self._allow, public=True), inner),
-            "http": self._session(Guard(self._allow, public=False), inner),
+            "https": self._session(Guard(networks, public=True), inner),
+            "http": self._session(Guard(networks, public=False), inner),
         }
+
+        @lru_cache(_KNOWN_URLS)
+        def checked(url: str) -> Callback:
+            return check_callback_url(url, networks)
+
+        self._checked = checked
 
     async def post(self, owed: Owed, at: datetime) -> Answer:
         """Make one attempt at the instant `at`, which is signed. Never raises for what a receiver does."""
         try:
-            callback = check_callback_url(owed.url, self._allow)
+            callback = self._checked(owed.url)
         except ForbiddenCallbackUrl:
             return Answer(error=BLOCKED)
         except InvalidCallbackUrl:
@@ -106,14 +115,14 @@ class Client:
 
     async def _resent_if_stale(self, owed: Owed, callback: Callback, headers: dict[str, str], reply: Reply) -> None:
         """Send, and once more at once where a kept connection turns out to be closed: the receiver saw nothing."""
-        with exchange() as under_way:
-            try:
-                await self._send(owed, callback, headers, reply)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                if not under_way.was_stale:
-                    raise
-                under_way.wants_fresh = True
-                await self._send(owed, callback, headers, reply)
+        under_way = begin_exchange()
+        try:
+            await self._send(owed, callback, headers, reply)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if not under_way.was_stale:
+                raise
+            under_way.wants_fresh = True
+            await self._send(owed, callback, headers, reply)
 
     async def _send(self, owed: Owed, callback: Callback, headers: dict[str, str], reply: Reply) -> None:
         body = owed.body if len(owed.body) <= _ONE_PIECE else io.BytesIO(owed.body)
@@ -131,10 +140,6 @@ class Client:
         own = owed.credentials or _NOTHING
         signer = own.signer or self._signer
         return {
-            "content-type": "application/json",
-            "user-agent": USER_AGENT,
-            "accept": "*/*",
-            "accept-encoding": "identity",
             "webhook-id": owed.webhook_id,
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signer.sign(owed.webhook_id, timestamp, owed.body),
@@ -156,6 +161,7 @@ class Client:
         )
         return aiohttp.ClientSession(
             connector=connector,
+            headers=_SAME_FOR_ALL,
             timeout=aiohttp.ClientTimeout(total=None, connect=options.connect_seconds, ceil_threshold=3_600),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
@@ -180,3 +186,9 @@ def _user_agent() -> str:
 
 
 USER_AGENT = _user_agent()
+_SAME_FOR_ALL = {
+    "content-type": "application/json",
+    "user-agent": USER_AGENT,
+    "accept": "*/*",
+    "accept-encoding": "identity",
+}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
@@ -58,18 +56,15 @@ class Exchange:
 _exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 
-@contextmanager
-def exchange() -> Iterator[Exchange]:
-    """Follow the requests of this task from here to the end of the block."""
-    token = _exchange.set(Exchange())
-    try:
-        yield _exchange.get()
-    finally:
-        _exchange.reset(token)
+def begin_exchange() -> Exchange:
+    """Follow the requests that this task makes from here on."""
+    begun = Exchange()
+    _exchange.set(begun)
+    return begun
 
 
 class Pool(aiohttp.TCPConnector):
-    """Keeps connections, none of them beyond `max_age` seconds; used by requests inside an `exchange` block."""
+    """Keeps connections, none of them beyond `max_age` seconds; used by requests that an exchange follows."""
 
     def __init__(self, *, max_age: float, **options: Any) -> None:
         super().__init__(**options)
