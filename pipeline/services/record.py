@@ -17,7 +17,9 @@ from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decid
 from pipeline.services.finish import finish
 from pipeline.services.hooks import Hooks
 from pipeline.storage import attempts, outcomes
+from pipeline.storage.locks import hold
 from pipeline.storage.row import Row
+from pipeline.storage.tables import items
 
 
 class Settlement(StrEnum):
@@ -66,6 +68,10 @@ class _Sorted:
     final: list[Row] = field(default_factory=list)
     failed: list[Row] = field(default_factory=list)
 
+    @property
+    def is_mixed(self) -> bool:
+        return sum(map(bool, (self.advancing, self.waiting, self.final))) > 1
+
 
 def record(
     connection: Connection, done: Sequence[Done], *, now: datetime, lease: timedelta, worker: str, hooks: Hooks
@@ -75,6 +81,9 @@ def record(
     for each in done:
         _sort(each, by_statement, now=now, worker=worker)
     settled = {each.row["id"]: Settlement.STALE for each in done}
+    if by_statement.is_mixed:
+        # Each statement takes its own rows in order; together they would not.
+        hold(connection, items, list(settled))
     if by_statement.advancing:
         moved = outcomes.advance(connection, by_statement.advancing, now=now, lease_until=now + lease)
         settled.update(dict.fromkeys(moved, Settlement.ADVANCED))

@@ -7,6 +7,8 @@ are locked after items, in the order of their ids and names.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, select
 
 from pipeline.storage.recordset import is_sqlite
@@ -22,6 +24,15 @@ def in_order(is_sqlite: bool, table: Table, *conditions: ColumnElement[bool]) ->
     chosen = select(table.c.id).where(*conditions).order_by(table.c.id)
     locked = chosen.with_for_update(of=table).cte("locked")
     return table.c.id.in_(select(locked.c.id))
+
+
+def hold(connection: Connection, table: Table, ids: Sequence[int]) -> None:
+    """Lock rows in the order of their ids, for a transaction that changes them by several statements.
+
+    SQLite has one writer.
+    """
+    if not is_sqlite(connection):
+        connection.execute(select(table.c.id).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update())
 
 
 def unlocked(

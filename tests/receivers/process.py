@@ -1,6 +1,6 @@
 """A sender that is a process of its own, so that it can be stopped and killed.
 
-python -m tests.receivers.process DATABASE_URL WORKER [TIMEOUT]    sends until SIGTERM, then prints the CPU seconds it took
+python -m tests.receivers.process DATABASE_URL WORKER [TIMEOUT]    sends until SIGTERM, then prints its CPU seconds
 """
 
 from __future__ import annotations
