@@ -69,7 +69,7 @@ def _cost(url: str, checkout: Path, port: int, deliveries: int) -> float:
     owe(database, to(*[port] * deliveries), body=b'{"type":"item.completed","data":"%s"}' % (b"x" * BODY_BYTES))
     with subprocess.Popen(
         # By its file: where another checkout is measured, everything but this file comes from there.
-        [sys.executable, process.__file__, url, "sender-1"],
+        [sys.executable, process.__file__, url],
         env=os.environ | {"PYTHONPATH": str(checkout), "PYTHONSAFEPATH": "1"},
         stdout=subprocess.PIPE,
         text=True,

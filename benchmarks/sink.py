@@ -6,11 +6,10 @@ python -m benchmarks.sink [--silent]
 from __future__ import annotations
 
 import asyncio
-import re  # noqa: TID251 - a constant pattern
 
 import click
 
-_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_LENGTH = b"content-length:"
 _END = b"\r\n\r\n"
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 
@@ -31,10 +30,10 @@ class Sink(asyncio.Protocol):
         if self._is_silent or self._transport is None:
             return
         self._heard += data
-        head = self._heard.find(_END)
-        found = _LENGTH.search(self._heard, 0, head + 2)
+        head, end, body = self._heard.partition(_END)
+        length = head.lower().partition(_LENGTH)[2].partition(b"\r\n")[0]
         # The sender waits for its answer before it says more on this connection.
-        if head >= 0 and found is not None and len(self._heard) >= head + len(_END) + int(found[1]):
+        if end and len(body) >= int(length):
             self._heard.clear()
             self._transport.write(_ANSWER)
 

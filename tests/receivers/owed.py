@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from pipeline.delivery.client import ClientOptions
 from pipeline.delivery.options import SenderOptions
@@ -31,16 +31,8 @@ BODY = (
 
 
 def owe(database: Database, urls: Iterable[tuple[str, str]], *, body: bytes = BODY, at: datetime | None = None) -> None:
-    """Write one event and one delivery for each (URL, origin)."""
+    """Write a batch with one event and one delivery for each (URL, origin)."""
     now = at or datetime.now(UTC)
-    rows = [
-        {"batch_id": 1, "seq": seq, "url": url, "origin": origin, "state": "pending", "due_at": now, "created_at": now}
-        for seq, (url, origin) in enumerate(urls, 1)
-    ]
-    events = [
-        {"batch_id": 1, "seq": row["seq"], "type": "item.completed", "item_id": None, "body": body, "created_at": now}
-        for row in rows
-    ]
     with database.write() as connection:
         connection.execute(
             insert(tables.definitions).values(
@@ -52,6 +44,26 @@ def owe(database: Database, urls: Iterable[tuple[str, str]], *, body: bytes = BO
                 id=1, public_id=BATCH, definition_id=1, state="running", total=1, fair_key="", created_at=now
             )
         )
+        _owe(connection, [(each, body) for each in urls], 1, now)
+
+
+def owe_next(database: Database, bodies: Iterable[tuple[tuple[str, str], bytes]], first: int) -> None:
+    """Write further events of the batch, numbered from `first`, each with a body of its own."""
+    with database.write() as connection:
+        _owe(connection, list(bodies), first, datetime.now(UTC))
+
+
+def _owe(connection: Connection, bodies: list[tuple[tuple[str, str], bytes]], first: int, now: datetime) -> None:
+    same = {"batch_id": 1, "created_at": now}
+    events = [
+        same | {"seq": seq, "type": "item.completed", "item_id": None, "body": body}
+        for seq, (_, body) in enumerate(bodies, first)
+    ]
+    rows = [
+        same | {"seq": seq, "url": url, "origin": origin, "state": "pending", "due_at": now}
+        for seq, ((url, origin), _) in enumerate(bodies, first)
+    ]
+    if rows:
         connection.execute(insert(tables.events), events)
         connection.execute(insert(tables.deliveries), rows)
 
