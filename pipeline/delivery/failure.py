@@ -17,6 +17,10 @@ _OF_ERRNO = {
     errno.EADDRNOTAVAIL: "network_unreachable",
     errno.EAFNOSUPPORT: "network_unreachable",
     errno.ETIMEDOUT: "connect_timeout",
+    # aiohttp keeps the number and not the class.
+    errno.ECONNRESET: "connection_reset",
+    errno.ECONNABORTED: "connection_reset",
+    errno.EPIPE: "connection_reset",
 }
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
