@@ -60,7 +60,6 @@ def take(connection: Connection, picked: Sequence[Requests], terms: Terms) -> tu
 def _alone(connection: Connection, ids: Sequence[int], terms: Terms) -> list[Owed]:
     if not ids:
         return []
-    taken = deliveries.take(connection, ids, worker=terms.worker, lease_until=terms.until)
     return [
         Owed(
             id=row.id,
@@ -74,7 +73,7 @@ def _alone(connection: Connection, ids: Sequence[int], terms: Terms) -> list[Owe
             trigger=row.trigger,
             **terms.of(row.origin, row.schedule),
         )
-        for row in deliveries.read(connection, taken)
+        for row in deliveries.take(connection, ids, worker=terms.worker, lease_until=terms.until)
     ]
 
 

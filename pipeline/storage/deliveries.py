@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, func, or_, select, text, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, case, func, or_, select, text, update
 
 from pipeline.storage.instant import Instant
 from pipeline.storage.locks import unlocked
@@ -58,33 +58,37 @@ _now = bindparam("now", type_=Instant)
 _DUE_SQLITE = [text(_DUE % retried).bindparams(_now) for retried in (0, 1)]
 _DUE_POSTGRESQL = [text(f"{_DUE % retried} FOR UPDATE SKIP LOCKED").bindparams(_now) for retried in (0, 1)]
 
-_TAKE = text(
-    """
+_TAKE = """
     UPDATE deliveries SET state = 'sending', attempt = attempt + 1, worker = :worker, lease_until = :lease_until,
         replays = replays + CASE WHEN trigger IS NULL THEN 0 ELSE 1 END
-    WHERE id IN :ids AND state = 'pending' RETURNING id
-    """
-).bindparams(bindparam("lease_until", type_=Instant), bindparam("ids", expanding=True))
-
-_READ = text(
-    """
+    WHERE %s AND state = 'pending' RETURNING"""
+_READ = """
     SELECT d.id, d.seq, d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body, b.public_id, b.schedule
-    FROM deliveries d
+    FROM %s d
     JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
     JOIN batches b ON b.id = d.batch_id
-    WHERE d.id IN :ids ORDER BY d.due_at, d.id
-    """
+    %s ORDER BY d.due_at, d.id"""
+# On PostgreSQL a list is one parameter, so that a statement is prepared once, whatever the length of the list.
+_AMONG, _AMONG_POSTGRESQL = "id IN :ids", "id = ANY(CAST(:ids AS bigint[]))"
+_ids: BindParameter[Any] = bindparam("ids", expanding=True)
+_lease_until = bindparam("lease_until", type_=Instant)
+
+# SQLite changes rows in no statement that reads others.
+_TAKE_SQLITE = text(f"{_TAKE % _AMONG} id").bindparams(_lease_until, _ids)
+_READ_SQLITE = text(_READ % ("deliveries", "WHERE d.id IN :ids")).bindparams(_ids).columns(created_at=Instant)
+_TAKE_POSTGRESQL = (
+    text(f"WITH taken AS ({_TAKE % _AMONG_POSTGRESQL} *) {_READ % ('taken', '')}")
+    .bindparams(_lease_until)
+    .columns(created_at=Instant)
 )
-_READ_TYPED = _READ.bindparams(bindparam("ids", expanding=True)).columns(created_at=Instant)
 
 # An answer of 2xx is true whichever attempt it was for: the holder is fence enough, and one statement serves a group.
-_DELIVERED = text(
-    """
+_DELIVERED = """
     UPDATE deliveries SET state = 'delivered', lease_until = NULL, worker = NULL, last_status = :status,
         last_error = NULL, finished_at = :now, trigger = NULL
-    WHERE id IN :ids AND state = 'sending' AND worker = :worker
-    """
-).bindparams(_now, bindparam("ids", expanding=True))
+    WHERE %s AND state = 'sending' AND worker = :worker"""
+_DELIVERED_SQLITE = text(_DELIVERED % _AMONG).bindparams(_now, _ids)
+_DELIVERED_POSTGRESQL = text(_DELIVERED % _AMONG_POSTGRESQL).bindparams(_now)
 
 # Whoever lost its lease meanwhile changes nothing: somebody else sends, or has sent, that delivery again.
 _SETTLE = text(
@@ -148,19 +152,21 @@ def due(
     return [(row.id, row.bundle_id) for row in found]
 
 
-def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[int]:
-    """Pending → sending under a lease; each counts an attempt. Return the ids that were really taken."""
-    return list(connection.scalars(_TAKE, {"ids": ids, "worker": worker, "lease_until": lease_until}))
-
-
-def read(connection: Connection, ids: Sequence[int]) -> list[ToSend]:
-    """Return what is to be sent, the longest due first."""
-    return [ToSend(*row) for row in connection.execute(_READ_TYPED, {"ids": ids})]
+def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[ToSend]:
+    """Pending → sending under a lease; each counts an attempt. Return what was really taken, the longest due first."""
+    given = {"ids": list(ids), "worker": worker, "lease_until": lease_until}
+    if is_sqlite(connection):
+        taken = list(connection.scalars(_TAKE_SQLITE, given))
+        found = connection.execute(_READ_SQLITE, {"ids": taken})
+    else:
+        found = connection.execute(_TAKE_POSTGRESQL, given)
+    return [ToSend(*row) for row in found]
 
 
 def delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
     """Sending → delivered, for deliveries that were answered with the same status."""
-    connection.execute(_DELIVERED, {"ids": ids, "worker": worker, "status": status, "now": now})
+    query = _DELIVERED_SQLITE if is_sqlite(connection) else _DELIVERED_POSTGRESQL
+    connection.execute(query, {"ids": list(ids), "worker": worker, "status": status, "now": now})
 
 
 def settle(connection: Connection, settled: Sequence[Mapping[str, Any]]) -> None:
