@@ -12,7 +12,7 @@ from celery.worker.state import reserved_requests
 from pipeline import settings
 from pipeline.bootstrap import make_context
 from pipeline.errors import InvalidSettings
-from workers import children
+from workers import children, collector
 from workers.engine import Engine, Roles, running_engine, set_running
 from workers.interrupts import take_over
 from workers.logs import configure
@@ -48,6 +48,7 @@ class EngineStep(bootsteps.StartStopStep):
             dispatches=DISPATCH_QUEUE in queues,
             sends=SENDER_QUEUE in queues,
         )
+        collector.calm()
         engine = Engine(worker.app, make_context(chosen), roles)
         set_running(engine)
         engine.start()

@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from pipeline.services.holder import new_holder
 from pipeline.storage.engine import Database
 from tests.receivers.owed import make_sender
+from workers.collector import calm
 
 #: A server that has imported what a sender needs, and forks: a new sender takes milliseconds instead of a second.
 _FORKS = multiprocessing.get_context("forkserver")
@@ -54,9 +55,10 @@ def _run_and_tell(database_url: str, patience: float, tells: Connection) -> None
 
 
 def _run(database_url: str, patience: float, started: Callable[[], None] = lambda: None) -> float:
-    """Send what is owed until SIGTERM; return the CPU seconds it took."""
+    """Send what is owed, as a worker does, until SIGTERM; return the CPU seconds it took."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    calm()
     database, begun = Database(database_url), time.process_time()
     sender = make_sender(database, worker=new_holder())
     sender.start()
