@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -23,6 +22,8 @@ from workers.collector import calm
 #: A server that has imported what a sender needs, and forks: a new sender takes milliseconds instead of a second.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([__name__])
+#: Beyond the longest patience of a test.
+STOP_SECONDS = 60.0
 
 
 class SenderProcess:
@@ -44,10 +45,12 @@ class SenderProcess:
         self.process.join()
 
     def stop(self) -> int | None:
-        """Send SIGTERM and return how it ended."""
+        """Send SIGTERM and return how it ended; None where it did not, and was killed."""
         self.process.terminate()
-        self.process.join()
-        return self.process.exitcode
+        self.process.join(STOP_SECONDS)
+        ended = self.process.exitcode
+        self.kill()
+        return ended
 
 
 def _run_and_tell(database_url: str, patience: float, tells: Connection) -> None:
@@ -56,14 +59,15 @@ def _run_and_tell(database_url: str, patience: float, tells: Connection) -> None
 
 def _run(database_url: str, patience: float, started: Callable[[], None] = lambda: None) -> float:
     """Send what is owed, as a worker does, until SIGTERM; return the CPU seconds it took."""
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    # Waited for, and not handled: a handler that sets an event can meet the main thread with the event's lock in hand.
+    # Blocked before any thread starts, since each takes over what is.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     calm()
     database, begun = Database(database_url), time.process_time()
     sender = make_sender(database, worker=new_holder())
     sender.start()
     started()
-    stopping.wait()
+    signal.sigwait({signal.SIGTERM})
     sender.stop(patience)
     database.close()
     return time.process_time() - begun
