@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
@@ -21,7 +23,9 @@ class Stop:
     """Hears the signals from enter to exit."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self._is_asked = False
+        # Unlike an event's lock, its own may be taken by a handler that interrupts a wait.
+        self._woken: SimpleQueue[None] = SimpleQueue()
         self._is_reading = False
         self._before: dict[signal.Signals, Any] = {}
 
@@ -38,12 +42,13 @@ class Stop:
 
     def check(self) -> None:
         """Raise `Stopped` if it was asked for."""
-        if self._asked.is_set():
+        if self._is_asked:
             raise Stopped
 
     def wait(self, seconds: float) -> None:
         """Wait that long, or raise `Stopped` as soon as it is asked for."""
-        self._asked.wait(seconds)
+        with suppress(Empty):
+            self._woken.get(timeout=seconds)
         self.check()
 
     def reading(self, items: Iterable[T]) -> Iterator[T]:
@@ -61,7 +66,8 @@ class Stop:
             yield item  # type: ignore[misc]  # the sentinel is gone
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        self._asked.set()
+        self._is_asked = True
+        self._woken.put(None)
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         # A read would go on after the handler, on a terminal for ever.
