@@ -26,8 +26,10 @@ def targets_of(name: str) -> list[str]:
     return [*dict.fromkeys(fault.target for fault in faults_of(name)), POISON]
 
 
-# Pairs, ordered by site: each is opened once.
-STRUCK = [(name, target) for name in NAMES for target in targets_of(name)]
+# One process runs all of a site, which is opened once; sites side by side, since most of their time is waiting.
+STRUCK = [
+    pytest.param(name, target, marks=pytest.mark.xdist_group(name)) for name in NAMES for target in targets_of(name)
+]
 
 
 Opener = Callable[[str], Site]

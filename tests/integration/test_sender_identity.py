@@ -59,7 +59,8 @@ def attempted_after_restart(database_url: str, receiver: Scripted, later: timede
     """Open the database anew and have one more attempt made, as if it were so much later."""
     database, before = Database(database_url), len(receiver.requests)
     now = datetime.now(UTC) + later
-    with Sending(database, clock=lambda: now, options=options(delays=[timedelta(0)] * 3)):
+    # Not due again before the next restart.
+    with Sending(database, clock=lambda: now, options=options(delays=[timedelta(minutes=30)] * 3)):
         wait_until(lambda: len(receiver.requests) > before and len(attempts(database)) > before)
     database.close()
 
