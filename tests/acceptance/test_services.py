@@ -125,8 +125,6 @@ def composed(tmp_path: Path, postgres: Postgres, broker: Server) -> Iterator[Com
     postgres.drop(url)
 
 
-# Some twenty processes, one after the other.
-@pytest.mark.timeout(300)
 def test_what_compose_runs_works_from_submission_to_stop(composed: Composed) -> None:
     with ExitStack() as stack:
         receiver = stack.enter_context(Receiver())
