@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.delivery.options import SenderOptions
-from pipeline.delivery.ping import send_ping
 from pipeline.delivery.sender import Sender
 from pipeline.domain.callback import check_callback_url
 from pipeline.domain.delivery import Sent
@@ -67,6 +66,9 @@ def ping(context: Context, url: str) -> Sent:
         InvalidInput: there is no secret to sign with.
         Locked: what the endpoint has of its own cannot be read here.
     """
+    # Here, since the HTTP client takes long to import.
+    from pipeline.delivery.ping import send_ping
+
     settings = context.settings
     callback = check_callback_url(url, settings.allow_private_callbacks, name="the URL")
     if not settings.secrets:

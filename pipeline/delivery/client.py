@@ -6,7 +6,6 @@ import asyncio
 import io
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +16,7 @@ from yarl import URL
 
 from pipeline.delivery.addresses import Guard, VettingResolver
 from pipeline.delivery.failure import code_of
+from pipeline.delivery.options import ClientOptions
 from pipeline.delivery.pool import Pool, begin_exchange
 from pipeline.delivery.reply import MAX_HEADERS, Reply
 from pipeline.domain.address import Network
@@ -36,25 +36,6 @@ _ONE_PIECE = 2**20
 _NOTHING = Credentials()
 #: URLs that are read and checked once, not at every attempt.
 _KNOWN_URLS = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class ClientOptions:
-    """Limits of one request.
-
-    Args:
-        deadline_seconds: wall clock, from looking up the name to the last byte read.
-        connect_seconds: name, connection and TLS together.
-        answer_bytes: read of an answer's body, so that its connection can be used again; then it is closed.
-        idle_seconds: how long an unused connection is kept.
-        connection_seconds: how old a connection may be that is used again.
-    """
-
-    deadline_seconds: float = 15.0
-    connect_seconds: float = 5.0
-    answer_bytes: int = 16_384
-    idle_seconds: float = 30.0
-    connection_seconds: float = 300.0
 
 
 class Client:

@@ -5,11 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from pipeline.delivery.client import ClientOptions
 from pipeline.domain.schedule import Schedule
 
 #: A lease that ends sooner after the deadline is one that a slow record may lose.
 LEAST_LEASE_MARGIN = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Limits of one request.
+
+    Args:
+        deadline_seconds: wall clock, from looking up the name to the last byte read.
+        connect_seconds: name, connection and TLS together.
+        answer_bytes: read of an answer's body, so that its connection can be used again; then it is closed.
+        idle_seconds: how long an unused connection is kept.
+        connection_seconds: how old a connection may be that is used again.
+    """
+
+    deadline_seconds: float = 15.0
+    connect_seconds: float = 5.0
+    answer_bytes: int = 16_384
+    idle_seconds: float = 30.0
+    connection_seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from datetime import datetime
 
 import orjson
 
-from pipeline.delivery.client import Client, ClientOptions
+from pipeline.delivery.client import Client
+from pipeline.delivery.options import ClientOptions
 from pipeline.domain.address import Network
 from pipeline.domain.callback import Callback
 from pipeline.domain.credentials import Credentials

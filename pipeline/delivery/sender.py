@@ -9,12 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from aiohttp.abc import AbstractResolver
-
-from pipeline.delivery.client import Client
 from pipeline.delivery.ledger import Ledger
-from pipeline.delivery.loop import Loop
 from pipeline.delivery.options import SenderOptions
 from pipeline.domain.address import Network
 from pipeline.domain.signature import Signer
@@ -22,6 +19,11 @@ from pipeline.domain.vault import Vault
 from pipeline.log import get_logger
 from pipeline.services.wallet import Wallet
 from pipeline.storage.engine import Database
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver
+
+    from pipeline.delivery.loop import Loop
 
 log = get_logger(__name__)
 
@@ -73,7 +75,16 @@ class Sender:
         if signer is None:
             log.info("sender_idle", reason="PIPELINE_WEBHOOK_SECRET is not set")
             return
-        self._loop = Loop(self._ledger, lambda: self._client(signer), self._options, self._clock)
+        # Here, since the HTTP client takes long to import, and most processes send nothing.
+        from pipeline.delivery.client import Client
+        from pipeline.delivery.loop import Loop
+
+        self._loop = Loop(
+            self._ledger,
+            lambda: Client(signer, self._allow, self._options.client, self._resolver),
+            self._options,
+            self._clock,
+        )
         self._thread = threading.Thread(target=self._loop.run, name="sender", daemon=True)
         self._thread.start()
 
@@ -91,6 +102,3 @@ class Sender:
         if self._thread.is_alive():
             log.warning("sender_not_stopped", reason="the database does not answer; leases will run out")
         self._loop = self._thread = None
-
-    def _client(self, signer: Signer) -> Client:
-        return Client(signer, self._allow, self._options.client, self._resolver)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 import migrations
@@ -67,6 +64,10 @@ def upgrade(database: Database) -> Version:
     if found.is_current:
         return found
     _refuse_newer(found)
+    # Here, since only a database of another version needs Alembic.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
     with database.write() as connection:
@@ -83,6 +84,8 @@ def upgrade(database: Database) -> Version:
 
 def known_versions() -> list[str]:
     """Return every version that this program's migrations know, oldest first."""
+    from alembic.script import ScriptDirectory
+
     script = ScriptDirectory(str(_FOLDER))
     return [revision.revision for revision in script.walk_revisions()][::-1]
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.delivery.client import ClientOptions
-from pipeline.delivery.options import SenderOptions
+from pipeline.delivery.options import ClientOptions, SenderOptions
 from pipeline.domain.schedule import Schedule
 from pipeline.storage.engine import Database
 from tests.receivers.names import Names

@@ -11,8 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from pipeline.delivery.client import ClientOptions
-from pipeline.delivery.options import SenderOptions
+from pipeline.delivery.options import ClientOptions, SenderOptions
 from pipeline.delivery.sender import Sender
 from pipeline.domain.schedule import Schedule
 from pipeline.services.context import Context

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.delivery.client import ClientOptions
-from pipeline.delivery.options import SenderOptions
+from pipeline.delivery.options import ClientOptions, SenderOptions
 from pipeline.domain.breaker import Verdict
 from pipeline.domain.delivery import Answer, AttemptOutcome, DisabledReason, Owed, Sent, decide
 from pipeline.domain.health import verdict
