@@ -12,8 +12,7 @@ from pipeline.bootstrap import make_context
 from pipeline.errors import InvalidInput, InvalidSettings
 
 _QUEUES = ("classify", "enrich", "deliver", "control")
-#: As Celery takes them. It reads `--pool prefork` as "the default", which celeryconfig.py sets to threads.
-_POOLS = {"threads": "threads", "solo": "solo", "prefork": "processes"}
+_POOLS = ("threads", "solo", "prefork")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -37,7 +36,7 @@ class _Queues(click.ParamType[str]):
 @click.option("--processes", "-n", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes to run.")
 @click.option(
     "--pool",
-    type=click.Choice(list(_POOLS)),
+    type=click.Choice(_POOLS),
     default="threads",
     show_default=True,
     help="threads: fastest. prefork: code that may crash or leak takes only its own process with it.",
@@ -68,16 +67,19 @@ def worker(queues: str, processes: int, pool: str, name: str | None, log_level: 
     name = name or f"pipeline-{os.getpid()}"
     if "@" in name:
         raise InvalidInput(f"--name {name!r}: the host is added by itself; give a name without @")
-    if processes == 1 or pool == "prefork":
-        _become(_celery(queues, pool, name, log_level, concurrency=processes if pool == "prefork" else None))
     # Here, since Celery is not needed to refuse what cannot work.
+    if processes == 1 or pool == "prefork":
+        from workers import process
+
+        children = processes if pool == "prefork" else None
+        return process.run(queues.split(","), pool, name, log_level, concurrency=children)
     from workers.logs import configure
     from workers.supervisor import Supervisor
 
     configure(log_level.upper())
-    return Supervisor(
-        [_celery(queues, pool, f"{name}-{number}", log_level) for number in range(1, processes + 1)]
-    ).run()
+    options = ["--queues", queues, "--pool", pool, "--log-level", log_level]
+    command = [sys.executable, "-m", "pipeline", "worker", *options]
+    return Supervisor([[*command, "--name", f"{name}-{number}"] for number in range(1, processes + 1)]).run()
 
 
 def _check_set_up() -> None:
@@ -89,18 +91,3 @@ def _check_set_up() -> None:
             "to redis://… or amqp://…, or use `pipeline run`, which works in its own process"
         )
     make_context(chosen).database.close()
-
-
-def _celery(queues: str, pool: str, name: str, log_level: str, *, concurrency: int | None = None) -> list[str]:
-    command = [sys.executable, "-m", "celery", "--app", "workers.app", "--quiet", "worker"]
-    command += ["--queues", queues, "--pool", _POOLS[pool], "--hostname", f"{name}@%h", "--loglevel", log_level]
-    # Neighbours that greet each other cost more than they tell: SQL knows who is there.
-    command += ["--without-mingle", "--without-gossip"]
-    return command if concurrency is None else [*command, "--concurrency", str(concurrency)]
-
-
-def _become(command: list[str]) -> None:
-    # The same process goes on as Celery's worker: signals reach it without a detour.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(command[0], command)

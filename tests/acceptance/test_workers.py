@@ -60,6 +60,15 @@ def test_what_is_submitted_while_the_broker_is_down_begins_when_it_is_back(
     assert assert_complete(cluster.database, batch.id, 50) == {"succeeded": 50}
 
 
+@on_redis
+def test_a_worker_that_hangs_up_starts_anew_as_the_same_process(cluster: Cluster) -> None:
+    worker = cluster.worker()
+    os.kill(worker.pid, signal.SIGHUP)
+    worker.wait_for(lambda: worker.log.count(" ready.") == 2)
+    worker.stop()
+    assert "Traceback" not in worker.log
+
+
 @pytest.mark.parametrize("pool", ["threads", "solo", "prefork"])
 def test_every_pool_runs_both_stages_and_stops_in_good_order(cluster: Cluster, pool: str) -> None:
     worker = cluster.worker("--pool", pool)
