@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
-from typing import Any
-
-import structlog
+from collections.abc import Mapping
 
 
-def _as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    """Render `event key=value …` for whatever handler the program has."""
-    exception = event.pop("exception", None)
-    name = event.pop("event")
-    line = " ".join([name, *(f"{key}={value!r}" for key, value in event.items())])
-    return f"{line}\n{exception}" if exception else line
+class Logger:
+    """Writes lines `event key=value …` for one module."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, event: str, **facts: object) -> None:
+        self._write(logging.DEBUG, event, facts)
+
+    def info(self, event: str, **facts: object) -> None:
+        self._write(logging.INFO, event, facts)
+
+    def warning(self, event: str, **facts: object) -> None:
+        self._write(logging.WARNING, event, facts)
+
+    def error(self, event: str, **facts: object) -> None:
+        self._write(logging.ERROR, event, facts)
+
+    def exception(self, event: str, **facts: object) -> None:
+        """Write an error with the traceback of the exception that is being handled."""
+        self._write(logging.ERROR, event, facts, with_traceback=True)
+
+    def _write(self, level: int, event: str, facts: Mapping[str, object], *, with_traceback: bool = False) -> None:
+        if self._logger.isEnabledFor(level):
+            line = " ".join([event, *(f"{name}={value!r}" for name, value in facts.items())])
+            # The place of a line is where its module wrote it.
+            self._logger.log(level, line, exc_info=with_traceback, stacklevel=3)
 
 
-def get_logger(name: str) -> Any:
+def get_logger(name: str) -> Logger:
     """Return a logger for a module; the program that imports us decides where its lines go."""
-    return structlog.wrap_logger(
-        logging.getLogger(name),
-        processors=[structlog.stdlib.filter_by_level, structlog.processors.format_exc_info, _as_text],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
+    return Logger(name)
