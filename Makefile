@@ -4,6 +4,8 @@
 SHELL := /bin/sh
 # What another project's environment would change about ours.
 unexport CDPATH VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX
+# Tests start hundreds of processes: each would compile all of our modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Paths are relative throughout, so that a checkout may lie in a folder with spaces.
 VENV := .venv
