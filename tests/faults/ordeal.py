@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from pipeline.domain.delivery import OVERLOAD_PAUSE
+from pipeline.errors import Conflict
 from pipeline.storage.retry import TROUBLE
 from tests.faults.fault import Fault, last
 from tests.faults.site import Site
@@ -59,10 +60,14 @@ class Ordeal:
     recovery: Recovery = Recovery(0.0, 0.0)
 
     def submit(self, number: int, *, poison: int = 0) -> Trial:
-        """Submit a batch, again and again while the database is in trouble, as its caller would."""
+        """Submit a batch, again and again while it is not accepted, as its caller would.
+
+        It is not while the database is in trouble; nor where that kept the submitter waiting for so long that others
+        took it for dead, who then ask for this.
+        """
         key = uuid.uuid4().hex
         while True:
-            with suppress(*TROUBLE):
+            with suppress(*TROUBLE, Conflict):
                 trial = begin(self.site, key, number, poison=poison)
                 self.trials.append(trial)
                 return trial
