@@ -20,7 +20,7 @@ from pipeline.services.pick import patient, pick
 from pipeline.services.settle import settle
 from pipeline.services.take import Terms, take
 from pipeline.services.wallet import Wallet
-from pipeline.storage import deliveries
+from pipeline.storage import deliveries, endpoints
 from pipeline.storage.engine import Database
 from pipeline.storage.row import Row
 
@@ -61,7 +61,8 @@ def claim_due(
         return Claim(next_at=min(plan.later, default=None))
     with database.write() as connection:
         if plan.disabled:
-            deliveries.pause(connection, plan.disabled)
+            # Not what the plan says: who was enabled meanwhile would keep what is paused now for good.
+            deliveries.pause(connection, endpoints.stay_disabled(connection, plan.disabled))
         admission = admit(connection, list(plan.known.values()), plan.shares, now)
         picked = pick(connection, plan.known, admission.shares, now)
         owed = take(connection, picked, Terms(worker, lease_until, now, plan.known, admission.probes, plan.credentials))

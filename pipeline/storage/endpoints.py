@@ -19,6 +19,15 @@ def lock(connection: Connection, origins: Sequence[str]) -> list[Row]:
     return rows(connection.execute(chosen.with_for_update()))
 
 
+def stay_disabled(connection: Connection, origins: Sequence[str]) -> list[str]:
+    """Return which of these endpoints are disabled and stay so to the end of the transaction.
+
+    One that another transaction is just changing is left out: it may be enabled there.
+    """
+    chosen = select(endpoints.c.origin).where(endpoints.c.origin.in_(origins), endpoints.c.disabled_at.is_not(None))
+    return list(connection.scalars(chosen.with_for_update(read=True, skip_locked=True)))
+
+
 def probe(connection: Connection, origin: str, lost_at: datetime, now: datetime) -> None:
     """Open → half open: the one request that is let through is under way, or lost at the instant `lost_at`."""
     _update(connection, origin, breaker=BreakerState.HALF_OPEN.value, open_until=lost_at, updated_at=now)

@@ -1,0 +1,42 @@
+"""What others change between a sender's look at what waits and its claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import event
+
+from pipeline.services import endpoints as service
+from pipeline.storage.engine import Database
+from tests.receivers.configured import NOW, claim, owe_items
+from tests.receivers.owed import context_of, endpoints, states
+
+URL = "http://127.0.0.1:8001/hook"
+ORIGIN = "http://127.0.0.1:8001"
+
+
+def before_the_second_transaction(database: Database, action: Callable[[], object]) -> None:
+    """Run `action` once a claim has read what waits, and before it changes anything."""
+    begun: list[None] = []
+
+    def count(*_: Any) -> None:
+        begun.append(None)
+        if len(begun) == 2:
+            action()
+
+    event.listen(database.engine, "checkout", count)
+
+
+def test_an_endpoint_that_is_enabled_while_a_sender_pauses_keeps_nothing_paused(
+    database: Database, database_url: str
+) -> None:
+    person = Database(database_url)
+    owe_items(database, URL, 2, at=NOW)
+    service.disable(context_of(person), ORIGIN)
+    owe_items(database, URL, 1, at=NOW)
+    before_the_second_transaction(database, lambda: service.enable(context_of(person, now=lambda: NOW), ORIGIN))
+    claim(database)
+    person.close()
+    assert endpoints(database)[ORIGIN]["disabled_at"] is None
+    assert states(database) == ["pending"] * 3
