@@ -33,14 +33,14 @@ def _given_up(connection: Connection, decided: Sequence[Decided], worker: str) -
     """Return the deliveries that are dead by this. Who lost its lease gives nothing up."""
     dead = [sent.owed for sent, decision in decided if decision.state is DeliveryState.DEAD]
     alone = {(owed.id, owed.attempt) for owed in dead if owed.bundle_id is None}
-    together = {(owed.bundle_id, owed.attempt) for owed in dead if owed.bundle_id is not None}
+    together = {owed.bundle_id: owed.attempt for owed in dead if owed.bundle_id is not None}
     found: list[int] = []
     if alone:
         held = deliveries.held(connection, [id_ for id_, _ in alone], worker)
         found += [id_ for id_, _ in sorted(alone & held)]
     if together:
-        members = bundles.held(connection, [id_ for id_, _ in together], worker)
-        found += [id_ for bundle in sorted(members.keys() & together) for id_ in members[bundle]]
+        members = bundles.held(connection, list(together), worker)
+        found += [id_ for id_, bundle_id, attempt in members if attempt <= together[bundle_id]]
     return found
 
 

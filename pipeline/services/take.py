@@ -89,22 +89,23 @@ def _take_bundles(connection: Connection, ids: Sequence[int], terms: Terms) -> l
 
 
 def _bundles(connection: Connection, ids: Sequence[int], terms: Terms) -> list[Owed]:
-    members = groupby(bundles.read(connection, ids), key=lambda member: member.bundle_id)
+    members = groupby(bundles.read(connection, ids, terms.worker), key=lambda member: member.bundle_id)
     return [_owed(list(each), terms) for _, each in members]
 
 
 def _owed(members: Sequence[Member], terms: Terms) -> Owed:
     first = members[0]
-    travelling = [member for member in members if not member.is_alone]
+    travelling = [member for member in members if member.travels]
+    most_tried = max(travelling, key=lambda member: member.attempt)
     return Owed(
         id=travelling[0].id,
         url=first.url,
         origin=first.origin,
-        attempt=travelling[0].attempt,
+        attempt=most_tried.attempt,
         webhook_id=first.webhook_id,
         body=bundle.body(first.bundled_at, [bytes(member.body) for member in members]),
         created_at=min(member.created_at for member in travelling),
-        replays=travelling[0].replays,
+        replays=most_tried.replays,
         trigger=travelling[0].trigger,
         bundle_id=first.bundle_id,
         count=len(travelling),

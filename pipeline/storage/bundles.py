@@ -72,8 +72,9 @@ _TAKE = text(
 _READ = (
     text(
         """
-        SELECT d.bundle_id, n.webhook_id, n.created_at AS bundled_at, d.id, d.is_alone, d.url, d.origin, d.attempt,
-            d.replays, d.trigger, d.created_at, e.body, b.schedule
+        SELECT d.bundle_id, n.webhook_id, n.created_at AS bundled_at, d.id,
+            NOT d.is_alone AND d.state = 'sending' AND d.worker = :worker AS travels,
+            d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body, b.schedule
         FROM deliveries d
         JOIN bundles n ON n.id = d.bundle_id
         JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
@@ -93,12 +94,14 @@ _DELIVERED = text(
     """
 ).bindparams(_now, _ids)
 
+# Its deliveries need not have been tried equally often: whatever stops some of them stops no others. From here on they
+# have, since the request counts as the attempt of the one that was tried most often.
 _SETTLE = text(
     """
     UPDATE deliveries SET state = :state, attempt = :attempt_after, due_at = coalesce(:due_at, due_at),
         lease_until = NULL, worker = NULL, last_status = :status, last_error = :error, finished_at = :finished_at,
         replays = :replays_after, trigger = :trigger_after
-    WHERE bundle_id = :id AND NOT is_alone AND state = 'sending' AND worker = :worker AND attempt = :attempt
+    WHERE bundle_id = :id AND NOT is_alone AND state = 'sending' AND worker = :worker AND attempt <= :attempt
     """
 ).bindparams(bindparam("due_at", type_=Instant), bindparam("finished_at", type_=Instant))
 
@@ -112,13 +115,13 @@ _HELD_LOCKED = text(f"{_HOLDING} FOR UPDATE").bindparams(_ids)
 
 
 class Member(NamedTuple):
-    """A delivery of a bundle, with its event."""
+    """A delivery of a bundle, with its event; `travels` if it was taken with it, and was not at its end before."""
 
     bundle_id: int
     webhook_id: str
     bundled_at: datetime
     id: int
-    is_alone: bool
+    travels: bool
     url: str
     origin: str
     attempt: int
@@ -189,17 +192,15 @@ def _whole(connection: Connection, ids: Sequence[int]) -> list[int]:
     return sorted({row.bundle_id for row in members} - broken)
 
 
-def read(connection: Connection, ids: Sequence[int]) -> list[Member]:
-    """Return every delivery that is or was part of these bundles, by bundle and in the order of the body."""
-    return [Member(*row) for row in connection.execute(_READ, {"ids": ids})] if ids else []
+def read(connection: Connection, ids: Sequence[int], worker: str) -> list[Member]:
+    """Return every delivery that is or was part of bundles `worker` took, by bundle and in the order of the body."""
+    return [Member(*row) for row in connection.execute(_READ, {"ids": ids, "worker": worker})] if ids else []
 
 
-def held(connection: Connection, ids: Sequence[int], worker: str) -> dict[tuple[int, int], list[int]]:
-    """Return the deliveries of those of these bundles that `worker` still holds, by bundle and attempt."""
-    found: dict[tuple[int, int], list[int]] = {}
-    for row in connection.execute(_HELD if is_sqlite(connection) else _HELD_LOCKED, {"ids": ids, "worker": worker}):
-        found.setdefault((row.bundle_id, row.attempt), []).append(row.id)
-    return found
+def held(connection: Connection, ids: Sequence[int], worker: str) -> list[tuple[int, int, int]]:
+    """Return (id, bundle, attempt) of the deliveries of these bundles that `worker` still holds."""
+    query = _HELD if is_sqlite(connection) else _HELD_LOCKED
+    return [tuple(row) for row in connection.execute(query, {"ids": ids, "worker": worker})]
 
 
 def delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
