@@ -31,13 +31,12 @@ class Ledger:
         self._wallet = wallet or Wallet()
 
     def claim(self, room: Room) -> Claim:
-        now = self._clock()
         return claim_due(
             self._database,
             room,
             worker=self._worker,
-            now=now,
-            lease_until=now + self._options.lease,
+            now=self._clock(),
+            lease_until=lambda: self._clock() + self._options.lease,
             most=self._options.claim,
             wallet=self._wallet,
         )

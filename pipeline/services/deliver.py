@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,7 +47,7 @@ def claim_due(
     *,
     worker: str,
     now: datetime,
-    lease_until: datetime,
+    lease_until: Callable[[], datetime],
     most: int,
     wallet: Wallet | None = None,
 ) -> Claim:
@@ -55,6 +55,9 @@ def claim_due(
 
     Passed over are endpoints that asked to wait, and those whose secrets or headers `wallet` cannot read: nothing is
     sent unsigned, and another sender may have the key. What is owed to disabled ones is paused.
+
+    Args:
+        lease_until: asked for when nothing is waited for any more: a lock that was long in coming shortens no lease.
     """
     plan = _plan(database, room, now, most, wallet or Wallet())
     if not plan.shares and not plan.disabled:
@@ -65,8 +68,9 @@ def claim_due(
             deliveries.pause(connection, endpoints.stay_disabled(connection, plan.disabled))
         admission = admit(connection, list(plan.known.values()), plan.shares, now)
         picked = pick(connection, plan.known, admission.shares, now)
-        owed = take(connection, picked, Terms(worker, lease_until, now, plan.known, admission.probes, plan.credentials))
-        paid_until = charge(connection, admission, Counter(each.origin for each in owed), now, lease_until)
+        until = lease_until()
+        owed = take(connection, picked, Terms(worker, until, now, plan.known, admission.probes, plan.credentials))
+        paid_until = charge(connection, admission, Counter(each.origin for each in owed), now, until)
     for origin in admission.probes:
         # While it was left alone, nothing of it was decided on.
         expire(database, origin, plan.known[origin]["schedule"], now)

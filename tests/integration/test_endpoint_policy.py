@@ -42,7 +42,7 @@ ORIGIN = "http://127.0.0.1:8001"
 def claim(database: Database, at: datetime, *, worker: str = "a", most: int = 500, busy: int = 0) -> Claim:
     """Claim for a sender that has `most` places for each endpoint, of which `busy` are taken."""
     room = Room(free=2_000, cap=most, busy={ORIGIN: busy})
-    return claim_due(database, room, worker=worker, now=at, lease_until=at + LEASE, most=2_000)
+    return claim_due(database, room, worker=worker, now=at, lease_until=lambda: at + LEASE, most=2_000)
 
 
 def record(database: Database, owed: Sequence[Owed], status: int, at: datetime, worker: str = "a") -> None:

@@ -102,7 +102,7 @@ def test_enabling_an_endpoint_that_is_left_alone_has_it_called_at_once(database:
             )
         )
     service.enable(context_of(database, now=lambda: NOW), ORIGIN)
-    claim = claim_due(database, Room(9, 9), worker="a", now=NOW, lease_until=later, most=9)
+    claim = claim_due(database, Room(9, 9), worker="a", now=NOW, lease_until=lambda: later, most=9)
     assert [owed.is_probe for owed in claim.owed] == [False]
 
 

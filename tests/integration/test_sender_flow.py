@@ -49,7 +49,7 @@ class Clock:
 
 def claimed(database: Database, worker: str, room: Room | None = None, now: datetime = NOW) -> list[int]:
     claim = claim_due(
-        database, room or Room(free=100, cap=100), worker=worker, now=now, lease_until=now + LEASE, most=100
+        database, room or Room(free=100, cap=100), worker=worker, now=now, lease_until=lambda: now + LEASE, most=100
     )
     return [owed.id for owed in claim.owed]
 
@@ -149,14 +149,14 @@ def test_the_longest_due_are_claimed_first_and_nobody_claims_them_again(database
 
 def test_what_is_not_due_is_not_claimed_and_its_time_is_told(database: Database) -> None:
     owe(database, to(8_001), at=NOW + timedelta(seconds=9))
-    claim = claim_due(database, Room(100, 100), worker="a", now=NOW, lease_until=NOW + LEASE, most=9)
+    claim = claim_due(database, Room(100, 100), worker="a", now=NOW, lease_until=lambda: NOW + LEASE, most=9)
     assert (claim.owed, claim.next_at) == ((), NOW + timedelta(seconds=9))
 
 
 def test_an_attempt_whose_sender_dies_is_made_again_with_the_same_id_and_bytes(database: Database) -> None:
     with Scripted(answer()) as receiver:
         owe(database, to(receiver.port), at=NOW)
-        claim = claim_due(database, Room(9, 9), worker="killed", now=NOW, lease_until=NOW + LEASE, most=9)
+        claim = claim_due(database, Room(9, 9), worker="killed", now=NOW, lease_until=lambda: NOW + LEASE, most=9)
 
         async def post() -> Answer:
             client = Client(Signer([SECRET]), LOOPBACK)
@@ -184,7 +184,7 @@ def test_an_attempt_whose_sender_dies_is_made_again_with_the_same_id_and_bytes(d
 
 def test_an_answer_that_comes_after_the_lease_was_lost_changes_nothing_but_is_kept(database: Database) -> None:
     owe(database, to(8_001), at=NOW)
-    claim = claim_due(database, Room(9, 9), worker="slow", now=NOW, lease_until=NOW + LEASE, most=9)
+    claim = claim_due(database, Room(9, 9), worker="slow", now=NOW, lease_until=lambda: NOW + LEASE, most=9)
     take_back(database, NOW + timedelta(hours=1))
     assert claimed(database, "quick", now=NOW + timedelta(hours=1)) == [1]
     late = Sent(claim.owed[0], Answer(410), NOW, NOW + timedelta(hours=1))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import event
 
+from pipeline.delivery.ledger import Ledger
+from pipeline.delivery.options import SenderOptions
+from pipeline.domain.room import Room
 from pipeline.services import endpoints as service
 from pipeline.storage.engine import Database
 from tests.receivers.configured import NOW, claim, owe_items
-from tests.receivers.owed import context_of, endpoints, states
+from tests.receivers.owed import context_of, deliveries, endpoints, states
 
 URL = "http://127.0.0.1:8001/hook"
 ORIGIN = "http://127.0.0.1:8001"
@@ -40,3 +44,13 @@ def test_an_endpoint_that_is_enabled_while_a_sender_pauses_keeps_nothing_paused(
     person.close()
     assert endpoints(database)[ORIGIN]["disabled_at"] is None
     assert states(database) == ["pending"] * 3
+
+
+def test_a_lease_begins_when_the_locks_that_a_claim_waits_for_are_had(database: Database) -> None:
+    owe_items(database, URL, 1, at=NOW)
+    passed = [NOW]
+    ledger = Ledger(database, "a", lambda: passed[-1], SenderOptions())
+    before_the_second_transaction(database, lambda: passed.append(NOW + timedelta(seconds=40)))
+    (owed,) = ledger.claim(Room(9, 9)).owed
+    assert owed.attempt == 1
+    assert deliveries(database)[0]["lease_until"] == passed[-1] + SenderOptions().lease

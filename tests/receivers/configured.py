@@ -67,7 +67,7 @@ def _ensure_batch(connection: Any, batch_id: int, at: datetime) -> None:
 
 def claim(database: Database, worker: str = "a", *, now: datetime = NOW, free: int = 100) -> Claim:
     """Claim as a sender of this name does."""
-    return claim_due(database, Room(free, free), worker=worker, now=now, lease_until=now + LEASE, most=free)
+    return claim_due(database, Room(free, free), worker=worker, now=now, lease_until=lambda: now + LEASE, most=free)
 
 
 def positions(request: Request) -> list[tuple[int, int]]:
