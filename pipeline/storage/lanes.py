@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Boolean, Connection, bindparam, text
 
@@ -22,7 +22,7 @@ LANE = """
 _OPEN = "{0}.lane IS NOT NULL AND {0}.state IN ('pending', 'sending')"
 
 # A loose index scan: two probes a lane, however many deliveries wait in it. All lanes at once, since their names have
-# no order that every collation agrees on.
+# no order that every collation agrees on. What is being sent need not be the first: that may have been replayed.
 _HEADS = text(
     f"""
     WITH RECURSIVE lanes(lane) AS (
@@ -30,8 +30,10 @@ _HEADS = text(
         UNION ALL
         SELECT (SELECT min(d.lane) FROM deliveries d WHERE {_OPEN.format("d")} AND d.lane > lanes.lane)
         FROM lanes WHERE lanes.lane IS NOT NULL
+    ), busy(lane) AS (
+        SELECT coalesce(lane, '') FROM deliveries WHERE state = 'sending' AND lease_until >= :ever
     )
-    SELECT h.id, h.lane, h.origin, h.state = 'sending' AS is_sending, h.due_at,
+    SELECT h.id, h.lane, h.origin, h.lane IN (SELECT busy.lane FROM busy) AS is_busy, h.due_at,
            CASE WHEN h.attempt > 0 THEN coalesce(
                (SELECT min(a.ended_at) FROM attempts a WHERE a.delivery_id = h.id AND a.outcome = 'retry'),
                (SELECT min(a.ended_at) FROM attempts a WHERE a.bundle_id = h.bundle_id AND a.outcome = 'retry')
@@ -40,7 +42,8 @@ _HEADS = text(
     JOIN deliveries h ON h.id = (SELECT min(d.id) FROM deliveries d WHERE {_OPEN.format("d")} AND d.lane = lanes.lane)
     WHERE lanes.lane IS NOT NULL
     """
-).columns(is_sending=Boolean, due_at=Instant, failed_at=Instant)
+).bindparams(bindparam("ever", datetime(1970, 1, 1, tzinfo=UTC), type_=Instant))
+_TYPED_HEADS = _HEADS.columns(is_busy=Boolean, due_at=Instant, failed_at=Instant)
 
 _FIRST = text(
     f"""
@@ -73,7 +76,7 @@ _OUTSIDE = text(
 
 def heads(connection: Connection) -> list[Head]:
     """Return the first delivery of every lane, the longest due first."""
-    found = [Head(*row) for row in connection.execute(_HEADS)]
+    found = [Head(*row) for row in connection.execute(_TYPED_HEADS)]
     return sorted(found, key=lambda head: (head.due_at, head.id))
 
 

@@ -14,12 +14,13 @@ import pytest
 import pipeline
 from pipeline.domain.delivery import Answer, Sent
 from pipeline.domain.schedule import Schedule
+from pipeline.services import deliveries as service
 from pipeline.services.deliver import record_sent
 from pipeline.storage.engine import Database
 from tests.factories import make_definition, make_items
 from tests.receiver import SECRET
 from tests.receivers.configured import NOW, claim, configure, owe_batch_event, owe_items, positions
-from tests.receivers.owed import AT_ONCE, Sending, deliveries, options, states, wait_until
+from tests.receivers.owed import AT_ONCE, Sending, context_of, deliveries, options, states, wait_until
 from tests.receivers.scripted import Request, Scripted, answer
 from tests.services.fixtures import on_postgresql, on_sqlite
 
@@ -107,6 +108,18 @@ def test_batches_of_an_endpoint_that_is_ordered_by_batch_hold_up_only_themselves
             go_on.set()
             wait_until(lambda: states(database) == ["delivered"] * 12)
     assert watching.taken[9:] == [(1, 1), (1, 2), (1, 3)]
+
+
+def test_one_that_is_replayed_waits_for_the_one_behind_it_that_is_under_way(database: Database) -> None:
+    configure(database, ORIGIN, ordering="endpoint")
+    owe_items(database, URL, 3, at=NOW)
+    (first,) = claim(database).owed
+    record_sent(database, [Sent(first, Answer(200), NOW, NOW)], worker="a", schedule=Schedule())
+    (second,) = claim(database).owed
+    service.replay(context_of(database, now=lambda: NOW), first.id)
+    assert claim(database, "b").owed == ()
+    record_sent(database, [Sent(second, Answer(200), NOW, NOW)], worker="a", schedule=Schedule())
+    assert [owed.id for owed in claim(database, "b").owed] == [first.id]
 
 
 def test_what_comes_to_a_bad_end_lets_the_next_go(database: Database) -> None:

@@ -10,14 +10,14 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
-def head(due_in: timedelta, failed_before: timedelta | None = None, *, is_sending: bool = False) -> Head:
+def head(due_in: timedelta, failed_before: timedelta | None = None, *, is_busy: bool = False) -> Head:
     failed_at = None if failed_before is None else NOW - failed_before
-    return Head(1, "o", "o", is_sending, NOW + due_in, failed_at)
+    return Head(1, "o", "o", is_busy, NOW + due_in, failed_at)
 
 
 def test_a_lane_waits_for_the_answer_to_its_first_delivery() -> None:
-    assert head(-HOUR, is_sending=True).moves_at(MINUTE) is None
-    assert not head(HOUR, HOUR, is_sending=True).is_passed_over(MINUTE, NOW)
+    assert head(-HOUR, is_busy=True).moves_at(MINUTE) is None
+    assert not head(HOUR, HOUR, is_busy=True).is_passed_over(MINUTE, NOW)
 
 
 def test_a_delivery_that_failed_holds_up_the_next_for_so_long_and_no_longer() -> None:
