@@ -55,6 +55,8 @@ class DisabledReason(StrEnum):
 
 #: Pause of an endpoint that answers 429 without saying how long.
 THROTTLE_PAUSE = timedelta(seconds=60)
+#: The least pause of one that answers 429. At none, everything owed to it would be sent again and again, uncounted.
+LEAST_PAUSE = timedelta(seconds=1)
 #: An overloaded receiver is left alone for at least this long.
 OVERLOAD_PAUSE = timedelta(seconds=60)
 #: Retries of a delivery whose address is refused: a name may be corrected, a deployment's rule seldom changes.
@@ -180,12 +182,11 @@ def decide(sent: Sent, schedule: Schedule) -> Decision:
 def _retry(sent: Sent, schedule: Schedule) -> Decision:
     left = schedule.horizon - (sent.ended_at - sent.owed.created_at)
     asked = parse_retry_after(sent.answer.retry_after, sent.ended_at)
-    if asked is not None:
-        # Asked to wait beyond the horizon, the last attempt is made at the horizon.
-        asked = min(asked, max(left, timedelta(0)))
     pause = _pause(sent.answer, asked)
+    # Asked to wait beyond the horizon, the last attempt is made at the horizon.
+    wait = min(max(asked or timedelta(0), pause or timedelta(0)), max(left, timedelta(0)))
     floor = OVERLOAD_PAUSE if sent.answer.is_overload else timedelta(0)
-    delay = max(schedule.after(sent.owed.spent), floor, asked or timedelta(0), pause or timedelta(0))
+    delay = max(schedule.after(sent.owed.spent), floor, wait)
     exhausted = pause is None and schedule.is_exhausted(sent.owed.spent)
     if exhausted or left <= timedelta(0) or delay > left:
         return Decision(DeliveryState.DEAD, AttemptOutcome.DEAD, pause=pause)
@@ -208,5 +209,6 @@ def _is_terminal(answer: Answer, attempt: int) -> bool:
 def _pause(answer: Answer, asked: timedelta | None) -> timedelta | None:
     """Return how long the whole endpoint asked to be left alone; None where it did not."""
     if answer.status == 429:
-        return THROTTLE_PAUSE if asked is None else asked
-    return asked if answer.status == 503 else None
+        return THROTTLE_PAUSE if asked is None else max(asked, LEAST_PAUSE)
+    # No time at all, or one that is past, is no wish to be left alone.
+    return (asked or None) if answer.status == 503 else None
