@@ -30,7 +30,7 @@ _TO_TELL = (
 
 _TOO_OLD = """
     SELECT d.id FROM deliveries d JOIN batches b ON b.id = d.batch_id
-    WHERE d.state = 'pending' AND d.origin = :origin AND d.due_at <= :now
+    WHERE d.state = 'pending' AND d.origin = :origin AND d.due_at <= :now AND d.trigger IS NULL
         AND d.created_at <= CASE coalesce(CAST(:schedule AS TEXT), b.schedule)
             WHEN 'short' THEN :short ELSE :standard END
     LIMIT :limit"""
@@ -58,6 +58,8 @@ def expire(
     limit: int,
 ) -> list[int]:
     """Pending → dead for at most `limit` deliveries to an endpoint that are due and too old. Return which.
+
+    What is sent by request has been too old for longer, and gets its attempt.
 
     Args:
         schedule: name of the endpoint's schedule; None: those of the batches.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from pipeline.errors import Conflict, InvalidInput, NotFound
 from pipeline.services import deliveries as service
 from pipeline.services.context import Context
 from pipeline.services.deliver import record_sent, release
+from pipeline.services.exhausted import expire
 from pipeline.settings import load
 from pipeline.storage.engine import Database
 from tests.receivers.configured import NOW, claim, configure, owe_batch_event, owe_items, positions
@@ -46,6 +48,16 @@ def kill(database: Database, count: int, *, worker: str = "a") -> None:
     said = Answer(500, control="abort-message")
     record_sent(database, [Sent(each, said, NOW, NOW) for each in owed], worker=worker, schedule=ONE_RETRY)
     assert sum(each.count for each in owed) == count
+
+
+def test_what_is_replayed_too_late_for_its_schedule_is_not_given_up_unsent(at_noon: Context) -> None:
+    database, late = at_noon.database, NOW + timedelta(days=9)
+    configure(database, ORIGIN, breaker="open", open_until=NOW)
+    owe_items(database, URL, 3, at=NOW)
+    assert expire(database, ORIGIN, None, late) == [1, 2, 3]
+    assert service.recover(replace(at_noon, now=lambda: late)) == 3
+    assert [owed.is_probe for owed in claim(database, now=late).owed] == [True]
+    assert Counter(states(database)) == {"sending": 1, "pending": 2}
 
 
 def test_a_replay_keeps_id_and_body_and_ends_with_its_success(context: Context) -> None:
