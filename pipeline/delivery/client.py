@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +16,7 @@ from yarl import URL
 from pipeline.delivery.addresses import Guard, VettingResolver
 from pipeline.delivery.failure import code_of
 from pipeline.delivery.options import ClientOptions
-from pipeline.delivery.pool import Pool, begin_exchange
+from pipeline.delivery.pool import Exchange, Pool, begin_exchange
 from pipeline.delivery.reply import MAX_HEADERS, Reply
 from pipeline.domain.address import Network
 from pipeline.domain.callback import Callback, ForbiddenCallbackUrl, InvalidCallbackUrl, check_callback_url
@@ -31,8 +30,8 @@ log = get_logger(__name__)
 #: Part of the time to connect that looking up the name may take.
 LOOKUP_SHARE = 0.8
 
-# aiohttp warns about larger bodies that it would write in one piece.
-_ONE_PIECE = 2**20
+# A larger body is written bit by bit: a receiver that does not read would have it copied into a buffer as a whole.
+_ONE_PIECE = 2**16
 _NOTHING = Credentials()
 #: URLs that are read and checked once, not at every attempt.
 _KNOWN_URLS = 4_096
@@ -84,31 +83,38 @@ class Client:
             await session.close()
 
     async def _exchange(self, owed: Owed, callback: Callback, headers: dict[str, str]) -> Answer:
-        reply = Reply()
+        reply, under_way = Reply(), begin_exchange()
         try:
             async with asyncio.timeout(self._options.deadline_seconds):
-                await self._resent_if_stale(owed, callback, headers, reply)
+                await self._resent_if_stale(owed, callback, headers, reply, under_way)
         except Exception as error:
             # The status line decides: what happens to the body afterwards changes nothing.
             if reply.response is None:
                 return self._failure(error, owed)
+        finally:
+            under_way.end()
         return reply.answer()
 
-    async def _resent_if_stale(self, owed: Owed, callback: Callback, headers: dict[str, str], reply: Reply) -> None:
+    async def _resent_if_stale(
+        self, owed: Owed, callback: Callback, headers: dict[str, str], reply: Reply, under_way: Exchange
+    ) -> None:
         """Send, and once more at once where a kept connection turns out to be closed: the receiver saw nothing."""
-        under_way = begin_exchange()
         try:
-            await self._send(owed, callback, headers, reply)
+            await self._send(owed, callback, headers, reply, under_way)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             if not under_way.was_stale:
                 raise
             under_way.wants_fresh = True
-            await self._send(owed, callback, headers, reply)
+            await self._send(owed, callback, headers, reply, under_way)
 
-    async def _send(self, owed: Owed, callback: Callback, headers: dict[str, str], reply: Reply) -> None:
-        body = owed.body if len(owed.body) <= _ONE_PIECE else io.BytesIO(owed.body)
+    async def _send(
+        self, owed: Owed, callback: Callback, headers: dict[str, str], reply: Reply, under_way: Exchange
+    ) -> None:
+        body = owed.body if len(owed.body) <= _ONE_PIECE else _pieces(owed.body)
+        length = {"content-length": str(len(owed.body))}
         session, url = self._sessions[callback.scheme], URL(callback.url, encoded=True)
-        async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+        async with session.post(url, data=body, headers=headers | length, allow_redirects=False) as response:
+            under_way.is_answered()
             await reply.read(response, self._options.answer_bytes)
 
     def _failure(self, error: Exception, owed: Owed) -> Answer:
@@ -149,6 +155,12 @@ class Client:
             auto_decompress=False,
             max_headers=MAX_HEADERS,
         )
+
+
+async def _pieces(body: bytes) -> AsyncIterator[memoryview]:
+    view = memoryview(body)
+    for start in range(0, len(body), _ONE_PIECE):
+        yield view[start : start + _ONE_PIECE]
 
 
 def _tls() -> ssl.SSLContext:

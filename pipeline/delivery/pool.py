@@ -7,28 +7,43 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
+from aiohttp.http_exceptions import BadHttpMessage
+
+from pipeline.delivery.reply import MAX_HEADER_BYTES
 
 if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
 
 class Line(asyncio.Protocol):
-    """Stands before aiohttp's protocol of a connection: only here is seen whether any byte came back."""
+    """Stands before aiohttp's protocol of a connection: only here is seen how many bytes came back."""
 
-    def __init__(self, inner: asyncio.Protocol, opened_at: float) -> None:
+    def __init__(self, inner: ResponseHandler, transport: asyncio.Transport, opened_at: float) -> None:
         self._inner = inner
+        self.transport = transport
         self.opened_at = opened_at
         self.is_reused = False
-        #: Whether a byte came since the last request began.
-        self.has_heard = False
+        #: Bytes that came since the last request began, and whether they were all of an answer's headers.
+        self.heard = 0
+        self.is_answered = False
+
+    def begin(self) -> None:
+        """Expect the answer to another request."""
+        self.heard, self.is_answered = 0, False
 
     def data_received(self, data: bytes) -> None:
-        self.has_heard = True
+        if self.heard > MAX_HEADER_BYTES and not self.is_answered:
+            # aiohttp bounds each line and their number, hence their sum only at a megabyte for each request.
+            self._inner.abort()
+            self._inner.set_exception(BadHttpMessage("headers are too large"))
+            return
+        self.heard += len(data)
         self._inner.data_received(data)
 
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
+    def eof_received(self) -> None:
+        self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._inner.connection_lost(exc)
@@ -50,7 +65,17 @@ class Exchange:
     @property
     def was_stale(self) -> bool:
         """Whether a kept connection ended without a byte: the receiver had closed it before it saw the request."""
-        return self.line is not None and self.line.is_reused and not self.line.has_heard
+        return self.line is not None and self.line.is_reused and not self.line.heard
+
+    def is_answered(self) -> None:
+        """Note that the headers of an answer have come."""
+        if self.line is not None:
+            self.line.is_answered = True
+
+    def end(self) -> None:
+        """Give up what is still unsent: only closed, a connection waits until its receiver reads, maybe for ever."""
+        if self.line is not None and self.line.transport.get_write_buffer_size():
+            self.line.transport.abort()
 
 
 _exchange: ContextVar[Exchange] = ContextVar("exchange")
@@ -80,16 +105,16 @@ class Pool(aiohttp.TCPConnector):
             if not line.is_reused or not (now_on.wants_fresh or self._loop.time() - line.opened_at > self._max_age):
                 break
             connection.close()
-        line.has_heard = False
+        line.begin()
         now_on.line = line
         return connection
 
     def _line(self, connection: Connection) -> Line:
         transport = cast("asyncio.Transport", connection.transport)
-        protocol = cast("asyncio.Protocol", transport.get_protocol())
+        protocol = transport.get_protocol()
         if isinstance(protocol, Line):
             protocol.is_reused = True
             return protocol
-        line = Line(protocol, self._loop.time())
+        line = Line(cast("ResponseHandler", protocol), transport, self._loop.time())
         transport.set_protocol(line)
         return line
