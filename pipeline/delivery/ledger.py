@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
+
 from pipeline.delivery.options import SenderOptions
 from pipeline.domain.delivery import Sent
 from pipeline.domain.room import Room
+from pipeline.log import get_logger
 from pipeline.services.deliver import Claim, claim_due, record_sent, release
 from pipeline.services.wallet import Wallet
 from pipeline.storage.engine import Database
+
+log = get_logger(__name__)
 
 
 class Ledger:
@@ -42,6 +47,18 @@ class Ledger:
         )
 
     def record(self, sent: Sequence[Sent]) -> None:
+        try:
+            self._record(sent)
+        except (DataError, IntegrityError, NotSupportedError) as error:
+            if len(sent) > 1:
+                # Something among them cannot be written; one by one, only that waits for the end of its lease.
+                for each in sent:
+                    self.record([each])
+                return
+            owed = sent[0].owed
+            log.error("delivery_unrecorded", delivery=owed.id, origin=owed.origin, error=type(error).__name__)
+
+    def _record(self, sent: Sequence[Sent]) -> None:
         record_sent(self._database, sent, worker=self._worker, schedule=self._options.schedule)
 
     def release(self) -> None:

@@ -7,6 +7,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from pipeline.delivery.client import Client
 from pipeline.domain.delivery import Answer, Sent
@@ -15,6 +16,7 @@ from pipeline.domain.schedule import Schedule
 from pipeline.domain.signature import Signer
 from pipeline.services.deliver import claim_due, record_sent, release, take_back
 from pipeline.storage import deliveries as storage
+from pipeline.storage import tables
 from pipeline.storage.engine import Database
 from tests.receivers.owed import (
     BODY,
@@ -272,6 +274,20 @@ def test_an_error_of_the_database_is_no_attempt_and_the_answer_is_recorded_later
             wait_until(lambda: states(database) == ["delivered"])
     assert len(receiver.requests) == 1
     assert [row["outcome"] for row in attempts(database)] == ["succeeded"]
+
+
+def test_an_answer_that_cannot_be_stored_holds_up_no_other(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Scripted(answer(500, "webhook-delivery: abort-message")) as receiver, Scripted(answer()) as other:
+        owe(database, to(receiver.port, *[other.port] * 3))
+        with database.write() as connection:
+            # Its end is to be told, under a number that another event has already.
+            connection.execute(update(tables.batches).values(fallback_url=other.url, next_seq=1))
+        with Sending(database):
+            wait_until(lambda: states(database)[1:] == ["delivered"] * 3)
+            wait_until(lambda: any("delivery_unrecorded" in record.getMessage() for record in caplog.records))
+            assert states(database)[0] == "sending"
 
 
 def test_a_sender_that_never_started_stops_and_wakes_without_harm(database: Database) -> None:
