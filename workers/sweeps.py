@@ -13,6 +13,7 @@ from pipeline.services.rescue import dead_holders, forget_gone, rescue_lost
 from pipeline.services.tenure import discard_abandoned
 from pipeline.storage import batches
 from workers.contact import Contact
+from workers.retention import Retention
 from workers.rounds import Rounds
 
 log = get_logger(__name__)
@@ -52,12 +53,19 @@ class Sweeps:
             # Drift is rare and counting is not free: a start does not wait for it.
             later=[self._reconcile],
         )
+        days = context.settings.retention_days
+        # An embedded run ends soon, and has an end to come to.
+        self._retention = None if days is None or context.settings.is_embedded else Retention(context, days)
 
     def start(self) -> None:
         self._rounds.start()
+        if self._retention:
+            self._retention.start()
 
     def stop(self) -> None:
         self._stopping.set()
+        if self._retention:
+            self._retention.stop()
         self._rounds.stop()
 
     def hurry(self) -> None:

@@ -10,6 +10,7 @@ import click
 from pipeline import settings
 from pipeline.cli import options
 from pipeline.cli.output import Talk, print_facts, print_json
+from pipeline.cli.prune import prune
 from pipeline.cli.session import refuse_missing
 from pipeline.settings import Settings
 from pipeline.storage.engine import Database
@@ -19,7 +20,7 @@ from pipeline.storage.schema import version
 
 @click.group()
 def db() -> None:
-    """The version of the database.
+    """The version of the database, and what is kept in it.
 
     An embedded database is upgraded by itself; one that several programs share is upgraded by `pipeline db upgrade`.
 
@@ -27,7 +28,11 @@ def db() -> None:
     Examples:
       pipeline db current
       pipeline db upgrade
+      pipeline db prune --older-than 30d
     """
+
+
+db.add_command(prune)
 
 
 @db.command()

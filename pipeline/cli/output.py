@@ -63,8 +63,9 @@ def cell(value: object) -> str:
 
 
 def many(count: int, noun: str) -> str:
-    """Return `1 item`, `2,000 items`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    """Return `1 item`, `2,000 items`, `3 batches`."""
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def duration(seconds: float) -> str:

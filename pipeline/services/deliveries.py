@@ -12,8 +12,9 @@ from pipeline.domain.callback import check_callback_url, parse
 from pipeline.domain.delivery import DeliveryState
 from pipeline.errors import Conflict, InvalidInput, NotFound
 from pipeline.services.context import Context
-from pipeline.services.find import find_batch
+from pipeline.services.find import find_batch, gone
 from pipeline.storage import attempts, owed, recovery
+from pipeline.storage.locks import keep
 from pipeline.storage.recovery import Chosen, Missing
 from pipeline.storage.row import Row
 
@@ -88,6 +89,8 @@ def replay(context: Context, delivery_id: int) -> Row:
                 f"delivery {delivery_id} goes to {row['origin']}, which is disabled ({row['disabled_reason']}); "
                 "enable the endpoint first"
             )
+        if not keep(connection, [row["batch_id"]]):
+            raise gone(row["public_id"])
         if not owed.replay(connection, row, context.now()):
             raise Conflict(f"delivery {delivery_id} is being sent right now; look again in a minute")
         return _get(connection, delivery_id)

@@ -33,6 +33,12 @@ def find_batch(connection: Connection, name: str) -> Row:
     raise NotFound(f"{name!r} fits several batches: {', '.join(row['public_id'] for row in found)}")
 
 
+def gone(name: str | None = None) -> NotFound:
+    """Return the error of a batch that was there a moment ago."""
+    batch = "the batch" if name is None else f"batch {name}"
+    return NotFound(f"{batch} is not there any more: it was pruned just now")
+
+
 def find_item(connection: Connection, name: str) -> tuple[Row, Row] | None:
     """Return (batch, item) for an item id or a Celery task id; None where `name` is neither."""
     task = split_task_id(name)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.errors import Conflict
 from pipeline.services.context import Context
-from pipeline.services.find import find_batch
+from pipeline.services.find import find_batch, gone
 from pipeline.storage import batches, items
 from pipeline.storage.tables import POSITIONS_PER_BATCH
 
@@ -31,8 +31,8 @@ def replay_dead(context: Context, batch: str, *, positions: Sequence[int] | None
                 raise Conflict(f"batch {row['public_id']} is cancelled; its items are not replayed")
             ids = None if positions is None else [row["id"] * POSITIONS_PER_BATCH + each for each in positions]
             moved = items.replay(connection, row["id"], ids=ids, now=context.now(), limit=CHUNK)
-            if moved:
-                batches.reopen(connection, row["id"], len(moved))
+            if moved and not batches.reopen(connection, row["id"], len(moved)):
+                raise gone(row["public_id"])
         replayed += len(moved)
         if len(moved) < CHUNK:
             return replayed

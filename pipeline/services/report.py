@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.services.context import Context
-from pipeline.services.find import find_batch, find_item
+from pipeline.services.find import find_batch, find_item, gone
 from pipeline.storage import attempts, batches, deliveries, items
 from pipeline.storage.row import Row
 
@@ -31,9 +31,17 @@ def progress(context: Context, batch: str) -> Progress:
 
 
 def is_complete(context: Context, batch_id: int) -> bool:
-    """Say whether every item of a batch is final; cheap enough to ask often."""
+    """Say whether every item of a batch is final; cheap enough to ask often.
+
+    Raises:
+        NotFound: it was pruned meanwhile.
+    """
     with context.database.read() as connection:
-        return batches.is_complete(connection, batch_id)
+        if batches.is_complete(connection, batch_id):
+            return True
+        if not batches.exists(connection, batch_id):
+            raise gone()
+        return False
 
 
 def recent(context: Context, limit: int = 20) -> list[Progress]:

@@ -8,7 +8,8 @@ from typing import Any
 from pipeline.domain import event
 from pipeline.domain.event import RESULTS, EventType
 from pipeline.services.context import Context
-from pipeline.storage import events
+from pipeline.services.find import gone
+from pipeline.storage import batches, events
 
 #: Events read at once.
 PAGE = 1_000
@@ -24,8 +25,14 @@ class Page:
 
 
 def page(context: Context, batch_id: int, after: int, limit: int = PAGE) -> Page:
-    """Return the next results of a batch after `seq` `after`."""
+    """Return the next results of a batch after `seq` `after`.
+
+    Raises:
+        NotFound: the batch was pruned meanwhile. In one view, all results of a batch are there or none.
+    """
     with context.database.read() as connection:
+        if not batches.exists(connection, batch_id):
+            raise gone()
         found = events.after(connection, batch_id, after, limit)
     of_items = [row for row in found if row["type"] in RESULTS]
     return Page(

@@ -188,10 +188,12 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
         return None
     with context.database.read() as connection:
         row = batches.by_idempotency_key(connection, key)
+        # In the same view: both may be pruned.
+        content = None if row is None else stored_definitions.content(connection, row["definition_id"])
     if row is None:
         return None
     if row["state"] != "accepting":
-        _refuse_another(context, row, submission)
+        _refuse_another({**row, "definition": content}, submission)
         return Submitted(row["public_id"], row["total"], is_new=False)
     tenure.discard_abandoned(context)
     with context.database.read() as connection:
@@ -200,11 +202,9 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
     raise Conflict(f"a batch with idempotency key {key!r} is being submitted right now by another process; try again")
 
 
-def _refuse_another(context: Context, row: Row, submission: Submission) -> None:
-    with context.database.read() as connection:
-        known = {**row, "definition": stored_definitions.content(connection, row["definition_id"])}
+def _refuse_another(known: Row, submission: Submission) -> None:
     urls = {name: getattr(submission, name) for name in _URLS}
-    refuse_another(row, known, {"definition": submission.definition.content(), **urls})
+    refuse_another(known, known, {"definition": submission.definition.content(), **urls})
 
 
 _URLS = ("callback_url", "batch_callback_url", "fallback_url")

@@ -76,6 +76,11 @@ def by_ids(connection: Connection, ids: Sequence[int]) -> list[Row]:
     return rows(connection.execute(_rows().where(batches.c.id.in_(ids))))
 
 
+def exists(connection: Connection, batch_id: int) -> bool:
+    """Say whether there is a batch; one that was pruned is gone."""
+    return connection.scalar(select(batches.c.id).where(batches.c.id == batch_id)) is not None
+
+
 def is_complete(connection: Connection, batch_id: int) -> bool:
     """Say whether every item of a batch is final."""
     return connection.scalar(select(batches.c.completed_at).where(batches.c.id == batch_id)) is not None
@@ -145,9 +150,9 @@ def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None
     return first(connection.execute(statement))
 
 
-def reopen(connection: Connection, batch_id: int, replayed: int) -> None:
-    """Take replayed items out of the dead, and let the batch run again."""
-    connection.execute(
+def reopen(connection: Connection, batch_id: int, replayed: int) -> bool:
+    """Take replayed items out of the dead, and let the batch run again; False where it was pruned meanwhile."""
+    statement = (
         update(batches)
         .where(batches.c.id == batch_id)
         .values(
@@ -156,6 +161,7 @@ def reopen(connection: Connection, batch_id: int, replayed: int) -> None:
             completed_at=None,
         )
     )
+    return connection.execute(statement).rowcount == 1
 
 
 def drift(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]:

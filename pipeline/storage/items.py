@@ -47,7 +47,8 @@ def get(connection: Connection, item_id: int) -> Row | None:
 def dead(connection: Connection, batch_id: int | None, *, after: int, limit: int) -> list[Row]:
     """Return dead items with ids above `after`, of one batch or of all, with their batch's public id."""
     columns = [items.c[name] for name in ("id", "batch_id", "position", "key", "attempts", "finished_at", *ERROR)]
-    query = select(*columns, batches.c.public_id).join(batches).where(is_in(items.c.state, "dead"), items.c.id > after)
+    query = select(*columns, batches.c.public_id).join(batches, batches.c.id == items.c.batch_id)
+    query = query.where(is_in(items.c.state, "dead"), items.c.id > after)
     if batch_id is not None:
         query = query.where(items.c.batch_id == batch_id)
     return rows(connection.execute(query.order_by(items.c.id).limit(limit)))

@@ -7,11 +7,12 @@ are locked after items, in the order of their ids and names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, select
 
 from pipeline.storage.recordset import is_sqlite
+from pipeline.storage.tables import batches
 
 
 def in_order(is_sqlite: bool, table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -33,6 +34,15 @@ def hold(connection: Connection, table: Table, ids: Sequence[int]) -> None:
     """
     if not is_sqlite(connection):
         connection.execute(select(table.c.id).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update())
+
+
+def keep(connection: Connection, batch_ids: Collection[int]) -> list[int]:
+    """Hold batches, so that none of them is pruned before the transaction ends. Return those that are still there.
+
+    Before anything of a batch that is complete is changed; whoever counts its items is not kept waiting.
+    """
+    chosen = select(batches.c.id).where(batches.c.id.in_(batch_ids)).order_by(batches.c.id)
+    return list(connection.scalars(chosen.with_for_update(read=True, key_share=True)))
 
 
 def unlocked(

@@ -11,7 +11,7 @@ from sqlalchemy import Column, ColumnElement, Connection, bindparam, func, selec
 from pipeline.domain.delivery import MANUAL
 from pipeline.storage.instant import Instant
 from pipeline.storage.lanes import LANE
-from pipeline.storage.locks import unlocked
+from pipeline.storage.locks import keep, unlocked
 from pipeline.storage.tables import deliveries, endpoints, events
 
 
@@ -75,7 +75,8 @@ def recover(connection: Connection, chosen: Chosen, low: int, high: int, now: da
     Bundles stay what they are: the others of a chosen one's bundle are made pending with it.
     """
     values = {"state": "pending", "due_at": now, "finished_at": None, "trigger": MANUAL}
-    mine = unlocked(connection, deliveries, *chosen.conditions(low, high))
+    kept = keep(connection, _batches(connection, chosen, low, high))
+    mine = unlocked(connection, deliveries, *chosen.conditions(low, high), deliveries.c.batch_id.in_(kept))
     statement = update(deliveries).where(mine).values(**values)
     found = connection.execute(statement.returning(deliveries.c.bundle_id, deliveries.c.is_alone)).all()
     bundled = sorted({row.bundle_id for row in found if row.bundle_id is not None and not row.is_alone})
@@ -84,9 +85,19 @@ def recover(connection: Connection, chosen: Chosen, low: int, high: int, now: da
             deliveries.c.bundle_id.in_(bundled),
             deliveries.c.is_alone.is_(False),
             deliveries.c.state.in_(chosen.states),
+            deliveries.c.batch_id.in_(kept),
         )
         connection.execute(update(deliveries).where(*others).values(**values))
     return len(found)
+
+
+def _batches(connection: Connection, chosen: Chosen, low: int, high: int) -> set[int]:
+    """Return whose deliveries the chosen ones of a span are, and those that travel with them."""
+    conditions, travelling = chosen.conditions(low, high), deliveries.alias("travelling")
+    found = set(connection.scalars(select(deliveries.c.batch_id).where(*conditions).distinct()))
+    bundled = select(deliveries.c.bundle_id).where(*conditions, deliveries.c.bundle_id.is_not(None)).distinct()
+    others = select(travelling.c.batch_id).where(travelling.c.bundle_id.in_(bundled)).distinct()
+    return found.union(connection.scalars(others))
 
 
 _MISSING = """
@@ -137,6 +148,8 @@ def count_missing(connection: Connection, missing: Missing, low: int, high: int)
 
 
 def owe_missing(connection: Connection, missing: Missing, low: int, high: int, now: datetime) -> int:
-    """Write what is missing of a span, due now. Return how many."""
+    """Write what is missing of a span, due now. Return how many; none where the batch was pruned meanwhile."""
+    if not keep(connection, [missing.batch_id]):
+        return 0
     parameters = {**missing.parameters(low, high), "origin": missing.origin, "now": now}
     return connection.execute(_OWE_MISSING, parameters).rowcount

@@ -95,14 +95,17 @@ batches = Table(
     CheckConstraint("state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
     Index("ix_batches_open", "id", **_where("completed_at IS NULL")),
+    Index("ix_batches_definition", "definition_id"),
     comment="What a caller submits: many items, one definition",
+    sqlite_autoincrement=True,  # no id twice: what hung on a batch that was pruned may still be there
 )  # fmt: skip
 
 items = Table(
     "items",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=False, comment="batch_id * 2^32 + position"),
-    Column("batch_id", BigInteger, ForeignKey("batches.id"), nullable=False),
+    # No foreign key here and below: a batch that is pruned goes before what hangs on it.
+    Column("batch_id", BigInteger, nullable=False),
     Column("position", BigInteger, nullable=False, comment="in the input, from 1"),
     Column("key", Text, comment="the caller's own id"),
     Column("payload", Text, nullable=False, comment="JSON object"),
@@ -150,7 +153,7 @@ items = Table(
 events = Table(
     "events",
     metadata,
-    Column("batch_id", BigInteger, ForeignKey("batches.id"), primary_key=True),
+    Column("batch_id", BigInteger, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, primary_key=True, comment="position in the batch's log: no gaps, in commit order"),
     Column("type", Text, nullable=False),
     Column("item_id", BigInteger, comment="null for an event of the batch"),
@@ -282,6 +285,13 @@ leases = Table(
     Column("holder", Text, nullable=False),
     _instant("until", nullable=False),
     comment="Who does what only one may do at a time",
+)
+
+pruned = Table(
+    "pruned",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False, comment="what the batch's row had as id"),
+    comment="Batches that are gone while what hung on them is still being deleted",
 )
 
 # After a fiftieth of the rows has changed, not after a fifth: each is changed about five times.

@@ -6,15 +6,17 @@ import re  # noqa: TID251 - constant patterns
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select
+from sqlalchemy import Connection, inspect, select, text
 
 import migrations
 from pipeline.storage.engine import Database
-from pipeline.storage.schema import HEAD, known_versions
-from pipeline.storage.tables import metadata
+from pipeline.storage.schema import HEAD, known_versions, upgrade
+from pipeline.storage.tables import POSITIONS_PER_BATCH, metadata
 from tests.services.fixtures import on_postgresql
 
 SCRIPTS = ScriptDirectory(str(Path(migrations.__file__).parent))
@@ -68,6 +70,44 @@ def test_an_empty_database_can_be_read_table_by_table(database: Database) -> Non
         for table in metadata.sorted_tables:
             assert connection.execute(select(table)).all() == []
         assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
+
+
+def test_a_database_of_an_older_version_keeps_its_rows(tmp_path: Path) -> None:
+    """Of SQLite: where a constraint goes, the table is copied."""
+    database = Database(f"sqlite:///{tmp_path / 'old.db'}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        at = "2026-01-01 00:00:00.000000"
+        for statement in (
+            f"INSERT INTO definitions VALUES (1, 'd', 'v', '{{}}', 'classify', '{at}')",
+            "INSERT INTO batches (id, public_id, definition_id, state, total, fair_key, created_at, schedule) "
+            f"VALUES (7, 'b', 1, 'completed', 1, '', '{at}', 'short')",
+            "INSERT INTO items (id, batch_id, position, key, payload, stage, state, created_at) "
+            f"VALUES ({7 * POSITIONS_PER_BATCH + 1}, 7, 1, 'k', '{{}}', 'enrich', 'dead', '{at}')",
+            f"INSERT INTO events VALUES (7, 1, 'item.dead', {7 * POSITIONS_PER_BATCH + 1}, x'7b7d', '{at}')",
+        ):
+            connection.exec_driver_sql(statement)
+        before = _rows(connection)
+    upgrade(database)
+    with database.write() as connection:
+        assert _rows(connection) == before
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        connection.exec_driver_sql("DELETE FROM batches")
+        again = "INSERT INTO batches (public_id, definition_id, state, total, fair_key, created_at) VALUES "
+        connection.exec_driver_sql(f"{again} ('c', 1, 'running', 1, '', '{at}')")
+        assert connection.exec_driver_sql("SELECT id FROM batches").scalar_one() == 8
+    database.close()
+
+
+def _rows(connection: Connection) -> list[tuple[object, ...]]:
+    return [
+        tuple(row)
+        for table in ("batches", "items", "events")
+        for row in connection.execute(text(f"SELECT * FROM {table}"))
+    ]
 
 
 def _indexes(database: Database) -> set[tuple[str, str]]:
