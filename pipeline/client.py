@@ -137,9 +137,20 @@ class Client:
         """
         return Endpoint(self._context, origin)
 
-    def endpoints(self) -> list[KnownEndpoint]:
-        """Return what is known of every endpoint that is owed something, was configured or ever failed, by origin."""
-        return endpoints.every(self._context)
+    def endpoints(
+        self, *, state: str | None = None, after: str | None = None, limit: int | None = None
+    ) -> list[KnownEndpoint]:
+        """Return what is known of endpoints that are owed something, were configured or ever failed, by origin.
+
+        Args:
+            state: only those in this state, such as `disabled` or `failing`.
+            after: the origin of the last one seen; only those behind it.
+            limit: at most so many.
+
+        Raises:
+            InvalidInput: there is no such state, or `after` is no URL.
+        """
+        return endpoints.every(self._context, state=state, after=after, limit=limit)
 
     def deliveries(
         self,

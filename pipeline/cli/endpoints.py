@@ -38,9 +38,12 @@ for _command in (set_, rotate_secret, forget_secret, test):
 
 
 @endpoints.command("list")
+@click.option("--state", type=click.Choice([each.value for each in EndpointState]), help="Only in this state.")
+@click.option("--after", metavar="ORIGIN", help="Only those whose names follow: the next page.")
+@options.limit(50)
 @options.as_json
-def list_(as_json: bool) -> None:
-    """List endpoints that are owed something, were configured or ever failed.
+def list_(state: str | None, after: str | None, limit: int, as_json: bool) -> None:
+    """List endpoints that are owed something, were configured or ever failed, by name.
 
     \b
     ok         nothing is known against it
@@ -53,10 +56,13 @@ def list_(as_json: bool) -> None:
     \b
     Examples:
       pipeline endpoints list
-      pipeline endpoints list --json
+      pipeline endpoints list --state disabled
+      pipeline endpoints list --json --limit 1000
     """
     with opened() as context:
-        found = service.every(context)
+        # One more than is shown says whether there are more.
+        several = service.every(context, state=state, after=after, limit=limit + 1)
+    found = several[:limit]
     if as_json:
         print_json([described(each) for each in found])
         return
@@ -71,6 +77,8 @@ def list_(as_json: bool) -> None:
         for each in found
     ]
     print_table(("endpoint", "state", *_BACKLOG, "oldest due", "last success"), rows, right=_BACKLOG)
+    if len(several) > limit:
+        Talk().say(f"there are more; --after {found[-1].origin} shows the next, --limit {limit * 10} more at once")
 
 
 @endpoints.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection
@@ -127,7 +128,7 @@ def enable(context: Context, endpoint: str) -> int:
     name, now = _origin(endpoint), context.now()
     noticed = []
     with context.database.write() as connection:
-        if endpoints.get(connection, name) is None and not backlog.counts(connection, name):
+        if endpoints.get(connection, name) is None and not backlog.counts(connection, [name]):
             raise _unknown(name)
         if endpoints.enable(connection, name, now):
             noticed = [Notice(name, NoticeType.ENABLED, now)]
@@ -146,20 +147,34 @@ def show(context: Context, endpoint: str) -> KnownEndpoint:
     name = _origin(endpoint)
     with context.database.read() as connection:
         row = endpoints.get(connection, name)
-        found = backlog.counts(connection, name)
-        if row is None and not found:
-            raise _unknown(name)
-        return _endpoint(context, connection, name, row or {}, found)
+        (found,) = _endpoints(context, connection, {name: row or {}})
+    if row is None and not found.backlog:
+        raise _unknown(name)
+    return found
 
 
-def every(context: Context) -> list[KnownEndpoint]:
-    """Return every endpoint that was ever configured or failed, or that something is owed to, by name."""
+def every(
+    context: Context, *, state: str | None = None, after: str | None = None, limit: int | None = None
+) -> list[KnownEndpoint]:
+    """Return endpoints that were ever configured or failed, or that something is owed to, by name.
+
+    Args:
+        state: only those in this state.
+        after: an endpoint, `https://host` or any URL there; only those behind it, for the next page.
+        limit: at most so many.
+
+    Raises:
+        InvalidInput: there is no such state, or `after` is no URL.
+    """
+    known = [each.value for each in EndpointState]
+    if state is not None and state not in known:
+        raise InvalidInput(f"no endpoint is in a state {state!r}; states are {', '.join(known)}")
+    behind = "" if after is None else _origin(after)
     with context.database.read() as connection:
         rows = {row["origin"]: row for row in endpoints.known(connection)}
-        names = sorted({*rows, *backlog.origins(connection)})
-        return [
-            _endpoint(context, connection, name, rows.get(name, {}), backlog.counts(connection, name)) for name in names
-        ]
+        names = sorted(name for name in {*rows, *backlog.origins(connection)} if name > behind)
+        wanted = (name for name in names if state is None or _is(context, rows.get(name, {}), state))
+        return _endpoints(context, connection, {name: rows.get(name, {}) for name in islice(wanted, limit)})
 
 
 def troubled(context: Context, limit: int) -> list[Troubled]:
@@ -169,7 +184,20 @@ def troubled(context: Context, limit: int) -> list[Troubled]:
     return [Troubled(row["origin"], _condition(context, row, locked=None)) for row in found]
 
 
-def _endpoint(context: Context, connection: Connection, name: str, row: Row, counts: dict[str, int]) -> KnownEndpoint:
+def _endpoints(context: Context, connection: Connection, chosen: Mapping[str, Row]) -> list[KnownEndpoint]:
+    """Return what is known of endpoints by the rows they have, if any; in as many statements for all as for one."""
+    names = list(chosen)
+    waits, due = backlog.counts(connection, names), backlog.oldest_due_at(connection, names)
+    noticed = notices.newest(connection, names, SHOWN_NOTICES)
+    return [
+        _endpoint(context, name, row, waits.get(name, {}), due.get(name), noticed.get(name, []))
+        for name, row in chosen.items()
+    ]
+
+
+def _endpoint(
+    context: Context, name: str, row: Row, waits: dict[str, int], due_at: datetime | None, noticed: list[Row]
+) -> KnownEndpoint:
     own = described(row, context) if row else Described(name)
     return KnownEndpoint(
         origin=name,
@@ -179,10 +207,15 @@ def _endpoint(context: Context, connection: Connection, name: str, row: Row, cou
         health=health.of_row(row) if row else Health(),
         disabled_at=row.get("disabled_at"),
         disabled_reason=row.get("disabled_reason"),
-        backlog=counts,
-        oldest_due_at=backlog.oldest_due_at(connection, name),
-        notices=notices.newest(connection, name, SHOWN_NOTICES),
+        backlog=waits,
+        oldest_due_at=due_at,
+        notices=noticed,
     )
+
+
+def _is(context: Context, row: Row, state: str) -> bool:
+    locked = described(row, context).locked if row else None
+    return _condition(context, row, locked=locked).state == state
 
 
 def _condition(context: Context, row: Row, *, locked: str | None) -> Condition:

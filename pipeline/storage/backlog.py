@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, TextClause, bindparam, text
 
+from pipeline.storage.among import listed
 from pipeline.storage.instant import Instant
+from pipeline.storage.recordset import is_sqlite
 
 # Each part is served by the partial index of its states: SQLite wants to see the condition of one word by word, and a
 # column of the other asked for. What was delivered is not counted, however much it is.
-_COUNTS = text(
+_COUNTS = """
+    SELECT origin, 'pending' AS state, count(*) AS number FROM deliveries
+    WHERE state = 'pending' AND {chosen} GROUP BY origin
+    UNION ALL
+    SELECT origin, 'sending', count(*) FROM deliveries
+    WHERE state = 'sending' AND lease_until >= :ever AND {chosen} GROUP BY origin
+    UNION ALL
+    SELECT origin, 'paused', count(*) FROM deliveries
+    WHERE state = 'paused' AND state IN ('paused', 'dead') AND {chosen} GROUP BY origin
+    UNION ALL
+    SELECT origin, 'dead', count(*) FROM deliveries
+    WHERE state = 'dead' AND state IN ('paused', 'dead') AND {chosen} GROUP BY origin
     """
-    SELECT 'pending' AS state, count(*) AS number FROM deliveries WHERE state = 'pending' AND origin = :origin
-    UNION ALL
-    SELECT 'sending', count(*) FROM deliveries
-    WHERE state = 'sending' AND lease_until >= :ever AND origin = :origin
-    UNION ALL
-    SELECT 'paused', count(*) FROM deliveries
-    WHERE state = 'paused' AND state IN ('paused', 'dead') AND origin = :origin
-    UNION ALL
-    SELECT 'dead', count(*) FROM deliveries
-    WHERE state = 'dead' AND state IN ('paused', 'dead') AND origin = :origin
-    """
-).bindparams(bindparam("ever", datetime(1970, 1, 1, tzinfo=UTC), type_=Instant))
-_OLDEST = text("SELECT min(due_at) AS due_at FROM deliveries WHERE state = 'pending' AND origin = :origin").columns(
-    due_at=Instant
-)
+_OLDEST = """
+    SELECT origin, min(due_at) AS due_at FROM deliveries WHERE state = 'pending' AND {chosen} GROUP BY origin"""
+
+_SQLITE = "origin IN (SELECT value FROM json_each(:origins))"
+_POSTGRESQL = "origin = ANY(CAST(:origins AS text[]))"
+
+
+def _of(statement: str) -> tuple[TextClause, TextClause]:
+    """Return a statement about chosen endpoints for SQLite, and for PostgreSQL."""
+    return text(statement.format(chosen=_SQLITE)), text(statement.format(chosen=_POSTGRESQL))
+
+
+_ever = bindparam("ever", datetime(1970, 1, 1, tzinfo=UTC), type_=Instant)
+_COUNTS_SQLITE, _COUNTS_POSTGRESQL = (each.bindparams(_ever) for each in _of(_COUNTS))
+_OLDEST_SQLITE, _OLDEST_POSTGRESQL = (each.columns(due_at=Instant) for each in _of(_OLDEST))
 
 
 def _skipping(state: str) -> str:
@@ -42,15 +56,22 @@ def _skipping(state: str) -> str:
 _ORIGINS = [text(_skipping(state)) for state in ("state = 'pending'", "state IN ('paused', 'dead')")]
 
 
-def counts(connection: Connection, origin: str) -> dict[str, int]:
-    """Return how many deliveries to an endpoint wait, are under way, paused or dead; states without any left out."""
-    return {state: number for state, number in connection.execute(_COUNTS, {"origin": origin}) if number}
+def counts(connection: Connection, origins: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return how many deliveries to each of these endpoints wait, are under way, paused or dead.
 
-
-def oldest_due_at(connection: Connection, origin: str) -> datetime | None:
-    """Return when the pending delivery to an endpoint that comes first is due."""
-    found: datetime | None = connection.scalar(_OLDEST, {"origin": origin})
+    Endpoints and states without any are left out.
+    """
+    found: dict[str, dict[str, int]] = {}
+    query = _COUNTS_SQLITE if is_sqlite(connection) else _COUNTS_POSTGRESQL
+    for origin, state, number in connection.execute(query, {"origins": listed(connection, origins)}):
+        found.setdefault(origin, {})[state] = number
     return found
+
+
+def oldest_due_at(connection: Connection, origins: Sequence[str]) -> dict[str, datetime]:
+    """Return when the pending delivery to each of these endpoints that comes first is due; those with none left out."""
+    query = _OLDEST_SQLITE if is_sqlite(connection) else _OLDEST_POSTGRESQL
+    return {row.origin: row.due_at for row in connection.execute(query, {"origins": listed(connection, origins)})}
 
 
 def origins(connection: Connection) -> set[str]:

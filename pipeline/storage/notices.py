@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from pipeline.domain.notice import Notice, NoticeType
+from pipeline.storage.among import among, listed
 from pipeline.storage.row import Row, rows
 from pipeline.storage.tables import notices
 
@@ -34,10 +35,17 @@ def last_at(connection: Connection, origin: str, type_: NoticeType) -> datetime 
     return found
 
 
-def newest(connection: Connection, origin: str, limit: int) -> list[Row]:
-    """Return what happened to an endpoint, newest first."""
-    query = select(notices.c.type, notices.c.detail, notices.c.created_at).where(notices.c.origin == origin)
-    return rows(connection.execute(query.order_by(notices.c.id.desc()).limit(limit)))
+def newest(connection: Connection, origins: Sequence[str], limit: int) -> dict[str, list[Row]]:
+    """Return what happened to each of these endpoints, at most `limit`, newest first; those without any left out."""
+    number = func.row_number().over(partition_by=notices.c.origin, order_by=notices.c.id.desc()).label("number")
+    columns = (notices.c.origin, notices.c.id, notices.c.type, notices.c.detail, notices.c.created_at, number)
+    each = select(*columns).where(among(connection, notices.c.origin, "origins")).subquery()
+    query = select(each).where(each.c.number <= limit).order_by(each.c.origin, each.c.id.desc())
+    found: dict[str, list[Row]] = {}
+    for row in rows(connection.execute(query, {"origins": listed(connection, origins)})):
+        kept = {name: row[name] for name in ("type", "detail", "created_at")}
+        found.setdefault(row["origin"], []).append(kept)
+    return found
 
 
 def prune(connection: Connection, before: datetime, limit: int) -> int:

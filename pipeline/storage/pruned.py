@@ -9,28 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Connection,
-    String,
-    bindparam,
-    cast,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from pipeline.domain.delivery import DeliveryState
+from pipeline.storage.among import among, listed
 from pipeline.storage.items import ids_of
 from pipeline.storage.locks import unlocked
-from pipeline.storage.recordset import is_sqlite
 from pipeline.storage.row import Row, rows
 from pipeline.storage.tables import (
     POSITIONS_PER_BATCH,
@@ -62,9 +47,9 @@ def shared(connection: Connection, batch_id: int) -> list[int]:
     if not own:
         return []
     # Two statements: a join would read the index of bundles as a whole where statistics hold it for small.
-    of_others = _among(connection, deliveries.c.bundle_id), deliveries.c.batch_id != batch_id
+    of_others = among(connection, deliveries.c.bundle_id, "ids"), deliveries.c.batch_id != batch_id
     query = select(deliveries.c.bundle_id).where(*of_others).distinct()
-    return sorted(connection.scalars(query, {"ids": _given(connection, own)}))
+    return sorted(connection.scalars(query, {"ids": listed(connection, own)}))
 
 
 def undelivered(connection: Connection, batch_id: int, bundled: Sequence[int] = ()) -> list[str]:
@@ -76,8 +61,8 @@ def undelivered(connection: Connection, batch_id: int, bundled: Sequence[int] = 
     query = select(deliveries.c.origin).where(deliveries.c.state.in_(_NOT_FINAL)).distinct()
     found = set(connection.scalars(query.where(deliveries.c.batch_id == batch_id)))
     if bundled:
-        travelling = query.where(_among(connection, deliveries.c.bundle_id), deliveries.c.is_alone.is_(False))
-        found.update(connection.scalars(travelling, {"ids": _given(connection, bundled)}))
+        travelling = query.where(among(connection, deliveries.c.bundle_id, "ids"), deliveries.c.is_alone.is_(False))
+        found.update(connection.scalars(travelling, {"ids": listed(connection, bundled)}))
     return sorted(found)
 
 
@@ -104,14 +89,14 @@ def begin(connection: Connection, batch_id: int, bundled: Sequence[int]) -> None
     if bundled:
         _hold(connection, bundled)
         others = (
-            _among(connection, deliveries.c.bundle_id),
+            among(connection, deliveries.c.bundle_id, "ids"),
             deliveries.c.bundle_id.is_not(None),
             deliveries.c.is_alone.is_(False),
             deliveries.c.batch_id != batch_id,
         )
         # What another transaction holds is just leaving by a replay, or deleted.
         leaving = update(deliveries).where(unlocked(connection, deliveries, *others)).values(is_alone=True)
-        connection.execute(leaving, {"ids": _given(connection, bundled)})
+        connection.execute(leaving, {"ids": listed(connection, bundled)})
     connection.execute(delete(batches).where(batches.c.id == batch_id))
 
 
@@ -168,8 +153,8 @@ def _remove_deliveries(connection: Connection, batch_id: int, low: int, high: in
     if bundled:
         _hold(connection, bundled)
     connection.execute(
-        delete(attempts).where(attempts.c.delivery_id.is_not(None), _among(connection, attempts.c.delivery_id)),
-        {"ids": _given(connection, [row.id for row in found])},
+        delete(attempts).where(attempts.c.delivery_id.is_not(None), among(connection, attempts.c.delivery_id, "ids")),
+        {"ids": listed(connection, [row.id for row in found])},
     )
     gone = connection.execute(delete(deliveries).where(*span)).rowcount
     if bundled:
@@ -179,24 +164,13 @@ def _remove_deliveries(connection: Connection, batch_id: int, low: int, high: in
 
 def _hold(connection: Connection, ids: Sequence[int]) -> None:
     """Lock bundles before their deliveries: of two batches that share one, the second sees what the first has left."""
-    held = select(bundles.c.id).where(_among(connection, bundles.c.id)).order_by(bundles.c.id).with_for_update()
-    connection.execute(held, {"ids": _given(connection, ids)})
+    held = select(bundles.c.id).where(among(connection, bundles.c.id, "ids")).order_by(bundles.c.id).with_for_update()
+    connection.execute(held, {"ids": listed(connection, ids)})
 
 
 def _remove_bundles(connection: Connection, ids: list[int]) -> None:
     members = select(deliveries.c.id).where(deliveries.c.bundle_id == bundles.c.id).exists()
-    without = delete(bundles).where(_among(connection, bundles.c.id), ~members).returning(bundles.c.id)
-    gone = list(connection.scalars(without, {"ids": _given(connection, ids)}))
-    its_attempts = attempts.c.bundle_id.is_not(None), _among(connection, attempts.c.bundle_id)
-    connection.execute(delete(attempts).where(*its_attempts), {"ids": _given(connection, gone)})
-
-
-def _among(connection: Connection, column: Column[Any]) -> ColumnElement[bool]:
-    """Return that a column is among the parameter `ids`: a single one, however long the list is."""
-    if is_sqlite(connection):
-        return column.in_(select(func.json_each(bindparam("ids", type_=String)).table_valued("value").c.value))
-    return column == func.any(cast(bindparam("ids"), ARRAY(BigInteger)))
-
-
-def _given(connection: Connection, ids: Sequence[int]) -> object:
-    return str(list(ids)) if is_sqlite(connection) else list(ids)
+    without = delete(bundles).where(among(connection, bundles.c.id, "ids"), ~members).returning(bundles.c.id)
+    gone = list(connection.scalars(without, {"ids": listed(connection, ids)}))
+    its_attempts = attempts.c.bundle_id.is_not(None), among(connection, attempts.c.bundle_id, "ids")
+    connection.execute(delete(attempts).where(*its_attempts), {"ids": listed(connection, gone)})

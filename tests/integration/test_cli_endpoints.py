@@ -165,7 +165,28 @@ def test_the_list_says_how_each_endpoint_is(terminal: Terminal, database_url: st
     local = (NOW + HOUR).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     for words in (f"open until {local}", f"throttled until {local}", ": gone", "failing since", "locked "):
         assert words in table
+    named = [terminal.data("endpoints", "list", "--state", state) for state in ("disabled", "locked", "ok")]
+    assert [[each["origin"] for each in page] for page in named] == [
+        ["https://a:443"],
+        ["https://d:443"],
+        ["http://127.0.0.1:8002"],
+    ]
     assert "encrypted with a key that is not among those" in terminal.run("endpoints", "show", "https://d").stdout
+    database.close()
+
+
+def test_the_list_comes_in_pages(terminal: Terminal, database_url: str) -> None:
+    database = Database(database_url)
+    for name in ("a", "b", "c"):
+        configure(database, f"https://{name}:443", failing_since=NOW)
+    first = terminal.run("endpoints", "list", "--limit", "2")
+    assert "--after https://b:443 shows the next" in first.stderr
+    rest = terminal.run("endpoints", "list", "--limit", "2", "--after", "https://b/hook", "--state", "failing")
+    assert ("https://c:443" in rest.stdout, "https://b:443" in rest.stdout, "more" in rest.stderr) == (
+        True,
+        False,
+        False,
+    )
     database.close()
 
 

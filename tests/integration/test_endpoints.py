@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from pipeline.domain.room import Room
 from pipeline.errors import InvalidInput, NotFound
@@ -116,3 +116,38 @@ def test_what_waits_and_what_was_given_up_is_counted_by_state(database: Database
     first, second = service.every(context_of(database))
     assert (first.origin, first.backlog) == (ORIGIN, {"pending": 1, "sending": 1, "paused": 1, "dead": 1})
     assert (second.backlog, second.state) == ({"pending": 1}, "ok")
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_a_list_takes_as_many_statements_for_many_endpoints_as_for_one(database: Database, limit: int | None) -> None:
+    context = context_of(database, now=lambda: NOW)
+    statements: list[str] = []
+
+    def number() -> int:
+        statements.clear()
+        service.every(context, limit=limit)
+        return len(statements)
+
+    event.listen(database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    owe(database, to(8_001), at=NOW)
+    one = number()
+    for port in range(8_002, 8_022):
+        service.disable(context, f"http://127.0.0.1:{port}")
+    assert number() == one
+    assert len(service.every(context, limit=limit)) == (limit or 21)
+
+
+def test_each_endpoint_of_a_list_is_as_it_is_alone(database: Database) -> None:
+    context = context_of(database, now=lambda: NOW)
+    owe(database, to(*[8_001] * 3, 8_002, 8_003), at=NOW)
+    service.disable(context, "http://127.0.0.1:8002")
+    service.enable(context, "http://127.0.0.1:8002")
+    service.disable(context, "http://127.0.0.1:8003")
+    service.configure(context, "https://example.com", rate=3)
+    assert [service.show(context, each.origin) for each in service.every(context)] == service.every(context)
+    assert len(service.every(context)) == 4
+
+
+def test_a_state_that_there_is_not_is_refused(database: Database) -> None:
+    with pytest.raises(InvalidInput, match="no endpoint is in a state 'broken'; states are disabled, locked"):
+        service.every(context_of(database), state="broken")
