@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kombu.entity import Exchange, Queue
+from kombu.transport import TRANSPORT_ALIASES as _transport_aliases
 
 from pipeline.broker import DISPATCH_TASK, QUEUE_OF, SWEEP_TASK
 from pipeline.settings import EMBEDDED_BROKER_URL, Transport, load
@@ -119,6 +120,9 @@ _transport_options: dict[Transport, dict[str, Any]] = {
     },
 }
 broker_transport_options = _transport_options[_transport]
+if _transport is Transport.REDIS:
+    # Many messages in one round trip. By its alias, since whoever shows a URL, such as Flower, reads its scheme.
+    _transport_aliases |= dict.fromkeys(("redis", "rediss"), "workers.bulk:Transport")
 
 # --- the clock from outside ----------------------------------------------------------------------------------------
 # Workers of the `control` queue dispatch and sweep by timers of their own. Beat sees to it as well; what it sent while

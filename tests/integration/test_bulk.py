@@ -1,0 +1,193 @@
+"""The Redis transport that takes many messages in one round trip, on its own, against a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from kombu import Connection, Consumer, Exchange, Queue
+
+from tests.services.fixtures import on_redis
+from tests.services.redis import Redis
+
+pytestmark = on_redis
+
+MESSAGES = 300
+
+
+class Taker:
+    """A consumer of two queues that keeps what it got."""
+
+    def __init__(self, connection: Connection, *, prefetch: int = 0) -> None:
+        self._connection = connection
+        self.got: list[Any] = []
+        self.messages: list[Any] = []
+        self.consumer = Consumer(connection.channel(), QUEUES, on_message=self._take, accept=["json"])
+        self.consumer.qos(prefetch_count=prefetch)
+        self.consumer.consume()
+
+    def _take(self, message: Any) -> None:
+        self.got.append(message.payload)
+        self.messages.append(message)
+
+    def drain(self, until: int) -> None:
+        """Take until there are so many."""
+        while len(self.got) < until:
+            self._connection.drain_events(timeout=5)
+
+    def look(self) -> None:
+        """Take what is there, which may be nothing."""
+        with suppress(TimeoutError):
+            self._connection.drain_events(timeout=0.2)
+
+    def acknowledge(self) -> None:
+        for message in self.messages:
+            message.ack()
+        self.messages.clear()
+
+
+FIRST, SECOND = QUEUES = [Queue(name, Exchange(name, type="direct"), routing_key=name) for name in ("one", "two")]
+
+
+@pytest.fixture
+def connect(broker: Redis) -> Iterator[Callable[..., Connection]]:
+    """Return what connects over the transport, with kombu's options for it."""
+    made: list[Connection] = []
+
+    def connect(**options: object) -> Connection:
+        made.append(
+            Connection(
+                broker.url, transport="workers.bulk:Transport", transport_options={"ack_emulation": False} | options
+            )
+        )
+        return made[-1]
+
+    broker.clear()
+    yield connect
+    for connection in made:
+        connection.release()
+
+
+def put(connection: Connection, queue: Queue, numbers: range, **properties: object) -> None:
+    with connection.Producer() as producer:
+        for number in numbers:
+            producer.publish(
+                number, exchange=queue.exchange, routing_key=queue.routing_key, declare=[queue], **properties
+            )
+
+
+def calls(broker: Redis, command: str) -> int:
+    """Return how often clients have sent a command."""
+    with broker.client() as client:
+        return int(client.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+
+def test_each_message_arrives_once_and_in_order_and_few_round_trips_bring_them(
+    connect: Callable[..., Connection], broker: Redis
+) -> None:
+    connection = connect()
+    put(connection, FIRST, range(MESSAGES))
+    before = calls(broker, "brpop") + calls(broker, "rpop")
+    taker = Taker(connection)
+    taker.drain(MESSAGES)
+    taker.look()
+    assert taker.got == list(range(MESSAGES))
+    assert calls(broker, "brpop") + calls(broker, "rpop") - before <= 6
+
+
+def test_no_more_than_the_prefetch_limit_is_taken_until_something_is_acknowledged(
+    connect: Callable[..., Connection], broker: Redis
+) -> None:
+    connection = connect()
+    put(connection, FIRST, range(MESSAGES))
+    taker = Taker(connection, prefetch=10)
+    taker.drain(10)
+    taker.look()
+    assert taker.got == list(range(10))
+    with broker.client() as client:
+        assert client.llen("one") == MESSAGES - 10
+    taker.acknowledge()
+    taker.drain(20)
+    taker.look()
+    assert taker.got == list(range(20))
+
+
+def test_a_queue_that_is_never_empty_does_not_keep_the_other_waiting(connect: Callable[..., Connection]) -> None:
+    connection = connect()
+    put(connection, FIRST, range(1_000))
+    put(connection, SECOND, range(1_000, 1_010))
+    taker = Taker(connection, prefetch=50)
+    taker.drain(50)
+    taker.acknowledge()
+    taker.drain(60)
+    assert set(range(1_000, 1_010)) <= set(taker.got)
+
+
+def test_urgent_messages_come_before_others_of_their_queue(connect: Callable[..., Connection]) -> None:
+    connection = connect()
+    put(connection, FIRST, range(5), priority=9)
+    put(connection, FIRST, range(5, 10), priority=0)
+    taker = Taker(connection)
+    taker.drain(10)
+    assert taker.got == [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]
+
+
+def test_a_prefix_of_all_keys_is_kept(connect: Callable[..., Connection], broker: Redis) -> None:
+    connection = connect(global_keyprefix="mine:")
+    put(connection, FIRST, range(20))
+    with broker.client() as client:
+        assert client.llen("mine:one") == 20
+    taker = Taker(connection)
+    taker.drain(20)
+    assert taker.got == list(range(20))
+
+
+def test_a_lost_connection_loses_nothing_that_was_not_taken(connect: Callable[..., Connection], broker: Redis) -> None:
+    connection = connect()
+    put(connection, FIRST, range(MESSAGES))
+    taker = Taker(connection, prefetch=10)
+    taker.drain(10)
+    broker.disconnect()
+    taker.acknowledge()
+    connection.close()
+    again = Taker(connect(), prefetch=MESSAGES)
+    again.drain(MESSAGES - 10)
+    assert again.got == list(range(10, MESSAGES))
+
+
+def test_a_server_that_comes_back_empty_is_consumed_from_again(
+    connect: Callable[..., Connection], broker: Redis
+) -> None:
+    connection = connect()
+    put(connection, FIRST, range(MESSAGES))
+    taker = Taker(connection, prefetch=10)
+    taker.drain(10)
+    broker.restart()
+    with pytest.raises(connection.connection_errors):
+        taker.drain(11)
+    connection = connect()
+    taker = Taker(connection)
+    put(connection, FIRST, range(MESSAGES, MESSAGES + 5))
+    taker.drain(5)
+    assert taker.got == list(range(MESSAGES, MESSAGES + 5))
+
+
+def test_with_acknowledgements_in_redis_what_a_consumer_left_behind_comes_again(
+    connect: Callable[..., Connection], broker: Redis
+) -> None:
+    kept = {"ack_emulation": True, "visibility_timeout": 0}
+    connection = connect(**kept)
+    put(connection, FIRST, range(20))
+    taker = Taker(connection, prefetch=20)
+    taker.drain(20)
+    for message in taker.messages[:15]:
+        message.ack()
+    with broker.client() as client:
+        assert client.hlen("unacked") == 5
+    channel = connect(**kept).channel()
+    channel.qos.restore_visible(num=100)
+    again = Taker(connection)
+    again.drain(5)
+    assert sorted(again.got) == list(range(15, 20))
