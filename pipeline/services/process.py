@@ -81,7 +81,7 @@ class Processor:
 
         def claim() -> list[Row]:
             now = context.now()
-            with context.database.write() as connection:
+            with context.database.write_once() as connection:
                 return releases.claim(
                     connection,
                     stage,

@@ -7,16 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, case, func, or_, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Insert,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from pipeline.storage.instant import Instant
 from pipeline.storage.locks import unlocked
-from pipeline.storage.recordset import is_sqlite
+from pipeline.storage.recordset import encode, is_sqlite, rows_of
 from pipeline.storage.row import Row, rows
-from pipeline.storage.state import is_in
-from pipeline.storage.tables import RETRIED, deliveries, events
+from pipeline.storage.state import is_in, still
+from pipeline.storage.tables import RETRIED, attempts, deliveries, events
 
 # A loose index scan: three probes an endpoint, however many deliveries wait there.
 _WAITING = text(
@@ -58,10 +73,10 @@ _now = bindparam("now", type_=Instant)
 _DUE_SQLITE = [text(_DUE % retried).bindparams(_now) for retried in (0, 1)]
 _DUE_POSTGRESQL = [text(f"{_DUE % retried} FOR UPDATE SKIP LOCKED").bindparams(_now) for retried in (0, 1)]
 
-_TAKE = """
+_TAKE = f"""
     UPDATE deliveries SET state = 'sending', attempt = attempt + 1, worker = :worker, lease_until = :lease_until,
         replays = replays + CASE WHEN trigger IS NULL THEN 0 ELSE 1 END
-    WHERE %s AND state = 'pending' RETURNING"""
+    WHERE %s AND {still("pending")} RETURNING"""
 _READ = """
     SELECT d.id, d.seq, d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body, b.public_id, b.schedule
     FROM %s d
@@ -83,34 +98,26 @@ _TAKE_POSTGRESQL = (
 )
 
 # An answer of 2xx is true whichever attempt it was for: the holder is fence enough, and one statement serves a group.
-_DELIVERED = """
+_DELIVERED = f"""
     UPDATE deliveries SET state = 'delivered', lease_until = NULL, worker = NULL, last_status = :status,
         last_error = NULL, finished_at = :now, trigger = NULL
-    WHERE %s AND state = 'sending' AND worker = :worker"""
+    WHERE %s AND {still("sending")} AND worker = :worker"""
 _DELIVERED_SQLITE = text(_DELIVERED % _AMONG).bindparams(_now, _ids)
 _DELIVERED_POSTGRESQL = text(_DELIVERED % _AMONG_POSTGRESQL).bindparams(_now)
 
 # Whoever lost its lease meanwhile changes nothing: somebody else sends, or has sent, that delivery again.
 _SETTLE = text(
-    """
+    f"""
     UPDATE deliveries SET state = :state, attempt = :attempt_after, due_at = coalesce(:due_at, due_at),
         lease_until = NULL, worker = NULL, last_status = :status, last_error = :error, finished_at = :finished_at,
         replays = :replays_after, trigger = :trigger_after
-    WHERE id = :id AND state = 'sending' AND worker = :worker AND attempt = :attempt
+    WHERE id = :id AND {still("sending")} AND worker = :worker AND attempt = :attempt
     """
 ).bindparams(bindparam("due_at", type_=Instant), bindparam("finished_at", type_=Instant))
 
-_HOLDING = "SELECT id, attempt FROM deliveries WHERE id IN :ids AND state = 'sending' AND worker = :worker"
+_HOLDING = f"SELECT id, attempt FROM deliveries WHERE id IN :ids AND {still('sending')} AND worker = :worker"
 _HELD = text(_HOLDING).bindparams(bindparam("ids", expanding=True))
 _HELD_LOCKED = text(f"{_HOLDING} ORDER BY id FOR UPDATE").bindparams(bindparam("ids", expanding=True))
-
-_ATTEMPT = (
-    "delivery_id", "bundle_id", "number", "trigger", "outcome", "status", "error_type", "error_message", "started_at",
-    "ended_at", "worker", "answer",
-)  # fmt: skip
-_LOG = text(
-    f"INSERT INTO attempts (stage, {', '.join(_ATTEMPT)}) VALUES ('deliver', :{', :'.join(_ATTEMPT)})"
-).bindparams(*(bindparam(name, type_=Instant) for name in ("started_at", "ended_at")))
 
 
 class ToSend(NamedTuple):
@@ -185,7 +192,18 @@ def held(connection: Connection, ids: Sequence[int], worker: str) -> set[tuple[i
 
 def log(connection: Connection, made: Sequence[Mapping[str, Any]]) -> None:
     """Append delivery attempts."""
-    connection.execute(_LOG, made)
+    connection.execute(_log(is_sqlite(connection)), {"rows": encode(made)})
+
+
+@cache
+def _log(on_sqlite: bool) -> Insert:
+    names = (
+        "delivery_id", "bundle_id", "number", "trigger", "outcome", "status", "error_type", "error_message",
+        "started_at", "ended_at", "worker", "answer",
+    )  # fmt: skip
+    given = rows_of(attempts, on_sqlite, *names)
+    chosen = select(*(given.c[name] for name in names), literal_column("'deliver'"))
+    return insert(attempts).from_select([*names, "stage"], chosen)
 
 
 def pause(connection: Connection, origins: Sequence[str]) -> int:

@@ -13,11 +13,18 @@ from pipeline.storage.bundles import JUDGED, judged
 from pipeline.storage.instant import Instant
 from pipeline.storage.tables import RETRIED
 
-#: The lane of a delivery that is being written, of `:origin` and `:batch_id`: null where the endpoint is not ordered.
-LANE = """
+
+def lane_of(origin: str, batch_id: str) -> str:
+    """Return SQL for the lane of a delivery that is being written: null where its endpoint is not ordered.
+
+    Args:
+        origin, batch_id: SQL for these values of the delivery.
+    """
+    return f"""
     (SELECT CASE n.ordering WHEN 'endpoint' THEN n.origin
-                            WHEN 'batch' THEN n.origin || '#' || CAST(:batch_id AS TEXT) END
-     FROM endpoints n WHERE n.origin = :origin)"""
+                            WHEN 'batch' THEN n.origin || '#' || CAST({batch_id} AS TEXT) END
+     FROM endpoints n WHERE n.origin = {origin})"""
+
 
 _OPEN = "{0}.lane IS NOT NULL AND {0}.state IN ('pending', 'sending')"
 

@@ -24,7 +24,7 @@ def in_order(is_sqlite: bool, table: Table, *conditions: ColumnElement[bool]) ->
         return and_(*conditions)
     chosen = select(table.c.id).where(*conditions).order_by(table.c.id)
     locked = chosen.with_for_update(of=table).cte("locked")
-    return table.c.id.in_(select(locked.c.id))
+    return table.c.id == locked.c.id
 
 
 def hold(connection: Connection, table: Table, ids: Sequence[int]) -> None:
@@ -57,4 +57,4 @@ def unlocked(
         return and_(*conditions) if limit is None else table.c.id.in_(chosen)
     # A table expression with locks is evaluated once; a subquery might be again, and lock others than the first time.
     locked = chosen.with_for_update(skip_locked=True).cte("unlocked")
-    return table.c.id.in_(select(locked.c.id))
+    return table.c.id == locked.c.id

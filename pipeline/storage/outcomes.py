@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Update, bindparam, func, update
 from pipeline.domain.item import ItemState, Stage
 from pipeline.storage.recordset import encode, in_order, is_sqlite, item_rows
 from pipeline.storage.row import Row, rows
+from pipeline.storage.state import is_still
 from pipeline.storage.tables import items
 
 _RESULT = ("label", "confidence", "classification", "classified_at", "enrichment")
@@ -44,7 +45,7 @@ def _advance(on_sqlite: bool) -> Update:
         .where(
             items.c.id == given.c.id,
             items.c.epoch == given.c.epoch,
-            items.c.state == "running",
+            is_still(items.c.state, "running"),
             items.c.stage == Stage.CLASSIFY.value,
         )
         .values(
@@ -81,7 +82,7 @@ def _put_off(on_sqlite: bool) -> Update:
     given = item_rows(on_sqlite, "id", "epoch", *names)
     return (
         update(items)
-        .where(items.c.id == given.c.id, items.c.epoch == given.c.epoch, items.c.state == "running")
+        .where(items.c.id == given.c.id, items.c.epoch == given.c.epoch, is_still(items.c.state, "running"))
         .values(
             state=ItemState.PENDING.value,
             lease_until=None,
@@ -114,7 +115,7 @@ def _finish(on_sqlite: bool) -> Update:
         .where(
             items.c.id == given.c.id,
             items.c.epoch == given.c.epoch,
-            items.c.state == "running",
+            is_still(items.c.state, "running"),
         )
         .values(
             state=given.c.state,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, FromClause, bindparam, cast, column, func, select, type_coerce
+from sqlalchemy import Connection, FromClause, Table, bindparam, cast, column, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.types import String, Text, TypeEngine
 
@@ -21,12 +21,18 @@ PARAMETER = "rows"
 @cache
 def item_rows(is_sqlite: bool, *names: str) -> FromClause:
     """Return the parameter `rows` as a table with these columns of `items`."""
-    types: dict[str, TypeEngine[Any]] = {name: items.c[name].type for name in names}
+    return rows_of(items, is_sqlite, *names)
+
+
+def rows_of(table: Table, is_sqlite: bool, *names: str, texts: Sequence[str] = ()) -> FromClause:
+    """Return the parameter `rows` as a table `r` with these columns of `table`, and with `texts` as text."""
+    types: dict[str, TypeEngine[Any]] = {name: table.c[name].type for name in names} | dict.fromkeys(texts, Text())
     return _sqlite(types) if is_sqlite else _postgresql(types)
 
 
 def encode(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the value of the parameter `rows`; instants become text that both databases read and SQLite sorts."""
+    """Return the value of the parameter `rows`; instants become text that both databases read and SQLite sorts, and
+    bytes the text that they are."""
     return orjson.dumps(list(rows), default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 
@@ -49,10 +55,12 @@ def _sqlite(types: Mapping[str, TypeEngine[Any]]) -> FromClause:
 def _postgresql(types: Mapping[str, TypeEngine[Any]]) -> FromClause:
     rows = cast(bindparam(PARAMETER, type_=Text), JSON)
     columns = [column(name, kind) for name, kind in types.items()]
-    return func.json_to_recordset(rows).table_valued(*columns, name="r").render_derived(with_types=True)
+    return func.json_to_recordset(rows).table_valued(*columns, name="r").render_derived(name="r", with_types=True)
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         return to_text(value)
+    if isinstance(value, bytes):
+        return value.decode()
     raise TypeError(type(value).__name__)

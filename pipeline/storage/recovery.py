@@ -10,7 +10,7 @@ from sqlalchemy import Column, ColumnElement, Connection, bindparam, func, selec
 
 from pipeline.domain.delivery import MANUAL
 from pipeline.storage.instant import Instant
-from pipeline.storage.lanes import LANE
+from pipeline.storage.lanes import lane_of
 from pipeline.storage.locks import keep, unlocked
 from pipeline.storage.tables import deliveries, endpoints, events
 
@@ -113,7 +113,8 @@ _COUNT_MISSING = text(f"SELECT count(*) {_MISSING}")
 _OWE_MISSING = text(
     f"""
     INSERT INTO deliveries (batch_id, seq, url, origin, state, due_at, created_at, lane)
-    SELECT e.batch_id, e.seq, :url, :origin, 'pending', :now, :now, {LANE} {_MISSING} ORDER BY e.seq
+    SELECT e.batch_id, e.seq, :url, :origin, 'pending', :now, :now, {lane_of(":origin", ":batch_id")}
+    {_MISSING} ORDER BY e.seq
     ON CONFLICT (batch_id, seq, url) DO NOTHING
     """
 ).bindparams(bindparam("now", type_=Instant))

@@ -17,7 +17,7 @@ from pipeline.domain.item import ItemState
 from pipeline.storage.locks import in_order, unlocked
 from pipeline.storage.recordset import encode, is_sqlite, item_rows
 from pipeline.storage.row import Row, rows
-from pipeline.storage.state import is_in
+from pipeline.storage.state import is_in, is_still
 from pipeline.storage.tables import items
 
 
@@ -68,7 +68,7 @@ def release(
     given = item_rows(is_sqlite(connection), "id")
     statement = (
         update(items)
-        .where(items.c.id == given.c.id, is_in(items.c.state, "pending"))
+        .where(items.c.id == given.c.id, is_still(items.c.state, "pending"))
         .values(
             state=ItemState.QUEUED.value,
             epoch=items.c.epoch + 1,
@@ -93,7 +93,7 @@ def take_back(connection: Connection, refs: Iterable[Ref], now: datetime) -> int
     mine = tuple_(items.c.id, items.c.epoch).in_(select(given.c.id, given.c.epoch))
     statement = (
         update(items)
-        .where(unlocked(connection, items, mine, is_in(items.c.state, "queued")))
+        .where(unlocked(connection, items, mine, is_still(items.c.state, "queued")))
         .values(state=ItemState.PENDING.value, due_at=bindparam("now"), lease_until=None, worker=None)
     )
     parameters = {"rows": encode({"id": ref.id, "epoch": ref.epoch} for ref in refs), "now": now}
@@ -126,7 +126,7 @@ def _claim(on_sqlite: bool) -> Update:
     conditions = (
         items.c.id == given.c.id,
         items.c.epoch == given.c.epoch,
-        is_in(items.c.state, "queued"),
+        is_still(items.c.state, "queued"),
         items.c.stage == bindparam("of_stage"),
     )
     return (

@@ -14,7 +14,7 @@ from pipeline.storage.outcomes import FINISHED
 from pipeline.storage.recordset import encode, is_sqlite, item_rows
 from pipeline.storage.releases import Ref
 from pipeline.storage.row import Row, rows
-from pipeline.storage.state import is_in
+from pipeline.storage.state import is_in, is_still
 from pipeline.storage.tables import items
 
 
@@ -81,7 +81,7 @@ def renew(connection: Connection, refs: Iterable[Ref], worker: str, until: datet
     given = item_rows(is_sqlite(connection), "id", "epoch")
     mine = and_(
         tuple_(items.c.id, items.c.epoch).in_(select(given.c.id, given.c.epoch)),
-        is_in(items.c.state, "running"),
+        is_still(items.c.state, "running"),
         items.c.worker == bindparam("holder"),
     )
     statement = update(items).where(unlocked(connection, items, mine)).values(lease_until=bindparam("until"))
