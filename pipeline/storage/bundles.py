@@ -15,6 +15,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, insert, text
 from pipeline.domain.bundle import Due
 from pipeline.storage.instant import Instant
 from pipeline.storage.recordset import is_sqlite
+from pipeline.storage.state import still
 from pipeline.storage.tables import RETRIED, bundles
 
 #: What a delivery that may travel is judged by; `d` is the delivery, `e` its event.
@@ -50,22 +51,22 @@ _IS_READY = text(
 ).bindparams(_now)
 
 _JOIN = text(
-    """
+    f"""
     UPDATE deliveries SET bundle_id = :bundle, state = 'sending', attempt = attempt + 1, worker = :worker,
         lease_until = :lease_until
-    WHERE id IN :ids AND state = 'pending' AND bundle_id IS NULL
+    WHERE id IN :ids AND {still("pending")} AND bundle_id IS NULL
     """
 ).bindparams(bindparam("lease_until", type_=Instant), _ids)
 
-_MEMBERS = "SELECT id, bundle_id FROM deliveries WHERE bundle_id IN :ids AND NOT is_alone AND state = 'pending'"
+_MEMBERS = f"SELECT id, bundle_id FROM deliveries WHERE bundle_id IN :ids AND NOT is_alone AND {still('pending')}"
 _MEMBERS_SQLITE = text(_MEMBERS).bindparams(_ids)
 _MEMBERS_POSTGRESQL = text(f"{_MEMBERS} ORDER BY id FOR UPDATE SKIP LOCKED").bindparams(_ids)
 
 _TAKE = text(
-    """
+    f"""
     UPDATE deliveries SET state = 'sending', attempt = attempt + 1, worker = :worker, lease_until = :lease_until,
         replays = replays + CASE WHEN trigger IS NULL THEN 0 ELSE 1 END
-    WHERE bundle_id IN :ids AND NOT is_alone AND state = 'pending'
+    WHERE bundle_id IN :ids AND NOT is_alone AND {still("pending")}
     """
 ).bindparams(bindparam("lease_until", type_=Instant), _ids)
 
@@ -87,28 +88,28 @@ _READ = (
 )
 
 _DELIVERED = text(
-    """
+    f"""
     UPDATE deliveries SET state = 'delivered', lease_until = NULL, worker = NULL, last_status = :status,
         last_error = NULL, finished_at = :now, trigger = NULL
-    WHERE bundle_id IN :ids AND NOT is_alone AND state = 'sending' AND worker = :worker
+    WHERE bundle_id IN :ids AND NOT is_alone AND {still("sending")} AND worker = :worker
     """
 ).bindparams(_now, _ids)
 
 # Its deliveries need not have been tried equally often: whatever stops some of them stops no others. From here on they
 # have, since the request counts as the attempt of the one that was tried most often.
 _SETTLE = text(
-    """
+    f"""
     UPDATE deliveries SET state = :state, attempt = :attempt_after, due_at = coalesce(:due_at, due_at),
         lease_until = NULL, worker = NULL, last_status = :status, last_error = :error, finished_at = :finished_at,
         replays = :replays_after, trigger = :trigger_after
-    WHERE bundle_id = :id AND NOT is_alone AND state = 'sending' AND worker = :worker AND attempt <= :attempt
+    WHERE bundle_id = :id AND NOT is_alone AND {still("sending")} AND worker = :worker AND attempt <= :attempt
     """
 ).bindparams(bindparam("due_at", type_=Instant), bindparam("finished_at", type_=Instant))
 
 
 _HOLDING = (
     "SELECT id, bundle_id, attempt FROM deliveries "
-    "WHERE bundle_id IN :ids AND NOT is_alone AND state = 'sending' AND worker = :worker ORDER BY id"
+    f"WHERE bundle_id IN :ids AND NOT is_alone AND {still('sending')} AND worker = :worker ORDER BY id"
 )
 _HELD = text(_HOLDING).bindparams(_ids)
 _HELD_LOCKED = text(f"{_HOLDING} FOR UPDATE").bindparams(_ids)
