@@ -28,7 +28,7 @@ $(VENV)/bin/lint-imports --no-logo || failed="$$failed import-linter"
 endef
 VERDICT := if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: help demo test faults lint format clean
+.PHONY: help demo test faults bench lint format clean
 
 help: ## Show what there is to type
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ test: $(VENV)/.test ## Check everything: style, types, imports, tests
 
 faults: $(VENV)/.test ## Strike every combination of servers with faults at random; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq
 	@$(RUN) tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ON),--on $(ON))
+
+bench: $(VENV)/.bench ## Compare with the same job by hand on other queues, a quarter of an hour; ROUNDS=, PROCESSES=, JSON=file
+	@$(RUN) benchmarks.compare $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(JSON),--json $(JSON))
 
 lint: $(VENV)/.test ## Check style, formatting, types and the direction of imports
 	@$(LINT); \
@@ -77,3 +80,8 @@ $(VENV)/.test: pyproject.toml $(VENV)/.python
 	@echo "Installing what the tests need …"
 	@$(INSTALL) --editable '.[test]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.python
+	@echo "Installing what the comparison needs …"
+	@$(INSTALL) --editable '.[test,bench]'
+	@touch $@ $(VENV)/.test $(VENV)/.demo

@@ -67,7 +67,7 @@ async def _serve(is_silent: bool, port: int, ids: FileIO | None) -> None:
 def main(silent: bool, port: int, ids: Path | None) -> None:
     """Print the port, then serve until killed."""
     # Unbuffered: who reads the file counts what was answered so far.
-    asyncio.run(_serve(silent, port, ids and FileIO(ids, "a")))
+    asyncio.run(_serve(silent, port, FileIO(ids, "a") if ids else None))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from typing import Literal
 
 Broker = Literal["redis", "rabbitmq", "none"]
 
-#: Threads or children in all on two cores. Those by hand wait for the disk and for the receiver most of the time.
-_SYNCHRONOUS = ("threads-4", "threads-8", "threads-16")
+#: In all, for two cores. More than processors, since steps wait for the disk and for the receiver as well.
+_THREADS = ("threads-4", "threads-8", "threads-16")
+_CELERY = ("prefork-2", "prefork-4", "prefork-8", "threads-4", "threads-8")
 _COROUTINES = ("coroutines-8", "coroutines-16", "coroutines-40")
 
 
@@ -36,7 +37,7 @@ ENTRANTS = (
         "Celery, Redis",
         "celery_chain",
         "redis",
-        ("prefork-2", "prefork-4", "prefork-8", *_SYNCHRONOUS),
+        _CELERY,
         600,
         "pipeline, Redis",
     ),
@@ -44,12 +45,12 @@ ENTRANTS = (
         "Celery, RabbitMQ",
         "celery_chain",
         "rabbitmq",
-        ("prefork-2", "prefork-4", "prefork-8", *_SYNCHRONOUS),
+        _CELERY,
         600,
         "pipeline, RabbitMQ",
     ),
-    Entrant("Dramatiq, Redis", "dramatiq_pipeline", "redis", _SYNCHRONOUS, 1_000, "pipeline, Redis"),
-    Entrant("Dramatiq, RabbitMQ", "dramatiq_pipeline", "rabbitmq", _SYNCHRONOUS, 1_000, "pipeline, RabbitMQ"),
+    Entrant("Dramatiq, Redis", "dramatiq_pipeline", "redis", _THREADS, 1_000, "pipeline, Redis"),
+    Entrant("Dramatiq, RabbitMQ", "dramatiq_pipeline", "rabbitmq", _THREADS, 1_000, "pipeline, RabbitMQ"),
     Entrant("taskiq, Redis", "taskiq_stream", "redis", _COROUTINES, 1_500, "pipeline, Redis"),
     Entrant("Procrastinate, PostgreSQL", "procrastinate_jobs", "none", _COROUTINES, 600, "pipeline, Redis"),
 )

@@ -1,4 +1,4 @@
-"""The receiver of callbacks, the same for everyone: nginx where it is installed, else our own; both write down the ids."""
+"""The receiver of callbacks, the same for everyone: nginx where it is installed, else ours; both write down the ids."""
 
 from __future__ import annotations
 
@@ -44,21 +44,20 @@ class Receiver(Server):
         return f"http://127.0.0.1:{self.port}/hook"
 
     @property
-    def kind(self) -> str:
-        """Which of the two it is."""
-        return "nginx" if _nginx() else "benchmarks.sink"
+    def nginx(self) -> str | None:
+        """The program, where it is installed."""
+        return shutil.which("nginx")
 
     def _launch(self) -> None:
         self._read = 0
         self._ids: list[str] = []
-        nginx = _nginx()
-        if nginx is None:
-            command = [sys.executable, "-m", "benchmarks.sink", "--port", str(self.port), "--ids", self._file]
-            self._spawn([*command], environment={"PYTHONPATH": str(ROOT)})
+        if self.nginx is None:
+            options = ("--port", str(self.port), "--ids", self._file)
+            self._spawn([sys.executable, "-m", "benchmarks.sink", *options], environment={"PYTHONPATH": str(ROOT)})
             return
         configuration = self.folder / "nginx.conf"
         configuration.write_text(_CONFIGURATION.format(folder=self.folder, port=self.port))
-        self._spawn([nginx, "-c", configuration, "-p", self.folder, "-e", "stderr"])
+        self._spawn([self.nginx, "-c", configuration, "-p", self.folder, "-e", "stderr"])
 
     def _probe(self) -> None:
         with socket.create_connection(("127.0.0.1", self.port), timeout=2):
@@ -83,7 +82,3 @@ class Receiver(Server):
             self._read += len(whole[0]) + len(whole[1])
             self._ids += [line.decode(errors="replace") for line in whole[0].split(b"\n")] if whole[1] else []
         return self._ids
-
-
-def _nginx() -> str | None:
-    return shutil.which("nginx")

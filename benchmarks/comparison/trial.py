@@ -20,7 +20,7 @@ from benchmarks.contestants.program import EXPECTED, READY, Place
 from tests.services.postgres import Postgres
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.redis import Redis
-from tests.services.server import Server
+from tests.services.server import Server, StartFailed
 from tests.services.worker import ROOT
 
 Submit = Callable[[int, int], float]
@@ -33,6 +33,10 @@ LOOK_SECONDS = 0.01
 STALL_SECONDS = 30.0
 #: For callbacks that come twice.
 SETTLE_SECONDS = 0.5
+
+
+class ContestantFailed(Exception):
+    """A contestant's program did not do what it was told."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class Trial:
 
     @property
     def rate(self) -> float:
-        """Items a second, from the call that submits them to the last callback."""
-        return self.items / self.seconds
+        """Items a second, from the call that submits them to the last callback; 0 where there was none."""
+        return self.items / self.seconds if self.seconds else 0.0
 
 
 class Crew(Server):
@@ -87,7 +91,13 @@ class Bench:
         self._databases = 0
 
     def run(self, entrant: Entrant, way: str, round_: int, items: int, processes: int) -> Trial:
-        """Run a contestant once."""
+        """Run a contestant once. Where one of its programs fails, the run does not count."""
+        try:
+            return self._run(entrant, way, round_, items, processes)
+        except (ContestantFailed, StartFailed, subprocess.CalledProcessError) as error:
+            return Trial(entrant.title, way, round_, items, 0.0, 0.0, (str(error),))
+
+    def _run(self, entrant: Entrant, way: str, round_: int, items: int, processes: int) -> Trial:
         # A missing one is an error: given no URL, a library may turn to whatever listens at the standard port.
         broker = None if entrant.broker == "none" else self._brokers[entrant.broker]
         if broker is not None:
@@ -177,7 +187,7 @@ def _submitter(entrant: Entrant, environment: dict[str, str], folder: Path) -> I
         def answer(expected: str) -> None:
             line = answers.readline().strip()
             if line != expected:
-                raise RuntimeError(f"{entrant.title}: the program that submits ended, or said {line!r}")
+                raise ContestantFailed(f"the program that submits ended, or said {line!r}")
 
         def submit(first: int, count: int) -> float:
             start = time.monotonic()

@@ -7,8 +7,8 @@ As a good engineer would have it in an afternoon:
 - connections are kept, one producer submits everything, in batches where the transport has them, and items come into
   the table by COPY.
 
-The ways are `prefork-N`, N children in all, and `threads-N`, N threads in all in as many processes as there may be. Each
-child or thread has four messages at hand.
+The ways are `prefork-N`, N children in all, and `threads-N`, N threads in all in as many processes as there may be.
+Each child or thread has four messages at hand.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ class CeleryChain:
         table.make(HERE.database_url)
 
     def crew(self) -> Crew:
-        command = ("-m", "celery", "--app", NAME, "--quiet", "worker", "--pool", POOL, "--loglevel", "warning")
-        command += ("--concurrency", str(CONCURRENCY), "--without-gossip", "--without-mingle", "--without-heartbeat")
+        command: tuple[str, ...] = ("-m", "celery", "--app", NAME, "--quiet", "worker", "--pool", POOL)
+        command += ("--concurrency", str(CONCURRENCY), "--loglevel", "warning")
+        command += ("--without-gossip", "--without-mingle", "--without-heartbeat")
         return Crew(tuple((*command, "--hostname", f"node{node}@%h") for node in range(NODES)), NODES)
 
     @contextmanager

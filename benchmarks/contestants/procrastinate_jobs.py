@@ -1,7 +1,7 @@
-"""The job by hand on Procrastinate, whose queue is a table of PostgreSQL: three jobs for each item, each defers the next.
+"""The job by hand on Procrastinate, whose queue is in PostgreSQL: three jobs for each item, each defers the next.
 
-Jobs that succeeded are deleted, which keeps the table small. Workers are woken by NOTIFY. Items are deferred a thousand at
-a time. The way is `coroutines-N`: N at once in all in as many processes as there may be.
+Jobs that succeeded are deleted, which keeps the table small. Workers are woken by NOTIFY. Items are deferred a thousand
+at a time. The way is `coroutines-N`: N at once in all in as many processes as there may be.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ HERE = place()
 AT_ONCE = max(1, int(HERE.way.partition("-")[2]) // HERE.processes)
 steps = Steps(HERE, connections=AT_ONCE)
 app = procrastinate.App(
-    # One more listens.
-    connector=procrastinate.PsycopgConnector(conninfo=HERE.database_url, min_size=AT_ONCE, max_size=AT_ONCE + 1)
+    # One more listens. Opened as they are needed: the program that submits needs one.
+    connector=procrastinate.PsycopgConnector(conninfo=HERE.database_url, min_size=1, max_size=AT_ONCE + 1)
 )
 RETRY = procrastinate.RetryStrategy(max_attempts=5, exponential_wait=2)
 

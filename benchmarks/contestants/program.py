@@ -104,7 +104,7 @@ def broker_url_of(here: Place) -> str:
 
 def run(contestant: Contestant, doing: str) -> None:
     """Do one of what the command line names."""
-    doings = {
+    doings: dict[str, Callable[[], None]] = {
         "prepare": contestant.prepare,
         "work": lambda: _work(contestant.crew()),
         "submit": lambda: _submit(contestant),

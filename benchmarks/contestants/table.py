@@ -1,4 +1,4 @@
-"""The table of items that those by hand keep in PostgreSQL: made, filled and counted; statements on it are their own."""
+"""The table of items that those by hand keep in PostgreSQL: made, filled and counted."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class TaskiqStream:
         table.make(HERE.database_url)
 
     def crew(self) -> Crew:
-        command = ("-m", "taskiq", "worker", f"{NAME}:broker", "--workers", str(HERE.processes))
+        command: tuple[str, ...] = ("-m", "taskiq", "worker", f"{NAME}:broker", "--workers", str(HERE.processes))
         command += ("--max-async-tasks", str(AT_ONCE), "--max-prefetch", str(AT_ONCE), "--log-level", "WARNING")
         return Crew((command,), HERE.processes)
 

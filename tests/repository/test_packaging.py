@@ -107,7 +107,7 @@ CORE = declared(PROJECT["dependencies"])
 def test_all_covers_every_optional_extra() -> None:
     (everything,) = EXTRAS["all"]
     listed = set(everything.removeprefix("pipeline[").removesuffix("]").split(","))
-    assert listed == set(EXTRAS) - {"all", "test"}
+    assert listed == set(EXTRAS) - {"all", "test", "bench"}
     assert "pipeline[all]" in EXTRAS["test"]
 
 
@@ -127,7 +127,7 @@ def test_what_is_imported_on_demand_is_in_the_core_or_in_its_extra(module: str, 
 def test_whatever_is_imported_anywhere_is_declared_somewhere() -> None:
     paths = [path for name in OWN for path in (ROOT / name).rglob("*.py")]
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
-    optional = declared(each for name, needed in EXTRAS.items() if name != "test" for each in needed)
+    optional = declared(each for name, needed in EXTRAS.items() if name not in ("test", "bench") for each in needed)
     assert beyond(third_party(modules, deferred=True), CORE | optional) == {}
 
 
