@@ -35,14 +35,16 @@ FEWEST_ITEMS = 500
 
 @click.command()
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--looks", default=1, show_default=True, help="At each way of each contestant, before the rounds.")
+@click.option("--looks", default=1, show_default=True, help="At each way of a contestant; 0: the first counts.")
 @click.option("--processes", default=2, show_default=True, help="Worker processes of each contestant.")
 @click.option("--seconds", default=8.0, show_default=True, help="That a run should take.")
 @click.option("--items", type=int, help="In every run, instead of so many seconds.")
 @click.option("--only", multiple=True, help="Part of a contestant's name; may be given again.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="File that takes the raw figures.")
-@click.option("--write/--no-write", default=True, help="Table and chart into docs/, where everybody took part.")
-def main(json_file: Path | None, write: bool, **options: Any) -> None:
+@click.option(
+    "--write/--no-write", default=None, help="Table and chart into docs/. Default: if it was a whole comparison."
+)
+def main(json_file: Path | None, write: bool | None, **options: Any) -> None:
     """Compare the pipeline with the same job by hand."""
     plan = Plan(**options)
     load = os.getloadavg()[0]
@@ -58,7 +60,7 @@ def main(json_file: Path | None, write: bool, **options: Any) -> None:
         json_file.write_text(json.dumps(figures, default=asdict, indent=2) + "\n")
     if any(trial.complaints for trial in trials):
         raise click.ClickException("not every run counts, see above; nothing is written into docs/")
-    if write and plan.is_whole:
+    if plan.is_whole if write is None else write:
         comparison.write()
 
 
@@ -76,14 +78,16 @@ class Plan:
     @property
     def is_whole(self) -> bool:
         """Whether its figures are fit for the documents."""
-        return not self.only and self.items is None
+        return not self.only and self.items is None and self.looks > 0 and self.rounds > 1
 
     def takes(self, entrant: Entrant) -> bool:
         """Return whether a contestant takes part."""
         return not self.only or any(part.lower() in entrant.title.lower() for part in self.only)
 
-    def size(self, look: Trial) -> int:
+    def size(self, entrant: Entrant, look: Trial | None) -> int:
         """Return how many items a run of a contestant has that was as fast as this at first."""
+        if look is None:
+            return self.items or entrant.first_look
         return self.items or max(FEWEST_ITEMS, int(round(look.rate * self.seconds, -2)))
 
 
@@ -100,14 +104,15 @@ def _measure(bench: Bench, entrants: Sequence[Entrant], plan: Plan) -> tuple[lis
         # Every other round backwards, so that nobody always comes after the same one.
         for entrant in entrants[:: 1 if number % 2 else -1]:
             best = _best(looks, entrant)
-            trials.append(_run(bench, entrant, best.way, number, plan.size(best), plan))
+            way = best.way if best else entrant.ways[0]
+            trials.append(_run(bench, entrant, way, number, plan.size(entrant, best), plan))
     return looks, trials
 
 
-def _best(looks: Sequence[Trial], entrant: Entrant) -> Trial:
-    """Return the fastest look at a contestant; one that does not count, only where there is no other."""
+def _best(looks: Sequence[Trial], entrant: Entrant) -> Trial | None:
+    """Return the fastest look at a contestant, if there was one; one that does not count, only for want of another."""
     own = [look for look in looks if look.title == entrant.title]
-    return max(own, key=lambda look: (not look.complaints, look.rate))
+    return max(own, key=lambda look: (not look.complaints, look.rate), default=None)
 
 
 def _run(bench: Bench, entrant: Entrant, way: str, number: int, items: int, plan: Plan) -> Trial:

@@ -8,9 +8,9 @@ from typing import Literal
 Broker = Literal["redis", "rabbitmq", "none"]
 
 #: In all, for two cores. More than processors, since steps wait for the disk and for the receiver as well.
-_THREADS = ("threads-4", "threads-8", "threads-16")
-_CELERY = ("prefork-2", "prefork-4", "prefork-8", "threads-4", "threads-8")
-_COROUTINES = ("coroutines-8", "coroutines-16", "coroutines-40")
+_THREADS = ("threads-8", "threads-4", "threads-16")
+_CELERY = ("prefork-4", "prefork-2", "prefork-8", "threads-4", "threads-8")
+_COROUTINES = ("coroutines-16", "coroutines-8", "coroutines-40")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Entrant:
     #: In `benchmarks.contestants`.
     module: str
     broker: Broker
+    #: The first is the most likely one.
     ways: tuple[str, ...]
     #: Items for the first look: about so many take it a few seconds.
     first_look: int
