@@ -35,7 +35,7 @@ class Key(Protocol):
 def verify_webhook(
     body: bytes,
     headers: Mapping[str, str],
-    secret: str | Iterable[str],
+    secret: str | Iterable[str] | None,
     tolerance_seconds: float = TOLERANCE_SECONDS,
     *,
     now: float | None = None,
@@ -45,18 +45,19 @@ def verify_webhook(
     Args:
         body: the raw bytes of the request; JSON that was parsed and written again does not verify.
         headers: the request's headers; their names in any case.
-        secret: the `whsec_…` that the sender has too, or the `whpk_…` of the key it signs with; several: any may fit.
+        secret: the `whsec_…` that the sender has too, or the `whpk_…` of the key it signs with. Several, in one text
+            separated by spaces as in `PIPELINE_WEBHOOK_SECRET`, or as a sequence: any may fit.
         tolerance_seconds: how far `webhook-timestamp` may lie in the past or in the future.
         now: seconds since 1970, UTC; default: this machine's clock.
 
     Raises:
         InvalidWebhook: a header is missing or malformed, the time is too far off, no signature fits, or the body is
             no JSON object.
-        InvalidSecret: the secret cannot be used.
+        InvalidSecret: there is no secret, or it cannot be used.
     """
     given = {name.lower(): value for name, value in headers.items()}
     webhook_id, timestamp = _header(given, "webhook-id"), _timestamp(_header(given, "webhook-timestamp"))
-    keys = verifying_keys([secret] if isinstance(secret, str) else secret)
+    keys = verifying_keys(secret)
     signatures = _signatures(_header(given, "webhook-signature"), keys)
     _check_time(timestamp, time.time() if now is None else now, tolerance_seconds)
     prefix = f"{webhook_id}.{timestamp}.".encode()
@@ -68,19 +69,21 @@ def verify_webhook(
     return _event(body)
 
 
-def verifying_keys(secrets: Iterable[str]) -> Sequence[Key]:
-    """Return what verifies for each secret.
+def verifying_keys(secrets: str | Iterable[str] | None) -> Sequence[Key]:
+    """Return what verifies for each secret, given in one text separated by spaces, or each by itself.
 
     Raises:
         InvalidSecret: there is none, or one cannot be used.
     """
-    keys = [_key(secret) for secret in secrets]
+    keys = [_key(secret) for secret in (secrets.split() if isinstance(secrets, str) else secrets or ())]
     if not keys:
         raise InvalidSecret("no webhook secret is given; a webhook is verified with the one its sender has")
     return keys
 
 
-def _key(text: str) -> Key:
+def _key(text: object) -> Key:
+    if not isinstance(text, str):
+        raise InvalidSecret(f"a webhook secret is a text; this one is of type {type(text).__name__}")
     if not text.strip().startswith((PUBLIC_PREFIX, SIGNING_PREFIX)):
         return SharedKey(parse_secret(text))
     # Where nobody uses such keys, nobody waits for the library to load.

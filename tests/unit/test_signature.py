@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -124,6 +125,20 @@ def test_a_webhook_signed_with_any_of_the_secrets_is_accepted(secret: str | list
     beside_another_version = signed(**{"webhook-signature": "v1a,xyz= " + signed()["webhook-signature"]})
     for headers in (signed(S1), signed([S2, S1]), beside_another_version):
         assert verify_webhook(ITEM, headers, secret, now=NOW)["type"] == "item.completed"
+
+
+@pytest.mark.parametrize("secret", [f"{S2} {S1}", f" {S1}\n{S2} ", [S2, S1], (S1,)])
+def test_several_secrets_are_given_as_the_setting_has_them_or_one_by_one(secret: str | list[str]) -> None:
+    assert verify_webhook(ITEM, signed(), secret, now=NOW)["type"] == "item.completed"
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [(None, "no webhook secret is given"), ("", "no webhook secret"), ([], "no webhook secret"), ([None], "NoneType")],
+)
+def test_no_secret_is_bad_input(secret: Any, said: str) -> None:
+    with pytest.raises(InvalidSecret, match=said):
+        verify_webhook(ITEM, signed(), secret, now=NOW)
 
 
 def test_header_names_are_found_in_any_case() -> None:
