@@ -76,7 +76,7 @@ def listening(secret: str, expected: int) -> Iterator[Receiver]:
 
 def show_refusals(line: str) -> None:
     # A line an event would tear the progress bar apart.
-    if line.startswith("refused"):
+    if line.startswith(("refused", "failed")):
         print(line)
 
 

@@ -1,4 +1,4 @@
-"""A receiver of webhooks in plain Python: verifies, prints one line an event, answers 204.
+"""A receiver of webhooks in plain Python: verifies, prints one line an item or batch, answers 204.
 
     PIPELINE_WEBHOOK_SECRET=whsec_… python examples/receiver.py [PORT] [EVENTS]
 
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from pipeline import verify_webhook
+from pipeline import InvalidWebhook, verify_webhook
 
 
 class Receiver(ThreadingHTTPServer):
-    """Keeps every event once, by its `webhook-id`; `is_complete` is set when `expected` of them are there."""
+    """Keeps every event or bundle once, by its `webhook-id`; `is_complete` is set when `expected` of them are there."""
 
     request_queue_size = 128
 
@@ -26,17 +26,23 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.secret, self.expected, self.show = secret, expected, show
         self.events: dict[str, dict[str, Any]] = {}
+        self.keeping = threading.Lock()
         self.is_complete = threading.Event()
 
     def keep(self, webhook_id: str, event: dict[str, Any]) -> None:
-        # The same event comes again where our answer was lost on the way: its id tells.
-        if self.events.setdefault(webhook_id, event) is event:
-            data = event["data"]
-            self.show(f"{event['type']:15}  {data.get('key') or '-':8}  {data.get('label') or '-'}")
+        with self.keeping:
+            # The same event comes again where our answer was lost on the way: its id tells.
+            if webhook_id in self.events:
+                return
+            # An endpoint with `coalesce_items` gets the events of many items in one request.
+            for data in event["data"] if event["type"] == "items.completed" else [event["data"]]:
+                self.show(f"{event['type']:15}  {data.get('key') or '-':8}  {data.get('label') or '-'}")
+            # Only what is done is known: what failed above is sent again.
+            self.events[webhook_id] = event
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Takes one event a request."""
+    """Takes one event, or one bundle of them, a request."""
 
     server: Receiver
     protocol_version = "HTTP/1.1"  # keeps the connection open: one carries many events
@@ -46,9 +52,12 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self.server.keep(self.headers["webhook-id"], verify_webhook(body, dict(self.headers), self.server.secret))
             status = 204
-        except Exception as error:  # strangers may send anything; none of it is a reason to stop
+        except InvalidWebhook as error:
             self.server.show(f"refused: {error}")
             status = 400
+        except Exception as error:  # a fault of ours: the sender comes again
+            self.server.show(f"failed: {error!r}")
+            status = 500
         self.send_response(status)
         if status != 204:
             self.send_header("content-length", "0")

@@ -10,10 +10,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from fnmatch import fnmatch
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +23,7 @@ from typing import NamedTuple
 import pytest
 from standardwebhooks import Webhook
 
+from examples.receiver import Receiver as ExampleReceiver
 from pipeline.cli import main
 from tests.receiver import SECRET, Receiver
 from tests.receivers.owed import wait_until
@@ -28,6 +31,7 @@ from tests.receivers.owed import wait_until
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECONDS = 60
+OLD_SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
 class Block(NamedTuple):
@@ -174,7 +178,47 @@ def test_the_receiver_shown_takes_each_event_once_and_refuses_what_is_not_ours(
     body = '{"type":"batch.completed","timestamp":"2026-11-21T10:15:02Z","data":{"batch_id":"b","total":1}}'
     signed = headers | {"webhook-id": "msg_2", "webhook-signature": Webhook(SECRET).sign("msg_2", now, body)}
     assert receiver["receive"](body.encode(), {name.title(): value for name, value in signed.items()}, SECRET) == 204
-    assert capsys.readouterr().out.splitlines() == ["item.completed T-1 billing", "batch.completed None None"]
+    body = (
+        '{"type":"items.completed","timestamp":"2026-11-21T10:15:02Z","data":'
+        '[{"key":"T-2","label":"billing"},{"key":"T-3","label":null}]}'
+    )
+    signed = headers | {"webhook-id": "msg_3", "webhook-signature": Webhook(SECRET).sign("msg_3", now, body)}
+    assert [receiver["receive"](body.encode(), signed, SECRET) for _ in range(2)] == [204, 204]
+    assert capsys.readouterr().out.splitlines() == [
+        "item.completed T-1 billing",
+        "batch.completed None None",
+        "items.completed T-2 billing",
+        "items.completed T-3 None",
+    ]
+
+
+def test_the_receiver_among_the_examples_takes_bundles_and_does_again_what_failed() -> None:
+    shown: list[str] = []
+
+    def show(line: str) -> None:
+        shown.append(line)
+        if line.endswith("T-2       sales") and len(shown) == 2:
+            raise OSError("no space left")
+
+    with ExampleReceiver(0, f"{SECRET} {OLD_SECRET}", show=show) as receiver:
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        body = (
+            '{"type":"items.completed","timestamp":"2026-11-21T10:15:02Z","data":'
+            '[{"key":"T-1","label":"billing"},{"key":"T-2","label":"sales"}]}'
+        )
+        now = datetime.now(UTC)
+        headers = {
+            "Webhook-Id": "msg_1",
+            "Webhook-Timestamp": str(int(now.timestamp())),
+            "Webhook-Signature": Webhook(OLD_SECRET).sign("msg_1", now, body),
+        }
+        post = partial(_posted, receiver.server_port)
+        answers = [post(body.encode(), headers) for _ in range(3)]
+        assert (answers, post(b"{}", headers)) == ([500, 204, 204], 400)
+        receiver.shutdown()
+    lines = ["items.completed  T-1       billing", "items.completed  T-2       sales"]
+    assert [line for line in shown if line.startswith("items")] == [*lines, *lines]
+    assert list(receiver.events) == ["msg_1"]
 
 
 def test_the_receiver_of_plain_python_takes_what_is_signed_and_refuses_the_rest(tmp_path: Path) -> None:
@@ -185,8 +229,13 @@ def test_the_receiver_of_plain_python_takes_what_is_signed_and_refuses_the_rest(
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = [sys.executable, str(tmp_path / "webhooks.py"), str(port)]
-    environment = {**os.environ, "WEBHOOK_SECRET": SECRET}
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
+    environment = {**os.environ, "PIPELINE_WEBHOOK_SECRET": f"{SECRET} {OLD_SECRET}"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    without = subprocess.run(
+        words, env=os.environ | {"PIPELINE_WEBHOOK_SECRET": ""}, timeout=SECONDS, check=False, **pipes
+    )
+    assert (without.returncode, without.stderr) == (1, b"set PIPELINE_WEBHOOK_SECRET\n")
+    with subprocess.Popen(words, env=environment, **pipes) as program:
         try:
             body = '{"type":"item.completed","timestamp":"2026-11-21T10:15:02Z","data":{"key":"T-1"}}'
             now = datetime.now(UTC)
@@ -203,6 +252,8 @@ def test_the_receiver_of_plain_python_takes_what_is_signed_and_refuses_the_rest(
             assert program.stdout.readline() == b"item.completed {'key': 'T-1'}\n"
         finally:
             program.kill()
+        assert program.stderr is not None
+        assert program.stderr.read().count(b"refused: WebhookVerificationError('No matching signature found')") == 1
 
 
 def _is_listening(port: int) -> bool:
