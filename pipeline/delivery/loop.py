@@ -111,8 +111,9 @@ class Loop:
             # Kept until the commit: after an error of the database they are recorded again, or their leases run out.
             del self._answered[: len(answered)]
         for sent in answered:
-            # Not before: an endpoint that asked to wait must not be claimed for meanwhile.
-            self._capacity.leave(sent.owed.origin, sent.answer)
+            if not sent.answer.is_plain_success:
+                # Not before: an endpoint that asked to wait must not be claimed for meanwhile.
+                self._capacity.leave(sent.owed.origin, sent.answer)
 
     def _post(self, owed: Owed) -> None:
         self._capacity.enter(owed.origin)
@@ -128,7 +129,12 @@ class Loop:
     def _posted(self, post: asyncio.Task[Sent]) -> None:
         self._posts.discard(post)
         if not post.cancelled():
-            self._answered.append(post.result())
+            sent = post.result()
+            self._answered.append(sent)
+            if sent.answer.is_plain_success:
+                # Its place is free while it is recorded. What waits for that is bounded all the same: between two
+                # records there is one claim.
+                self._capacity.leave(sent.owed.origin, sent.answer)
             self._gather()
 
     def _gather(self) -> None:

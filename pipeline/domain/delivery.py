@@ -131,6 +131,11 @@ class Answer:
         return self.status is not None and 200 <= self.status <= 299
 
     @property
+    def is_plain_success(self) -> bool:
+        """A success by which the receiver asks for nothing."""
+        return self.is_success and self.control is None
+
+    @property
     def is_overload(self) -> bool:
         """Fewer requests at a time would help: a gateway gave up, or nothing came within the deadline."""
         return self.status in (502, 504) or self.error == TIMEOUT
