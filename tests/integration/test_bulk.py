@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -132,6 +133,42 @@ def test_urgent_messages_come_before_others_of_their_queue(connect: Callable[...
     taker = Taker(connection)
     taker.drain(10)
     assert taker.got == [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]
+
+
+def test_what_is_published_together_is_one_command_for_each_queue(
+    connect: Callable[..., Connection], broker: Redis
+) -> None:
+    connection = connect()
+    taker = Taker(connection)
+    before = calls(broker, "lpush")
+    with connection.Producer() as producer, producer.batch():
+        for number in range(MESSAGES):
+            producer.publish(number, exchange="", routing_key=QUEUES[number % 2].name)
+    assert calls(broker, "lpush") - before == 2
+    taker.drain(MESSAGES)
+    assert sorted(taker.got) == list(range(MESSAGES))
+    assert [number for number in taker.got if number % 2 == 0] == list(range(0, MESSAGES, 2))
+
+
+def test_a_batch_that_is_given_up_publishes_nothing(connect: Callable[..., Connection], broker: Redis) -> None:
+    connection = connect()
+    with connection.Producer() as producer:
+        with suppress(LookupError), producer.batch():
+            producer.publish(1, exchange="", routing_key="one")
+            raise LookupError
+        with producer.batch():
+            producer.publish(2, exchange="", routing_key="one")
+    with broker.client() as client:
+        assert client.llen("one") == 1
+
+
+def test_headers_that_json_does_not_have_arrive_as_they_were(connect: Callable[..., Connection]) -> None:
+    connection = connect()
+    taker = Taker(connection)
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    put(connection, FIRST, range(1), headers={"at": at})
+    taker.drain(1)
+    assert taker.messages[0].headers["at"] == at
 
 
 def test_a_prefix_of_all_keys_is_kept(connect: Callable[..., Connection], broker: Redis) -> None:
