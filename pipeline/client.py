@@ -193,12 +193,12 @@ class Client:
         Args:
             batch: id, unique prefix of an id, or `last`.
             endpoint: `https://example.com`, or any URL there.
-            since, until: when their events happened, aware; `until` is not included.
+            since, until: when they came to their end, aware; `until` is not included. Dead ones were given up then.
             states: of `dead`, `delivered` and `cancelled`.
             dry_run: count only.
 
         Raises:
-            NotFound: there is no such batch.
+            NotFound: there is no such batch, or nothing was ever owed to the endpoint.
             InvalidInput: a state is none of these, a time has no zone, or the endpoint is no URL.
         """
         recovered = deliveries.recover(

@@ -66,7 +66,9 @@ def forget_secret(origin: str, yes: bool, as_json: bool) -> None:
     """
     name = parse(origin, name="the endpoint").origin
     with opened() as context:
-        options.confirm(f"Drop the secrets and headers of {name}?", yes)
+        own = service.describe(context, origin)
+        has_none = own.locked is None and not own.secrets and not own.headers
+        options.confirm(f"Drop the secrets and headers of {name}?", yes or has_none)
         service.forget(context, origin)
     if as_json:
         print_json({"origin": name})

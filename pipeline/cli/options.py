@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no summary; warnings and errors stay.")
 batch = click.argument("batch", metavar="BATCH")
-yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+yes = click.option("-y", "--yes", is_flag=True, help="Do not ask; needed where nobody can answer.")
 definition = click.option(
     "-p",
     "--definition",
@@ -40,6 +40,14 @@ def limit(default: int) -> Callable[[F], F]:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask a person at a terminal; a program has decided already. Raises `click.Abort` where the answer is no."""
-    if not yes and sys.stdin.isatty():
-        click.confirm(question, abort=True, err=True)
+    """Ask a person at a terminal.
+
+    Raises:
+        click.Abort: the answer is no.
+        click.UsageError: there is no terminal: nobody can answer.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Nobody can answer here, since standard input is no terminal: give --yes")
+    click.confirm(question, abort=True, err=True)

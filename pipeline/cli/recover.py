@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import datetime
 
@@ -20,8 +19,8 @@ from pipeline.services.context import Context
 @click.command()
 @click.option("--batch", metavar="BATCH", help="Only of this batch.")
 @click.option("--endpoint", metavar="ORIGIN", help="Only to this endpoint: https://host, or any URL there.")
-@click.option("--since", type=instant, metavar="WHEN", help="Only of events from then on.")
-@click.option("--until", type=instant, metavar="WHEN", help="Only of events before then.")
+@click.option("--since", type=instant, metavar="WHEN", help="Only what came to its end from then on.")
+@click.option("--until", type=instant, metavar="WHEN", help="Only what came to its end before then.")
 @click.option(
     "--state",
     "states",
@@ -46,7 +45,8 @@ def recover(
 ) -> None:
     """Send callbacks again that were given up, all that the options choose: the same webhook ids and bodies.
 
-    WHEN is a time, such as 2026-11-21T08:00 (local unless it names a zone), or how long ago: 90m, 6h, 3d. Callbacks to
+    WHEN is a time, such as 2026-11-21T08:00 (local unless it names a zone), or how long ago: 90m, 6h, 3d. It is of
+    when a callback came to its end: dead ones were given up then, up to four days after their event. Callbacks to
     endpoints that are disabled are left out; enable them first.
 
     \b
@@ -62,7 +62,10 @@ def recover(
             context, batch=batch, origin=endpoint, since=since, until=until, states=states, dry_run=dry_run
         )
 
-    _by_the_many(work, "send again", dry_run=dry_run, yes=yes, as_json=as_json)
+    def left_out(context: Context) -> dict[str, int]:
+        return service.left_out(context, batch=batch, origin=endpoint, since=since, until=until, states=states)
+
+    _by_the_many(work, "send again", dry_run=dry_run, yes=yes, as_json=as_json, left_out=left_out)
 
 
 @click.command("replay-missing")
@@ -89,19 +92,28 @@ def replay_missing(url: str, batch: str, batch_events: bool, dry_run: bool, yes:
     _by_the_many(work, f"send to {shown_url(url)}", dry_run=dry_run, yes=yes, as_json=as_json)
 
 
-def _by_the_many(work: Callable[[Context, bool], int], verb: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+def _by_the_many(
+    work: Callable[[Context, bool], int],
+    verb: str,
+    *,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    left_out: Callable[[Context], dict[str, int]] | None = None,
+) -> None:
     with opened() as context:
-        if dry_run:
-            count = work(context, True)
-        else:
-            # Counting takes as long as the work: only where a person is asked.
-            if not yes and sys.stdin.isatty():
-                options.confirm(f"{verb.capitalize()} {many(work(context, True), 'callback')}?", yes)
+        # Counting takes as long as the work: not where nobody wants to know.
+        count = work(context, True) if dry_run or not yes else 0
+        if not dry_run:
+            options.confirm(f"{verb.capitalize()} {many(count, 'callback')}?", yes or not count)
             count = work(context, False)
+        others = None if left_out is None else left_out(context)
         is_embedded = context.settings.is_embedded
     if as_json:
-        print_json({"callbacks": count, "dry_run": dry_run})
+        print_json({"callbacks": count, "dry_run": dry_run} | ({} if others is None else {"left_out": others}))
         return
+    for origin, number in (others or {}).items():
+        Talk().warn(f"{many(number, 'callback')} left out: {origin} is disabled; `pipeline endpoints enable {origin}`")
     if dry_run:
         Talk().say(f"{many(count, 'callback')} to {verb}; without --dry-run it is done")
         return

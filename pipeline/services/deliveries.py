@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -13,7 +14,7 @@ from pipeline.domain.delivery import DeliveryState
 from pipeline.errors import Conflict, InvalidInput, NotFound
 from pipeline.services.context import Context
 from pipeline.services.find import find_batch, gone
-from pipeline.storage import attempts, owed, recovery
+from pipeline.storage import attempts, endpoints, owed, recovery
 from pipeline.storage.locks import keep
 from pipeline.storage.recovery import Chosen, Missing
 from pipeline.storage.row import Row
@@ -114,25 +115,16 @@ def recover(
     Args:
         batch: id, unique prefix of an id, or `last`.
         origin: the endpoint, `https://host` or any URL there.
-        since, until: when their events happened, aware; `until` is not included.
+        since, until: when they came to their end, aware; `until` is not included. Dead ones were given up then, up to
+            four days after their event.
         states: of `dead`, `delivered` and `cancelled`.
         dry_run: count only.
 
     Raises:
-        NotFound: there is no such batch.
-        InvalidInput: a state is none of these, a time has no zone, or the endpoint is no URL.
+        NotFound: there is no such batch, or nothing is known of the endpoint.
+        InvalidInput: a state is none of these, a time has no zone, `since` is after `until`, or the endpoint is no URL.
     """
-    unknown = [state for state in states if state not in FINAL]
-    if unknown:
-        raise InvalidInput(f"deliveries that are {unknown[0]!r} cannot be replayed; states are {', '.join(FINAL)}")
-    for name, at in (("since", since), ("until", until)):
-        if at is not None and at.tzinfo is None:
-            raise InvalidInput(f"{name} is {at}, which has no time zone; give an aware datetime")
-    endpoint = None if origin is None else parse(origin, name="the endpoint").origin
-    with context.database.read() as connection:
-        batch_id = None if batch is None else find_batch(connection, batch)["id"]
-        chosen = Chosen(tuple(states), batch_id, endpoint, since, until)
-        last = recovery.last_position(connection, chosen)
+    chosen, last = _chosen(context, batch, origin, since, until, states)
 
     def replay_span(connection: Connection, low: int, high: int) -> int:
         if dry_run:
@@ -140,6 +132,57 @@ def recover(
         return recovery.recover(connection, chosen, low, high, context.now())
 
     return _span_by_span(context, last, replay_span, dry_run=dry_run)
+
+
+def left_out(
+    context: Context,
+    *,
+    batch: str | None = None,
+    origin: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    states: Sequence[str] = (DeliveryState.DEAD.value,),
+) -> dict[str, int]:
+    """Return how many deliveries `recover` leaves out, by endpoint: those to endpoints that are disabled."""
+    chosen, last = _chosen(context, batch, origin, since, until, states)
+    with context.database.read() as connection:
+        if not endpoints.is_any_disabled(connection):
+            return {}
+    found: Counter[str] = Counter()
+
+    def count_span(connection: Connection, low: int, high: int) -> int:
+        counts = recovery.count_by_origin(connection, replace(chosen, of_disabled=True), low, high)
+        found.update(counts)
+        return sum(counts.values())
+
+    _span_by_span(context, last, count_span, dry_run=True)
+    return dict(sorted(found.items()))
+
+
+def _chosen(
+    context: Context,
+    batch: str | None,
+    origin: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    states: Sequence[str],
+) -> tuple[Chosen, int]:
+    """Return which deliveries are meant, and up to which position they are looked for."""
+    unknown = [state for state in states if state not in FINAL]
+    if unknown:
+        raise InvalidInput(f"deliveries that are {unknown[0]!r} cannot be replayed; states are {', '.join(FINAL)}")
+    for name, at in (("since", since), ("until", until)):
+        if at is not None and at.tzinfo is None:
+            raise InvalidInput(f"{name} is {at}, which has no time zone; give an aware datetime")
+    if since is not None and until is not None and since > until:
+        raise InvalidInput(f"since is {since} and until {until}: nothing lies between; exchange them")
+    endpoint = None if origin is None else parse(origin, name="the endpoint").origin
+    with context.database.read() as connection:
+        batch_id = None if batch is None else find_batch(connection, batch)["id"]
+        if endpoint is not None and not (endpoints.get(connection, endpoint) or owed.is_any(connection, endpoint)):
+            raise NotFound(f"nothing was ever owed to {endpoint}; `pipeline endpoints list` lists those that are known")
+        chosen = Chosen(tuple(states), batch_id, endpoint, since, until)
+        return chosen, recovery.last_position(connection, chosen)
 
 
 def replay_missing(context: Context, url: str, batch: str, *, batch_events: bool = False, dry_run: bool = False) -> int:

@@ -95,6 +95,12 @@ def get(connection: Connection, origin: str) -> Row | None:
     return first(connection.execute(select(endpoints).where(endpoints.c.origin == origin)))
 
 
+def is_any_disabled(connection: Connection) -> bool:
+    """Say whether an endpoint is disabled."""
+    query = select(endpoints.c.origin).where(endpoints.c.disabled_at.is_not(None)).limit(1)
+    return connection.scalar(query) is not None
+
+
 def known(connection: Connection) -> list[Row]:
     """Return every endpoint that ever failed or was configured, by origin."""
     return rows(connection.execute(select(endpoints).order_by(endpoints.c.origin)))

@@ -42,6 +42,11 @@ def get(connection: Connection, delivery_id: int) -> Row | None:
     return first(connection.execute(_rows().where(deliveries.c.id == delivery_id)))
 
 
+def is_any(connection: Connection, origin: str) -> bool:
+    """Say whether anything is or was owed to an endpoint; where nothing was, every delivery is looked at."""
+    return connection.scalar(select(deliveries.c.id).where(deliveries.c.origin == origin).limit(1)) is not None
+
+
 def next_due_at(connection: Connection, batch_id: int) -> datetime | None:
     """Return when the next pending delivery of a batch is due; None where none is pending."""
     query = select(func.min(deliveries.c.due_at)).where(

@@ -20,7 +20,8 @@ class Chosen:
     """Which deliveries: all that every condition holds for.
 
     Args:
-        since, until: when their events happened; `until` is not included.
+        since, until: when they came to their end; `until` is not included.
+        of_disabled: those to endpoints that are disabled instead of the others: they would only be paused.
     """
 
     states: Sequence[str]
@@ -28,6 +29,7 @@ class Chosen:
     origin: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    of_disabled: bool = False
 
     @property
     def position(self) -> Column[int]:
@@ -37,21 +39,22 @@ class Chosen:
     def conditions(self, low: int, high: int) -> list[ColumnElement[bool]]:
         """Return what holds for the chosen ones at positions from `low` up to, not including, `high`."""
         known, disabled = deliveries.c, select(endpoints.c.origin).where(endpoints.c.disabled_at.is_not(None))
+        # A callback is given up days after its event: an outage is told by when that was.
+        ended_at = func.coalesce(known.finished_at, known.created_at)
         found = [
             self.position >= low,
             self.position < high,
             known.state.in_(self.states),
-            # They would only be paused.
-            known.origin.not_in(disabled),
+            known.origin.in_(disabled) if self.of_disabled else known.origin.not_in(disabled),
         ]
         if self.batch_id is not None:
             found.append(known.batch_id == self.batch_id)
         if self.origin is not None:
             found.append(known.origin == self.origin)
         if self.since is not None:
-            found.append(known.created_at >= self.since)
+            found.append(ended_at >= self.since)
         if self.until is not None:
-            found.append(known.created_at < self.until)
+            found.append(ended_at < self.until)
         return found
 
 
@@ -67,6 +70,12 @@ def count(connection: Connection, chosen: Chosen, low: int, high: int) -> int:
     """Return how many of a span are chosen."""
     query = select(func.count()).select_from(deliveries).where(*chosen.conditions(low, high))
     return int(connection.scalar(query) or 0)
+
+
+def count_by_origin(connection: Connection, chosen: Chosen, low: int, high: int) -> dict[str, int]:
+    """The same, by endpoint."""
+    query = select(deliveries.c.origin, func.count()).where(*chosen.conditions(low, high)).group_by(deliveries.c.origin)
+    return {origin: number for origin, number in connection.execute(query)}
 
 
 def recover(connection: Connection, chosen: Chosen, low: int, high: int, now: datetime) -> int:

@@ -47,7 +47,7 @@ def test_one_dead_item_is_shown_with_its_attempts(failed: Terminal) -> None:
 
 def test_replayed_items_are_done_by_the_next_run(failed: Terminal) -> None:
     failed.write("repaired", "")
-    result = failed.run("dead", "replay", "last")
+    result = failed.run("dead", "replay", "last", "--yes")
     assert result.exit_code == 0, result.stderr
     assert "2 dead items" in result.stderr
     assert "pipeline run --batch" in result.stderr
@@ -59,7 +59,7 @@ def test_replayed_items_are_done_by_the_next_run(failed: Terminal) -> None:
 
 
 def test_only_the_named_items_are_replayed(failed: Terminal) -> None:
-    assert failed.data("dead", "replay", "last", "--item", "m-3")["replayed"] == 1
+    assert failed.data("dead", "replay", "last", "--item", "m-3", "--yes")["replayed"] == 1
     assert [each["key"] for each in failed.data("dead", "list")] == ["m-2"]
 
 

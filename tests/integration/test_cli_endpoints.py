@@ -275,7 +275,8 @@ def test_a_rotated_secret_is_printed_once_and_signs_beside_those_before_it(termi
         assert made["public_key"] in shown
         assert made["secret"] not in shown
         assert "grace_seconds is -1" in refused(terminal, "rotate-secret", receiver.url, "--grace", "-1")
-        assert terminal.run("endpoints", "forget-secret", receiver.url).exit_code == 0
+        assert "give --yes" in refused(terminal, "forget-secret", receiver.url)
+        assert terminal.run("endpoints", "forget-secret", receiver.url, "--yes").exit_code == 0
         assert signatures_of(terminal, receiver, [SECRET, made["public_key"]]) == [True, False]
 
 

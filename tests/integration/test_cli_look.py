@@ -112,7 +112,7 @@ def test_a_batch_is_paused_and_resumed(terminal: Terminal) -> None:
 def test_a_cancelled_batch_keeps_what_was_done(terminal: Terminal) -> None:
     terminal.write_definition()
     terminal.run("submit", str(terminal.write_items(["an invoice"] * 4)))
-    result = terminal.run("cancel", "last")
+    result = terminal.run("cancel", "last", "--yes")
     assert result.exit_code == 0
     assert "4 items" in result.stderr
     assert terminal.data("status", "last")["cancelled"] == 4

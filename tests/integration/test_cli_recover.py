@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from pipeline.storage import tables
 from pipeline.storage.engine import Database
 from tests.receiver import SECRET
 from tests.receivers.configured import configure, owe_batch_event, owe_items
@@ -49,6 +51,11 @@ def test_callbacks_are_recovered_by_batch_endpoint_and_time(terminal: Terminal, 
 
         assert count() == 6
         assert count("--endpoint", one.url) == 3
+        with database.write() as connection:
+            # The first was given up long ago; the one whose event is of long ago was given up just now.
+            connection.execute(
+                update(tables.deliveries).values(finished_at=LONG_AGO).where(tables.deliveries.c.id == 1)
+            )
         assert count("--endpoint", one.url, "--since", "24h") == 2
         assert count("--until", (NOW - timedelta(days=1)).isoformat()) == 1
         assert count("--batch", f"{2:016d}") == 4
@@ -61,14 +68,27 @@ def test_callbacks_are_recovered_by_batch_endpoint_and_time(terminal: Terminal, 
         }
 
         one.answering = answer()
-        assert terminal.data("deliveries", "recover", "--endpoint", one.url, "--since", "24h")["callbacks"] == 2
+        words = ("deliveries", "recover", "--endpoint", one.url, "--since", "24h")
+        result = terminal.run(*words, input="y\n")
+        assert (result.exit_code, states(database)) == (2, ["dead"] * 6)
+        assert "Send again 2 callbacks? Nobody can answer here" in result.stderr
+        assert "give --yes" in result.stderr
+        assert terminal.data(*words, "--yes")["callbacks"] == 2
         with Sending(database):
             wait_until(lambda: sorted(states(database)) == ["dead"] * 4 + ["delivered"] * 2)
         sent = [request.headers["webhook-id"] for request in one.requests]
-        assert sorted(sent[-2:]) == sorted(sent[:2])
+        chosen = [f"msg_{batch:016d}{seq:012d}" for batch, seq in ((1, 2), (2, 1))]
+        assert sorted(sent[-2:]) == chosen
 
-        configure(database, f"http://127.0.0.1:{two.port}", disabled_at=NOW, disabled_reason="manual")
+        disabled = f"http://127.0.0.1:{two.port}"
+        configure(database, disabled, disabled_at=NOW, disabled_reason="manual")
         assert count() == 1
+        assert terminal.data("deliveries", "recover", "--dry-run")["left_out"] == {disabled: 3}
+        said = terminal.run("deliveries", "recover", "--endpoint", disabled).stderr.splitlines()
+        assert said == [
+            f"3 callbacks left out: {disabled} is disabled; `pipeline endpoints enable {disabled}`",
+            "0 callbacks pending, due now",
+        ]
 
 
 def test_deliveries_of_one_endpoint_are_listed(terminal: Terminal, database: Database) -> None:
@@ -111,9 +131,10 @@ def test_what_was_never_owed_to_a_url_is_sent_there(terminal: Terminal, database
         assert "3 callbacks to send to" in terminal.run(*words, "--dry-run").stderr
         assert "a=b" not in terminal.run(*words, "--dry-run").stderr
         assert not late.requests
-        assert terminal.data(*words)["callbacks"] == 3
-        assert terminal.data(*words, "--batch-events")["callbacks"] == 1
-        assert terminal.data(*words, "--batch-events")["callbacks"] == 0
+        assert "give --yes" in terminal.run(*words).stderr
+        assert terminal.data(*words, "--yes")["callbacks"] == 3
+        assert terminal.data(*words, "--batch-events", "--yes")["callbacks"] == 1
+        assert terminal.data(*words, "--batch-events")["callbacks"] == 0, "nothing to ask about"
         with Sending(database):
             late.wait_for(lambda seen: len(seen.requests) == 4)
             wait_until(lambda: states(database) == ["delivered"] * 8)
@@ -125,6 +146,8 @@ def test_what_was_never_owed_to_a_url_is_sent_there(terminal: Terminal, database
         (("recover", "--since", "yesterday"), "'yesterday' is no time; give one, such as 2026-11-21T08:00Z"),
         (("recover", "--batch", "nothing"), "there is no batch 'nothing'"),
         (("recover", "--endpoint", "example.com"), "the endpoint is not an absolute URL"),
+        (("recover", "--endpoint", "https://nobody.example"), "nothing was ever owed to https://nobody.example:443"),
+        (("recover", "--since", "1h", "--until", "2h"), "nothing lies between; exchange them"),
         (("recover", "--state", "pending"), "'pending' is not one of"),
         (("replay-missing", MISSING), "'--batch'"),
         (("replay-missing", "http://10.0.0.1/x", "--batch", "last"), "PIPELINE_ALLOW_PRIVATE_CALLBACKS=10.0.0.1/32"),

@@ -42,11 +42,11 @@ def at_noon(context: Context) -> Context:
     return replace(context, now=lambda: NOW)
 
 
-def kill(database: Database, count: int, *, worker: str = "a") -> None:
+def kill(database: Database, count: int, *, worker: str = "a", at: datetime = NOW) -> None:
     """Give up all deliveries that are due, which are so many."""
     owed = claim(database, worker, free=1_000).owed
     said = Answer(500, control="abort-message")
-    record_sent(database, [Sent(each, said, NOW, NOW) for each in owed], worker=worker, schedule=ONE_RETRY)
+    record_sent(database, [Sent(each, said, at, at) for each in owed], worker=worker, schedule=ONE_RETRY)
     assert sum(each.count for each in owed) == count
 
 
@@ -133,10 +133,12 @@ def test_a_bundle_that_waits_is_replayed_as_a_whole(at_noon: Context) -> None:
 
 def test_what_is_recovered_is_chosen_by_batch_endpoint_and_time_and_counted_before(at_noon: Context) -> None:
     database = at_noon.database
-    owe_items(database, URL, 4, batch_id=1, at=NOW - HOUR)
-    owe_items(database, URL, 3, batch_id=2, at=NOW)
-    owe_items(database, "http://127.0.0.1:8002/hook", 2, batch_id=2, at=NOW)
-    kill(database, 9)
+    owe_items(database, URL, 4, batch_id=1, at=NOW - 2 * HOUR)
+    kill(database, 4, at=NOW - HOUR)
+    # Their events are as old as those of the others, but they were given up later.
+    owe_items(database, URL, 3, batch_id=2, at=NOW - 2 * HOUR)
+    owe_items(database, "http://127.0.0.1:8002/hook", 2, batch_id=2, at=NOW - 2 * HOUR)
+    kill(database, 5)
     owe_items(database, URL, 5, at=NOW)
     choices = [
         ({}, 9),
