@@ -13,7 +13,7 @@ import pipeline
 from pipeline.definitions.tables import Input, Retry
 from pipeline.delivery.options import SenderOptions
 from pipeline.domain.batch import BatchState
-from pipeline.domain.delivery import DeliveryState
+from pipeline.domain.delivery import OVERLOAD_PAUSE, TIMEOUT, Answer, DeliveryState
 from pipeline.domain.event import EventType
 from pipeline.domain.item import ItemState, Stage
 from pipeline.domain.schedule import HORIZON, STANDARD_DELAYS
@@ -69,6 +69,9 @@ def test_the_retry_schedule_of_callbacks_is_the_one_in_the_code() -> None:
     stated = [_seconds(number, unit) for number, unit in re.findall(r"(\d+) (s|min|h)\b", sentence[1])]
     assert stated == [int(delay.total_seconds()) for delay in STANDARD_DELAYS]
     assert f"After {len(STANDARD_DELAYS) + 1} attempts" in text
+    assert "After 502, 504 and a timeout it follows in a minute at the soonest" in " ".join(text.split())
+    overloads = [status for status in range(400, 600) if Answer(status).is_overload]
+    assert (overloads, Answer(error=TIMEOUT).is_overload, OVERLOAD_PAUSE.total_seconds()) == ([502, 504], True, 60)
     assert HORIZON.days == 4
     assert "four days" in text
 
