@@ -31,7 +31,7 @@ class Endpoint:
         """Return what is known: `condition`, `settings`, `backlog`, `health`, `notices`; no secret, no header's value.
 
         Raises:
-            NotFound: it was never configured and never failed, and nothing is owed to it.
+            NotFound: it was never configured, and nothing was ever owed to it.
         """
         return endpoints.show(self._context, self.origin)
 

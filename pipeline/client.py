@@ -140,7 +140,7 @@ class Client:
     def endpoints(
         self, *, state: str | None = None, after: str | None = None, limit: int | None = None
     ) -> list[KnownEndpoint]:
-        """Return what is known of endpoints that are owed something, were configured or ever failed, by origin.
+        """Return what is known of endpoints that are owed something, took some lately, were configured or failed.
 
         Args:
             state: only those in this state, such as `disabled` or `failing`.

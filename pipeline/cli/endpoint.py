@@ -12,6 +12,7 @@ from pipeline.cli.table import print_table
 from pipeline.domain.condition import Condition
 from pipeline.services.endpoint_secrets import Described, KnownSecret
 from pipeline.services.endpoints import KnownEndpoint
+from pipeline.storage.taken import LOOKED_AT
 
 origin = click.argument("origin", metavar="ORIGIN")
 
@@ -26,7 +27,7 @@ SETTINGS = {
     "coalesce": "coalesce_items",
     "coalesce-ms": "coalesce_ms",
 }
-_HEALTH = ("not_before", "failing_since", "last_failure_at", "failing_events", "last_success_at")
+_HEALTH = ("not_before", "failing_since", "last_failure_at", "failing_events")
 _NOTICE = ("created_at", "type", "detail")
 _BREAKER = ("open_until", "trips", "consecutive_failures")
 
@@ -45,8 +46,10 @@ def described(endpoint: KnownEndpoint) -> dict[str, Any]:
         "headers": list(endpoint.own.headers),
         "locked": endpoint.own.locked,
         "backlog": endpoint.backlog,
+        "delivered": endpoint.taken.number,
         "oldest_due_at": endpoint.oldest_due_at,
         **{name: getattr(endpoint.health, name) for name in _HEALTH},
+        "last_success_at": endpoint.last_success_at,
         **{name: getattr(endpoint.health.breaker, name) for name in _BREAKER},
         "notices": [{name: notice[name] for name in _NOTICE} for notice in endpoint.notices],
     }
@@ -74,7 +77,8 @@ def print_endpoint(endpoint: KnownEndpoint) -> None:
             "state": in_words(endpoint.condition),
             "backlog": counted(endpoint.backlog),
             "oldest due": endpoint.oldest_due_at,
-            "last success": health.last_success_at,
+            "delivered": _taken(endpoint),
+            "last success": endpoint.last_success_at,
             "last failure": health.last_failure_at,
             "events failed since": health.failing_events or None,
             **settings(endpoint),
@@ -85,6 +89,10 @@ def print_endpoint(endpoint: KnownEndpoint) -> None:
     if endpoint.notices:
         rows = [(notice["created_at"], notice["type"], notice["detail"]) for notice in endpoint.notices]
         print_table(("when", "notice", "detail"), rows, title="notices")
+
+
+def _taken(endpoint: KnownEndpoint) -> str:
+    return f"{endpoint.taken.number:,} (of the newest {LOOKED_AT:,} callbacks to all endpoints)"
 
 
 def settings(endpoint: KnownEndpoint) -> dict[str, object]:

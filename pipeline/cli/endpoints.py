@@ -43,7 +43,7 @@ for _command in (set_, rotate_secret, forget_secret, test):
 @options.limit(50)
 @options.as_json
 def list_(state: str | None, after: str | None, limit: int, as_json: bool) -> None:
-    """List endpoints that are owed something, were configured or ever failed, by name.
+    """List endpoints that are owed something, took some lately, were configured or failed, by name.
 
     \b
     ok         nothing is known against it
@@ -72,7 +72,7 @@ def list_(state: str | None, after: str | None, limit: int, as_json: bool) -> No
             each.state.value if each.state is EndpointState.LOCKED else in_words(each.condition),
             *(each.backlog.get(state) for state in _BACKLOG),
             each.oldest_due_at,
-            each.health.last_success_at,
+            each.last_success_at,
         )
         for each in found
     ]

@@ -21,8 +21,9 @@ from pipeline.errors import InvalidInput, NotFound
 from pipeline.services.context import Context
 from pipeline.services.endpoint_secrets import Described, change_headers, described
 from pipeline.services.notices import tell
-from pipeline.storage import backlog, deliveries, endpoints, health, notices
+from pipeline.storage import backlog, deliveries, endpoints, health, notices, owed
 from pipeline.storage.row import Row
+from pipeline.storage.taken import Taken, taken
 
 #: Notices that are shown, newest first.
 SHOWN_NOTICES = 20
@@ -39,6 +40,7 @@ class KnownEndpoint:
         settings: what is configured, by name; None: the default.
         own: secrets and headers of its own, as far as they may be shown.
         backlog: deliveries that wait or were given up, by state.
+        taken: how many of the newest deliveries, a hundred thousand, it took, and when the last.
         oldest_due_at: since when the first of its pending deliveries is due, or when it will be.
         notices: what happened to it, newest first.
     """
@@ -51,12 +53,18 @@ class KnownEndpoint:
     disabled_at: datetime | None
     disabled_reason: str | None
     backlog: dict[str, int]
+    taken: Taken
     oldest_due_at: datetime | None
     notices: list[Row]
 
     @property
     def state(self) -> EndpointState:
         return self.condition.state
+
+    @property
+    def last_success_at(self) -> datetime | None:
+        """When it last took something: of its health no success but the first of a minute is noted."""
+        return max(filter(None, (self.health.last_success_at, self.taken.last_at)), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +136,7 @@ def enable(context: Context, endpoint: str) -> int:
     name, now = _origin(endpoint), context.now()
     noticed = []
     with context.database.write() as connection:
-        if endpoints.get(connection, name) is None and not backlog.counts(connection, [name]):
+        if endpoints.get(connection, name) is None and not owed.is_any(connection, name):
             raise _unknown(name)
         if endpoints.enable(connection, name, now):
             noticed = [Notice(name, NoticeType.ENABLED, now)]
@@ -142,21 +150,20 @@ def show(context: Context, endpoint: str) -> KnownEndpoint:
     """Return what is known of an endpoint.
 
     Raises:
-        NotFound: it was never configured and never failed, and nothing is owed to it.
+        NotFound: it was never configured, and nothing was ever owed to it.
     """
     name = _origin(endpoint)
     with context.database.read() as connection:
         row = endpoints.get(connection, name)
-        (found,) = _endpoints(context, connection, {name: row or {}})
-    if row is None and not found.backlog:
-        raise _unknown(name)
-    return found
+        if row is None and not owed.is_any(connection, name):
+            raise _unknown(name)
+        return _endpoints(context, connection, {name: row or {}}, taken(connection))[0]
 
 
 def every(
     context: Context, *, state: str | None = None, after: str | None = None, limit: int | None = None
 ) -> list[KnownEndpoint]:
-    """Return endpoints that were ever configured or failed, or that something is owed to, by name.
+    """Return endpoints that were ever configured or failed, are owed something or took something lately, by name.
 
     Args:
         state: only those in this state.
@@ -172,9 +179,10 @@ def every(
     behind = "" if after is None else _origin(after)
     with context.database.read() as connection:
         rows = {row["origin"]: row for row in endpoints.known(connection)}
-        names = sorted(name for name in {*rows, *backlog.origins(connection)} if name > behind)
+        took = taken(connection)
+        names = sorted(name for name in {*rows, *took, *backlog.origins(connection)} if name > behind)
         wanted = (name for name in names if state is None or _is(context, rows.get(name, {}), state))
-        return _endpoints(context, connection, {name: rows.get(name, {}) for name in islice(wanted, limit)})
+        return _endpoints(context, connection, {name: rows.get(name, {}) for name in islice(wanted, limit)}, took)
 
 
 def troubled(context: Context, limit: int) -> list[Troubled]:
@@ -184,19 +192,29 @@ def troubled(context: Context, limit: int) -> list[Troubled]:
     return [Troubled(row["origin"], _condition(context, row, locked=None)) for row in found]
 
 
-def _endpoints(context: Context, connection: Connection, chosen: Mapping[str, Row]) -> list[KnownEndpoint]:
+def _endpoints(
+    context: Context, connection: Connection, chosen: Mapping[str, Row], took: Mapping[str, Taken]
+) -> list[KnownEndpoint]:
     """Return what is known of endpoints by the rows they have, if any; in as many statements for all as for one."""
     names = list(chosen)
     waits, due = backlog.counts(connection, names), backlog.oldest_due_at(connection, names)
     noticed = notices.newest(connection, names, SHOWN_NOTICES)
     return [
-        _endpoint(context, name, row, waits.get(name, {}), due.get(name), noticed.get(name, []))
+        _endpoint(
+            context, name, row, waits.get(name, {}), due.get(name), noticed.get(name, []), took.get(name, Taken())
+        )
         for name, row in chosen.items()
     ]
 
 
 def _endpoint(
-    context: Context, name: str, row: Row, waits: dict[str, int], due_at: datetime | None, noticed: list[Row]
+    context: Context,
+    name: str,
+    row: Row,
+    waits: dict[str, int],
+    due_at: datetime | None,
+    noticed: list[Row],
+    took: Taken,
 ) -> KnownEndpoint:
     own = described(row, context) if row else Described(name)
     return KnownEndpoint(
@@ -208,6 +226,7 @@ def _endpoint(
         disabled_at=row.get("disabled_at"),
         disabled_reason=row.get("disabled_reason"),
         backlog=waits,
+        taken=took,
         oldest_due_at=due_at,
         notices=noticed,
     )
@@ -238,6 +257,6 @@ def _line(reason: str) -> str:
 
 def _unknown(name: str) -> NotFound:
     return NotFound(
-        f"nothing is known of the endpoint {name}: it was never configured, never failed, and is owed nothing; "
+        f"nothing is known of the endpoint {name}: it was never configured, and nothing was ever owed to it; "
         "`pipeline endpoints list` lists those known"
     )

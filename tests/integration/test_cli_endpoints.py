@@ -14,7 +14,7 @@ from pipeline.domain.vault import Vault, new_encryption_key
 from pipeline.storage.engine import Database
 from tests.receiver import SECRET, Receiver
 from tests.receivers.configured import configure
-from tests.receivers.owed import Sending, endpoints, options, owe, states, to, wait_until
+from tests.receivers.owed import Sending, deliveries, endpoints, options, owe, states, to, wait_until
 from tests.receivers.scripted import Scripted, answer
 from tests.terminal import Terminal
 
@@ -374,3 +374,18 @@ def test_an_endpoint_that_fails_is_enabled_at_once(terminal: Terminal, database_
         with Sending(database, options=options()):
             receiver.wait_for(lambda seen: len(seen.bodies) == 1)
     database.close()
+
+
+def test_an_endpoint_that_only_ever_took_what_it_was_sent_is_known(terminal: Terminal, database: Database) -> None:
+    with Scripted(answer()) as receiver:
+        owe(database, to(receiver.port, receiver.port, path="/a") + to(receiver.port, path="/b"))
+        with Sending(database):
+            wait_until(lambda: states(database) == ["delivered"] * 3)
+        (listed,) = terminal.data("endpoints", "list")
+        shown = terminal.data("endpoints", "show", receiver.url)
+        assert listed == shown
+        assert (shown["state"], shown["delivered"], shown["backlog"]) == ("ok", 3, {})
+        last = max(row["finished_at"] for row in deliveries(database))
+        assert datetime.fromisoformat(shown["last_success_at"]) == last
+        assert "delivered     3 (of the newest 100,000" in terminal.run("endpoints", "show", receiver.url).stdout
+        assert "0 paused callbacks" in terminal.run("endpoints", "enable", receiver.url).stderr
