@@ -62,6 +62,13 @@ def cell(value: object) -> str:
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(value))
 
 
+def brief(at: datetime) -> str:
+    """Return an instant as people say it: without the day where that is today."""
+    local = at.astimezone()
+    is_today = local.date() == datetime.now().astimezone().date()
+    return local.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M")
+
+
 def many(count: int, noun: str) -> str:
     """Return `1 item`, `2,000 items`, `3 batches`."""
     plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"

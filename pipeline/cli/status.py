@@ -84,11 +84,22 @@ def _print_list(found: list[dict[str, Any]]) -> None:
         "left", "created",
     )  # fmt: skip
     names = ("batch_id", "definition", "state", "total", "waiting", "in_flight", "running", "succeeded", "dead")
+    # Nothing is said of what there is none of: a column of noughts is left out.
     rows = [
-        (*(each[name] for name in names), each["items_per_second"], _left(each["seconds_left"]), each["created_at"])
+        (
+            *(each[name] or None for name in names),
+            each["items_per_second"],
+            _left(each["seconds_left"]),
+            each["created_at"],
+        )
         for each in found
     ]
-    print_table(headers, rows, right=set(headers[3:11]))
+    below = ("created", "definition", "items/s", "left", "running", "in flight", "waiting")
+    print_table(headers, rows, right=set(headers[3:11]), below=below)
+
+
+def _pace(found: dict[str, Any]) -> tuple[object, object]:
+    return found["items_per_second"], _left(found["seconds_left"])
 
 
 def _left(seconds: float | None) -> str | None:
