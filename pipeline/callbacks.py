@@ -104,7 +104,9 @@ class Delivery:
 
     Args:
         item_id: None for an event of the batch itself.
-        webhook_id: the same for every attempt; receivers act on each once.
+        key: your own of the item, where it has one.
+        webhook_id: of the event, the same for every attempt; receivers act on each once.
+        bundle: the webhook id of the request in which it travelled with others; None: alone.
         type: of the event, such as `item.completed`.
         url: where it goes; its query may hold what is secret.
         endpoint: scheme, host and port of it.
@@ -118,7 +120,9 @@ class Delivery:
     id: int
     batch_id: str
     item_id: str | None
+    key: str | None
     webhook_id: str
+    bundle: str | None
     type: str
     url: str
     endpoint: str
@@ -138,7 +142,9 @@ class Delivery:
             id=row["id"],
             batch_id=batch,
             item_id=None if item is None else item_id(batch, item % POSITIONS_PER_BATCH),
+            key=row["key"],
             webhook_id=webhook_id(batch, row["seq"]),
+            bundle=row["bundle"],
             type=row["type"],
             url=row["url"],
             endpoint=row["origin"],

@@ -16,12 +16,13 @@ from pipeline.broker import wake_dispatcher
 from pipeline.callbacks import Delivery, Endpoint
 from pipeline.definitions import Definition
 from pipeline.domain.batch import Progress
-from pipeline.services import deliveries, endpoints, report
+from pipeline.services import deliveries, endpoints, report, search
 from pipeline.services.acceptance import Given, OnReject
 from pipeline.services.context import Context
 from pipeline.services.endpoints import KnownEndpoint
 from pipeline.services.find import find_batch
 from pipeline.services.hooks import Hook
+from pipeline.services.search import Wanted
 from pipeline.services.submit import OnProgress, Submission, submit
 from workers.embedded import Embedded
 
@@ -173,8 +174,8 @@ class Client:
             NotFound: there is no such batch.
             InvalidInput: there is no such state, or the endpoint is no URL.
         """
-        rows = deliveries.newest(self._context, batch=batch, state=state, endpoint=endpoint, before=before, limit=limit)
-        return [Delivery.from_row(row) for row in rows]
+        wanted = Wanted(batch=batch, state=state, endpoint=endpoint, before=before)
+        return [Delivery.from_row(row) for row in search.newest(self._context, wanted, limit=limit)]
 
     def recover(
         self,

@@ -59,6 +59,7 @@ def main(**_: bool) -> None:
       1  items are dead or cancelled, callbacks are not delivered, or a check failed
       2  wrong usage or bad input
       3  a service is unreachable
+      70  a fault of pipeline itself
       130  stopped by Ctrl-C or SIGTERM
 
     \b

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.output import cell, print_facts
+from pipeline.cli.output import brief, cell, print_facts
 from pipeline.cli.table import print_table
 from pipeline.domain.condition import Condition
 from pipeline.services.endpoint_secrets import Described, KnownSecret
@@ -56,9 +56,9 @@ def described(endpoint: KnownEndpoint) -> dict[str, Any]:
 
 
 def in_words(condition: Condition) -> str:
-    """Return how an endpoint is: `open until 2026-11-21 12:00:30`, `disabled: gone`."""
-    since = f" since {cell(condition.since)}" if condition.since and not condition.until else ""
-    until = f" until {cell(condition.until)}" if condition.until else ""
+    """Return how an endpoint is: `open until 12:00:30`, `disabled since 2026-11-20 12:00: gone`."""
+    since = f" since {brief(condition.since)}" if condition.since and not condition.until else ""
+    until = f" until {brief(condition.until)}" if condition.until else ""
     reason = f": {condition.reason}" if condition.reason else ""
     return f"{condition.state.value}{since}{until}{reason}"
 
@@ -88,7 +88,7 @@ def print_endpoint(endpoint: KnownEndpoint) -> None:
     )
     if endpoint.notices:
         rows = [(notice["created_at"], notice["type"], notice["detail"]) for notice in endpoint.notices]
-        print_table(("when", "notice", "detail"), rows, title="notices")
+        print_table(("when", "notice", "detail"), rows, title="notices", below=("detail",))
 
 
 def _taken(endpoint: KnownEndpoint) -> str:

@@ -17,6 +17,7 @@ from pipeline.domain.condition import EndpointState
 from pipeline.services import endpoints as service
 
 _BACKLOG = ("pending", "sending", "paused", "dead")
+_BELOW = ("last success", "oldest due", "state")
 
 
 @click.group()
@@ -76,7 +77,7 @@ def list_(state: str | None, after: str | None, limit: int, as_json: bool) -> No
         )
         for each in found
     ]
-    print_table(("endpoint", "state", *_BACKLOG, "oldest due", "last success"), rows, right=_BACKLOG)
+    print_table(("endpoint", "state", *_BACKLOG, "oldest due", "last success"), rows, right=_BACKLOG, below=_BELOW)
     if len(several) > limit:
         Talk().say(f"there are more; --after {found[-1].origin} shows the next, --limit {limit * 10} more at once")
 

@@ -10,7 +10,7 @@ import orjson
 
 from pipeline.cli.output import cell, print_facts
 from pipeline.cli.table import print_table
-from pipeline.domain.identity import item_id
+from pipeline.domain.identity import item_id, webhook_id
 from pipeline.errors import NotFound
 from pipeline.services import report
 from pipeline.services.context import Context
@@ -26,7 +26,7 @@ _ATTEMPT = (
     "stage", "number", "trigger", "outcome", "status", "error_type", "error_message", "started_at", "ended_at",
     "worker",
 )  # fmt: skip
-_DELIVERY = ("id", "type", "state", "attempt", "due_at", "last_status", "last_error", "finished_at")
+_DELIVERY = ("id", "type", "state", "attempt", "due_at", "last_status", "last_error", "created_at", "finished_at")
 
 
 def find(context: Context, name: str, batch: str) -> Details | None:
@@ -64,7 +64,7 @@ def described(details: Details, *, with_payload: bool) -> dict[str, Any]:
         "error": {name: row[f"error_{name}"] for name in _ERROR} if row["error_kind"] else None,
         **({"payload": _parsed(row["payload"])} if with_payload else {}),
         "failed_attempts": [attempt(each) for each in details.attempts],
-        "deliveries": [delivery(each) for each in details.deliveries],
+        "deliveries": [delivery(each, details.batch["public_id"]) for each in details.deliveries],
     }
 
 
@@ -73,9 +73,14 @@ def attempt(row: Row) -> dict[str, Any]:
     return {name: row[name] for name in _ATTEMPT}
 
 
-def delivery(row: Row) -> dict[str, Any]:
-    """Return a delivery as `--json` prints it."""
-    return {**{name: row[name] for name in _DELIVERY}, "url": shown_url(row["url"])}
+def delivery(row: Row, batch_id: str) -> dict[str, Any]:
+    """Return a delivery of a batch as `--json` prints it."""
+    return {
+        **{name: row[name] for name in _DELIVERY},
+        "url": shown_url(row["url"]),
+        "endpoint": row["origin"],
+        "webhook_id": webhook_id(batch_id, row["seq"]),
+    }
 
 
 def shown_url(url: str) -> str:
@@ -95,14 +100,14 @@ def print_item(found: Mapping[str, Any]) -> None:
         headers = ("id", "event", "state", "attempts", "due", "status", "error", "url")
         fields = ("id", "type", "state", "attempt", "due_at", "last_status", "last_error", "url")
         rows = [[str(row["id"]), *(row[name] for name in fields[1:])] for row in found["deliveries"]]
-        print_table(headers, rows, title="deliveries")
+        print_table(headers, rows, title="deliveries", below=("url", "error", "due"))
 
 
 def print_attempts(rows: list[dict[str, Any]], title: str) -> None:
     """Print attempts, for people."""
     headers = ("stage", "number", "outcome", "status", "error", "message", "ended")
     fields = ("stage", "number", "outcome", "status", "error_type", "error_message", "ended_at")
-    print_table(headers, [[row[name] for name in fields] for row in rows], title=title)
+    print_table(headers, [[row[name] for name in fields] for row in rows], title=title, below=("message", "error"))
 
 
 def _parsed(text: str | None) -> Any:

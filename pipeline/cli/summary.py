@@ -26,7 +26,8 @@ class Summary:
         latency: seconds from an item's release to its end, median and 95th percentile.
         items_per_second: finished by this run.
         callbacks: deliveries by state.
-        callback_error: what the last attempt at a callback came to that is still owed.
+        callback_error: what the last attempt at a callback came to that is still owed or was given up.
+        callback_waits: what one that is still owed waits for.
         seconds: from the first release to the last item, without waiting for callbacks.
     """
 
@@ -43,6 +44,7 @@ class Summary:
     seconds: float
     callbacks: Mapping[str, int]
     callback_error: str | None
+    callback_waits: str | None
     output: str | None
 
     @property
@@ -67,6 +69,7 @@ def summary(
     seconds: float,
     callbacks: Mapping[str, int],
     callback_error: str | None,
+    callback_waits: str | None,
     output: str | None,
 ) -> Summary:
     """Return the summary of a batch of which this run finished `finished` items in `seconds`."""
@@ -84,6 +87,7 @@ def summary(
         seconds=round(seconds, 3),
         callbacks=callbacks,
         callback_error=callback_error,
+        callback_waits=callback_waits,
         output=output,
     )
 
@@ -134,14 +138,18 @@ def _hints(found: Summary) -> list[str]:
         hints.append(f"{found.cancelled:,} cancelled with their batch; submit them again to have them done")
     owed = sum(found.callbacks.get(state, 0) for state in (DeliveryState.PENDING, DeliveryState.SENDING))
     if owed:
-        said = f" (the last attempt: {found.callback_error})" if found.callback_error else ""
         hints.append(
-            f"{many(owed, 'callback')} still owed{said}: `pipeline run --batch {batch}` goes on sending them, "
+            f"{many(owed, 'callback')} still owed{_why(found)}: `pipeline run --batch {batch}` goes on sending them, "
             f"`pipeline deliveries list --batch {batch} --state pending` lists them"
         )
     stuck = sum(found.callbacks.get(state, 0) for state in (DeliveryState.DEAD, DeliveryState.PAUSED))
     if stuck:
-        hints.append(
-            f"{many(stuck, 'callback')} given up or paused: `pipeline deliveries list --batch {batch}` says why"
-        )
+        said = f"{many(stuck, 'callback')} given up or paused{_why(found)}"
+        hints.append(f"{said}: `pipeline deliveries list --batch {batch}` says why")
     return hints
+
+
+def _why(found: Summary) -> str:
+    error = f"the last attempt: {found.callback_error}" if found.callback_error else None
+    said = "; ".join(filter(None, (error, found.callback_waits)))
+    return f" ({said})" if said else ""

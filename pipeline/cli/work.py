@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.batch import Batch
+from pipeline.cli.delivery import why_it_waits
 from pipeline.cli.output import Talk, cell, print_json
 from pipeline.cli.stop import Stop
 from pipeline.cli.summary import Summary, print_summary, summary
@@ -19,8 +20,9 @@ from pipeline.domain.batch import BatchState, Progress
 from pipeline.domain.delivery import DeliveryState
 from pipeline.errors import Conflict
 from pipeline.export import Writer, writer
-from pipeline.services import deliveries, report, results
+from pipeline.services import deliveries, report, results, search
 from pipeline.services.context import Context
+from pipeline.services.search import Wanted
 
 Counts = dict[str, int]
 
@@ -28,6 +30,7 @@ Counts = dict[str, int]
 _POLL_SECONDS = 0.03
 _CALLBACK_SECONDS = 0.2
 _UNDER_WAY = (DeliveryState.PENDING, DeliveryState.SENDING)
+_NOT_DELIVERED = (DeliveryState.PENDING, DeliveryState.PAUSED, DeliveryState.DEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ def finish(client: Client, batch: Batch, wishes: Wishes, stop: Stop, *, rejected
         progress = _follow(context, batch, _taker(tally, out), lambda now: shown.show(now, tally.top()), stop)
         seconds = time.monotonic() - started
         callbacks = _await_callbacks(context, batch, wishes.callback_wait, partial(shown.show, progress), stop)
+    error, waits = _why(context, batch, callbacks)
     found = summary(
         batch.progress(),
         rejected=rejected,
@@ -74,16 +78,18 @@ def finish(client: Client, batch: Batch, wishes: Wishes, stop: Stop, *, rejected
         finished=progress.final - before.final,
         seconds=seconds,
         callbacks=callbacks,
-        callback_error=_last_error(context, batch) if any(map(callbacks.get, _UNDER_WAY)) else None,
+        callback_error=error,
+        callback_waits=waits,
         output=wishes.output,
     )
     return _tell(found, wishes)
 
 
 def _tell(found: Summary, wishes: Wishes) -> int:
-    print_summary(found, wishes.talk)
     if wishes.as_json and not wishes.prints_results:
         print_json(found.to_json())
+    else:
+        print_summary(found, wishes.talk)
     return found.exit_code
 
 
@@ -136,9 +142,14 @@ def _await_callbacks(context: Context, batch: Batch, seconds: float, show: Calla
         stop.wait(max(_CALLBACK_SECONDS, 4 * (time.monotonic() - asked)))
 
 
-def _last_error(context: Context, batch: Batch) -> str | None:
-    found = deliveries.newest(context, batch=batch.id, state=DeliveryState.PENDING, limit=1)
-    return cell(found[0]["last_error"]) or None if found else None
+def _why(context: Context, batch: Batch, callbacks: Counts) -> tuple[str | None, str | None]:
+    """Return what the last attempt at a callback came to that is not delivered, and what one waits for."""
+    error = waits = None
+    for state in (each for each in _NOT_DELIVERED if callbacks.get(each)):
+        for row in search.newest(context, Wanted(batch=batch.id, state=state), limit=1):
+            error = error or cell(row["last_error"]) or None
+            waits = waits or why_it_waits(context, row)
+    return error, waits
 
 
 def _is_too_late(context: Context, batch: Batch, callbacks: Counts, end: float) -> bool:

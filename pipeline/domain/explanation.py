@@ -15,7 +15,7 @@ _MEANINGS = {
     "dns_failure": "the host name could not be looked up",
     "dns_timeout": "looking up the host name took too long",
     "tls_verify": "the receiver's certificate is not valid for its host name, or not trusted here",
-    "tls_handshake": "the TLS handshake failed; the receiver needs TLS 1.2 or later",
+    "tls_handshake": "the TLS handshake failed; nothing speaks TLS at that port, or not version 1.2 or later",
     "protocol_error": "the answer is not HTTP/1.1, or its headers are too large",
     "ssrf_blocked": "not sent: the host is not a public one; PIPELINE_ALLOW_PRIVATE_CALLBACKS names those you allow",
     "config_error": "not sent: the callback URL cannot be used",
@@ -38,4 +38,7 @@ def explain(answer: Answer) -> str | None:
     if answer.status is not None and 300 <= answer.status <= 399:
         target = f" to {answer.location}" if answer.location else ""
         return f"redirected{target}; redirects are not followed: update the callback URL"
-    return _MEANINGS.get(code, f"the receiver answered {answer.status}")
+    meaning = _MEANINGS.get(code, f"the receiver answered {answer.status}")
+    if answer.control == "abort-message":
+        return f"{meaning}; the receiver asked not to be sent this event again"
+    return meaning

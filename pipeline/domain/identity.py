@@ -9,6 +9,9 @@ from typing import NamedTuple
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _BATCH_LENGTH = 16
 _BUNDLE_LENGTH = 28
+_SEQ_LENGTH = 12
+#: Every webhook id begins so.
+WEBHOOK_PREFIX = "msg_"
 
 
 class TaskName(NamedTuple):
@@ -56,12 +59,20 @@ def webhook_id(batch_id: str, seq: int) -> str:
 
     Standard Webhooks allows no `.`; the sequence number is padded so that ids of a batch sort.
     """
-    return f"msg_{batch_id}{seq:012d}"
+    return f"{WEBHOOK_PREFIX}{batch_id}{seq:0{_SEQ_LENGTH}d}"
+
+
+def split_webhook_id(text: str) -> tuple[str, int] | None:
+    """Return (batch id, `seq`) of the event that a webhook id names, or None where `text` names none."""
+    batch, seq = text.removeprefix(WEBHOOK_PREFIX)[:-_SEQ_LENGTH], text[-_SEQ_LENGTH:]
+    if not (text.startswith(WEBHOOK_PREFIX) and batch and seq.isascii() and seq.isdigit()):
+        return None
+    return batch, int(seq)
 
 
 def new_bundle_id() -> str:
     """Return a fresh `webhook-id` for deliveries that travel together: as long as an event's, and random."""
-    return f"msg_{_random(_BUNDLE_LENGTH)}"
+    return f"{WEBHOOK_PREFIX}{_random(_BUNDLE_LENGTH)}"
 
 
 def _random(length: int) -> str:

@@ -33,34 +33,6 @@ class Shown:
     attempts: list[Row]
 
 
-def newest(
-    context: Context,
-    *,
-    batch: str | None = None,
-    state: str | None = None,
-    endpoint: str | None = None,
-    before: int | None = None,
-    limit: int,
-) -> list[Row]:
-    """Return deliveries that all conditions hold for, newest first, with ids below `before`.
-
-    Args:
-        batch: id, unique prefix of an id, or `last`.
-        endpoint: `https://host` or any URL there.
-
-    Raises:
-        NotFound: there is no such batch.
-        InvalidInput: the endpoint is no URL, or there is no such state.
-    """
-    known = [each.value for each in DeliveryState]
-    if state is not None and state not in known:
-        raise InvalidInput(f"no delivery is in a state {state!r}; states are {', '.join(known)}")
-    origin = None if endpoint is None else parse(endpoint, name="the endpoint").origin
-    with context.database.read() as connection:
-        batch_id = None if batch is None else find_batch(connection, batch)["id"]
-        return owed.newest(connection, batch_id=batch_id, state=state, origin=origin, before=before, limit=limit)
-
-
 def show(context: Context, delivery_id: int) -> Shown:
     """Return what is known of a delivery.
 

@@ -2,43 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, func, select, update
 
 from pipeline.domain.delivery import MANUAL, DeliveryState
 from pipeline.storage.row import Row, first, rows
-from pipeline.storage.tables import batches, bundles, deliveries, endpoints, events
+from pipeline.storage.tables import batches, bundles, deliveries, endpoints, events, items
 
 #: What is under way is left alone: its sender would record over it.
 _REPLAYABLE = tuple(state.value for state in DeliveryState if state is not DeliveryState.SENDING)
+_OF_ENDPOINT = ("disabled_reason", "disabled_at", "breaker", "open_until", "not_before")
 _WAITING = (DeliveryState.PENDING.value, DeliveryState.PAUSED.value)
 
 
-def newest(
-    connection: Connection,
-    *,
-    batch_id: int | None,
-    state: str | None,
-    origin: str | None,
-    before: int | None,
-    limit: int,
-) -> list[Row]:
-    """Return deliveries that all conditions hold for, newest first, with ids below `before`."""
-    query = _rows().order_by(deliveries.c.id.desc()).limit(limit)
-    if batch_id is not None:
-        query = query.where(deliveries.c.batch_id == batch_id)
-    if state is not None:
-        query = query.where(deliveries.c.state == state)
-    if origin is not None:
-        query = query.where(deliveries.c.origin == origin)
-    if before is not None:
-        query = query.where(deliveries.c.id < before)
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What holds for deliveries that are listed; what is None, or empty, is not asked for.
+
+    Args:
+        batch_ids: each of these; two different ones fit none.
+        item_id: of the event.
+        since: owed since then.
+        before: only ids below.
+    """
+
+    batch_ids: Sequence[int] = ()
+    state: str | None = None
+    origin: str | None = None
+    item_id: int | None = None
+    url: str | None = None
+    bundle_id: int | None = None
+    seq: int | None = None
+    since: datetime | None = None
+    before: int | None = None
+
+    def clauses(self) -> list[ColumnElement[bool]]:
+        equal: list[tuple[Column[Any], Any]] = [
+            *((deliveries.c.batch_id, each) for each in self.batch_ids),
+            (deliveries.c.state, self.state),
+            (deliveries.c.origin, self.origin),
+            (events.c.item_id, self.item_id),
+            (deliveries.c.url, self.url),
+            (deliveries.c.bundle_id, self.bundle_id),
+            (deliveries.c.seq, self.seq),
+        ]
+        found = [column == value for column, value in equal if value is not None]
+        if self.since is not None:
+            found.append(deliveries.c.created_at >= self.since)
+        if self.before is not None:
+            found.append(deliveries.c.id < self.before)
+        return found
+
+
+def newest(connection: Connection, conditions: Conditions, limit: int) -> list[Row]:
+    """Return deliveries, newest first."""
+    query = _rows().where(*conditions.clauses()).order_by(deliveries.c.id.desc()).limit(limit)
     return rows(connection.execute(query))
 
 
+def bundle(connection: Connection, webhook_id: str) -> int | None:
+    """Return the bundle of that webhook id; None where there is none."""
+    found: int | None = connection.scalar(select(bundles.c.id).where(bundles.c.webhook_id == webhook_id))
+    return found
+
+
 def get(connection: Connection, delivery_id: int) -> Row | None:
-    """Return a delivery with its event and what is known of its endpoint."""
+    """Return a delivery with its event, its item's key and how its endpoint is."""
     return first(connection.execute(_rows().where(deliveries.c.id == delivery_id)))
 
 
@@ -84,11 +117,13 @@ def _rows() -> Select[tuple[object, ...]]:
             events.c.type,
             events.c.item_id,
             batches.c.public_id,
-            endpoints.c.disabled_reason,
+            items.c.key,
+            *(endpoints.c[name] for name in _OF_ENDPOINT),
             bundles.c.webhook_id.label("bundle"),
         )
         .join(events, same_event)
         .join(batches, batches.c.id == deliveries.c.batch_id)
+        .outerjoin(items, items.c.id == events.c.item_id)
         .outerjoin(endpoints, endpoints.c.origin == deliveries.c.origin)
         .outerjoin(bundles, bundles.c.id == deliveries.c.bundle_id)
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import InvalidWebhook, verify_webhook
+from pipeline.cli.output import brief
 from pipeline.domain.secret import new_secret
 from pipeline.domain.vault import Vault, new_encryption_key
 from pipeline.storage.engine import Database
@@ -162,8 +163,8 @@ def test_the_list_says_how_each_endpoint_is(terminal: Terminal, database_url: st
     assert found["http://127.0.0.1:8001"]["backlog"] == {"pending": 3}
     assert found["https://a:443"]["reason"] == "gone"
     table = terminal.run("endpoints", "list").stdout
-    local = (NOW + HOUR).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    for words in (f"open until {local}", f"throttled until {local}", ": gone", "failing since", "locked "):
+    local = brief(NOW + HOUR)
+    for words in (f"open until {local}", f"throttled until {local}", ": gone", "failing since", "locked"):
         assert words in table
     named = [terminal.data("endpoints", "list", "--state", state) for state in ("disabled", "locked", "ok")]
     assert [[each["origin"] for each in page] for page in named] == [

@@ -98,7 +98,7 @@ def test_deliveries_of_one_endpoint_are_listed(terminal: Terminal, database: Dat
     assert [each["id"] for each in listed] == [3, 2, 1]
     assert terminal.data("deliveries", "list", "--endpoint", "http://127.0.0.1:8003") == []
     result = terminal.run("deliveries", "list", "--endpoint", "http://127.0.0.1:8001", "--limit", "2")
-    assert "there are more; --limit 20 shows them" in result.stderr
+    assert "there are more; --limit 20 shows them, --before 2 the next ones" in result.stderr
     assert terminal.run("deliveries", "list", "--endpoint", "127.0.0.1").exit_code == 2
 
 

@@ -41,8 +41,10 @@ def test_the_summary_counts_states_and_labels(terminal: Terminal) -> None:
     assert summary["labels"] == {"billing": 2, "sales": 1}
     assert summary["state"] == "completed"
     assert 0 <= summary["latency"]["p50_seconds"] <= summary["latency"]["p95_seconds"]
-    assert "billing" in result.stderr
-    assert "3 succeeded" in result.stderr
+    assert result.stderr == f"batch {summary['batch_id']}: 3 items\n", "programs read the summary, people do not"
+    said = terminal.run("run", "--batch", "last").stderr
+    assert "billing" in said
+    assert "3 succeeded" in said
 
 
 def test_a_quiet_run_says_nothing(terminal: Terminal) -> None:
