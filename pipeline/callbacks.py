@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from pipeline.bootstrap import ping
 from pipeline.domain.callback import parse
+from pipeline.domain.explanation import explain
 from pipeline.domain.identity import item_id, webhook_id
-from pipeline.services import endpoint_secrets, endpoints
+from pipeline.errors import InvalidInput
+from pipeline.services import deliveries, endpoint_secrets, endpoints
 from pipeline.services.context import Context
 from pipeline.services.endpoints import KnownEndpoint
 from pipeline.storage.row import Row
 from pipeline.storage.tables import POSITIONS_PER_BATCH
+
+if TYPE_CHECKING:
+    from pipeline.client import Client
 
 
 class Endpoint:
@@ -21,6 +27,7 @@ class Endpoint:
 
     def __init__(self, context: Context, origin: str) -> None:
         self._context = context
+        self._url = origin
         #: `scheme://host:port`.
         self.origin = parse(origin, name="the endpoint").origin
 
@@ -67,6 +74,23 @@ class Endpoint:
         """
         return endpoints.disable(self._context, self.origin, reason)
 
+    def test(self, url: str | None = None) -> Ping:
+        """Send one signed `webhook.ping` now, as callbacks are sent, and return what came of it; nothing is stored.
+
+        Args:
+            url: of this endpoint; default: the one that this handle was made with.
+
+        Raises:
+            InvalidInput: the URL is none to call back, or of another endpoint, or there is no secret to sign with.
+            PipelineError: what the endpoint has of its own cannot be read here.
+        """
+        chosen = self._url if url is None else url
+        if parse(chosen, name="the URL").origin != self.origin:
+            raise InvalidInput(f"the URL is not of {self.origin}; `client.endpoint(url).test()` takes any")
+        sent = ping(self._context, chosen)
+        seconds = (sent.ended_at - sent.started_at).total_seconds()
+        return Ping(sent.answer.status, sent.answer.code, explain(sent.answer), sent.answer.text, seconds)
+
     def rotate_secret(
         self,
         *,
@@ -96,6 +120,52 @@ class Endpoint:
             NotFound: it has none.
         """
         endpoint_secrets.forget(self._context, self.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """What a `webhook.ping` came to.
+
+    Args:
+        status: HTTP status; None: there was no answer.
+        error: code of what went wrong; None for a 2xx.
+        message: the same as a sentence.
+        answer: how the body of the answer began.
+    """
+
+    status: int | None
+    error: str | None
+    message: str | None
+    answer: str | None
+    duration_seconds: float
+
+    @property
+    def is_success(self) -> bool:
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at a delivery.
+
+    Args:
+        number: from 1.
+        outcome: `succeeded`, `retry`, `snoozed` or `dead`.
+        status: HTTP status; None: there was no answer.
+        error: code of what went wrong, `message` the same as a sentence.
+        trigger: `manual` where it was asked for.
+        answer: how the body of the answer began.
+    """
+
+    number: int
+    outcome: str
+    status: int | None
+    error: str | None
+    message: str | None
+    trigger: str | None
+    answer: str | None
+    started_at: datetime
+    ended_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +203,40 @@ class Delivery:
     last_error: str | None
     created_at: datetime
     finished_at: datetime | None
+    _client: Client = field(repr=False, compare=False)
+
+    def history(self) -> list[Attempt]:
+        """Return its attempts so far, oldest first, those of its bundle among them."""
+        found = deliveries.show(self._client.context, self.id).attempts
+        return [
+            Attempt(
+                number=row["number"],
+                outcome=row["outcome"],
+                status=row["status"],
+                error=row["error_type"],
+                message=row["error_message"],
+                trigger=row["trigger"],
+                answer=row["answer"],
+                started_at=row["started_at"],
+                ended_at=row["ended_at"],
+            )
+            for row in found
+        ]
+
+    def replay(self) -> Delivery:
+        """Send it again, now: the same webhook id and body. Return it as it is then: pending.
+
+        The attempt counts for nothing in the schedule.
+
+        Raises:
+            Conflict: it is being sent right now, or its endpoint is disabled.
+        """
+        row = deliveries.replay(self._client.context, self.id)
+        self._client.work()
+        return self.from_row(row, self._client)
 
     @classmethod
-    def from_row(cls, row: Row) -> Self:
+    def from_row(cls, row: Row, client: Client) -> Self:
         """Return a delivery as storage lists it."""
         batch, item = row["public_id"], row["item_id"]
         return cls(
@@ -155,4 +256,5 @@ class Delivery:
             last_error=row["last_error"],
             created_at=row["created_at"],
             finished_at=row["finished_at"],
+            _client=client,
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
-from pipeline import definitions, settings
+from pipeline import arguments, definitions, settings
 from pipeline.batch import Batch
 from pipeline.bootstrap import make_context
 from pipeline.broker import wake_dispatcher
@@ -128,10 +128,7 @@ class Client:
         return Batch(self, row["public_id"])
 
     def endpoint(self, origin: str) -> Endpoint:
-        """Return a handle on what receives callbacks.
-
-        Args:
-            origin: `https://example.com`, or any URL there; it need not have been called yet.
+        """Return a handle on what receives callbacks: `https://example.com`, or any URL there, called before or not.
 
         Raises:
             InvalidInput: it is no URL.
@@ -156,35 +153,49 @@ class Client:
     def deliveries(
         self,
         *,
-        batch: str | None = None,
+        batch: str | Batch | None = None,
+        item: str | None = None,
         state: str | None = None,
         endpoint: str | None = None,
+        since: datetime | timedelta | None = None,
         before: int | None = None,
         limit: int = 100,
     ) -> list[Delivery]:
         """Return callbacks that all conditions hold for, newest first.
 
         Args:
-            batch: id, unique prefix of an id, or `last`.
+            batch: a batch, its id, a unique prefix of that, or `last`.
+            item: its id, or its key in `batch` or else the last one.
             state: `pending`, `sending`, `delivered`, `dead`, `paused` or `cancelled`.
             endpoint: `https://example.com`, or any URL there.
+            since: owed since then, aware, or so long ago.
             before: only ids below; the last one's of a list gives the next.
 
         Raises:
-            NotFound: there is no such batch.
-            InvalidInput: there is no such state, or the endpoint is no URL.
+            NotFound: there is no such batch or item.
+            InvalidInput: there is no such state, the endpoint is no URL, or another argument cannot be used.
         """
-        wanted = Wanted(batch=batch, state=state, endpoint=endpoint, before=before)
-        return [Delivery.from_row(row) for row in search.newest(self._context, wanted, limit=limit)]
+        name, owed_since = arguments.batch_name(batch), arguments.instant("since", since, self._context.now())
+        wanted = Wanted(name, state, endpoint, item, since=owed_since, before=arguments.number("before", before))
+        arguments.whole("limit", limit, 1, arguments.MOST_LISTED)
+        return [Delivery.from_row(row, self) for row in search.newest(self._context, wanted, limit=limit)]
+
+    def delivery(self, name: int | str) -> Delivery:
+        """Return a callback by its number, or by the webhook id of its event or bundle.
+
+        Raises:
+            NotFound, InvalidInput: there is none, or several have that webhook id.
+        """
+        return Delivery.from_row(deliveries.show(self._context, search.number(self._context, name)).delivery, self)
 
     def recover(
         self,
         *,
-        batch: str | None = None,
+        batch: str | Batch | None = None,
         endpoint: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        states: Sequence[str] = ("dead",),
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
+        states: str | Sequence[str] = ("dead",),
         dry_run: bool = False,
     ) -> int:
         """Send callbacks again that came to their end, all that every condition holds for; return how many.
@@ -192,22 +203,44 @@ class Client:
         They keep their webhook ids and bodies. Those to endpoints that are disabled are left out.
 
         Args:
-            batch: id, unique prefix of an id, or `last`.
+            batch: a batch, its id, a unique prefix of that, or `last`.
             endpoint: `https://example.com`, or any URL there.
-            since, until: when they came to their end, aware; `until` is not included. Dead ones were given up then.
+            since, until: when they came to their end, aware, or so long ago; `until` is not included.
             states: of `dead`, `delivered` and `cancelled`.
             dry_run: count only.
 
         Raises:
             NotFound: there is no such batch, or nothing was ever owed to the endpoint.
-            InvalidInput: a state is none of these, a time has no zone, or the endpoint is no URL.
+            InvalidInput: a state is none of these, a time has no zone, or another argument cannot be used.
         """
+        now = self._context.now()
         recovered = deliveries.recover(
-            self._context, batch=batch, origin=endpoint, since=since, until=until, states=states, dry_run=dry_run
+            self._context,
+            batch=arguments.batch_name(batch),
+            origin=endpoint,
+            since=arguments.instant("since", since, now),
+            until=arguments.instant("until", until, now),
+            states=arguments.texts("states", states),
+            dry_run=dry_run,
         )
         if recovered and not dry_run:
             self.work()
         return recovered
+
+    def replay_missing(self, url: str, batch: str | Batch, *, batch_events: bool = False, dry_run: bool = False) -> int:
+        """Send to a URL the events of a batch that were never sent there; return how many.
+
+        Args:
+            batch_events: the batch's own event as well, beside those of its items.
+
+        Raises:
+            NotFound, InvalidInput: there is no such batch, or the URL is none to call back.
+        """
+        name = arguments.batch_name(batch) or ""
+        missing = deliveries.replay_missing(self._context, url, name, batch_events=batch_events, dry_run=dry_run)
+        if missing and not dry_run:
+            self.work()
+        return missing
 
     def batches(self, limit: int = 20) -> list[Progress]:
         """Return how far the batches submitted last are, newest first."""

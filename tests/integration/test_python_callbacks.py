@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -69,6 +69,59 @@ def test_deliveries_are_listed_and_recovered(client: pipeline.Client, tmp_path: 
         receiver.wait_for(lambda seen: len(seen.bodies) == 3)
         wait_until(lambda: len(client.deliveries(state="delivered")) == 3)
         assert {each.webhook_id for each in client.deliveries()} == set(receiver.bodies)
+
+
+def test_a_delivery_is_looked_at_and_sent_again(client: pipeline.Client, tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        batch = client.submit(make_items(1), make_definition(tmp_path), callback_url=receiver.url)
+        batch.wait(60)
+        wait_until(lambda: len(client.deliveries(batch=batch, state="delivered", since=timedelta(hours=1))) == 1)
+        (found,) = client.deliveries(item=f"{batch.id}-1")
+        assert client.delivery(found.webhook_id) == client.delivery(found.id) == found
+        assert [(each.number, each.outcome, each.status) for each in found.history()] == [(1, "succeeded", 204)]
+        assert found.replay().state == "pending"
+        wait_until(lambda: len(found.history()) == 2)
+        assert [each.trigger for each in client.delivery(found.id).history()] == [None, "manual"]
+
+        late = f"{receiver.url}/late"
+        assert client.replay_missing(late, batch, dry_run=True) == 1
+        assert client.replay_missing(late, batch.id, batch_events=True) == 2
+        wait_until(lambda: len(client.deliveries(state="delivered")) == 3)
+        assert client.recover(batch=batch, states="delivered", since=timedelta(minutes=5), dry_run=True) == 3
+        assert client.recover(states=["delivered"], until=timedelta(days=1)) == 0
+
+
+def test_an_endpoint_is_tested(client: pipeline.Client) -> None:
+    with Receiver() as receiver:
+        found = client.endpoint(receiver.url).test()
+        assert (found.status, found.error, found.is_success) == (204, None, True)
+        assert found.duration_seconds < 60
+        with receiver.refusing(500):
+            assert client.endpoint("http://127.0.0.1:1").origin == "http://127.0.0.1:1"
+            failed = client.endpoint(receiver.url).test(receiver.url)
+            assert (failed.error, failed.is_success) == ("http_500", False)
+        with pytest.raises(pipeline.InvalidInput, match="is not of"):
+            client.endpoint(receiver.url).test("https://example.com/hook")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda client: client.recover(since="6h"), "since is '6h'; give an aware datetime, or a timedelta"),
+        (lambda client: client.recover(batch=7), "batch is 7; give an id"),
+        (lambda client: client.recover(states=[1]), "states is"),
+        (lambda client: client.recover(states="pending"), "'pending' cannot be replayed"),
+        (lambda client: client.deliveries(before=datetime.now(UTC)), "before is datetime"),
+        (lambda client: client.deliveries(limit=0), "limit is 0; expected a whole number from 1"),
+        (lambda client: client.deliveries(before=2**63), "before is 9223372036854775808"),
+        (lambda client: client.delivery("T-1"), "'T-1' names no delivery"),
+    ],
+)
+def test_what_cannot_be_used_is_bad_input(
+    call: Callable[[pipeline.Client], object], said: str, client: pipeline.Client
+) -> None:
+    with pytest.raises(pipeline.InvalidInput, match=said):
+        call(client)
 
 
 def test_a_secret_of_its_own_is_returned_once(client: pipeline.Client) -> None:
