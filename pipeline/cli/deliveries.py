@@ -10,6 +10,7 @@ from pipeline.cli import options
 from pipeline.cli.delivery import described, print_delivery, print_list, with_attempts
 from pipeline.cli.output import Talk, print_json
 from pipeline.cli.recover import recover, replay_missing
+from pipeline.cli.send import send
 from pipeline.cli.session import opened
 from pipeline.cli.when import instant
 from pipeline.domain.delivery import DeliveryState
@@ -32,7 +33,7 @@ def deliveries() -> None:
     """
 
 
-for _command in (recover, replay_missing):
+for _command in (recover, replay_missing, send):
     deliveries.add_command(_command)
 
 

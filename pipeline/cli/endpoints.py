@@ -117,7 +117,7 @@ def enable(origin: str, as_json: bool) -> None:
     if as_json:
         print_json({"origin": name, "resumed": resumed})
         return
-    todo = "; `pipeline run --batch BATCH` sends them" if is_embedded and resumed else ""
+    todo = "; `pipeline deliveries send` sends them" if is_embedded and resumed else ""
     Talk().say(f"endpoint {name} is enabled; {many(resumed, 'paused callback')} pending again{todo}")
 
 

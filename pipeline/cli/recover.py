@@ -117,5 +117,5 @@ def _by_the_many(
     if dry_run:
         Talk().say(f"{many(count, 'callback')} to {verb}; without --dry-run it is done")
         return
-    how = "; `pipeline run --batch BATCH` sends those of a batch" if is_embedded and count else ""
+    how = "; `pipeline deliveries send` sends them" if is_embedded and count else ""
     Talk().say(cell(f"{many(count, 'callback')} pending, due now{how}"))

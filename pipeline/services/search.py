@@ -105,6 +105,27 @@ def waits_for(context: Context, row: Row) -> Condition | None:
     return None if found.state is EndpointState.OK else found
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many deliveries are pending or under way, and when the next pending one is due."""
+
+    number: int
+    under_way: int
+    next_due_at: datetime | None
+
+    def is_due_within(self, now: datetime, seconds: float) -> bool:
+        """Say whether one is under way, or due soon enough."""
+        return bool(self.under_way) or (
+            self.next_due_at is not None and (self.next_due_at - now).total_seconds() <= seconds
+        )
+
+
+def waiting(context: Context) -> Waiting:
+    """Return how much is still to be sent, of all batches; what is paused is not."""
+    with context.database.read() as connection:
+        return Waiting(*owed.waiting(connection))
+
+
 def _conditions(connection: Connection, wanted: Wanted) -> Conditions:
     batch_id = None if wanted.batch is None else find_batch(connection, wanted.batch)["id"]
     item_id = None if wanted.item is None else _item(connection, wanted.item, wanted.batch)

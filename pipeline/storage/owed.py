@@ -89,6 +89,14 @@ def next_due_at(connection: Connection, batch_id: int) -> datetime | None:
     return found
 
 
+def waiting(connection: Connection) -> tuple[int, int, datetime | None]:
+    """Return how many deliveries are pending or being sent, how many of those are sent, and when the next is due."""
+    pending = deliveries.c.state == DeliveryState.PENDING.value
+    number, due_at = connection.execute(select(func.count(), func.min(deliveries.c.due_at)).where(pending)).one()
+    sending = connection.scalar(select(func.count()).where(deliveries.c.state == DeliveryState.SENDING.value)) or 0
+    return number + sending, sending, due_at
+
+
 def replay(connection: Connection, row: Row, now: datetime) -> bool:
     """Any state but sending → pending, due now, by request; False where it is being sent or is gone.
 

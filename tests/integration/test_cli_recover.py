@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -138,6 +139,25 @@ def test_what_was_never_owed_to_a_url_is_sent_there(terminal: Terminal, database
         with Sending(database):
             late.wait_for(lambda seen: len(seen.requests) == 4)
             wait_until(lambda: states(database) == ["delivered"] * 8)
+
+
+def test_all_that_is_owed_is_sent_by_one_command(terminal: Terminal, database: Database) -> None:
+    with Scripted(answer(500, "webhook-delivery: abort-message")) as one, Scripted(answer(429)) as two:
+        fail(database, one, 2)
+        fail(database, one, 1, batch_id=2)
+        one.answering = answer()
+        said = terminal.run("deliveries", "recover", "--yes").stderr
+        assert said == "3 callbacks pending, due now; `pipeline deliveries send` sends them\n"
+        result = terminal.run("deliveries", "send")
+        assert (result.exit_code, result.stderr) == (0, "3 callbacks sent or given up; none is owed any more\n")
+        assert states(database) == ["delivered"] * 3
+
+        owe_items(database, two.url, 1, batch_id=3)
+        result = terminal.run("deliveries", "send", "--wait", "20", "--json")
+        found = json.loads(result.stdout)
+        assert (result.exit_code, found["settled"], found["owed"]) == (1, 0, 1), "it waits for the endpoint, a minute"
+        assert datetime.fromisoformat(found["next_due_at"]) > datetime.now(UTC)
+        assert "0 callbacks sent or given up, 1 still owed, the next due" in terminal.run("deliveries", "send").stderr
 
 
 @pytest.mark.parametrize(
