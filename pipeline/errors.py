@@ -5,6 +5,7 @@ PipelineError
 │   ├── InvalidSettings     a PIPELINE_* variable
 │   ├── InvalidDefinition   a definition file or object
 │   ├── InvalidItems        one or more items of a submission
+│   ├── InvalidArgument     a value given under a name
 │   └── NotFound            no such batch, item, delivery or definition
 ├── Conflict                the request contradicts what is stored      exit code 2
 ├── Unreachable             database or broker does not answer          exit code 3
@@ -17,6 +18,9 @@ StageError                  raised by a classifier or an enricher
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
 
 
 class PipelineError(Exception):
@@ -47,6 +51,28 @@ class InvalidItems(InvalidInput):
     def __init__(self, message: str, rejections: tuple[object, ...] = ()) -> None:
         super().__init__(message)
         self.rejections = rejections
+
+
+class InvalidArgument(InvalidInput):
+    """What was given under a name cannot be used; the message calls it as the caller does.
+
+    Args:
+        text: the message, with `{0}`, `{1}`, … where names stand; see `as_it_is` for the rest.
+        names: as Python has them.
+    """
+
+    def __init__(self, text: str, *names: str) -> None:
+        super().__init__(text.format(*names))
+        self._text, self._names = text, names
+
+    def called(self, names: Mapping[str, str]) -> Self:
+        """Return the same error for a caller who knows other names, such as `--callback-url`."""
+        return type(self)(self._text, *(names.get(each, each) for each in self._names))
+
+
+def as_it_is(text: str) -> str:
+    """Return what a message of `InvalidArgument` says as it is, whatever is in it."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 class NotFound(InvalidInput):

@@ -47,6 +47,13 @@ _TRANSPORTS = {
 }
 
 
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise ValueError(f"names {text!r}, which is no network; such as 127.0.0.0/8 or 10.1.2.3/32") from None
+
+
 def _scheme(url: SecretStr) -> str:
     return url.get_secret_value().partition("://")[0]
 
@@ -97,7 +104,7 @@ class Settings(BaseSettings):
     def _networks(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        return tuple(map(_network, filter(None, (part.strip() for part in value.split(",")))))
 
     @field_validator("broker_url", mode="after")
     @classmethod

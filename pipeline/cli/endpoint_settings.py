@@ -14,9 +14,12 @@ from pipeline.cli.output import print_facts, print_json
 from pipeline.cli.session import opened
 from pipeline.domain.endpoint import ORDERINGS
 from pipeline.domain.schedule import SCHEDULES
+from pipeline.errors import InvalidArgument
 from pipeline.services import endpoints as service
 
 DEFAULT = "default"
+#: How people name what Python names otherwise.
+_CALLED = {name: f"--{option}" for option, name in SETTINGS.items()}
 
 
 class Source(NamedTuple):
@@ -113,7 +116,10 @@ def set_(origin: str, headers: tuple[Source, ...], removed: tuple[str, ...], as_
         raise click.UsageError(f"the header {both.pop()!r} is set and taken away; give one of the two")
     with opened(may_create=True) as context:
         named = {name: None for name in removed} | {source.name: _value(source) for source in headers}
-        found = service.configure(context, origin, headers=named, **changed)
+        try:
+            found = service.configure(context, origin, headers=named, **changed)
+        except InvalidArgument as error:
+            raise error.called(_CALLED) from None
     if as_json:
         print_json(described(found))
         return

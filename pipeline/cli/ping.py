@@ -8,14 +8,18 @@ import click
 
 from pipeline.bootstrap import ping
 from pipeline.cli import options
+from pipeline.cli.endpoint import in_words
 from pipeline.cli.item import shown_url
 from pipeline.cli.output import Talk, print_facts, print_json
 from pipeline.cli.session import opened
+from pipeline.domain.condition import EndpointState
 from pipeline.domain.delivery import Answer, Sent
 from pipeline.domain.explanation import explain
 from pipeline.errors import NotFound
 from pipeline.services import endpoints as service
 from pipeline.services.context import Context
+
+_AT_ONCE = "has it called at once"
 
 
 @click.command()
@@ -34,14 +38,14 @@ def test(url: str, as_json: bool) -> int:
     """
     with opened(may_create=True) as context:
         sent = ping(context, url)
-        disabled = _disabled(context, url)
+        waits = _waits(context, url)
     found = _described(sent)
     if as_json:
         print_json(found)
     else:
         print_facts({name.replace("_", " "): value for name, value in found.items()})
-        if disabled:
-            Talk().warn(f"{sent.owed.origin} is disabled ({disabled}): only pings are sent there until it is enabled")
+        if waits:
+            Talk().warn(f"{sent.owed.origin} is {waits}; `pipeline endpoints enable {sent.owed.origin}` {_AT_ONCE}")
     return 0 if sent.answer.is_success else 1
 
 
@@ -67,8 +71,15 @@ def _consequence(answer: Answer) -> str | None:
     return None
 
 
-def _disabled(context: Context, url: str) -> str | None:
+def _waits(context: Context, url: str) -> str | None:
+    """Return why callbacks wait although pings are sent."""
     try:
-        return service.show(context, url).disabled_reason
+        found = service.show(context, url).condition
     except NotFound:
         return None
+    match found.state:
+        case EndpointState.DISABLED:
+            return f"{in_words(found)}: only pings are sent there"
+        case EndpointState.OPEN | EndpointState.THROTTLED:
+            return f"left alone ({in_words(found)}): only pings are sent there"
+    return None

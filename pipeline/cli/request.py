@@ -16,7 +16,7 @@ from pipeline.cli.stop import Stop
 from pipeline.cli.table import console
 from pipeline.domain.payload import Rejection
 from pipeline.domain.schedule import SCHEDULES
-from pipeline.errors import InvalidItems
+from pipeline.errors import InvalidArgument, InvalidItems
 from pipeline.export import Rejects
 from pipeline.intake import read
 from pipeline.services.context import Context
@@ -26,6 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Refused items named on the terminal; all of them are in the rejects file.
 _SHOWN = 10
+
+#: How people name what Python names otherwise.
+_CALLED = {name: f"--{name.replace('_', '-')}" for name in ("callback_url", "batch_callback_url", "fallback_url")}
 
 _OPTIONS = (
     options.definition,
@@ -85,7 +88,16 @@ class Request:
     fair_key: str
 
     def submission(self, context: Context) -> Submission:
-        """Return what the service is asked."""
+        """Return what the service is asked.
+
+        Raises:
+            click.UsageError: one option says nothing without another.
+        """
+        if self.fallback_url and not (self.callback_url or self.callback_url_field or self.batch_callback_url):
+            raise click.UsageError(
+                "--fallback-url says nothing without a callback that can fail: give --callback-url, "
+                "--callback-url-field or --batch-callback-url"
+            )
         return Submission(
             definition=choose(self.definition, context.settings.definitions),
             callback_url=self.callback_url,
@@ -129,6 +141,8 @@ def store(context: Context, request: Request, talk: Talk, stop: Stop) -> Stored:
             )
         except InvalidItems as error:
             raise _explained(error, request) from None
+        except InvalidArgument as error:
+            raise error.called(_CALLED) from None
     if submitted.without_url:
         talk.warn(f"{many(submitted.without_url, 'item')} without a callback URL in {request.callback_url_field!r}")
     if not submitted.is_new:

@@ -13,7 +13,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.domain.address import Address, Network, is_allowed, is_public
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidArgument, as_it_is
 
 MAX_URL_LENGTH = 2_048
 #: Below 1024 only these; above, what is not a database, a queue or a control plane.
@@ -27,14 +27,20 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NEVER_IN_A_URL = frozenset('\\<>"^`{|}#')
 _HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _HOST_LIMIT, _LABEL_LIMIT = 253, 63
+#: Characters of a URL that messages show.
+_SHOWN = 100
 
 
-class InvalidCallbackUrl(InvalidInput):
+class InvalidCallbackUrl(InvalidArgument):
     """A callback URL cannot be read without doubt."""
 
 
-class ForbiddenCallbackUrl(InvalidInput):
+class ForbiddenCallbackUrl(InvalidArgument):
     """A callback URL is well formed, but this deployment does not call such a place."""
+
+
+class _Unfit(ValueError):
+    """What is wrong with a URL, said without naming it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +77,11 @@ def check_callback_url(url: str, allow: Sequence[Network] = (), *, name: str = "
         ForbiddenCallbackUrl: scheme, port or address are not for callbacks. Messages never show user name or query.
     """
     callback = parse(url, name=name)
-    _check_port(callback, name)
-    _check_reach(callback, allow, name)
+    try:
+        _check_port(callback)
+        _check_reach(callback, allow)
+    except _Unfit as error:
+        raise ForbiddenCallbackUrl(_told(url, error), name) from None
     return callback
 
 
@@ -93,14 +102,29 @@ def parse(url: str, *, name: str = "callback_url") -> Callback:
     Raises:
         InvalidCallbackUrl: it is no absolute http(s) URL, or one that parsers may read differently.
     """
-    _check_characters(url, name)
-    parts = _split(url, name)
+    try:
+        return _parse(url)
+    except _Unfit as error:
+        raise InvalidCallbackUrl(_told(url, error), name) from None
+
+
+def _told(url: str, error: _Unfit) -> str:
+    """Return what to say of a URL: where it leads. User name, password, path and query may be secret."""
+    scheme, slashes, rest = url.rpartition("://") if "://" in url.partition("?")[0] else ("", "", url)
+    place = rest.replace("\\", "/").partition("?")[0].partition("#")[0].partition("/")[0].rpartition("@")[2]
+    hidden = "…" if len(scheme + slashes + place) < len(url) else ""
+    return f"{{0}} '{as_it_is(ascii(f'{scheme}{slashes}{place}'[:_SHOWN])[1:-1])}{hidden}' {as_it_is(str(error))}"
+
+
+def _parse(url: str) -> Callback:
+    _check_characters(url)
+    parts = _split(url)
     if parts.scheme not in _DEFAULT_PORTS or "://" not in url or not parts.netloc:
-        raise InvalidCallbackUrl(f"{name} is not an absolute URL that begins with https:// and a host")
+        raise _Unfit("is not an absolute URL that begins with https:// and a host")
     if "@" in parts.netloc:
-        raise InvalidCallbackUrl(f"{name} holds a user name or password; receivers know us by the signature: leave it")
-    host = _host(parts.netloc, name)
-    port = _port(parts, name)
+        raise _Unfit("holds a user name or password; receivers know us by the signature: leave it")
+    host = _host(parts.netloc)
+    port = _port(parts)
     place = f"[{host}]" if ":" in host else host
     suffix = "" if port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
     query = f"?{parts.query}" if parts.query else ""
@@ -113,35 +137,35 @@ def parse(url: str, *, name: str = "callback_url") -> Callback:
     )
 
 
-def _check_characters(url: str, name: str) -> None:
+def _check_characters(url: str) -> None:
     if len(url) > MAX_URL_LENGTH:
-        raise InvalidCallbackUrl(f"{name} has {len(url)} characters; at most {MAX_URL_LENGTH} are allowed")
+        raise _Unfit(f"has {len(url)} characters; at most {MAX_URL_LENGTH} are allowed")
     if not url.isascii():
-        raise InvalidCallbackUrl(f"{name} has characters outside ASCII; write the host as xn--…, the rest as %XX")
+        raise _Unfit("has characters outside ASCII; write the host as xn--…, the rest as %XX")
     for character in url:
         if not "!" <= character <= "~":
-            raise InvalidCallbackUrl(f"{name} holds a space or a control character ({character!r}); remove it")
+            raise _Unfit(f"holds a space or a control character ({character!r}); remove it")
         if character in _NEVER_IN_A_URL:
-            raise InvalidCallbackUrl(f"{name} holds {character!r}, which a callback URL cannot; remove or encode it")
+            raise _Unfit(f"holds {character!r}, which a callback URL cannot; remove or encode it")
 
 
-def _split(url: str, name: str) -> SplitResult:
+def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise InvalidCallbackUrl(f"{name} has a host in brackets that is no IPv6 address") from None
+        raise _Unfit("has a host in brackets that is no IPv6 address") from None
 
 
-def _host(netloc: str, name: str) -> str:
+def _host(netloc: str) -> str:
     if netloc.startswith("["):
-        return _ipv6(netloc, name)
+        return _ipv6(netloc)
     host = netloc.partition(":")[0].lower().removesuffix(".")
     labels = host.split(".")
     if not host or len(host) > _HOST_LIMIT or not all(map(_is_label, labels)):
-        raise InvalidCallbackUrl(f"{name} has no host that could be a name or an address")
+        raise _Unfit("has no host that could be a name or an address")
     # Resolvers read 127.1, 2130706433 and 0x7f000001 as addresses, others as names: only one spelling is safe.
     if (labels[-1].isdigit() or labels[-1].startswith("0x")) and _address(host) is None:
-        raise InvalidCallbackUrl(f"{name} has the host {host!r}: write an address as four decimal numbers")
+        raise _Unfit(f"has the host {host!r}: write an address as four decimal numbers")
     return host
 
 
@@ -150,24 +174,24 @@ def _is_label(label: str) -> bool:
     return fits and label[0] != "-" and label[-1] != "-"
 
 
-def _ipv6(netloc: str, name: str) -> str:
+def _ipv6(netloc: str) -> str:
     text, bracket, rest = netloc[1:].partition("]")
     try:
         address = IPv6Address(text)
     except AddressValueError:
         address = None
     if not bracket or rest[:1] not in ("", ":") or address is None or address.scope_id is not None:
-        raise InvalidCallbackUrl(f"{name} has a host in brackets that is no IPv6 address, or one with a zone")
+        raise _Unfit("has a host in brackets that is no IPv6 address, or one with a zone")
     return str(address)
 
 
-def _port(parts: SplitResult, name: str) -> int:
+def _port(parts: SplitResult) -> int:
     try:
         port = parts.port
     except ValueError:
         port = 0
     if port == 0:
-        raise InvalidCallbackUrl(f"{name} has a port that is no number from 1 to 65535")
+        raise _Unfit("has a port that is no number from 1 to 65535")
     return _DEFAULT_PORTS[parts.scheme] if port is None else port
 
 
@@ -178,26 +202,26 @@ def _address(host: str) -> Address | None:
         return None
 
 
-def _check_port(callback: Callback, name: str) -> None:
+def _check_port(callback: Callback) -> None:
     if callback.port in WEB_PORTS or (callback.port >= 1024 and callback.port not in REFUSED_PORTS):
         return
-    raise ForbiddenCallbackUrl(
-        f"{name} has port {callback.port}, where no web server is expected; use 443, 80, or one from 1024 on "
+    raise _Unfit(
+        f"has port {callback.port}, where no web server is expected; use 443, 80, or one from 1024 on "
         "that is not a database's or a queue's"
     )
 
 
-def _check_reach(callback: Callback, allow: Sequence[Network], name: str) -> None:
+def _check_reach(callback: Callback, allow: Sequence[Network]) -> None:
     address = callback.address
     listed = is_allowed(address, allow) if address is not None else bool(allow)
     if listed:
         return
     if address is not None and not is_public(address):
-        raise ForbiddenCallbackUrl(f"{name} has the private address {address}; {_remedy(str(ip_network(address)))}")
+        raise _Unfit(f"has the private address {address}; {_remedy(str(ip_network(address)))}")
     if callback.host == "localhost" or callback.host.endswith(".localhost"):
-        raise ForbiddenCallbackUrl(f"{name} has the host {callback.host}, which is this machine; {_remedy(_LOOPBACK)}")
+        raise _Unfit(f"has the host {callback.host}, which is this machine; {_remedy(_LOOPBACK)}")
     if callback.scheme != "https":
-        raise ForbiddenCallbackUrl(f"{name} is plain http, which anyone on the way can read; use https")
+        raise _Unfit("is plain http, which anyone on the way can read; use https")
 
 
 _LOOPBACK = "127.0.0.0/8,::1/128"

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.domain.nearest import hint
 from pipeline.domain.schedule import check_schedule
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidArgument, InvalidInput, as_it_is
 
 #: Requests a second beyond which a limit limits nothing.
 LARGEST_RATE = 100_000.0
@@ -41,7 +41,7 @@ def check_together(settings: Mapping[str, Any]) -> None:
     """
     for name, needed in _NEEDS.items():
         if settings[name] is not None and settings[needed] is None:
-            raise InvalidInput(f"{name} says nothing without {needed}; set {needed} as well, or leave {name} out")
+            raise InvalidArgument("{0} says nothing without {1}; set {1} as well, or leave {0} out", name, needed)
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -52,10 +52,14 @@ def _checked(name: str, value: Any) -> Any:
     return None if value is None else check(name, value)
 
 
+def _unfit(name: str, value: Any, expected: str) -> InvalidArgument:
+    return InvalidArgument(f"{{0}} is {as_it_is(repr(value))}; expected {expected}", name)
+
+
 def _number(least: float, most: float) -> Callable[[str, Any], float]:
     def check(name: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise InvalidInput(f"{name} is {value!r}; expected a number from {least:g} to {most:g}")
+            raise _unfit(name, value, f"a number from {least:g} to {most:g}")
         return float(value)
 
     return check
@@ -64,7 +68,7 @@ def _number(least: float, most: float) -> Callable[[str, Any], float]:
 def _whole(least: int, most: int) -> Callable[[str, Any], int]:
     def check(name: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise InvalidInput(f"{name} is {value!r}; expected a whole number from {least} to {most}")
+            raise _unfit(name, value, f"a whole number from {least} to {most}")
         return value
 
     return check
@@ -72,7 +76,7 @@ def _whole(least: int, most: int) -> Callable[[str, Any], int]:
 
 def _ordering(name: str, value: Any) -> str:
     if value not in ORDERINGS:
-        raise InvalidInput(f"{name} is {value!r}; expected {' or '.join(ORDERINGS)}")
+        raise _unfit(name, value, " or ".join(ORDERINGS))
     return str(value)
 
 

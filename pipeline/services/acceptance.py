@@ -147,7 +147,8 @@ class Acceptance:
             return None
         if not self._rules.has_secret:
             raise InvalidInput("it has a callback URL, and PIPELINE_WEBHOOK_SECRET is not set")
-        return check_callback_url(str(url), self._rules.allow_private).url
+        name = "callback_url" if item.callback_url is not None or field is None else field
+        return check_callback_url(str(url), self._rules.allow_private, name=name).url
 
 
 @dataclass(slots=True)

@@ -170,7 +170,7 @@ def replay_missing(context: Context, url: str, batch: str, *, batch_events: bool
         NotFound: there is no such batch.
         InvalidCallbackUrl, ForbiddenCallbackUrl: the URL is none to call back.
     """
-    callback = check_callback_url(url, context.settings.allow_private_callbacks)
+    callback = check_callback_url(url, context.settings.allow_private_callbacks, name="the URL")
     with context.database.read() as connection:
         batch_id = find_batch(connection, batch)["id"]
         missing = Missing(batch_id, callback.url, callback.origin, of_batch=batch_events)

@@ -78,13 +78,19 @@ def test_settings_are_set_for_any_url_of_the_endpoint_and_taken_back(terminal: T
     ("words", "said"),
     [
         ((HERE, "--rate", "fast"), "'fast' is no number; give one, or `default`"),
-        ((HERE, "--rate", "0"), "rate is 0.0; expected a number from 0.001 to 100000"),
+        ((HERE, "--rate", "0"), "error: --rate is 0.0; expected a number from 0.001 to 100000"),
+        ((HERE, "--in-flight", "0"), "error: --in-flight is 0; expected a whole number from 1 to 1000"),
+        ((HERE, "--coalesce-ms", "5"), "--coalesce-ms says nothing without --coalesce; set --coalesce as well"),
+        ((HERE, "--max-block", "-1", "--ordered", "batch"), "--max-block is -1.0; expected a number from 0"),
         ((HERE, "--burst", "2.5"), "'2.5' is no whole number"),
-        ((HERE, "--burst", "5"), "burst says nothing without rate"),
+        ((HERE, "--burst", "5"), "--burst says nothing without --rate"),
         ((HERE, "--schedule", "never"), "'standard', 'short'"),
         ((HERE,), "nothing to change"),
-        (("example.com", "--rate", "1"), "the endpoint is not an absolute URL"),
-        (("https://user:secret@example.com", "--rate", "1"), "the endpoint holds a user name or password"),
+        (("example.com", "--rate", "1"), "the endpoint 'example.com' is not an absolute URL"),
+        (
+            ("https://user:secret@example.com", "--rate", "1"),
+            "example.com…' holds a user name or password",
+        ),
         ((HERE, "--header", "Authorization=secret"), "Authorization=@VARIABLE"),
         ((HERE, "--header", "Authorization=@NO_SUCH_VARIABLE"), "NO_SUCH_VARIABLE for 'Authorization' is not set"),
         ((HERE, "--header", "X-Key"), "standard input has no line for 'X-Key'"),
@@ -361,7 +367,7 @@ def test_a_disabled_endpoint_is_pinged_and_stays_disabled(terminal: Terminal) ->
         terminal.run("endpoints", "disable", receiver.url, "--reason", "it moves")
         result = terminal.run("endpoints", "test", receiver.url)
         assert (result.exit_code, len(receiver.bodies)) == (0, 1)
-    assert "is disabled (manual: it moves)" in result.stderr
+    assert ": it moves: only pings are sent there" in result.stderr
     assert terminal.data("endpoints", "show", receiver.url)["state"] == "disabled"
 
 
@@ -390,3 +396,13 @@ def test_an_endpoint_that_only_ever_took_what_it_was_sent_is_known(terminal: Ter
         assert datetime.fromisoformat(shown["last_success_at"]) == last
         assert "delivered     3 (of the newest 100,000" in terminal.run("endpoints", "show", receiver.url).stdout
         assert "0 paused callbacks" in terminal.run("endpoints", "enable", receiver.url).stderr
+
+
+def test_an_endpoint_that_is_left_alone_is_pinged_and_said_to_be(terminal: Terminal, database: Database) -> None:
+    with Receiver() as receiver:
+        origin = receiver.url.rpartition("/")[0]
+        configure(database, origin, breaker="open", open_until=NOW + HOUR, failing_since=NOW)
+        result = terminal.run("endpoints", "test", receiver.url)
+        told = f"{origin} is left alone (open until {brief(NOW + HOUR)}): only pings are sent there; "
+        assert (result.exit_code, told in result.stderr) == (0, True), result.stderr
+        assert f"`pipeline endpoints enable {origin}` has it called at once" in result.stderr

@@ -224,6 +224,33 @@ def test_a_fault_of_ours_is_short_and_says_how_to_see_more(terminal: Terminal) -
     assert "Traceback" in terminal.run("--debug", "show", "m-1").stderr
 
 
+@pytest.mark.parametrize("flag", ["--callback-url", "--batch-callback-url", "--fallback-url"])
+def test_a_callback_url_that_cannot_be_used_is_called_as_it_was_typed(
+    terminal: Terminal, flag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal.write_definition()
+    items = str(terminal.write_items(["x"]))
+    monkeypatch.setenv("PIPELINE_WEBHOOK_SECRET", SECRET)
+    given = ["--callback-url", "https://example.com/hook"] if flag == "--fallback-url" else []
+    said = refused(terminal, "submit", items, *given, flag, "htps://example.com/hook?token=hidden")
+    assert said.startswith(f"error: {flag} 'htps://example.com…' is not an absolute URL")
+
+
+def test_networks_for_callbacks_that_are_none_are_shown_by_example(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_ALLOW_PRIVATE_CALLBACKS", "localhost")
+    said = refused(terminal, "status")
+    assert "names 'localhost', which is no network; such as 127.0.0.0/8 or 10.1.2.3/32" in said
+
+
+def test_a_fallback_without_a_callback_says_that_nothing_falls_back(terminal: Terminal) -> None:
+    terminal.write_definition()
+    items = str(terminal.write_items(["x"]))
+    said = refused(terminal, "submit", items, "--fallback-url", "https://example.com/hook")
+    assert "--fallback-url says nothing without a callback" in said
+
+
 def test_a_field_for_callback_urls_that_no_item_has_is_refused(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

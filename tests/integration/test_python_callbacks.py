@@ -142,7 +142,7 @@ def test_what_cannot_be_done_says_why(client: pipeline.Client) -> None:
             do()
     with pytest.raises(pipeline.InvalidInput, match="did you mean 'rate'"):
         endpoint.configure(rat=1)
-    with pytest.raises(pipeline.InvalidInput, match="the endpoint is not an absolute URL"):
+    with pytest.raises(pipeline.InvalidInput, match="the endpoint 'example.com' is not an absolute URL"):
         client.endpoint("example.com")
     with pytest.raises(pipeline.InvalidInput, match="no delivery is in a state 'lost'; states are pending"):
         client.deliveries(state="lost")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from pipeline.domain.callback import ForbiddenCallbackUrl, InvalidCallbackUrl, check_callback_url, origin
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidArgument, InvalidInput
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -223,7 +223,24 @@ def test_messages_never_show_user_names_paths_or_queries(url: str) -> None:
         check_callback_url(url, name="batch_callback_url")
     assert "hunter2" not in str(caught.value)
     assert str(caught.value).startswith("batch_callback_url ")
+    assert "{" not in str(caught.value)
     assert "hunter2" not in repr(check_callback_url("https://example.com/hunter2?hunter2"))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("ftp://example.com/x", "cb 'ftp://example.com…' is not an absolute URL"),
+        ("example.com", "cb 'example.com' is not an absolute URL"),
+        ("https://a{0}b.example/", "cb 'https://a{0}b.example…' holds '{'"),
+        ("http://10.0.0.1:8080/x", "cb 'http://10.0.0.1:8080…' has the private address 10.0.0.1"),
+    ],
+)
+def test_messages_name_the_field_and_where_the_url_leads(url: str, said: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        check_callback_url(url, name="cb")
+    assert str(caught.value).startswith(said)
+    assert str(caught.value.called({"cb": "--cb"})).startswith(f"--{said}")
 
 
 HOSTS = st.text("abz019.-_%@:[]\\/?#①。xX ", min_size=1, max_size=20)
