@@ -9,7 +9,11 @@ import click
 
 from pipeline.cli.output import brief, cell, print_facts
 from pipeline.cli.table import print_table
-from pipeline.domain.condition import Condition
+from pipeline.delivery.options import SenderOptions
+from pipeline.domain.bundle import DEFAULT_WAIT
+from pipeline.domain.condition import Condition, EndpointState
+from pipeline.domain.delivery import DisabledReason
+from pipeline.domain.rate import DEFAULT_BURST_SECONDS
 from pipeline.services.endpoint_secrets import Described, KnownSecret
 from pipeline.services.endpoints import KnownEndpoint
 from pipeline.storage.taken import LOOKED_AT
@@ -26,6 +30,24 @@ SETTINGS = {
     "max-block": "max_block_seconds",
     "coalesce": "coalesce_items",
     "coalesce-ms": "coalesce_ms",
+}
+#: What holds where nothing is configured, by option.
+_DEFAULTS = {
+    "schedule": "standard, unless the batch has another",
+    "rate": "none, as many requests as are answered",
+    "burst": f"{DEFAULT_BURST_SECONDS:g} s of the rate",
+    "in-flight": SenderOptions().per_endpoint,
+    "ordered": "no",
+    "max-block": "for good, where it is ordered",
+    "coalesce": "no, a request an item",
+    "coalesce-ms": int(DEFAULT_WAIT.total_seconds() * 1_000),
+}
+#: Why an endpoint is disabled.
+_REASONS: Mapping[str, str] = {
+    DisabledReason.GONE: "it answered 410",
+    DisabledReason.RECEIVER_REQUEST: "it answered `webhook-delivery: disable`",
+    DisabledReason.FAILING: "it took nothing for five days",
+    DisabledReason.MANUAL: "somebody disabled it",
 }
 _HEALTH = ("not_before", "failing_since", "last_failure_at", "failing_events")
 _NOTICE = ("created_at", "type", "detail")
@@ -56,11 +78,19 @@ def described(endpoint: KnownEndpoint) -> dict[str, Any]:
 
 
 def in_words(condition: Condition) -> str:
-    """Return how an endpoint is: `open until 12:00:30`, `disabled since 2026-11-20 12:00: gone`."""
+    """Return how an endpoint is: `open until 12:00:30`, `disabled since 2026-11-20 12:00: it answered 410`."""
     since = f" since {brief(condition.since)}" if condition.since and not condition.until else ""
     until = f" until {brief(condition.until)}" if condition.until else ""
-    reason = f": {condition.reason}" if condition.reason else ""
+    reason = f": {_said(condition)}" if condition.reason else ""
     return f"{condition.state.value}{since}{until}{reason}"
+
+
+def _said(condition: Condition) -> str:
+    """Return a reason in words; of what a person gave, only that."""
+    code, colon, text = str(condition.reason).partition(": ")
+    if condition.state is not EndpointState.DISABLED:
+        return str(condition.reason)
+    return text if colon else _REASONS.get(code, code)
 
 
 def counted(backlog: Mapping[str, int]) -> str:
@@ -98,12 +128,12 @@ def _taken(endpoint: KnownEndpoint) -> str:
 def settings(endpoint: KnownEndpoint) -> dict[str, object]:
     """Return what is configured, by the names of the options."""
     found = {option: endpoint.settings[name] for option, name in SETTINGS.items()}
-    return {option: _setting(value) for option, value in found.items()}
+    return {option: _setting(option, value) for option, value in found.items()}
 
 
-def _setting(value: object) -> object:
+def _setting(option: str, value: object) -> object:
     if value is None:
-        return "default"
+        return f"default: {_DEFAULTS[option]}"
     return f"{value:g}" if isinstance(value, float) else value
 
 

@@ -10,12 +10,13 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.endpoint import SETTINGS, described, origin, settings
-from pipeline.cli.output import print_facts, print_json
+from pipeline.cli.output import Talk, print_facts, print_json
 from pipeline.cli.session import opened
 from pipeline.domain.endpoint import ORDERINGS
 from pipeline.domain.schedule import SCHEDULES
 from pipeline.errors import InvalidArgument
 from pipeline.services import endpoints as service
+from pipeline.services.endpoint_secrets import describe
 
 DEFAULT = "default"
 #: How people name what Python names otherwise.
@@ -116,10 +117,14 @@ def set_(origin: str, headers: tuple[Source, ...], removed: tuple[str, ...], as_
         raise click.UsageError(f"the header {both.pop()!r} is set and taken away; give one of the two")
     with opened(may_create=True) as context:
         named = {name: None for name in removed} | {source.name: _value(source) for source in headers}
+        # A name is one in any case; where the present ones cannot be read, `configure` says so.
+        absent = [name for name in removed if name.lower() not in describe(context, origin).headers]
         try:
             found = service.configure(context, origin, headers=named, **changed)
         except InvalidArgument as error:
             raise error.called(_CALLED) from None
+    for name in absent:
+        Talk().warn(f"{found.origin} had no header {name!r} to take away")
     if as_json:
         print_json(described(found))
         return

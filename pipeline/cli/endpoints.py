@@ -112,13 +112,17 @@ def enable(origin: str, as_json: bool) -> None:
     """
     with opened() as context:
         resumed = service.enable(context, origin)
-        name = service.show(context, origin).origin
+        found = service.show(context, origin)
+        name, dead = found.origin, found.backlog.get("dead", 0)
         is_embedded = context.settings.is_embedded
     if as_json:
         print_json({"origin": name, "resumed": resumed})
         return
     todo = "; `pipeline deliveries send` sends them" if is_embedded and resumed else ""
     Talk().say(f"endpoint {name} is enabled; {many(resumed, 'paused callback')} pending again{todo}")
+    if dead:
+        again = f"`pipeline deliveries recover --endpoint {name}`"
+        Talk().say(f"{many(dead, 'callback')} given up before: {again} sends them again")
 
 
 @endpoints.command()
@@ -133,11 +137,14 @@ def disable(origin: str, reason: str | None, as_json: bool) -> None:
       pipeline endpoints disable https://example.com --reason "moves to a new host on Monday"
     """
     with opened() as context:
+        was_known = service.is_known(context, origin)
         paused = service.disable(context, origin, reason)
-    name = parse(origin).origin
+    name = parse(origin, name="the endpoint").origin
     if as_json:
         print_json({"origin": name, "paused": paused})
         return
+    if not was_known:
+        Talk().warn(f"nothing was ever owed to {name}: look whether that is the endpoint you mean")
     Talk().say(
         f"endpoint {name} is disabled; {many(paused, 'callback')} paused; `pipeline endpoints enable {name}` sends them"
     )

@@ -107,7 +107,7 @@ def disable(context: Context, endpoint: str, reason: str | None = None) -> int:
     """Call an endpoint no more; what is owed to it is paused and kept. Return how many deliveries that are.
 
     Args:
-        reason: one line that says why, for others.
+        reason: one line that says why, for others; it replaces that of an endpoint that is disabled already.
 
     Raises:
         InvalidInput: the endpoint is none, or the reason is not one line.
@@ -118,10 +118,20 @@ def disable(context: Context, endpoint: str, reason: str | None = None) -> int:
     with context.database.write() as connection:
         if endpoints.disable(connection, name, why, now):
             noticed = [Notice(name, NoticeType.DISABLED, now, why)]
+        elif reason is not None:
+            # What somebody says now is newer than why it was disabled before.
+            endpoints.change(connection, name, {"disabled_reason": why}, now)
         paused = deliveries.pause(connection, [name])
         notices.add(connection, noticed)
     tell(noticed)
     return paused
+
+
+def is_known(context: Context, endpoint: str) -> bool:
+    """Say whether an endpoint was ever configured, failed, or owed anything."""
+    name = _origin(endpoint)
+    with context.database.read() as connection:
+        return endpoints.get(connection, name) is not None or owed.is_any(connection, name)
 
 
 def enable(context: Context, endpoint: str) -> int:

@@ -170,7 +170,7 @@ def test_the_list_says_how_each_endpoint_is(terminal: Terminal, database_url: st
     assert found["https://a:443"]["reason"] == "gone"
     table = terminal.run("endpoints", "list").stdout
     local = brief(NOW + HOUR)
-    for words in (f"open until {local}", f"throttled until {local}", ": gone", "failing since", "locked"):
+    for words in (f"open until {local}", f"throttled until {local}", ": it answered 410", "failing since", "locked"):
         assert words in table
     named = [terminal.data("endpoints", "list", "--state", state) for state in ("disabled", "locked", "ok")]
     assert [[each["origin"] for each in page] for page in named] == [
@@ -242,7 +242,7 @@ def test_endpoints_in_trouble_are_named_in_the_status_and_by_the_doctor(terminal
     terminal.run("endpoints", "disable", "https://b", "--reason", "moves")
     said = terminal.run("status").stderr.splitlines()
     assert [line.partition(" since")[0] for line in said] == ["https://a:443 is failing", "https://b:443 is disabled"]
-    assert said[1].endswith(": manual: moves; `pipeline endpoints show https://b:443` says more")
+    assert said[1].endswith(": moves; `pipeline endpoints show https://b:443` says more")
     assert terminal.run("status", "--json").stderr == ""
     found = [each for each in terminal.data("doctor") if each["name"] == "endpoint"]
     assert [(each["verdict"], each["value"].partition(" since")[0]) for each in found] == [
@@ -406,3 +406,33 @@ def test_an_endpoint_that_is_left_alone_is_pinged_and_said_to_be(terminal: Termi
         told = f"{origin} is left alone (open until {brief(NOW + HOUR)}): only pings are sent there; "
         assert (result.exit_code, told in result.stderr) == (0, True), result.stderr
         assert f"`pipeline endpoints enable {origin}` has it called at once" in result.stderr
+
+
+def test_a_slip_of_a_person_is_said_and_the_newest_reason_holds(terminal: Terminal, key: str) -> None:
+    assert terminal.data("endpoints", "list") == []
+    said = terminal.run("endpoints", "disable", HERE, "--reason", "one").stderr
+    assert f"nothing was ever owed to {ORIGIN}" in said
+    said = terminal.run("endpoints", "disable", HERE, "--reason", "two").stderr
+    assert "nothing was ever owed" not in said
+    assert terminal.run("endpoints", "disable", HERE).exit_code == 0
+    assert terminal.data("endpoints", "show", HERE)["reason"] == "manual: two"
+    assert ": two\n" in terminal.run("endpoints", "show", HERE).stdout
+    said = terminal.run("endpoints", "set", HERE, "--no-header", "X-None").stderr
+    assert said == f"{ORIGIN} had no header 'X-None' to take away\n"
+
+
+def test_defaults_and_reasons_are_in_words_and_what_was_given_up_is_offered(
+    terminal: Terminal, database: Database
+) -> None:
+    with Scripted(answer(410)) as receiver:
+        owe(database, to(receiver.port))
+        with Sending(database):
+            wait_until(lambda: states(database) == ["dead"])
+        shown = terminal.run("endpoints", "show", receiver.url).stdout
+        assert ": it answered 410\n" in shown
+        facts = {name: " ".join(rest) for name, *rest in map(str.split, shown.splitlines()) if rest}
+        assert (facts["in-flight"], facts["coalesce-ms"]) == ("default: 64", "default: 1000")
+        said = terminal.run("endpoints", "enable", receiver.url).stderr
+        origin = receiver.url.rpartition("/")[0]
+        again = f"`pipeline deliveries recover --endpoint {origin}` sends them again"
+        assert f"1 callback given up before: {again}" in said
