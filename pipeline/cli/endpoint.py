@@ -50,6 +50,7 @@ _REASONS: Mapping[str, str] = {
     DisabledReason.MANUAL: "somebody disabled it",
 }
 _HEALTH = ("not_before", "failing_since", "last_failure_at", "failing_events")
+_SECRET = ("public_key", "expires_at", "fingerprint")
 _NOTICE = ("created_at", "type", "detail")
 _BREAKER = ("open_until", "trips", "consecutive_failures")
 
@@ -64,7 +65,7 @@ def described(endpoint: KnownEndpoint) -> dict[str, Any]:
         "until": found.until,
         "reason": found.reason,
         "settings": endpoint.settings,
-        "secrets": [{"public_key": each.public_key, "expires_at": each.expires_at} for each in endpoint.own.secrets],
+        "secrets": [{name: getattr(each, name) for name in _SECRET} for each in endpoint.own.secrets],
         "headers": list(endpoint.own.headers),
         "locked": endpoint.own.locked,
         "backlog": endpoint.backlog,
@@ -144,5 +145,6 @@ def _secrets(own: Described) -> str:
 
 
 def _secret(known: KnownSecret) -> str:
-    kind = "whsec_…" if known.public_key is None else f"whsk_… (public key {known.public_key})"
+    named = "whsec_…" if known.public_key is None else f"whsk_… (public key {known.public_key})"
+    kind = f"{named} {known.fingerprint}"
     return kind if known.expires_at is None else f"{kind} until {cell(known.expires_at)}"

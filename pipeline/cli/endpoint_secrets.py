@@ -8,20 +8,31 @@ from pipeline.cli import options
 from pipeline.cli.endpoint import origin
 from pipeline.cli.output import Talk, duration, print_json
 from pipeline.cli.session import opened
+from pipeline.cli.when import seconds
 from pipeline.domain.asymmetric import public_of
 from pipeline.domain.callback import parse
+from pipeline.domain.secret import fingerprint
 from pipeline.services import endpoint_secrets as service
+
+
+def _grace(value: str | float) -> float:
+    given = seconds(value)
+    if not 0 <= given <= service.LONGEST_GRACE_SECONDS:
+        raise click.BadParameter(
+            f"{value} cannot be used; a grace is between 0 and 7 days ({service.LONGEST_GRACE_SECONDS} s)"
+        )
+    return given
 
 
 @click.command("rotate-secret")
 @origin
 @click.option(
     "--grace",
-    type=float,
+    type=_grace,
     default=service.DEFAULT_GRACE_SECONDS,
     show_default=True,
-    metavar="SECONDS",
-    help="How long the secrets before it sign as well; 0: no more.",
+    metavar="TIME",
+    help="How long the secrets before it sign as well: seconds, or 90m, 6h, 3d, 1w; 0: no more.",
 )
 @click.option("--asymmetric", is_flag=True, help="Make a whsk_… that signs; the receiver verifies with its whpk_….")
 @options.as_json
@@ -34,7 +45,7 @@ def rotate_secret(origin: str, grace: float, asymmetric: bool, as_json: bool) ->
     \b
     Examples:
       pipeline endpoints rotate-secret https://example.com
-      pipeline endpoints rotate-secret https://example.com --grace 604800
+      pipeline endpoints rotate-secret https://example.com --grace 1w
       pipeline endpoints rotate-secret https://example.com --grace 0 --asymmetric
     """
     with opened(may_create=True) as context:
@@ -42,13 +53,21 @@ def rotate_secret(origin: str, grace: float, asymmetric: bool, as_json: bool) ->
     public_key = public_of(made) if asymmetric else None
     name = parse(origin).origin
     if as_json:
-        print_json({"origin": name, "secret": made, "public_key": public_key, "grace_seconds": grace})
+        print_json(
+            {
+                "origin": name,
+                "secret": made,
+                "public_key": public_key,
+                "fingerprint": fingerprint(made),
+                "grace_seconds": grace,
+            }
+        )
         return
     talk = Talk()
     if public_key:
         talk.say(f"the receiver verifies with {public_key}")
     until = f"those before it sign as well for {duration(grace)}" if grace else "those before it sign no more"
-    talk.say(f"new secret of {name}, not shown again; {until}")
+    talk.say(f"new secret of {name}, not shown again; fingerprint {fingerprint(made)}; {until}")
     click.echo(made)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import secrets as random_source
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -55,6 +56,14 @@ def parse_secret(text: str) -> bytes:
             f"a webhook secret has {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes; this one has {len(key)}; {_REMEDY}"
         )
     return key
+
+
+def fingerprint(text: str) -> str:
+    """Return how a secret may be called: the first 8 hexadecimal digits of the SHA-256 of its text.
+
+    32 bits tell apart a dozen secrets, and tell nothing of one that has at least 24 random bytes.
+    """
+    return hashlib.sha256(text.strip().encode()).hexdigest()[:8]
 
 
 def decoded(encoded: str) -> bytes | None:

@@ -12,7 +12,7 @@ from pipeline.domain.asymmetric import new_signing_secret, public_of
 from pipeline.domain.callback import check_callback_url
 from pipeline.domain.credentials import Credentials, Sealed, rotated, seal_headers, seal_secrets
 from pipeline.domain.headers import check_headers
-from pipeline.domain.secret import SIGNING_PREFIX, Secret, new_secret
+from pipeline.domain.secret import SIGNING_PREFIX, Secret, fingerprint, new_secret
 from pipeline.domain.signature import Signer
 from pipeline.domain.vault import Locked, Vault
 from pipeline.errors import InvalidInput, NotFound
@@ -31,10 +31,12 @@ class KnownSecret:
     Args:
         public_key: `whpk_…`, with which receivers verify; None for a shared secret.
         expires_at: when it signs no more; None: for good.
+        fingerprint: the first 8 hexadecimal digits of the SHA-256 of the secret as it was shown.
     """
 
     public_key: str | None
     expires_at: datetime | None
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,4 +208,4 @@ def _resealed(sealed: Sealed, vault: Vault) -> dict[str, str | None]:
 
 def _known(secret: Secret) -> KnownSecret:
     public_key = public_of(secret.text) if secret.text.startswith(SIGNING_PREFIX) else None
-    return KnownSecret(public_key, secret.expires_at)
+    return KnownSecret(public_key, secret.expires_at, fingerprint(secret.text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from pipeline.bootstrap import make_context
 from pipeline.domain.asymmetric import public_of
 from pipeline.domain.callback import InvalidCallbackUrl
 from pipeline.domain.headers import InvalidHeader
-from pipeline.domain.secret import InvalidSecret
+from pipeline.domain.secret import InvalidSecret, fingerprint
 from pipeline.domain.vault import Locked, Vault
 from pipeline.domain.verification import InvalidWebhook, verify_webhook
 from pipeline.errors import InvalidInput
@@ -188,14 +189,15 @@ def test_nothing_that_is_stored_logged_or_described_shows_a_secret(
 def test_what_an_endpoint_has_is_described_with_the_end_of_each_secret(database: Database) -> None:
     context = context_of(database)
     secret = rotate(context, "https://receiver.example/hook", asymmetric=True)
-    rotate(context, HERE, grace_seconds=60)
+    newest = rotate(context, HERE, grace_seconds=60)
     found = describe(context, HERE)
     assert found.origin == HERE
     assert found.secrets == (
-        KnownSecret(None, None),
-        KnownSecret(public_of(secret), NOW + timedelta(seconds=60)),
-        KnownSecret(None, NOW + timedelta(seconds=60)),
+        KnownSecret(None, None, fingerprint(newest)),
+        KnownSecret(public_of(secret), NOW + timedelta(seconds=60), fingerprint(secret)),
+        KnownSecret(None, NOW + timedelta(seconds=60), fingerprint(SECRET)),
     )
+    assert fingerprint(newest) == hashlib.sha256(newest.encode()).hexdigest()[:8]
     assert (found.headers, found.locked) == ((), None)
     assert describe(context, "https://unknown.example").secrets == ()
     assert [each.origin for each in describe_all(context)] == [HERE]
