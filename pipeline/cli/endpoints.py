@@ -8,6 +8,7 @@ from pipeline.cli import options
 from pipeline.cli.endpoint import described, in_words, origin, print_endpoint
 from pipeline.cli.endpoint_secrets import forget_secret, rotate_secret
 from pipeline.cli.endpoint_settings import set_
+from pipeline.cli.logs import hushed
 from pipeline.cli.output import Talk, many, print_json
 from pipeline.cli.ping import test
 from pipeline.cli.session import opened
@@ -136,7 +137,7 @@ def disable(origin: str, reason: str | None, as_json: bool) -> None:
     Examples:
       pipeline endpoints disable https://example.com --reason "moves to a new host on Monday"
     """
-    with opened() as context:
+    with opened() as context, hushed():
         was_known = service.is_known(context, origin)
         paused = service.disable(context, origin, reason)
     name = parse(origin, name="the endpoint").origin

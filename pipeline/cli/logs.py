@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -13,3 +15,16 @@ def show() -> None:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
         for name in ("pipeline", "workers"):
             logging.getLogger(name).setLevel(logging.DEBUG)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Log nothing below an error, unless under `--debug`: the command itself says what it has done."""
+    logger = logging.getLogger("pipeline")
+    before = logger.level
+    if before != logging.DEBUG:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

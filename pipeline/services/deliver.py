@@ -136,8 +136,7 @@ def record_sent(database: Database, sent: Sequence[Sent], *, worker: str, schedu
     with database.write() as connection:
         settle(connection, decided, worker)
         noticed = observe_all(connection, decided)
-    for each, decision in decided:
-        _tell(each, decision)
+    _tell(decided)
     tell(noticed)
     return decisions
 
@@ -160,12 +159,20 @@ def _credentials(waiting: Sequence[Row], wallet: Wallet) -> dict[str, Credential
     return {row["origin"]: wallet.open(Sealed(row["origin"], row["secrets"], row["headers"])) for row in own}
 
 
-def _tell(sent: Sent, decision: Decision) -> None:
-    if decision.state is DeliveryState.DEAD:
+def _tell(decided: Sequence[tuple[Sent, Decision]]) -> None:
+    """Log what was given up: a line an endpoint and code, with the first of them and how many there are."""
+    dead = [sent for sent, decision in decided if decision.state is DeliveryState.DEAD]
+    counts: Counter[tuple[str, str | None]] = Counter()
+    firsts: dict[tuple[str, str | None], Sent] = {}
+    for sent in dead:
+        kind = (sent.owed.origin, sent.answer.code)
+        counts[kind] += sent.owed.count
+        firsts.setdefault(kind, sent)
+    for kind, sent in firsts.items():
         log.warning(
             "delivery_dead",
             delivery=sent.owed.id,
-            deliveries=sent.owed.count,
+            deliveries=counts[kind],
             webhook_id=sent.owed.webhook_id,
             origin=sent.owed.origin,
             attempt=sent.owed.attempt,

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import InvalidWebhook, verify_webhook
 from pipeline.cli.output import brief
-from pipeline.domain.secret import new_secret
+from pipeline.domain.secret import fingerprint, new_secret
 from pipeline.domain.vault import Vault, new_encryption_key
 from pipeline.storage.engine import Database
 from tests.receiver import SECRET, Receiver
@@ -281,7 +281,9 @@ def test_a_rotated_secret_is_printed_once_and_signs_beside_those_before_it(termi
         shown = terminal.run("endpoints", "show", receiver.url).stdout
         assert made["public_key"] in shown
         assert made["secret"] not in shown
-        assert "grace_seconds is -1" in refused(terminal, "rotate-secret", receiver.url, "--grace", "-1")
+        assert "-1 cannot be used; a grace is between 0 and 7 days" in refused(
+            terminal, "rotate-secret", receiver.url, "--grace", "-1"
+        )
         assert "give --yes" in refused(terminal, "forget-secret", receiver.url)
         assert terminal.run("endpoints", "forget-secret", receiver.url, "--yes").exit_code == 0
         assert signatures_of(terminal, receiver, [SECRET, made["public_key"]]) == [True, False]
@@ -436,3 +438,24 @@ def test_defaults_and_reasons_are_in_words_and_what_was_given_up_is_offered(
         origin = receiver.url.rpartition("/")[0]
         again = f"`pipeline deliveries recover --endpoint {origin}` sends them again"
         assert f"1 callback given up before: {again}" in said
+
+
+def test_secrets_are_told_apart_and_a_grace_is_a_time(terminal: Terminal, key: str) -> None:
+    first = terminal.data("endpoints", "rotate-secret", HERE, "--grace", "1d")
+    assert first["grace_seconds"] == 86_400
+    result = terminal.run("endpoints", "rotate-secret", HERE, "--grace", "1w")
+    newest = result.stdout.strip()
+    assert f"fingerprint {fingerprint(newest)}; those before it sign as well for" in result.stderr
+    known = [each["fingerprint"] for each in terminal.data("endpoints", "show", HERE)["secrets"]]
+    assert known == [fingerprint(newest), first["fingerprint"], fingerprint(SECRET)]
+    assert f"whsec_… {first['fingerprint']} until" in terminal.run("endpoints", "show", HERE).stdout
+    assert "between 0 and 7 days" in refused(terminal, "rotate-secret", HERE, "--grace", "8d")
+
+
+def test_a_command_says_what_it_did_and_not_what_it_logged(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.write_definition()
+    terminal.run("submit", str(terminal.write_items(["x"])))
+    with terminal.start("endpoints", "disable", HERE) as process:
+        said = process.communicate(timeout=60)[1].decode()
+    assert "is disabled; 0 callbacks paused" in said
+    assert "endpoint_disabled" not in said

@@ -131,6 +131,18 @@ def test_a_bundle_that_waits_is_replayed_as_a_whole(at_noon: Context) -> None:
     assert (again.count, again.attempt, again.spent) == (3, 2, 1)
 
 
+def test_what_is_given_up_together_is_one_line_of_the_log_for_each_endpoint(
+    at_noon: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    owe_items(at_noon.database, URL, 4, at=NOW)
+    owe_items(at_noon.database, "http://127.0.0.1:8002/hook", 2, batch_id=2, at=NOW)
+    kill(at_noon.database, 6)
+    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("delivery_dead")]
+    assert len(lines) == 2
+    assert f"delivery=1 deliveries=4 webhook_id='msg_{1:016d}{1:012d}' origin='{ORIGIN}'" in lines[0]
+    assert "delivery=5 deliveries=2" in lines[1]
+
+
 def test_what_is_recovered_is_chosen_by_batch_endpoint_and_time_and_counted_before(at_noon: Context) -> None:
     database = at_noon.database
     owe_items(database, URL, 4, batch_id=1, at=NOW - 2 * HOUR)
