@@ -71,8 +71,8 @@ class Listener(ThreadingHTTPServer):
         self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self.verified = self.refused = 0
 
-    def take(self, headers: dict[str, str], body: bytes) -> int:
-        """Verify a request, tell of it, and return the status to answer with."""
+    def take(self, headers: dict[str, str], body: bytes) -> Arrival:
+        """Verify a request, tell of it, and return it with the status to answer with."""
         webhook_id, attempt = headers.get("webhook-id"), headers.get("webhook-attempt")
         try:
             event = verify_webhook(body, headers, self._conduct.secrets)
@@ -81,23 +81,24 @@ class Listener(ThreadingHTTPServer):
         with self._telling:
             self.verified += 1
             status = self._conduct.answer(self.verified)
-            self._tell(Arrival(webhook_id, attempt, status, event))
-        return status
+            arrival = Arrival(webhook_id, attempt, status, event)
+            self._tell(arrival)
+        return arrival
 
     def answered(self) -> None:
         """An answer has left."""
         if self._expected is not None and self.verified + self.refused >= self._expected:
             self.is_complete.set()
 
-    def turn_away(self, status: int, reason: str) -> int:
+    def turn_away(self, status: int, reason: str) -> Arrival:
         """Tell of a request that was not read."""
         return self._told(Arrival(None, None, status, refused=reason))
 
-    def _told(self, arrival: Arrival) -> int:
+    def _told(self, arrival: Arrival) -> Arrival:
         with self._telling:
             self.refused += 1
             self._tell(arrival)
-        return arrival.status
+        return arrival
 
     def _tell(self, arrival: Arrival) -> None:
         if self._expected is None or self.verified + self.refused <= self._expected:
@@ -135,17 +136,22 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {name.lower(): value for name, value in self.headers.items()}
             self._answer(self.server.take(headers, self.rfile.read(int(length))))
 
-    def _end(self, status: int) -> None:
+    def _end(self, arrival: Arrival) -> None:
         self.close_connection = True
-        self._answer(status)
+        self._answer(arrival)
 
-    def _answer(self, status: int) -> None:
-        self.send_response(status)
-        if status != _OK:
-            self.send_header("content-length", "0")
+    def _answer(self, arrival: Arrival) -> None:
+        # Who sent it keeps how the answer begins: it says there what was wrong.
+        reason = f"{arrival.refused}\n".encode() if arrival.refused else b""
+        self.send_response(arrival.status)
+        if arrival.status != _OK:
+            self.send_header("content-length", str(len(reason)))
+        if reason:
+            self.send_header("content-type", "text/plain; charset=utf-8")
         if self.close_connection:
             self.send_header("connection", "close")
         self.end_headers()
+        self.wfile.write(reason)
         self.server.answered()
 
     def log_message(self, *_: Any) -> None:

@@ -91,11 +91,14 @@ def test_a_status_is_answered_for_good_and_its_lines_are_for_people(
     assert attempts(database)[0]["error_type"] == "http_410"
 
 
-def post(port: int, body: bytes, headers: dict[str, str]) -> int:
+def post(port: int, body: bytes, headers: dict[str, str], said: str = "") -> int:
+    """Post, and return the status of an answer whose body says so."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("POST", "/", body, headers)
-        return connection.getresponse().status
+        answer = connection.getresponse()
+        assert said in answer.read().decode()
+        return answer.status
     finally:
         connection.close()
 
@@ -105,9 +108,9 @@ def test_what_is_not_signed_as_it_should_be_is_refused_with_the_reason(
 ) -> None:
     with listening("--count", "3") as listener:
         headers = {"webhook-id": "msg_\x1b[2J", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"}
-        assert post(listener.port, b"{}", headers) == 400
-        assert post(listener.port, b"{}", {}) == 400
-        assert post(listener.port, b"", {"content-length": str(10**12)}) == 413
+        assert post(listener.port, b"{}", headers, "webhook-timestamp is") == 400
+        assert post(listener.port, b"{}", {}, "the header webhook-id is missing") == 400
+        assert post(listener.port, b"", {"content-length": str(10**12)}, "1000000000000 bytes") == 413
         (old, bare, large), said = listener.end()
     assert "refused: webhook-timestamp is" in old
     assert "\x1b" not in old
