@@ -112,7 +112,7 @@ def _told(url: str, error: _Unfit) -> str:
     """Return what to say of a URL: where it leads. User name, password, path and query may be secret."""
     scheme, slashes, rest = url.rpartition("://") if "://" in url.partition("?")[0] else ("", "", url)
     place = rest.replace("\\", "/").partition("?")[0].partition("#")[0].partition("/")[0].rpartition("@")[2]
-    hidden = "…" if len(scheme + slashes + place) < len(url) else ""
+    hidden = "" if f"{scheme}{slashes}{place}" == url.removesuffix("/") else "…"
     return f"{{0}} '{as_it_is(ascii(f'{scheme}{slashes}{place}'[:_SHOWN])[1:-1])}{hidden}' {as_it_is(str(error))}"
 
 

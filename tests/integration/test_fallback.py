@@ -114,7 +114,7 @@ def test_what_cannot_be_delivered_stays_readable_and_its_log_has_no_gap(database
 def test_a_fallback_url_is_checked_as_other_callback_urls_are(sqlite_url: str, tmp_path: Path) -> None:
     definition = make_definition(tmp_path)
     with pipeline.connect(database_url=sqlite_url, webhook_secret=SECRET) as client:
-        with pytest.raises(InvalidInput, match="fallback_url has the private address 10.0.0.1"):
+        with pytest.raises(InvalidInput, match="fallback_url 'https://10.0.0.1' has the private address"):
             client.submit(make_items(1), definition, fallback_url="https://10.0.0.1/")
         with pytest.raises(InvalidInput, match="fallback_url is a callback URL of the batch as well"):
             client.submit(
