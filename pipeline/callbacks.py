@@ -38,7 +38,7 @@ class Endpoint:
         """Return what is known: `condition`, `settings`, `backlog`, `health`, `notices`; no secret, no header's value.
 
         Raises:
-            NotFound: it was never configured, and nothing was ever owed to it.
+            NotFound: it was never configured and never failed, is owed nothing and took nothing lately.
         """
         return endpoints.show(self._context, self.origin)
 

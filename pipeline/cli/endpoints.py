@@ -145,7 +145,7 @@ def disable(origin: str, reason: str | None, as_json: bool) -> None:
         print_json({"origin": name, "paused": paused})
         return
     if not was_known:
-        Talk().warn(f"nothing was ever owed to {name}: look whether that is the endpoint you mean")
+        Talk().warn(f"nothing is known of {name}: look whether that is the endpoint you mean")
     Talk().say(
         f"endpoint {name} is disabled; {many(paused, 'callback')} paused; `pipeline endpoints enable {name}` sends them"
     )

@@ -21,9 +21,9 @@ from pipeline.errors import InvalidInput, NotFound
 from pipeline.services.context import Context
 from pipeline.services.endpoint_secrets import Described, change_headers, described
 from pipeline.services.notices import tell
-from pipeline.storage import backlog, deliveries, endpoints, health, notices, owed
+from pipeline.storage import backlog, deliveries, endpoints, health, notices
 from pipeline.storage.row import Row
-from pipeline.storage.taken import Taken, taken
+from pipeline.storage.taken import LOOKED_AT, Taken, taken
 
 #: Notices that are shown, newest first.
 SHOWN_NOTICES = 20
@@ -128,10 +128,10 @@ def disable(context: Context, endpoint: str, reason: str | None = None) -> int:
 
 
 def is_known(context: Context, endpoint: str) -> bool:
-    """Say whether an endpoint was ever configured, failed, or owed anything."""
+    """Say whether an endpoint was ever configured or failed, is owed something or took something lately."""
     name = _origin(endpoint)
     with context.database.read() as connection:
-        return endpoints.get(connection, name) is not None or owed.is_any(connection, name)
+        return _is_known(connection, name)
 
 
 def enable(context: Context, endpoint: str) -> int:
@@ -146,7 +146,7 @@ def enable(context: Context, endpoint: str) -> int:
     name, now = _origin(endpoint), context.now()
     noticed = []
     with context.database.write() as connection:
-        if endpoints.get(connection, name) is None and not owed.is_any(connection, name):
+        if not _is_known(connection, name):
             raise _unknown(name)
         if endpoints.enable(connection, name, now):
             noticed = [Notice(name, NoticeType.ENABLED, now)]
@@ -160,14 +160,16 @@ def show(context: Context, endpoint: str) -> KnownEndpoint:
     """Return what is known of an endpoint.
 
     Raises:
-        NotFound: it was never configured, and nothing was ever owed to it.
+        NotFound: it was never configured and never failed, is owed nothing and took nothing lately.
     """
     name = _origin(endpoint)
     with context.database.read() as connection:
         row = endpoints.get(connection, name)
-        if row is None and not owed.is_any(connection, name):
-            raise _unknown(name)
-        return _endpoints(context, connection, {name: row or {}}, taken(connection))[0]
+        took = taken(connection)
+        (found,) = _endpoints(context, connection, {name: row or {}}, took)
+    if row is None and not found.backlog and name not in took:
+        raise _unknown(name)
+    return found
 
 
 def every(
@@ -254,6 +256,11 @@ def _condition(context: Context, row: Row, *, locked: str | None) -> Condition:
     return condition(found, context.now(), disabled=disabled, locked=locked)
 
 
+def _is_known(connection: Connection, name: str) -> bool:
+    # All that was ever delivered is not looked through: no index has it by endpoint.
+    return bool(endpoints.get(connection, name) or backlog.counts(connection, [name]) or name in taken(connection))
+
+
 def _origin(endpoint: str) -> str:
     return parse(endpoint, name="the endpoint").origin
 
@@ -267,6 +274,7 @@ def _line(reason: str) -> str:
 
 def _unknown(name: str) -> NotFound:
     return NotFound(
-        f"nothing is known of the endpoint {name}: it was never configured, and nothing was ever owed to it; "
+        f"nothing is known of the endpoint {name}: it was never configured, never failed, is owed nothing, and took "
+        f"none of the newest {LOOKED_AT:,} callbacks; "
         "`pipeline endpoints list` lists those known"
     )

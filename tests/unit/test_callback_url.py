@@ -232,7 +232,7 @@ def test_messages_never_show_user_names_paths_or_queries(url: str) -> None:
     [
         ("ftp://example.com/x", "cb 'ftp://example.com…' is not an absolute URL"),
         ("example.com", "cb 'example.com' is not an absolute URL"),
-        ("https://a{0}b.example/", "cb 'https://a{0}b.example…' holds '{'"),
+        ("https://a{0}b.example/x", "cb 'https://a{0}b.example…' holds '{'"),
         ("http://10.0.0.1:8080/x", "cb 'http://10.0.0.1:8080…' has the private address 10.0.0.1"),
     ],
 )
