@@ -49,7 +49,7 @@ def listen(
       pipeline listen 8080 --fail-first 2
       pipeline listen 8080 --json --count 10
     """
-    given = secrets or settings.load().secrets
+    given = tuple(" ".join(secrets).split()) or settings.load().secrets
     if not given:
         raise InvalidInput("there is no secret to verify with; give --secret, or set PIPELINE_WEBHOOK_SECRET")
     verifying_keys(given)

@@ -78,6 +78,18 @@ def test_what_the_sender_sends_is_verified_printed_and_answered(
 
 
 @on_sqlite
+def test_several_secrets_are_given_as_the_setting_has_them(
+    database: Database, listening: Callable[..., AbstractContextManager[Listening]]
+) -> None:
+    with listening("--count", "1", "--secret", f"{new_secret()} {SECRET}") as listener:
+        owe(database, to(listener.port))
+        with Sending(database):
+            wait_until(lambda: states(database) == ["delivered"])
+        _, said = listener.end()
+    assert said == "1 webhook verified, 0 requests refused"
+
+
+@on_sqlite
 def test_a_status_is_answered_for_good_and_its_lines_are_for_people(
     database: Database, listening: Callable[..., AbstractContextManager[Listening]]
 ) -> None:
