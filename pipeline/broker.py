@@ -44,6 +44,10 @@ PIPELINED = 500
 NUDGES_WAITING = 10
 
 
+#: Values of headers that mean the same as none: without them a message is half as dear on RabbitMQ.
+_SAYS_NOTHING: Sequence[object] = (None, [None, None], {})
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A Celery message to be: `chain` holds the signatures that follow, the next one last."""
@@ -125,7 +129,7 @@ class Broker:
             routing_key=QUEUE_OF[task.name],
             content_type="application/json",
             content_encoding="utf-8",
-            headers=message.headers,
+            headers={name: value for name, value in message.headers.items() if value not in _SAYS_NOTHING},
             delivery_mode=2,
             **message.properties,
         )
