@@ -21,8 +21,8 @@ from pipeline.services.deliver import Claim
 log = get_logger(__name__)
 T = TypeVar("T")
 
-#: Wait after an error of the database, doubled each time.
-FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 30.0
+#: Wait after an error of the database, doubled each time. Answers wait with it, and their leases run.
+FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 5.0
 #: Names looked up at the same time; a name server that hangs holds one of these threads.
 LOOKUP_THREADS = 32
 

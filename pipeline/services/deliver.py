@@ -72,8 +72,7 @@ def claim_due(
         owed = take(connection, picked, Terms(worker, until, now, plan.known, admission.probes, plan.credentials))
         paid_until = charge(connection, admission, Counter(each.origin for each in owed), now, until)
     for origin in admission.probes:
-        # While it was left alone, nothing of it was decided on.
-        expire(database, origin, plan.known[origin]["schedule"], now)
+        _expire(database, origin, plan.known[origin]["schedule"], now)
     is_short = any(plan.shares.get(origin, 0) < room.at(origin, most_there) for origin, most_there in plan.ready)
     later = (*plan.later, paid_until, *(requests.next_at for requests in picked))
     next_at = min((at for at in later if at is not None and at > now), default=None)
@@ -117,6 +116,17 @@ def _plan(database: Database, room: Room, now: datetime, most: int, wallet: Wall
         shares=share(room, ready, most),
         credentials=credentials,
     )
+
+
+def _expire(database: Database, origin: str, schedule: str | None, now: datetime) -> None:
+    """Give up what grew too old at an endpoint that is sent a probe: while it was left alone, nothing was decided on.
+
+    What was claimed before is sent even if this fails: its leases run.
+    """
+    try:
+        expire(database, origin, schedule, now)
+    except Exception as error:
+        log.error("expire_failed", origin=origin, error=type(error).__name__)
 
 
 def is_busy(database: Database, worker: str, now: datetime) -> bool:

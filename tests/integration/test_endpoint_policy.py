@@ -175,6 +175,19 @@ def test_what_grows_too_old_while_the_endpoint_is_left_alone_is_given_up(databas
     assert found["pending", None] + found["sending", None] + found["sending", "http_500"] == 2
 
 
+def test_a_probe_is_sent_although_what_grew_too_old_cannot_be_given_up(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    owe(database, to(*[8_001] * 9), at=NOW)
+    fail_five(database)
+    with database.write() as connection:
+        connection.execute(update(tables.endpoints).values(open_until=NOW + 5 * DAY))
+        # Their end is to be told, under a number that another event has already.
+        connection.execute(update(tables.batches).values(fallback_url="https://example.com/", next_seq=1))
+    assert len(claim(database, NOW + 5 * DAY).owed) == 1
+    assert "expire_failed" in caplog.text
+
+
 def test_two_senders_together_keep_an_endpoints_rate(database: Database) -> None:
     owe(database, to(*[8_001] * 300), at=NOW)
     service.configure(context_of(database), ORIGIN, rate=10, burst=1)
