@@ -1,0 +1,103 @@
+"""Where the processor time of an item goes: to stages, dispatch and callbacks, broker, database.
+
+python -m benchmarks.parts [--items 20000] [--broker redis|rabbitmq] [--rounds 3] [--against CHECKOUT]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+from sqlalchemy import text
+
+from benchmarks.delivery import sink
+from benchmarks.growth import _generate, _processor_seconds, _read
+from benchmarks.stand import Stand, stand
+from tests.services.guard import descendants
+from tests.services.server import Server
+
+HERE = Path(__file__).parents[1]
+LOOK_SECONDS = 0.1
+PARTS = ("stages", "dispatch and callbacks", "broker", "PostgreSQL")
+RATE = "items/s, the last callback answered"
+
+
+@click.command()
+@click.option("--items", default=20_000, show_default=True)
+@click.option("--processes", default=1, show_default=True, help="Worker processes for the stages.")
+@click.option("--broker", type=click.Choice(["redis", "rabbitmq"]), default="redis", show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--against", type=click.Path(path_type=Path, exists=True), help="Another checkout, measured in turn.")
+@click.option("--once", is_flag=True, hidden=True, help="One run of what PYTHONPATH says; JSON on stdout.")
+def main(items: int, processes: int, broker: str, rounds: int, against: Path | None, once: bool) -> None:
+    """Measure the whole job, callbacks included, by the part that works. Starting the parts does not count."""
+    if once:
+        click.echo(json.dumps(_run(items, processes, broker)))
+        return
+    found: dict[Path, list[dict[str, float]]] = defaultdict(list)
+    options = ("--items", str(items), "--processes", str(processes), "--broker", broker, "--once")
+    for _ in range(rounds):
+        for checkout in filter(None, (against, HERE)):
+            # By its file: where another checkout is measured, everything but this file comes from there.
+            command = [sys.executable, __file__, *options]
+            environment = os.environ | {"PYTHONPATH": str(checkout), "PYTHONSAFEPATH": "1"}
+            said = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
+            found[checkout].append(json.loads(said.splitlines()[-1]))
+    _report(found, against)
+
+
+def _run(items: int, processes: int, broker: str) -> dict[str, float]:
+    with sink() as port, stand(broker, processes=processes) as ready:
+        path = _generate(ready.cluster.folder / "items.jsonl", items)
+        before = _spent(ready)
+        started = time.monotonic()
+        url = f"http://127.0.0.1:{port}/hook"
+        batch = ready.cluster.client.submit(_read(path), ready.definition, callback_url=url)
+        while batch.progress().final < items or _owes(ready):
+            time.sleep(LOOK_SECONDS)
+        taken = time.monotonic() - started
+        after = _spent(ready)
+    return {part: (after[part] - before[part]) / items * 1e6 for part in PARTS} | {RATE: items / taken}
+
+
+def _spent(ready: Stand) -> Mapping[str, float]:
+    control, *stages = ready.cluster.workers
+    parts: dict[str, Sequence[Server]] = dict(
+        zip(PARTS, (stages, [control], [ready.broker], [ready.postgres]), strict=True)
+    )
+    return {
+        part: sum(_processor_seconds(pid) for server in servers for pid in descendants(server.pid))
+        for part, servers in parts.items()
+    }
+
+
+def _owes(ready: Stand) -> bool:
+    with ready.cluster.database.read() as connection:
+        query = text("SELECT 1 FROM deliveries WHERE state IN ('pending', 'sending') LIMIT 1")
+        return connection.scalar(query) is not None
+
+
+def _report(found: Mapping[Path, list[dict[str, float]]], against: Path | None) -> None:
+    for row in found.values():
+        for each in row:
+            each["in all"] = sum(each[part] for part in PARTS)
+    for name in (*PARTS, "in all", RATE):
+        here = [each[name] for each in found[HERE]]
+        cells = f"{statistics.median(here):8,.0f}  ({min(here):,.0f} – {max(here):,.0f})"
+        if against is not None:
+            ratios = [there[name] / mine for there, mine in zip(found[against], here, strict=True)]
+            there = statistics.median(each[name] for each in found[against])
+            cells += f"   there {there:8,.0f}, {statistics.median(ratios):.2f} of here"
+        click.echo(f"{name:<36}{cells}")
+
+
+if __name__ == "__main__":
+    main()
