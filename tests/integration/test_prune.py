@@ -19,11 +19,12 @@ from pipeline.domain.notice import Notice, NoticeType
 from pipeline.errors import InvalidInput, NotFound
 from pipeline.services import deliveries as service
 from pipeline.services import prune as module
-from pipeline.services import report, results
+from pipeline.services import report, results, search
 from pipeline.services.context import Context
 from pipeline.services.control import cancel
 from pipeline.services.prune import prunable, prune
 from pipeline.services.replay import replay_dead
+from pipeline.services.search import Wanted
 from pipeline.services.submit import Submission, submit
 from pipeline.settings import load
 from pipeline.storage import batches, definitions, notices, tables
@@ -159,7 +160,7 @@ def _assert_gone(context: Context, batch_id: int) -> None:
         with pytest.raises(NotFound, match="pruned"):
             read(context, batch_id)
     assert service.recover(context) == 0
-    assert {row["public_id"] for row in service.newest(context, limit=100)} == {"0000000000000002"}
+    assert {row["public_id"] for row in search.newest(context, Wanted(), limit=100)} == {"0000000000000002"}
 
 
 def test_a_new_batch_takes_nothing_over_from_one_of_which_something_is_left(
