@@ -5,7 +5,6 @@ python -m benchmarks.growth [--items 1000000] [--processes 2] [--broker redis|ra
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,9 +13,9 @@ import click
 import orjson
 from sqlalchemy import text
 
+from benchmarks.processes import memory, processor_seconds
 from benchmarks.stand import BROKERS, Stand, stand
 from pipeline import Batch
-from tests.services.guard import descendants
 from tests.services.server import Server
 
 #: Rows of the table.
@@ -52,8 +51,8 @@ def _watch(ready: Stand, batch: Batch, items: int) -> None:
     while begin < items:
         target = begin + items // PARTS
         while (final := batch.progress().final) < min(target, items):
-            memory = [*(_memory(worker) for worker in workers), _memory(ready.broker)]
-            peaks = [max(pair) for pair in zip(peaks, memory, strict=True)]
+            found = [*(memory(worker) for worker in workers), memory(ready.broker)]
+            peaks = [max(pair) for pair in zip(peaks, found, strict=True)]
             time.sleep(LOOK_SECONDS)
         now = time.monotonic()
         batch.progress()
@@ -73,22 +72,13 @@ def _costs(ready: Stand, items: int) -> None:
         "PostgreSQL": [ready.postgres],
     }
     for name, servers in parts.items():
-        seconds = sum(_processor_seconds(pid) for server in servers for pid in descendants(server.pid))
+        seconds = processor_seconds(servers)
         click.echo(f"{name:<12}{seconds / items * 1_000:8.3f} ms of a core for an item")
     with ready.cluster.database.read() as connection:
         written = connection.scalar(text("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"))
         size = connection.scalar(text("SELECT pg_database_size(current_database())"))
     click.echo(f"{'log':<12}{float(written or 0) / items:8,.0f} bytes for an item, its submission included")
     click.echo(f"{'space':<12}{float(size or 0) / items:8,.0f} bytes for an item")
-
-
-def _processor_seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    # utime and stime, fields 14 and 15 of proc(5), counted here from the third.
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _generate(path: Path, items: int) -> Path:
@@ -102,20 +92,6 @@ def _read(path: Path) -> Iterator[dict[str, object]]:
     with path.open("rb") as file:
         for line in file:
             yield orjson.loads(line)
-
-
-def _memory(server: Server) -> float:
-    """Return what a server and its children have in memory, in MiB."""
-    return sum(_resident(pid) for pid in descendants(server.pid))
-
-
-def _resident(pid: int) -> float:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0.0
-    found = next((line for line in status.splitlines() if line.startswith("VmRSS:")), None)
-    return int(found.split()[1]) / 1024 if found else 0.0
 
 
 if __name__ == "__main__":

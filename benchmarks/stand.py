@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pipeline.definitions import Definition, load
 from tests.services.postgres import Postgres
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.redis import Redis
-from tests.services.worker import Cluster
+from tests.services.worker import Cluster, Worker
 
 #: As in production; the tests' leases are short.
 LEASE_SECONDS = 60.0
@@ -36,17 +36,35 @@ class Stand:
     broker: Redis | RabbitMQ
     definition: Definition
 
+    @contextmanager
+    def crew(self, processes: int = 1, **settings: object) -> Iterator[list[Worker]]:
+        """Run one worker for control and callbacks and `processes` for the stages, with settings of their own."""
+        queues = ["control,deliver", *["classify,enrich"] * processes]
+        workers = [self.cluster.worker("--queues", names, **settings) for names in queues]
+        try:
+            yield workers
+        finally:
+            for worker in workers:
+                worker.stop()
+                self.cluster.workers.remove(worker)
+
 
 @contextmanager
-def stand(broker: str = "redis", *, processes: int = 1, **settings: object) -> Iterator[Stand]:
-    """Start PostgreSQL that waits for its disk, a broker, one worker for control and `processes` for the stages."""
+def stand(
+    broker: str = "redis", *, processes: int = 1, content: str = DEFINITION, **settings: object
+) -> Iterator[Stand]:
+    """Start PostgreSQL that waits for its disk, a broker, one worker for control and `processes` for the stages.
+
+    Args:
+        processes: 0: no worker at all, not for control either.
+        content: of the definition.
+    """
     with tempfile.TemporaryDirectory(prefix="pipeline-benchmark-") as name, Postgres(is_durable=True) as postgres:
         folder = Path(name)
         definition = folder / "benchmark.toml"
-        definition.write_text(DEFINITION)
+        definition.write_text(content)
         chosen: dict[str, object] = {"lease_seconds": LEASE_SECONDS, "task_events": False} | settings
         with BROKERS[broker]() as server, Cluster(folder, postgres.database(), server.url, **chosen) as cluster:
-            cluster.worker("--queues", "control,deliver")
-            for _ in range(processes):
-                cluster.worker("--queues", "classify,enrich")
-            yield Stand(cluster, postgres, server, load(definition))
+            ready = Stand(cluster, postgres, server, load(definition))
+            with ready.crew(processes) if processes else nullcontext():
+                yield ready

@@ -1,0 +1,83 @@
+"""A batch through a stand, timed; it counts only if it came through whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import click
+import orjson
+from sqlalchemy import text
+
+from benchmarks.comparison.completeness import Outcome, complaints
+from benchmarks.job import enrichment_of, label_of, text_of
+from benchmarks.stand import Stand
+from pipeline import Batch
+from pipeline.storage.engine import Database
+
+#: Before anything is timed: connections, caches, definitions.
+WARM_UP_ITEMS = 300
+#: A batch that takes longer has stopped.
+LONGEST_SECONDS = 600.0
+
+_ITEMS = text("SELECT payload, label, enrichment, state FROM items WHERE batch_id = :batch")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """How a batch came through: from the return of the call that submits it to its last item's end."""
+
+    batch: Batch
+    items: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Items a second."""
+        return self.items / self.seconds
+
+
+def warm(ready: Stand) -> None:
+    """Send some items through, so that everything has been done once."""
+    passage(ready, WARM_UP_ITEMS)
+
+
+def passage(ready: Stand, items: int) -> Passage:
+    """Send items through and time them.
+
+    Raises:
+        click.ClickException: not all of them came through, or not right.
+    """
+    batch = submit(ready, items)
+    started = time.monotonic()
+    batch.wait(LONGEST_SECONDS)
+    seconds = time.monotonic() - started
+    require(ready.cluster.database, batch, items)
+    return Passage(batch, items, seconds)
+
+
+def submit(ready: Stand, items: int, callback_url: str | None = None) -> Batch:
+    """Submit so many texts."""
+    texts = ({"text": text_of(number)} for number in range(items))
+    return ready.cluster.client.submit(texts, ready.definition, callback_url=callback_url)
+
+
+def require(database: Database, batch: Batch, items: int, ids: Collection[str] | None = None) -> None:
+    """See to it that a batch is stored whole and right, and called back once for each item where `ids` are given.
+
+    Raises:
+        click.ClickException: it is not; the run does not count.
+    """
+    with database.read() as connection:
+        rows = connection.execute(_ITEMS, {"batch": batch.row_id}).all()
+    right = sum(row.state == "succeeded" and _is_right(row.payload, row.label, row.enrichment) for row in rows)
+    called = range(items) if ids is None else ids
+    found = complaints(items, Outcome(len(rows), right, [str(each) for each in called]))
+    if found:
+        raise click.ClickException("this run does not count: " + "; ".join(found))
+
+
+def _is_right(payload: str, label: str, enrichment: str) -> bool:
+    given = orjson.loads(payload)["text"]
+    return label == label_of(given) and orjson.loads(enrichment)["enrich"] == enrichment_of(given)
