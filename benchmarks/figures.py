@@ -1,9 +1,10 @@
-"""A short table, printed row by row, with the machine's load beside each figure; the same as JSON."""
+"""A short table, printed row by row, with the load of the machine beside each figure; the same as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -17,24 +18,29 @@ json_option = click.option(
 
 
 class Figures:
-    """Rows of figures under these headings; the first column is text."""
+    """Rows of figures.
 
-    def __init__(self, first: str, *heads: str) -> None:
-        self._heads = (first, *heads, "load")
+    Args:
+        first: heading of the first column, which says what a row is about.
+        heads: the other headings, each with the format of its figures.
+    """
+
+    def __init__(self, first: str, heads: Mapping[str, str]) -> None:
+        self._first = first
+        self._formats = {**heads, "load": ".1f"}
         #: What was printed, by heading.
         self.rows: list[dict[str, object]] = []
 
-    def add(self, first: object, *cells: object) -> None:
-        """Print a row. The load is that of the last minute, before the row."""
+    def add(self, first: object, *figures: float) -> None:
+        """Print a row. The load is that of the last minute."""
         if not self.rows:
-            self._print(self._heads)
-        row = (first, *cells, f"{os.getloadavg()[0]:.1f}")
-        self.rows.append(dict(zip(self._heads, row, strict=True)))
-        self._print(row)
+            self._print(self._first, list(self._formats))
+        row = dict(zip(self._formats, (*figures, os.getloadavg()[0]), strict=True))
+        self.rows.append({self._first: first, **row})
+        self._print(str(first), [format(row[head], how) for head, how in self._formats.items()])
 
-    def _print(self, row: tuple[object, ...]) -> None:
-        first, *cells = map(str, row)
-        widths = [max(WIDTH, len(head) + 2) for head in self._heads[1:]]
+    def _print(self, first: str, cells: Iterable[str]) -> None:
+        widths = [max(WIDTH, len(head) + 2) for head in self._formats]
         click.echo(f"{first:<28}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
 
 

@@ -56,20 +56,22 @@ def main(items: int, rounds: int, rate: int, seconds: float, broker: str, json_f
     """Measure latencies in milliseconds: of the first webhook of each round, and of each webhook at a steady pace."""
     with stand(broker) as ready, Receiver() as receiver:
         _called_back(ready, receiver, [submit(ready, WARM_UP_ITEMS, receiver.url)], WARM_UP_ITEMS)
-        first = Figures(f"first of {items:,}", "accepted in", "first webhook", "from the call")
+        first = Figures(
+            f"first of {items:,}, ms", dict.fromkeys(("accepted in", "first webhook", "from the call"), ".0f")
+        )
         for number in range(1, rounds + 1):
             first.add(f"round {number}", *_first(ready, receiver, items))
-        steady = Figures(f"{rate} items/s", "p50", "p95", "p99", "most")
+        steady = Figures(f"{rate} items/s, ms", dict.fromkeys(("p50", "p95", "p99", "most"), ".0f"))
         times = _steady(ready, receiver, int(rate * PACE_SECONDS), int(seconds / PACE_SECONDS))
         for name, values in {
             "submitted to finished": [(each.finished - each.submitted).total_seconds() for each in times],
             "finished to request": [(each.sent - each.finished).total_seconds() for each in times],
         }.items():
-            steady.add(name, *(f"{share(values, part) * 1e3:.0f}" for part in (0.5, 0.95, 0.99, 1)))
+            steady.add(name, *(share(values, part) * 1e3 for part in (0.5, 0.95, 0.99, 1)))
     write(json_file, first, steady)
 
 
-def _first(ready: Stand, receiver: Receiver, items: int) -> list[str]:
+def _first(ready: Stand, receiver: Receiver, items: int) -> list[float]:
     """Submit a batch; return when it was accepted, and when its first webhook came, after that and after the call."""
     receiver.forget()
     called = time.monotonic()
@@ -79,7 +81,7 @@ def _first(ready: Stand, receiver: Receiver, items: int) -> list[str]:
         time.sleep(LOOK_SECONDS)
     came = time.monotonic()
     _called_back(ready, receiver, [batch], items)
-    return [f"{(end - begin) * 1e3:.0f}" for begin, end in ((called, accepted), (accepted, came), (called, came))]
+    return [(end - begin) * 1e3 for begin, end in ((called, accepted), (accepted, came), (called, came))]
 
 
 def _steady(ready: Stand, receiver: Receiver, items: int, times: int) -> list[Times]:

@@ -22,7 +22,7 @@ from benchmarks.stand import BROKERS, stand
 @json_option
 def main(items: int, processes: tuple[int, ...], broker: str, json_file: Path | None) -> None:
     """Measure items a second. One more process dispatches; with PostgreSQL and the broker they share the cores."""
-    figures = Figures("stage processes", "items/s", "against one", "stages, ms an item")
+    figures = Figures("stage processes", {"items/s": ",.0f", "against one": ".2f", "stages, ms an item": ".2f"})
     first = 0.0
     with stand(broker, processes=0) as ready:
         for number in processes:
@@ -32,7 +32,7 @@ def main(items: int, processes: tuple[int, ...], broker: str, json_file: Path | 
                 run = passage(ready, items)
                 spent = processor_seconds(stages) - before
             first = first or run.rate
-            figures.add(number, f"{run.rate:,.0f}", f"{run.rate / first:.2f}", f"{spent / items * 1e3:.2f}")
+            figures.add(number, run.rate, run.rate / first, spent / items * 1e3)
     write(json_file, figures)
 
 
