@@ -31,7 +31,7 @@ MIB = 2**20
 def main(items: int, processes: int, broker: str) -> None:
     """Measure one large batch."""
     with stand(broker, processes=processes) as ready:
-        path = _generate(ready.cluster.folder / "items.jsonl", items)
+        path = generate(ready.cluster.folder / "items.jsonl", items)
         click.echo(f"{items:,} items, {path.stat().st_size / MIB:,.0f} MiB")
         started = time.monotonic()
         batch = ready.cluster.client.submit(_read(path), ready.definition)
@@ -81,7 +81,8 @@ def _costs(ready: Stand, items: int) -> None:
     click.echo(f"{'space':<12}{float(size or 0) / items:8,.0f} bytes for an item")
 
 
-def _generate(path: Path, items: int) -> Path:
+def generate(path: Path, items: int) -> Path:
+    """Write a file of so many items, as JSON Lines."""
     with path.open("wb") as file:
         for number in range(items):
             file.write(orjson.dumps({"key": f"k{number}", "text": f"short text number {number}"}) + b"\n")
