@@ -20,6 +20,7 @@ from pipeline.cli.work import Wishes, finish
 from pipeline.client import Client, connect
 from pipeline.errors import InvalidInput
 from pipeline.export.target import checked
+from workers.collector import calm
 
 
 def process(source: Request | str, wishes: Wishes, *, on_stored: Callable[[Stored], None] | None = None) -> int:
@@ -41,6 +42,8 @@ def process(source: Request | str, wishes: Wishes, *, on_stored: Callable[[Store
             with connect() as client, _announced(wishes.talk):
                 batch, rejected = _begin(client, source, wishes.talk, stop, on_stored)
                 begun.append(batch.id)
+                # This process is ours, as a worker's is: what the caller's program would not want.
+                calm()
                 return finish(client, batch, wishes, stop, rejected=rejected)
         except Stopped:
             wishes.talk.warn(how_to_go_on(begun, wishes.output))

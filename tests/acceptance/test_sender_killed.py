@@ -73,10 +73,17 @@ def body_of(seq: int) -> bytes:
 
 
 def bring_back(database: Database) -> None:
-    """Take from the dead what they held, as the sweep of every worker does."""
+    """Take from the dead what they held, as the sweep of every worker does again and again.
+
+    A claim whose commit was on its way to PostgreSQL when its sender died may be there only at the second look.
+    """
     context = context_of(database)
-    rescue_lost(context, dead_holders(context))
-    assert "sending" not in states(database)
+
+    def has_all() -> bool:
+        rescue_lost(context, dead_holders(context))
+        return "sending" not in states(database)
+
+    wait_until(has_all)
 
 
 def assert_each_was_delivered_as_it_was_written(database: Database, requests: list[Request]) -> None:
