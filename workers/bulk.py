@@ -13,13 +13,18 @@ Needs Redis 6.2 or newer. A message that was popped and not acknowledged is lost
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
 from queue import Empty
 from typing import Any
 
 import orjson
+from kombu.log import get_logger
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
+
+log = get_logger(__name__)
 
 #: Messages in one round trip at the most: while they are handled, the event loop does nothing else.
 BULK = 256
@@ -32,16 +37,28 @@ class Channel(redis.Channel):
     #: The connection on which `BRPOP` waits, for kombu's poller.
     _in_poll: Any
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # Queues of consumers that acknowledge: what these are brought and do not handle goes back with the channel.
+        self._acknowledged: set[str] = set()
+        super().__init__(*arguments, **options)
+
+    def basic_consume(self, queue: str, no_ack: bool, *arguments: Any, **options: Any) -> Any:
+        (self._acknowledged.discard if no_ack else self._acknowledged.add)(queue)
+        return super().basic_consume(queue, no_ack, *arguments, **options)
+
     def create_publish_batch(self, max_size: int) -> PublishBatch:
         return PublishBatch(self, max_size)
 
     def _brpop_read(self, **options: Any) -> bool:
-        key, first = self._popped(**options)
-        queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
+        found, first = self._popped(**options)
+        key = bytes_to_str(found)
+        queue = key.rsplit(self.sep, 1)[0]
         self._queue_cycle.rotate(queue)
-        self._deliver(first, queue)
-        for message in self._more(key):
-            self._deliver(message, queue)
+        with self.conn_or_acquire() as client:
+            self._deliver_all(client, key, [first], queue)
+            number = self._credit(queue)
+            if number > 0:
+                self._deliver_all(client, key, client.rpop(key, number) or [], queue)
         return True
 
     def _popped(self, **options: Any) -> tuple[bytes, bytes]:
@@ -65,20 +82,44 @@ class Channel(redis.Channel):
         key, message = answer
         return key, message
 
-    def _more(self, key: bytes) -> list[bytes]:
+    def _credit(self, queue: str) -> int:
+        """Return how many messages more a queue's consumer may be brought now."""
+        if not self._is_consumed(queue) or queue not in self._acknowledged:
+            return 0
         credit = self.qos.can_consume_max_estimate()
-        number = BULK if credit is None else min(credit, BULK)
-        if number <= 0:
-            return []
-        with self.conn_or_acquire() as client:
-            # With a global prefix, the client puts it before the key, which has it already.
-            found = client.rpop(bytes_to_str(key).removeprefix(self.global_keyprefix), number)
-        return found or []
+        return BULK if credit is None else min(credit, BULK)
+
+    def _is_consumed(self, queue: str) -> bool:
+        return not self._closing and queue in self._active_queues
+
+    def _deliver_all(self, client: Any, key: str, messages: list[bytes], queue: str) -> None:
+        """Deliver messages until one fails, or nobody consumes them any more; the rest goes back to where it was."""
+        left = deque(messages)
+        try:
+            while left and self._is_consumed(queue):
+                self._deliver(left.popleft(), queue)
+        finally:
+            if left:
+                self._put_back(client, key, left)
+
+    def _put_back(self, client: Any, key: str, messages: deque[bytes]) -> None:
+        try:
+            client.rpush(key, *reversed(messages))
+        except (*self.connection_errors, self.ResponseError):
+            # Whatever ended the delivery is to be heard of, too.
+            log.critical("%d messages of %r could not be put back, and are lost", len(messages), key, exc_info=True)
 
     def _deliver(self, message: bytes, queue: str) -> None:
-        # kombu marks values that JSON does not have. Its own reader looks for them everywhere, and is slow.
-        read = loads if _MARK in message else orjson.loads
-        self.connection._deliver(read(message), queue)
+        self.connection._deliver(_read(message), queue)
+
+
+def _read(message: bytes) -> Any:
+    # kombu marks values that JSON does not have. Its own reader looks for them everywhere, and is slow.
+    if _MARK not in message:
+        # What only Python's JSON knows: infinity, halves of characters.
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(message)
+    return loads(message)
 
 
 class PublishBatch(redis.PublishBatch):
@@ -87,6 +128,7 @@ class PublishBatch(redis.PublishBatch):
     def __init__(self, channel: Channel, max_size: int) -> None:
         super().__init__(channel, max_size)
         self._of_key: dict[str, list[str]] = {}
+        self._expiry_of_key: dict[str, int] = {}
         self._number = 0
 
     def publish(self, message: dict[str, Any], **options: Any) -> Any:
@@ -96,17 +138,23 @@ class PublishBatch(redis.PublishBatch):
         return answer
 
     def add(self, name: str, *arguments: Any) -> None:
-        if name != "lpush":
+        if name == "lpush":
+            key, message = arguments
+            self._of_key.setdefault(key, []).append(message)
+            self._number += 1
+        elif name == "pexpire":
+            # After what it is about: a key that is not there expires in vain.
+            key, milliseconds = arguments
+            self._expiry_of_key[key] = milliseconds
+        else:
             super().add(name, *arguments)
-            return
-        key, message = arguments
-        self._of_key.setdefault(key, []).append(message)
-        self._number += 1
 
     def flush(self) -> None:
         for key, messages in self._of_key.items():
             self.pipeline.lpush(key, *messages)
             self._buffered += 1
+        for key, milliseconds in self._expiry_of_key.items():
+            self.pipeline.pexpire(key, milliseconds)
         self._forget()
         super().flush()
 
@@ -116,6 +164,7 @@ class PublishBatch(redis.PublishBatch):
 
     def _forget(self) -> None:
         self._of_key.clear()
+        self._expiry_of_key.clear()
         self._number = 0
 
 

@@ -181,6 +181,110 @@ def test_a_prefix_of_all_keys_is_kept(connect: Callable[..., Connection], broker
     assert taker.got == list(range(20))
 
 
+def test_a_queue_whose_name_begins_with_the_prefix_is_taken_in_bulk_as_well(
+    connect: Callable[..., Connection], broker: Redis
+) -> None:
+    connection = connect(global_keyprefix="on")
+    put(connection, FIRST, range(20))
+    before = calls(broker, "brpop")
+    taker = Taker(connection)
+    taker.drain(20)
+    assert taker.got == list(range(20))
+    assert calls(broker, "brpop") - before == 1
+
+
+@pytest.mark.parametrize("raw", [b"{}", b"no JSON"])
+def test_a_message_that_nobody_can_read_takes_no_other_with_it(
+    raw: bytes, connect: Callable[..., Connection], broker: Redis
+) -> None:
+    connection = connect()
+    put(connection, FIRST, range(5))
+    with broker.client() as client:
+        client.lpush("one", raw)
+    put(connection, FIRST, range(5, 10))
+    taker = Taker(connection)
+    with pytest.raises((KeyError, ValueError)):
+        taker.drain(10)
+    taker.drain(10)
+    assert taker.got == list(range(10))
+
+
+def test_what_a_consumer_fails_at_takes_no_other_message_with_it(connect: Callable[..., Connection]) -> None:
+    connection = connect()
+    put(connection, FIRST, range(10))
+    got: list[Any] = []
+
+    def take(message: Any) -> None:
+        got.append(message.payload)
+        message.ack()
+        if message.payload == 3:
+            raise LookupError
+
+    with pytest.raises(LookupError), Consumer(connection.channel(), [FIRST], on_message=take):
+        connection.drain_events(timeout=5)
+    again = Taker(connect())
+    again.drain(6)
+    again.look()
+    assert got == [0, 1, 2, 3]
+    assert again.got == [4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_what_is_on_its_way_when_a_connection_is_closed_goes_back_to_its_place(
+    is_cancelled: bool, connect: Callable[..., Connection], broker: Redis
+) -> None:
+    connection = connect()
+    put(connection, FIRST, range(20))
+    taker = Taker(connection, prefetch=1)
+    taker.drain(1)
+    # Asks for the next one, which is there.
+    taker.acknowledge()
+    connection.transport.cycle.on_poll_start()
+    taker.consumer.qos(prefetch_count=10)
+    if is_cancelled:
+        taker.consumer.cancel()
+    before = calls(broker, "rpop")
+    connection.close()
+    assert calls(broker, "rpop") == before
+    again = Taker(connect())
+    again.drain(19)
+    assert again.got == list(range(1, 20))
+
+
+def test_one_round_brings_one_message_to_a_consumer_that_acknowledges_none(
+    connect: Callable[..., Connection], broker: Redis
+) -> None:
+    connection = connect()
+    put(connection, FIRST, range(10))
+    got: list[Any] = []
+    with Consumer(connection.channel(), [FIRST], on_message=lambda message: got.append(message.payload), no_ack=True):
+        connection.drain_events(timeout=5)
+    assert got == [0]
+    with broker.client() as client:
+        assert client.llen("one") == 9
+
+
+def test_headers_that_only_python_reads_arrive_as_they_were(connect: Callable[..., Connection]) -> None:
+    connection = connect()
+    taker = Taker(connection)
+    headers = {"text": "\ud800", "number": float("inf")}
+    put(connection, FIRST, range(3), headers=headers)
+    taker.drain(3)
+    assert [message.headers for message in taker.messages] == [headers] * 3
+
+
+def test_messages_that_are_published_together_expire_with_their_queue(
+    connect: Callable[..., Connection], broker: Redis
+) -> None:
+    connection = connect()
+    queue = Queue("short", Exchange("short", type="direct"), routing_key="short", expires=60)
+    queue(connection.default_channel).declare()
+    with connection.Producer(connection.default_channel) as producer, producer.batch():
+        producer.publish(1, exchange="", routing_key="short")
+    with broker.client() as client:
+        assert 0 < client.pttl("short") <= 60_000
+
+
 def test_a_lost_connection_loses_nothing_that_was_not_taken(connect: Callable[..., Connection], broker: Redis) -> None:
     connection = connect()
     put(connection, FIRST, range(MESSAGES))
