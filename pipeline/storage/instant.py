@@ -7,6 +7,9 @@ from typing import Any
 
 from sqlalchemy import DateTime, Dialect, TypeDecorator
 
+#: Characters of an instant that is stored as text.
+WIDTH = len("2026-11-21 12:00:00.000000")
+
 
 class Instant(TypeDecorator[datetime]):
     """An aware instant in UTC; naive values are refused."""
@@ -30,7 +33,7 @@ class Instant(TypeDecorator[datetime]):
 
 
 def to_text(value: datetime) -> str:
-    """Return an instant as text of fixed width in UTC: what SQLite stores, and PostgreSQL reads."""
+    """Return an instant as text of fixed width in UTC: what SQLite stores."""
     return _aware(value).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, FromClause, Table, bindparam, cast, column, f
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.types import String, Text, TypeEngine
 
-from pipeline.storage.instant import to_text
+from pipeline.storage.instant import WIDTH, Instant, to_text
 from pipeline.storage.tables import items
 
 PARAMETER = "rows"
@@ -31,8 +31,7 @@ def rows_of(table: Table, is_sqlite: bool, *names: str, texts: Sequence[str] = (
 
 
 def encode(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the value of the parameter `rows`; instants become text that both databases read and SQLite sorts, and
-    bytes the text that they are."""
+    """Return the value of the parameter `rows`; instants become text, and bytes the text that they are."""
     return orjson.dumps(list(rows), default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 
@@ -47,9 +46,11 @@ def is_sqlite(connection: Connection) -> bool:
 
 def _sqlite(types: Mapping[str, TypeEngine[Any]]) -> FromClause:
     each = func.json_each(bindparam(PARAMETER, type_=String)).table_valued("value", name="each_row")
-    return select(
-        *(type_coerce(func.json_extract(each.c.value, f"$.{name}"), kind).label(name) for name, kind in types.items())
-    ).subquery("r")
+    found = {name: func.json_extract(each.c.value, f"$.{name}") for name in types}
+    # As all others are stored: their texts sort only where they are of one width.
+    instants = {name: func.substr(found[name], 1, WIDTH) for name, kind in types.items() if isinstance(kind, Instant)}
+    columns = found | instants
+    return select(*(type_coerce(columns[name], kind).label(name) for name, kind in types.items())).subquery("r")
 
 
 def _postgresql(types: Mapping[str, TypeEngine[Any]]) -> FromClause:
@@ -60,7 +61,8 @@ def _postgresql(types: Mapping[str, TypeEngine[Any]]) -> FromClause:
 
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
-        return to_text(value)
+        # With its offset, since PostgreSQL reads it by the time zone of the session, which a URL or a pooler may set.
+        return f"{to_text(value)}+00:00"
     if isinstance(value, bytes):
         return value.decode()
     raise TypeError(type(value).__name__)

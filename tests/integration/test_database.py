@@ -19,12 +19,12 @@ from pipeline.bootstrap import make_context
 from pipeline.errors import Unreachable
 from pipeline.services.submit import Submission, submit
 from pipeline.settings import load
-from pipeline.storage import bulk
+from pipeline.storage import bulk, events
 from pipeline.storage.clock import DatabaseClock
 from pipeline.storage.engine import Database
 from pipeline.storage.retry import retrying
 from pipeline.storage.schema import upgrade, version
-from pipeline.storage.tables import items, leases
+from pipeline.storage.tables import deliveries, items, leases
 from tests.factories import make_definition, make_items
 from tests.services.fixtures import on_postgresql
 from tests.services.postgres import Postgres
@@ -174,6 +174,15 @@ def test_the_url_goes_before_the_defaults(database_url: str) -> None:
         assert connection.exec_driver_sql("SHOW application_name").scalar() == "mine"
         driver: Any = connection.connection.driver_connection
         assert driver.prepare_threshold is None
+
+
+def test_instants_are_written_as_they_are_whatever_the_time_zone_of_the_session(database_url: str) -> None:
+    options = "" if database_url.startswith("sqlite") else "?options=-ctimezone%3DAsia/Tokyo"
+    at = datetime(2026, 3, 4, 5, 6, 7, 123_456, tzinfo=UTC)
+    owed = {"batch_id": 1, "seq": 1, "url": "http://a/", "origin": "http://a", "due_at": at, "created_at": at}
+    with opened(f"{database_url}{options}") as database, database.write() as connection:
+        events.owe(connection, [owed])
+        assert connection.scalars(select(deliveries.c.due_at).where(deliveries.c.due_at == at)).all() == [at]
 
 
 def test_upgrades_at_the_same_time_are_one_upgrade(postgres: Postgres) -> None:
