@@ -7,7 +7,6 @@ To see where the time goes: py-spy record --gil --threads -o profile.svg -- pyth
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from benchmarks.comparison.receiver import Receiver
 from benchmarks.figures import Figures, json_option, write
 from benchmarks.job import SECRET_TEXT, text_of
 from benchmarks.passage import LONGEST_SECONDS, WARM_UP_ITEMS, require
-from benchmarks.processes import processor_seconds_of
+from benchmarks.processes import own_processor_seconds
 from benchmarks.stand import DEFINITION
 from tests.services.worker import wait_for
 
@@ -44,9 +43,9 @@ def main(items: int, rounds: int, json_file: Path | None) -> None:
         ) as client:
             _run(client, definition, receiver, WARM_UP_ITEMS)
             for number in range(1, rounds + 1):
-                spent = processor_seconds_of(os.getpid())
+                spent = own_processor_seconds()
                 accepted, seconds = _run(client, definition, receiver, items)
-                spent = processor_seconds_of(os.getpid()) - spent
+                spent = own_processor_seconds() - spent
                 figures.add(f"round {number}", accepted, items / seconds, spent / items * 1e3)
     write(json_file, figures)
 

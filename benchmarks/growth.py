@@ -6,17 +6,17 @@ python -m benchmarks.growth [--items 1000000] [--processes 2] [--broker redis|ra
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import orjson
-from sqlalchemy import text
 
-from benchmarks.processes import memory, processor_seconds
+from benchmarks.meter import read
+from benchmarks.passage import require
+from benchmarks.processes import memory
 from benchmarks.stand import BROKERS, Stand, stand
 from pipeline import Batch
-from tests.services.server import Server
 
 #: Rows of the table.
 PARTS = 20
@@ -38,6 +38,7 @@ def main(items: int, processes: int, broker: str) -> None:
         taken = time.monotonic() - started
         click.echo(f"accepted in {taken:.1f} s, {items / taken:,.0f} items/s")
         _watch(ready, batch, items)
+        require(ready.cluster.database, batch, items)
         _costs(ready, items)
 
 
@@ -64,21 +65,11 @@ def _watch(ready: Stand, batch: Batch, items: int) -> None:
 
 def _costs(ready: Stand, items: int) -> None:
     """Print what an item took: processor time of each part, log and space of the database."""
-    control, *stages = ready.cluster.workers
-    parts: dict[str, Sequence[Server]] = {
-        "stages": stages,
-        "control": [control],
-        "broker": [ready.broker],
-        "PostgreSQL": [ready.postgres],
-    }
-    for name, servers in parts.items():
-        seconds = processor_seconds(servers)
+    used = read(ready)
+    for name, seconds in used.processor.items():
         click.echo(f"{name:<12}{seconds / items * 1_000:8.3f} ms of a core for an item")
-    with ready.cluster.database.read() as connection:
-        written = connection.scalar(text("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"))
-        size = connection.scalar(text("SELECT pg_database_size(current_database())"))
-    click.echo(f"{'log':<12}{float(written or 0) / items:8,.0f} bytes for an item, its submission included")
-    click.echo(f"{'space':<12}{float(size or 0) / items:8,.0f} bytes for an item")
+    click.echo(f"{'log':<12}{used.log / items:8,.0f} bytes for an item, its submission included")
+    click.echo(f"{'space':<12}{used.space / items:8,.0f} bytes for an item")
 
 
 def generate(path: Path, items: int) -> Path:

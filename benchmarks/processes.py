@@ -13,18 +13,23 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def processor_seconds(servers: Iterable[Server]) -> float:
-    """Return the processor time of servers and their children since they were started."""
-    return sum(processor_seconds_of(pid) for server in servers for pid in descendants(server.pid))
+    """Return the processor time of servers and their children since they were started, of those that ended as well."""
+    return sum(sum(_times_of(pid)) for server in servers for pid in descendants(server.pid))
 
 
-def processor_seconds_of(pid: int) -> float:
-    """Return the processor time of a process; 0 where it is gone."""
+def own_processor_seconds() -> float:
+    """Return the processor time of this process alone."""
+    return sum(_times_of(os.getpid())[:2])
+
+
+def _times_of(pid: int) -> list[float]:
+    """Return what a process took itself, as a user and in the kernel, and the same of children that have ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0.0
-    # utime and stime, fields 14 and 15 of proc(5), counted here from the third.
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+        return []
+    # Fields 14 to 17 of proc(5), counted here from the third.
+    return [int(field) / _TICKS for field in fields[11:15]]
 
 
 def memory(server: Server) -> float:
