@@ -37,3 +37,9 @@ async def wait(item: WorkItem) -> dict[str, int]:
 def latency_of(text: str) -> float:
     """Return the seconds that `wait` takes for a text: long-tailed, and the same in every run."""
     return min(random.Random(text).lognormvariate(math.log(MEDIAN_SECONDS), _SIGMA), LONGEST_SECONDS)
+
+
+async def doze(item: WorkItem) -> dict[str, int]:
+    """Count characters, after `sleep_seconds` where an item has them."""
+    await asyncio.sleep(item.payload.get("sleep_seconds", 0))
+    return enrichment_of(item.text)
