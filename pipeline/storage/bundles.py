@@ -70,6 +70,7 @@ _TAKE = text(
     """
 ).bindparams(bindparam("lease_until", type_=Instant), _ids)
 
+# `+ 0`: found through their bundle, not through all that their batches owe.
 _READ = (
     text(
         """
@@ -79,7 +80,7 @@ _READ = (
         FROM deliveries d
         JOIN bundles n ON n.id = d.bundle_id
         JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
-        JOIN batches b ON b.id = d.batch_id
+        JOIN batches b ON b.id = d.batch_id + 0
         WHERE d.bundle_id IN :ids ORDER BY d.bundle_id, d.id
         """
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, bindparam, func, select, text, update
+from sqlalchemy import Column, ColumnElement, Connection, Subquery, bindparam, func, select, text, update
 
 from pipeline.domain.delivery import MANUAL
+from pipeline.storage.among import among, listed
 from pipeline.storage.instant import Instant
 from pipeline.storage.lanes import lane_of
-from pipeline.storage.locks import keep, unlocked
+from pipeline.storage.locks import in_order, keep, unlocked
+from pipeline.storage.recordset import is_sqlite
 from pipeline.storage.tables import deliveries, endpoints, events
 
 
@@ -36,19 +39,26 @@ class Chosen:
         """What spans are counted by: the events of one batch, or all deliveries."""
         return deliveries.c.id if self.batch_id is None else deliveries.c.seq
 
-    def conditions(self, low: int, high: int) -> list[ColumnElement[bool]]:
-        """Return what holds for the chosen ones at positions from `low` up to, not including, `high`."""
-        known, disabled = deliveries.c, select(endpoints.c.origin).where(endpoints.c.disabled_at.is_not(None))
+    def span(self, low: int, high: int) -> Subquery:
+        """Return deliveries at positions from `low` up to, not including, `high`, chosen or not.
+
+        Its own query, which is not merged with that around it: otherwise statistics may have PostgreSQL look for the
+        rest of what is asked for first, through all deliveries and for each span again.
+        """
+        inside = [self.position >= low, self.position < high]
+        if self.batch_id is not None:
+            inside.append(deliveries.c.batch_id == self.batch_id)
+        return select(deliveries).where(*inside).offset(0).subquery("span")
+
+    def conditions(self, span: Subquery) -> list[ColumnElement[bool]]:
+        """Return what holds for the chosen ones of a span."""
+        known, disabled = span.c, select(endpoints.c.origin).where(endpoints.c.disabled_at.is_not(None))
         # A callback is given up days after its event: an outage is told by when that was.
         ended_at = func.coalesce(known.finished_at, known.created_at)
-        found = [
-            self.position >= low,
-            self.position < high,
+        found: list[ColumnElement[bool]] = [
             known.state.in_(self.states),
             known.origin.in_(disabled) if self.of_disabled else known.origin.not_in(disabled),
         ]
-        if self.batch_id is not None:
-            found.append(known.batch_id == self.batch_id)
         if self.origin is not None:
             found.append(known.origin == self.origin)
         if self.since is not None:
@@ -68,13 +78,13 @@ def last_position(connection: Connection, chosen: Chosen) -> int:
 
 def count(connection: Connection, chosen: Chosen, low: int, high: int) -> int:
     """Return how many of a span are chosen."""
-    query = select(func.count()).select_from(deliveries).where(*chosen.conditions(low, high))
-    return int(connection.scalar(query) or 0)
+    return sum(count_by_origin(connection, chosen, low, high).values())
 
 
 def count_by_origin(connection: Connection, chosen: Chosen, low: int, high: int) -> dict[str, int]:
     """The same, by endpoint."""
-    query = select(deliveries.c.origin, func.count()).where(*chosen.conditions(low, high)).group_by(deliveries.c.origin)
+    span = chosen.span(low, high)
+    query = select(span.c.origin, func.count()).where(*chosen.conditions(span)).group_by(span.c.origin)
     return {origin: number for origin, number in connection.execute(query)}
 
 
@@ -83,30 +93,51 @@ def recover(connection: Connection, chosen: Chosen, low: int, high: int, now: da
 
     Bundles stay what they are: the others of a chosen one's bundle are made pending with it.
     """
-    values = {"state": "pending", "due_at": now, "finished_at": None, "trigger": MANUAL}
-    kept = keep(connection, _batches(connection, chosen, low, high))
-    mine = unlocked(connection, deliveries, *chosen.conditions(low, high), deliveries.c.batch_id.in_(kept))
-    statement = update(deliveries).where(mine).values(**values)
-    found = connection.execute(statement.returning(deliveries.c.bundle_id, deliveries.c.is_alone)).all()
-    bundled = sorted({row.bundle_id for row in found if row.bundle_id is not None and not row.is_alone})
-    if bundled:
-        others = (
-            deliveries.c.bundle_id.in_(bundled),
-            deliveries.c.is_alone.is_(False),
-            deliveries.c.state.in_(chosen.states),
-            deliveries.c.batch_id.in_(kept),
-        )
-        connection.execute(update(deliveries).where(*others).values(**values))
+    span = chosen.span(low, high)
+    query = select(span.c.id, span.c.batch_id, span.c.bundle_id).where(*chosen.conditions(span))
+    mine = connection.execute(query).all()
+    others = _travelling(connection, {row.bundle_id for row in mine if row.bundle_id is not None})
+    kept = set(keep(connection, {row.batch_id for row in (*mine, *others)}))
+    found = _again(connection, chosen.states, [row.id for row in mine if row.batch_id in kept], now)
+    bundled = {row.bundle_id for row in found if not row.is_alone}
+    left = [row.id for row in others if row.batch_id in kept and row.bundle_id in bundled]
+    _again(connection, chosen.states, left, now, is_patient=True)
     return len(found)
 
 
-def _batches(connection: Connection, chosen: Chosen, low: int, high: int) -> set[int]:
-    """Return whose deliveries the chosen ones of a span are, and those that travel with them."""
-    conditions, travelling = chosen.conditions(low, high), deliveries.alias("travelling")
-    found = set(connection.scalars(select(deliveries.c.batch_id).where(*conditions).distinct()))
-    bundled = select(deliveries.c.bundle_id).where(*conditions, deliveries.c.bundle_id.is_not(None)).distinct()
-    others = select(travelling.c.batch_id).where(travelling.c.bundle_id.in_(bundled)).distinct()
-    return found.union(connection.scalars(others))
+def _travelling(connection: Connection, bundled: Collection[int]) -> Sequence[Any]:
+    """Return the deliveries that travel in these bundles."""
+    if not bundled:
+        return []
+    query = select(deliveries.c.id, deliveries.c.batch_id, deliveries.c.bundle_id).where(
+        among(connection, deliveries.c.bundle_id, "ids"), deliveries.c.is_alone.is_(False)
+    )
+    return connection.execute(query, {"ids": listed(connection, sorted(bundled))}).all()
+
+
+def _again(
+    connection: Connection, states: Sequence[str], ids: Sequence[int], now: datetime, *, is_patient: bool = False
+) -> Sequence[Any]:
+    """Make deliveries pending that still are in one of these states, and return them.
+
+    What another transaction holds is waited for with `is_patient`, and else passed over.
+    """
+    if not ids:
+        return []
+    # By nothing but their ids, whatever statistics say of states.
+    conditions = among(connection, deliveries.c.id, "ids"), func.coalesce(deliveries.c.state, "").in_(states)
+    chosen = (
+        in_order(is_sqlite(connection), deliveries, *conditions)
+        if is_patient
+        else unlocked(connection, deliveries, *conditions)
+    )
+    statement = (
+        update(deliveries)
+        .where(chosen)
+        .values(state="pending", due_at=now, finished_at=None, trigger=MANUAL)
+        .returning(deliveries.c.bundle_id, deliveries.c.is_alone)
+    )
+    return connection.execute(statement, {"ids": listed(connection, ids)}).all()
 
 
 _MISSING = """

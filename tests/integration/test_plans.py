@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from pipeline.services.context import Context
 from pipeline.services.deliveries import recover, replay_missing
 from pipeline.services.exhausted import expire
 from pipeline.services.prune import prunable, prune
+from pipeline.storage import bundles, recovery
 from pipeline.storage.engine import Database
+from pipeline.storage.recovery import Chosen
 from pipeline.storage.tables import batches
 from tests.factories import make_definition, make_items
 from tests.receiver import SECRET, Receiver
@@ -193,6 +196,62 @@ def test_every_statement_of_a_run_finds_its_rows_by_an_index(
             ]
     assert len(seen) > 30
     assert scans == []
+
+
+def fill_unknown(connection: Connection, number: int) -> None:
+    """Give up a batch of callbacks, of which the planner knows nothing: tables are analyzed later than they grow."""
+    connection.exec_driver_sql("ALTER TABLE deliveries SET (autovacuum_enabled = false)")
+    connection.exec_driver_sql("ANALYZE deliveries")
+    numbers = f"generate_series(1, {number}) n"
+    connection.exec_driver_sql("INSERT INTO definitions VALUES (1, 'd', 'v', '{}', 'classify', now())")
+    connection.exec_driver_sql(
+        "INSERT INTO batches (id, public_id, definition_id, state, total, fair_key, created_at) "
+        f"VALUES (1, 'b', 1, 'completed', {number}, '', now())"
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO events (batch_id, seq, type, item_id, body, created_at) "
+        f"SELECT 1, n, 'item.completed', 4294967296 + n, '', now() FROM {numbers}"
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO bundles (id, webhook_id, url, origin, created_at) "
+        f"SELECT n, 'msg_' || n, 'http://a/', 'http://a', now() FROM generate_series(0, {number} / 20) n"
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO deliveries (batch_id, seq, url, origin, state, due_at, created_at, bundle_id) "
+        f"SELECT 1, n, 'http://a/', 'http://a', 'dead', now(), now(), n / 20 FROM {numbers}"
+    )
+
+
+def passed_over(connection: Connection, statement: str, parameters: Any) -> int:
+    """Run a statement, and return how many rows it read in vain."""
+    (plan,) = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar_one()
+    nodes = list(nodes_of(plan["Plan"]))
+    return int(sum(node.get("Rows Removed by Filter", 0) * node["Actual Loops"] for node in nodes))
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    "chosen",
+    [Chosen(("dead",)), Chosen(("dead",), origin="http://a"), Chosen(("dead",), batch_id=1)],
+    ids=["all", "endpoint", "batch"],
+)
+def test_what_is_done_span_by_span_reads_no_other_span(chosen: Chosen, database: Database) -> None:
+    number, low, high = 20_000, 5_000, 6_000
+    seen: list[tuple[str, Any]] = []
+
+    def remember(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        seen.append((statement, parameters))
+
+    with database.write() as connection:
+        fill_unknown(connection, number)
+        event.listen(connection, "before_cursor_execute", remember)
+        assert recovery.count(connection, chosen, low, high) == high - low
+        assert recovery.recover(connection, chosen, low, high, datetime.now(UTC)) == high - low
+        assert len(bundles.read(connection, range(20, 30), "w")) == 200
+        event.remove(connection, "before_cursor_execute", remember)
+        read = {statement: passed_over(connection, statement, parameters) for statement, parameters in seen}
+    # What has been made pending by now, and is looked at again.
+    assert {statement: rows for statement, rows in read.items() if rows > 2 * (high - low)} == {}
 
 
 def give_up(database: Database) -> None:
