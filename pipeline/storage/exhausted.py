@@ -11,7 +11,8 @@ from pipeline.storage.instant import Instant
 from pipeline.storage.recordset import is_sqlite
 from pipeline.storage.row import Row, rows
 
-# Not of a fallback delivery itself: that would have no end.
+# Not of a fallback delivery itself: that would have no end. `+ 0`: deliveries are found by their ids, not through all
+# that their batches owe.
 _TO_TELL = (
     text(
         """
@@ -19,8 +20,9 @@ _TO_TELL = (
                e.item_id, e.body, b.public_id, b.fallback_url
         FROM deliveries d
         JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
-        JOIN batches b ON b.id = d.batch_id
-        WHERE d.id IN :ids AND d.state = 'dead' AND d.url <> b.fallback_url AND e.type <> 'delivery.exhausted'
+        JOIN batches b ON b.id = d.batch_id + 0
+        WHERE d.id IN :ids AND coalesce(d.state, '') = 'dead' AND d.url <> b.fallback_url
+            AND e.type <> 'delivery.exhausted'
         ORDER BY d.batch_id, d.id
         """
     )

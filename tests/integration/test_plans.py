@@ -16,7 +16,7 @@ from pipeline.services.context import Context
 from pipeline.services.deliveries import recover, replay_missing
 from pipeline.services.exhausted import expire
 from pipeline.services.prune import prunable, prune
-from pipeline.storage import bundles, recovery
+from pipeline.storage import bundles, exhausted, recovery
 from pipeline.storage.engine import Database
 from pipeline.storage.recovery import Chosen
 from pipeline.storage.tables import batches
@@ -245,6 +245,7 @@ def test_what_is_done_span_by_span_reads_no_other_span(chosen: Chosen, database:
     with database.write() as connection:
         fill_unknown(connection, number)
         event.listen(connection, "before_cursor_execute", remember)
+        exhausted.to_tell(connection, range(1, 500))
         assert recovery.count(connection, chosen, low, high) == high - low
         assert recovery.recover(connection, chosen, low, high, datetime.now(UTC)) == high - low
         assert len(bundles.read(connection, range(20, 30), "w")) == 200
