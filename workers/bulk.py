@@ -7,8 +7,10 @@ differs, and any Celery application may choose it:
 
     broker_transport = "workers.bulk:Transport"
 
-Needs Redis 6.2 or newer. A message that was popped and not acknowledged is lost with its consumer when
-`ack_emulation` is off, and for the moment until it is written down again when it is on, as in kombu.
+Where Redis is older than 6.2, and for consumers that acknowledge nothing, it is one message at a time all the same. What
+was popped and is not delivered, since a message before it failed or nobody consumes any more, goes back to its place. A
+message that was popped and not acknowledged is lost with its consumer when `ack_emulation` is off, and for the moment
+until it is written down again when it is on, as in kombu.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ class Channel(redis.Channel):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         # Queues of consumers that acknowledge: what these are brought and do not handle goes back with the channel.
         self._acknowledged: set[str] = set()
+        self._is_refused = False
         super().__init__(*arguments, **options)
 
     def basic_consume(self, queue: str, no_ack: bool, *arguments: Any, **options: Any) -> Any:
@@ -58,7 +61,7 @@ class Channel(redis.Channel):
             self._deliver_all(client, key, [first], queue)
             number = self._credit(queue)
             if number > 0:
-                self._deliver_all(client, key, client.rpop(key, number) or [], queue)
+                self._deliver_all(client, key, self._more(client, key, number), queue)
         return True
 
     def _popped(self, **options: Any) -> tuple[bytes, bytes]:
@@ -82,9 +85,18 @@ class Channel(redis.Channel):
         key, message = answer
         return key, message
 
+    def _more(self, client: Any, key: str, number: int) -> list[bytes]:
+        try:
+            return client.rpop(key, number) or []
+        except self.ResponseError as error:
+            # A server that is too old, or a user who may not. To connect again would not help.
+            log.warning("Redis hands out one message at a time: %s", error)
+            self._is_refused = True
+            return []
+
     def _credit(self, queue: str) -> int:
         """Return how many messages more a queue's consumer may be brought now."""
-        if not self._is_consumed(queue) or queue not in self._acknowledged:
+        if self._is_refused or not self._is_consumed(queue) or queue not in self._acknowledged:
             return 0
         credit = self.qos.can_consume_max_estimate()
         return BULK if credit is None else min(credit, BULK)

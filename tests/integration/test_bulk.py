@@ -264,6 +264,21 @@ def test_one_round_brings_one_message_to_a_consumer_that_acknowledges_none(
         assert client.llen("one") == 9
 
 
+def test_a_server_that_refuses_bulks_hands_out_one_message_at_a_time(
+    connect: Callable[..., Connection], broker: Redis
+) -> None:
+    connection = connect()
+    put(connection, FIRST, range(10))
+    with broker.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "-rpop")
+        try:
+            taker = Taker(connection)
+            taker.drain(10)
+        finally:
+            client.execute_command("ACL", "SETUSER", "default", "+rpop")
+    assert taker.got == list(range(10))
+
+
 def test_headers_that_only_python_reads_arrive_as_they_were(connect: Callable[..., Connection]) -> None:
     connection = connect()
     taker = Taker(connection)
