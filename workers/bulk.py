@@ -7,10 +7,10 @@ differs, and any Celery application may choose it:
 
     broker_transport = "workers.bulk:Transport"
 
-Where Redis is older than 6.2, and for consumers that acknowledge nothing, it is one message at a time all the same. What
-was popped and is not delivered, since a message before it failed or nobody consumes any more, goes back to its place. A
-message that was popped and not acknowledged is lost with its consumer when `ack_emulation` is off, and for the moment
-until it is written down again when it is on, as in kombu.
+Where Redis is older than 6.2, and for consumers that acknowledge nothing, it is one message at a time all the same.
+What was popped and is not delivered, since a message before it failed or nobody consumes any more, goes back to its
+place. A message that was popped and not acknowledged is lost with its consumer when `ack_emulation` is off, and for the
+moment until it is written down again when it is on, as in kombu.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-log = get_logger(__name__)
+#: kombu's own, since any application may choose this transport: sentences, not events.
+_logger = get_logger(__name__)
+_critical, _warning = _logger.critical, _logger.warning
 
 #: Messages in one round trip at the most: while they are handled, the event loop does nothing else.
 BULK = 256
@@ -90,7 +92,7 @@ class Channel(redis.Channel):
             return client.rpop(key, number) or []
         except self.ResponseError as error:
             # A server that is too old, or a user who may not. To connect again would not help.
-            log.warning("Redis hands out one message at a time: %s", error)
+            _warning("Redis hands out one message at a time: %s", error)
             self._is_refused = True
             return []
 
@@ -119,7 +121,7 @@ class Channel(redis.Channel):
             client.rpush(key, *reversed(messages))
         except (*self.connection_errors, self.ResponseError):
             # Whatever ended the delivery is to be heard of, too.
-            log.critical("%d messages of %r could not be put back, and are lost", len(messages), key, exc_info=True)
+            _critical("%d messages of %r could not be put back, and are lost", len(messages), key, exc_info=True)
 
     def _deliver(self, message: bytes, queue: str) -> None:
         self.connection._deliver(_read(message), queue)
