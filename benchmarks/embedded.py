@@ -21,6 +21,7 @@ from benchmarks.passage import LONGEST_SECONDS, WARM_UP_ITEMS, require
 from benchmarks.processes import own_processor_seconds
 from benchmarks.stand import DEFINITION
 from tests.services.worker import wait_for
+from workers.collector import calm
 
 LOOK_SECONDS = 0.01
 
@@ -31,6 +32,8 @@ LOOK_SECONDS = 0.01
 @json_option
 def main(items: int, rounds: int, json_file: Path | None) -> None:
     """Measure items a second from the call that submits them to the last callback, in this process."""
+    # As `pipeline run` does: this process is our own.
+    calm()
     heads = {"accepted in, s": ".2f", "items/s": ",.0f", "ms of a core an item": ".3f"}
     figures = Figures(f"{items:,} items", heads)
     with tempfile.TemporaryDirectory(prefix="pipeline-benchmark-") as name, Receiver() as receiver:
