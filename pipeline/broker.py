@@ -44,7 +44,7 @@ PIPELINED = 500
 NUDGES_WAITING = 10
 
 
-#: Values of headers that mean the same as none: without them a message is half as dear on RabbitMQ.
+#: Values of headers that mean the same as none; RabbitMQ's client reads and writes each header on its own.
 _SAYS_NOTHING: Sequence[object] = (None, [None, None], {})
 
 
