@@ -60,6 +60,14 @@ class Task:
     chain: list[dict[str, Any]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What the messages of a task have in common: headers, and what is embedded beside the arguments."""
+
+    headers: dict[str, Any]
+    embedded: dict[str, Any]
+
+
 class Broker:
     """Publishes in Celery's message format, over connections of its own.
 
@@ -71,6 +79,7 @@ class Broker:
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._origin = anon_nodename()
+        self._forms: dict[str, _Form] = {}
         self._connections: Any = app.connection_for_write().Pool(limit=app.conf.broker_pool_limit)
         self._producers: Any = ProducerPool(self._connections, app.conf.broker_pool_limit)  # type: ignore[no-untyped-call]
 
@@ -108,31 +117,34 @@ class Broker:
             return is_unbounded and channel.queue_declare(queue).message_count >= NUDGES_WAITING
 
     def _publish(self, producer: Any, task: Task) -> None:
-        message = self._app.amqp.as_task_v2(
-            task.id,
-            task.name,
-            list(task.args),
-            {},
-            root_id=task.root_id,
-            parent_id=task.parent_id,
-            chain=task.chain,
-            argsrepr=repr(task.args),
-            kwargsrepr="{}",
-            ignore_result=True,
-            origin=self._origin,
-        )
+        form = self._form(task.name)
+        parent = {} if task.parent_id is None else {"parent_id": task.parent_id}
         producer.publish(
             # The same JSON as Celery's own serializer gives for ids, which need none of its type tags.
-            orjson.dumps(message.body),
+            orjson.dumps((task.args, {}, form.embedded | {"chain": task.chain})),
             # Straight to the queue. It is not declared: workers do that, and what nobody listens to need not be sent.
             exchange="",
             routing_key=QUEUE_OF[task.name],
             content_type="application/json",
             content_encoding="utf-8",
-            headers={name: value for name, value in message.headers.items() if value not in _SAYS_NOTHING},
+            headers=form.headers
+            | {"id": task.id, "root_id": task.root_id or task.id, "argsrepr": repr(task.args)}
+            | parent,
             delivery_mode=2,
-            **message.properties,
+            correlation_id=task.id,
+            reply_to="",
         )
+
+    def _form(self, name: str) -> _Form:
+        """Return what all messages of a task have in common, as Celery writes it."""
+        form = self._forms.get(name)
+        if form is None:
+            message = self._app.amqp.as_task_v2(
+                "", name, argsrepr="", kwargsrepr="{}", ignore_result=True, origin=self._origin
+            )
+            headers = {key: value for key, value in message.headers.items() if value not in _SAYS_NOTHING}
+            form = self._forms[name] = _Form(headers, message.body[2])
+        return form
 
 
 def follow(signature: dict[str, Any], rest: list[dict[str, Any]], *, root_id: str | None, parent_id: str) -> Task:

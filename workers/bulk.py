@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from itertools import count
 from queue import Empty
 from typing import Any
 
@@ -24,7 +25,8 @@ import orjson
 from kombu.log import get_logger
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import loads
+from kombu.utils.json import dumps, loads
+from kombu.utils.uuid import uuid
 
 #: kombu's own, since any application may choose this transport: sentences, not events.
 _logger = get_logger(__name__)
@@ -33,6 +35,7 @@ _critical, _warning = _logger.critical, _logger.warning
 #: Messages in one round trip at the most: while they are handled, the event loop does nothing else.
 BULK = 256
 _MARK = b'"__type__"'
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 class Channel(redis.Channel):
@@ -45,11 +48,16 @@ class Channel(redis.Channel):
         # Queues of consumers that acknowledge: what these are brought and do not handle goes back with the channel.
         self._acknowledged: set[str] = set()
         self._is_refused = False
+        self._tags = (f"{prefix}-{number}" for prefix in [uuid()] for number in count())
         super().__init__(*arguments, **options)
 
     def basic_consume(self, queue: str, no_ack: bool, *arguments: Any, **options: Any) -> Any:
         (self._acknowledged.discard if no_ack else self._acknowledged.add)(queue)
         return super().basic_consume(queue, no_ack, *arguments, **options)
+
+    def _next_delivery_tag(self) -> str:
+        # As unique as a random one each, without asking the system for each.
+        return next(self._tags)
 
     def create_publish_batch(self, max_size: int) -> PublishBatch:
         return PublishBatch(self, max_size)
@@ -136,20 +144,42 @@ def _read(message: bytes) -> Any:
     return loads(message)
 
 
+def _written(message: dict[str, Any]) -> bytes | str:
+    # kombu marks identifiers and instants, and its JSON has numbers that others lack: it writes what has such values.
+    properties = message["properties"]
+    parts = (message["headers"], properties["delivery_info"], {**properties, "delivery_info": None})
+    if all(_PLAIN.issuperset(map(type, part.values())) for part in parts):
+        with suppress(orjson.JSONEncodeError):
+            return orjson.dumps(message)
+    return dumps(message)
+
+
 class PublishBatch(redis.PublishBatch):
     """Messages that are published together: one `LPUSH` for all those of a queue, not one for each."""
 
     def __init__(self, channel: Channel, max_size: int) -> None:
         super().__init__(channel, max_size)
-        self._of_key: dict[str, list[str]] = {}
+        self._of_key: dict[str, list[bytes | str]] = {}
         self._expiry_of_key: dict[str, int] = {}
         self._number = 0
 
-    def publish(self, message: dict[str, Any], **options: Any) -> Any:
-        answer = super().publish(message, **options)
+    def publish(self, message: dict[str, Any], **options: Any) -> None:
+        queue = options["routing_key"]
+        if options["exchange"] or queue in self.channel._expires:
+            super().publish(message, **options)
+        else:
+            self._publish_to_queue(message, queue)
         if self._number >= self.max_size:
             self.flush()
-        return answer
+
+    def _publish_to_queue(self, message: dict[str, Any], queue: str) -> None:
+        """Do what kombu does to a message for one queue, without collecting commands for it."""
+        self._check_usable()
+        channel = self.channel
+        channel._inplace_augment_message(message, "", queue)
+        key = channel._q_for_pri(queue, channel._get_message_priority(message, reverse=False))
+        self._of_key.setdefault(key, []).append(_written(message))
+        self._number += 1
 
     def add(self, name: str, *arguments: Any) -> None:
         if name == "lpush":
