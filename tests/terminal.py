@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
@@ -107,6 +108,13 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal in an empty folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return Terminal(tmp_path)
 
 
 def results_in(path: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,16 +42,14 @@ SECRET_TEXT = "a text that concerns nobody else"
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis: Redis, sqlite_url: str) -> Terminal:
+def terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, redis: Redis, sqlite_url: str) -> Terminal:
     """A folder with a definition; commands use the tests' Redis, emptied."""
     redis.clear()
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PIPELINE_DATABASE_URL", sqlite_url)
     monkeypatch.setenv("PIPELINE_BROKER_URL", redis.url)
-    opened = Terminal(tmp_path)
-    opened.write("watched.toml", DEFINITION)
-    opened.write("watched_callables.py", CALLABLES)
-    return opened
+    terminal.write("watched.toml", DEFINITION)
+    terminal.write("watched_callables.py", CALLABLES)
+    return terminal
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +12,7 @@ from tests.terminal import Terminal
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.chdir(tmp_path)
-    terminal = Terminal(tmp_path)
+def terminal(terminal: Terminal) -> Terminal:
     terminal.write_definition()
     terminal.write_items(["an invoice"])
     return terminal

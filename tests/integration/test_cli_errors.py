@@ -15,12 +15,6 @@ from tests.receiver import SECRET
 from tests.terminal import Terminal
 
 
-@pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.chdir(tmp_path)
-    return Terminal(tmp_path)
-
-
 def refused(terminal: Terminal, *words: str, code: int = 2) -> str:
     """Run a command that must fail; return what it says."""
     result = terminal.run(*words)

@@ -12,9 +12,7 @@ from tests.terminal import Terminal, results_in
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.chdir(tmp_path)
-    terminal = Terminal(tmp_path)
+def terminal(terminal: Terminal) -> Terminal:
     terminal.write_definition()
     terminal.write_items(["an invoice", "a quote"])
     os.link("items.jsonl", "hard.jsonl")

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -31,12 +30,6 @@ def broker_url(redis: Redis) -> str:
             categories=["+@all"],
         )
     return f"redis://babbage:{BROKER_PASSWORD}@127.0.0.1:{redis.port}/0"
-
-
-@pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.chdir(tmp_path)
-    return Terminal(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 
@@ -20,12 +19,6 @@ from pipeline.storage.engine import Database
 from tests.receivers.owed import SECRET, Sending, attempts, owe, states, to, wait_until
 from tests.services.fixtures import on_sqlite
 from tests.terminal import Terminal
-
-
-@pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.chdir(tmp_path)
-    return Terminal(tmp_path)
 
 
 class Listening:

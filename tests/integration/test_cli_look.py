@@ -12,12 +12,6 @@ from tests.terminal import Terminal
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.chdir(tmp_path)
-    return Terminal(tmp_path)
-
-
-@pytest.fixture
 def finished(terminal: Terminal) -> Terminal:
     """A terminal with one batch: two items succeeded, one dead."""
     terminal.write_definition()

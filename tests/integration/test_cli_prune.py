@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -21,13 +20,12 @@ THIRTY = ("db", "prune", "--older-than", "30d")
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.chdir(tmp_path)
+def terminal(terminal: Terminal, database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("PIPELINE_DATABASE_URL", database_url)
     for batch_id, days in [(1, 50), (2, 40), (3, 20)]:
         end_batch(database, batch_id, days=days - OFFSET)
     change(database, 1, state="paused")
-    return Terminal(tmp_path)
+    return terminal
 
 
 def test_a_dry_run_says_what_would_go_and_what_is_kept_for_whom(terminal: Terminal, database: Database) -> None:

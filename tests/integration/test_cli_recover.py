@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -23,12 +22,11 @@ MISSING = "http://127.0.0.1:8009/late"
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.chdir(tmp_path)
+def terminal(terminal: Terminal, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("PIPELINE_DATABASE_URL", database_url)
     monkeypatch.setenv("PIPELINE_WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("PIPELINE_ALLOW_PRIVATE_CALLBACKS", "127.0.0.0/8")
-    return Terminal(tmp_path)
+    return terminal
 
 
 def fail(database: Database, receiver: Scripted, count: int, *, batch_id: int = 1, at: datetime = NOW) -> None:

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 
 from tests.receiver import SECRET, Receiver
 from tests.terminal import Terminal, results_in
-
-
-@pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.chdir(tmp_path)
-    return Terminal(tmp_path)
 
 
 def test_each_item_of_the_file_gets_one_line_of_results(terminal: Terminal) -> None:

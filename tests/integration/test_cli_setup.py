@@ -20,12 +20,6 @@ from tests.receiver import SECRET
 from tests.terminal import Terminal
 
 
-@pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.chdir(tmp_path)
-    return Terminal(tmp_path)
-
-
 def examined(terminal: Terminal, code: int) -> dict[str, Any]:
     result = terminal.run("doctor", "--json")
     assert result.exit_code == code, result.output

@@ -12,12 +12,6 @@ from tests.receivers.owed import wait_until
 from tests.terminal import Terminal, results_in
 
 
-@pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.chdir(tmp_path)
-    return Terminal(tmp_path)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_is_finished_by_the_command_it_names(terminal: Terminal, number: signal.Signals) -> None:
     terminal.write_obedient_definition()
