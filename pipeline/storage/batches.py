@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, delete, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Select, bindparam, case, delete, func, insert, select, update
 
 from pipeline.domain.batch import BatchState
 from pipeline.storage.items import ids_of
@@ -103,19 +103,20 @@ def count(connection: Connection, batch_id: int, *, succeeded: int, dead: int, c
 
     The row stays locked until the transaction ends, so that `seq` has no gaps and is in commit order.
     """
-    finished = succeeded + dead + cancelled
-    statement = (
-        update(batches)
-        .where(batches.c.id == batch_id)
-        .values(
-            succeeded=batches.c.succeeded + succeeded,
-            dead=batches.c.dead + dead,
-            cancelled=batches.c.cancelled + cancelled,
-            next_seq=batches.c.next_seq + finished,
-        )
-        .returning(batches)
+    finished = {"now_succeeded": succeeded, "now_dead": dead, "now_cancelled": cancelled}
+    return rows(connection.execute(_COUNT, {"batch": batch_id, **finished}))[0]
+
+
+_NOW = {name: bindparam(f"now_{name}", type_=BigInteger) for name in ("succeeded", "dead", "cancelled")}
+_COUNT = (
+    update(batches)
+    .where(batches.c.id == bindparam("batch"))
+    .values(
+        {name: batches.c[name] + number for name, number in _NOW.items()}
+        | {"next_seq": batches.c.next_seq + _NOW["succeeded"] + _NOW["dead"] + _NOW["cancelled"]}
     )
-    return dict(connection.execute(statement).mappings().one())
+    .returning(batches)
+)
 
 
 def reserve(connection: Connection, batch_id: int, number: int) -> int:

@@ -13,19 +13,25 @@ from sqlalchemy import Connection, bindparam, text
 from pipeline.storage.instant import Instant
 
 # Loose index scans: one probe of an index for each batch that has pending items. A batch that has none costs nothing.
+# By ORDER BY and LIMIT, not by min(): where PostgreSQL believes that hardly anything is pending, as it does after each
+# large submission, it takes the least of all that is.
 _PENDING = text(
     """
     WITH RECURSIVE fresh(batch_id) AS (
-        SELECT min(batch_id) FROM items WHERE state = 'pending' AND due_at IS NULL
+        SELECT (SELECT i.batch_id FROM items i WHERE i.state = 'pending' AND i.due_at IS NULL
+                ORDER BY i.batch_id LIMIT 1)
         UNION ALL
-        SELECT (SELECT min(i.batch_id) FROM items i
-                WHERE i.state = 'pending' AND i.due_at IS NULL AND i.batch_id > fresh.batch_id)
+        SELECT (SELECT i.batch_id FROM items i
+                WHERE i.state = 'pending' AND i.due_at IS NULL AND i.batch_id > fresh.batch_id
+                ORDER BY i.batch_id LIMIT 1)
         FROM fresh WHERE fresh.batch_id IS NOT NULL
     ), later(batch_id) AS (
-        SELECT min(batch_id) FROM items WHERE state = 'pending' AND due_at IS NOT NULL AND crashes = 0
+        SELECT (SELECT i.batch_id FROM items i WHERE i.state = 'pending' AND i.due_at IS NOT NULL AND i.crashes = 0
+                ORDER BY i.batch_id LIMIT 1)
         UNION ALL
-        SELECT (SELECT min(i.batch_id) FROM items i
-                WHERE i.state = 'pending' AND i.due_at IS NOT NULL AND i.crashes = 0 AND i.batch_id > later.batch_id)
+        SELECT (SELECT i.batch_id FROM items i
+                WHERE i.state = 'pending' AND i.due_at IS NOT NULL AND i.crashes = 0 AND i.batch_id > later.batch_id
+                ORDER BY i.batch_id LIMIT 1)
         FROM later WHERE later.batch_id IS NOT NULL
     ), pending(batch_id) AS (
         SELECT batch_id FROM fresh UNION SELECT batch_id FROM later
@@ -36,8 +42,9 @@ _PENDING = text(
            EXISTS (SELECT 1 FROM items i
                    WHERE i.batch_id = b.id AND i.state = 'pending' AND i.crashes = 0 AND i.due_at <= :now)
            AS has_due,
-           (SELECT min(i.due_at) FROM items i
-            WHERE i.batch_id = b.id AND i.state = 'pending' AND i.crashes = 0 AND i.due_at > :now)
+           (SELECT i.due_at FROM items i
+            WHERE i.batch_id = b.id AND i.state = 'pending' AND i.crashes = 0 AND i.due_at > :now
+            ORDER BY i.due_at LIMIT 1)
            AS next_due_at
     FROM pending JOIN batches b ON b.id = pending.batch_id JOIN definitions d ON d.id = b.definition_id
     WHERE b.state = 'running' ORDER BY b.id

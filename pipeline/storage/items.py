@@ -74,16 +74,18 @@ def ids_of(batch_id: int) -> tuple[int, int]:
 
 def in_flight(connection: Connection) -> dict[int, int]:
     """Return how many items of each batch are released or running."""
-    query = select(items.c.batch_id, func.count()).where(is_in(items.c.state, *IN_FLIGHT)).group_by(items.c.batch_id)
-    return {batch: count for batch, count in connection.execute(query)}
+    return {batch: count for batch, count in connection.execute(_IN_FLIGHT)}
+
+
+_BY_BATCH = select(items.c.batch_id, func.count()).group_by(items.c.batch_id)
+_IN_FLIGHT = _BY_BATCH.where(is_in(items.c.state, *IN_FLIGHT))
+# Both conditions: the index is of what is in flight.
+_RUNNING = _IN_FLIGHT.where(is_in(items.c.state, ItemState.RUNNING))
 
 
 def running(connection: Connection) -> dict[int, int]:
     """Return how many items of each batch are running."""
-    # Both conditions: the index is of what is in flight.
-    claimed = is_in(items.c.state, *IN_FLIGHT), is_in(items.c.state, ItemState.RUNNING)
-    query = select(items.c.batch_id, func.count()).where(*claimed).group_by(items.c.batch_id)
-    return {batch: count for batch, count in connection.execute(query)}
+    return {batch: count for batch, count in connection.execute(_RUNNING)}
 
 
 def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, limit: int) -> list[Row]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 
-from pipeline.storage.row import Row, rows, upsert
+from pipeline.storage.recordset import is_sqlite
+from pipeline.storage.row import Row, rows, upsert_for
 from pipeline.storage.tables import leases
 
 
@@ -15,14 +19,21 @@ def take(
     connection: Connection, name: str, holder: str, *, now: datetime, until: datetime, dead: Sequence[str] = ()
 ) -> bool:
     """Take or extend a lease; False while another holds it who is not among `dead`."""
-    statement = upsert(connection, leases).values(name=name, holder=holder, until=until)
+    parameters = {"name": name, "holder": holder, "until": until, "now": now, "dead": list(dead)}
+    # Not by rowcount: for an upsert, not every driver knows it.
+    return connection.scalar(_take(is_sqlite(connection)), parameters) is not None
+
+
+@cache
+def _take(on_sqlite: bool) -> ReturningInsert[Any]:
+    statement = upsert_for(on_sqlite, leases).values({name: bindparam(name) for name in ("name", "holder", "until")})
     given = statement.excluded
-    mine = (leases.c.holder == given.holder) | (leases.c.until < now) | leases.c.holder.in_(dead)
-    statement = statement.on_conflict_do_update(
+    is_over = leases.c.until < bindparam("now", type_=leases.c.until.type)
+    mine = (leases.c.holder == given.holder) | is_over | leases.c.holder.in_(bindparam("dead", expanding=True))
+    updated = statement.on_conflict_do_update(
         index_elements=[leases.c.name], set_={"holder": given.holder, "until": given.until}, where=mine
     )
-    # Not by rowcount: for an upsert, not every driver knows it.
-    return connection.scalar(statement.returning(leases.c.name)) is not None
+    return updated.returning(leases.c.name)
 
 
 def extend(connection: Connection, name: str, holder: str, *, until: datetime) -> bool:

@@ -8,8 +8,10 @@ are locked after items, in the order of their ids and names.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cache
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Table, and_, bindparam, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from pipeline.storage.recordset import is_sqlite
 from pipeline.storage.tables import batches
@@ -33,7 +35,14 @@ def hold(connection: Connection, table: Table, ids: Sequence[int]) -> None:
     SQLite has one writer.
     """
     if not is_sqlite(connection):
-        connection.execute(select(table.c.id).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update())
+        connection.execute(_hold(table), {"ids": list(ids)})
+
+
+@cache
+def _hold(table: Table) -> Select[tuple[int]]:
+    # One parameter: a list of them is written out anew at every execution, which takes longer than to lock the rows.
+    given = func.any(cast(bindparam("ids"), ARRAY(BigInteger)))
+    return select(table.c.id).where(table.c.id == given).order_by(table.c.id).with_for_update()
 
 
 def keep(connection: Connection, batch_ids: Collection[int]) -> list[int]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Update, bindparam, func, select, text, tuple_, update
+from sqlalchemy import Connection, Integer, Update, bindparam, func, select, text, tuple_, update
 
 from pipeline.domain.item import ItemState
 from pipeline.storage.locks import in_order, unlocked
@@ -39,34 +39,49 @@ class Released(NamedTuple):
 
 def fresh(connection: Connection, batch_id: int, limit: int) -> list[int]:
     """Return ids of items that were never released, in input order."""
-    query = (
-        select(items.c.id)
-        .where(items.c.batch_id == batch_id, is_in(items.c.state, "pending"), items.c.due_at.is_(None))
-        .order_by(items.c.id)
-        .limit(limit)
-    )
-    return list(connection.scalars(query))
+    return list(connection.scalars(_FRESH, {"batch": batch_id, "most": limit}))
+
+
+_FRESH = (
+    select(items.c.id)
+    .where(items.c.batch_id == bindparam("batch"), is_in(items.c.state, "pending"), items.c.due_at.is_(None))
+    .order_by(items.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 def due(connection: Connection, batch_id: int, now: datetime, limit: int) -> list[int]:
     """Return ids of items whose `due_at` has come, suspects left out: retries, replayed ones, the longest due first."""
-    query = (
-        select(items.c.id)
-        .where(items.c.batch_id == batch_id, is_in(items.c.state, "pending"), items.c.due_at <= now)
-        # Written out: the partial index serves only what stands in the statement.
-        .where(text("crashes = 0"))
-        .order_by(items.c.due_at)
-        .limit(limit)
-    )
-    return list(connection.scalars(query))
+    return list(connection.scalars(_DUE, {"batch": batch_id, "now": now, "most": limit}))
+
+
+_DUE = (
+    select(items.c.id)
+    .where(items.c.batch_id == bindparam("batch"), is_in(items.c.state, "pending"), items.c.due_at <= bindparam("now"))
+    # Written out: the partial index serves only what stands in the statement.
+    .where(text("crashes = 0"))
+    .order_by(items.c.due_at)
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 def release(
     connection: Connection, ids: Sequence[int], *, now: datetime, lease_until: datetime, worker: str | None
 ) -> list[Released]:
     """Pending → queued, epoch + 1. `worker` names the process whose memory holds the messages, if one does."""
-    given = item_rows(is_sqlite(connection), "id")
-    statement = (
+    parameters = {
+        "rows": encode([{"id": id_} for id_ in sorted(ids)]),
+        "now": now,
+        "until": lease_until,
+        "holder": worker,
+    }
+    return [Released(*row) for row in connection.execute(_release(is_sqlite(connection)), parameters)]
+
+
+@cache
+def _release(on_sqlite: bool) -> Update:
+    given = item_rows(on_sqlite, "id")
+    return (
         update(items)
         .where(items.c.id == given.c.id, is_still(items.c.state, "pending"))
         .values(
@@ -78,13 +93,6 @@ def release(
         )
         .returning(items.c.id, items.c.position, items.c.epoch, items.c.stage)
     )
-    parameters = {
-        "rows": encode({"id": id_} for id_ in sorted(ids)),
-        "now": now,
-        "until": lease_until,
-        "holder": worker,
-    }
-    return [Released(*row) for row in connection.execute(statement, parameters)]
 
 
 def take_back(connection: Connection, refs: Iterable[Ref], now: datetime) -> int:

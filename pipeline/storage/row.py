@@ -24,4 +24,9 @@ def first(result: Result[Any]) -> Row | None:
 
 
 def upsert(connection: Connection, table: Table) -> Upsert:
-    return sqlite.insert(table) if is_sqlite(connection) else postgresql.insert(table)
+    return upsert_for(is_sqlite(connection), table)
+
+
+def upsert_for(on_sqlite: bool, table: Table) -> Upsert:
+    """Return what `upsert` does, for statements that are made once for each database."""
+    return sqlite.insert(table) if on_sqlite else postgresql.insert(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, select, text
+from sqlalchemy import Connection, Integer, Select, bindparam, func, select, text
 
 from pipeline.storage.items import IN_FLIGHT
 from pipeline.storage.state import is_in
@@ -26,15 +26,18 @@ class Suspect(NamedTuple):
 
 def waiting(connection: Connection, limit: int, batch_id: int | None = None) -> list[Suspect]:
     """Return suspects of running batches, or of one, that wait: those of the fewest crashes first, then the oldest."""
-    query = (
-        select(items.c.id, items.c.crashes, batches.c.id, batches.c.public_id, definitions.c.stages)
-        .join(batches, batches.c.id == items.c.batch_id)
-        .join(definitions, definitions.c.id == batches.c.definition_id)
-        .where(is_in(items.c.state, "pending"), _CRASHED, batches.c.state == "running")
-        .order_by(items.c.crashes, items.c.due_at, items.c.id)
-        .limit(limit)
-    )
-    return [Suspect(*row) for row in connection.execute(_of(query, batch_id))]
+    query = _of(_WAITING, batch_id)
+    return [Suspect(*row) for row in connection.execute(query, {"most": limit})]
+
+
+_WAITING = (
+    select(items.c.id, items.c.crashes, batches.c.id, batches.c.public_id, definitions.c.stages)
+    .join(batches, batches.c.id == items.c.batch_id)
+    .join(definitions, definitions.c.id == batches.c.definition_id)
+    .where(is_in(items.c.state, "pending"), _CRASHED, batches.c.state == "running")
+    .order_by(items.c.crashes, items.c.due_at, items.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 def under_way(connection: Connection, batch_id: int | None = None) -> dict[int, int]:
