@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -24,8 +26,7 @@ from pipeline.storage.suspects import Suspect
 LEASE = "dispatch"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A nudge: which item, which stage, which release. `then` is the stage chained to it."""
 
     id: int
@@ -188,16 +189,16 @@ class Dispatcher:
 
 
 def _message(batch: Pending | Suspect, released: Released) -> Message:
-    stages = [Stage(name) for name in batch.stages.split(",")]
-    stage = Stage(released.stage)
-    later = stages[stages.index(stage) + 1 :]
-    return Message(
-        id=released.id,
-        epoch=released.epoch,
-        item_id=item_id(batch.public_id, released.position),
-        stage=stage,
-        then=later[0] if later else None,
-    )
+    stage, then = _from(released.stage, batch.stages)
+    return Message(released.id, released.epoch, item_id(batch.public_id, released.position), stage, then)
+
+
+@lru_cache(maxsize=64)
+def _from(stage: str, stages: str) -> tuple[Stage, Stage | None]:
+    """Return a stage and the one after it, if there is one."""
+    names = stages.split(",")
+    later = names[names.index(stage) + 1 :]
+    return Stage(stage), Stage(later[0]) if later else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,23 +56,18 @@ def expire(database: Database, origin_: str, schedule: str | None, now: datetime
 def _tell_of_batch(connection: Connection, batch_id: int, dead: Sequence[Row], now: datetime) -> None:
     first = batches.reserve(connection, batch_id, len(dead))
     numbered = list(enumerate(dead, first))
-    events.add(
-        connection,
-        [
-            {
-                "batch_id": batch_id,
-                "seq": seq,
-                "type": EventType.DELIVERY_EXHAUSTED.value,
-                "item_id": row["item_id"],
-                "body": _body(row, seq, now),
-                "created_at": now,
-            }
-            for seq, row in numbered
-        ],
-    )
+    happened = [
+        {
+            "seq": seq,
+            "type": EventType.DELIVERY_EXHAUSTED.value,
+            "item_id": row["item_id"],
+            "body": _body(row, seq, now),
+        }
+        for seq, row in numbered
+    ]
+    events.add(connection, batch_id, happened, now)
     url = dead[0]["fallback_url"]
-    due = {"batch_id": batch_id, "url": url, "origin": origin(url), "due_at": now, "created_at": now}
-    events.owe(connection, [{**due, "seq": seq} for seq, _ in numbered])
+    events.owe(connection, batch_id, [{"seq": seq, "url": url, "origin": origin(url)} for seq, _ in numbered], now)
 
 
 def _body(row: Row, seq: int, now: datetime) -> bytes:

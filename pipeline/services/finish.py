@@ -77,18 +77,9 @@ def _happening(
 
 
 def _happen(connection: Connection, happenings: Sequence[Happening], hooks: Hooks, now: datetime) -> None:
-    events.add(
-        connection,
-        [
-            {
-                "batch_id": each.batch_row,
-                "seq": each.seq,
-                "type": each.type.value,
-                "item_id": each.item_row,
-                "body": each.body,
-                "created_at": now,
-            }
-            for each in happenings
-        ],
-    )
+    happened = [
+        {"seq": each.seq, "type": each.type, "item_id": each.item_row, "body": each.body.decode()}
+        for each in happenings
+    ]
+    events.add(connection, happenings[0].batch_row, happened, now)
     hooks.run(connection, happenings, now)

@@ -86,19 +86,6 @@ def _named(happening: Happening) -> str:
 
 
 def owe_callbacks(connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
-    """Write one delivery for each callback URL of each event."""
-    events.owe(
-        connection,
-        [
-            {
-                "batch_id": each.batch_row,
-                "seq": each.seq,
-                "url": url,
-                "origin": origin(url),
-                "due_at": now,
-                "created_at": now,
-            }
-            for each in happenings
-            for url in each.callback_urls
-        ],
-    )
+    """Write one delivery for each callback URL of each event; the events are of one batch."""
+    owed = [{"seq": each.seq, "url": url, "origin": origin(url)} for each in happenings for url in each.callback_urls]
+    events.owe(connection, happenings[0].batch_row, owed, now)

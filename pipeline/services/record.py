@@ -48,8 +48,7 @@ class Settled(NamedTuple):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """The outcome of a claimed item at a stage."""
 
     row: Row

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 
@@ -24,8 +24,7 @@ GROUP = 512
 Settle = Callable[[Mapping[int, Settled]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     done: Done
     settle: Settle
 

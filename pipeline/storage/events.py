@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, LargeBinary, cast, func, insert, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Insert,
+    LargeBinary,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+)
 
+from pipeline.storage.instant import Instant
 from pipeline.storage.lanes import lane_of
 from pipeline.storage.recordset import encode, is_sqlite, rows_of
 from pipeline.storage.row import Row, rows
 from pipeline.storage.tables import deliveries, events
 
 
-def add(connection: Connection, happened: Sequence[Mapping[str, Any]]) -> None:
-    """Append events: batch_id, seq, type, item_id, body, created_at."""
-    connection.execute(_add(is_sqlite(connection)), {"rows": encode(happened)})
+def add(connection: Connection, batch_id: int, happened: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Append events of a batch: seq, type, item_id, body."""
+    connection.execute(_add(is_sqlite(connection)), {"rows": encode(happened), "batch": batch_id, "now": now})
 
 
-def owe(connection: Connection, owed: Sequence[Mapping[str, Any]]) -> None:
-    """Write what is owed: batch_id, seq, url, origin, due_at, created_at; in a lane where its endpoint is ordered."""
+def owe(connection: Connection, batch_id: int, owed: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Write what is owed of a batch's events, due now: seq, url, origin; in a lane where its endpoint is ordered."""
     if owed:
-        connection.execute(_owe(is_sqlite(connection)), {"rows": encode(owed)})
+        connection.execute(_owe(is_sqlite(connection)), {"rows": encode(owed), "batch": batch_id, "now": now})
+
+
+_BATCH, _NOW = bindparam("batch", type_=BigInteger), bindparam("now", type_=Instant)
 
 
 @cache
 def _add(on_sqlite: bool) -> Insert:
-    names = ("batch_id", "seq", "type", "item_id", "created_at")
+    names = ("seq", "type", "item_id")
     given = rows_of(events, on_sqlite, *names, texts=("body",))
     body = cast(given.c.body, LargeBinary) if on_sqlite else func.convert_to(given.c.body, "UTF8")
-    return insert(events).from_select([*names, "body"], select(*(given.c[name] for name in names), body))
+    chosen = select(*(given.c[name] for name in names), body, _BATCH, _NOW)
+    return insert(events).from_select([*names, "body", "batch_id", "created_at"], chosen)
 
 
 @cache
 def _owe(on_sqlite: bool) -> Insert:
-    names = ("batch_id", "seq", "url", "origin", "due_at", "created_at")
+    names = ("seq", "url", "origin")
     given = rows_of(deliveries, on_sqlite, *names)
     # The lane is found on the way: endpoints that are ordered are few, and none costs a statement more.
-    lane: ColumnElement[str | None] = literal_column(lane_of("r.origin", "r.batch_id"))
-    chosen = select(*(given.c[name] for name in names), literal_column("'pending'"), lane)
-    return insert(deliveries).from_select([*names, "state", "lane"], chosen)
+    lane = text(lane_of("r.origin", ":batch")).bindparams(_BATCH)
+    chosen = select(*(given.c[name] for name in names), _BATCH, _NOW, _NOW, literal_column("'pending'"), lane)
+    return insert(deliveries).from_select([*names, "batch_id", "due_at", "created_at", "state", "lane"], chosen)
 
 
 def after(connection: Connection, batch_id: int, seq: int, limit: int) -> list[Row]:

@@ -23,18 +23,19 @@ class Instant(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return None if value is None else value.astimezone(UTC)
 
-    # SQLite has text only. Its stock processors go through a naive value; these are twice as fast.
+    # SQLite has text only. Its stock processors go through a naive value; these are twice as fast. A result of
+    # PostgreSQL has many instants, and is in UTC already: it is asked, not turned.
 
     def bind_processor(self, dialect: Dialect) -> Any:
         return _to_text if dialect.name == "sqlite" else super().bind_processor(dialect)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        return _from_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+        return _from_text if dialect.name == "sqlite" else _in_utc
 
 
 def to_text(value: datetime) -> str:
     """Return an instant as text of fixed width in UTC: what SQLite stores."""
-    return _aware(value).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return _aware(value).isoformat(" ", "microseconds")[:WIDTH]
 
 
 def _to_text(value: datetime | None) -> str | None:
@@ -43,6 +44,10 @@ def _to_text(value: datetime | None) -> str | None:
 
 def _from_text(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
 
 
 def _aware(value: datetime) -> datetime:

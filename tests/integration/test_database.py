@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.exc import OperationalError
 
 from pipeline.bootstrap import make_context
 from pipeline.errors import Unreachable
 from pipeline.services.submit import Submission, submit
 from pipeline.settings import load
-from pipeline.storage import bulk, events
+from pipeline.storage import bulk, events, outcomes
 from pipeline.storage.clock import DatabaseClock
 from pipeline.storage.engine import Database
 from pipeline.storage.retry import retrying
@@ -179,10 +179,14 @@ def test_the_url_goes_before_the_defaults(database_url: str) -> None:
 def test_instants_are_written_as_they_are_whatever_the_time_zone_of_the_session(database_url: str) -> None:
     options = "" if database_url.startswith("sqlite") else "?options=-ctimezone%3DAsia/Tokyo"
     at = datetime(2026, 3, 4, 5, 6, 7, 123_456, tzinfo=UTC)
-    owed = {"batch_id": 1, "seq": 1, "url": "http://a/", "origin": "http://a", "due_at": at, "created_at": at}
+    outcome = dict.fromkeys(outcomes.ERROR) | {"id": 1, "epoch": 0, "due_at": at, "attempt": 1, "snoozes": 0}
     with opened(f"{database_url}{options}") as database, database.write() as connection:
-        events.owe(connection, [owed])
-        assert connection.scalars(select(deliveries.c.due_at).where(deliveries.c.due_at == at)).all() == [at]
+        events.owe(connection, 1, [{"seq": 1, "url": "http://a/", "origin": "http://a"}], at)
+        row = {"id": 1, "batch_id": 1, "position": 1, "payload": "{}", "stage": "classify", "state": "running"}
+        connection.execute(insert(items).values(**row, created_at=at))
+        assert outcomes.put_off(connection, [outcome]) == {1}
+        for column in (deliveries.c.due_at, items.c.due_at, items.c.created_at):
+            assert connection.scalars(select(column).where(column == at)).all() == [at]
 
 
 def test_upgrades_at_the_same_time_are_one_upgrade(postgres: Postgres) -> None:

@@ -44,9 +44,8 @@ def _owe(database: Database, url: str, count: int, batch_id: int, at: datetime, 
         _ensure_batch(connection, batch_id, at)
         known = connection.scalar(select(func.max(tables.events.c.seq)).where(tables.events.c.batch_id == batch_id))
         seqs = range((known or 0) + 1, (known or 0) + 1 + count)
-        rows = [{"batch_id": batch_id, "seq": seq, "created_at": at} for seq in seqs]
-        events.add(connection, [{**row, **_event(kind, row["seq"], batch_id, size)} for row in rows])
-        events.owe(connection, [{**row, "url": url, "origin": origin, "due_at": at} for row in rows])
+        events.add(connection, batch_id, [{"seq": seq, **_event(kind, seq, batch_id, size)} for seq in seqs], at)
+        events.owe(connection, batch_id, [{"seq": seq, "url": url, "origin": origin} for seq in seqs], at)
 
 
 def _event(kind: str, seq: int, batch_id: int, size: int) -> dict[str, Any]:
