@@ -78,8 +78,7 @@ def _happening(
 
 def _happen(connection: Connection, happenings: Sequence[Happening], hooks: Hooks, now: datetime) -> None:
     happened = [
-        {"seq": each.seq, "type": each.type, "item_id": each.item_row, "body": each.body.decode()}
-        for each in happenings
+        {"seq": each.seq, "type": each.type, "item_id": each.item_row, "body": each.body} for each in happenings
     ]
     events.add(connection, happenings[0].batch_row, happened, now)
     hooks.run(connection, happenings, now)

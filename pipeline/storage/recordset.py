@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, FromClause, Table, bindparam, cast, column, func, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSON
-from sqlalchemy.types import String, Text, TypeEngine
+from sqlalchemy.types import Integer, String, Text, TypeEngine
 
 from pipeline.storage.instant import WIDTH, Instant, to_text
 from pipeline.storage.tables import items
@@ -24,14 +24,15 @@ def item_rows(is_sqlite: bool, *names: str) -> FromClause:
     return rows_of(items, is_sqlite, *names)
 
 
-def rows_of(table: Table, is_sqlite: bool, *names: str, texts: Sequence[str] = ()) -> FromClause:
-    """Return the parameter `rows` as a table `r` with these columns of `table`, and with `texts` as text."""
-    types: dict[str, TypeEngine[Any]] = {name: table.c[name].type for name in names} | dict.fromkeys(texts, Text())
+def rows_of(table: Table, is_sqlite: bool, *names: str, numbers: Sequence[str] = ()) -> FromClause:
+    """Return the parameter `rows` as a table `r` with these columns of `table`, and with `numbers` as integers."""
+    types: dict[str, TypeEngine[Any]] = {name: table.c[name].type for name in names}
+    types |= dict.fromkeys(numbers, Integer())
     return _sqlite(types) if is_sqlite else _postgresql(types)
 
 
 def encode(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the value of the parameter `rows`; instants become text, and bytes the text that they are."""
+    """Return the value of the parameter `rows`; instants become text."""
     return orjson.dumps(list(rows), default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 
@@ -63,6 +64,4 @@ def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         # With its offset, since PostgreSQL reads it by the time zone of the session, which a URL or a pooler may set.
         return f"{to_text(value)}+00:00"
-    if isinstance(value, bytes):
-        return value.decode()
     raise TypeError(type(value).__name__)
