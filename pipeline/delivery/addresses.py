@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import chain, zip_longest
-from typing import Any
-
-from aiohttp.abc import AbstractResolver, ResolveResult
+from typing import Any, Protocol, TypedDict
 
 from pipeline.domain.address import Network, is_allowed, is_public
 
@@ -21,6 +19,32 @@ RECEIVED_BYTES = 32_768
 
 #: (family, type, protocol, canonical name, socket address), as `getaddrinfo` gives it.
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+
+
+class Resolved(TypedDict):
+    """One address that a name resolves to."""
+
+    hostname: str
+    host: str
+    port: int
+    family: int
+    proto: int
+    flags: int
+
+
+class Resolver(Protocol):
+    """Looks up names."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[Resolved]:
+        """Return the addresses of `host`, best first.
+
+        Raises:
+            OSError: there are none, or the lookup failed; `socket.gaierror` says which.
+        """
+
+    async def close(self) -> None: ...
 
 
 class BlockedAddress(OSError):
@@ -68,21 +92,41 @@ class Guard:
         return opened
 
 
-class VettingResolver(AbstractResolver):
+class SystemResolver:
+    """Asks the operating system, on a thread of the event loop's pool."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[Resolved]:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG
+        )
+        return [
+            Resolved(hostname=host, host=_text(address), port=port, family=of, proto=proto, flags=socket.AI_NUMERICHOST)
+            for of, _, proto, _, address in found
+            # The version of IP that this Python was built without has no text in its place.
+            if isinstance(address[0], str)
+        ]
+
+    async def close(self) -> None:
+        return
+
+
+class VettingResolver:
     """Resolves with `inner`, and refuses a name of which any answer is refused.
 
     Lookups of one name that run at the same time are one lookup: a name server that hangs costs one thread.
     """
 
-    def __init__(self, inner: AbstractResolver, guard: Guard, timeout_seconds: float) -> None:
+    def __init__(self, inner: Resolver, guard: Guard, timeout_seconds: float) -> None:
         self._inner = inner
         self._guard = guard
         self._timeout = timeout_seconds
-        self._running: dict[tuple[str, int, int], asyncio.Task[list[ResolveResult]]] = {}
+        self._running: dict[tuple[str, int, int], asyncio.Task[list[Resolved]]] = {}
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    ) -> list[Resolved]:
         lookup = self._lookup(host, port, family)
         try:
             async with asyncio.timeout(self._timeout):
@@ -100,7 +144,7 @@ class VettingResolver(AbstractResolver):
         await asyncio.gather(*lookups, return_exceptions=True)
         await self._inner.close()
 
-    def _lookup(self, host: str, port: int, family: socket.AddressFamily) -> asyncio.Task[list[ResolveResult]]:
+    def _lookup(self, host: str, port: int, family: socket.AddressFamily) -> asyncio.Task[list[Resolved]]:
         key = (host, port, family)
         lookup = self._running.get(key)
         if lookup is None:
@@ -109,15 +153,21 @@ class VettingResolver(AbstractResolver):
             lookup.add_done_callback(lambda done: self._forget(key, done))
         return lookup
 
-    def _forget(self, key: tuple[str, int, int], done: asyncio.Task[list[ResolveResult]]) -> None:
+    def _forget(self, key: tuple[str, int, int], done: asyncio.Task[list[Resolved]]) -> None:
         del self._running[key]
         # Whoever asked may have given up: the failure then has no reader, which asyncio would report.
         if not done.cancelled():
             done.exception()
 
 
-def _few(found: Sequence[ResolveResult]) -> list[ResolveResult]:
-    families: dict[int, list[ResolveResult]] = {}
+def _text(address: tuple[Any, ...]) -> str:
+    """Return an address as text, with the interface that it belongs to: such a one is refused."""
+    host: str = address[0]
+    return f"{host}%{address[3]}" if len(address) == 4 and address[3] and "%" not in host else host
+
+
+def _few(found: Sequence[Resolved]) -> list[Resolved]:
+    families: dict[int, list[Resolved]] = {}
     for each in found:
         families.setdefault(each["family"], []).append(each)
     turns = chain.from_iterable(zip_longest(*families.values()))

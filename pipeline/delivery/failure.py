@@ -1,4 +1,4 @@
-"""The one-word codes of what can go wrong before there is an answer."""
+"""What can go wrong before there is an answer, and the one-word codes of it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ import errno
 import socket
 import ssl
 
-import aiohttp
-
 from pipeline.delivery.addresses import BlockedAddress, LookupTimeout
-from pipeline.domain.delivery import BLOCKED, INTERNAL, TIMEOUT, UNUSABLE
+from pipeline.domain.delivery import BLOCKED, INTERNAL, TIMEOUT
+
+
+class ConnectTimeout(Exception):
+    """Name, connection and TLS together took too long."""
+
+
+class MalformedAnswer(Exception):
+    """What came is no answer of HTTP, or one with more headers than are read."""
+
+
+class Lost(OSError):
+    """A connection ended without an answer. It has the number of the system's error, and not its class."""
+
+    def __init__(self, cause: Exception | None = None) -> None:
+        # Without a cause the receiver closed it in good order.
+        super().__init__(errno.ECONNRESET if cause is None else getattr(cause, "errno", None), "the connection is lost")
+
 
 _OF_ERRNO = {
     errno.ENETUNREACH: "network_unreachable",
@@ -17,7 +32,6 @@ _OF_ERRNO = {
     errno.EADDRNOTAVAIL: "network_unreachable",
     errno.EAFNOSUPPORT: "network_unreachable",
     errno.ETIMEDOUT: "connect_timeout",
-    # aiohttp keeps the number and not the class.
     errno.ECONNRESET: "connection_reset",
     errno.ECONNABORTED: "connection_reset",
     errno.EPIPE: "connection_reset",
@@ -28,28 +42,23 @@ _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NON
 _OF_CLASS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (BlockedAddress, BLOCKED),
     (LookupTimeout, "dns_timeout"),
-    (aiohttp.ConnectionTimeoutError, "connect_timeout"),
+    (ConnectTimeout, "connect_timeout"),
     (TimeoutError, TIMEOUT),
-    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "tls_verify"),
-    ((aiohttp.ClientConnectorSSLError, ssl.SSLError), "tls_handshake"),
-    (aiohttp.InvalidURL, UNUSABLE),
-    (aiohttp.ClientResponseError, "protocol_error"),
+    (ssl.SSLCertVerificationError, "tls_verify"),
+    (ssl.SSLError, "tls_handshake"),
+    (MalformedAnswer, "protocol_error"),
     (ConnectionRefusedError, "connection_refused"),
-    (
-        (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError, ConnectionAbortedError),
-        "connection_reset",
-    ),
+    ((ConnectionResetError, BrokenPipeError, ConnectionAbortedError), "connection_reset"),
 )
 
 
 def code_of(error: BaseException) -> str:
     """Return the code of what went wrong; `internal_error` for what no receiver can cause."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     for kind, code in _OF_CLASS:
-        if isinstance(cause, kind) or isinstance(error, kind):
+        if isinstance(error, kind):
             return code
-    if isinstance(cause, socket.gaierror):
-        return "dns_not_found" if cause.errno in _NO_SUCH_NAME else "dns_failure"
-    if isinstance(cause, OSError):
-        return _OF_ERRNO.get(cause.errno or 0, "connection_failed")
-    return "connection_failed" if isinstance(error, aiohttp.ClientError) else INTERNAL
+    if isinstance(error, socket.gaierror):
+        return "dns_not_found" if error.errno in _NO_SUCH_NAME else "dns_failure"
+    if isinstance(error, OSError):
+        return _OF_ERRNO.get(error.errno or 0, "connection_failed")
+    return INTERNAL

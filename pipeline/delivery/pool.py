@@ -1,120 +1,74 @@
-"""Connections that are kept: used again while they are young, and watched for whether they answer."""
+"""Connections that wait for their next request: by endpoint, for a while, and none beyond its age."""
 
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, cast
+from collections import deque
 
-import aiohttp
-from aiohttp.http_exceptions import BadHttpMessage
+from pipeline.delivery.line import Line
 
-from pipeline.delivery.reply import MAX_HEADER_BYTES
-
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-    from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
+# Looks for idle connections at the most, in the time that one may be idle.
+_SWEEPS = 16
 
 
-class Line(asyncio.Protocol):
-    """Stands before aiohttp's protocol of a connection: only here is seen how many bytes came back."""
+class Pool:
+    """Used on one event loop.
 
-    def __init__(self, inner: ResponseHandler, transport: asyncio.Transport, opened_at: float) -> None:
-        self._inner = inner
-        self.transport = transport
-        self.opened_at = opened_at
-        self.is_reused = False
-        #: Bytes that came since the last request began, and whether they were all of an answer's headers.
-        self.heard = 0
-        self.is_answered = False
+    Args:
+        idle_seconds: how long an unused connection is kept.
+        max_age: seconds; an older connection is not used again.
+    """
 
-    def begin(self) -> None:
-        """Expect the answer to another request."""
-        self.heard, self.is_answered = 0, False
-
-    def data_received(self, data: bytes) -> None:
-        if self.heard > MAX_HEADER_BYTES and not self.is_answered:
-            # aiohttp bounds each line and their number, hence their sum only at a megabyte for each request.
-            self._inner.abort()
-            self._inner.set_exception(BadHttpMessage("headers are too large"))
-            return
-        self.heard += len(data)
-        self._inner.data_received(data)
-
-    def eof_received(self) -> None:
-        self._inner.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._inner.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._inner.resume_writing()
-
-
-class Exchange:
-    """One request on its way, and the connection it got."""
-
-    def __init__(self) -> None:
-        self.line: Line | None = None
-        self.wants_fresh = False
-
-    @property
-    def was_stale(self) -> bool:
-        """Whether a kept connection ended without a byte: the receiver had closed it before it saw the request."""
-        return self.line is not None and self.line.is_reused and not self.line.heard
-
-    def is_answered(self) -> None:
-        """Note that the headers of an answer have come."""
-        if self.line is not None:
-            self.line.is_answered = True
-
-    def end(self) -> None:
-        """Give up what is still unsent: only closed, a connection waits until its receiver reads, maybe for ever."""
-        if self.line is not None and self.line.transport.get_write_buffer_size():
-            self.line.transport.abort()
-
-
-_exchange: ContextVar[Exchange] = ContextVar("exchange")
-
-
-def begin_exchange() -> Exchange:
-    """Follow the requests that this task makes from here on."""
-    begun = Exchange()
-    _exchange.set(begun)
-    return begun
-
-
-class Pool(aiohttp.TCPConnector):
-    """Keeps connections, none of them beyond `max_age` seconds; used by requests that an exchange follows."""
-
-    def __init__(self, *, max_age: float, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, idle_seconds: float, max_age: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._idle = idle_seconds
         self._max_age = max_age
+        # The one that was used last stands last.
+        self._lines: dict[str, deque[Line]] = {}
+        self._sweep: asyncio.TimerHandle | None = None
 
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> Connection:
-        now_on = _exchange.get()
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            line = self._line(connection)
-            if not line.is_reused or not (now_on.wants_fresh or self._loop.time() - line.opened_at > self._max_age):
-                break
-            connection.close()
-        line.begin()
-        now_on.line = line
-        return connection
+    def take(self, origin: str) -> Line | None:
+        """Return a connection that can be used; None where there is none."""
+        lines = self._lines.get(origin)
+        while lines:
+            line = lines.pop()
+            if line.is_open and self._loop.time() - line.opened_at <= self._max_age:
+                return line
+            line.abort()
+        return None
 
-    def _line(self, connection: Connection) -> Line:
-        transport = cast("asyncio.Transport", connection.transport)
-        protocol = transport.get_protocol()
-        if isinstance(protocol, Line):
-            protocol.is_reused = True
-            return protocol
-        line = Line(cast("ResponseHandler", protocol), transport, self._loop.time())
-        transport.set_protocol(line)
-        return line
+    def put(self, origin: str, line: Line) -> None:
+        """Keep a connection that is not in use; one that is closed is forgotten."""
+        if not line.is_open:
+            return
+        line.idle_since = self._loop.time()
+        self._lines.setdefault(origin, deque()).append(line)
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(self._idle, self._close_idle)
+
+    def drop(self, origin: str) -> None:
+        """Close what is kept for an endpoint."""
+        for line in self._lines.pop(origin, ()):
+            line.abort()
+
+    def close(self) -> None:
+        """Close all. They are gone after the loop's next round."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for origin in tuple(self._lines):
+            self.drop(origin)
+
+    def _close_idle(self) -> None:
+        """Close what has been idle for long enough, and come back when the next has."""
+        until = self._loop.time() - self._idle
+        for lines in self._lines.values():
+            while lines and lines[0].idle_since <= until:
+                lines.popleft().abort()
+        self._lines = {origin: lines for origin, lines in self._lines.items() if lines}
+        first = min((lines[0].idle_since for lines in self._lines.values()), default=None)
+        if first is None:
+            self._sweep = None
+        else:
+            # Not for each by itself: of many endpoints, some connection is always the next.
+            soonest = self._loop.time() + self._idle / _SWEEPS
+            self._sweep = self._loop.call_at(max(first + self._idle, soonest), self._close_idle)

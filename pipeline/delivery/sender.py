@@ -21,8 +21,7 @@ from pipeline.services.wallet import Wallet
 from pipeline.storage.engine import Database
 
 if TYPE_CHECKING:
-    from aiohttp.abc import AbstractResolver
-
+    from pipeline.delivery.addresses import Resolver
     from pipeline.delivery.loop import Loop
 
 log = get_logger(__name__)
@@ -57,7 +56,7 @@ class Sender:
         worker: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         options: SenderOptions | None = None,
-        resolver: AbstractResolver | None = None,
+        resolver: Resolver | None = None,
         vault: Vault | None = None,
     ) -> None:
         self._signer = Signer(secrets) if secrets else None
@@ -75,7 +74,7 @@ class Sender:
         if signer is None:
             log.info("sender_idle", reason="PIPELINE_WEBHOOK_SECRET is not set")
             return
-        # Here, since the HTTP client takes long to import, and most processes send nothing.
+        # Here, since most processes send nothing.
         from pipeline.delivery.client import Client
         from pipeline.delivery.loop import Loop
 

@@ -137,7 +137,7 @@ def test_help_imports_nothing_heavy(terminal: Terminal) -> None:
     script = "\n".join(
         [
             "import atexit, sys",
-            "heavy = {'celery', 'sqlalchemy', 'aiohttp', 'pydantic', 'sklearn', 'pyarrow', 'rich'}",
+            "heavy = {'celery', 'sqlalchemy', 'httptools', 'pydantic', 'sklearn', 'pyarrow', 'rich'}",
             "atexit.register(lambda: print('heavy:', sorted(heavy & sys.modules.keys())))",
             "from pipeline.cli import main",
             "main(['--help'])",

@@ -6,24 +6,24 @@ import asyncio
 import socket
 from typing import Any
 
-from aiohttp.abc import AbstractResolver, ResolveResult
+from pipeline.delivery.addresses import Resolved
 
 
-class Names(AbstractResolver):
+class Names:
     """Answers call after call with the addresses given for it, the last for ever; hangs where there are none."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
         self.asked: list[str] = []
 
-    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[Resolved]:
         self.asked.append(host)
         addresses = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if not addresses:
             await asyncio.Event().wait()
         families = [socket.AF_INET6 if ":" in address else socket.AF_INET for address in addresses]
         return [
-            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
+            Resolved(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
             for address, family in zip(addresses, families, strict=True)
         ]
 

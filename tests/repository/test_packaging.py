@@ -20,7 +20,7 @@ EXTRAS = {name: set(needed) for name, needed in PROJECT["optional-dependencies"]
 OWN = {"pipeline", "workers", "migrations", "celeryconfig"}
 PROVIDERS = packages_distributions()
 #: Packages that come with another one, which hands out or takes what they make.
-COMPANIONS = {"pydantic-core": "pydantic", "yarl": "aiohttp", "numpy": "scikit-learn", "idna": "email-validator"}
+COMPANIONS = {"pydantic-core": "pydantic", "numpy": "scikit-learn", "idna": "email-validator"}
 
 #: What is imported with the program itself, whatever its user does.
 AT_ONCE = ("pipeline", "pipeline.cli", "pipeline.client", "workers.app", "workers.embedded", "migrations.env")

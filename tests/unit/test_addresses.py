@@ -8,9 +8,8 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
-from pipeline.delivery.addresses import BlockedAddress, Guard, LookupTimeout, VettingResolver
+from pipeline.delivery.addresses import BlockedAddress, Guard, LookupTimeout, Resolved, VettingResolver
 from pipeline.domain.address import is_allowed, is_public
 
 INTERNAL = [
@@ -87,20 +86,20 @@ def test_the_error_names_no_address() -> None:
     assert "10.1.2.3" not in str(caught.value)
 
 
-class Names(AbstractResolver):
+class Names:
     """Answers with given addresses; with none it hangs until it is cancelled."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = addresses
         self.calls = 0
 
-    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[Resolved]:
         self.calls += 1
         if not self.addresses:
             await asyncio.Event().wait()
         await asyncio.sleep(0)
         return [
-            ResolveResult(
+            Resolved(
                 hostname=host,
                 host=address,
                 port=port,

@@ -12,7 +12,7 @@ from pipeline.cli.version import own_version
 
 _OLDEST = (3, 11)
 
-_NEEDED = ("celery", "kombu", "sqlalchemy", "alembic", "aiohttp", "pydantic", "orjson")
+_NEEDED = ("celery", "kombu", "sqlalchemy", "alembic", "httptools", "pydantic", "orjson")
 
 #: What each extra is for, and the packages it brings.
 EXTRAS = {
