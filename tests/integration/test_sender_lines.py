@@ -198,13 +198,23 @@ def test_a_receiver_that_takes_no_more_and_has_said_nothing_is_given_up_at_once(
     assert answers == [Answer(error="connection_reset")]
 
 
-@pytest.mark.parametrize("content", [b"HTTP/1.1 413 No\r\ncontent-length: 0\r\n\r\n", b"HTTP/1.1 413 No\r\n\r\n"])
-def test_an_answer_before_the_request_is_written_counts_and_its_connection_is_not_used_again(content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "hangs_up"),
+    [
+        (b"HTTP/1.1 413 No\r\ncontent-length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 413 No\r\ncontent-length: 0\r\n\r\n", True),
+        (b"HTTP/1.1 413 No\r\n\r\n", True),
+    ],
+)
+def test_an_answer_before_the_request_is_written_counts_and_its_connection_is_not_used_again(
+    content: bytes, hangs_up: bool
+) -> None:
     def talk(connection: socket.socket) -> None:
         connection.recv(1_000)
         accepted.append(connection)
         connection.sendall(content)
-        connection.shutdown(socket.SHUT_WR)
+        if hangs_up:
+            connection.shutdown(socket.SHUT_WR)
 
     accepted: list[socket.socket] = []
     with listening(talk) as port:
