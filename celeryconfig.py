@@ -120,9 +120,11 @@ _transport_options: dict[Transport, dict[str, Any]] = {
     },
 }
 broker_transport_options = _transport_options[_transport]
+# Many messages in one round trip. By their aliases, since whoever shows a URL, such as Flower, reads its scheme.
 if _transport is Transport.REDIS:
-    # Many messages in one round trip. By its alias, since whoever shows a URL, such as Flower, reads its scheme.
     _transport_aliases |= dict.fromkeys(("redis", "rediss"), "workers.bulk:Transport")
+elif _transport is Transport.RABBITMQ:
+    _transport_aliases |= dict.fromkeys(("amqp", "pyamqp"), "workers.rabbit:Transport")
 
 # --- the clock from outside ----------------------------------------------------------------------------------------
 # Workers of the `control` queue dispatch and sweep by timers of their own. Beat sees to it as well; what it sent while

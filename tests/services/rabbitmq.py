@@ -65,6 +65,14 @@ class RabbitMQ(Server):
         """Close all connections, as an administrator may."""
         self._control("close_all_connections", "closed by a test")
 
+    def run_short(self) -> None:
+        """Have it hold more than it may, so that it blocks whoever publishes."""
+        self._control("set_vm_memory_high_watermark", "0")
+
+    def have_enough(self) -> None:
+        """Let it go on."""
+        self._control("set_vm_memory_high_watermark", "absolute", "1GB")
+
     def _launch(self) -> None:
         (self.folder / "rabbitmq.conf").write_text(_CONFIGURATION.format(port=self.port))
         (self.folder / "plugins").write_text("[].\n")
