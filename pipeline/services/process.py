@@ -142,7 +142,7 @@ class Processor:
             done = [Done(by_id[item.id], stage, definition, outcome, started_at) for item, outcome in outcomes]
             self._recorder.put(done, settle)
 
-        runner.run([_work_item(row, work) for row in rows], emit)
+        runner.run(_work_items(rows, work), emit)
 
 
 def _ref(row: Row) -> Ref:
@@ -167,19 +167,22 @@ def _by_size(rows: Sequence[Row]) -> list[list[Row]]:
     return calls
 
 
-def _work_item(row: Row, work: Work) -> WorkItem:
-    payload = orjson.loads(row["payload"])
-    return WorkItem(
-        id=row["id"],
-        item_id=item_id(work.public_id, row["position"]),
-        batch_id=work.public_id,
-        key=row["key"],
-        payload=payload,
-        text=str(payload.get(work.definition.input.text) or ""),
-        attempt=row["attempt"],
-        label=row["label"],
-        confidence=row["confidence"],
-    )
+def _work_items(rows: Sequence[Row], work: Work) -> list[WorkItem]:
+    text, batch_id = work.definition.input.text, work.public_id
+    return [
+        WorkItem(
+            id=row["id"],
+            item_id=item_id(batch_id, row["position"]),
+            batch_id=batch_id,
+            key=row["key"],
+            payload=(payload := orjson.loads(row["payload"])),
+            text=str(payload.get(text) or ""),
+            attempt=row["attempt"],
+            label=row["label"],
+            confidence=row["confidence"],
+        )
+        for row in rows
+    ]
 
 
 def _not_runnable(row: Row, stage: Stage, definition: Definition, error: PipelineError, started_at: datetime) -> Done:
