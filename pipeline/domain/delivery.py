@@ -173,9 +173,15 @@ class Decision:
     disable: DisabledReason | None = None
 
 
+# What nearly every answer comes to.
+_DELIVERED = Decision(DeliveryState.DELIVERED, AttemptOutcome.SUCCEEDED)
+
+
 def decide(sent: Sent, schedule: Schedule) -> Decision:
     """Say what follows from an attempt. `owed.spent` counts from 1 and includes this one, unless it is by request."""
     answer = sent.answer
+    if answer.is_plain_success:
+        return _DELIVERED
     disable = _disables(answer)
     if answer.is_success:
         return Decision(DeliveryState.DELIVERED, AttemptOutcome.SUCCEEDED, disable=disable)

@@ -36,8 +36,10 @@ def observe_all(connection: Connection, decided: Sequence[tuple[Sent, Decision]]
         health.make_known(connection, failing, now)
     known = health.changing(connection, sorted(answers), failing, now - SUCCESS_EVERY)
     noticed = _observe_each(connection, known, answers, now)
-    noticed += _not_sent(connection, answers)
-    noticed += _disable(connection, known, answers, now)
+    # Successes by which nobody asks for anything say no more than that.
+    telling = {origin: answers[origin] for origin in failing}
+    noticed += _not_sent(connection, telling)
+    noticed += _disable(connection, known, telling, now)
     notices.add(connection, noticed)
     return noticed
 

@@ -60,6 +60,9 @@ def take(connection: Connection, picked: Sequence[Requests], terms: Terms) -> tu
 def _alone(connection: Connection, ids: Sequence[int], terms: Terms) -> list[Owed]:
     if not ids:
         return []
+    taken = deliveries.take(connection, ids, worker=terms.worker, lease_until=terms.until)
+    # The same for nearly all of them.
+    of = {(row.origin, row.schedule): terms.of(row.origin, row.schedule) for row in taken}
     return [
         Owed(
             id=row.id,
@@ -71,9 +74,9 @@ def _alone(connection: Connection, ids: Sequence[int], terms: Terms) -> list[Owe
             created_at=row.created_at,
             replays=row.replays,
             trigger=row.trigger,
-            **terms.of(row.origin, row.schedule),
+            **of[row.origin, row.schedule],
         )
-        for row in deliveries.take(connection, ids, worker=terms.worker, lease_until=terms.until)
+        for row in taken
     ]
 
 

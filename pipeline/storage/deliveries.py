@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
@@ -156,7 +157,7 @@ def due(
     """
     query = (_DUE_SQLITE if connection.dialect.name == "sqlite" else _DUE_POSTGRESQL)[retries]
     found = connection.execute(query, {"origin": origin, "now": now, "limit": limit})
-    return [(row.id, row.bundle_id) for row in found]
+    return [(id_, bundle_id) for id_, bundle_id in found.all()]
 
 
 def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[ToSend]:
@@ -167,7 +168,7 @@ def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until
         found = connection.execute(_READ_SQLITE, {"ids": taken})
     else:
         found = connection.execute(_TAKE_POSTGRESQL, given)
-    return [ToSend(*row) for row in found]
+    return [ToSend(*row) for row in found.all()]
 
 
 def delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
@@ -192,7 +193,10 @@ def held(connection: Connection, ids: Sequence[int], worker: str) -> set[tuple[i
 
 def log(connection: Connection, made: Sequence[Mapping[str, Any]]) -> None:
     """Append delivery attempts."""
-    connection.execute(_log(is_sqlite(connection)), {"rows": encode(made)})
+    on_sqlite = is_sqlite(connection)
+    # PostgreSQL reads instants as they are written fastest; on SQLite they are stored as they are written.
+    given = encode(made) if on_sqlite else orjson.dumps(made).decode()
+    connection.execute(_log(on_sqlite), {"rows": given})
 
 
 @cache

@@ -24,21 +24,23 @@ _COLUMNS = (*_OF_BREAKER, *_OF_HEALTH)
 # What a healthy endpoint that has just answered says changes nothing: its row is neither locked nor written.
 _CHANGING = f"""
     SELECT origin, disabled_at, {", ".join(_COLUMNS)} FROM endpoints
-    WHERE origin IN :origins AND (origin IN :failing OR breaker <> 'closed' OR consecutive_failures > 0
+    WHERE origin %s AND (origin %s OR breaker <> 'closed' OR consecutive_failures > 0
         OR window_started_at IS NOT NULL OR failing_since IS NOT NULL
         OR last_success_at IS NULL OR last_success_at < :stale)
     ORDER BY origin"""
 _TYPES = {
     name: Instant for name in ("disabled_at", *_COLUMNS) if isinstance(endpoints.c[name].type, Instant)
 }  # fmt: skip
-_PARAMETERS: tuple[BindParameter[Any], ...] = (
+_stale = bindparam("stale", type_=Instant)
+_lists: tuple[BindParameter[Any], ...] = (
     bindparam("origins", expanding=True),
     # Typed, since an empty list says nothing of its type.
     bindparam("failing", expanding=True, type_=Text),
-    bindparam("stale", type_=Instant),
 )
-_CHANGING_SQLITE = text(_CHANGING).bindparams(*_PARAMETERS).columns(**_TYPES)
-_CHANGING_POSTGRESQL = text(f"{_CHANGING} FOR UPDATE").bindparams(*_PARAMETERS).columns(**_TYPES)
+_CHANGING_SQLITE = text(_CHANGING % ("IN :origins", "IN :failing")).bindparams(_stale, *_lists).columns(**_TYPES)
+# A list is one parameter, so that a statement is prepared once, whatever the length of the list.
+_among = tuple(f"= ANY(CAST(:{name} AS text[]))" for name in ("origins", "failing"))
+_CHANGING_POSTGRESQL = text(f"{_CHANGING % _among} FOR UPDATE").bindparams(_stale).columns(**_TYPES)
 
 _SAVE = (
     update(endpoints)
