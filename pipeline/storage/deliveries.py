@@ -29,14 +29,38 @@ from sqlalchemy import (
 
 from pipeline.storage.instant import Instant
 from pipeline.storage.locks import unlocked
+from pipeline.storage.ordered import ordered
 from pipeline.storage.recordset import encode, is_sqlite, rows_of
 from pipeline.storage.row import Row, rows
 from pipeline.storage.state import is_in, still
 from pipeline.storage.tables import RETRIED, attempts, deliveries, events
 
+
+class ToSend(NamedTuple):
+    """A taken delivery with its event and the public id of its batch."""
+
+    id: int
+    seq: int
+    url: str
+    origin: str
+    attempt: int
+    replays: int
+    trigger: str | None
+    created_at: datetime
+    body: bytes
+    public_id: str
+    schedule: str | None
+
+
+_DUE_AT = ("first_due_at", "retry_due_at")
+_OF_ENDPOINT = (
+    "not_before", "disabled_at", "in_flight_cap", "schedule", "rate", "burst", "paid_until", "breaker", "open_until",
+    "closed_at", "ordering", "max_block_seconds", "coalesce_items", "coalesce_ms", "secrets", "headers",
+)  # fmt: skip
 # A loose index scan: three probes an endpoint, however many deliveries wait there.
-_WAITING = text(
-    f"""
+_WAITING = ordered(
+    text(
+        f"""
     WITH RECURSIVE waiting(origin) AS (
         SELECT min(origin) FROM deliveries WHERE state = 'pending'
         UNION ALL
@@ -48,20 +72,13 @@ _WAITING = text(
             WHERE state = 'pending' AND origin = waiting.origin AND {RETRIED} = 0) AS first_due_at,
            (SELECT min(due_at) FROM deliveries
             WHERE state = 'pending' AND origin = waiting.origin AND {RETRIED} = 1) AS retry_due_at,
-           e.not_before, e.disabled_at, e.in_flight_cap, e.schedule, e.rate, e.burst, e.paid_until,
-           e.breaker, e.open_until, e.closed_at,
-           e.ordering, e.max_block_seconds, e.coalesce_items, e.coalesce_ms, e.secrets, e.headers
+           {", ".join(f"e.{name}" for name in _OF_ENDPOINT)}
     FROM waiting LEFT JOIN endpoints e ON e.origin = waiting.origin
     WHERE waiting.origin IS NOT NULL
     """
-).columns(
-    first_due_at=Instant,
-    retry_due_at=Instant,
-    not_before=Instant,
-    disabled_at=Instant,
-    paid_until=Instant,
-    open_until=Instant,
-    closed_at=Instant,
+    ),
+    ("origin", *_DUE_AT, *_OF_ENDPOINT),
+    {*_DUE_AT, "not_before", "disabled_at", "paid_until", "open_until", "closed_at"},
 )
 
 # A second sender passes over what the first has just picked.
@@ -71,13 +88,16 @@ _DUE = f"""
     ORDER BY due_at, id LIMIT :limit"""
 _now = bindparam("now", type_=Instant)
 # Which of both stands in the statement, as in the index.
-_DUE_SQLITE = [text(_DUE % retried).bindparams(_now) for retried in (0, 1)]
-_DUE_POSTGRESQL = [text(f"{_DUE % retried} FOR UPDATE SKIP LOCKED").bindparams(_now) for retried in (0, 1)]
+_DUE_SQLITE, _DUE_POSTGRESQL = (
+    [ordered(text(_DUE % retried + lock).bindparams(_now), ("id", "bundle_id"), ()) for retried in (0, 1)]
+    for lock in ("", " FOR UPDATE SKIP LOCKED")
+)
 
 _TAKE = f"""
     UPDATE deliveries SET state = 'sending', attempt = attempt + 1, worker = :worker, lease_until = :lease_until,
         replays = replays + CASE WHEN trigger IS NULL THEN 0 ELSE 1 END
     WHERE %s AND {still("pending")} RETURNING"""
+# As in `ToSend`.
 _READ = """
     SELECT d.id, d.seq, d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body, b.public_id, b.schedule
     FROM %s d
@@ -91,11 +111,13 @@ _lease_until = bindparam("lease_until", type_=Instant)
 
 # SQLite changes rows in no statement that reads others.
 _TAKE_SQLITE = text(f"{_TAKE % _AMONG} id").bindparams(_lease_until, _ids)
-_READ_SQLITE = text(_READ % ("deliveries", "WHERE d.id IN :ids")).bindparams(_ids).columns(created_at=Instant)
-_TAKE_POSTGRESQL = (
-    text(f"WITH taken AS ({_TAKE % _AMONG_POSTGRESQL} *) {_READ % ('taken', '')}")
-    .bindparams(_lease_until)
-    .columns(created_at=Instant)
+_READ_SQLITE = ordered(
+    text(_READ % ("deliveries", "WHERE d.id IN :ids")).bindparams(_ids), ToSend._fields, {"created_at"}
+)
+_TAKE_POSTGRESQL = ordered(
+    text(f"WITH taken AS ({_TAKE % _AMONG_POSTGRESQL} *) {_READ % ('taken', '')}").bindparams(_lease_until),
+    ToSend._fields,
+    {"created_at"},
 )
 
 # An answer of 2xx is true whichever attempt it was for: the holder is fence enough, and one statement serves a group.
@@ -119,22 +141,6 @@ _SETTLE = text(
 _HOLDING = f"SELECT id, attempt FROM deliveries WHERE id IN :ids AND {still('sending')} AND worker = :worker"
 _HELD = text(_HOLDING).bindparams(bindparam("ids", expanding=True))
 _HELD_LOCKED = text(f"{_HOLDING} ORDER BY id FOR UPDATE").bindparams(bindparam("ids", expanding=True))
-
-
-class ToSend(NamedTuple):
-    """A taken delivery with its event and the public id of its batch."""
-
-    id: int
-    seq: int
-    url: str
-    origin: str
-    attempt: int
-    replays: int
-    trigger: str | None
-    created_at: datetime
-    body: bytes
-    public_id: str
-    schedule: str | None
 
 
 def waiting(connection: Connection) -> list[Row]:

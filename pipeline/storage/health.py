@@ -12,6 +12,7 @@ from sqlalchemy import BindParameter, Connection, Text, bindparam, text, update
 from pipeline.domain.breaker import Breaker, BreakerState
 from pipeline.domain.health import Health
 from pipeline.storage.instant import Instant
+from pipeline.storage.ordered import ordered
 from pipeline.storage.recordset import is_sqlite
 from pipeline.storage.row import Row, rows, upsert
 from pipeline.storage.tables import endpoints
@@ -20,27 +21,28 @@ from pipeline.storage.tables import endpoints
 _OF_BREAKER = {"breaker" if field.name == "state" else field.name: field.name for field in fields(Breaker)}
 _OF_HEALTH = tuple(field.name for field in fields(Health) if field.name != "breaker")
 _COLUMNS = (*_OF_BREAKER, *_OF_HEALTH)
+_READ = ("origin", "disabled_at", *_COLUMNS)
 
 # What a healthy endpoint that has just answered says changes nothing: its row is neither locked nor written.
 _CHANGING = f"""
-    SELECT origin, disabled_at, {", ".join(_COLUMNS)} FROM endpoints
+    SELECT {", ".join(_READ)} FROM endpoints
     WHERE origin %s AND (origin %s OR breaker <> 'closed' OR consecutive_failures > 0
         OR window_started_at IS NOT NULL OR failing_since IS NOT NULL
         OR last_success_at IS NULL OR last_success_at < :stale)
     ORDER BY origin"""
-_TYPES = {
-    name: Instant for name in ("disabled_at", *_COLUMNS) if isinstance(endpoints.c[name].type, Instant)
-}  # fmt: skip
+_INSTANTS = {name for name in _READ if isinstance(endpoints.c[name].type, Instant)}
 _stale = bindparam("stale", type_=Instant)
 _lists: tuple[BindParameter[Any], ...] = (
     bindparam("origins", expanding=True),
     # Typed, since an empty list says nothing of its type.
     bindparam("failing", expanding=True, type_=Text),
 )
-_CHANGING_SQLITE = text(_CHANGING % ("IN :origins", "IN :failing")).bindparams(_stale, *_lists).columns(**_TYPES)
+_CHANGING_SQLITE = ordered(
+    text(_CHANGING % ("IN :origins", "IN :failing")).bindparams(_stale, *_lists), _READ, _INSTANTS
+)
 # A list is one parameter, so that a statement is prepared once, whatever the length of the list.
 _among = tuple(f"= ANY(CAST(:{name} AS text[]))" for name in ("origins", "failing"))
-_CHANGING_POSTGRESQL = text(f"{_CHANGING % _among} FOR UPDATE").bindparams(_stale).columns(**_TYPES)
+_CHANGING_POSTGRESQL = ordered(text(f"{_CHANGING % _among} FOR UPDATE").bindparams(_stale), _READ, _INSTANTS)
 
 _SAVE = (
     update(endpoints)
