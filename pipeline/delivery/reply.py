@@ -159,6 +159,8 @@ class Reply:
         if not self._body:
             return None
         body = bytes(self._body[:limit])
+        if body.isascii():
+            return body.decode().replace("\0", "") or None
         is_whole = self._is_whole and len(self._body) <= limit and len(self._body) < KEPT_OF_FAILURE
         text = codecs.getincrementaldecoder("utf-8")("replace").decode(body, final=is_whole).replace("\0", "")
         # What stands for a byte that is no text takes three.
