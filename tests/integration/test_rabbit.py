@@ -19,6 +19,8 @@ from workers import frames, rabbit
 pytestmark = on_rabbitmq
 
 MESSAGES = 300
+#: Bytes of an acknowledgement, of one message or of all up to one.
+ONE_FRAME = 21
 QUEUE = Queue("one", routing_key="one", durable=True)
 
 
@@ -26,9 +28,9 @@ Connect = Callable[..., Connection]
 
 
 class Counted(frames.Socket):
-    """Counts how often it reads and writes."""
+    """Counts how often it reads and writes, and the bytes it writes."""
 
-    reads = writes = 0
+    reads = writes = written = 0
 
     def take(self) -> None:
         self.reads += 1
@@ -36,6 +38,7 @@ class Counted(frames.Socket):
 
     def write(self, s: Any) -> None:
         self.writes += 1
+        self.written += len(s)
         super().write(s)
 
 
@@ -267,8 +270,13 @@ def test_messages_acknowledged_up_to_one_and_refused_are_settled_as_they_were(
     taker.messages[5].ack()
     taker.run(11)
     assert taker.got == [*range(10), 6]
+    before = taker.transport.written
+    taker.acknowledge(7, 8)
+    taker.come_round()
+    # Nothing before them is open any more.
+    assert taker.transport.written - before == ONE_FRAME
     taker.connection.close()
-    assert sorted(comes_again(consume, 4)) == [6, 7, 8, 9]
+    assert sorted(comes_again(consume, 2)) == [6, 9]
 
 
 def test_what_was_fetched_one_by_one_is_not_acknowledged_with_others(connect: Connect, consume: Consume) -> None:
@@ -325,15 +333,21 @@ def test_a_handler_that_fails_takes_no_other_message_with_it(connect: Connect, c
     assert taker.got == list(range(MESSAGES))
 
 
-def test_messages_that_need_no_acknowledgement_are_not_counted(connect: Connect, consume: Consume) -> None:
+def test_messages_that_need_no_acknowledgement_stand_in_the_way_of_none(connect: Connect, consume: Consume) -> None:
     put(connect(), range(20))
     taker = consume(no_ack=True)
     taker.run(20)
-    taker.acknowledge()
+    taker.consumer.cancel()
+    put(connect(), range(20, 40))
+    Consumer(taker.consumer.channel, [QUEUE], on_message=taker._take, accept=["json"]).consume()
+    taker.run(40)
+    before = taker.transport.written
+    taker.acknowledge(*range(20, 40))
     taker.come_round()
+    assert taker.transport.written - before == ONE_FRAME
+    taker.transport.close()
     put(connect(), ["end"])
-    taker.run(21)
-    assert taker.got[-1] == "end"
+    assert comes_again(consume, 1) == ["end"]
 
 
 def test_a_channel_that_the_server_closed_begins_to_count_again(connect: Connect, consume: Consume) -> None:
