@@ -13,6 +13,8 @@ from amqp.transport import TCPTransport
 #: Bytes in one read: while their messages are handled, the event loop does nothing else.
 BULK = 64 * 1024
 _HEAD = Struct(">BHI")
+_METHOD, _HEADER, _BODY = 1, 2, 3
+_DELIVER = b"\x00\x3c\x00\x3c"
 _END = 0xCE
 
 
@@ -56,6 +58,25 @@ class Socket(TCPTransport):
             self.frames.append((kind, channel, read[payload:end]))
             start = end + 1
         self._read_buffer = read[start:]
+
+    def take_delivery(self) -> tuple[int, bytes, bytes, bytes] | None:
+        """Take a message that is there whole: its channel, method, header and body; None: something else is first."""
+        frames = self.frames
+        if len(frames) < 3:
+            return None
+        (kind, channel, method), header, body = frames[0], frames[1], frames[2]
+        is_whole = (
+            kind == _METHOD
+            and method.startswith(_DELIVER)
+            and header[:2] == (_HEADER, channel)
+            and body[:2] == (_BODY, channel)
+            and int.from_bytes(header[2][4:12], "big") == len(body[2])
+        )
+        if not is_whole:
+            return None
+        for _ in range(3):
+            frames.popleft()
+        return channel, method, header[2], body[2]
 
     def read_frame(self, **options: Any) -> Any:
         return self.frames.popleft() if self.frames else super().read_frame(**options)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from struct import Struct
 from typing import Any
 
 from amqp import spec
 from amqp.exceptions import RecoverableConnectionError
-from amqp.method_framing import frame_writer
+from amqp.method_framing import FRAME_OVERHEAD, frame_writer
 from amqp.serialization import dumps
+
+from workers import properties
 
 #: Bytes in one write, and at the most a message more.
 BULK = 64 * 1024
+#: The beginnings of a message's three frames; each but the first begins with the end of the one before.
+_METHOD = Struct(">BHIHH")
+_HEADER = Struct(">BBHIHHQ")
+_BODY = Struct(">BBHI")
+_END = 0xCE
 
 
 class PublishBatch:
@@ -26,7 +35,8 @@ class PublishBatch:
         self._number = self._bytes = 0
         self._timeout: float | None = None
         self._why_not: str | None = None
-        # py-amqp's own, which writes into this instead of the socket.
+        self._frame_size = channel.connection.frame_max - 8
+        # py-amqp's own for what is large or unusual: it writes into this instead of the socket.
         self._frames = frame_writer(channel.connection, self)
         self._of_message: list[bytes] = []
 
@@ -51,10 +61,10 @@ class PublishBatch:
             confirm_timeout: of no use here, since nothing is confirmed.
         """
         self._check()
-        arguments = dumps("Bssbb", (0, exchange, routing_key, mandatory, immediate))
+        arguments = _arguments(exchange, routing_key, mandatory, immediate)
         # Of a message that cannot be written, no part may be.
         self._of_message = []
-        self._frames(1, self.channel.channel_id, spec.Basic.Publish, arguments, message)
+        self._write_message(arguments, message)
         self._pieces += self._of_message
         self._bytes += sum(map(len, self._of_message))
         self._number += 1
@@ -62,6 +72,23 @@ class PublishBatch:
             self._timeout = timeout
         if self._number >= self._max_size or self._bytes >= BULK:
             self.flush()
+
+    def _write_message(self, arguments: bytes, message: Any) -> None:
+        channel, body = self.channel.channel_id, message.body
+        if type(body) is bytes and body:
+            header = properties.written(message)
+            if len(arguments) + len(header) + len(body) + FRAME_OVERHEAD <= self._frame_size:
+                self._of_message += (
+                    _METHOD.pack(1, channel, 4 + len(arguments), *spec.Basic.Publish),
+                    arguments,
+                    _HEADER.pack(_END, 2, channel, 12 + len(header), spec.Basic.CLASS_ID, 0, len(body)),
+                    header,
+                    _BODY.pack(_END, 3, channel, len(body)),
+                    body,
+                    b"\xce",
+                )
+                return
+        self._frames(1, channel, spec.Basic.Publish, arguments, message)
 
     def flush(self) -> None:
         """Write what waits.
@@ -114,3 +141,9 @@ class PublishBatch:
     def _check(self) -> None:
         if self._why_not:
             raise RuntimeError(f"The publish batch {self._why_not}")
+
+
+@lru_cache(1_024)
+def _arguments(exchange: str, routing_key: str, mandatory: bool, immediate: bool) -> bytes:
+    found: bytes = dumps("Bssbb", (0, exchange, routing_key, mandatory, immediate))
+    return found

@@ -18,13 +18,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from amqp import Message, spec
 from amqp.exceptions import RecoverableConnectionError
 from amqp.method_framing import frame_writer
 from kombu.transport import pyamqp
 
+from workers import properties
 from workers.frames import Socket
 from workers.parcel import PublishBatch
 from workers.tags import Tags, frame
+
+#: Where properties begin in the header of a message.
+_PROPERTIES = 12
 
 
 class Channel(pyamqp.Channel):
@@ -72,6 +77,32 @@ class Channel(pyamqp.Channel):
         answer = super().basic_recover(*arguments, **options)
         self.tags.settled(0, multiple=True)
         return answer
+
+    def deliver(self, method: bytes, header: bytes, body: bytes) -> None:
+        """Hand out a message, as py-amqp does when the last of its frames comes."""
+        message = Message(body, frame_method=spec.Basic.Deliver, frame_args=method)
+        message.properties = properties.read(header, _PROPERTIES)
+        message.body_size = message.body_received = len(body)
+        message.ready = True
+        if self.is_closing or spec.Basic.Deliver in self._pending:
+            self.dispatch_method(spec.Basic.Deliver, method, message)
+            return
+        encoding = message.properties.get("content_encoding") if self.auto_decode else None
+        if encoding is not None:
+            # As py-amqp: what cannot be decoded stays as it is.
+            with suppress(LookupError, ValueError):
+                message.body = body.decode(encoding)
+        tag = 5 + method[4]
+        exchange = tag + 10
+        key = exchange + method[exchange - 1] + 1
+        self._on_basic_deliver(
+            _text(method[5:tag]),
+            int.from_bytes(method[tag : tag + 8], "big"),
+            method[tag + 8] & 1 == 1,
+            _text(method[exchange : key - 1]),
+            _text(method[key:]),
+            message,
+        )
 
     def collect(self) -> None:
         # What was acknowledged while the server was asked to close it is of no use to it any more.
@@ -126,11 +157,22 @@ class Connection(pyamqp.Connection):
         try:
             # A handler that waits for an answer takes frames from here as well, in their order.
             while transport.frames:
-                self.on_inbound_frame(transport.frames.popleft())
+                self._handle_next(transport)
         finally:
             if transport.frames and self._loop is not None:
                 # Nothing more may come that wakes the loop. Not by a timer, which would only log what is raised.
                 self._loop.on_tick.add(self._go_on)
+
+    def _handle_next(self, transport: Socket) -> None:
+        delivery = transport.take_delivery()
+        if delivery is None:
+            self.on_inbound_frame(transport.frames.popleft())
+            return
+        channel, method, header, body = delivery
+        self.bytes_recv += 1
+        if self.channels is None:
+            raise RecoverableConnectionError("Connection already closed")
+        self.channels[channel].deliver(method, header, body)
 
     def _go_on(self) -> None:
         self._loop.on_tick.discard(self._go_on)
@@ -177,6 +219,10 @@ class Connection(pyamqp.Connection):
             with suppress(OSError):
                 self.settle()
         super().collect()
+
+
+def _text(found: bytes) -> str:
+    return found.decode("utf-8", "surrogatepass")
 
 
 def _writer(connection: Any, transport: Any) -> Callable[..., None]:

@@ -181,6 +181,32 @@ def test_large_messages_among_small_ones_arrive_whole_and_in_order(connect: Conn
     assert taker.got == bodies
 
 
+def test_a_message_of_whatever_kind_is_what_kombus_own_transport_makes_of_it(
+    connect: Connect, consume: Consume, broker: RabbitMQ
+) -> None:
+    put(connect(), [])
+    kombus = Connection(broker.url, transport="pyamqp")
+    for encoding in ("utf-8", "binary", "latin-1", "no\0such", None):
+        for body in (b"plain", "ä".encode(), b"\xff\xfe", b""):
+            options = {"content_encoding": encoding, "headers": {"at": 1.5, "no": None}, "app_id": "x", "priority": 1}
+            kombus.Producer().publish(body, routing_key="one", content_type="application/data", **options)
+    taker, ours = consume(), list[Any]()
+    taker.consumer.on_message = lambda message: ours.append(facts(message))
+    taker.run_until(lambda: len(ours) == 20)
+    taker.connection.close()
+    theirs: list[Any] = []
+    with Consumer(kombus.channel(), [QUEUE], on_message=lambda message: theirs.append(facts(message))):
+        while len(theirs) < 20:
+            kombus.drain_events(timeout=5)
+    kombus.release()
+    assert ours == theirs
+
+
+def facts(message: Any) -> tuple[object, ...]:
+    where = {name: message.delivery_info[name] for name in ("exchange", "routing_key", "delivery_tag")}
+    return message.body, message.headers, message.properties, message.content_type, message.content_encoding, where
+
+
 def test_what_is_acknowledged_in_one_round_is_one_write(connect: Connect, consume: Consume) -> None:
     put(connect(), range(MESSAGES))
     taker = consume()
