@@ -88,3 +88,35 @@ def test_a_frame_without_its_end_is_an_error(ends: tuple[socket.socket, Socket])
     server.sendall(STREAM[:-1] + b"x")
     with pytest.raises(UnexpectedFrame, match="0x78"):
         ours.take()
+
+
+DELIVER = (1, 1, b"\x00\x3c\x00\x3c and its arguments")
+HEADER = (2, 1, b"\x00\x3c\x00\x00" + pack(">Q", 6) + b"properties")
+
+
+def test_a_message_that_is_there_whole_is_taken_at_once(ends: tuple[socket.socket, Socket]) -> None:
+    _, ours = ends
+    ours.frames.extend([DELIVER, HEADER, (3, 1, b"a body"), (8, 0, b"")])
+    assert ours.take_delivery() == (1, DELIVER[2], HEADER[2], b"a body")
+    assert list(ours.frames) == [(8, 0, b"")]
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        [DELIVER, HEADER],
+        [DELIVER, HEADER, (3, 1, b"a "), (3, 1, b"body")],
+        [DELIVER, HEADER, (3, 2, b"a body")],
+        [DELIVER, (2, 2, HEADER[2]), (3, 1, b"a body")],
+        [DELIVER, (8, 0, b""), HEADER, (3, 1, b"a body")],
+        [(1, 1, b"\x00\x3c\x00\x32 is returned"), HEADER, (3, 1, b"a body")],
+    ],
+    ids=["begun", "in two", "body of another channel", "header of another channel", "a beat between", "no delivery"],
+)
+def test_what_is_no_whole_message_is_left_as_it_is(
+    there: list[tuple[int, int, bytes]], ends: tuple[socket.socket, Socket]
+) -> None:
+    _, ours = ends
+    ours.frames.extend(there)
+    assert ours.take_delivery() is None
+    assert list(ours.frames) == there
