@@ -12,6 +12,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 DAY = timedelta(days=1)
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Authority:
     """Trusted by a sender that starts with SSL_CERT_FILE set to `file`."""
@@ -20,8 +32,10 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test's authority")])
-        issued = self._builder(self._name, self._key, DAY).add_extension(
-            x509.BasicConstraints(True, None), critical=True
+        issued = (
+            self._builder(self._name, self._key, DAY)
+            .add_extension(x509.BasicConstraints(True, None), critical=True)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
         )
         self.file = folder / "authority.pem"
         self.file.write_bytes(issued.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -54,4 +68,7 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - 30 * DAY)
             .not_valid_after(now + lasts)
+            # From Python 3.13 on, a chain is looked at strictly (RFC 5280): it must name its keys.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
