@@ -69,6 +69,8 @@ worker_disable_rate_limits = True
 # Enough for every pool thread to have a full micro-batch under way and one gathering.
 worker_concurrency = _settings.concurrency
 worker_prefetch_multiplier = 2 * _settings.batch_items
+# After a lost connection Celery would take fewer, since what still runs comes again: here that is found stale at once.
+worker_enable_prefetch_count_reduction = False
 # The fastest. On Celery's own command line, the other choice is `--pool processes`: `prefork` means this default.
 worker_pool = "threads"
 # Children of the prefork pool are fresh interpreters: a fork would copy threads' locks and open connections.

@@ -30,7 +30,7 @@ def strategy(task: InlineTask, app: Any, consumer: Any, **_: Any) -> Callable[..
     reception = Reception(task, consumer, check_nudge)
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
-        request = reception.receive(message, ack, reject, callbacks)
+        request = reception.receive(message, callbacks)
         if request is not None:
             _run(request)
 

@@ -53,7 +53,7 @@ def strategy(task: ItemTask, app: Any, consumer: Any, **_: Any) -> Callable[...,
     reception = Reception(task, consumer, check_item, sends_events=engine.context.settings.task_events)
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
-        request = reception.receive(message, ack, reject, callbacks)
+        request = reception.receive(message, callbacks)
         if request is None:
             return
         if vitals:

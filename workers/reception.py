@@ -37,10 +37,10 @@ class Reception:
         self._check = check
         self._eventer = consumer.event_dispatcher if sends_events else None
 
-    def receive(self, message: Any, ack: Any, reject: Any, callbacks: Any) -> Request | None:
+    def receive(self, message: Any, callbacks: Any) -> Request | None:
         """Return the request of a message; None where it is revoked, or refused."""
         try:
-            request = self._request(message, ack, reject)
+            request = self._request(message)
         except Exception as error:
             # Of whatever kind: the consumer would end with it, and each worker after it that gets the message.
             self._refuse(message, error)
@@ -54,15 +54,14 @@ class Reception:
             callback(request)
         return request
 
-    def _request(self, message: Any, ack: Any, reject: Any) -> Request:
+    def _request(self, message: Any) -> Request:
         body = _body(message)
         self._check(message.headers, body)
-        has_loop = bool(self._consumer.hub)
         return Request(
             message,
-            # Without an event loop, Celery would acknowledge only between two messages, and wait seconds for the next.
-            on_ack=ack if has_loop else message.ack_log_error,
-            on_reject=reject if has_loop else message.reject_log_error,
+            # Whoever ends it does so where it may write: what Celery gives for it would wait for the loop's next round.
+            on_ack=message.ack_log_error,
+            on_reject=message.reject_log_error,
             app=self._consumer.app,
             hostname=self._consumer.hostname,
             eventer=self._eventer,
@@ -102,7 +101,8 @@ def finish(request: Request, event: str, *, is_connected: bool = True, **fields:
     Args:
         event: `task-succeeded`, `task-retried` or `task-failed`, with its fields.
     """
-    task_ready(request, successful=event == "task-succeeded")
+    # Not `successful`, which has Celery remember it: a message that comes again is stale.
+    task_ready(request)
     known_requests.pop(request.id, None)
     if is_connected:
         request.acknowledge()
