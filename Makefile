@@ -38,7 +38,7 @@ demo: $(VENV)/.demo ## Classify and enrich a file of support tickets, with callb
 
 test: $(VENV)/.test ## Check everything: style, types, imports, tests
 	@$(LINT); \
-	$(RUN) pytest -n 3 --dist loadgroup -q || failed="$$failed pytest"; \
+	$(RUN) pytest -n 4 --dist loadgroup -q || failed="$$failed pytest"; \
 	$(VERDICT)
 
 faults: $(VENV)/.test ## Strike every combination of servers with faults at random; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq
