@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from pipeline.domain.delivery import Answer, Owed
 from pipeline.domain.signature import Signer
 from tests.receivers.authority import Authority
 from tests.receivers.configured import NOW
+from tests.receivers.listening import listening
 from tests.receivers.names import Names
 from tests.receivers.owed import SECRET
 from tests.receivers.scripted import Answering, Request, Scripted, answer
@@ -102,34 +102,6 @@ def test_what_is_said_on_an_idle_connection_answers_no_request() -> None:
         )
     assert [answer.status for answer in answers] == [200, 200]
     assert receiver.connections == 2
-
-
-@contextlib.contextmanager
-def listening(talk: Callable[[socket.socket], None], family: socket.AddressFamily = socket.AF_INET) -> Iterator[int]:
-    """Have each connection talked to on a thread; yield the port."""
-    address = "::1" if family == socket.AF_INET6 else "127.0.0.1"
-    server = socket.create_server((address, 0), family=family)
-
-    def run(connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            talk(connection)
-            leaving.wait(30)
-
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=run, args=(server.accept()[0],), daemon=True).start()
-
-    leaving = threading.Event()
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    try:
-        yield server.getsockname()[1]
-    finally:
-        leaving.set()
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
-        thread.join()
 
 
 def test_an_ipv6_receiver_is_reached_by_its_address() -> None:

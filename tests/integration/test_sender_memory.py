@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import socket
-import threading
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -16,6 +15,7 @@ from pipeline.delivery.client import Client, ClientOptions
 from pipeline.domain.delivery import Answer, Owed
 from pipeline.domain.signature import Signer
 from tests.receivers.configured import NOW
+from tests.receivers.listening import listening
 from tests.receivers.owed import LOOPBACK, SECRET
 
 REQUESTS = 20
@@ -23,32 +23,14 @@ KIBIBYTE = 1_024
 LINE = b"x: " + b"y" * 8_000 + b"\r\n"
 
 
-@contextlib.contextmanager
-def receiver(said: Iterable[bytes]) -> Iterator[int]:
-    """Say so much to each connection, and read nothing. Yield the port."""
-    server = socket.create_server(("127.0.0.1", 0), backlog=128)
+def receiver(said: Iterable[bytes]) -> AbstractContextManager[int]:
+    """Say so much to each connection, and read nothing; gives the port."""
 
     def talk(connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            for piece in said:
-                connection.sendall(piece)
-            leaving.wait(30)
+        for piece in said:
+            connection.sendall(piece)
 
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=talk, args=(server.accept()[0],), daemon=True).start()
-
-    leaving = threading.Event()
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    try:
-        yield server.getsockname()[1]
-    finally:
-        leaving.set()
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
-        thread.join()
+    return listening(talk)
 
 
 def send(port: int, body: bytes, *, deadline: float) -> tuple[float, set[str | None]]:
