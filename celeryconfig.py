@@ -7,7 +7,7 @@ from typing import Any
 from kombu.entity import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES as _transport_aliases
 
-from pipeline.broker import DISPATCH_TASK, QUEUE_OF, SWEEP_TASK
+from pipeline.broker.messages import DISPATCH_TASK, QUEUE_OF, SWEEP_TASK
 from pipeline.settings import EMBEDDED_BROKER_URL, Transport, load
 
 _settings = load()
@@ -82,7 +82,7 @@ worker_max_tasks_per_child = 1_000
 # A child that died is noticed; what it held comes back from SQL.
 worker_lost_wait = 2.0
 # Without the 28 queues that Celery would have RabbitMQ keep for delayed messages, of which there are none.
-worker_consumer = "workers.consumer:Consumer"
+worker_consumer = "workers.receive.consumer:Consumer"
 # How often a worker without an event loop, hence an embedded one, looks whether it should stop.
 worker_timer_precision = 0.1
 # Two log lines an item would drown everything else; ours say what matters.
@@ -116,7 +116,7 @@ _transport_options: dict[Transport, dict[str, Any]] = {
         # Not `retry_on_timeout`: it would switch pipelined publishing off.
     },
     Transport.RABBITMQ: {
-        # Not `confirm_publish`: it waits for every message on its own. pipeline/confirms.py waits once for a group.
+        # Not `confirm_publish`: it waits for every single message. pipeline/broker/confirms.py waits once for a group.
         "read_timeout": 30,
         "write_timeout": 30,
     },
@@ -124,9 +124,9 @@ _transport_options: dict[Transport, dict[str, Any]] = {
 broker_transport_options = _transport_options[_transport]
 # Many messages in one round trip. By their aliases, since whoever shows a URL, such as Flower, reads its scheme.
 if _transport is Transport.REDIS:
-    _transport_aliases |= dict.fromkeys(("redis", "rediss"), "workers.bulk:Transport")
+    _transport_aliases |= dict.fromkeys(("redis", "rediss"), "workers.transports.redis_bulk:Transport")
 elif _transport is Transport.RABBITMQ:
-    _transport_aliases |= dict.fromkeys(("amqp", "pyamqp"), "workers.rabbit:Transport")
+    _transport_aliases |= dict.fromkeys(("amqp", "pyamqp"), "workers.transports.rabbitmq.transport:Transport")
 
 # --- the clock from outside ----------------------------------------------------------------------------------------
 # Workers of the `control` queue dispatch and sweep by timers of their own. Beat sees to it as well; what it sent while

@@ -24,10 +24,10 @@ from benchmarks.comparison.machine import Machine
 from benchmarks.comparison.receiver import Receiver
 from benchmarks.comparison.report import Comparison
 from benchmarks.comparison.trial import Bench, Trial
-from tests.services.postgres import Postgres
-from tests.services.rabbitmq import RabbitMQ
-from tests.services.redis import Redis
-from tests.services.server import NotAvailable
+from tests.support.servers.postgres import Postgres
+from tests.support.servers.rabbitmq import RabbitMQ
+from tests.support.servers.redis import Redis
+from tests.support.servers.server import NotAvailable
 
 #: Fewer would measure the start and the end.
 FEWEST_ITEMS = 500

@@ -20,11 +20,10 @@ from pathlib import Path
 import click
 from sqlalchemy import text
 
-from pipeline.storage.engine import Database
-from pipeline.storage.schema import upgrade
-from tests.receivers import process
-from tests.receivers.owed import owe, to
-from tests.services.postgres import Postgres
+from pipeline.database.engine import Database
+from pipeline.database.schema import upgrade
+from tests.support.receivers.owed import owe, to
+from tests.support.servers.postgres import Postgres
 
 #: Of an event's body: those of a result with a few fields.
 BODY_BYTES = 700
@@ -68,8 +67,8 @@ def _cost(url: str, checkout: Path, port: int, deliveries: int) -> float:
     upgrade(database)
     owe(database, to(*[port] * deliveries), body=b'{"type":"item.completed","data":"%s"}' % (b"x" * BODY_BYTES))
     with subprocess.Popen(
-        # By its file: where another checkout is measured, everything but this file comes from there.
-        [sys.executable, process.__file__, url],
+        # Each checkout runs its own sender; the folder of the program differs between versions.
+        [sys.executable, str(next(checkout.glob("tests/**/receivers/process.py"))), url],
         env=os.environ | {"PYTHONPATH": str(checkout), "PYTHONSAFEPATH": "1"},
         stdout=subprocess.PIPE,
         text=True,

@@ -20,8 +20,8 @@ from benchmarks.job import SECRET_TEXT, text_of
 from benchmarks.passage import LONGEST_SECONDS, WARM_UP_ITEMS, require
 from benchmarks.processes import own_processor_seconds
 from benchmarks.stand import DEFINITION
-from tests.services.worker import wait_for
-from workers.collector import calm
+from tests.support.servers.worker import wait_for
+from workers.garbage_collector import calm
 
 LOOK_SECONDS = 0.01
 

@@ -19,7 +19,7 @@ from benchmarks.figures import Figures, json_option, write
 from benchmarks.passage import passage, warm
 from benchmarks.processes import processor_seconds
 from benchmarks.stand import BROKERS, Stand, stand
-from tests.services.server import Server
+from tests.support.servers.server import Server
 from workers.app import app
 
 #: Until Flower has seen the last events of a run.

@@ -13,12 +13,12 @@ import click
 from sqlalchemy import text
 
 from benchmarks.delivery import sink
-from pipeline.delivery.options import SenderOptions
-from pipeline.storage.engine import Database
-from pipeline.storage.instant import Instant
-from pipeline.storage.schema import upgrade
-from tests.receivers.owed import BODY, make_sender, owe, owe_next, to, wait_until
-from tests.services.postgres import Postgres
+from pipeline.database.engine import Database
+from pipeline.database.instant import Instant
+from pipeline.database.schema import upgrade
+from pipeline.delivery.webhook.options import SenderOptions
+from tests.support.receivers.owed import BODY, make_sender, owe, owe_next, to, wait_until
+from tests.support.servers.postgres import Postgres
 
 #: The healthy endpoint's are owed in so many parts, from the first hanging request to the breaker and beyond.
 PARTS = 10

@@ -19,8 +19,8 @@ from benchmarks.figures import Figures, json_option, share, write
 from benchmarks.passage import WARM_UP_ITEMS, require, submit
 from benchmarks.stand import BROKERS, Stand, stand
 from pipeline import Batch
-from pipeline.domain.identity import split_webhook_id
-from pipeline.storage.instant import Instant
+from pipeline.database.instant import Instant
+from pipeline.domain.ids import split_webhook_id
 
 LOOK_SECONDS = 0.002
 #: Between two submissions at a steady pace.

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from benchmarks.processes import processor_seconds
 from benchmarks.stand import Stand
-from tests.services.server import Server
+from tests.support.servers.server import Server
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from benchmarks.figures import Figures, json_option, share, write
 from benchmarks.passage import passage, require, submit, warm
 from benchmarks.processes import processor_seconds
 from benchmarks.stand import BROKERS, Stand, stand
+from pipeline.database.instant import Instant
 from pipeline.settings import Settings
-from pipeline.storage.instant import Instant
 
 #: Between two lone items.
 PACE_SECONDS = 0.05

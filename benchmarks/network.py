@@ -23,8 +23,8 @@ from benchmarks.processes import processor_seconds
 from benchmarks.stages import latency_of
 from benchmarks.stand import BROKERS, Stand, stand
 from pipeline import Batch
-from pipeline.stages.step import Step
-from pipeline.storage.instant import Instant
+from pipeline.database.instant import Instant
+from pipeline.stages.catalog.step import Step
 
 DEFINITION = """
 name = "network"

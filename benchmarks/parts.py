@@ -20,8 +20,8 @@ from sqlalchemy import text
 
 from benchmarks.delivery import sink
 from benchmarks.stand import Stand, stand
-from tests.services.guard import descendants
-from tests.services.server import Server
+from tests.support.servers.guard import descendants
+from tests.support.servers.server import Server
 
 HERE = Path(__file__).parents[1]
 LOOK_SECONDS = 0.1
@@ -45,8 +45,8 @@ def main(items: int, processes: int, broker: str, rounds: int, against: Path | N
     options = ("--items", str(items), "--processes", str(processes), "--broker", broker, "--once")
     for _ in range(rounds):
         for checkout in filter(None, (against, HERE)):
-            # By its file: where another checkout is measured, everything but this file comes from there.
-            command = [sys.executable, __file__, *options]
+            # Each checkout runs its own copy of this program: names inside it differ between versions.
+            command = [sys.executable, str(checkout / "benchmarks" / "parts.py"), *options]
             environment = os.environ | {"PYTHONPATH": str(checkout), "PYTHONSAFEPATH": "1"}
             said = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
             found[checkout].append(json.loads(said.splitlines()[-1]))

@@ -14,7 +14,7 @@ from benchmarks.comparison.completeness import Outcome, complaints
 from benchmarks.job import enrichment_of, label_of, text_of
 from benchmarks.stand import Stand
 from pipeline import Batch
-from pipeline.storage.engine import Database
+from pipeline.database.engine import Database
 
 #: Before anything is timed: connections, caches, definitions.
 WARM_UP_ITEMS = 300

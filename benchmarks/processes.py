@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.services.guard import descendants
-from tests.services.server import Server
+from tests.support.servers.guard import descendants
+from tests.support.servers.server import Server
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.definitions import Definition, load
-from tests.services.postgres import Postgres
-from tests.services.rabbitmq import RabbitMQ
-from tests.services.redis import Redis
-from tests.services.worker import Cluster, Worker
+from tests.support.servers.postgres import Postgres
+from tests.support.servers.rabbitmq import RabbitMQ
+from tests.support.servers.redis import Redis
+from tests.support.servers.worker import Cluster, Worker
 
 #: As in production; the tests' leases are short.
 LEASE_SECONDS = 60.0

@@ -21,8 +21,8 @@ from benchmarks.figures import Figures, json_option, write
 from benchmarks.growth import MIB, generate
 from benchmarks.processes import status_of
 from benchmarks.stand import DEFINITION, stand
-from pipeline.storage.engine import Database
-from tests.services.worker import ROOT
+from pipeline.database.engine import Database
+from tests.support.servers.worker import ROOT
 
 LOOK_SECONDS = 0.01
 

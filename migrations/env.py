@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
-from pipeline.storage.tables import metadata
+from pipeline.database.tables import metadata
 
 
 def run() -> None:
@@ -13,8 +13,8 @@ def run() -> None:
     if connection is not None:
         _run_on(connection)
         return
+    from pipeline.database.engine import Database
     from pipeline.settings import load
-    from pipeline.storage.engine import Database
 
     with Database(load().database_url.get_secret_value()).write() as opened:
         _run_on(opened)

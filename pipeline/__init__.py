@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.crypto.secrets import InvalidSecret
+from pipeline.crypto.verify import InvalidWebhook, verify_webhook
+
 # What a classifier or an enricher needs.
 from pipeline.domain.item import Classification, Item, WorkItem
-from pipeline.domain.secret import InvalidSecret
-from pipeline.domain.verification import InvalidWebhook, verify_webhook
 
 # What can go wrong.
 from pipeline.errors import (
@@ -25,14 +26,14 @@ from pipeline.errors import (
     Unreachable,
     WrongSchema,
 )
-from pipeline.stages.batched import batched
+from pipeline.stages.catalog.batched import batched
 
 if TYPE_CHECKING:
-    from pipeline.batch import Batch
-    from pipeline.callbacks import Delivery, Endpoint
-    from pipeline.client import Client, connect
+    from pipeline.client.batch import Batch
+    from pipeline.client.callbacks import Delivery, Endpoint
+    from pipeline.client.client import Client, connect
+    from pipeline.client.result import Result
     from pipeline.definitions import Definition
-    from pipeline.result import Result
 
 __all__ = [
     "Batch",
@@ -65,13 +66,13 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Batch": "pipeline.batch",
-    "Client": "pipeline.client",
-    "connect": "pipeline.client",
-    "Delivery": "pipeline.callbacks",
-    "Endpoint": "pipeline.callbacks",
+    "Batch": "pipeline.client.batch",
+    "Client": "pipeline.client.client",
+    "connect": "pipeline.client.client",
+    "Delivery": "pipeline.client.callbacks",
+    "Endpoint": "pipeline.client.callbacks",
     "Definition": "pipeline.definitions",
-    "Result": "pipeline.result",
+    "Result": "pipeline.client.result",
 }
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.delivery.options import SenderOptions
-from pipeline.delivery.sender import Sender
-from pipeline.domain.callback import check_callback_url
-from pipeline.domain.delivery import Sent
-from pipeline.domain.signature import Signer
-from pipeline.domain.vault import Vault
+from pipeline.context import Context
+from pipeline.crypto.encryption import Vault
+from pipeline.crypto.signer import Signer
+from pipeline.database.clock import DatabaseClock
+from pipeline.database.engine import Database
+from pipeline.database.schema import check, upgrade
+from pipeline.delivery import endpoint_secrets
+from pipeline.delivery.rules.delivery import Sent
+from pipeline.delivery.sender.sender import Sender
+from pipeline.delivery.webhook.options import SenderOptions
+from pipeline.domain.callback_url import check_callback_url
 from pipeline.errors import InvalidInput
-from pipeline.services import endpoint_secrets
-from pipeline.services.context import Context
-from pipeline.services.hooks import Hook, Hooks
+from pipeline.hooks import Hook, Hooks
 from pipeline.settings import Settings
-from pipeline.storage.clock import DatabaseClock
-from pipeline.storage.engine import Database
-from pipeline.storage.schema import check, upgrade
 
 #: How late a sender finds callbacks that another process owes.
 SHARED_POLL_SECONDS = 0.1
@@ -67,7 +67,7 @@ def ping(context: Context, url: str) -> Sent:
         Locked: what the endpoint has of its own cannot be read here.
     """
     # Here, since the HTTP client takes long to import.
-    from pipeline.delivery.ping import send_ping
+    from pipeline.delivery.webhook.ping import send_ping
 
     settings = context.settings
     callback = check_callback_url(url, settings.allow_private_callbacks, name="the URL")

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pipeline.domain.expected import expected
-from pipeline.domain.secret import InvalidSecret
-from pipeline.domain.signature import Signer
-from pipeline.domain.vault import InvalidEncryptionKey, Vault
+from pipeline.crypto.encryption import InvalidEncryptionKey, Vault
+from pipeline.crypto.secrets import InvalidSecret
+from pipeline.crypto.signer import Signer
+from pipeline.domain.validation_text import expected
 from pipeline.errors import InvalidSettings
 
 PREFIX = "PIPELINE_"

@@ -9,13 +9,13 @@ from celery.worker import WorkController
 from celery.worker import state as worker_state
 from kombu.transport.memory import Channel
 
-from pipeline.broker import DISPATCH_TASK
+from pipeline.broker.messages import DISPATCH_TASK
+from pipeline.context import Context
 from pipeline.errors import Conflict, Unreachable
-from pipeline.services.context import Context
 from pipeline.settings import EMBEDDED_BROKER_URL
 from workers.app import app
-from workers.engine import Engine, running_engine, set_running
-from workers.processing import countdown
+from workers.engine.engine import Engine, running_engine, set_running
+from workers.engine.stage_engine import countdown
 
 #: Seconds a worker may take to come up before something is wrong.
 START_SECONDS = 30.0
@@ -50,7 +50,7 @@ class Embedded:
     def _start(self) -> None:
         # Queues of this transport outlive their connections: what a stopped worker left is stale.
         Channel.queues.clear()
-        app.conf.broker_url, app.conf.broker_transport = EMBEDDED_BROKER_URL, "workers.memory:Transport"
+        app.conf.broker_url, app.conf.broker_transport = EMBEDDED_BROKER_URL, "workers.transports.memory:Transport"
         app.finalize()
         self._engine = Engine(app, self._context, batch_id=self._batch_id)
         set_running(self._engine)

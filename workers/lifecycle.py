@@ -12,11 +12,12 @@ from celery.worker.state import reserved_requests
 from pipeline import settings
 from pipeline.bootstrap import make_context
 from pipeline.errors import InvalidSettings
-from workers import children, collector
-from workers.engine import Engine, Roles, running_engine, set_running
-from workers.interrupts import take_over
+from workers import garbage_collector
+from workers.engine import prefork_child
+from workers.engine.engine import Engine, Roles, running_engine, set_running
+from workers.engine.liveness import BEAT_SECONDS, Vitals
 from workers.logs import configure
-from workers.vitals import BEAT_SECONDS, Vitals
+from workers.signals import take_over
 
 #: What a worker does beside running stages depends on what it listens to.
 STAGE_QUEUES = frozenset({"classify", "enrich"})
@@ -48,7 +49,7 @@ class EngineStep(bootsteps.StartStopStep):
             dispatches=DISPATCH_QUEUE in queues,
             sends=SENDER_QUEUE in queues,
         )
-        collector.calm()
+        garbage_collector.calm()
         engine = Engine(worker.app, make_context(chosen), roles)
         set_running(engine)
         engine.start()
@@ -64,7 +65,7 @@ class EngineStep(bootsteps.StartStopStep):
 
     def _stop(self, worker: Any, timeout: float | None) -> None:
         # Its pool waits for them, however long they take.
-        children.tell_to_stop(worker.pool)
+        prefork_child.tell_to_stop(worker.pool)
         worker.vitals.stop()
         running_engine().stop(timeout=timeout)
 
@@ -99,7 +100,7 @@ class Beat(bootsteps.StartStopStep):
 def _start_child(**_: Any) -> None:
     from workers.app import app
 
-    children.start(app)
+    prefork_child.start(app)
 
 
 def _set_up_logs(loglevel: Any = None, logfile: Any = None, **_: Any) -> None:
@@ -109,5 +110,5 @@ def _set_up_logs(loglevel: Any = None, logfile: Any = None, **_: Any) -> None:
 def connect() -> None:
     """Hear of Celery's own starts and stops."""
     signals.worker_process_init.connect(_start_child)
-    signals.worker_process_shutdown.connect(children.stop)
+    signals.worker_process_shutdown.connect(prefork_child.stop)
     signals.setup_logging.connect(_set_up_logs)

@@ -14,9 +14,9 @@ import amqp
 import psycopg
 
 from benchmarks.comparison.receiver import Receiver
-from tests.services.postgres import Postgres
-from tests.services.rabbitmq import RabbitMQ
-from tests.services.redis import Redis
+from tests.support.servers.postgres import Postgres
+from tests.support.servers.rabbitmq import RabbitMQ
+from tests.support.servers.redis import Redis
 
 _PACKAGES = (
     "pipeline", "celery", "kombu", "dramatiq", "pika", "taskiq", "taskiq-redis", "procrastinate", "redis", "hiredis",

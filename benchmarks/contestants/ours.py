@@ -17,8 +17,8 @@ import pipeline
 from benchmarks.contestants.program import Crew, Row, Submit, place
 from benchmarks.job import SECRET_TEXT, text_of
 from benchmarks.stand import DEFINITION
-from pipeline.storage.engine import Database
-from pipeline.storage.schema import upgrade
+from pipeline.database.engine import Database
+from pipeline.database.schema import upgrade
 
 HERE = place()
 os.environ |= {

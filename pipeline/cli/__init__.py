@@ -5,39 +5,45 @@ from __future__ import annotations
 import click
 
 from pipeline.cli.program import Entry, Program
-from pipeline.cli.version import print_version
+from pipeline.cli.show.version import print_version
 
 #: Every command by section, in the order of `pipeline --help`. A command's module is imported when it is called.
 COMMANDS = {
     "Work": {
-        "run": Entry("pipeline.cli.run:run", "Process INPUT here, to the end."),
-        "submit": Entry("pipeline.cli.submit:submit", "Store INPUT as a batch and print its id."),
-        "worker": Entry("pipeline.cli.worker:worker", "Work on batches, beside other workers."),
+        "run": Entry("pipeline.cli.commands.run:run", "Process INPUT here, to the end."),
+        "submit": Entry("pipeline.cli.commands.submit:submit", "Store INPUT as a batch and print its id."),
+        "worker": Entry("pipeline.cli.commands.worker:worker", "Work on batches, beside other workers."),
     },
     "Look": {
-        "status": Entry("pipeline.cli.status:status", "List batches, or show one in detail."),
-        "watch": Entry("pipeline.cli.watch:watch", "Follow a batch until it is complete."),
-        "results": Entry("pipeline.cli.results:results", "Write the results of a batch."),
-        "show": Entry("pipeline.cli.show:show", "Show one item from all sides."),
-        "flower": Entry("pipeline.cli.flower:flower", "Show tasks, workers and queues in a browser."),
+        "status": Entry("pipeline.cli.commands.status:status", "List batches, or show one in detail."),
+        "watch": Entry("pipeline.cli.commands.watch:watch", "Follow a batch until it is complete."),
+        "results": Entry("pipeline.cli.commands.results:results", "Write the results of a batch."),
+        "show": Entry("pipeline.cli.commands.show:show", "Show one item from all sides."),
+        "flower": Entry("pipeline.cli.commands.flower:flower", "Show tasks, workers and queues in a browser."),
     },
     "Steer": {
-        "pause": Entry("pipeline.cli.control:pause", "Release no more items of a batch."),
-        "resume": Entry("pipeline.cli.control:resume", "Release items of a paused batch again."),
-        "cancel": Entry("pipeline.cli.control:cancel", "Cancel what a batch has not begun."),
-        "dead": Entry("pipeline.cli.dead:dead", "Items that were given up: list, show, replay."),
-        "deliveries": Entry("pipeline.cli.deliveries:deliveries", "Callbacks that are owed: list, show, replay."),
-        "endpoints": Entry("pipeline.cli.endpoints:endpoints", "What receives callbacks: list, show, set, test."),
+        "pause": Entry("pipeline.cli.commands.control:pause", "Release no more items of a batch."),
+        "resume": Entry("pipeline.cli.commands.control:resume", "Release items of a paused batch again."),
+        "cancel": Entry("pipeline.cli.commands.control:cancel", "Cancel what a batch has not begun."),
+        "dead": Entry("pipeline.cli.commands.dead:dead", "Items that were given up: list, show, replay."),
+        "deliveries": Entry(
+            "pipeline.cli.commands.deliveries:deliveries", "Callbacks that are owed: list, show, replay."
+        ),
+        "endpoints": Entry(
+            "pipeline.cli.commands.endpoints:endpoints", "What receives callbacks: list, show, set, test."
+        ),
     },
     "Models": {
-        "train": Entry("pipeline.cli.train:train", "Train a classifier of texts from labelled data."),
-        "evaluate": Entry("pipeline.cli.evaluate:evaluate", "Measure a definition's classifier on labelled data."),
+        "train": Entry("pipeline.cli.commands.train:train", "Train a classifier of texts from labelled data."),
+        "evaluate": Entry(
+            "pipeline.cli.commands.evaluate:evaluate", "Measure a definition's classifier on labelled data."
+        ),
     },
     "Set up": {
-        "doctor": Entry("pipeline.cli.doctor:doctor", "Check the installation and say what to do."),
-        "db": Entry("pipeline.cli.db:db", "The database's version: current, upgrade."),
-        "secret": Entry("pipeline.cli.secret:secret", "Print a fresh secret that signs callbacks."),
-        "listen": Entry("pipeline.cli.listen:listen", "Receive webhooks on this machine, to try things out."),
+        "doctor": Entry("pipeline.cli.commands.doctor:doctor", "Check the installation and say what to do."),
+        "db": Entry("pipeline.cli.commands.db:db", "The database's version: current, upgrade."),
+        "secret": Entry("pipeline.cli.commands.secret:secret", "Print a fresh secret that signs callbacks."),
+        "listen": Entry("pipeline.cli.commands.listen:listen", "Receive webhooks on this machine, to try things out."),
     },
 }
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
-from pipeline.cli import failure, output
+from pipeline.cli import error_report
+from pipeline.cli.show import output
 
 
 class Entry(NamedTuple):
@@ -62,5 +63,5 @@ class Program(click.Group):
         try:
             code = super().main(words, prog_name or "pipeline", **options)
         except Exception as error:
-            code = failure.report(error, as_json="--json" in words, debug="--debug" in words)
+            code = error_report.report(error, as_json="--json" in words, debug="--debug" in words)
         sys.exit(code)

@@ -19,24 +19,24 @@ from pydantic import (
     field_validator,
 )
 
-from pipeline.definitions.explain import explain
-from pipeline.definitions.tables import Input, Retry
+from pipeline.definitions.explain_errors import explain
+from pipeline.definitions.input_and_retry import Input, Retry
 from pipeline.domain.backoff import Backoff
 from pipeline.domain.item import Stage
 from pipeline.errors import InvalidDefinition
-from pipeline.stages import catalog, pins
-from pipeline.stages.executor import Executor
-from pipeline.stages.runner import StageRunner
-from pipeline.stages.spec import ClassifySpec, EnrichSpec, StageSpec
-from pipeline.stages.step import Step
+from pipeline.stages.catalog import file_pins, registry
+from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec, StageSpec
+from pipeline.stages.catalog.step import Step
+from pipeline.stages.run.executor import Executor
+from pipeline.stages.run.runner import StageRunner
 
 
 def _classifier(table: object) -> object:
-    return catalog.parse(Stage.CLASSIFY, table) if isinstance(table, Mapping) else table
+    return registry.parse(Stage.CLASSIFY, table) if isinstance(table, Mapping) else table
 
 
 def _enricher(table: object) -> object:
-    return catalog.parse(Stage.ENRICH, table) if isinstance(table, Mapping) else table
+    return registry.parse(Stage.ENRICH, table) if isinstance(table, Mapping) else table
 
 
 class Definition(BaseModel):
@@ -82,7 +82,7 @@ class Definition(BaseModel):
     @field_validator("enrich")
     @classmethod
     def _names_are_unique(cls, specs: tuple[EnrichSpec, ...]) -> tuple[EnrichSpec, ...]:
-        names = [catalog.answer_name(spec) for spec in specs]
+        names = [registry.answer_name(spec) for spec in specs]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two enrichers are called {twice[0]!r}; set a different `name` in one of them")
@@ -138,15 +138,15 @@ class Definition(BaseModel):
         Raises:
             InvalidDefinition: as `runner`.
         """
-        return catalog.build(stage, self.specs(stage), self._folder, self._files)
+        return registry.build(stage, self.specs(stage), self._folder, self._files)
 
     def specs(self, stage: Stage) -> tuple[StageSpec, ...]:
         """Return what is stated about a stage's classifier or enrichers."""
         return (self.classify,) if stage is Stage.CLASSIFY else self.enrich
 
     def _pin(self) -> dict[str, str]:
-        named = [catalog.files(stage, spec) for stage in Stage for spec in self.specs(stage)]
-        return pins.pin(self._folder, dict.fromkeys(name for names in named for name in names))
+        named = [registry.files(stage, spec) for stage in Stage for spec in self.specs(stage)]
+        return file_pins.pin(self._folder, dict.fromkeys(name for names in named for name in names))
 
 
 def from_content(content: Mapping[str, Any]) -> Definition:

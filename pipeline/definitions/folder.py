@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.definitions.definition import Definition
-from pipeline.definitions.source import load, read_tables
-from pipeline.domain.nearest import hint
+from pipeline.definitions.definition_file import load, read_tables
+from pipeline.domain.did_you_mean import hint
 from pipeline.errors import InvalidDefinition, NotFound
 
 #: Name of a definition's file in a folder of its own.

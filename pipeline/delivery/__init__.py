@@ -1,1 +1,1 @@
-"""Callbacks over HTTP: the guard at the socket, one signed request, and the loop that sends what is due."""
+"""Callbacks: what is owed to which URL, and how it is sent, retried, and given up."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.domain.identity import item_id, webhook_id
+from pipeline.domain.ids import item_id, webhook_id
 from pipeline.domain.item import ItemState
 
 

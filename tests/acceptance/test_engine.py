@@ -9,9 +9,9 @@ import pytest
 
 import pipeline
 from pipeline.errors import Conflict
-from tests.factories import connect, make_definition, make_items
-from tests.invariants import assert_complete
-from tests.receiver import SECRET, Receiver
+from tests.support.factories import connect, make_definition, make_items
+from tests.support.invariants import assert_complete
+from tests.support.receiver import SECRET, Receiver
 
 LOOPBACK = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8"}
 

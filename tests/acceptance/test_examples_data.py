@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import tomllib
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,8 +14,9 @@ from rapidfuzz import fuzz, process, utils
 
 from pipeline.domain.item import Classification, WorkItem
 from pipeline.stages.classifiers import keywords
+from tests.support.paths import ROOT
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 TICKETS = EXAMPLES / "support-tickets"
 LABELS = {"billing", "shipping", "returns", "account", "technical", "sales", "feedback", "other"}
 CHANNELS = {"email", "chat", "web", "phone"}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.flower import Flower, flower
-from tests.services.redis import Redis
-from tests.terminal import Terminal
+from tests.support.flower import Flower, flower
+from tests.support.servers.redis import Redis
+from tests.support.terminal import Terminal
 
 #: Fails once where the text says so, and for good where it says that.
 CALLABLES = """

@@ -11,9 +11,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from pipeline.storage.engine import Database
-from tests.invariants import assert_complete, assert_delivered
-from tests.receiver import SECRET, Receiver
+from pipeline.database.engine import Database
+from tests.support.invariants import assert_complete, assert_delivered
+from tests.support.paths import ROOT
+from tests.support.receiver import SECRET, Receiver
 
 DEFINITION = """
 name = "killed"
@@ -61,7 +62,7 @@ class Run:
             "PIPELINE_DATABASE_URL": "sqlite:///pipeline.db",
             "PIPELINE_WEBHOOK_SECRET": SECRET,
             "PIPELINE_ALLOW_PRIVATE_CALLBACKS": "127.0.0.0/8",
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONPATH": str(ROOT),
         }
         return subprocess.Popen(command, cwd=self.folder, env=os.environ | settings, stderr=subprocess.DEVNULL)
 

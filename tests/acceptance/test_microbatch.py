@@ -20,19 +20,19 @@ from kombu.transport.memory import Channel
 from sqlalchemy import select
 
 import pipeline
-from pipeline.broker import SWEEP_TASK, Broker
-from pipeline.domain.identity import item_id, split_task_id
+from pipeline.batches import progress
+from pipeline.broker.messages import SWEEP_TASK, Broker
+from pipeline.database.tables import items
+from pipeline.domain.ids import item_id, split_task_id
 from pipeline.domain.item import Stage
-from pipeline.services import report
-from pipeline.services.dispatch import Message
-from pipeline.storage.tables import items
-from tests.factories import connect, make_definition, make_items
-from tests.invariants import assert_complete, assert_delivered
-from tests.receiver import SECRET, Receiver
-from tests.services.worker import wait_for
+from pipeline.execution.dispatch import Message
+from tests.support.factories import connect, make_definition, make_items
+from tests.support.invariants import assert_complete, assert_delivered
+from tests.support.receiver import SECRET, Receiver
+from tests.support.servers.worker import wait_for
 from workers.app import app
-from workers.engine import running_engine
-from workers.requests import Requests
+from workers.engine.engine import running_engine
+from workers.receive.micro_batch import Requests
 
 MESSAGE = Message(2**32 + 7, 3, "0123456789abcdef-7", Stage.CLASSIFY, Stage.ENRICH)
 
@@ -86,7 +86,7 @@ def test_a_task_id_leads_to_its_item(tmp_path: Path) -> None:
     with connect(tmp_path) as client:
         batch = client.submit(make_items(3), make_definition(tmp_path))
         batch.wait(30)
-        details = report.details(client.context, f"{batch.id}-2-enrich-1")
+        details = progress.details(client.context, f"{batch.id}-2-enrich-1")
     assert details is not None
     assert (details.item["position"], details.item["state"]) == (2, "succeeded")
 

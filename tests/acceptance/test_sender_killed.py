@@ -14,9 +14,9 @@ from collections import Counter, defaultdict
 import pytest
 from standardwebhooks import Webhook
 
-from pipeline.services.rescue import dead_holders, rescue_lost
-from pipeline.storage.engine import Database
-from tests.receivers.owed import (
+from pipeline.database.engine import Database
+from pipeline.execution.rescue import dead_holders, rescue_lost
+from tests.support.receivers.owed import (
     BATCH,
     SECRET,
     attempts,
@@ -28,8 +28,8 @@ from tests.receivers.owed import (
     to,
     wait_until,
 )
-from tests.receivers.process import SenderProcess
-from tests.receivers.scripted import Answering, Request, Scripted, answer
+from tests.support.receivers.process import SenderProcess
+from tests.support.receivers.scripted import Answering, Request, Scripted, answer
 
 KILLS, ITEMS = int(os.environ.get("TEST_KILLS", "20")), int(os.environ.get("TEST_KILLED_ITEMS", "500"))
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.storage.engine import Database
-from tests.compose import ROOT, SECRETS, services
-from tests.flower import Flower
-from tests.invariants import assert_complete, assert_delivered
-from tests.receiver import Receiver
-from tests.services.postgres import Postgres
-from tests.services.server import Server, free_port
-from tests.terminal import ROOT as SOURCES
+from pipeline.database.engine import Database
+from tests.support.compose import ROOT, SECRETS, services
+from tests.support.flower import Flower
+from tests.support.invariants import assert_complete, assert_delivered
+from tests.support.receiver import Receiver
+from tests.support.servers.postgres import Postgres
+from tests.support.servers.server import Server, free_port
+from tests.support.terminal import ROOT as SOURCES
 
 TICKETS = ROOT / "examples" / "support-tickets" / "tickets.jsonl"
 LASTING = ("classify", "enrich", "deliver", "control", "beat", "flower")

@@ -12,16 +12,16 @@ import pytest
 from celery import Celery
 from sqlalchemy import select
 
-from pipeline.client import Batch
-from pipeline.storage.tables import attempts, items
-from tests.factories import make_items
-from tests.invariants import assert_complete, assert_delivered
-from tests.receiver import Receiver
-from tests.services.fixtures import on_redis
-from tests.services.postgres import Postgres
-from tests.services.rabbitmq import RabbitMQ
-from tests.services.redis import Redis
-from tests.services.worker import LEASE_SECONDS, Cluster, Worker
+from pipeline.client.client import Batch
+from pipeline.database.tables import attempts, items
+from tests.support.factories import make_items
+from tests.support.invariants import assert_complete, assert_delivered
+from tests.support.receiver import Receiver
+from tests.support.servers.fixtures import on_redis
+from tests.support.servers.postgres import Postgres
+from tests.support.servers.rabbitmq import RabbitMQ
+from tests.support.servers.redis import Redis
+from tests.support.servers.worker import LEASE_SECONDS, Cluster, Worker
 
 STAGES = ("--queues", "classify,enrich")
 REST = ("--queues", "deliver,control")
@@ -179,7 +179,7 @@ def test_a_child_that_starts_while_the_database_is_away_waits_for_it(cluster: Cl
 
     def are_waiting() -> bool:
         pids = worker.pool()
-        return len(pids) == 2 and all(f" {pid} pipeline.storage.retry: " in worker.log for pid in pids)
+        return len(pids) == 2 and all(f" {pid} pipeline.database.retry: " in worker.log for pid in pids)
 
     postgres.stop()
     try:

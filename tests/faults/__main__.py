@@ -18,10 +18,10 @@ from tests.faults import sites
 from tests.faults.ordeal import Violated
 from tests.faults.rounds import Rounds
 from tests.faults.site import EMBEDDED, NAMES, REDIS, Site
-from tests.services.postgres import Postgres
-from tests.services.rabbitmq import RabbitMQ
-from tests.services.redis import Redis
-from tests.services.server import NotAvailable
+from tests.support.servers.postgres import Postgres
+from tests.support.servers.rabbitmq import RabbitMQ
+from tests.support.servers.redis import Redis
+from tests.support.servers.server import NotAvailable
 
 #: Repeated kills from outside must not look like the doing of an item.
 MAX_CRASHES = 10

@@ -6,8 +6,8 @@ from random import Random
 
 from tests.faults.fault import Faults, every, last
 from tests.faults.site import RABBITMQ, REDIS, Site
-from tests.services.rabbitmq import RabbitMQ
-from tests.services.redis import Redis
+from tests.support.servers.rabbitmq import RabbitMQ
+from tests.support.servers.redis import Redis
 
 fault = Faults("broker")
 

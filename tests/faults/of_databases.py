@@ -8,7 +8,7 @@ from random import Random
 
 from tests.faults.fault import Faults, every, last
 from tests.faults.site import EMBEDDED, RABBITMQ, REDIS, Site
-from tests.services.postgres import Postgres
+from tests.support.servers.postgres import Postgres
 
 fault = Faults("database")
 

@@ -10,14 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
-from pipeline.domain.delivery import OVERLOAD_PAUSE
+from pipeline.database.retry import TROUBLE
+from pipeline.delivery.rules.delivery import OVERLOAD_PAUSE
 from pipeline.errors import Conflict
-from pipeline.storage.retry import TROUBLE
 from tests.faults.fault import Fault, last
 from tests.faults.site import Site
 from tests.faults.trial import Trial, begin
 from tests.faults.verdict import violations
-from tests.services.worker import LEASE_SECONDS
+from tests.support.servers.worker import LEASE_SECONDS
 
 #: What is lost comes back in this time after a fault has ended.
 RECOVERY_SECONDS = LEASE_SECONDS + 10

@@ -13,14 +13,14 @@ from typing import ClassVar, Self
 
 from pipeline import settings
 from pipeline.bootstrap import make_context
-from pipeline.services.context import Context
+from pipeline.context import Context
 from tests.faults.altered import switch
-from tests.receiver import SECRET, Receiver
-from tests.services.postgres import Postgres
-from tests.services.rabbitmq import RabbitMQ
-from tests.services.redis import Redis
-from tests.services.server import Server, StopFailed
-from tests.services.worker import LEASE_SECONDS, ROOT, Beat, Worker, wait_for
+from tests.support.receiver import SECRET, Receiver
+from tests.support.servers.postgres import Postgres
+from tests.support.servers.rabbitmq import RabbitMQ
+from tests.support.servers.redis import Redis
+from tests.support.servers.server import Server, StopFailed
+from tests.support.servers.worker import LEASE_SECONDS, ROOT, Beat, Worker, wait_for
 
 EMBEDDED, REDIS, RABBITMQ = "embedded", "redis", "rabbitmq"
 NAMES = (EMBEDDED, REDIS, RABBITMQ)

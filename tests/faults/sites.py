@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.storage.engine import Database
-from pipeline.storage.schema import upgrade
+from pipeline.database.engine import Database
+from pipeline.database.schema import upgrade
 from tests.faults.site import MAX_CRASHES, Site
-from tests.services.postgres import Postgres
-from tests.services.rabbitmq import RabbitMQ
-from tests.services.redis import Redis
+from tests.support.servers.postgres import Postgres
+from tests.support.servers.rabbitmq import RabbitMQ
+from tests.support.servers.redis import Redis
 
 
 @contextmanager

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from pipeline.batches import control
+from pipeline.batches.progress import is_complete
+from pipeline.batches.replay import replay_dead
+from pipeline.batches.submit import Submission, submit
+from pipeline.database.retry import retrying
+from pipeline.database.tables import batches, deliveries, items
 from pipeline.definitions import Definition
 from pipeline.errors import Conflict
-from pipeline.services import control
-from pipeline.services.replay import replay_dead
-from pipeline.services.report import is_complete
-from pipeline.services.submit import Submission, submit
-from pipeline.storage.retry import retrying
-from pipeline.storage.tables import batches, deliveries, items
 from tests.faults.site import Site
 
 #: Of a hundred items, how many are of which kind; the rest are plain. See `callables`.

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from pipeline.domain.identity import webhook_id
-from pipeline.storage.row import Row, rows
-from pipeline.storage.tables import batches, deliveries, events, items
+from pipeline.database.row import Row, rows
+from pipeline.database.tables import batches, deliveries, events, items
+from pipeline.domain.ids import webhook_id
 from tests.faults.trial import Trial
 
 _FINAL = ("succeeded", "dead", "cancelled")

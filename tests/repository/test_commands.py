@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 import click
 import pytest
 
 from pipeline.cli import COMMANDS, main
 from pipeline.cli.reference import commands, page
+from tests.support.paths import ROOT
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+PAGE = ROOT / "docs" / "reference" / "cli.md"
 ALL = dict(commands(main))
 
 

@@ -10,23 +10,23 @@ import pytest
 from pydantic import BaseModel
 
 import pipeline
-from pipeline.definitions.tables import Input, Retry
-from pipeline.delivery.options import SenderOptions
+from pipeline.database.tables import metadata
+from pipeline.definitions.input_and_retry import Input, Retry
+from pipeline.delivery.rules.delivery import OVERLOAD_PAUSE, TIMEOUT, Answer, DeliveryState
+from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.domain.batch import BatchState
-from pipeline.domain.delivery import OVERLOAD_PAUSE, TIMEOUT, Answer, DeliveryState
 from pipeline.domain.event import EventType
 from pipeline.domain.item import ItemState, Stage
-from pipeline.domain.schedule import HORIZON, STANDARD_DELAYS
+from pipeline.domain.retry_schedule import HORIZON, STANDARD_DELAYS
 from pipeline.errors import PipelineError
-from pipeline.stages import catalog
+from pipeline.stages.catalog import registry
+from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec
 from pipeline.stages.classifiers.rule import Rule
-from pipeline.stages.spec import ClassifySpec, EnrichSpec
-from pipeline.storage.tables import metadata
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
-BUILT_IN = [(stage, name) for stage in Stage for name in catalog.names(stage)]
+BUILT_IN = [(stage, name) for stage in Stage for name in registry.names(stage)]
 
 
 def section(page: str, heading: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import pipeline
+from tests.support.paths import ROOT
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
+PAGE = ROOT / "docs" / "reference" / "python.md"
 
 
 def test_all_lists_exactly_the_public_names_in_order() -> None:

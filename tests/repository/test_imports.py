@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -25,10 +25,10 @@ def test_imports_the_other_way_and_modules_without_a_layer_are_reported(tmp_path
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     breaches = {
-        "pipeline/domain/item.py": "import sqlalchemy\nimport pipeline.storage.items\n",
-        "pipeline/services/control.py": "import celery\n",
-        "pipeline/stages/spec.py": "import pipeline.services.submit\n",
-        "workers/tasks/items.py": "import pipeline.storage.items\n",
+        "pipeline/domain/item.py": "import sqlalchemy\nimport pipeline.batches.sql.items\n",
+        "pipeline/batches/control.py": "import celery\n",
+        "pipeline/stages/catalog/spec.py": "import pipeline.batches.submit\n",
+        "workers/tasks/items.py": "import pipeline.batches.sql.items\n",
         "pipeline/unplaced.py": "",
     }
     for path, line in breaches.items():
@@ -41,10 +41,10 @@ def test_imports_the_other_way_and_modules_without_a_layer_are_reported(tmp_path
     assert " 0 broken" not in checked.stdout
     for reported in (
         "pipeline.domain.item -> sqlalchemy",
-        "pipeline.domain.item -> pipeline.storage.items",
-        "pipeline.services.control -> celery",
-        "pipeline.stages.spec -> pipeline.services.submit",
-        "workers.tasks.items -> pipeline.storage.items",
+        "pipeline.domain.item -> pipeline.batches.sql.items",
+        "pipeline.batches.control -> celery",
+        "pipeline.stages.catalog.spec -> pipeline.batches.submit",
+        "workers.tasks.items -> pipeline.batches.sql.items",
         "unplaced",
     ):
         assert reported in checked.stdout

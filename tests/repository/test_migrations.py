@@ -14,10 +14,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text
 
 import migrations
-from pipeline.storage.engine import Database
-from pipeline.storage.schema import HEAD, known_versions, upgrade
-from pipeline.storage.tables import POSITIONS_PER_BATCH, metadata
-from tests.services.fixtures import on_postgresql
+from pipeline.database.engine import Database
+from pipeline.database.schema import HEAD, known_versions, upgrade
+from pipeline.database.tables import POSITIONS_PER_BATCH, metadata
+from tests.support.servers.fixtures import on_postgresql
 
 SCRIPTS = ScriptDirectory(str(Path(migrations.__file__).parent))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import re  # noqa: TID251 - constant patterns
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 PAGE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 LEVELS = {"exception": "error", "error": "error", "warning": "warning", "info": "info", "debug": "debug"}
 

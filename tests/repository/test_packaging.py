@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 EXTRAS = {name: set(needed) for name, needed in PROJECT["optional-dependencies"].items()}
@@ -23,19 +24,19 @@ PROVIDERS = packages_distributions()
 COMPANIONS = {"pydantic-core": "pydantic", "numpy": "scikit-learn", "idna": "email-validator"}
 
 #: What is imported with the program itself, whatever its user does.
-AT_ONCE = ("pipeline", "pipeline.cli", "pipeline.client", "workers.app", "workers.embedded", "migrations.env")
+AT_ONCE = ("pipeline", "pipeline.cli", "pipeline.client.client", "workers.app", "workers.embedded", "migrations.env")
 #: What is imported on demand, and the extras that it may count on.
 ON_DEMAND = {
-    "pipeline.cli.flower_server": ("flower",),
+    "pipeline.cli.run.flower_server": ("flower",),
     "pipeline.stages.classifiers.keywords": ("keywords",),
     "pipeline.stages.classifiers.sklearn": ("sklearn",),
-    "pipeline.stages.linear": ("sklearn",),
+    "pipeline.stages.models.linear_model": ("sklearn",),
     "pipeline.stages.enrichers.language": ("language",),
     "pipeline.stages.enrichers.contacts": ("contacts",),
     "pipeline.stages.enrichers.lookup": ("fuzzy", "parquet"),
     "pipeline.stages.enrichers.http": ("http",),
-    "pipeline.intake": ("parquet",),
-    "pipeline.export": ("parquet",),
+    "pipeline.sources": ("parquet",),
+    "pipeline.files": ("parquet",),
 }
 
 

@@ -25,10 +25,10 @@ from standardwebhooks import Webhook
 
 from examples.receiver import Receiver as ExampleReceiver
 from pipeline.cli import main
-from tests.receiver import SECRET, Receiver
-from tests.receivers.owed import wait_until
+from tests.support.paths import ROOT
+from tests.support.receiver import SECRET, Receiver
+from tests.support.receivers.owed import wait_until
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECONDS = 60
 OLD_SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

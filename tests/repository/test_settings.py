@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re  # noqa: TID251 - constant patterns
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ from pydantic import SecretStr
 
 from pipeline.errors import InvalidSettings
 from pipeline.settings import PREFIX, Settings, load
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs").rglob("*.md")
 PAGES = ("README.md", "docs/configuration.md")
 NAMES = {PREFIX + name.upper(): name for name in Settings.model_fields}

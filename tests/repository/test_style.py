@@ -9,7 +9,8 @@ from statistics import median
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 MODULES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "workers").rglob("*.py"), ROOT / "celeryconfig.py"])
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 FOLDERS = ("pipeline", "workers", "migrations", "tests", "docs", "examples", ".ci")

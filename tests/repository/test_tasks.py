@@ -11,7 +11,7 @@ from celery.app.defaults import NAMESPACES, flatten
 
 import celeryconfig
 import workers.tasks
-from pipeline import broker
+from pipeline.broker import messages
 from workers.app import app
 
 MODULES = [f"workers.tasks.{module.name}" for module in pkgutil.iter_modules(workers.tasks.__path__)]
@@ -31,7 +31,9 @@ def test_the_names_on_the_wire_are_these() -> None:
 
 
 def test_what_the_library_sends_is_a_task_that_workers_have() -> None:
-    assert {*broker.ITEM_TASKS.values(), broker.DELIVER_TASK, broker.DISPATCH_TASK, broker.SWEEP_TASK} == set(TASKS)
+    assert {*messages.ITEM_TASKS.values(), messages.DELIVER_TASK, messages.DISPATCH_TASK, messages.SWEEP_TASK} == set(
+        TASKS
+    )
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))

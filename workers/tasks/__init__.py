@@ -1,1 +1,1 @@
-"""Celery tasks: thin. Arguments are ids; the work is in `pipeline.services`."""
+"""Celery tasks: thin. Arguments are ids; the work is in `pipeline.execution` and `pipeline.delivery`."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from workers.app import app
-from workers.engine import running_engine
-from workers.inline import InlineTask
+from workers.engine.engine import running_engine
+from workers.receive.inline_task import InlineTask
 
 
 @app.task(name="deliveries.send", base=InlineTask)

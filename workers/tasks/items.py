@@ -1,9 +1,9 @@
-"""One task per item and stage. Messages are gathered and run together, see `workers.microbatch`."""
+"""One task per item and stage. Messages are gathered and run together, see `workers.receive.gather`."""
 
 from __future__ import annotations
 
 from workers.app import app
-from workers.microbatch import ItemTask
+from workers.receive.gather import ItemTask
 
 
 @app.task(name="items.classify", base=ItemTask, stage="classify")

@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.cli.checks.check import Check, fail, ok, unreachable, warn
 from pipeline.cli.checks.endpoints import check_endpoints
-from pipeline.cli.session import sqlite_file
+from pipeline.cli.run.session import sqlite_file
+from pipeline.database.engine import Database
+from pipeline.database.schema import Version, version
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
-from pipeline.storage.engine import Database
-from pipeline.storage.schema import Version, version
 
 #: RETURNING came with 3.35.
 _OLDEST_SQLITE = (3, 35)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pipeline import definitions
 from pipeline.cli.checks.check import Check, fail, ok, warn
-from pipeline.cli.choice import candidates
+from pipeline.cli.definition_choice import candidates
 from pipeline.domain.item import Stage
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
-from pipeline.stages.executor import Executor
+from pipeline.stages.run.executor import Executor
 
 
 def check_definitions(chosen: Settings) -> Iterator[Check]:

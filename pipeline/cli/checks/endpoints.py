@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.cli.checks.check import Check, fail, ok, warn
-from pipeline.cli.output import many
-from pipeline.cli.trouble import in_trouble
-from pipeline.services.context import Context
-from pipeline.services.endpoint_secrets import describe_all
+from pipeline.cli.show.endpoint_trouble import in_trouble
+from pipeline.cli.show.output import many
+from pipeline.context import Context
+from pipeline.database.engine import Database
+from pipeline.delivery.endpoint_secrets import describe_all
 from pipeline.settings import Settings
-from pipeline.storage.engine import Database
 
 
 def check_endpoints(chosen: Settings, database: Database) -> Iterator[Check]:

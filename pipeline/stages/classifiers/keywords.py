@@ -14,12 +14,12 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.domain.item import Classification, WorkItem
 from pipeline.errors import Permanent
+from pipeline.stages.catalog.extra import missing
+from pipeline.stages.catalog.spec import ClassifySpec
+from pipeline.stages.catalog.step import Mode, Step
 from pipeline.stages.classifiers.rule import Rule
 from pipeline.stages.classifiers.ruleset import Ruleset
-from pipeline.stages.extra import missing
-from pipeline.stages.path import parse, text_of
-from pipeline.stages.spec import ClassifySpec
-from pipeline.stages.step import Mode, Step
+from pipeline.stages.text.json_path import parse, text_of
 
 
 class Spec(ClassifySpec):

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.domain.item import Classification
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.classifiers.rule import Rule
-from pipeline.stages.classifiers.words import Vocabulary, normal
+from pipeline.stages.text.phrase_matcher import Vocabulary, normal
 
 
 class Ruleset:

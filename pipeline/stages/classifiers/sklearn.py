@@ -16,10 +16,10 @@ from pydantic import Field, field_validator
 
 from pipeline.domain.item import Classification, WorkItem
 from pipeline.errors import InvalidDefinition, Permanent
-from pipeline.stages.extra import missing
-from pipeline.stages.path import parse, text_of
-from pipeline.stages.spec import ClassifySpec
-from pipeline.stages.step import Mode, Step
+from pipeline.stages.catalog.extra import missing
+from pipeline.stages.catalog.spec import ClassifySpec
+from pipeline.stages.catalog.step import Mode, Step
+from pipeline.stages.text.json_path import parse, text_of
 
 #: Types that a file may hold besides what skops itself allows, which is estimators of scikit-learn, arrays and plain
 #: values. Trees stay out: a crafted one makes the process read outside its memory.

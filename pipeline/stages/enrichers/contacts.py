@@ -15,12 +15,12 @@ from pydantic import Field, field_validator
 
 from pipeline.domain.item import WorkItem
 from pipeline.errors import Permanent
-from pipeline.stages.enrichers.addresses import Addresses
-from pipeline.stages.enrichers.phones import Phones
-from pipeline.stages.extra import missing
-from pipeline.stages.path import parse, text_of
-from pipeline.stages.spec import EnrichSpec
-from pipeline.stages.step import Mode, Step
+from pipeline.stages.catalog.extra import missing
+from pipeline.stages.catalog.spec import EnrichSpec
+from pipeline.stages.catalog.step import Mode, Step
+from pipeline.stages.enrichers.email_and_domains import Addresses
+from pipeline.stages.enrichers.phone_numbers import Phones
+from pipeline.stages.text.json_path import parse, text_of
 
 
 class Spec(EnrichSpec):

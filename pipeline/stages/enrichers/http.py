@@ -14,12 +14,12 @@ from typing import Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pipeline.errors import InvalidDefinition
-from pipeline.stages.enrichers.template import Template
-from pipeline.stages.environment import expand
-from pipeline.stages.extra import missing
-from pipeline.stages.path import parse
-from pipeline.stages.spec import EnrichSpec
-from pipeline.stages.step import Mode, Step
+from pipeline.stages.catalog.environment import expand
+from pipeline.stages.catalog.extra import missing
+from pipeline.stages.catalog.spec import EnrichSpec
+from pipeline.stages.catalog.step import Mode, Step
+from pipeline.stages.enrichers.url_template import Template
+from pipeline.stages.text.json_path import parse
 
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
@@ -93,7 +93,7 @@ def build(spec: Spec, folder: Path, environ: Mapping[str, str] = os.environ) -> 
     headers = {name: _header(name, value, environ) for name, value in spec.headers.items()}
     try:
         # The client's module needs the extra as a whole.
-        from pipeline.stages.enrichers.exchange import Exchange
+        from pipeline.stages.enrichers.http_exchange import Exchange
     except ImportError as error:
         raise missing("http", "http", error) from error
     return Step(

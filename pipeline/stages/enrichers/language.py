@@ -10,10 +10,10 @@ from pydantic import Field, field_validator
 
 from pipeline.domain.item import WorkItem
 from pipeline.errors import Permanent
-from pipeline.stages.extra import missing
-from pipeline.stages.path import parse, text_of
-from pipeline.stages.spec import EnrichSpec
-from pipeline.stages.step import Mode, Step
+from pipeline.stages.catalog.extra import missing
+from pipeline.stages.catalog.spec import EnrichSpec
+from pipeline.stages.catalog.step import Mode, Step
+from pipeline.stages.text.json_path import parse, text_of
 
 #: Characters read of a text: more changes no answer and costs 0.1 ms for each thousand.
 READ_CHARACTERS = 1_000

@@ -18,14 +18,14 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pipeline.domain.item import WorkItem
 from pipeline.errors import InvalidDefinition, Permanent
-from pipeline.stages.enrichers.fuzzy import Neighbours
-from pipeline.stages.enrichers.index import Index, key_of
-from pipeline.stages.enrichers.table import Table, open_database, open_file
-from pipeline.stages.environment import expand
-from pipeline.stages.extra import missing
-from pipeline.stages.path import ABSENT, field_of, parse
-from pipeline.stages.spec import EnrichSpec
-from pipeline.stages.step import Mode, Step
+from pipeline.stages.catalog.environment import expand
+from pipeline.stages.catalog.extra import missing
+from pipeline.stages.catalog.spec import EnrichSpec
+from pipeline.stages.catalog.step import Mode, Step
+from pipeline.stages.enrichers.fuzzy_match import Neighbours
+from pipeline.stages.enrichers.lookup_index import Index, key_of
+from pipeline.stages.enrichers.lookup_table import Table, open_database, open_file
+from pipeline.stages.text.json_path import ABSENT, field_of, parse
 
 _SUFFIXES = (".csv", ".tsv", ".parquet")
 

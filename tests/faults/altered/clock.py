@@ -6,9 +6,9 @@ import time
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from pipeline.delivery import sender
-from pipeline.services import context
-from pipeline.storage import clock
+from pipeline import context
+from pipeline.database import clock
+from pipeline.delivery.sender import sender
 from tests.faults.altered.switch import is_on
 
 #: By how much, by the name of what switches it on.

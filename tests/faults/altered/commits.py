@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from pipeline.storage.engine import Database
+from pipeline.database.engine import Database
 from tests.faults.altered.switch import strikes
 
 #: Of all transactions that change rows.

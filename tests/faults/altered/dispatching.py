@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.services.dispatch import Dispatcher
+from pipeline.execution.dispatch import Dispatcher
 from tests.faults.altered.switch import is_on
 
 

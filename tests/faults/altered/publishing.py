@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.broker import Broker, Task
+from pipeline.broker.messages import Broker, Task
 from tests.faults.altered.switch import is_on, strikes
 
 #: Of all groups of messages.

@@ -1,0 +1,52 @@
+"""Find what a person names: a batch, an item, a task."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from pipeline.batches.sql import batches, items
+from pipeline.database.row import Row
+from pipeline.database.tables import POSITIONS_PER_BATCH
+from pipeline.domain.ids import split_item_id, split_task_id
+from pipeline.errors import NotFound
+
+LAST = "last"
+
+
+def find_batch(connection: Connection, name: str) -> Row:
+    """Return the batch with this id, unique prefix of an id, or `last`.
+
+    Raises:
+        NotFound: there is none, or the prefix fits several.
+    """
+    if name == LAST:
+        newest = batches.newest(connection, 1)
+        if not newest:
+            raise NotFound("there is no batch yet; `pipeline submit` or `pipeline run` makes one")
+        return newest[0]
+    found = batches.by_prefix(connection, name) if name else []
+    exact = [row for row in found if row["public_id"] == name]
+    if exact or len(found) == 1:
+        return (exact or found)[0]
+    if not found:
+        raise NotFound(f"there is no batch {name!r}; `pipeline status` lists them")
+    raise NotFound(f"{name!r} fits several batches: {', '.join(row['public_id'] for row in found)}")
+
+
+def gone(name: str | None = None) -> NotFound:
+    """Return the error of a batch that was there a moment ago."""
+    batch = "the batch" if name is None else f"batch {name}"
+    return NotFound(f"{batch} is not there any more: it was pruned just now")
+
+
+def find_item(connection: Connection, name: str) -> tuple[Row, Row] | None:
+    """Return (batch, item) for an item id or a Celery task id; None where `name` is neither."""
+    task = split_task_id(name)
+    split = split_item_id(task.item_id if task else name)
+    if split is None:
+        return None
+    batch = find_batch(connection, split[0])
+    item = items.get(connection, batch["id"] * POSITIONS_PER_BATCH + split[1])
+    if item is None:
+        raise NotFound(f"batch {batch['public_id']} has no item at position {split[1]}")
+    return batch, item

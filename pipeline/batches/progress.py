@@ -1,0 +1,103 @@
+"""The read side: how far batches are, what items are dead, what is known of one item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from pipeline.batches.find import find_batch, find_item, gone
+from pipeline.batches.sql import attempts, batches, items
+from pipeline.context import Context
+from pipeline.database.row import Row
+from pipeline.delivery.sql import claims
+from pipeline.domain.batch import BatchState, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What is known of one item: its batch, its row, failed attempts, and what is owed for it."""
+
+    batch: Row
+    item: Row
+    attempts: list[Row]
+    deliveries: list[Row]
+
+
+def progress(context: Context, batch: str) -> Progress:
+    """Return how far one batch is."""
+    with context.database.read() as connection:
+        row = find_batch(connection, batch)
+        return _progress(row, items.in_flight(connection), items.running(connection))
+
+
+def is_complete(context: Context, batch_id: int) -> bool:
+    """Say whether every item of a batch is final; cheap enough to ask often.
+
+    Raises:
+        NotFound: it was pruned meanwhile.
+    """
+    with context.database.read() as connection:
+        if batches.is_complete(connection, batch_id):
+            return True
+        if not batches.exists(connection, batch_id):
+            raise gone()
+        return False
+
+
+def recent(context: Context, limit: int = 20) -> list[Progress]:
+    """Return how far the batches submitted last are, newest first."""
+    with context.database.read() as connection:
+        in_flight, running = items.in_flight(connection), items.running(connection)
+        return [_progress(row, in_flight, running) for row in batches.newest(connection, limit)]
+
+
+def labels(context: Context, batch: str) -> dict[str, int]:
+    """Return how many items of a batch have each label, most frequent first."""
+    with context.database.read() as connection:
+        return items.labels(connection, find_batch(connection, batch)["id"])
+
+
+def owed(context: Context, batch: str) -> dict[str, int]:
+    """Return how many deliveries of a batch are in each state."""
+    with context.database.read() as connection:
+        return claims.counts(connection, find_batch(connection, batch)["id"])
+
+
+def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> list[Row]:
+    """Return dead items, in order of their ids after `after`; of one batch or of all."""
+    with context.database.read() as connection:
+        of = None if batch is None else find_batch(connection, batch)["id"]
+        return items.dead(connection, of, after=after, limit=limit)
+
+
+def details(context: Context, name: str) -> Details | None:
+    """Return what is known of the item that an item id or task id names; None where `name` is neither."""
+    with context.database.read() as connection:
+        found = find_item(connection, name)
+        return None if found is None else _details(connection, *found)
+
+
+def _details(connection: Connection, batch: Row, item: Row) -> Details:
+    return Details(
+        batch=batch,
+        item=item,
+        attempts=attempts.of_item(connection, item["id"]),
+        deliveries=claims.of_item(connection, batch["id"], item["id"]),
+    )
+
+
+def _progress(row: Row, in_flight: dict[int, int], running: dict[int, int]) -> Progress:
+    return Progress(
+        batch_id=row["public_id"],
+        definition=row["definition"],
+        state=BatchState(row["state"]),
+        total=row["total"],
+        succeeded=row["succeeded"],
+        dead=row["dead"],
+        cancelled=row["cancelled"],
+        in_flight=in_flight.get(row["id"], 0),
+        running=running.get(row["id"], 0),
+        created_at=row["created_at"],
+        completed_at=row["completed_at"],
+    )

@@ -1,0 +1,44 @@
+"""Make batches agree with their items: counters, completion, and what a cancel has not reached yet."""
+
+from __future__ import annotations
+
+from pipeline.batches.finish import complete, finish
+from pipeline.batches.sql import batches, items
+from pipeline.context import Context
+from pipeline.log import get_logger
+
+log = get_logger(__name__)
+
+#: Items cancelled in one transaction.
+CHUNK = 1_000
+
+
+def reconcile(context: Context, batch_id: int) -> dict[str, tuple[int, int]]:
+    """Recount a batch and complete it if it is due. Return what differed: counter → (stored, true).
+
+    Counting takes long where the batch is large: the batch is locked for it only where a first look shows a drift.
+    """
+    now = context.now()
+    with context.database.read() as connection:
+        has_drifted = bool(batches.drift(connection, batch_id))
+    with context.database.write() as connection:
+        drift = batches.recount(connection, batch_id) if has_drifted else {}
+        complete(connection, batch_id, context.hooks, now)
+    if drift:
+        log.warning("counters_drifted", batch=batch_id, **{name: list(pair) for name, pair in drift.items()})
+    return drift
+
+
+def cancel_rest(context: Context, batch_id: int) -> int:
+    """Cancel what a cancelled batch has not begun, in chunks, so that others are not kept waiting."""
+    cancelled = after = 0
+    while True:
+        now = context.now()
+        with context.database.write() as connection:
+            rows = items.cancel(connection, batch_id, after=after, now=now, limit=CHUNK)
+            finish(connection, rows, context.hooks, now)
+        cancelled += len(rows)
+        if len(rows) < CHUNK:
+            return cancelled
+        # Behind what is done already: no chunk reads the batch from its beginning.
+        after = max(row["id"] for row in rows)

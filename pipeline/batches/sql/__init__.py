@@ -1,0 +1,1 @@
+"""Statements on batches, items, events, attempts and definitions. Functions take an open connection."""

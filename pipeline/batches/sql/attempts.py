@@ -1,0 +1,35 @@
+"""Attempts: what was tried and how it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select
+
+from pipeline.database.row import Row, rows
+from pipeline.database.tables import attempts
+
+_STAGE_ATTEMPT = (
+    "item_id", "stage", "number", "outcome", "error_type", "error_message", "started_at", "ended_at", "worker",
+)  # fmt: skip
+_ADD = insert(attempts).values(**{name: bindparam(name) for name in _STAGE_ATTEMPT})
+
+
+def add(connection: Connection, failed: Sequence[Mapping[str, Any]]) -> None:
+    """Append failed stage attempts."""
+    if failed:
+        connection.execute(_ADD, failed)
+
+
+def of_item(connection: Connection, item_id: int) -> list[Row]:
+    """Return the failed stage attempts of an item, oldest first."""
+    return rows(connection.execute(select(attempts).where(attempts.c.item_id == item_id).order_by(attempts.c.id)))
+
+
+def of_delivery(connection: Connection, delivery_id: int, bundle_id: int | None) -> list[Row]:
+    """Return the attempts of a delivery and of the bundle it was part of, oldest first."""
+    found = rows(connection.execute(select(attempts).where(attempts.c.delivery_id == delivery_id)))
+    if bundle_id is not None:
+        found += rows(connection.execute(select(attempts).where(attempts.c.bundle_id == bundle_id)))
+    return sorted(found, key=lambda row: row["id"])

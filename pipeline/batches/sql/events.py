@@ -1,0 +1,82 @@
+"""Events: the one ordered log of each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from itertools import accumulate
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Insert,
+    LargeBinary,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+)
+
+from pipeline.database.instant import Instant
+from pipeline.database.json_rows import encode, is_sqlite, rows_of
+from pipeline.database.row import Row, rows
+from pipeline.database.tables import deliveries, events
+from pipeline.delivery.sql.lanes import lane_of
+
+
+def add(connection: Connection, batch_id: int, happened: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Append events of a batch: seq, type, item_id, body."""
+    bodies = [each["body"] for each in happened]
+    sizes = [len(body) for body in bodies]
+    # Where each begins, from 1.
+    starts = accumulate(sizes, initial=1)
+    numbered = [
+        {"seq": each["seq"], "type": each["type"], "item_id": each["item_id"], "start": start, "size": size}
+        for each, start, size in zip(happened, starts, sizes, strict=False)
+    ]
+    parameters = {"rows": encode(numbered), "bodies": b"".join(bodies), "batch": batch_id, "now": now}
+    connection.execute(_add(is_sqlite(connection)), parameters)
+
+
+def owe(connection: Connection, batch_id: int, owed: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Write what is owed of a batch's events, due now: seq, url, origin; in a lane where its endpoint is ordered."""
+    if owed:
+        connection.execute(_owe(is_sqlite(connection)), {"rows": encode(owed), "batch": batch_id, "now": now})
+
+
+_BATCH, _NOW = bindparam("batch", type_=BigInteger), bindparam("now", type_=Instant)
+
+
+@cache
+def _add(on_sqlite: bool) -> Insert:
+    names = ("seq", "type", "item_id")
+    given = rows_of(events, on_sqlite, *names, numbers=("start", "size"))
+    # Bodies apart, end to end: as JSON they would be escaped here, and read character by character there.
+    body = func.substr(bindparam("bodies", type_=LargeBinary), given.c.start, given.c.size)
+    chosen = select(*(given.c[name] for name in names), body, _BATCH, _NOW)
+    return insert(events).from_select([*names, "body", "batch_id", "created_at"], chosen)
+
+
+@cache
+def _owe(on_sqlite: bool) -> Insert:
+    names = ("seq", "url", "origin")
+    given = rows_of(deliveries, on_sqlite, *names)
+    # The lane is found on the way: endpoints that are ordered are few, and none costs a statement more.
+    lane = text(lane_of("r.origin", ":batch")).bindparams(_BATCH)
+    chosen = select(*(given.c[name] for name in names), _BATCH, _NOW, _NOW, literal_column("'pending'"), lane)
+    return insert(deliveries).from_select([*names, "batch_id", "due_at", "created_at", "state", "lane"], chosen)
+
+
+def after(connection: Connection, batch_id: int, seq: int, limit: int) -> list[Row]:
+    """Return the events of a batch that follow `seq`, in order."""
+    query = (
+        select(events.c.seq, events.c.type, events.c.item_id, events.c.body)
+        .where(events.c.batch_id == batch_id, events.c.seq > seq)
+        .order_by(events.c.seq)
+        .limit(limit)
+    )
+    return rows(connection.execute(query))

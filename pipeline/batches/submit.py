@@ -1,0 +1,290 @@
+"""Accept a batch: all of its items or none, streamed, so that memory stays flat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+
+from sqlalchemy.exc import IntegrityError
+
+from pipeline.batches import submit_lease
+from pipeline.batches.idempotency import refuse_another
+from pipeline.batches.prepare import prepare
+from pipeline.batches.sql import batches, items
+from pipeline.batches.sql import definitions as stored_definitions
+from pipeline.batches.validate import Acceptance, Given, OnReject, Rules
+from pipeline.context import Context
+from pipeline.database.retry import TROUBLE, retrying
+from pipeline.database.row import Row
+from pipeline.definitions import Definition
+from pipeline.domain.callback_url import check_callback_url
+from pipeline.domain.ids import new_batch_id
+from pipeline.domain.retry_schedule import check_schedule
+from pipeline.errors import Conflict, InvalidInput, Unreachable
+
+#: Items written in one transaction: another writer waits no longer than for one of these.
+CHUNK = 5_000
+
+#: Told how many items are stored so far.
+OnProgress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What to do with the items of a batch.
+
+    Args:
+        definition: which classifier, which enrichers.
+        callback_url: receives every item's event.
+        batch_callback_url: receives `batch.completed`.
+        fallback_url: receives `delivery.exhausted` for each callback that is given up.
+        callback_schedule: name of the schedule of its callbacks; default: standard. An endpoint's own goes before.
+        idempotency_key: the caller's name for this submission; a second one with the same key changes nothing.
+        fair_key: batches of one key share what a key gets.
+        weight: how much this batch gets, beside others.
+        key_field: payload field that holds the caller's key; default: the definition's.
+        callback_url_field: payload field that holds the item's own callback URL.
+    """
+
+    definition: Definition
+    callback_url: str | None = None
+    batch_callback_url: str | None = None
+    fallback_url: str | None = None
+    callback_schedule: str | None = None
+    idempotency_key: str | None = None
+    fair_key: str = ""
+    weight: int = 1
+    key_field: str | None = None
+    callback_url_field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The batch.
+
+    Args:
+        is_new: False where the idempotency key was known.
+        without_url: items with nothing in `callback_url_field`.
+    """
+
+    batch_id: str
+    total: int
+    is_new: bool
+    without_url: int = 0
+
+
+def submit(
+    context: Context,
+    given: Iterable[Given],
+    submission: Submission,
+    *,
+    on_reject: OnReject | None = None,
+    on_progress: OnProgress | None = None,
+    all_or_none: bool | None = None,
+) -> Submitted:
+    """Store a batch and let it run.
+
+    Args:
+        given: items, or payloads; an iterator is read once.
+        on_reject: told of each item that is refused; the others are accepted. Without it, one refused item refuses all.
+        on_progress: told how many items are stored so far.
+        all_or_none: whether one refused item refuses all; default: where there is no `on_reject`.
+
+    Raises:
+        InvalidItems: an item was refused, or there is none. Nothing is stored.
+        Conflict: the idempotency key is known for a batch with another definition or callback URL.
+        InvalidDefinition: the definition cannot be run.
+        InvalidInput: an option cannot be used.
+    """
+    submission = _checked(context, submission)
+    existing = _existing(context, submission)
+    if existing is not None:
+        return existing
+    prepare(context, submission.definition)
+    batch_id, public_id = _open(context, submission)
+    if all_or_none is None:
+        all_or_none = on_reject is None
+    acceptance = Acceptance(_rules(context, submission), on_reject, all_or_none=all_or_none)
+    with _whole(context, batch_id, trouble="nothing was accepted, submit it again"):
+        with submit_lease.kept_alive(context, batch_id):
+            total = _store(context, batch_id, acceptance, given, on_progress)
+        acceptance.raise_if_refused()
+        if not total:
+            raise acceptance.error("there is no item to accept")
+        acceptance.raise_if_unknown()
+    # The connection may be lost in the commit.
+    unknown = f"whether batch {public_id} was accepted is not known: when the database is back, `pipeline status "
+    with _whole(context, batch_id, trouble=f"{unknown}{public_id}` shows it, and if there is none, submit it again"):
+        retrying(lambda: _accept(context, batch_id, total), patience=context.lease)
+    return Submitted(public_id, total, is_new=True, without_url=acceptance.without_url)
+
+
+@contextmanager
+def _whole(context: Context, batch_id: int, *, trouble: str) -> Iterator[None]:
+    """Leave nothing of a batch that cannot be accepted; `trouble` says what that of the database comes to."""
+    try:
+        yield
+    except TROUBLE as error:
+        # What is stored already is removed by a sweep, when the submitter's lease is over.
+        raise Unreachable(f"{error}; {trouble}") from error
+    except BaseException:
+        submit_lease.discard(context, batch_id)
+        raise
+
+
+def _accept(context: Context, batch_id: int, total: int) -> None:
+    with context.database.write() as connection:
+        if batches.is_accepted(connection, batch_id):
+            # The time before, when the connection was lost in the commit.
+            return
+        submit_lease.keep(context, connection, batch_id)
+        batches.accept(connection, batch_id, total, context.now())
+        submit_lease.drop(context, connection, batch_id)
+
+
+def _checked(context: Context, submission: Submission) -> Submission:
+    if submission.weight < 1:
+        raise InvalidInput(f"weight is {submission.weight}; it is a whole number from 1")
+    items_url = _checked_url(context, submission.callback_url, "callback_url")
+    batch_url = _checked_url(context, submission.batch_callback_url, "batch_callback_url")
+    fallback = _checked_url(context, submission.fallback_url, "fallback_url")
+    if fallback is not None and fallback in (items_url, batch_url):
+        raise InvalidInput("fallback_url is a callback URL of the batch as well; name one that works when that fails")
+    if submission.callback_schedule is not None:
+        check_schedule(submission.callback_schedule)
+    return replace(submission, callback_url=items_url, batch_callback_url=batch_url, fallback_url=fallback)
+
+
+def _checked_url(context: Context, url: str | None, name: str) -> str | None:
+    if url is None:
+        return None
+    callback = check_callback_url(url, context.settings.allow_private_callbacks, name=name)
+    if not context.settings.secrets:
+        raise InvalidInput(
+            "callbacks are signed, and PIPELINE_WEBHOOK_SECRET is not set; make one with `pipeline secret`, and give "
+            "it to the receiver as well"
+        )
+    return callback.url
+
+
+def _rules(context: Context, submission: Submission) -> Rules:
+    given = submission.definition.input
+    return Rules(
+        text_field=given.text,
+        key_field=submission.key_field or given.key,
+        callback_url_field=submission.callback_url_field,
+        max_payload_bytes=context.settings.max_payload_bytes,
+        allow_private=context.settings.allow_private_callbacks,
+        has_secret=bool(context.settings.secrets),
+    )
+
+
+def _existing(context: Context, submission: Submission) -> Submitted | None:
+    key = submission.idempotency_key
+    if key is None:
+        return None
+    with context.database.read() as connection:
+        row = batches.by_idempotency_key(connection, key)
+        # In the same view: both may be pruned.
+        content = None if row is None else stored_definitions.content(connection, row["definition_id"])
+    if row is None:
+        return None
+    if row["state"] != "accepting":
+        _refuse_another({**row, "definition": content}, submission)
+        return Submitted(row["public_id"], row["total"], is_new=False)
+    submit_lease.discard_abandoned(context)
+    with context.database.read() as connection:
+        if batches.by_idempotency_key(connection, key) is None:
+            return None
+    raise Conflict(f"a batch with idempotency key {key!r} is being submitted right now by another process; try again")
+
+
+def _refuse_another(known: Row, submission: Submission) -> None:
+    urls = {name: getattr(submission, name) for name in _URLS}
+    refuse_another(known, known, {"definition": submission.definition.content(), **urls})
+
+
+_URLS = ("callback_url", "batch_callback_url", "fallback_url")
+
+
+def _open(context: Context, submission: Submission) -> tuple[int, str]:
+    now = context.now()
+    definition = submission.definition
+    with context.database.write() as connection:
+        definition_id = stored_definitions.keep(
+            connection,
+            name=definition.name,
+            version=definition.version,
+            content=definition.content(),
+            stages=",".join(definition.stages),
+            now=now,
+        )
+        row: Row = {
+            "public_id": new_batch_id(),
+            "definition_id": definition_id,
+            "fair_key": submission.fair_key,
+            "weight": submission.weight,
+            "callback_url": submission.callback_url,
+            "batch_callback_url": submission.batch_callback_url,
+            "fallback_url": submission.fallback_url,
+            "schedule": submission.callback_schedule,
+            "idempotency_key": submission.idempotency_key,
+            "created_at": now,
+        }
+        try:
+            batch_id = batches.add(connection, row)
+        except IntegrityError as error:
+            key = submission.idempotency_key
+            if key is None or "idempotency_key" not in str(error.orig):
+                raise
+            raise Conflict(f"idempotency key {key!r} was taken by another process just now; try again") from None
+        submit_lease.take(context, connection, batch_id)
+    return batch_id, row["public_id"]
+
+
+def _store(
+    context: Context,
+    batch_id: int,
+    acceptance: Acceptance,
+    given: Iterable[Given],
+    on_progress: OnProgress | None,
+) -> int:
+    total = 0
+    rows = acceptance.rows(given, batch_id, context.now)
+    while chunk := list(islice(rows, CHUNK)):
+        kept = _without_duplicates(context, batch_id, chunk, acceptance)
+        retrying(partial(_add, context, batch_id, kept), patience=context.lease)
+        total += len(kept)
+        if on_progress:
+            on_progress(total)
+    return total
+
+
+def _add(context: Context, batch_id: int, rows: list[Row]) -> None:
+    with context.database.write() as connection:
+        submit_lease.keep(context, connection, batch_id)
+        # They are there where the connection was lost in the commit, the time before.
+        if rows and items.get(connection, rows[0]["id"]) is None:
+            items.add(connection, rows)
+
+
+def _without_duplicates(context: Context, batch_id: int, chunk: list[Row], acceptance: Acceptance) -> list[Row]:
+    """Refuse items whose key an earlier one has."""
+    keys = [row["key"] for row in chunk if row["key"] is not None]
+
+    def known() -> dict[str, int]:
+        with context.database.read() as connection:
+            return items.positions_of_keys(connection, batch_id, keys)
+
+    first = retrying(known, patience=context.lease) if keys else {}
+    kept = []
+    for row in chunk:
+        key = row["key"]
+        if key is not None and first.setdefault(key, row["position"]) != row["position"]:
+            acceptance.refuse(row["line"], f"its key {key!r} is the key of item {first[key]} as well", row["payload"])
+        else:
+            kept.append(row)
+    return kept

@@ -1,0 +1,107 @@
+"""The submitter's lease on a batch: held while its items are written, and what becomes of a batch when it is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+
+from pipeline.batches.sql import batches
+from pipeline.context import Context
+from pipeline.database import leases
+from pipeline.database.lease_holder import certainly_dead, new_holder
+from pipeline.domain.batch import BatchState
+from pipeline.errors import Conflict
+from pipeline.log import get_logger
+
+log = get_logger(__name__)
+
+#: Begins the names of submitters' leases.
+PREFIX = "submit:"
+#: Items removed in one transaction: another writer waits no longer than for one of these.
+CHUNK = 5_000
+
+
+def take(context: Context, connection: Connection, batch_id: int) -> None:
+    """Take the lease, in the transaction that opens the batch."""
+    now = context.now()
+    leases.take(connection, _lease(batch_id), context.worker, now=now, until=now + context.lease)
+
+
+def keep(context: Context, connection: Connection, batch_id: int) -> None:
+    """Extend the submitter's lease, in the transaction that relies on it.
+
+    Raises:
+        Conflict: another process has taken it, and removes what was stored.
+    """
+    if not leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease):
+        raise Conflict(
+            "another process gave this submission up, since it showed no sign of life for too long; nothing was "
+            "accepted, submit it again"
+        )
+
+
+def drop(context: Context, connection: Connection, batch_id: int) -> None:
+    """Give the lease up, in the transaction that accepts the batch."""
+    leases.drop(connection, _lease(batch_id), context.worker)
+
+
+@contextmanager
+def kept_alive(context: Context, batch_id: int) -> Iterator[None]:
+    """Extend the lease in the background: an input may be slow without its submitter being dead."""
+    ended = threading.Event()
+
+    def extend() -> None:
+        while not ended.wait(context.lease.total_seconds() / 3):
+            try:
+                with context.database.write() as connection:
+                    leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease)
+            except Exception:
+                # The next turn tries again; whether the lease was kept is looked at where it counts.
+                log.exception("submission_lease_not_extended", batch=batch_id)
+
+    keeper = threading.Thread(target=extend, name="pipeline-submit", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+
+
+def discard(context: Context, batch_id: int) -> None:
+    """Remove a batch that was not accepted."""
+    while True:
+        with context.database.write() as connection:
+            if not batches.discard(connection, batch_id, CHUNK):
+                leases.forget(connection, _lease(batch_id))
+                return
+
+
+def discard_abandoned(context: Context) -> int:
+    """Remove batches whose submitter died before the last item was there. Return how many."""
+    with context.database.read() as connection:
+        accepting = batches.open_in(connection, BatchState.ACCEPTING)
+        dead = certainly_dead(leases.holders(connection)) if accepting else []
+    abandoned = [batch_id for batch_id in accepting if _seize(context, batch_id, dead)]
+    for batch_id in abandoned:
+        discard(context, batch_id)
+    return len(abandoned)
+
+
+def _seize(context: Context, batch_id: int, dead: Sequence[str]) -> bool:
+    """Take a submitter's lease where it is over, so that it cannot go on; False where the submitter lives or is done.
+
+    The lease is only ever replaced, never made: a submitter drops it in the transaction that accepts the batch.
+    """
+    now = context.now()
+    # A name of its own: the submitter may be a thread of this very process.
+    sweeper = new_holder()
+    with context.database.write() as connection:
+        return leases.replace(connection, _lease(batch_id), sweeper, now=now, until=now + context.lease, dead=dead)
+
+
+def _lease(batch_id: int) -> str:
+    return f"{PREFIX}{batch_id}"

@@ -1,0 +1,1 @@
+"""One file per command; each parses arguments, calls the library, and prints."""

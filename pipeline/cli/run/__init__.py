@@ -1,0 +1,1 @@
+"""Long-running work behind commands: processing in this process, following, listening, stopping."""

@@ -1,0 +1,1 @@
+"""How batches, items, deliveries and endpoints look on a terminal and in JSON."""

@@ -1,0 +1,1 @@
+"""The Python API: `connect()`, and the objects it returns."""

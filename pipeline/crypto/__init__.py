@@ -1,0 +1,1 @@
+"""Webhook signatures, secrets, and encryption at rest."""

@@ -1,0 +1,1 @@
+"""The database engine, the schema, and what every statement shares: locks, leases, time, bulk rows."""

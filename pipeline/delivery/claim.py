@@ -1,0 +1,190 @@
+"""Claim what is due to receivers, and record what they answered. Each function owns its transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.database.engine import Database
+from pipeline.database.row import Row
+from pipeline.delivery.admission import admit, callable_at, cap, charge
+from pipeline.delivery.claim_lease import Terms, take
+from pipeline.delivery.claim_select import patient, pick
+from pipeline.delivery.credentials_cache import Wallet
+from pipeline.delivery.give_up import expire
+from pipeline.delivery.notices import tell
+from pipeline.delivery.record import settle
+from pipeline.delivery.record_health import observe_all
+from pipeline.delivery.rules.capacity import Room, share
+from pipeline.delivery.rules.credentials import Credentials, Sealed
+from pipeline.delivery.rules.delivery import Decision, DeliveryState, Owed, Sent, decide
+from pipeline.delivery.sql import claims, endpoints
+from pipeline.domain.retry_schedule import SCHEDULES, Schedule
+from pipeline.log import get_logger
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What was claimed, and when to look again.
+
+    Args:
+        has_more: some endpoint may have more that is due, and has room for it.
+        next_at: when the next delivery becomes due; None where none waits for its time.
+    """
+
+    owed: tuple[Owed, ...] = ()
+    has_more: bool = False
+    next_at: datetime | None = None
+
+
+def claim_due(
+    database: Database,
+    room: Room,
+    *,
+    worker: str,
+    now: datetime,
+    lease_until: Callable[[], datetime],
+    most: int,
+    wallet: Wallet | None = None,
+) -> Claim:
+    """Take at most `most` due deliveries under a lease, shared between endpoints as `room` says.
+
+    Passed over are endpoints that asked to wait, and those whose secrets or headers `wallet` cannot read: nothing is
+    sent unsigned, and another sender may have the key. What is owed to disabled ones is paused.
+
+    Args:
+        lease_until: asked for when nothing is waited for any more: a lock that was long in coming shortens no lease.
+    """
+    plan = _plan(database, room, now, most, wallet or Wallet())
+    if not plan.shares and not plan.disabled:
+        return Claim(next_at=min(plan.later, default=None))
+    with database.write() as connection:
+        if plan.disabled:
+            # Not what the plan says: who was enabled meanwhile would keep what is paused now for good.
+            claims.pause(connection, endpoints.stay_disabled(connection, plan.disabled))
+        admission = admit(connection, list(plan.known.values()), plan.shares, now)
+        picked = pick(connection, plan.known, admission.shares, now)
+        until = lease_until()
+        owed = take(connection, picked, Terms(worker, until, now, plan.known, admission.probes, plan.credentials))
+        paid_until = charge(connection, admission, Counter(each.origin for each in owed), now, until)
+    for origin in admission.probes:
+        _expire(database, origin, plan.known[origin]["schedule"], now)
+    is_short = any(plan.shares.get(origin, 0) < room.at(origin, most_there) for origin, most_there in plan.ready)
+    later = (*plan.later, paid_until, *(requests.next_at for requests in picked))
+    next_at = min((at for at in later if at is not None and at > now), default=None)
+    return Claim(owed, has_more=is_short and bool(owed), next_at=next_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a claim means to take: decided without a lock, hence looked at once more where it matters.
+
+    Args:
+        known: enabled endpoints with pending deliveries, and with nothing that this process cannot read.
+        disabled: endpoints whose deliveries are to be paused.
+        ready: endpoints that may be called now, with the requests that may be in flight there; None: as anywhere.
+        later: when the others may be called.
+        credentials: what endpoints have of their own.
+    """
+
+    known: dict[str, Row]
+    disabled: list[str]
+    ready: list[tuple[str, int | None]]
+    later: list[datetime]
+    shares: dict[str, int]
+    credentials: Mapping[str, Credentials | None]
+
+
+def _plan(database: Database, room: Room, now: datetime, most: int, wallet: Wallet) -> _Plan:
+    with database.read() as connection:
+        waiting = patient(connection, claims.waiting(connection), now)
+    credentials = _credentials(waiting, wallet)
+    locked = {origin for origin, found in credentials.items() if found is None}
+    enabled = [row for row in waiting if row["disabled_at"] is None]
+    known = {row["origin"]: row for row in enabled if row["origin"] not in locked}
+    times = {origin: callable_at(row, now) for origin, row in known.items()}
+    ready = [(origin, cap(row, room, now)) for origin, row in known.items() if times[origin] <= now]
+    return _Plan(
+        known=known,
+        disabled=[row["origin"] for row in waiting if row["disabled_at"] is not None],
+        ready=ready,
+        later=[at for at in times.values() if at > now],
+        shares=share(room, ready, most),
+        credentials=credentials,
+    )
+
+
+def _expire(database: Database, origin: str, schedule: str | None, now: datetime) -> None:
+    """Give up what grew too old at an endpoint that is sent a probe: while it was left alone, nothing was decided on.
+
+    What was claimed before is sent even if this fails: its leases run.
+    """
+    try:
+        expire(database, origin, schedule, now)
+    except Exception as error:
+        log.error("expire_failed", origin=origin, error=type(error).__name__)
+
+
+def is_busy(database: Database, worker: str, now: datetime) -> bool:
+    """Say whether `worker` is sending, or something is due now that it could send."""
+    with database.read() as connection:
+        # Items that wait for company are work that is left to do.
+        rows = [{**row, "coalesce_items": None} for row in claims.waiting(connection)]
+        waiting = patient(connection, rows, now)
+        holders = claims.holders(connection)
+    return worker in holders or any(row["disabled_at"] is None and callable_at(row, now) <= now for row in waiting)
+
+
+def record_sent(database: Database, sent: Sequence[Sent], *, worker: str, schedule: Schedule) -> list[Decision]:
+    """Record attempts and what follows from them, in one transaction. Return the decisions, in the same order."""
+    decisions = [decide(each, SCHEDULES.get(each.owed.schedule or "", schedule)) for each in sent]
+    decided = list(zip(sent, decisions, strict=True))
+    with database.write() as connection:
+        settle(connection, decided, worker)
+        noticed = observe_all(connection, decided)
+    _tell(decided)
+    tell(noticed)
+    return decisions
+
+
+def take_back(database: Database, now: datetime) -> int:
+    """Make deliveries pending again whose sender never recorded an answer in time. Return how many."""
+    with database.write() as connection:
+        return claims.take_back(connection, now=now)
+
+
+def release(database: Database, worker: str, now: datetime) -> int:
+    """Hand back what a stopping sender holds; no attempt is counted. Return how many."""
+    with database.write() as connection:
+        return claims.release(connection, worker, now)
+
+
+def _credentials(waiting: Sequence[Row], wallet: Wallet) -> dict[str, Credentials | None]:
+    """Return what endpoints have of their own; None where this process cannot read it."""
+    own = [row for row in waiting if row["secrets"] or row["headers"]]
+    return {row["origin"]: wallet.open(Sealed(row["origin"], row["secrets"], row["headers"])) for row in own}
+
+
+def _tell(decided: Sequence[tuple[Sent, Decision]]) -> None:
+    """Log what was given up: a line an endpoint and code, with the first of them and how many there are."""
+    dead = [sent for sent, decision in decided if decision.state is DeliveryState.DEAD]
+    counts: Counter[tuple[str, str | None]] = Counter()
+    firsts: dict[tuple[str, str | None], Sent] = {}
+    for sent in dead:
+        kind = (sent.owed.origin, sent.answer.code)
+        counts[kind] += sent.owed.count
+        firsts.setdefault(kind, sent)
+    for kind, sent in firsts.items():
+        log.warning(
+            "delivery_dead",
+            delivery=sent.owed.id,
+            deliveries=counts[kind],
+            webhook_id=sent.owed.webhook_id,
+            origin=sent.owed.origin,
+            attempt=sent.owed.attempt,
+            code=sent.answer.code,
+        )

@@ -1,0 +1,33 @@
+"""What endpoints prove themselves with, opened once for each content: sending pays nothing for it."""
+
+from __future__ import annotations
+
+from pipeline.crypto.encryption import Vault
+from pipeline.delivery.rules.credentials import Credentials, Sealed
+from pipeline.errors import PipelineError
+from pipeline.log import get_logger
+
+log = get_logger(__name__)
+
+
+class Wallet:
+    """Remembers credentials by what the row held. Used by one thread at a time."""
+
+    def __init__(self, vault: Vault | None = None) -> None:
+        self._vault = vault or Vault()
+        self._opened: dict[str, tuple[Sealed, Credentials | None]] = {}
+
+    def open(self, sealed: Sealed) -> Credentials | None:
+        """Return an endpoint's credentials; None where they cannot be read, which is logged once for each content."""
+        known, credentials = self._opened.get(sealed.origin, (None, None))
+        if known != sealed:
+            credentials = self._open(sealed)
+            self._opened[sealed.origin] = (sealed, credentials)
+        return credentials
+
+    def _open(self, sealed: Sealed) -> Credentials | None:
+        try:
+            return sealed.open(self._vault)
+        except PipelineError as error:
+            log.error("endpoint_locked", origin=sealed.origin, reason=str(error))
+            return None

@@ -1,0 +1,208 @@
+"""Deliveries for people: which are owed, what was answered, and once more by request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from pipeline.batches.find import find_batch, gone
+from pipeline.batches.sql import attempts
+from pipeline.context import Context
+from pipeline.database.locks import keep
+from pipeline.database.row import Row
+from pipeline.delivery.rules.delivery import DeliveryState
+from pipeline.delivery.sql import endpoints, redeliver, search
+from pipeline.delivery.sql.redeliver import Chosen, Missing
+from pipeline.domain.callback_url import check_callback_url, parse
+from pipeline.errors import Conflict, InvalidInput, NotFound
+
+#: Deliveries, or events of a batch, looked at in one transaction.
+SPAN = 10_000
+#: What may be replayed by the many: what is still under way comes to its end by itself.
+FINAL = (DeliveryState.DEAD.value, DeliveryState.DELIVERED.value, DeliveryState.CANCELLED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A delivery and its attempts, oldest first."""
+
+    delivery: Row
+    attempts: list[Row]
+
+
+def show(context: Context, delivery_id: int) -> Shown:
+    """Return what is known of a delivery.
+
+    Raises:
+        NotFound: there is none of that id.
+    """
+    with context.database.read() as connection:
+        row = _get(connection, delivery_id)
+        return Shown(row, attempts.of_delivery(connection, delivery_id, row["bundle_id"]))
+
+
+def replay(context: Context, delivery_id: int) -> Row:
+    """Make a delivery pending again, due now: the same webhook id and body. Return it as it is then.
+
+    The attempt is by request: it spends nothing of what the schedule allows. Failing, it is tried on as the schedule
+    had it, or is dead again if that was at its end. One that came to its end in a bundle is sent alone; while its
+    bundle waits, the whole of it is sent now.
+
+    Raises:
+        NotFound: there is none of that id.
+        Conflict: it is being sent right now, or its endpoint is disabled, so that it would only be paused again.
+    """
+    with context.database.write() as connection:
+        row = _get(connection, delivery_id)
+        if row["disabled_reason"] is not None:
+            raise Conflict(
+                f"delivery {delivery_id} goes to {row['origin']}, which is disabled ({row['disabled_reason']}); "
+                "enable the endpoint first"
+            )
+        if not keep(connection, [row["batch_id"]]):
+            raise gone(row["public_id"])
+        if not search.replay(connection, row, context.now()):
+            raise Conflict(f"delivery {delivery_id} is being sent right now; look again in a minute")
+        return _get(connection, delivery_id)
+
+
+def recover(
+    context: Context,
+    *,
+    batch: str | None = None,
+    origin: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    states: Sequence[str] = (DeliveryState.DEAD.value,),
+    dry_run: bool = False,
+) -> int:
+    """Replay every delivery that came to its end and that all conditions hold for. Return how many.
+
+    In a transaction for each ten thousand, so that it may be broken off, and goes on when called again. Bundles are
+    sent again as they were. Deliveries to endpoints that are disabled are left out.
+
+    Args:
+        batch: id, unique prefix of an id, or `last`.
+        origin: the endpoint, `https://host` or any URL there.
+        since, until: when they came to their end, aware; `until` is not included. Dead ones were given up then, up to
+            four days after their event.
+        states: of `dead`, `delivered` and `cancelled`.
+        dry_run: count only.
+
+    Raises:
+        NotFound: there is no such batch, or nothing is known of the endpoint.
+        InvalidInput: a state is none of these, a time has no zone, `since` is after `until`, or the endpoint is no URL.
+    """
+    chosen, last = _chosen(context, batch, origin, since, until, states)
+
+    def replay_span(connection: Connection, low: int, high: int) -> int:
+        if dry_run:
+            return redeliver.count(connection, chosen, low, high)
+        return redeliver.recover(connection, chosen, low, high, context.now())
+
+    return _span_by_span(context, last, replay_span, dry_run=dry_run)
+
+
+def left_out(
+    context: Context,
+    *,
+    batch: str | None = None,
+    origin: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    states: Sequence[str] = (DeliveryState.DEAD.value,),
+) -> dict[str, int]:
+    """Return how many deliveries `recover` leaves out, by endpoint: those to endpoints that are disabled."""
+    chosen, last = _chosen(context, batch, origin, since, until, states)
+    with context.database.read() as connection:
+        if not endpoints.is_any_disabled(connection):
+            return {}
+    found: Counter[str] = Counter()
+
+    def count_span(connection: Connection, low: int, high: int) -> int:
+        counts = redeliver.count_by_origin(connection, replace(chosen, of_disabled=True), low, high)
+        found.update(counts)
+        return sum(counts.values())
+
+    _span_by_span(context, last, count_span, dry_run=True)
+    return dict(sorted(found.items()))
+
+
+def _chosen(
+    context: Context,
+    batch: str | None,
+    origin: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    states: Sequence[str],
+) -> tuple[Chosen, int]:
+    """Return which deliveries are meant, and up to which position they are looked for."""
+    unknown = [state for state in states if state not in FINAL]
+    if unknown:
+        raise InvalidInput(f"deliveries that are {unknown[0]!r} cannot be replayed; states are {', '.join(FINAL)}")
+    for name, at in (("since", since), ("until", until)):
+        if at is not None and at.tzinfo is None:
+            raise InvalidInput(f"{name} is {at}, which has no time zone; give an aware datetime")
+    if since is not None and until is not None and since > until:
+        raise InvalidInput(f"since is {since} and until {until}: nothing lies between; exchange them")
+    endpoint = None if origin is None else parse(origin, name="the endpoint").origin
+    with context.database.read() as connection:
+        batch_id = None if batch is None else find_batch(connection, batch)["id"]
+        if endpoint is not None and not (endpoints.get(connection, endpoint) or search.is_any(connection, endpoint)):
+            raise NotFound(f"nothing was ever owed to {endpoint}; `pipeline endpoints list` lists those that are known")
+        chosen = Chosen(tuple(states), batch_id, endpoint, since, until)
+        return chosen, redeliver.last_position(connection, chosen)
+
+
+def replay_missing(context: Context, url: str, batch: str, *, batch_events: bool = False, dry_run: bool = False) -> int:
+    """Owe a URL those events of a batch that it never was: the batch was submitted without it. Return how many.
+
+    Called again, it writes only what is missing still.
+
+    Args:
+        batch_events: `batch.completed` as well, beside the events of items.
+        dry_run: count only.
+
+    Raises:
+        NotFound: there is no such batch.
+        InvalidCallbackUrl, ForbiddenCallbackUrl: the URL is none to call back.
+    """
+    callback = check_callback_url(url, context.settings.allow_private_callbacks, name="the URL")
+    with context.database.read() as connection:
+        batch_id = find_batch(connection, batch)["id"]
+        missing = Missing(batch_id, callback.url, callback.origin, of_batch=batch_events)
+        last = redeliver.last_event(connection, batch_id)
+
+    def owe_span(connection: Connection, low: int, high: int) -> int:
+        if dry_run:
+            return redeliver.count_missing(connection, missing, low, high)
+        return redeliver.owe_missing(connection, missing, low, high, context.now())
+
+    return _span_by_span(context, last, owe_span, dry_run=dry_run)
+
+
+def _span_by_span(context: Context, last: int, work: Callable[[Connection, int, int], int], *, dry_run: bool) -> int:
+    """Sum what `work` returns for each span of positions up to `last`, each in a transaction of its own."""
+    transaction = context.database.read if dry_run else context.database.write
+    total = 0
+    for low in range(1, last + 1, SPAN):
+        with transaction() as connection:
+            total += work(connection, low, low + SPAN)
+    return total
+
+
+def next_due_at(context: Context, batch: str) -> datetime | None:
+    """Return when the next pending delivery of a batch is due; None where none is pending."""
+    with context.database.read() as connection:
+        return search.next_due_at(connection, find_batch(connection, batch)["id"])
+
+
+def _get(connection: Connection, delivery_id: int) -> Row:
+    row = search.get(connection, delivery_id)
+    if row is None:
+        raise NotFound(f"there is no delivery {delivery_id}; `pipeline deliveries list` lists them")
+    return row

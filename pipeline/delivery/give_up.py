@@ -1,0 +1,75 @@
+"""Deliveries that are given up: the batch's fallback URL is told, and what grew too old is not kept waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+
+from sqlalchemy import Connection
+
+from pipeline.batches.sql import batches, events
+from pipeline.database.engine import Database
+from pipeline.database.row import Row
+from pipeline.delivery.rules.delivery import EXPIRED
+from pipeline.delivery.sql import give_up
+from pipeline.domain import event
+from pipeline.domain.callback_url import origin
+from pipeline.domain.event import EventType
+from pipeline.domain.retry_schedule import SCHEDULES
+from pipeline.log import get_logger
+
+log = get_logger(__name__)
+
+#: Deliveries that grow too old in one transaction; the next probe finds more.
+EXPIRED_AT_ONCE = 500
+
+
+def tell_fallback(connection: Connection, dead: Sequence[int], now: datetime) -> None:
+    """Write a `delivery.exhausted` for each delivery that has just become dead, where its batch has a fallback URL.
+
+    Rows of batches are locked in id order, after those of deliveries and before those of endpoints.
+    """
+    found = give_up.to_tell(connection, dead)
+    for batch_id, of_batch in groupby(found, key=lambda row: row["batch_id"]):
+        _tell_of_batch(connection, batch_id, list(of_batch), now)
+
+
+def expire(database: Database, origin_: str, schedule: str | None, now: datetime) -> list[int]:
+    """Give up what is owed to an endpoint and grew older than its schedule allows while the endpoint was left alone."""
+    with database.write() as connection:
+        dead = give_up.expire(
+            connection,
+            origin_,
+            schedule=schedule,
+            before={name: now - each.horizon for name, each in SCHEDULES.items()},
+            now=now,
+            error=EXPIRED,
+            limit=EXPIRED_AT_ONCE,
+        )
+        if dead:
+            tell_fallback(connection, dead, now)
+    if dead:
+        log.warning("deliveries_expired", origin=origin_, deliveries=len(dead))
+    return dead
+
+
+def _tell_of_batch(connection: Connection, batch_id: int, dead: Sequence[Row], now: datetime) -> None:
+    first = batches.reserve(connection, batch_id, len(dead))
+    numbered = list(enumerate(dead, first))
+    happened = [
+        {
+            "seq": seq,
+            "type": EventType.DELIVERY_EXHAUSTED.value,
+            "item_id": row["item_id"],
+            "body": _body(row, seq, now),
+        }
+        for seq, row in numbered
+    ]
+    events.add(connection, batch_id, happened, now)
+    url = dead[0]["fallback_url"]
+    events.owe(connection, batch_id, [{"seq": seq, "url": url, "origin": origin(url)} for seq, _ in numbered], now)
+
+
+def _body(row: Row, seq: int, now: datetime) -> bytes:
+    return event.body(EventType.DELIVERY_EXHAUSTED, now, event.exhausted_data(row["public_id"], seq, row))

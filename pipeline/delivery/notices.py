@@ -1,0 +1,35 @@
+"""Tell people what happened to endpoints: in the log of the program, and in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.delivery.rules.notice import Notice, NoticeType
+from pipeline.log import get_logger
+
+log = get_logger(__name__)
+
+
+def tell(noticed: Sequence[Notice]) -> None:
+    """Log notices, after the transaction in which they were kept."""
+    for notice in noticed:
+        _tell(notice)
+
+
+def _tell(notice: Notice) -> None:
+    fields = {"origin": notice.origin, "detail": notice.detail}
+    match notice.type:
+        case NoticeType.BLOCKED:
+            log.warning("endpoint_blocked", **fields)
+        case NoticeType.DISABLED:
+            log.warning("endpoint_disabled", **fields)
+        case NoticeType.ENABLED:
+            log.info("endpoint_enabled", **fields)
+        case NoticeType.FAILING:
+            log.warning("endpoint_failing", **fields)
+        case NoticeType.OPENED:
+            log.warning("endpoint_opened", **fields)
+        case NoticeType.RECOVERED:
+            log.info("endpoint_recovered", **fields)
+        case NoticeType.UNUSABLE:
+            log.warning("endpoint_unusable", **fields)

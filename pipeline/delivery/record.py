@@ -1,0 +1,95 @@
+"""Write what was decided about deliveries, and the attempts themselves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pipeline.delivery.give_up import tell_fallback
+from pipeline.delivery.rules.delivery import AttemptOutcome, Decision, DeliveryState, Sent
+from pipeline.delivery.rules.failure_text import explain
+from pipeline.delivery.sql import bundles, claims
+
+#: An attempt that is over, and what follows from it.
+Decided = tuple[Sent, Decision]
+
+
+def settle(connection: Connection, decided: Sequence[Decided], worker: str) -> None:
+    """Settle deliveries alone by their ids, bundles as a whole; append one attempt for each request."""
+    alone = [each for each in decided if each[0].owed.bundle_id is None]
+    together = [each for each in decided if each[0].owed.bundle_id is not None]
+    given_up = _given_up(connection, decided, worker)
+    _settle(connection, alone, worker, claims)
+    _settle(connection, together, worker, bundles)
+    claims.log(connection, [_attempt(*each, worker) for each in decided])
+    if given_up:
+        tell_fallback(connection, given_up, decided[-1][0].ended_at)
+
+
+def _given_up(connection: Connection, decided: Sequence[Decided], worker: str) -> list[int]:
+    """Return the deliveries that are dead by this. Who lost its lease gives nothing up."""
+    dead = [sent.owed for sent, decision in decided if decision.state is DeliveryState.DEAD]
+    alone = {(owed.id, owed.attempt) for owed in dead if owed.bundle_id is None}
+    together = {owed.bundle_id: owed.attempt for owed in dead if owed.bundle_id is not None}
+    found: list[int] = []
+    if alone:
+        held = claims.held(connection, [id_ for id_, _ in alone], worker)
+        found += [id_ for id_, _ in sorted(alone & held)]
+    if together:
+        members = bundles.held(connection, list(together), worker)
+        found += [id_ for id_, bundle_id, attempt in members if attempt <= together[bundle_id]]
+    return found
+
+
+def _settle(connection: Connection, decided: Sequence[Decided], worker: str, table: Any) -> None:
+    delivered: dict[int, list[int]] = defaultdict(list)
+    others = []
+    for sent, decision in decided:
+        if decision.state is DeliveryState.DELIVERED and sent.answer.status is not None:
+            delivered[sent.answer.status].append(sent.owed.bundle_id or sent.owed.id)
+        else:
+            others.append(_settled(sent, decision, worker))
+    for status, ids in delivered.items():
+        table.delivered(connection, ids, worker=worker, status=status, now=decided[-1][0].ended_at)
+    if others:
+        table.settle(connection, others)
+
+
+def _settled(sent: Sent, decision: Decision, worker: str) -> dict[str, Any]:
+    owed, snoozed = sent.owed, decision.outcome is AttemptOutcome.SNOOZED
+    is_manual = owed.trigger is not None
+    return {
+        "id": owed.bundle_id or owed.id,
+        "worker": worker,
+        "attempt": owed.attempt,
+        # Not counted, the next attempt is still the one that was asked for.
+        "attempt_after": owed.attempt - snoozed,
+        "replays_after": owed.replays - (snoozed and is_manual),
+        "trigger_after": owed.trigger if snoozed else None,
+        "state": decision.state.value,
+        "due_at": None if decision.delay is None else sent.ended_at + decision.delay,
+        "status": sent.answer.status,
+        "error": sent.answer.code,
+        "finished_at": None if decision.state is DeliveryState.PENDING else sent.ended_at,
+    }
+
+
+def _attempt(sent: Sent, decision: Decision, worker: str) -> dict[str, Any]:
+    owed = sent.owed
+    return {
+        "delivery_id": owed.id if owed.bundle_id is None else None,
+        "bundle_id": owed.bundle_id,
+        "number": owed.attempt,
+        "trigger": owed.trigger,
+        "outcome": decision.outcome.value,
+        "status": sent.answer.status,
+        "error_type": sent.answer.code,
+        "error_message": explain(sent.answer),
+        "started_at": sent.started_at,
+        "ended_at": sent.ended_at,
+        "worker": worker,
+        "answer": sent.answer.text,
+    }

@@ -1,0 +1,97 @@
+"""What answers tell of endpoints: pauses, the breaker, warnings, and the end of an endpoint that takes nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from pipeline.delivery.rules.delivery import BLOCKED, UNUSABLE, AttemptOutcome, Decision, DisabledReason, Sent
+from pipeline.delivery.rules.failure_text import explain
+from pipeline.delivery.rules.health import SUCCESS_EVERY, Health, observe
+from pipeline.delivery.rules.notice import Notice, NoticeType
+from pipeline.delivery.sql import claims, endpoints, health, notices
+
+#: Of what was not sent at all, an endpoint has a notice no more often than this.
+NOT_SENT_EVERY = timedelta(hours=1)
+
+_NOT_SENT = {BLOCKED: NoticeType.BLOCKED, UNUSABLE: NoticeType.UNUSABLE}
+_rng = random.Random()
+
+#: Answers with what was decided, by endpoint, in the order in which they came.
+Answers = Mapping[str, Sequence[tuple[Sent, Decision]]]
+
+
+def observe_all(connection: Connection, decided: Sequence[tuple[Sent, Decision]]) -> list[Notice]:
+    """Write what attempts tell about their endpoints; return what people are to be told once that is committed.
+
+    Rows of endpoints are locked last and in the order of their names.
+    """
+    answers = _by_origin(decided)
+    now = max(sent.ended_at for sent, _ in decided)
+    failing = sorted({sent.owed.origin for sent, decision in decided if _must_be_known(decision)})
+    if failing:
+        health.make_known(connection, failing, now)
+    known = health.changing(connection, sorted(answers), failing, now - SUCCESS_EVERY)
+    noticed = _observe_each(connection, known, answers, now)
+    # Successes by which nobody asks for anything say no more than that.
+    telling = {origin: answers[origin] for origin in failing}
+    noticed += _not_sent(connection, telling)
+    noticed += _disable(connection, known, telling, now)
+    notices.add(connection, noticed)
+    return noticed
+
+
+def _must_be_known(decision: Decision) -> bool:
+    return decision.outcome is not AttemptOutcome.SUCCEEDED or decision.disable is not None
+
+
+def _by_origin(decided: Sequence[tuple[Sent, Decision]]) -> Answers:
+    answers: dict[str, list[tuple[Sent, Decision]]] = {}
+    for each in sorted(decided, key=lambda each: each[0].ended_at):
+        answers.setdefault(each[0].owed.origin, []).append(each)
+    return answers
+
+
+def _observe_each(connection: Connection, known: dict[str, Health], answers: Answers, now: datetime) -> list[Notice]:
+    """Replace in `known` what changes."""
+    noticed, changed = [], {}
+    for origin, before in known.items():
+        after, told = observe(before, answers[origin], _rng)
+        noticed += [Notice(origin, type_, now, detail) for type_, detail in told]
+        if after != before:
+            changed[origin] = after
+    health.save(connection, changed, now)
+    known.update(changed)
+    return noticed
+
+
+def _not_sent(connection: Connection, answers: Answers) -> list[Notice]:
+    found = {}
+    for origin, of_origin in answers.items():
+        for sent, _ in of_origin:
+            type_ = _NOT_SENT.get(sent.answer.error or "")
+            if type_ is not None:
+                found[origin, type_] = Notice(origin, type_, sent.ended_at, explain(sent.answer))
+    return [notice for notice in found.values() if not _was_told(connection, notice)]
+
+
+def _was_told(connection: Connection, notice: Notice) -> bool:
+    last = notices.last_at(connection, notice.origin, notice.type)
+    return last is not None and notice.at - last < NOT_SENT_EVERY
+
+
+def _disable(connection: Connection, known: Mapping[str, Health], answers: Answers, now: datetime) -> list[Notice]:
+    noticed = []
+    reasons = {origin: DisabledReason.FAILING for origin, each in known.items() if each.must_be_disabled}
+    reasons |= {
+        origin: decision.disable for origin, each in answers.items() for _, decision in each if decision.disable
+    }
+    for origin, reason in sorted(reasons.items()):
+        if endpoints.disable(connection, origin, reason.value, now):
+            noticed.append(Notice(origin, NoticeType.DISABLED, now, reason.value))
+    if reasons:
+        claims.pause(connection, sorted(reasons))
+    return noticed

@@ -1,0 +1,1 @@
+"""Pure rules of delivery: values in, decisions out."""

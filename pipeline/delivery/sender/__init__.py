@@ -1,0 +1,1 @@
+"""The sender: claims due deliveries, sends them concurrently, records the answers."""

@@ -1,0 +1,52 @@
+"""Places for requests in flight: one number for all, one for each endpoint, lowered where it is overloaded."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pipeline.delivery.rules.capacity import Room
+from pipeline.delivery.rules.delivery import Answer
+
+#: Part of all places that endpoints which are busy already do not get.
+RESERVED = 0.25
+
+
+class Capacity:
+    """Who holds a place, from the claim to the record. Used on the sender's event loop only."""
+
+    def __init__(self, total: int, per_endpoint: int) -> None:
+        self._total = total
+        self._cap = per_endpoint
+        self._busy: Counter[str] = Counter()
+        # Only endpoints that were overloaded and have not recovered.
+        self._limits: dict[str, float] = {}
+
+    def room(self) -> Room:
+        """Return what is left now, as a value that another thread may use."""
+        return Room(
+            free=self._total - self._busy.total(),
+            cap=self._cap,
+            reserve=int(self._total * RESERVED),
+            busy=dict(self._busy),
+            limits={origin: int(limit) for origin, limit in self._limits.items()},
+        )
+
+    def enter(self, origin: str) -> None:
+        self._busy[origin] += 1
+
+    def leave(self, origin: str, answer: Answer) -> None:
+        """Free a place; halve an overloaded endpoint's share, and raise it by about one a round when it recovers."""
+        self._busy[origin] -= 1
+        if self._busy[origin] == 0:
+            del self._busy[origin]
+        limit = self._limits.get(origin)
+        if answer.is_overload:
+            self._limits[origin] = max((self._cap if limit is None else limit) / 2, 1.0)
+        elif answer.is_success and limit is not None:
+            self._raise(origin, limit + 1 / limit)
+
+    def _raise(self, origin: str, limit: float) -> None:
+        if limit >= self._cap:
+            del self._limits[origin]
+        else:
+            self._limits[origin] = limit

@@ -1,0 +1,191 @@
+"""The event loop of a sender: record what was answered, claim what is due, post it; again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from typing import TypeVar
+
+from pipeline.delivery.claim import Claim
+from pipeline.delivery.rules.delivery import Owed, Sent
+from pipeline.delivery.sender.in_flight import Capacity
+from pipeline.delivery.sender.store import Ledger
+from pipeline.delivery.webhook.client import Client
+from pipeline.delivery.webhook.options import SenderOptions
+from pipeline.log import get_logger
+
+log = get_logger(__name__)
+T = TypeVar("T")
+
+#: Wait after an error of the database, doubled each time. Answers wait with it, and their leases run.
+FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 5.0
+#: Names looked up at the same time; a name server that hangs holds one of these threads.
+LOOKUP_THREADS = 32
+
+
+class Loop:
+    """Runs on the thread that calls `run`. `wake` and `ask_to_stop` may be called from any thread."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        connect: Callable[[], Client],
+        options: SenderOptions,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._ledger = ledger
+        self._connect = connect
+        self._options = options
+        self._clock = clock
+        self._capacity = Capacity(options.total, options.per_endpoint)
+        self._loop = asyncio.new_event_loop()
+        self._store = ThreadPoolExecutor(1, thread_name_prefix="sender-store")
+        self._signal = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._woken = False
+        self._stop_at = float("inf")
+        self._posts: set[asyncio.Task[Sent]] = set()
+        self._answered: list[Sent] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._errors = 0
+
+    def run(self) -> None:
+        """Send until asked to stop."""
+        # Not asyncio.run: it would wait for name lookups that hang.
+        self._loop.set_default_executor(ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="sender-lookup"))
+        try:
+            self._loop.run_until_complete(self._main())
+        finally:
+            self._loop.close()
+            self._store.shutdown(wait=False)
+
+    def wake(self) -> None:
+        # A flag still set means that the coming claim reads what the caller has committed: it is cleared before.
+        if not self._woken:
+            self._woken = True
+            self._call(self._signal.set)
+
+    def ask_to_stop(self, timeout: float) -> None:
+        self._stop_at = time.monotonic() + timeout
+        self._call(self._stopping.set)
+        self._call(self._signal.set)
+
+    def _call(self, function: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nothing is left to tell it
+            self._loop.call_soon_threadsafe(function)
+
+    async def _main(self) -> None:
+        self._client = self._connect()
+        try:
+            while not self._stopping.is_set():
+                claim = await self._guarded(self._cycle) or Claim()
+                if not claim.has_more:
+                    await self._wait(self._until(claim.next_at))
+            await self._wind_down()
+        finally:
+            await self._client.close()
+
+    async def _cycle(self) -> Claim:
+        self._woken = False
+        self._signal.clear()
+        await self._record()
+        room = self._capacity.room()
+        if room.free == 0 or self._stopping.is_set():
+            return Claim()
+        claim = await self._stored(lambda: self._ledger.claim(room))
+        for owed in claim.owed:
+            self._post(owed)
+        return claim
+
+    async def _record(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        answered = self._answered[:]
+        if answered:
+            await self._stored(lambda: self._ledger.record(answered))
+            # Kept until the commit: after an error of the database they are recorded again, or their leases run out.
+            del self._answered[: len(answered)]
+        for sent in answered:
+            if not sent.answer.is_plain_success:
+                # Not before: an endpoint that asked to wait must not be claimed for meanwhile.
+                self._capacity.leave(sent.owed.origin, sent.answer)
+
+    def _post(self, owed: Owed) -> None:
+        self._capacity.enter(owed.origin)
+        post = self._loop.create_task(self._attempt(owed))
+        self._posts.add(post)
+        post.add_done_callback(self._posted)
+
+    async def _attempt(self, owed: Owed) -> Sent:
+        started_at = self._clock()
+        answer = await self._client.post(owed, started_at)
+        return Sent(owed, answer, started_at, self._clock())
+
+    def _posted(self, post: asyncio.Task[Sent]) -> None:
+        self._posts.discard(post)
+        if not post.cancelled():
+            sent = post.result()
+            self._answered.append(sent)
+            if sent.answer.is_plain_success:
+                # Its place is free while it is recorded. What waits for that is bounded all the same: between two
+                # records there is one claim.
+                self._capacity.leave(sent.owed.origin, sent.answer)
+            self._gather()
+
+    def _gather(self) -> None:
+        """Have the answers recorded when they are as many as what is still out, and soon in any case."""
+        if len(self._answered) >= min(self._options.group, len(self._posts)):
+            self._signal.set()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(self._options.group_seconds, self._signal.set)
+
+    async def _wind_down(self) -> None:
+        while (self._posts or self._answered) and self._stop_at > time.monotonic():
+            self._signal.clear()
+            await self._guarded(self._record)
+            if self._posts:
+                await self._wait(self._stop_at - time.monotonic())
+        posts = tuple(self._posts)
+        for post in posts:
+            post.cancel()
+        await asyncio.gather(*posts, return_exceptions=True)
+        await self._guarded(self._record)
+        await self._guarded(lambda: self._stored(self._ledger.release))
+
+    async def _guarded(self, action: Callable[[], Awaitable[T]]) -> T | None:
+        """Run what uses the database. Its errors are ours, never a receiver's: they count no attempt."""
+        try:
+            result = await action()
+        except Exception as error:
+            log.error("sender_database_error", error=type(error).__name__, unrecorded=len(self._answered))
+            await self._back_off()
+            return None
+        self._errors = 0
+        return result
+
+    async def _back_off(self) -> None:
+        seconds = min(FIRST_BACKOFF_SECONDS * 2.0**self._errors, LONGEST_BACKOFF_SECONDS)
+        self._errors = min(self._errors + 1, 10)
+        left = self._stop_at - time.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(seconds, max(left, 0))):
+                # While winding down the flag is set already, and the time that is left is the only bound.
+                await (asyncio.sleep(seconds) if self._stopping.is_set() else self._stopping.wait())
+
+    def _until(self, next_at: datetime | None) -> float:
+        if next_at is None:
+            return self._options.poll_seconds
+        return min(self._options.poll_seconds, (next_at - self._clock()).total_seconds())
+
+    async def _wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0)):
+                await self._signal.wait()
+
+    async def _stored(self, work: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._store, work)

@@ -1,0 +1,65 @@
+"""The sender's side of the database: claims, answers and leases under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
+
+from pipeline.database.engine import Database
+from pipeline.delivery.claim import Claim, claim_due, record_sent, release
+from pipeline.delivery.credentials_cache import Wallet
+from pipeline.delivery.rules.capacity import Room
+from pipeline.delivery.rules.delivery import Sent
+from pipeline.delivery.webhook.options import SenderOptions
+from pipeline.log import get_logger
+
+log = get_logger(__name__)
+
+
+class Ledger:
+    """What a sender writes. Each call is a transaction of its own and blocks: not for the event loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        worker: str,
+        clock: Callable[[], datetime],
+        options: SenderOptions,
+        wallet: Wallet | None = None,
+    ) -> None:
+        self._database = database
+        self._worker = worker
+        self._clock = clock
+        self._options = options
+        self._wallet = wallet or Wallet()
+
+    def claim(self, room: Room) -> Claim:
+        return claim_due(
+            self._database,
+            room,
+            worker=self._worker,
+            now=self._clock(),
+            lease_until=lambda: self._clock() + self._options.lease,
+            most=self._options.claim,
+            wallet=self._wallet,
+        )
+
+    def record(self, sent: Sequence[Sent]) -> None:
+        try:
+            self._record(sent)
+        except (DataError, IntegrityError, NotSupportedError) as error:
+            if len(sent) > 1:
+                # Something among them cannot be written; one by one, only that waits for the end of its lease.
+                for each in sent:
+                    self.record([each])
+                return
+            owed = sent[0].owed
+            log.error("delivery_unrecorded", delivery=owed.id, origin=owed.origin, error=type(error).__name__)
+
+    def _record(self, sent: Sequence[Sent]) -> None:
+        record_sent(self._database, sent, worker=self._worker, schedule=self._options.schedule)
+
+    def release(self) -> None:
+        release(self._database, self._worker, self._clock())

@@ -1,0 +1,1 @@
+"""Statements on deliveries and endpoints. Functions take an open connection."""

@@ -1,0 +1,215 @@
+"""Bundles: deliveries that travel in one request, the same ones in the same order at every attempt.
+
+A bundle is all deliveries that ever joined it: one that leaves it by a replay is no more taken or settled with it, and
+its data stays in the body, whose bytes must not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import BindParameter, Connection, bindparam, insert, text
+
+from pipeline.database.instant import Instant
+from pipeline.database.json_rows import is_sqlite
+from pipeline.database.state_literals import still
+from pipeline.database.tables import RETRIED, bundles
+from pipeline.delivery.rules.bundle import Due
+
+#: What a delivery that may travel is judged by; `d` is the delivery, `e` its event.
+JUDGED = """
+    d.id, d.url, d.due_at, CASE WHEN d.is_alone THEN NULL ELSE d.bundle_id END AS bundle_id,
+    d.bundle_id IS NULL AND d.attempt = 0 AND d.replays = 0 AND d.trigger IS NULL AND e.type LIKE 'item.%' AS joins,
+    length(e.body) AS size"""
+
+_now = bindparam("now", type_=Instant)
+_ids: BindParameter[Any] = bindparam("ids", expanding=True)
+
+_LONGEST_DUE = f"""
+    SELECT id, due_at, lane FROM deliveries
+    WHERE state = 'pending' AND origin = :origin AND {RETRIED} = %s AND due_at <= :now
+    ORDER BY due_at, id LIMIT :window"""
+
+# Not more than a window of what is due is read, however long the backlog of an endpoint is: the longest due come first.
+_DUE = """
+    SELECT {judged}
+    FROM (SELECT id FROM ({first}) first UNION ALL SELECT id FROM ({again}) again) chosen
+    JOIN deliveries d ON d.id = chosen.id
+    JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
+    WHERE d.state = 'pending' {condition}
+    ORDER BY d.due_at, d.id {lock}"""
+
+# No more rows than are asked for, whatever waits.
+_IS_READY = text(
+    f"""
+    SELECT count(*) >= :limit OR coalesce(max(CASE WHEN trigger IS NULL THEN 0 ELSE 1 END), 0) = 1
+    FROM (SELECT trigger FROM deliveries
+          WHERE state = 'pending' AND origin = :origin AND {RETRIED} = 0 AND due_at <= :now LIMIT :limit) due
+    """
+).bindparams(_now)
+
+_JOIN = text(
+    f"""
+    UPDATE deliveries SET bundle_id = :bundle, state = 'sending', attempt = attempt + 1, worker = :worker,
+        lease_until = :lease_until
+    WHERE id IN :ids AND {still("pending")} AND bundle_id IS NULL
+    """
+).bindparams(bindparam("lease_until", type_=Instant), _ids)
+
+_MEMBERS = f"SELECT id, bundle_id FROM deliveries WHERE bundle_id IN :ids AND NOT is_alone AND {still('pending')}"
+_MEMBERS_SQLITE = text(_MEMBERS).bindparams(_ids)
+_MEMBERS_POSTGRESQL = text(f"{_MEMBERS} ORDER BY id FOR UPDATE SKIP LOCKED").bindparams(_ids)
+
+_TAKE = text(
+    f"""
+    UPDATE deliveries SET state = 'sending', attempt = attempt + 1, worker = :worker, lease_until = :lease_until,
+        replays = replays + CASE WHEN trigger IS NULL THEN 0 ELSE 1 END
+    WHERE bundle_id IN :ids AND NOT is_alone AND {still("pending")}
+    """
+).bindparams(bindparam("lease_until", type_=Instant), _ids)
+
+# `+ 0`: found through their bundle, not through all that their batches owe.
+_READ = (
+    text(
+        """
+        SELECT d.bundle_id, n.webhook_id, n.created_at AS bundled_at, d.id,
+            NOT d.is_alone AND d.state = 'sending' AND d.worker = :worker AS travels,
+            d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body, b.schedule
+        FROM deliveries d
+        JOIN bundles n ON n.id = d.bundle_id
+        JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
+        JOIN batches b ON b.id = d.batch_id + 0
+        WHERE d.bundle_id IN :ids ORDER BY d.bundle_id, d.id
+        """
+    )
+    .bindparams(_ids)
+    .columns(bundled_at=Instant, created_at=Instant)
+)
+
+_DELIVERED = text(
+    f"""
+    UPDATE deliveries SET state = 'delivered', lease_until = NULL, worker = NULL, last_status = :status,
+        last_error = NULL, finished_at = :now, trigger = NULL
+    WHERE bundle_id IN :ids AND NOT is_alone AND {still("sending")} AND worker = :worker
+    """
+).bindparams(_now, _ids)
+
+# Its deliveries need not have been tried equally often: whatever stops some of them stops no others. From here on they
+# have, since the request counts as the attempt of the one that was tried most often.
+_SETTLE = text(
+    f"""
+    UPDATE deliveries SET state = :state, attempt = :attempt_after, due_at = coalesce(:due_at, due_at),
+        lease_until = NULL, worker = NULL, last_status = :status, last_error = :error, finished_at = :finished_at,
+        replays = :replays_after, trigger = :trigger_after
+    WHERE bundle_id = :id AND NOT is_alone AND {still("sending")} AND worker = :worker AND attempt <= :attempt
+    """
+).bindparams(bindparam("due_at", type_=Instant), bindparam("finished_at", type_=Instant))
+
+
+_HOLDING = (
+    "SELECT id, bundle_id, attempt FROM deliveries "
+    f"WHERE bundle_id IN :ids AND NOT is_alone AND {still('sending')} AND worker = :worker ORDER BY id"
+)
+_HELD = text(_HOLDING).bindparams(_ids)
+_HELD_LOCKED = text(f"{_HOLDING} FOR UPDATE").bindparams(_ids)
+
+
+class Member(NamedTuple):
+    """A delivery of a bundle, with its event; `travels` if it was taken with it, and was not at its end before."""
+
+    bundle_id: int
+    webhook_id: str
+    bundled_at: datetime
+    id: int
+    travels: bool
+    url: str
+    origin: str
+    attempt: int
+    replays: int
+    trigger: str | None
+    created_at: datetime
+    body: bytes
+    schedule: str | None
+
+
+def due(connection: Connection, origin: str, now: datetime, window: int, *, unordered: bool) -> list[Due]:
+    """Return what is due at an endpoint, the longest due first; with `unordered`, only what is in no lane.
+
+    A second sender passes over what the first is just choosing from.
+    """
+    query = text(
+        _DUE.format(
+            judged=JUDGED,
+            first=_LONGEST_DUE % 0,
+            again=_LONGEST_DUE % 1,
+            condition="AND d.lane IS NULL" if unordered else "",
+            lock="" if is_sqlite(connection) else "FOR UPDATE OF d SKIP LOCKED",
+        )
+    )
+    query = query.bindparams(_now)
+    found = connection.execute(query.columns(due_at=Instant), {"origin": origin, "now": now, "window": window})
+    return [judged(row) for row in found]
+
+
+def judged(row: Any) -> Due:
+    """Return what the columns of `JUDGED` say."""
+    id_, url, due_at, bundle_id, joins, size = row
+    return Due(id_, url, due_at, bundle_id, bool(joins), size)
+
+
+def is_ready(connection: Connection, origin: str, now: datetime, limit: int) -> bool:
+    """Say whether `limit` first attempts at an endpoint are due, or one by request, which waits for no company."""
+    return bool(connection.scalar(_IS_READY, {"origin": origin, "now": now, "limit": limit}))
+
+
+def make(
+    connection: Connection, row: Mapping[str, Any], ids: Sequence[int], *, worker: str, lease_until: datetime
+) -> int:
+    """Make a bundle (webhook_id, url, origin, created_at) of pending deliveries, and take it. Return its id."""
+    made = connection.execute(insert(bundles).values(**row).returning(bundles.c.id)).scalar_one()
+    connection.execute(_JOIN, {"bundle": made, "ids": ids, "worker": worker, "lease_until": lease_until})
+    return int(made)
+
+
+def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[int]:
+    """Pending → sending for whole bundles, each counts an attempt. Return which were really taken.
+
+    A bundle of which another sender holds some deliveries just now is left to a later claim.
+    """
+    whole = _whole(connection, ids)
+    if whole:
+        connection.execute(_TAKE, {"ids": whole, "worker": worker, "lease_until": lease_until})
+    return whole
+
+
+def _whole(connection: Connection, ids: Sequence[int]) -> list[int]:
+    if is_sqlite(connection):
+        found = connection.execute(_MEMBERS_SQLITE, {"ids": ids}).all()
+        return sorted({row.bundle_id for row in found})
+    locked = {row.id for row in connection.execute(_MEMBERS_POSTGRESQL, {"ids": ids})}
+    members = connection.execute(_MEMBERS_SQLITE, {"ids": ids}).all()
+    broken = {row.bundle_id for row in members if row.id not in locked}
+    return sorted({row.bundle_id for row in members} - broken)
+
+
+def read(connection: Connection, ids: Sequence[int], worker: str) -> list[Member]:
+    """Return every delivery that is or was part of bundles `worker` took, by bundle and in the order of the body."""
+    return [Member(*row) for row in connection.execute(_READ, {"ids": ids, "worker": worker})] if ids else []
+
+
+def held(connection: Connection, ids: Sequence[int], worker: str) -> list[tuple[int, int, int]]:
+    """Return (id, bundle, attempt) of the deliveries of these bundles that `worker` still holds."""
+    query = _HELD if is_sqlite(connection) else _HELD_LOCKED
+    return [tuple(row) for row in connection.execute(query, {"ids": ids, "worker": worker})]
+
+
+def delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
+    """Sending → delivered, for bundles that were answered with the same status."""
+    connection.execute(_DELIVERED, {"ids": ids, "worker": worker, "status": status, "now": now})
+
+
+def settle(connection: Connection, settled: Sequence[Mapping[str, Any]]) -> None:
+    """Sending → what was decided, for the whole of each bundle."""
+    connection.execute(_SETTLE, settled)

@@ -1,0 +1,37 @@
+"""What endpoints have of their own to prove themselves with, encrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, or_, select, update
+
+from pipeline.database.row import Row, first, rows, upsert
+from pipeline.database.tables import endpoints
+
+_SEALED = select(endpoints.c.origin, endpoints.c.secrets, endpoints.c.headers)
+
+
+def take(connection: Connection, origin: str, now: datetime) -> Row:
+    """Return an endpoint's secrets and headers, its row made where there is none, and locked to the end."""
+    made = upsert(connection, endpoints).values(origin=origin, updated_at=now)
+    connection.execute(made.on_conflict_do_nothing(index_elements=[endpoints.c.origin]))
+    row = connection.execute(_SEALED.where(endpoints.c.origin == origin).with_for_update()).mappings().one()
+    return dict(row)
+
+
+def store(connection: Connection, origin: str, now: datetime, changed: Mapping[str, str | None]) -> None:
+    """Replace `secrets`, `headers` or both of an endpoint."""
+    connection.execute(update(endpoints).where(endpoints.c.origin == origin).values(**changed, updated_at=now))
+
+
+def get(connection: Connection, origin: str) -> Row | None:
+    """Return an endpoint's secrets and headers; None where nothing is known of it."""
+    return first(connection.execute(_SEALED.where(endpoints.c.origin == origin)))
+
+
+def known(connection: Connection) -> list[Row]:
+    """Return the endpoints that have secrets or headers of their own, by origin."""
+    has_any = or_(endpoints.c.secrets.is_not(None), endpoints.c.headers.is_not(None))
+    return rows(connection.execute(_SEALED.where(has_any).order_by(endpoints.c.origin)))

@@ -1,0 +1,72 @@
+"""Deliveries that are given up: those that grew too old unsent, and those that a fallback URL is to be told of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, text
+
+from pipeline.database.instant import Instant
+from pipeline.database.json_rows import is_sqlite
+from pipeline.database.row import Row, rows
+
+# Not of a fallback delivery itself: that would have no end. `+ 0`: deliveries are found by their ids, not through all
+# that their batches owe.
+_TO_TELL = (
+    text(
+        """
+        SELECT d.id, d.batch_id, d.seq, d.origin, d.attempt, d.last_status, d.last_error, d.created_at, d.finished_at,
+               e.item_id, e.body, b.public_id, b.fallback_url
+        FROM deliveries d
+        JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
+        JOIN batches b ON b.id = d.batch_id + 0
+        WHERE d.id IN :ids AND coalesce(d.state, '') = 'dead' AND d.url <> b.fallback_url
+            AND e.type <> 'delivery.exhausted'
+        ORDER BY d.batch_id, d.id
+        """
+    )
+    .bindparams(bindparam("ids", expanding=True))
+    .columns(created_at=Instant, finished_at=Instant)
+)
+
+_TOO_OLD = """
+    SELECT d.id FROM deliveries d JOIN batches b ON b.id = d.batch_id
+    WHERE d.state = 'pending' AND d.origin = :origin AND d.due_at <= :now AND d.trigger IS NULL
+        AND d.created_at <= CASE coalesce(CAST(:schedule AS TEXT), b.schedule)
+            WHEN 'short' THEN :short ELSE :standard END
+    LIMIT :limit"""
+_expiring = tuple(bindparam(name, type_=Instant) for name in ("now", "short", "standard"))
+_EXPIRE = """
+    UPDATE deliveries SET state = 'dead', last_error = :error, finished_at = :now
+    WHERE id IN (SELECT id FROM old) AND state = 'pending' RETURNING id"""
+_EXPIRE_SQLITE = text(f"WITH old AS ({_TOO_OLD}) {_EXPIRE}").bindparams(*_expiring)
+_EXPIRE_POSTGRESQL = text(f"WITH old AS ({_TOO_OLD} FOR UPDATE OF d SKIP LOCKED) {_EXPIRE}").bindparams(*_expiring)
+
+
+def to_tell(connection: Connection, ids: Sequence[int]) -> list[Row]:
+    """Return those of some dead deliveries whose batch has another URL to tell of it, with the event, by batch."""
+    return rows(connection.execute(_TO_TELL, {"ids": ids}))
+
+
+def expire(
+    connection: Connection,
+    origin: str,
+    *,
+    schedule: str | None,
+    before: Mapping[str, datetime],
+    now: datetime,
+    error: str,
+    limit: int,
+) -> list[int]:
+    """Pending → dead for at most `limit` deliveries to an endpoint that are due and too old. Return which.
+
+    What is sent by request has been too old for longer, and gets its attempt.
+
+    Args:
+        schedule: name of the endpoint's schedule; None: those of the batches.
+        before: for each schedule, when what is too old was created at the latest.
+    """
+    query = _EXPIRE_SQLITE if is_sqlite(connection) else _EXPIRE_POSTGRESQL
+    parameters = {"origin": origin, "schedule": schedule, "now": now, "error": error, "limit": limit, **before}
+    return list(connection.scalars(query, parameters))

@@ -1,0 +1,55 @@
+"""Notices: what happened to endpoints, kept for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from pipeline.database.lists import among, listed
+from pipeline.database.row import Row, rows
+from pipeline.database.tables import notices
+from pipeline.delivery.rules.notice import Notice, NoticeType
+
+
+def add(connection: Connection, noticed: Sequence[Notice]) -> None:
+    """Append notices."""
+    if noticed:
+        connection.execute(insert(notices), [_row(notice) for notice in noticed])
+
+
+def _row(notice: Notice) -> Row:
+    return {
+        "origin": notice.origin,
+        "type": notice.type.value,
+        "detail": notice.detail,
+        "created_at": notice.at,
+    }
+
+
+def last_at(connection: Connection, origin: str, type_: NoticeType) -> datetime | None:
+    """Return when an endpoint last had a notice of a type."""
+    query = select(notices.c.created_at).where(notices.c.origin == origin, notices.c.type == type_.value)
+    found: datetime | None = connection.scalar(query.order_by(notices.c.id.desc()).limit(1))
+    return found
+
+
+def newest(connection: Connection, origins: Sequence[str], limit: int) -> dict[str, list[Row]]:
+    """Return what happened to each of these endpoints, at most `limit`, newest first; those without any left out."""
+    number = func.row_number().over(partition_by=notices.c.origin, order_by=notices.c.id.desc()).label("number")
+    columns = (notices.c.origin, notices.c.id, notices.c.type, notices.c.detail, notices.c.created_at, number)
+    each = select(*columns).where(among(connection, notices.c.origin, "origins")).subquery()
+    query = select(each).where(each.c.number <= limit).order_by(each.c.origin, each.c.id.desc())
+    found: dict[str, list[Row]] = {}
+    for row in rows(connection.execute(query, {"origins": listed(connection, origins)})):
+        kept = {name: row[name] for name in ("type", "detail", "created_at")}
+        found.setdefault(row["origin"], []).append(kept)
+    return found
+
+
+def prune(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete those of the `limit` oldest notices that are from before an instant. Return how many."""
+    oldest = connection.execute(select(notices.c.id, notices.c.created_at).order_by(notices.c.id).limit(limit))
+    old = [row.id for row in oldest if row.created_at < before]
+    return connection.execute(delete(notices).where(notices.c.id.in_(old))).rowcount if old else 0

@@ -1,0 +1,99 @@
+"""Opens connections: names are looked up and vetted, addresses raced, TLS verified, all within a time."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+import aiohappyeyeballs
+
+from pipeline.delivery.webhook.connection import Line
+from pipeline.delivery.webhook.errors import ConnectTimeout
+from pipeline.delivery.webhook.ssrf_guard import AddressInfo, Guard, Resolver, VettingResolver
+from pipeline.domain.callback_url import Callback
+
+#: Part of the time to connect that looking up the name may take.
+LOOKUP_SHARE = 0.8
+#: Seconds until the next address is tried beside the one that has not answered yet (RFC 8305).
+NEXT_ADDRESS_SECONDS = 0.25
+
+
+class Dialer:
+    """Connects to what its guard allows.
+
+    Args:
+        tls: None for plain http.
+    """
+
+    def __init__(self, guard: Guard, resolver: Resolver, connect_seconds: float, tls: ssl.SSLContext | None) -> None:
+        self._guard = guard
+        self._resolver = VettingResolver(resolver, guard, connect_seconds * LOOKUP_SHARE)
+        self._connect_seconds = connect_seconds
+        self._tls = tls
+
+    async def dial(self, callback: Callback, deadline: float) -> Line:
+        """Return a new connection.
+
+        Args:
+            deadline: in the loop's time; it may leave less than the time to connect.
+
+        Raises:
+            BlockedAddress: an address is refused.
+            ConnectTimeout: it took too long.
+            TimeoutError: the deadline passed.
+            OSError: no connection came about; `socket.gaierror`, `ssl.SSLError` and the others say why.
+        """
+        connect_by = asyncio.get_running_loop().time() + self._connect_seconds
+        try:
+            async with asyncio.timeout_at(min(connect_by, deadline)) as limit:
+                return await self._connect(callback)
+        except TimeoutError:
+            if limit.expired() and connect_by < deadline:
+                raise ConnectTimeout from None
+            raise
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+    async def _connect(self, callback: Callback) -> Line:
+        # Resolved once for each connection: an answer vetted earlier says nothing about the next.
+        infos = await self._infos(callback)
+        while True:
+            try:
+                return await self._open(infos, callback.host)
+            except OSError:
+                # One of each family was tried to its end, TLS included.
+                aiohappyeyeballs.pop_addr_infos_interleave(infos, 1)
+                if not infos:
+                    raise
+
+    async def _infos(self, callback: Callback) -> list[AddressInfo]:
+        if callback.address is not None:
+            return [_info(callback.host, callback.port)]
+        found = await self._resolver.resolve(callback.host, callback.port)
+        return [_info(each["host"], each["port"]) for each in found]
+
+    async def _open(self, infos: list[AddressInfo], host: str) -> Line:
+        loop = asyncio.get_running_loop()
+        opened = await aiohappyeyeballs.start_connection(
+            infos, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1, loop=loop, socket_factory=self._guard.open
+        )
+        _, line = await loop.create_connection(
+            Line, sock=opened, ssl=self._tls, server_hostname=None if self._tls is None else host
+        )
+        return line
+
+
+def _info(host: str, port: int) -> AddressInfo:
+    if ":" in host:
+        return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port, 0, 0)
+    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port)
+
+
+def tls() -> ssl.SSLContext:
+    """Return what https is spoken with: certificates of the system or of SSL_CERT_FILE, and the host name checked."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,76 @@
+"""One request to see whether a receiver answers: signed and guarded like all, and owed by nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import orjson
+
+from pipeline.crypto.signer import Signer
+from pipeline.delivery.rules.credentials import Credentials
+from pipeline.delivery.rules.delivery import Owed, Sent
+from pipeline.delivery.webhook.client import Client
+from pipeline.delivery.webhook.options import ClientOptions
+from pipeline.domain.callback_url import Callback
+from pipeline.domain.event import instant
+from pipeline.domain.ip_ranges import Network
+
+#: Type of a ping, as receivers see it.
+TYPE = "webhook.ping"
+
+
+def send_ping(
+    callback: Callback,
+    signer: Signer,
+    credentials: Credentials | None,
+    allow: Sequence[Network] = (),
+    *,
+    clock: Callable[[], datetime],
+    options: ClientOptions | None = None,
+) -> Sent:
+    """Send a ping and return what came of it; nothing is stored, and no endpoint's health changes.
+
+    Args:
+        credentials: what the endpoint has of its own; None: `signer` signs.
+        allow: CIDRs that may be reached although private.
+    """
+    owed = _owed(callback, credentials, clock())
+    # Not asyncio.run: it would wait for a name lookup that hangs.
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(_send(owed, signer, allow, clock, options))
+    finally:
+        loop.close()
+
+
+async def _send(
+    owed: Owed,
+    signer: Signer,
+    allow: Sequence[Network],
+    clock: Callable[[], datetime],
+    options: ClientOptions | None,
+) -> Sent:
+    client = Client(signer, allow, options)
+    try:
+        started_at = clock()
+        answer = await client.post(owed, started_at)
+        return Sent(owed, answer, started_at, clock())
+    finally:
+        await client.close()
+
+
+def _owed(callback: Callback, credentials: Credentials | None, now: datetime) -> Owed:
+    body = orjson.dumps({"type": TYPE, "timestamp": instant(now), "data": {"endpoint": callback.origin}})
+    return Owed(
+        id=0,
+        url=callback.url,
+        origin=callback.origin,
+        attempt=1,
+        webhook_id=f"msg_{secrets.token_hex(14)}",
+        body=body,
+        created_at=now,
+        credentials=credentials,
+    )

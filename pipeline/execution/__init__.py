@@ -1,0 +1,1 @@
+"""Runs items: dispatch, claim, run a stage, record, rescue."""

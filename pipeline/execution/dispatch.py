@@ -1,0 +1,241 @@
+"""Release a bounded window of items, shared fairly between batches, and publish their messages."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from pipeline.batches.sql import items
+from pipeline.context import Context
+from pipeline.database import leases
+from pipeline.domain.ids import item_id, task_id
+from pipeline.domain.item import Stage
+from pipeline.execution.rescue import unsent
+from pipeline.execution.rules.crash_suspects import COMPANY, admitted
+from pipeline.execution.rules.fairness import Credits, Demand, Window
+from pipeline.execution.sql import crash_suspects, pending_batches, releases
+from pipeline.execution.sql.crash_suspects import Suspect
+from pipeline.execution.sql.pending_batches import Pending
+from pipeline.execution.sql.releases import Ref, Released
+
+LEASE = "dispatch"
+
+
+class Message(NamedTuple):
+    """A nudge: which item, which stage, which release. `then` is the stage chained to it."""
+
+    id: int
+    epoch: int
+    item_id: str
+    stage: Stage
+    then: Stage | None
+
+    @property
+    def task_id(self) -> str:
+        return task_id(self.item_id, self.stage, self.epoch)
+
+    @property
+    def next_task_id(self) -> str | None:
+        return None if self.then is None else task_id(self.item_id, self.then, self.epoch)
+
+
+#: Hands messages to the broker.
+Publish = Callable[[Sequence[Message]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """What a round came to.
+
+    `released` items were published; `is_holder` says whether this process may dispatch; `next_due_at` is when the
+    next item that waits for its time comes due; `is_active`, whether anything is pending or in flight.
+    """
+
+    released: int
+    is_holder: bool
+    next_due_at: datetime | None = None
+    is_active: bool = False
+
+
+class Dispatcher:
+    """Keeps the window full. Several may exist; the one that holds the lease works."""
+
+    def __init__(
+        self, context: Context, publish: Publish, *, batch_id: int | None = None, owns_messages: bool = False
+    ) -> None:
+        """Dispatch all batches, or only `batch_id`. `owns_messages`: the broker is this process's memory."""
+        self._context = context
+        self._publish = publish
+        self._batch_id = batch_id
+        self._owns_messages = owns_messages
+        self._rate = _Rate()
+        self._credits = Credits()
+        settings = context.settings
+        slots = settings.concurrency * settings.batch_items
+        self._window = Window(smallest=2 * settings.batch_items, largest=max(2 * slots, 20_000))
+
+    @property
+    def lease_name(self) -> str:
+        return LEASE if self._batch_id is None else f"{LEASE}:{self._batch_id}"
+
+    @property
+    def window(self) -> int:
+        return self._window.size(self._rate.per_second)
+
+    def dispatch(self, dead: Sequence[str] = ()) -> Dispatched:
+        """Refill the window once. Commit, then publish: a publish that is lost is found when its lease runs out.
+
+        Raises:
+            Exception: whatever the broker raised; what was not published is pending again.
+        """
+        now = self._context.now()
+        with self._context.database.write() as connection:
+            if not self._take_lease(connection, now, dead):
+                return Dispatched(0, is_holder=False)
+            pending = [batch for batch in pending_batches.pending(connection, now) if self._is_mine(batch.id)]
+            flight = self._flight(connection)
+            messages = self._release(connection, pending, flight, now)
+            messages += self._release_suspects(connection, now)
+        try:
+            self._publish(messages)
+        except Exception:
+            unsent(self._context, [Ref(message.id, message.epoch) for message in messages])
+            raise
+        # What is overdue waits for room, and whoever makes room wakes us.
+        next_due_at = min((batch.next_due_at for batch in pending if batch.next_due_at), default=None)
+        is_active = bool(pending or flight.total or messages)
+        return Dispatched(len(messages), is_holder=True, next_due_at=next_due_at, is_active=is_active)
+
+    def stop(self) -> None:
+        """Let another take over at once."""
+        with self._context.database.write() as connection:
+            leases.drop(connection, self.lease_name, self._context.worker)
+
+    def _take_lease(self, connection: Connection, now: datetime, dead: Sequence[str]) -> bool:
+        until = now + self._context.lease / 2
+        return leases.take(connection, self.lease_name, self._context.worker, now=now, until=until, dead=dead)
+
+    def _is_mine(self, batch_id: int) -> bool:
+        return self._batch_id is None or self._batch_id == batch_id
+
+    def _flight(self, connection: Connection) -> _Flight:
+        in_flight = {id_: count for id_, count in items.in_flight(connection).items() if self._is_mine(id_)}
+        running = sum(count for id_, count in items.running(connection).items() if self._is_mine(id_))
+        return _Flight(in_flight, running)
+
+    def _release(
+        self, connection: Connection, pending: Sequence[Pending], flight: _Flight, now: datetime
+    ) -> list[Message]:
+        self._rate.measure(flight.total)
+        wanting = {batch.id: batch for batch in pending if batch.has_fresh or batch.has_due}
+        sharing = Counter(batch.fair_key for batch in wanting.values() if batch.fair_key)
+        demands = [
+            Demand(id_, batch.weight / max(1, sharing[batch.fair_key]), flight.of_batch.get(id_, 0))
+            for id_, batch in wanting.items()
+        ]
+        free = self.window - flight.queued
+        # What batches that want nothing have in flight is not divided.
+        window = free + sum(each.in_flight for each in demands)
+        messages: list[Message] = []
+        unsated: list[Pending] = []
+        for batch_id, share in self._credits.shares(demands, free=free, window=window).items():
+            # Floors may exceed the window, but not without bound: beyond, the batches take turns.
+            share = min(share, free + self.window - len(messages))
+            released = self._release_from(connection, wanting[batch_id], share, now)
+            self._credits.spend(batch_id, len(released))
+            if len(released) >= share:
+                unsated.append(wanting[batch_id])
+            messages += released
+        # What some batches could not use goes to the others, again the one with the least in flight first.
+        for batch in unsated:
+            messages += self._release_from(connection, batch, free - len(messages), now)
+        self._rate.released += len(messages)
+        return messages
+
+    def _release_from(self, connection: Connection, batch: Pending, number: int, now: datetime) -> list[Message]:
+        if number <= 0:
+            return []
+        # Items that come back take at most half of what first attempts could use: a storm of retries holds up nobody.
+        fresh = releases.fresh(connection, batch.id, number) if batch.has_fresh else []
+        most = max(number // 2, number - len(fresh))
+        returning = releases.due(connection, batch.id, now, most) if batch.has_due else []
+        chosen = (returning + fresh)[:number]
+        return [_message(batch, each) for each in self._released(connection, chosen, now)]
+
+    def _release_suspects(self, connection: Connection, now: datetime) -> list[Message]:
+        waiting = crash_suspects.waiting(connection, COMPANY, self._batch_id)
+        if not waiting:
+            return []
+        number = admitted([each.crashes for each in waiting], crash_suspects.under_way(connection, self._batch_id))
+        chosen = {each.id: each for each in waiting[:number]}
+        return [_message(chosen[each.id], each) for each in self._released(connection, list(chosen), now)]
+
+    def _released(self, connection: Connection, chosen: Sequence[int], now: datetime) -> list[Released]:
+        if not chosen:
+            return []
+        released = releases.release(
+            connection,
+            chosen,
+            now=now,
+            lease_until=now + self._context.lease,
+            worker=self._context.worker if self._owns_messages else None,
+        )
+        return sorted(released)
+
+
+def _message(batch: Pending | Suspect, released: Released) -> Message:
+    stage, then = _from(released.stage, batch.stages)
+    return Message(released.id, released.epoch, item_id(batch.public_id, released.position), stage, then)
+
+
+@lru_cache(maxsize=64)
+def _from(stage: str, stages: str) -> tuple[Stage, Stage | None]:
+    """Return a stage and the one after it, if there is one."""
+    names = stages.split(",")
+    later = names[names.index(stage) + 1 :]
+    return Stage(stage), Stage(later[0]) if later else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """What is released: how many items of each batch, and how many of all that a worker has claimed."""
+
+    of_batch: Mapping[int, int]
+    running: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.of_batch.values())
+
+    @property
+    def queued(self) -> int:
+        """Items that wait in the broker: the window is for these. What runs is bounded by what workers take."""
+        return self.total - self.running
+
+
+class _Rate:
+    """Items per second that leave the flight, smoothed over about three seconds."""
+
+    def __init__(self) -> None:
+        self.per_second = 0.0
+        #: Since the last measurement.
+        self.released = 0
+        self._in_flight = 0
+        self._at = time.monotonic()
+
+    def measure(self, in_flight: int) -> None:
+        now = time.monotonic()
+        elapsed = now - self._at
+        if elapsed < 0.25:
+            return
+        left = self._in_flight + self.released - in_flight
+        weight = min(1.0, elapsed / 3.0)
+        self.per_second += (max(left, 0) / elapsed - self.per_second) * weight
+        self._in_flight, self.released, self._at = in_flight, 0, now

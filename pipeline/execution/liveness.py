@@ -1,0 +1,51 @@
+"""Signs of life: what a worker that makes progress renews, and a check from outside looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pipeline.context import Context
+from pipeline.database import leases
+from pipeline.database.lease_holder import certainly_dead, is_here
+from pipeline.execution.sql import releases
+
+_PREFIX = "worker:"
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A worker process of this host, and whether it has shown a sign of life in time."""
+
+    worker: str
+    is_alive: bool
+
+
+def show_life(context: Context) -> None:
+    """Say that this process makes progress, until the length of a lease from now."""
+    now = context.now()
+    name = _PREFIX + context.worker
+    with context.database.write() as connection:
+        leases.take(connection, name, context.worker, now=now, until=now + context.lease)
+
+
+def are_left_waiting(context: Context, stages: Collection[str]) -> bool:
+    """Say whether released items of these stages have been waiting for a worker for half a lease."""
+    with context.database.read() as connection:
+        return releases.waits_since(connection, stages, context.now() + context.lease / 2)
+
+
+def are_released(context: Context, stages: Collection[str]) -> bool:
+    """Say whether released items of these stages wait for a worker, however long."""
+    with context.database.read() as connection:
+        # No lease on a released item ends later.
+        return releases.waits_since(connection, stages, context.now() + 2 * context.lease)
+
+
+def lives_here(context: Context) -> list[Life]:
+    """Return the worker processes of this host that run, or ran and were not forgotten yet."""
+    now = context.now()
+    with context.database.read() as connection:
+        found = [row for row in leases.named(connection, _PREFIX) if is_here(row["holder"])]
+    gone = set(certainly_dead(row["holder"] for row in found))
+    return [Life(row["holder"], row["until"] > now) for row in found if row["holder"] not in gone]

@@ -1,0 +1,1 @@
+"""Pure rules of execution: which items may be released next."""

@@ -1,0 +1,169 @@
+"""Definitions made runnable, once per process."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.batches.sql import batches
+from pipeline.batches.sql import definitions as stored_definitions
+from pipeline.context import Context
+from pipeline.database.retry import retrying
+from pipeline.database.row import Row
+from pipeline.definitions import Definition, from_content
+from pipeline.domain.item import Stage
+from pipeline.errors import PipelineError
+from pipeline.log import get_logger
+from pipeline.stages.run.executor import Executor
+from pipeline.stages.run.runner import StageRunner
+
+log = get_logger(__name__)
+
+#: Batches whose definition is remembered; the oldest are forgotten first.
+BATCHES_KEPT = 10_000
+#: Definitions that stay built; the least recently used are forgotten first, since a model may be large.
+DEFINITIONS_KEPT = 32
+
+Built = dict[Stage, StageRunner | PipelineError]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a batch's items need: the batch's public id, its definition, and the runner of each stage.
+
+    A runner that could not be built is the error instead.
+    """
+
+    public_id: str
+    definition: Definition
+    runners: Built
+
+
+class Runners:
+    """Builds each definition once; batches of one definition share its model.
+
+    A model may take seconds to load. It is loaded on a thread of its own, so that no other batch waits for it.
+    """
+
+    def __init__(self, context: Context, executor: Executor, *, stopping: threading.Event | None = None) -> None:
+        """`stopping`: when set, a database that is away is not waited for."""
+        self._stopping = stopping
+        self._context = context
+        self._executor = executor
+        self._lock = threading.Lock()
+        #: A batch's public id and its definition's.
+        self._of_batch: OrderedDict[int, tuple[str, int]] = OrderedDict()
+        self._of_definition: OrderedDict[int, tuple[Definition, Built]] = OrderedDict()
+        self._told: set[tuple[str, Stage]] = set()
+        self._waiting: dict[int, list[tuple[int, Ready]]] = {}
+
+    def when_ready(self, batch_id: int, ready: Ready) -> None:
+        """Call `ready` with what the items of a batch need: now, or from another thread when it is built.
+
+        `ready` gets the error instead where the definition cannot be read at all; a database that is away is waited for
+        first.
+        """
+        work = self._known(batch_id)
+        if work is not None:
+            ready(work)
+            return
+        try:
+            batch = self._read_batch(batch_id)
+        except Exception as error:
+            ready(error)
+            return
+        self._remember(batch)
+        work = self._known(batch_id)
+        if work is not None:
+            ready(work)
+            return
+        with self._lock:
+            is_first = batch["definition_id"] not in self._waiting
+            self._waiting.setdefault(batch["definition_id"], []).append((batch_id, ready))
+        if is_first:
+            threading.Thread(target=self._build, args=(batch,), name="pipeline-build", daemon=True).start()
+
+    def _build(self, batch: Row) -> None:
+        definition_id = batch["definition_id"]
+        try:
+            known = self._built(definition_id)
+            if not any(isinstance(runner, PipelineError) for runner in known[1].values()):
+                # What failed is built again for the next list: a missing file may be back by then.
+                self._keep(definition_id, known)
+            self._hand_out(definition_id, lambda batch_id: self._work_of(batch_id, known))
+        except Exception as error:
+            log.exception("definition_not_readable", definition=batch["definition"])
+            unreadable = error
+            self._hand_out(definition_id, lambda _: unreadable)
+
+    def _hand_out(self, definition_id: int, answer: Callable[[int], Work | Exception]) -> None:
+        with self._lock:
+            waiting = self._waiting.pop(definition_id, [])
+        for batch_id, ready in waiting:
+            work: Work | Exception
+            try:
+                work = answer(batch_id)
+            except Exception as error:
+                # Told as well: items that nobody hears of are kept for ever.
+                work = error
+            try:
+                ready(work)
+            except Exception:
+                log.exception("build_not_taken", batch=batch_id)
+
+    def _built(self, definition_id: int) -> tuple[Definition, Built]:
+        def read() -> dict[str, object]:
+            with self._context.database.read() as connection:
+                return stored_definitions.content(connection, definition_id)
+
+        definition = from_content(retrying(read, patience=self._context.lease, stopping=self._stopping))
+        return definition, {Stage(name): self._runner(definition, Stage(name)) for name in definition.stages}
+
+    def _runner(self, definition: Definition, stage: Stage) -> StageRunner | PipelineError:
+        try:
+            return definition.runner(stage, self._executor, self._context.prepared.get((definition.version, stage), ()))
+        except PipelineError as error:
+            # Each list of items builds anew; once is enough to be told.
+            if (definition.version, stage) in self._told:
+                return error
+            self._told.add((definition.version, stage))
+            log.warning("definition_not_runnable", definition=definition.name, stage=stage.value, error=str(error))
+            return error
+
+    def _work_of(self, batch_id: int, known: tuple[Definition, Built]) -> Work:
+        return Work(self._read_batch(batch_id)["public_id"], *known)
+
+    def _read_batch(self, batch_id: int) -> Row:
+        def read() -> Row:
+            with self._context.database.read() as connection:
+                return batches.by_ids(connection, [batch_id])[0]
+
+        return retrying(read, patience=self._context.lease, stopping=self._stopping)
+
+    def _known(self, batch_id: int) -> Work | None:
+        """Return what a batch needs where that is built and kept."""
+        with self._lock:
+            known = self._of_batch.get(batch_id)
+            if known is None or known[1] not in self._of_definition:
+                return None
+            public_id, definition_id = known
+            self._of_definition.move_to_end(definition_id)
+            return Work(public_id, *self._of_definition[definition_id])
+
+    def _remember(self, batch: Row) -> None:
+        with self._lock:
+            self._of_batch[batch["id"]] = batch["public_id"], batch["definition_id"]
+            while len(self._of_batch) > BATCHES_KEPT:
+                self._of_batch.popitem(last=False)
+
+    def _keep(self, definition_id: int, built: tuple[Definition, Built]) -> None:
+        with self._lock:
+            self._of_definition[definition_id] = built
+            while len(self._of_definition) > DEFINITIONS_KEPT:
+                self._of_definition.popitem(last=False)
+
+
+#: Takes what a batch needs, or the error for which there is nothing.
+Ready = Callable[[Work | Exception], None]

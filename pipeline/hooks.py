@@ -1,0 +1,91 @@
+"""Completion hooks: code that runs in the transaction in which items and batches become final.
+
+The built-in hook writes what is owed to callback URLs. A caller's own hook gets the same connection, so that what it
+writes there is committed with the result or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pipeline.batches.sql import events
+from pipeline.domain import event
+from pipeline.domain.callback_url import origin
+from pipeline.domain.event import EventType
+from pipeline.log import get_logger
+
+log = get_logger(__name__)
+
+#: Events that a log line names where a hook fails.
+_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One event, as hooks see it.
+
+    Args:
+        batch_row: id of the batch's row.
+        seq: the event's position in the batch's log.
+        type: what happened.
+        item_row: id of the item's row; None for an event of the batch.
+        body: the frozen bytes of the event.
+        callback_urls: who is owed it, each once.
+    """
+
+    batch_row: int
+    seq: int
+    type: EventType
+    item_row: int | None
+    body: bytes
+    callback_urls: tuple[str, ...]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The result, or the batch's summary: what receivers find under `data`."""
+        return event.data(self.body)
+
+
+#: A caller's hook. It must be quick and must not call out: the transaction holds the batch's row.
+Hook = Callable[[Connection, Sequence[Happening]], None]
+
+
+class Hooks:
+    """The built-in hook and the caller's, in order."""
+
+    def __init__(self, own: Sequence[Hook] = ()) -> None:
+        self._own = tuple(own)
+
+    def run(self, connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
+        owe_callbacks(connection, happenings, now)
+        for hook in self._own:
+            self._guarded(hook, connection, happenings)
+
+    def _guarded(self, hook: Hook, connection: Connection, happenings: Sequence[Happening]) -> None:
+        # A hook that fails takes back what it wrote itself and nothing else: results are not its to hold.
+        savepoint = connection.begin_nested()
+        try:
+            hook(connection, happenings)
+        except Exception:
+            savepoint.rollback()
+            name = getattr(hook, "__qualname__", type(hook).__name__)
+            log.exception("hook_failed", hook=name, events=[_named(each) for each in happenings[:_NAMED]])
+        else:
+            savepoint.commit()
+
+
+def _named(happening: Happening) -> str:
+    """Return whose event it is: the item's id, or the batch's."""
+    data = happening.data
+    return str(data.get("item_id") or data.get("batch_id"))
+
+
+def owe_callbacks(connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
+    """Write one delivery for each callback URL of each event; the events are of one batch."""
+    owed = [{"seq": each.seq, "url": url, "origin": origin(url)} for each in happenings for url in each.callback_urls]
+    events.owe(connection, happenings[0].batch_row, owed, now)

@@ -1,7 +1,0 @@
-"""Reading items from files and standard input, one at a time, each either a record or a rejection."""
-
-from pipeline.domain.payload import Record, Rejection
-from pipeline.intake.format import Format
-from pipeline.intake.reader import read
-
-__all__ = ["Format", "Record", "Rejection", "read"]

@@ -1,1 +1,0 @@
-"""Use cases: one file a verb. Each owns its transaction; SQL is in `storage`, rules are in `domain`."""

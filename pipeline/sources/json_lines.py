@@ -1,0 +1,32 @@
+"""JSON Lines: one object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.domain.payload import Record, Rejection
+from pipeline.sources.input_position import Place
+from pipeline.sources.text_input import Input, refuse
+
+
+def read_lines(given: Input) -> Iterator[Record | Rejection]:
+    """Yield what each line holds; blank lines are skipped."""
+    longest = given.max_record_bytes
+    for place, raw in numbered(given):
+        if len(raw) > longest:
+            yield refuse(place.line, given.too_long, raw)
+        elif not raw.isspace():
+            yield given.accept(raw, place)
+
+
+def numbered(given: Input) -> Iterator[tuple[Place, bytes]]:
+    """Yield each line with its place; of one that is too long only a part, which is too long as well."""
+    size = given.max_record_bytes + 1
+    number = offset = 0
+    while raw := given.stream.readline(size):
+        number += 1
+        yield Place(number, 0, offset), raw
+        offset += len(raw)
+        while len(raw) == size and not raw.endswith(b"\n"):
+            raw = given.stream.readline(size)
+            offset += len(raw)

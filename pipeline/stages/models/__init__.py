@@ -1,0 +1,1 @@
+"""Models that `pipeline train` fits."""

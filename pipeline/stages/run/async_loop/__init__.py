@@ -1,0 +1,1 @@
+"""The event loop that runs `async def` callables, on its own thread."""

@@ -1,0 +1,35 @@
+"""Where user code runs: a process's event loop and its threads."""
+
+from __future__ import annotations
+
+from pipeline.stages.catalog.step import Mode, Step
+from pipeline.stages.run.async_loop.loop import Loop
+from pipeline.stages.run.call_lane import Lane
+from pipeline.stages.run.worker_threads import Threads
+
+
+class Executor:
+    """One per process; both parts start at the first call, so make it freely and after any fork.
+
+    `close` ends both and never waits for a hung thread; calls under way then never settle, and nothing is emitted for
+    their items: their leases run out, which costs them no attempt.
+    """
+
+    def __init__(self) -> None:
+        self._threads = Threads()
+        self._loop = Loop()
+
+    def lane(self, step: Step) -> Lane:
+        """Return a lane that runs up to `step.max_concurrency` calls at once, in the place that its mode names."""
+        return Lane(self._loop if step.mode is Mode.ASYNC else self._threads, step.max_concurrency)
+
+    def close(self) -> None:
+        """Give up what is under way and end the threads and the loop."""
+        self._threads.close()
+        self._loop.close()
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""Text handling shared by classifiers and enrichers."""

@@ -1,1 +1,0 @@
-"""SQL: the tables, and one function per statement. Functions take a connection; services own the transaction."""

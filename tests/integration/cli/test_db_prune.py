@@ -1,0 +1,76 @@
+"""`pipeline db prune`: says what would go, asks, and names who holds back what stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from pipeline.database.engine import Database
+from tests.support.receivers.configured import NOW
+from tests.support.receivers.old import DAY, ORIGIN, change, end_batch, ids
+from tests.support.terminal import ROOT, Terminal
+
+#: How many days before today the day is, from which batches of tests count back.
+OFFSET = (datetime.now(UTC) - NOW) / DAY
+THIRTY = ("db", "prune", "--older-than", "30d")
+
+
+@pytest.fixture
+def terminal(terminal: Terminal, database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("PIPELINE_DATABASE_URL", database_url)
+    for batch_id, days in [(1, 50), (2, 40), (3, 20)]:
+        end_batch(database, batch_id, days=days - OFFSET)
+    change(database, 1, state="paused")
+    return terminal
+
+
+def test_a_dry_run_says_what_would_go_and_what_is_kept_for_whom(terminal: Terminal, database: Database) -> None:
+    result = terminal.run(*THIRTY, "--dry-run")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "1 batch with 3 items and 3 callbacks to delete; without --dry-run it is done" in result.stderr
+    assert f"kept 1 batch as old, with callbacks that are to be sent still, to {ORIGIN} (1 batch)" in result.stderr
+    assert ids(database) == [1, 2, 3]
+
+
+def test_what_is_old_is_deleted_and_counted(terminal: Terminal, database: Database) -> None:
+    found = terminal.data(*THIRTY)
+    assert found == {
+        "batches": 1,
+        "items": 3,
+        "deliveries": 3,
+        "definitions": 0,
+        "notices": 0,
+        "kept": 1,
+        "waits_for": {ORIGIN: 1},
+        "dry_run": False,
+    }
+    assert ids(database) == [1, 3]
+    assert "deleted 0 batches with 0 items" in terminal.run(*THIRTY, "--yes").stderr
+
+
+@pytest.mark.parametrize(("answer", "left"), [(b"n\n", [1, 2, 3]), (b"y\n", [1, 3])])
+def test_a_person_is_asked_first(terminal: Terminal, database: Database, answer: bytes, left: list[int]) -> None:
+    person, keyboard = os.openpty()
+    try:
+        os.write(person, answer)
+        command = [sys.executable, "-m", "pipeline", *THIRTY]
+        done = subprocess.run(command, cwd=ROOT, stdin=keyboard, capture_output=True, text=True, timeout=60)
+    finally:
+        os.close(person)
+        os.close(keyboard)
+    assert "Delete 1 batch with 3 items and 3 callbacks?" in done.stderr
+    assert ids(database) == left
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [("3x", "is no time"), ("d", "is no time"), ("-3d", "is no time"), ("9999-01-01", "in the future")],
+)
+def test_a_time_that_cannot_be_meant_is_refused(terminal: Terminal, database: Database, when: str, said: str) -> None:
+    result = terminal.run("db", "prune", f"--older-than={when}", "--yes")
+    assert (result.exit_code, said in result.stderr) == (2, True)
+    assert ids(database) == [1, 2, 3]

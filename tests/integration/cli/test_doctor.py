@@ -1,0 +1,162 @@
+"""`pipeline doctor`, `db`, `secret`, and the program itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from pipeline.bootstrap import make_context
+from pipeline.crypto.ed25519_key import public_of
+from pipeline.crypto.encryption import Vault
+from pipeline.crypto.secrets import parse_secret
+from pipeline.database.engine import Database
+from pipeline.delivery.endpoint_secrets import rotate
+from pipeline.settings import load
+from tests.support.receiver import SECRET
+from tests.support.terminal import Terminal
+
+
+def examined(terminal: Terminal, code: int) -> dict[str, Any]:
+    result = terminal.run("doctor", "--json")
+    assert result.exit_code == code, result.output
+    return {check["name"]: check for check in json.loads(result.stdout)}
+
+
+def test_a_fresh_folder_is_healthy_and_stays_empty(terminal: Terminal) -> None:
+    found = examined(terminal, 0)
+    assert found["python"]["verdict"] == "ok"
+    assert "first run makes it" in found["database"]["value"]
+    assert found["broker"]["value"].startswith("none")
+    assert found["PIPELINE_WEBHOOK_SECRET"]["verdict"] == "warn"
+    assert list(terminal.folder.iterdir()) == []
+
+
+def test_a_database_in_use_is_looked_at(terminal: Terminal) -> None:
+    terminal.write_definition()
+    terminal.run("submit", str(terminal.write_items(["x"])))
+    found = examined(terminal, 0)
+    assert found["journal mode"]["value"] == "wal"
+    assert found["writable"]["verdict"] == "ok"
+    assert found["schema"]["verdict"] == "ok"
+    assert "mail" in found["definition mail.toml"]["value"]
+
+
+def test_every_line_of_the_table_that_is_not_ok_says_what_to_do(terminal: Terminal) -> None:
+    shown = terminal.run("doctor").stdout
+    assert "export PIPELINE_WEBHOOK_SECRET=$(pipeline secret)" in shown
+
+
+def test_a_missing_folder_of_definitions_is_one_finding(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_DEFINITIONS", "nowhere")
+    rows = [row for row in json.loads(terminal.run("doctor", "--json").stdout) if row["name"] == "definitions"]
+    assert [row["verdict"] for row in rows] == ["fail"]
+
+
+def test_secrets_are_never_shown(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("PIPELINE_DATABASE_URL", "postgresql://ada:lovelace@127.0.0.1:1/x?password=byron")
+    monkeypatch.setenv("PIPELINE_BROKER_URL", "redis://:babbage@127.0.0.1:1/0")
+    result = terminal.run("doctor")
+    assert result.exit_code == 3
+    assert "127.0.0.1:1" in result.stdout
+    for word in (SECRET, "lovelace", "byron", "babbage"):
+        assert word not in result.output
+    assert examined(terminal, 3)["broker"]["verdict"] == "unreachable"
+
+
+def test_a_broken_definition_and_setting_fail_the_examination(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal.write("bad.toml", 'name = "bad"\n[classify]\nuse = "sklearn"\nmodel = "missing.skops"\n')
+    assert examined(terminal, 1)["definition bad.toml"]["verdict"] == "fail"
+    monkeypatch.setenv("PIPELINE_CONCURRENCY", "many")
+    assert "PIPELINE_CONCURRENCY" in examined(terminal, 1)["settings"]["value"]
+
+
+def test_the_version_of_the_database_is_told_and_raised(terminal: Terminal) -> None:
+    assert terminal.run("db", "current").exit_code == 2
+    assert terminal.run("db", "upgrade").exit_code == 0
+    assert terminal.data("db", "current")["is_current"] is True
+
+    database = Database("sqlite:///pipeline.db")
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
+    result = terminal.run("db", "current", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["database"] == "9999"
+    assert examined(terminal, 1)["schema"]["verdict"] == "fail"
+
+
+def test_a_secret_is_fresh_and_valid(terminal: Terminal) -> None:
+    first, second = (terminal.run("secret").stdout.strip() for _ in range(2))
+    assert first != second
+    assert len(parse_secret(first)) == 32
+
+
+def test_secrets_of_an_endpoint_that_cannot_be_read_here_fail_the_examination(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal.write_definition()
+    terminal.run("submit", str(terminal.write_items(["x"])))
+    assert "endpoints" not in examined(terminal, 0)
+    monkeypatch.setenv("PIPELINE_ENCRYPTION_KEY", terminal.run("secret", "--encryption-key").stdout.strip())
+    context = make_context(load())
+    rotate(context, "https://receiver.example/hook")
+    context.database.close()
+    assert examined(terminal, 0)["endpoints"]["value"].startswith("1 endpoint")
+    monkeypatch.delenv("PIPELINE_ENCRYPTION_KEY")
+    found = examined(terminal, 1)["endpoints"]
+    assert "https://receiver.example:443" in found["value"]
+    assert "PIPELINE_ENCRYPTION_KEY" in found["advice"]
+
+
+def test_an_asymmetric_secret_is_printed_and_its_public_key_said(terminal: Terminal) -> None:
+    result = terminal.run("secret", "--asymmetric")
+    assert public_of(result.stdout.strip()) in result.stderr
+    made = json.loads(terminal.run("secret", "--asymmetric", "--json").stdout)
+    assert made["public_key"] == public_of(made["secret"])
+
+
+def test_an_encryption_key_is_fresh_and_valid(terminal: Terminal) -> None:
+    first, second = (terminal.run("secret", "--encryption-key").stdout.strip() for _ in range(2))
+    assert first != second
+    assert Vault([first]).open(Vault([first]).seal([1])) == [1]
+    assert terminal.run("secret", "--encryption-key", "--asymmetric").exit_code == 2
+
+
+def test_the_version_is_printed(terminal: Terminal) -> None:
+    assert terminal.run("--version").stdout.startswith("pipeline ")
+
+
+def test_help_imports_nothing_heavy(terminal: Terminal) -> None:
+    script = "\n".join(
+        [
+            "import atexit, sys",
+            "heavy = {'celery', 'sqlalchemy', 'httptools', 'pydantic', 'sklearn', 'pyarrow', 'rich'}",
+            "atexit.register(lambda: print('heavy:', sorted(heavy & sys.modules.keys())))",
+            "from pipeline.cli import main",
+            "main(['--help'])",
+        ]
+    )
+    process = terminal.start_script(script)
+    shown, _ = process.communicate(timeout=60)
+    assert b"Usage: pipeline" in shown
+    assert shown.rstrip().endswith(b"heavy: []")
+
+
+def test_any_terminal_can_show_any_label(terminal: Terminal) -> None:
+    terminal.write_definition()
+    items = terminal.write_items(["an invoice"])
+    terminal.write("mail.toml", Path("mail.toml").read_text().replace('"billing"', '"請求 [x]"'))
+    old = {"PYTHONIOENCODING": "ascii", "NO_COLOR": "1", "TERM": "dumb"}
+    process = terminal.start("run", str(items), "-o", "-", environment=old)
+    shown, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert json.loads(shown)["label"] == "請求 [x]"
+    assert b"\\u8acb\\u6c42 [x]" in said
+    assert said.isascii()

@@ -1,0 +1,30 @@
+"""Children of the prefork pool, each a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.support.servers.server import free_port
+
+START = """
+from datetime import timedelta
+from workers import children
+from workers.app import app
+
+children.START_PATIENCE = timedelta(0)
+children.RESTART_SECONDS = 0.0
+children.start(app)
+print("it runs")
+"""
+
+
+def test_a_child_that_cannot_have_an_engine_ends() -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    environment = {"PIPELINE_DATABASE_URL": f"postgresql://{nobody}/x", "PIPELINE_BROKER_URL": f"redis://{nobody}/0"}
+    ended = subprocess.run(
+        [sys.executable, "-c", START], env=os.environ | environment, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "child_not_started" in ended.stderr

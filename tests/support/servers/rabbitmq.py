@@ -1,0 +1,111 @@
+"""RabbitMQ of the tests' own, with a port mapper of its own: nothing is shared with a broker of the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import amqp
+
+from tests.support.servers.server import NotAvailable, Server, free_port
+
+#: Debian's program on PATH insists on a user of its own; what it calls does not.
+_UNWRAPPED = Path("/usr/lib/rabbitmq/bin")
+
+_CONFIGURATION = """
+listeners.tcp.1 = 127.0.0.1:{port}
+log.console.level = info
+disk_free_limit.absolute = 50MB
+vm_memory_high_watermark.absolute = 1GB
+"""
+
+
+class RabbitMQ(Server):
+    """A broker without plugins. It starts in five to ten seconds: one serves a session."""
+
+    name = "rabbitmq"
+    refusal = amqp.AMQPError
+
+    def __init__(self) -> None:
+        self._binaries = find()
+        super().__init__()
+        self._mapper_port = free_port()
+        self._environment = {
+            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "HOME": str(self.folder),
+            "RABBITMQ_NODENAME": f"tests{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
+            "RABBITMQ_LOG_BASE": str(self.folder),
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +SDcpu 1:1 +SDio 2 +A 8",
+            # Its start script then becomes the server, instead of a parent that passes signals on.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def purge(self) -> None:
+        """Drop the messages of all queues that are ready; the queues stay."""
+        self._evaluate("[rabbit_amqqueue:purge(Q) || Q <- rabbit_amqqueue:list()].")
+
+    def clear(self) -> None:
+        """Delete all queues."""
+        self._evaluate('[rabbit_amqqueue:delete(Q, false, false, <<"tests">>) || Q <- rabbit_amqqueue:list()].')
+
+    def close_connections(self) -> None:
+        """Close all connections, as an administrator may."""
+        self._control("close_all_connections", "closed by a test")
+
+    def run_short(self) -> None:
+        """Have it hold more than it may, so that it blocks whoever publishes."""
+        self._control("set_vm_memory_high_watermark", "0")
+
+    def have_enough(self) -> None:
+        """Let it go on."""
+        self._control("set_vm_memory_high_watermark", "absolute", "1GB")
+
+    def _launch(self) -> None:
+        (self.folder / "rabbitmq.conf").write_text(_CONFIGURATION.format(port=self.port))
+        (self.folder / "plugins").write_text("[].\n")
+        # Before the server, which would start one of its own that outlives it.
+        self._spawn(["epmd", "-port", str(self._mapper_port), "-address", "127.0.0.1"])
+        self._spawn([self._binaries / "rabbitmq-server"], environment=self._environment)
+
+    def _probe(self) -> None:
+        with amqp.Connection(f"127.0.0.1:{self.port}", connect_timeout=5):
+            pass
+
+    def _evaluate(self, expression: str) -> None:
+        self._control("eval", expression)
+
+    def _control(self, *command: str) -> None:
+        subprocess.run(
+            [self._binaries / "rabbitmqctl", "--quiet", *command],
+            env=os.environ | self._environment,
+            stdout=subprocess.DEVNULL,
+            check=True,
+            timeout=60,
+        )
+
+
+def find() -> Path:
+    """Return the folder of the server's programs: Debian's, else where PATH leads.
+
+    Raises:
+        NotAvailable: nowhere.
+    """
+    if (_UNWRAPPED / "rabbitmq-server").exists():
+        return _UNWRAPPED
+    on_path = shutil.which("rabbitmq-server")
+    if on_path:
+        return Path(on_path).resolve().parent
+    raise NotAvailable("no `rabbitmq-server` on PATH")

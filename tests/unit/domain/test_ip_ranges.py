@@ -1,0 +1,155 @@
+"""Which addresses callbacks may reach, at the table and where the socket opens."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from pipeline.delivery.webhook.ssrf_guard import BlockedAddress, Guard, LookupTimeout, Resolved, VettingResolver
+from pipeline.domain.ip_ranges import is_allowed, is_public
+
+INTERNAL = [
+    "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.255.255.254", "168.63.129.16",
+    "169.254.169.254", "169.254.170.2", "172.16.0.1", "172.31.255.255", "192.0.0.192", "192.0.2.1", "192.31.196.1",
+    "192.52.193.1", "192.88.99.1", "192.168.0.1", "192.175.48.1", "198.18.0.1", "198.19.255.255", "198.51.100.1",
+    "203.0.113.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::1", "::", "::ffff:127.0.0.1", "::ffff:7f00:1",
+    "::ffff:169.254.169.254", "::ffff:8.8.8.8", "::127.0.0.1", "::ffff:0:7f00:1", "::5efe:7f00:1",
+    "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::7f00:1", "2002:7f00:1::1", "2001:0:7f00:1::1", "fe80::1",
+    "fe80::1%eth0", "fec0::1", "fc00::1", "fd00:ec2::254", "fd20:ce::254", "ff02::1", "100::1", "5f00::1",
+    "3fff::1", "4000::1", "2001:db8::1", "2620:4f:8000::1", "2606:4700:4700::1111%eth0", "64:ff9b::808:808%eth0",
+]  # fmt: skip
+PUBLIC = [
+    "1.1.1.1", "8.8.8.8", "172.15.255.255", "172.32.0.1", "100.63.255.255", "100.128.0.1", "192.0.1.1",
+    "223.255.255.255", "2606:4700:4700::1111", "2a00:1450::1", "64:ff9b::808:808",
+]  # fmt: skip
+LOOPBACK = (ip_network("127.0.0.0/8"),)
+
+
+@pytest.mark.parametrize("address", INTERNAL)
+def test_an_internal_address_is_refused(address: str) -> None:
+    assert not is_public(ip_address(address))
+    with pytest.raises(BlockedAddress):
+        Guard().check(address)
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_a_public_address_is_not_refused(address: str) -> None:
+    assert is_public(ip_address(address))
+    Guard().check(address)
+    with pytest.raises(BlockedAddress):
+        Guard(public=False).check(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "network", "allowed"),
+    [
+        ("127.0.0.1", "127.0.0.0/8", True),
+        ("128.0.0.1", "127.0.0.0/8", False),
+        ("::1", "127.0.0.0/8", False),
+        ("::ffff:127.0.0.1", "127.0.0.0/8", False),
+        ("::ffff:127.0.0.1", "::ffff:0:0/96", True),
+        ("64:ff9b::a00:1", "10.0.0.0/8", True),
+        ("64:ff9b::a00:1", "64:ff9b::/96", False),
+        ("fd00::1", "fd00::/8", True),
+    ],
+)
+def test_an_allowed_network_covers_what_it_names_and_no_more(address: str, network: str, allowed: bool) -> None:
+    assert is_allowed(ip_address(address), [ip_network(network)]) is allowed
+
+
+@pytest.mark.parametrize("text", ["localhost", "", "127.1", "0x7f.1", "2130706433", "127.0.0.1\x00"])
+def test_what_is_no_address_is_refused_where_the_socket_opens(text: str) -> None:
+    with pytest.raises(BlockedAddress):
+        Guard(LOOPBACK).check(text)
+
+
+def test_a_socket_opens_for_an_allowed_address_only() -> None:
+    kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+    Guard(LOOPBACK).open((*kind, ("127.0.0.1", 80))).close()
+    with pytest.raises(BlockedAddress):
+        Guard(LOOPBACK).open((*kind, ("10.0.0.1", 80)))
+
+
+def test_a_socket_address_with_an_interface_is_refused() -> None:
+    info = (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("2606:4700:4700::1111", 443, 0, 2))
+    with pytest.raises(BlockedAddress):
+        Guard().open(info)
+
+
+def test_the_error_names_no_address() -> None:
+    with pytest.raises(BlockedAddress) as caught:
+        Guard().check("10.1.2.3")
+    assert "10.1.2.3" not in str(caught.value)
+
+
+class Names:
+    """Answers with given addresses; with none it hangs until it is cancelled."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+        self.calls = 0
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[Resolved]:
+        self.calls += 1
+        if not self.addresses:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+        return [
+            Resolved(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=0,
+            )
+            for address in self.addresses
+        ]
+
+    async def close(self) -> None:
+        return
+
+
+def resolve(names: Names, guard: Guard | None = None, times: int = 1) -> list[str]:
+    async def run() -> list[str]:
+        resolver = VettingResolver(names, guard or Guard(), timeout_seconds=0.05 if not names.addresses else 10)
+        try:
+            found = await asyncio.gather(*(resolver.resolve("name.example", 443) for _ in range(times)))
+        finally:
+            await resolver.close()
+        return [each["host"] for each in found[0]]
+
+    return asyncio.run(run())
+
+
+def test_a_name_that_has_public_addresses_resolves() -> None:
+    assert resolve(Names("1.1.1.1", "2606:4700:4700::1111")) == ["1.1.1.1", "2606:4700:4700::1111"]
+
+
+@pytest.mark.parametrize("bad", ["127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "fe80::1%lo"])
+def test_one_bad_answer_refuses_the_name(bad: str) -> None:
+    for addresses in (("1.1.1.1", bad), (bad, "1.1.1.1"), (*["1.1.1.1"] * 299, bad)):
+        with pytest.raises(BlockedAddress):
+            resolve(Names(*addresses))
+
+
+def test_at_most_four_addresses_are_tried_and_families_take_turns() -> None:
+    v4 = [f"1.1.1.{number}" for number in range(1, 200)]
+    v6 = [f"2606:4700:4700::{number}" for number in range(1, 200)]
+    assert resolve(Names(*v6, *v4)) == ["2606:4700:4700::1", "1.1.1.1", "2606:4700:4700::2", "1.1.1.2"]
+    assert resolve(Names(*v4)) == v4[:4]
+
+
+def test_lookups_of_one_name_at_the_same_time_are_one_lookup() -> None:
+    names = Names("1.1.1.1")
+    resolve(names, times=50)
+    assert names.calls == 1
+
+
+def test_a_lookup_that_hangs_is_given_up() -> None:
+    with pytest.raises(LookupTimeout):
+        resolve(Names(), times=1)

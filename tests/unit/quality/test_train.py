@@ -1,0 +1,332 @@
+"""Training: what is learned from, what is measured, what is written, what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import sys
+import zipfile
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.domain.item import Classification, WorkItem
+from pipeline.errors import InvalidInput
+from pipeline.quality.example import canonical, data_hash, examples, hold_out, labelled
+from pipeline.quality.train import train
+from pipeline.stages.classifiers.sklearn import Spec, build
+from pipeline.stages.models.vocabulary import MAX_TERM_LENGTH, frequent
+
+WORDS = {
+    "billing": ["invoice", "refund", "charge", "payment", "card"],
+    "delivery": ["parcel", "courier", "late", "address", "tracking"],
+    "login": ["password", "account", "locked", "email", "code"],
+}
+FILLERS = ["my", "the", "please", "again", "about", "help", "with", "today"]
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def tickets(per_class: int = 40, seed: int = 0) -> list[tuple[str, str]]:
+    rng = random.Random(seed)
+    return [
+        (" ".join(rng.sample(FILLERS, 4) + rng.sample(words, 2)), label)
+        for label, words in WORDS.items()
+        for _ in range(per_class)
+    ]
+
+
+def answers(model: Path, texts: list[str]) -> list[Classification]:
+    step = build(Spec(use="sklearn", model=model.name), model.parent)
+    return list(step.call([WorkItem(n, f"b-{n}", "b", None, {}, text, 1) for n, text in enumerate(texts, 1)]))
+
+
+def test_a_trained_model_labels_texts_it_has_never_seen(tmp_path: Path) -> None:
+    report = train(tickets(), output=tmp_path / "tickets.skops")
+
+    fresh = tickets(seed=1)
+    assert [answer.label for answer in answers(report.model, [text for text, _ in fresh])] == [
+        label for _, label in fresh
+    ]
+
+
+def test_the_report_says_what_was_trained_held_out_and_scored(tmp_path: Path) -> None:
+    steps: list[str] = []
+
+    report = train(tickets(40), output=tmp_path / "tickets.skops", held_out=0.25, seed=7, progress=steps.append)
+
+    assert (report.n_train, report.n_held_out, report.n_scored) == (120, 30, 30)
+    assert report.scored_on == "held-out examples"
+    assert report.labels == ("billing", "delivery", "login")
+    assert [each.support for each in report.classes] == [10, 10, 10]
+    assert report.accuracy == 1.0
+    assert report.warnings == ()
+    assert report.model_hash == hashlib.sha256(report.model.read_bytes()).hexdigest()
+    assert steps[1:3] == ["fitting to 90 examples, without the 30 held out", "fitting to all 120 examples"]
+
+
+def test_held_out_examples_are_not_learned_from_when_they_are_scored(tmp_path: Path) -> None:
+    # Labels by chance: only a model that has seen the scored examples could answer them.
+    rng = random.Random(3)
+    noise = [(f"word{n} word{n}x", rng.choice(["heads", "tails"])) for n in range(400)]
+
+    report = train(noise, output=tmp_path / "noise.skops", held_out=0.5)
+
+    assert report.accuracy < 0.65
+    written = answers(report.model, [text for text, _ in noise])
+    assert [answer.label for answer in written] == [label for _, label in noise], "the written model has seen them all"
+
+
+def test_test_examples_are_what_the_scores_are_of(tmp_path: Path) -> None:
+    wrong = [(text, "login") for text, label in tickets(5, seed=2) if label == "billing"]
+
+    report = train(tickets(), output=tmp_path / "tickets.skops", test=[*wrong, ("parcel late", "lost")])
+
+    assert report.scored_on == "test examples"
+    assert report.n_scored == 6
+    assert report.accuracy == 0.0
+    assert report.score.confusions[0].count == 5
+    assert report.warnings == ("in the test examples but never trained on: 'lost'",)
+
+
+def test_the_same_examples_in_any_order_give_the_same_answers(tmp_path: Path) -> None:
+    shuffled = tickets()
+    random.Random(5).shuffle(shuffled)
+    texts = [text for text, _ in tickets(seed=9)]
+
+    one = train(tickets(), output=tmp_path / "one.skops", seed=3)
+    two = train(iter(shuffled), output=tmp_path / "two.skops", seed=3)
+
+    assert answers(one.model, texts) == answers(two.model, texts)
+    assert (one.data_hash, one.score, one.confidence_scale) == (two.data_hash, two.score, two.confidence_scale)
+
+
+def test_another_example_gives_another_data_hash() -> None:
+    assert data_hash(canonical(tickets())) != data_hash(canonical([*tickets(), ("one more", "login")]))
+    assert data_hash(canonical([("a b", "c")])) != data_hash(canonical([("a", "b c")]))
+
+
+def test_confidence_is_how_often_answers_are_right(tmp_path: Path) -> None:
+    # A third of the labels are drawn anew, so that no classifier can be right much more than 7 times in 9.
+    rng = random.Random(11)
+
+    def blurred(seed: int) -> list[tuple[str, str]]:
+        return [
+            (text, rng.choice(list(WORDS)) if rng.random() < 1 / 3 else label) for text, label in tickets(300, seed)
+        ]
+
+    report = train(blurred(1), output=tmp_path / "tickets.skops")
+    fresh = blurred(2)
+
+    found = answers(report.model, [text for text, _ in fresh])
+    right = sum(answer.label == label for answer, (_, label) in zip(found, fresh, strict=True)) / len(fresh)
+    assert report.confidence_scale != 1.0
+    assert sum(answer.confidence or 0.0 for answer in found) / len(found) == pytest.approx(right, abs=0.05)
+
+
+def test_few_held_out_examples_leave_confidence_uncorrected(tmp_path: Path) -> None:
+    report = train(tickets(10), output=tmp_path / "tickets.skops")
+
+    assert report.confidence_scale == 1.0
+    assert "uncorrected" in report.card.read_text()
+
+
+def test_two_classes_are_enough(tmp_path: Path) -> None:
+    report = train([pair for pair in tickets(60) if pair[1] != "login"], output=tmp_path / "two.skops", held_out=0.5)
+
+    good, bad = answers(report.model, ["refund my invoice", "courier late with parcel"])
+    assert (good.label, bad.label) == ("billing", "delivery")
+    assert good.scores is not None
+    assert set(good.scores) == {"billing", "delivery"}
+
+
+def test_a_class_with_one_example_is_learned_and_warned_of(tmp_path: Path) -> None:
+    report = train([*tickets(), ("unsubscribe newsletter", "privacy")], output=tmp_path / "tickets.skops")
+
+    assert report.warnings == ("one example only, which is never held out: 'privacy'",)
+    assert "privacy" in report.labels
+    assert answers(report.model, ["unsubscribe newsletter"])[0].label == "privacy"
+
+
+def test_the_card_stands_beside_the_model_for_people_and_programs(tmp_path: Path) -> None:
+    odd = [(f"odd {n}", "a|b") for n in range(4)]
+
+    report = train([*tickets(), *odd], output=tmp_path / "models" / "tickets.skops", seed=4, now=lambda: NOON)
+
+    text = report.card.read_text(encoding="utf-8")
+    facts = json.loads(text.split("```json\n")[1].split("```")[0])
+    assert report.card == tmp_path / "models" / "tickets.card.md"
+    assert "fitted anew to all examples" in text
+    assert "| a\\|b | 1.000 |" in text
+    assert facts["trained_at"] == "2026-11-21T12:00:00Z"
+    assert (facts["model"], facts["seed"], facts["n_train"]) == ("tickets.skops", 4, 124)
+    assert facts["data_hash"] == data_hash(canonical([*tickets(), *odd]))
+    assert facts["score"]["accuracy"] == report.accuracy
+    assert set(facts["versions"]) == {"python", "scikit-learn", "skops", "numpy", "pipeline"}
+
+
+def test_no_text_of_an_example_is_in_the_card(tmp_path: Path) -> None:
+    report = train([*tickets(), ("xyzzy invoice", "billing")], output=tmp_path / "tickets.skops")
+
+    assert "xyzzy" not in report.card.read_text()
+
+
+def test_files_are_replaced_whole_and_nothing_is_left_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "tickets.skops").write_text("an older model")
+
+    train(tickets(), output=tmp_path / "tickets.skops")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tickets.card.md", "tickets.skops"]
+    assert answers(tmp_path / "tickets.skops", ["refund invoice"])[0].label == "billing"
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where a folder is needed")
+
+    with pytest.raises(InvalidInput, match=r"cannot write .*tickets\.skops: .*choose another output"):
+        train(tickets(), output=tmp_path / "models" / "tickets.skops")
+
+    (tmp_path / "folder.skops").mkdir()
+    with pytest.raises(InvalidInput, match=r"cannot write .*folder\.skops: it is a folder"):
+        train(tickets(), output=tmp_path / "folder.skops")
+
+
+def test_a_card_that_cannot_be_written_leaves_no_half_file(tmp_path: Path) -> None:
+    (tmp_path / "tickets.card.md").mkdir()
+
+    with pytest.raises(InvalidInput, match=r"cannot write .*tickets\.card\.md"):
+        train(tickets(), output=tmp_path / "tickets.skops")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tickets.card.md", "tickets.skops"]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([], "at least two classes; there are none"),
+        ([("a text", "spam"), ("b text", "spam")], "at least two classes; all have the label 'spam'"),
+        ([("a text", "spam"), ("b text", "ham")], "each class has a single example"),
+        ([("a text", "spam"), ("  ", "ham")], "example 2: its text is empty"),
+        ([("a text", "spam"), ("b text", "")], "example 2: its label is empty"),
+        ([("a text", "spam"), ("b text", "h\ud800m")], "example 2: label .* half a character"),
+        ([("?!", "spam"), ("...", "ham"), ("--", "ham")], "no text has a word in it"),
+    ],
+)
+def test_examples_nothing_can_be_learned_from_are_refused(
+    pairs: list[tuple[str, str]], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        train(pairs, output=tmp_path / "tickets.skops")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_promised_test_examples_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no test examples"):
+        train(tickets(), output=tmp_path / "tickets.skops", test=[])
+
+
+@pytest.mark.parametrize(
+    ("output", "held_out", "seed", "message"),
+    [
+        ("tickets.pkl", 0.1, 0, r"ends in \.skops; try tickets\.skops"),
+        ("tickets.skops", 0.0, 0, "held_out is 0.0"),
+        ("tickets.skops", 0.9, 0, "held_out is 0.9"),
+        ("tickets.skops", 0.1, -1, "seed is -1"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_read(
+    output: str, held_out: float, seed: int, message: str
+) -> None:
+    unread = iter(tickets())
+
+    with pytest.raises(InvalidInput, match=message):
+        train(unread, output=Path(output), held_out=held_out, seed=seed)
+    assert len(list(unread)) == len(tickets())
+
+
+def test_training_without_its_extra_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "pipeline.stages.models.linear_model", raising=False)
+    monkeypatch.delattr("pipeline.stages.models.linear_model", raising=False)
+    monkeypatch.setitem(sys.modules, "skops", None)
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+
+    with pytest.raises(InvalidInput, match=r"pip install 'pipeline\[sklearn\]'"):
+        train(tickets(), output=tmp_path / "tickets.skops")
+
+
+def test_rows_become_examples_by_the_names_of_their_columns() -> None:
+    rows = [{"id": 7, "body": "late parcel", "kind": " delivery "}, {"id": 8, "body": "refund", "kind": 3}]
+
+    assert list(examples(rows, text="body", label="kind")) == [("late parcel", "delivery"), ("refund", "3")]
+    assert list(labelled(rows, label="kind"))[0] == ({"id": 7, "body": "late parcel"}, "delivery")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"body": "x"}, "row 2 has no column 'kind'; it has 'body'"),
+        ({"kind": "x"}, "row 2 has no column 'body'; it has"),
+        ({}, "row 2 has no column 'kind'; it has none"),
+        ({"body": "x", "kind": None}, "row 2: column 'kind' is empty"),
+        ({"body": " ", "kind": "x"}, "row 2: column 'body' is empty"),
+        ({"body": ["x"], "kind": "x"}, "row 2: column 'body' holds a list; text is needed"),
+    ],
+)
+def test_a_row_that_is_no_example_is_named_by_row_and_column(row: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        list(examples([{"body": "x", "kind": "x"}, row], text="body", label="kind"))
+
+
+@settings(max_examples=60)
+@given(
+    labels=st.lists(st.sampled_from("abcde"), min_size=1, max_size=60),
+    share=st.floats(0.01, 0.5),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_every_class_keeps_examples_to_learn_from_and_every_example_has_one_place(
+    labels: list[str], share: float, seed: int
+) -> None:
+    split = hold_out(labels, share, seed)
+
+    assert sorted(split.training + split.scored) == list(range(len(labels)))
+    scored, total = Counter(labels[n] for n in split.scored), Counter(labels)
+    assert {labels[n] for n in split.training} == set(labels)
+    assert split.single == tuple(sorted(label for label, count in total.items() if count == 1))
+    for label, count in total.items():
+        assert scored[label] == min(max(round(count * share), 1), count - 1)
+    assert hold_out(labels, share, seed) == split
+
+
+def test_terms_in_most_documents_are_kept_and_come_sorted() -> None:
+    documents = [["b", "a", "a"], ["b", "c"], ["b", "c", "d"], ["x" * (MAX_TERM_LENGTH + 1), "b"]]
+
+    assert frequent(documents, at_least=1, at_most=9) == ["a", "b", "c", "d"]
+    assert frequent(documents, at_least=2, at_most=9) == ["b", "c"]
+    assert frequent(documents, at_least=1, at_most=3) == ["a", "b", "c"]
+
+
+def test_frequent_terms_survive_where_the_rare_ones_are_too_many_to_count() -> None:
+    documents = ([f"rare{n}", f"odd{n}", "always", *(["often"] if n % 3 else [])] for n in range(2_000))
+
+    assert frequent(documents, at_least=500, at_most=9, max_counted=50) == ["always", "often"]
+
+
+def test_rare_terms_are_forgotten_where_they_are_too_many_to_count() -> None:
+    documents = [["twice"], *([f"rare{n}"] for n in range(200)), ["twice"]]
+
+    assert frequent(documents, at_least=2, at_most=9) == ["twice"]
+    assert frequent(documents, at_least=2, at_most=9, max_counted=50) == []
+
+
+def test_a_model_file_lists_no_term_one_by_one(tmp_path: Path) -> None:
+    more = [(f"{text} extra{n} word{n}", label) for n, (text, label) in enumerate(tickets())]
+
+    small = train(tickets(), output=tmp_path / "small.skops")
+    large = train(more, output=tmp_path / "large.skops")
+
+    sizes = [zipfile.ZipFile(report.model).getinfo("schema.json").file_size for report in (small, large)]
+    assert large.n_terms - small.n_terms >= 2 * len(more)
+    assert sizes[1] - sizes[0] < len(more)

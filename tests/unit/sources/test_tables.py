@@ -1,0 +1,218 @@
+"""Reading items from CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import InvalidInput
+from pipeline.sources import Record, Rejection, read
+
+
+def rows(content, **options):
+    stdin = io.BytesIO(content if isinstance(content, bytes) else content.encode())
+    return list(read("-", format="csv", stdin=stdin, **options))
+
+
+def test_each_row_becomes_an_object_of_texts_with_the_line_it_begins_on():
+    assert rows('id,text\n1,"two\nlines, ""quoted"""\n\n2,\r\n') == [
+        Record(2, {"id": "1", "text": 'two\nlines, "quoted"'}),
+        Record(5, {"id": "2", "text": ""}),
+    ]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found_in_the_header(delimiter):
+    header, row = delimiter.join(["id", '"a, b; c"', "text"]), delimiter.join(["1", "2", "3"])
+    assert rows(f"{header}\n{row}\n") == [Record(2, {"id": "1", "a, b; c": "2", "text": "3"})]
+
+
+def test_one_column_needs_no_delimiter():
+    assert rows("text\nhello\n") == [Record(2, {"text": "hello"})]
+
+
+def test_a_file_of_tabs_is_read_although_its_header_has_more_commas(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("a,b,c\td\n1\t2\n")
+    assert list(read(path)) == [Record(2, {"a,b,c": "1", "d": "2"})]
+
+
+def test_a_compressed_file_with_byte_order_mark_is_read(tmp_path):
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress("\ufeff id ;text\n1;é\n".encode()))
+    assert list(read(path)) == [Record(2, {"id": "1", "text": "é"})]
+
+
+def test_utf16_from_a_spreadsheet_is_read():
+    assert rows("id\ttext\r\n1\té\r\n".encode("utf-16")) == [Record(2, {"id": "1", "text": "é"})]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("1,2,3", "3 fields where the header has 2"),
+        ("1", "1 field where the header has 2"),
+        ('1,"a"b', "text follows a closing quote"),
+        ("1,a\x00b", "payload.text contains a NUL character"),
+        ("1,a\rb", "a carriage return stands alone"),
+        ("1," + "x" * 262_200, "a field is longer than a payload may be"),
+        ("x" * 262_000 + "," + "x" * 262_000, "payload has 524,0"),
+        ("1," + "x" * 3_000_000, "longer than 2,097,152 bytes"),
+    ],
+)
+def test_a_bad_row_is_refused_with_its_line_and_its_neighbours_are_read(row, reason):
+    before, refused, after = rows(f"id,text\n1,a\n{row}\n2,b\n")
+    assert (before, after) == (Record(2, {"id": "1", "text": "a"}), Record(4, {"id": "2", "text": "b"}))
+    assert refused.line == 3
+    assert refused.reason.startswith(reason)
+    assert refused.text == row[:2_097_153]
+
+
+def test_a_row_of_several_lines_is_refused_with_all_of_them():
+    (refused, after) = rows('id,text\n1,"a\nb",c\n2,b\n')
+    assert refused == Rejection(2, refused.reason, '1,"a\nb",c')
+    assert refused.reason.endswith("needs quotes (lines 2 to 3)")
+    assert after.line == 4
+
+
+def test_a_quote_that_is_never_closed_is_refused_not_lost():
+    first, refused = rows('id,text\n1,a\n2,"b\n3,c\n')
+    assert first.line == 2
+    assert refused.line == 3
+    assert refused.reason == "the input ends inside a quoted field; is a closing quote missing? (lines 3 to 4)"
+
+
+def test_bytes_of_another_encoding_refuse_their_row_only():
+    first, refused, last = rows(b"id,text\n1,a\n2,caf\xe9\n3,c\n")
+    assert (first.line, last.line) == (2, 4)
+    assert refused.line == 3
+    assert refused.reason.startswith("byte 17 of the input (0xe9) is not valid UTF-8; ")
+    assert rows(b"id,text\n2,caf\xe9\n", encoding="cp1252") == [Record(2, {"id": "2", "text": "café"})]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a,b,a\n1,2,3\n", "standard input, line 1: the header names 'a' twice"),
+        ("\na,,b\n1,2,3\n", "standard input, line 2: column 2 of the header has no name"),
+        ("a,b\rc,d\n1,2\n", "line 1: a carriage return stands alone"),
+        (b"caf\xe9,b\n1,2\n", "line 1: byte 3"),
+        ("a,b\n", "no items in standard input"),
+        ("a,b\n,\n \n", "no items in standard input"),
+    ],
+)
+def test_a_header_that_cannot_be_used_is_an_error(content, message):
+    with pytest.raises(InvalidInput, match=message):
+        rows(content)
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.text(st.sampled_from('ab,;"\n\r\t|=é'), max_size=5)] * 2).filter(
+            lambda row: any(map(str.strip, row))
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    st.sampled_from(",;\t|"),
+)
+@settings(max_examples=60)
+def test_whatever_a_csv_writer_writes_is_read_back(table, delimiter):
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)
+    writer.writerow(["first", "second"])
+    writer.writerows(table)
+    assert [tuple(record.payload.values()) for record in rows(text.getvalue())] == table
+
+
+def parquet(folder, columns):
+    path = folder / "a.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def test_parquet_rows_are_read_with_what_json_does_not_know_as_text(tmp_path):
+    at = datetime(2026, 3, 1, 12, 30, 0, 250_000, UTC)
+    path = parquet(
+        tmp_path,
+        {
+            "text": ["é"],
+            "count": [3],
+            "none": pa.array([None], pa.string()),
+            "at": pa.array([at.replace(tzinfo=None)], pa.timestamp("ns")),
+            "zoned": pa.array([at], pa.timestamp("ns", "Europe/Paris")),
+            "day": [date(2026, 3, 1)],
+            "time": pa.array([time(1, 2, 3)], pa.time64("ns")),
+            "price": [Decimal("12.50")],
+            "took": [timedelta(seconds=1.5)],
+            "id": pa.array([UUID(int=1).bytes], pa.uuid()),
+            "binary": pa.array(["x"]).dictionary_encode(),
+            "nested": [{"days": [date(2026, 3, 1)]}],
+        },
+    )
+    assert list(read(path)) == [
+        Record(
+            1,
+            {
+                "text": "é",
+                "count": 3,
+                "none": None,
+                "at": "2026-03-01T12:30:00.250000",
+                "zoned": "2026-03-01T12:30:00.250000+00:00",
+                "day": "2026-03-01",
+                "time": "01:02:03",
+                "price": "12.50",
+                "took": 1.5,
+                "id": "00000000-0000-0000-0000-000000000001",
+                "binary": "x",
+                "nested": {"days": ["2026-03-01"]},
+            },
+        )
+    ]
+
+
+def test_a_bad_parquet_row_is_refused_by_its_number(tmp_path):
+    path = parquet(
+        tmp_path, {"n": list(range(2500)), "score": [float("nan") if n == 2001 else 0.5 for n in range(2500)]}
+    )
+    items = list(read(path))
+    assert [item.line for item in items] == list(range(1, 2501))
+    assert [(item.line, item.reason) for item in items if isinstance(item, Rejection)] == [
+        (2002, "payload.score is nan: JSON has neither NaN nor infinity; use null")
+    ]
+
+
+@pytest.mark.parametrize("values", [[b"x"], [[b"x"]], [{"inner": b"x"}]])
+def test_a_parquet_column_of_bytes_is_an_error(tmp_path, values):
+    with pytest.raises(InvalidInput, match="column 'photo' holds bytes"):
+        list(read(parquet(tmp_path, {"photo": values})))
+
+
+def test_parquet_columns_of_one_name_are_an_error(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
+    with pytest.raises(InvalidInput, match="two columns are called 'a'"):
+        list(read(path))
+
+
+def test_parquet_without_rows_or_without_sense_is_an_error(tmp_path):
+    with pytest.raises(InvalidInput, match="no items in"):
+        list(read(parquet(tmp_path, {"a": pa.array([], pa.string())})))
+    damaged = tmp_path / "b.parquet"
+    damaged.write_bytes(b"PAR1 no parquet at all")
+    with pytest.raises(InvalidInput, match="b.parquet cannot be read as Parquet: "):
+        list(read(damaged))
+    whole = parquet(tmp_path, {"a": ["x"] * 1000}).read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InvalidInput, match="b.parquet cannot be read as Parquet: "):
+        list(read(damaged))

@@ -1,0 +1,234 @@
+"""The classifier that answers with a model of scikit-learn."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+from pydantic import ValidationError
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import VotingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import LinearSVC
+
+from pipeline.domain.item import Classification, WorkItem
+from pipeline.errors import InvalidDefinition, Permanent
+from pipeline.stages.catalog.step import Mode
+from pipeline.stages.classifiers.sklearn import TOP_SCORES, Spec, build, files
+
+SAMPLES = {
+    "billing": "refund my invoice payment",
+    "delivery": "parcel is late courier",
+    "login": "password and account locked",
+    "praise": "thank you great service",
+    "privacy": "delete my personal data",
+    "sales": "price offer for company",
+}
+TEXTS = [f"{text} {filler}" for text in SAMPLES.values() for filler in ("please", "today", "again")]
+LABELS = [label for label in SAMPLES for _ in range(3)]
+
+
+def item(text: str, **payload: Any) -> WorkItem:
+    return WorkItem(1, "b-1", "b", None, payload, text, 1)
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Path]:
+    def to_file(model: Any, name: str = "model.skops") -> Path:
+        skops.io.dump(model, tmp_path / name)
+        return tmp_path
+
+    return to_file
+
+
+def fitted(classifier: Any, labels: list[Any] = LABELS) -> Any:
+    return make_pipeline(TfidfVectorizer(), classifier).fit(TEXTS, labels)
+
+
+def spec(**fields: Any) -> Spec:
+    return Spec(**{"use": "sklearn", "model": "model.skops"} | fields)
+
+
+def test_a_list_of_items_is_answered_in_order_with_the_models_own_probabilities(save: Callable[..., Path]) -> None:
+    model = fitted(LogisticRegression())
+
+    step = build(spec(timeout_seconds=3), save(model))
+    found = step.call([item(text) for text in reversed(TEXTS)])
+
+    assert (step.mode, step.is_batched, step.timeout_seconds) == (Mode.INLINE, True, 3)
+    assert [answer.label for answer in found] == LABELS[::-1]
+    expected = model.predict_proba(TEXTS[::-1]).max(axis=1)
+    assert [answer.confidence for answer in found] == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_scores_name_the_best_few_labels_best_first(save: Callable[..., Path]) -> None:
+    [answer] = build(spec(), save(fitted(LogisticRegression()))).call([item("late parcel")])
+
+    assert len(answer.scores) == TOP_SCORES < len(SAMPLES)
+    assert list(answer.scores.values()) == sorted(answer.scores.values(), reverse=True)
+    assert list(answer.scores)[0] == answer.label == "delivery"
+    assert answer.scores["delivery"] == answer.confidence
+
+
+def test_one_item_alone_is_answered_as_it_is_among_others(save: Callable[..., Path]) -> None:
+    step = build(spec(), save(fitted(SGDClassifier(loss="log_loss", random_state=0))))
+
+    assert [answer for text in TEXTS for answer in step.call([item(text)])] == step.call([item(text) for text in TEXTS])
+
+
+def test_a_text_without_a_known_word_is_answered_with_low_confidence(save: Callable[..., Path]) -> None:
+    empty, known = build(spec(), save(fitted(LogisticRegression(C=100)))).call([item(""), item("late parcel")])
+
+    assert empty.confidence < 0.5 < known.confidence
+
+
+@pytest.mark.parametrize("labels", [LABELS, ["billing" if label == "billing" else "rest" for label in LABELS]])
+def test_decision_values_become_shares_that_order_the_answers(labels: list[str], save: Callable[..., Path]) -> None:
+    model = fitted(LinearSVC(), labels)
+
+    found = build(spec(), save(model)).call([item(text) for text in TEXTS])
+
+    assert [answer.label for answer in found] == model.predict(TEXTS).tolist()
+    assert all(1 / len(set(labels)) < answer.confidence <= 1 for answer in found)
+
+
+def test_a_model_that_only_predicts_has_no_confidence(save: Callable[..., Path]) -> None:
+    model = fitted(VotingClassifier([("a", LinearSVC()), ("b", LinearSVC(C=2))]))
+
+    [answer] = build(spec(), save(model)).call([item("late parcel please")])
+
+    assert answer == Classification("delivery")
+
+
+def test_a_calibrated_model_is_trusted(save: Callable[..., Path]) -> None:
+    step = build(spec(), save(fitted(CalibratedClassifierCV(LinearSVC(), cv=3))))
+
+    assert step.call([item("late parcel")])[0].label == "delivery"
+
+
+def test_labels_that_are_numbers_are_answered_as_text(save: Callable[..., Path]) -> None:
+    numbers = [list(SAMPLES).index(label) for label in LABELS]
+
+    [answer] = build(spec(), save(fitted(LogisticRegression(), numbers))).call([item("late parcel")])
+
+    assert answer.label == "1"
+    assert isinstance(answer.confidence, float)
+
+
+def test_a_field_of_the_payload_is_read_where_the_definition_names_one(save: Callable[..., Path]) -> None:
+    step = build(spec(field="mail.body"), save(fitted(LogisticRegression())))
+
+    good, bad, last = step.call(
+        [item("refund", mail={"body": "late parcel"}), item("refund"), item("", mail={"body": "locked account"})]
+    )
+
+    assert (good.label, last.label) == ("delivery", "login")
+    assert isinstance(bad, Permanent)
+    assert "mail.body" in str(bad)
+
+
+def test_items_without_the_field_alone_do_not_reach_the_model(save: Callable[..., Path]) -> None:
+    step = build(spec(field="body"), save(fitted(LogisticRegression())))
+
+    assert [type(answer) for answer in step.call([item("a"), item("b")])] == [Permanent, Permanent]
+
+
+def test_the_file_is_named_for_hashing() -> None:
+    assert files(spec(model="models/tickets.skops")) == ("models/tickets.skops",)
+
+
+@pytest.mark.parametrize("fields", [{"model": ""}, {"field": "a..b"}, {"colour": "red"}])
+def test_a_table_that_cannot_be_is_refused(fields: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        spec(**fields)
+
+
+def test_labels_the_definition_does_not_list_are_refused_before_an_item_meets_them(save: Callable[..., Path]) -> None:
+    folder = save(fitted(LogisticRegression()))
+
+    with pytest.raises(InvalidDefinition, match=r"answers \['praise'\], not among `labels`"):
+        build(spec(labels=tuple(label for label in SAMPLES if label != "praise")), folder)
+    build(spec(labels=(*SAMPLES, "another")), folder)
+
+
+def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDefinition, match=r"model\.skops: no such file; `pipeline train` writes one"):
+        build(spec(), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "model.PICKLE", "model.joblib"])
+def test_a_pickle_is_refused_unopened(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidDefinition, match=r"is a pickle, and loading one runs whatever code.*skops\.io\.dump"):
+        build(spec(model=name), tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"PK\x03\x04 cut short"])
+def test_a_file_of_another_format_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.skops").write_bytes(content)
+
+    with pytest.raises(InvalidDefinition, match="is no skops file or damaged"):
+        build(spec(), tmp_path)
+
+
+def test_an_archive_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.skops", "w") as archive:
+        archive.writestr("readme.txt", "no model here")
+
+    with pytest.raises(InvalidDefinition, match=r"is no skops file or damaged.*pipeline train"):
+        build(spec(), tmp_path)
+
+
+def test_a_half_copied_file_is_refused(save: Callable[..., Path]) -> None:
+    path = save(fitted(LogisticRegression())) / "model.skops"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    with pytest.raises(InvalidDefinition, match="is no skops file or damaged"):
+        build(spec(), path.parent)
+
+
+def test_types_that_are_not_trusted_are_refused_by_name(save: Callable[..., Path]) -> None:
+    model = make_pipeline(FunctionTransformer(sorted), TfidfVectorizer(), LogisticRegression()).fit(TEXTS, LABELS)
+
+    with pytest.raises(InvalidDefinition, match=r"is refused: Untrusted types.*builtins\.sorted"):
+        build(spec(), save(model))
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ({"weights": [1, 2]}, "dict"),
+        (TfidfVectorizer().fit(TEXTS), "TfidfVectorizer"),
+        (make_pipeline(TfidfVectorizer(), LinearRegression()).fit(TEXTS, range(len(TEXTS))), "Pipeline"),
+        (make_pipeline(TfidfVectorizer(), LogisticRegression()), "Pipeline"),
+    ],
+    ids=["no model", "no classifier", "a regressor", "not fitted"],
+)
+def test_a_file_without_a_fitted_classifier_is_refused(model: Any, kind: str, save: Callable[..., Path]) -> None:
+    with pytest.raises(InvalidDefinition, match=f"holds a {kind}, which is no fitted classifier with classes"):
+        build(spec(), save(model))
+
+
+def test_a_classifier_that_cannot_read_texts_is_refused(save: Callable[..., Path]) -> None:
+    model = LogisticRegression().fit(np.eye(len(LABELS)), LABELS)
+
+    with pytest.raises(InvalidDefinition, match="cannot classify a text .*save the whole Pipeline"):
+        build(spec(), save(model))
+
+
+def test_without_its_extra_the_message_says_what_to_install(
+    save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(fitted(LogisticRegression()))
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+
+    with pytest.raises(InvalidDefinition, match=r"pip install 'pipeline\[sklearn\]'"):
+        build(spec(), folder)

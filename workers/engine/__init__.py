@@ -1,0 +1,1 @@
+"""Threads that a worker process runs beside Celery: stages, dispatch, sweeps, retention, the sender."""

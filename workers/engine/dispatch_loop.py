@@ -1,0 +1,73 @@
+"""The pulse: the thread that dispatches, woken by submissions and completions, else by its timer. Two are harmless."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from pipeline.context import Context
+from pipeline.execution.dispatch import Dispatched, Dispatcher
+from workers.engine.periodic import STOP_SECONDS, guarded
+
+#: The safety net: a round that nobody asked for.
+IDLE_SECONDS = 1.0
+#: The same while items are under way: how late a refill may be when other processes finish them.
+ACTIVE_SECONDS = 0.1
+#: Wait after a round that failed, doubled each time.
+FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.25, 4.0
+
+
+class Pulse:
+    """Dispatches until it is stopped."""
+
+    def __init__(self, context: Context, dispatcher: Dispatcher, *, dead: Callable[[], Sequence[str]]) -> None:
+        """`dead` names processes that are known to be gone, so that their lease on dispatching need not run out."""
+        self._context = context
+        self._dispatcher = dispatcher
+        self._dead = dead
+        self._woken = threading.Event()
+        self._stopped = threading.Event()
+        self._failures = 0
+        self._patience = min(IDLE_SECONDS, context.settings.lease_seconds / 4)
+        self._thread = threading.Thread(target=self._run, name="pipeline-pulse", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Dispatch now."""
+        self._woken.set()
+
+    def ask_to_stop(self) -> None:
+        """Stop dispatching soon, and let another take over."""
+        self._stopped.set()
+        self._woken.set()
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """Stop dispatching; a round that has begun has `timeout` seconds to end."""
+        self.ask_to_stop()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            dispatched = guarded(lambda: self._dispatcher.dispatch(self._dead()))
+            if dispatched is None:
+                # Not woken: completions would have a dispatcher whose broker is away try without pause.
+                self._back_off()
+                continue
+            self._failures = 0
+            self._woken.wait(self._pause(dispatched))
+            self._woken.clear()
+        guarded(self._dispatcher.stop)
+
+    def _back_off(self) -> None:
+        pause = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LONGEST_BACKOFF_SECONDS)
+        self._failures += 1
+        self._stopped.wait(pause)
+
+    def _pause(self, dispatched: Dispatched) -> float:
+        longest = min(ACTIVE_SECONDS, self._patience) if dispatched.is_active else self._patience
+        if dispatched.next_due_at is None:
+            return longest
+        until_due = (dispatched.next_due_at - self._context.now()).total_seconds()
+        return min(longest, max(0.005, until_due))

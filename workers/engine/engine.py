@@ -1,0 +1,184 @@
+"""What a worker process runs beside Celery: stages, the sender, and the pulse and the sweeps."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from celery import Celery
+
+from pipeline.bootstrap import make_sender
+from pipeline.broker.messages import DELIVER_TASK, Broker
+from pipeline.context import Context
+from pipeline.delivery.claim import is_busy
+from pipeline.execution.dispatch import Dispatcher
+from pipeline.execution.record import Settled, Settlement
+from pipeline.execution.rescue import hand_back, hand_back_items
+from workers.engine.dispatch_loop import Pulse
+from workers.engine.nudge_sender import Nudges
+from workers.engine.periodic import Rounds, guarded
+from workers.engine.stage_engine import Processing, wait_while
+from workers.engine.sweeps import Sweeps
+
+#: How often the clock is set right.
+SYNCHRONISE_SECONDS = 60.0
+
+_FINAL = frozenset({Settlement.SUCCEEDED, Settlement.DEAD})
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What a process does: run stages, dispatch and sweep, send callbacks."""
+
+    runs_stages: bool = True
+    dispatches: bool = True
+    sends: bool = True
+
+
+class Engine:
+    """The parts of a worker process that are ours; started before messages are consumed, stopped after."""
+
+    def __init__(self, app: Celery, context: Context, roles: Roles = Roles(), *, batch_id: int | None = None) -> None:
+        """Work on everything, or only on `batch_id`."""
+        self.context = context
+        self.broker = Broker(app)
+        self._processing = Processing(context, self.broker) if roles.runs_stages else None
+        self._sender = make_sender(context) if roles.sends else None
+        self._nudges = None if roles.sends else Nudges(self.broker, DELIVER_TASK)
+        self._dispatcher: Dispatcher | None = None
+        if roles.dispatches:
+            self._make_dispatcher(batch_id)
+        self._clock = Rounds("pipeline-clock", [(SYNCHRONISE_SECONDS, context.synchronise)])
+        self._finished = 0
+        self._stopping = threading.Lock()
+        self._is_stopped = False
+        self._end_at = math.inf
+
+    def _make_dispatcher(self, batch_id: int | None) -> None:
+        context = self.context
+        self._dispatcher = Dispatcher(
+            context, self.broker.publish_items, batch_id=batch_id, owns_messages=context.settings.is_embedded
+        )
+        self._sweeps = Sweeps(context, keep=self._keep, rescued=self._rescued)
+        self._pulse = Pulse(context, self._dispatcher, dead=lambda: self._sweeps.dead)
+
+    @property
+    def processing(self) -> Processing:
+        """What runs stages here; only processes with that role have it."""
+        if self._processing is None:
+            raise RuntimeError("this process runs no stages")
+        return self._processing
+
+    def start(self) -> None:
+        self._clock.start()
+        if self._processing:
+            self._processing.start()
+        if self._sender:
+            self._sender.start()
+        if self._dispatcher:
+            self._sweeps.start()
+            self._pulse.start()
+
+    def stop(self, *, deliver: bool = False, timeout: float | None = None) -> None:
+        """Finish what is quick, hand the rest back, and let others take over at once.
+
+        A second stop, from another thread, cuts the first short where its time is over sooner, and waits for it.
+
+        Args:
+            deliver: wait for callbacks that are due now, as long as a stop may take.
+            timeout: seconds for what has begun; None: `PIPELINE_STOP_SECONDS`.
+        """
+        seconds = self.context.settings.stop_seconds if timeout is None else timeout
+        self._end_at = min(self._end_at, time.monotonic() + seconds)
+        with self._stopping:
+            if not self._is_stopped:
+                self._stop(deliver)
+                self._is_stopped = True
+
+    def hurry(self) -> None:
+        """Have a stop, under way or to come, give nothing more time. Safe in a handler of signals."""
+        self._end_at = 0.0
+
+    def _stop(self, deliver: bool) -> None:
+        if self._dispatcher:
+            self._pulse.ask_to_stop()
+        if self._processing:
+            self._processing.stop(self._left)
+        if self._dispatcher:
+            # What is handed back is for others to release.
+            self._pulse.stop()
+        if self._processing:
+            guarded(lambda: hand_back_items(self.context))
+        if self._dispatcher:
+            self._sweeps.stop()
+        if self._sender:
+            if deliver:
+                wait_while(self._owes_callbacks, self._left)
+            self._sender.stop(self._left())
+        self._clock.stop()
+        guarded(self.abandon)
+
+    def _left(self) -> float:
+        return max(self._end_at - time.monotonic(), 0.0)
+
+    def abandon(self) -> None:
+        """Hand back what this process holds, whatever its threads are doing: for the very end of a program."""
+        hand_back(self.context)
+
+    def settled(self, settled: Sequence[Settled]) -> None:
+        """Hear what became of messages: wake the sender, and the dispatcher when the window has run low."""
+        final = sum(each.end in _FINAL for each in settled)
+        if not final:
+            return
+        self.wake_sender()
+        self._finished += final
+        if self._dispatcher and self._finished >= self._dispatcher.window // 4:
+            self._finished = 0
+            self._pulse.wake()
+
+    def wake_sender(self) -> None:
+        """Have callbacks sent that are due, here or where the sender is."""
+        if self._sender:
+            self._sender.wake()
+        elif self._nudges and self.context.settings.secrets:
+            self._nudges.give()
+
+    def wake_dispatch(self) -> None:
+        """Dispatch now, if that is done here."""
+        if self._dispatcher:
+            self._pulse.wake()
+
+    def look_for_lost(self) -> None:
+        """Rescue now, if that is done here: a process has died."""
+        if self._dispatcher:
+            self._sweeps.hurry()
+
+    def _keep(self) -> None:
+        if self._processing:
+            self._processing.keep()
+
+    def _rescued(self) -> None:
+        self.wake_sender()
+        self._pulse.wake()
+
+    def _owes_callbacks(self) -> bool:
+        context = self.context
+        return bool(context.settings.secrets) and is_busy(context.database, context.worker, context.now())
+
+
+_running: list[Engine] = []
+
+
+def running_engine() -> Engine:
+    """Return this process's engine."""
+    return _running[-1]
+
+
+def set_running(engine: Engine | None) -> None:
+    """Make `engine` the one that tasks find; None when it stops."""
+    _running.clear()
+    if engine is not None:
+        _running.append(engine)

@@ -1,0 +1,51 @@
+"""The publisher: messages sent from a thread of their own, so that a broker that hangs holds up no result."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+
+from pipeline.broker.messages import Broker, Task
+from pipeline.context import Context
+from pipeline.execution.rescue import unsent
+from pipeline.execution.sql.releases import Ref
+from pipeline.log import get_logger
+from workers.engine.periodic import guarded
+
+log = get_logger(__name__)
+
+
+class Publisher:
+    """Publishes tasks of released items in the order given; what cannot be published is released anew."""
+
+    def __init__(self, context: Context, broker: Broker) -> None:
+        self._context = context
+        self._broker = broker
+        self._waiting: queue.SimpleQueue[Sequence[Task] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="pipeline-publisher", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, tasks: Sequence[Task]) -> None:
+        """Have tasks published soon; their arguments are an item and its epoch."""
+        if tasks:
+            self._waiting.put(tasks)
+
+    def stop(self, timeout: float) -> None:
+        """Publish what was put before, then stop."""
+        self._waiting.put(None)
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while (tasks := self._waiting.get()) is not None:
+            try:
+                self._broker.publish(tasks)
+            except Exception as error:
+                log.warning("publish_failed", messages=len(tasks), error=type(error).__name__)
+                self._give_back(tasks)
+
+    def _give_back(self, tasks: Sequence[Task]) -> None:
+        # Some may have been published all the same: their epoch is over then, and they change nothing.
+        guarded(lambda: unsent(self._context, [Ref(*task.args) for task in tasks]))

@@ -1,0 +1,107 @@
+"""The sweeps: what repairs what was lost. Each may run in several processes at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from pipeline.batches.reconcile import cancel_rest, reconcile
+from pipeline.batches.sql import batches
+from pipeline.batches.submit_lease import discard_abandoned
+from pipeline.context import Context
+from pipeline.domain.batch import BatchState
+from pipeline.execution.rescue import dead_holders, forget_gone, rescue_lost
+from pipeline.log import get_logger
+from workers.engine.database_contact import Contact
+from workers.engine.periodic import Rounds
+from workers.engine.retention import Retention
+
+log = get_logger(__name__)
+
+#: After how long what a dead process held is looked for.
+RESCUE_SECONDS = 5.0
+#: After how long a batch that was cancelled is looked at for what the cancel did not reach.
+CLEAN_UP_SECONDS = 2.0
+#: After how long counters are compared with rows.
+RECONCILE_SECONDS = 300.0
+
+
+class Sweeps:
+    """Runs the sweeps until it is stopped."""
+
+    def __init__(self, context: Context, *, keep: Callable[[], object], rescued: Callable[[], None]) -> None:
+        """Call `keep` before a rescue and `rescued` after one that found something."""
+        self._context = context
+        self._keep = keep
+        self._rescued = rescued
+        self.dead: Sequence[str] = ()
+        self._stopping = threading.Event()
+        lease_seconds = context.settings.lease_seconds
+        self._contact = Contact(
+            # Twice the time between two looks: a busy machine is late now and then.
+            longest_gap=max(lease_seconds / 2, 2 * CLEAN_UP_SECONDS),
+            lease_seconds=lease_seconds,
+            now=context.now(),
+        )
+        self._rounds = Rounds(
+            "pipeline-sweeps",
+            [
+                (RESCUE_SECONDS, self._rescue),
+                (CLEAN_UP_SECONDS, self._clean_up),
+                (RECONCILE_SECONDS, self._reconcile),
+            ],
+            # Drift is rare and counting is not free: a start does not wait for it.
+            later=[self._reconcile],
+        )
+        days = context.settings.retention_days
+        # An embedded run ends soon, and has an end to come to.
+        self._retention = None if days is None or context.settings.is_embedded else Retention(context, days)
+
+    def start(self) -> None:
+        self._rounds.start()
+        if self._retention:
+            self._retention.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._retention:
+            self._retention.stop()
+        self._rounds.stop()
+
+    def hurry(self) -> None:
+        """Look now for what was lost."""
+        self._rounds.hurry()
+
+    def _rescue(self) -> None:
+        self.dead = dead_holders(self._context)
+        self._contact.answered(self._context.now())
+        if self._stopping.wait(self._contact.grace(self._context.now())):
+            return
+        # After a pause of this process its own items are overdue, but not lost.
+        self._keep()
+        rescued = rescue_lost(self._context, self.dead)
+        if rescued.taken_back or rescued.given_up or rescued.deliveries:
+            log.info(
+                "rescued",
+                items=rescued.taken_back,
+                given_up=rescued.given_up,
+                deliveries=rescued.deliveries,
+                dead=list(self.dead),
+            )
+        if rescued.taken_back or rescued.given_up or rescued.deliveries or self.dead:
+            self._rescued()
+        forget_gone(self._context, self.dead)
+
+    def _clean_up(self) -> None:
+        discard_abandoned(self._context)
+        with self._context.database.read() as connection:
+            cancelled = batches.open_in(connection, BatchState.CANCELLED)
+        self._contact.answered(self._context.now())
+        for batch_id in cancelled:
+            cancel_rest(self._context, batch_id)
+
+    def _reconcile(self) -> None:
+        with self._context.database.read() as connection:
+            open_batches = batches.open_in(connection, BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED)
+        for batch_id in open_batches:
+            reconcile(self._context, batch_id)

@@ -1,0 +1,1 @@
+"""Transports for kombu that receive, acknowledge and publish in bulk."""

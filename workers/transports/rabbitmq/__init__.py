@@ -1,0 +1,1 @@
+"""RabbitMQ: frames read and written in bulk."""
