@@ -22,7 +22,7 @@ from benchmarks.growth import MIB, generate
 from benchmarks.processes import status_of
 from benchmarks.stand import DEFINITION, stand
 from pipeline.database.engine import Database
-from tests.support.servers.worker import ROOT
+from tests.support.paths import ROOT
 
 LOOK_SECONDS = 0.01
 

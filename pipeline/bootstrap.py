@@ -11,6 +11,7 @@ from pipeline.database.clock import DatabaseClock
 from pipeline.database.engine import Database
 from pipeline.database.schema import check, upgrade
 from pipeline.delivery import endpoint_secrets
+from pipeline.delivery.owe import owe_callbacks
 from pipeline.delivery.rules.delivery import Sent
 from pipeline.delivery.sender.sender import Sender
 from pipeline.delivery.webhook.options import SenderOptions
@@ -38,9 +39,16 @@ def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
     else:
         check(database)
     if database.is_sqlite:
-        return Context(settings=settings, database=database, hooks=Hooks(hooks))
+        return Context(settings=settings, database=database, hooks=make_hooks(hooks))
     clock = DatabaseClock(database)
-    return Context(settings=settings, database=database, hooks=Hooks(hooks), now=clock, synchronise=clock.synchronise)
+    return Context(
+        settings=settings, database=database, hooks=make_hooks(hooks), now=clock, synchronise=clock.synchronise
+    )
+
+
+def make_hooks(own: Sequence[Hook] = ()) -> Hooks:
+    """Return the hooks that run where items and batches become final: the built-in ones, then the caller's."""
+    return Hooks(own, built_in=(owe_callbacks,))
 
 
 def make_sender(context: Context) -> Sender:

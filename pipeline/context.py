@@ -24,7 +24,7 @@ class Context:
 
     settings: Settings
     database: Database
-    hooks: Hooks = field(default_factory=Hooks)
+    hooks: Hooks
     now: Callable[[], datetime] = utc_now
     worker: str = field(default_factory=new_holder)
     #: Steps that `prepare` has built, by definition version and stage.

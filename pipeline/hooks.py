@@ -1,7 +1,7 @@
 """Completion hooks: code that runs in the transaction in which items and batches become final.
 
-The built-in hook writes what is owed to callback URLs. A caller's own hook gets the same connection, so that what it
-writes there is committed with the result or not at all.
+`delivery.owe` is the built-in hook: it inserts the deliveries owed to callback URLs. A caller's own hook gets the same
+connection, so what it writes there is committed together with the result or not at all.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pipeline.batches.sql import events
 from pipeline.domain import event
-from pipeline.domain.callback_url import origin
 from pipeline.domain.event import EventType
 from pipeline.log import get_logger
 
@@ -55,14 +53,26 @@ class Happening:
 Hook = Callable[[Connection, Sequence[Happening]], None]
 
 
-class Hooks:
-    """The built-in hook and the caller's, in order."""
+#: A hook of pipeline itself: part of what makes items final, so that its failure fails the transaction.
+BuiltIn = Callable[[Connection, Sequence[Happening], datetime], None]
 
-    def __init__(self, own: Sequence[Hook] = ()) -> None:
+
+class Hooks:
+    """Runs the built-in hooks, then the caller's, in order.
+
+    Args:
+        own: the caller's hooks; one that fails is logged, and only its own writes are rolled back.
+        built_in: hooks of pipeline, which `bootstrap` registers.
+    """
+
+    def __init__(self, own: Sequence[Hook] = (), *, built_in: Sequence[BuiltIn] = ()) -> None:
         self._own = tuple(own)
+        self._built_in = tuple(built_in)
 
     def run(self, connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
-        owe_callbacks(connection, happenings, now)
+        """Run every hook for events of one batch, inside the transaction that wrote them."""
+        for built_in in self._built_in:
+            built_in(connection, happenings, now)
         for hook in self._own:
             self._guarded(hook, connection, happenings)
 
@@ -83,9 +93,3 @@ def _named(happening: Happening) -> str:
     """Return whose event it is: the item's id, or the batch's."""
     data = happening.data
     return str(data.get("item_id") or data.get("batch_id"))
-
-
-def owe_callbacks(connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
-    """Write one delivery for each callback URL of each event; the events are of one batch."""
-    owed = [{"seq": each.seq, "url": url, "origin": origin(url)} for each in happenings for url in each.callback_urls]
-    events.owe(connection, happenings[0].batch_row, owed, now)

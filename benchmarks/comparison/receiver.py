@@ -7,8 +7,8 @@ import socket
 import sys
 from pathlib import Path
 
+from tests.support.paths import ROOT
 from tests.support.servers.server import Server
-from tests.support.servers.worker import ROOT
 
 _CONFIGURATION = """
 worker_processes 1;

@@ -17,11 +17,11 @@ from benchmarks.comparison.completeness import Outcome, complaints
 from benchmarks.comparison.entrant import Entrant
 from benchmarks.comparison.receiver import Receiver
 from benchmarks.contestants.program import EXPECTED, READY, Place
+from tests.support.paths import ROOT
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
 from tests.support.servers.server import Server, StartFailed
-from tests.support.servers.worker import ROOT
 
 Submit = Callable[[int, int], float]
 

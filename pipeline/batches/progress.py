@@ -10,18 +10,16 @@ from pipeline.batches.find import find_batch, find_item, gone
 from pipeline.batches.sql import attempts, batches, items
 from pipeline.context import Context
 from pipeline.database.row import Row
-from pipeline.delivery.sql import claims
 from pipeline.domain.batch import BatchState, Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What is known of one item: its batch, its row, failed attempts, and what is owed for it."""
+    """What is known of one item: its batch, its row, and its failed attempts."""
 
     batch: Row
     item: Row
     attempts: list[Row]
-    deliveries: list[Row]
 
 
 def progress(context: Context, batch: str) -> Progress:
@@ -58,12 +56,6 @@ def labels(context: Context, batch: str) -> dict[str, int]:
         return items.labels(connection, find_batch(connection, batch)["id"])
 
 
-def owed(context: Context, batch: str) -> dict[str, int]:
-    """Return how many deliveries of a batch are in each state."""
-    with context.database.read() as connection:
-        return claims.counts(connection, find_batch(connection, batch)["id"])
-
-
 def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> list[Row]:
     """Return dead items, in order of their ids after `after`; of one batch or of all."""
     with context.database.read() as connection:
@@ -83,7 +75,6 @@ def _details(connection: Connection, batch: Row, item: Row) -> Details:
         batch=batch,
         item=item,
         attempts=attempts.of_item(connection, item["id"]),
-        deliveries=claims.of_item(connection, batch["id"], item["id"]),
     )
 
 

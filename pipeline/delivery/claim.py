@@ -151,10 +151,20 @@ def record_sent(database: Database, sent: Sequence[Sent], *, worker: str, schedu
     return decisions
 
 
-def take_back(database: Database, now: datetime) -> int:
-    """Make deliveries pending again whose sender never recorded an answer in time. Return how many."""
+def holders(database: Database) -> set[str]:
+    """Return the names of the processes that hold deliveries."""
+    with database.read() as connection:
+        return {*claims.holders(connection)}
+
+
+def take_back(database: Database, now: datetime, dead: Sequence[str] = ()) -> int:
+    """Make deliveries pending again whose sender did not record an answer in time, or is among `dead`.
+
+    Returns:
+        The number of deliveries.
+    """
     with database.write() as connection:
-        return claims.take_back(connection, now=now)
+        return claims.take_back(connection, dead, now=now)
 
 
 def release(database: Database, worker: str, now: datetime) -> int:

@@ -15,7 +15,7 @@ from pipeline.context import Context
 from pipeline.database.locks import keep
 from pipeline.database.row import Row
 from pipeline.delivery.rules.delivery import DeliveryState
-from pipeline.delivery.sql import endpoints, redeliver, search
+from pipeline.delivery.sql import claims, endpoints, redeliver, search
 from pipeline.delivery.sql.redeliver import Chosen, Missing
 from pipeline.domain.callback_url import check_callback_url, parse
 from pipeline.errors import Conflict, InvalidInput, NotFound
@@ -43,6 +43,18 @@ def show(context: Context, delivery_id: int) -> Shown:
     with context.database.read() as connection:
         row = _get(connection, delivery_id)
         return Shown(row, attempts.of_delivery(connection, delivery_id, row["bundle_id"]))
+
+
+def counts(context: Context, batch: str) -> dict[str, int]:
+    """Return the number of a batch's deliveries in each state."""
+    with context.database.read() as connection:
+        return claims.counts(connection, find_batch(connection, batch)["id"])
+
+
+def of_item(context: Context, batch_row: int, item_row: int) -> list[Row]:
+    """Return the deliveries of an item's events, in the order of the events."""
+    with context.database.read() as connection:
+        return claims.of_item(connection, batch_row, item_row)
 
 
 def replay(context: Context, delivery_id: int) -> Row:

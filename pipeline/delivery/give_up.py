@@ -12,7 +12,7 @@ from pipeline.batches.sql import batches, events
 from pipeline.database.engine import Database
 from pipeline.database.row import Row
 from pipeline.delivery.rules.delivery import EXPIRED
-from pipeline.delivery.sql import give_up
+from pipeline.delivery.sql import give_up, owe
 from pipeline.domain import event
 from pipeline.domain.callback_url import origin
 from pipeline.domain.event import EventType
@@ -68,7 +68,7 @@ def _tell_of_batch(connection: Connection, batch_id: int, dead: Sequence[Row], n
     ]
     events.add(connection, batch_id, happened, now)
     url = dead[0]["fallback_url"]
-    events.owe(connection, batch_id, [{"seq": seq, "url": url, "origin": origin(url)} for seq, _ in numbered], now)
+    owe.owe(connection, batch_id, [{"seq": seq, "url": url, "origin": origin(url)} for seq, _ in numbered], now)
 
 
 def _body(row: Row, seq: int, now: datetime) -> bytes:

@@ -10,8 +10,6 @@ from pipeline.batches import submit_lease
 from pipeline.batches.finish import finish
 from pipeline.context import Context
 from pipeline.database import leases
-from pipeline.database.lease_holder import certainly_dead
-from pipeline.delivery.sql import claims
 from pipeline.execution.sql import releases, rescue
 from pipeline.execution.sql.releases import Ref
 
@@ -21,18 +19,16 @@ FORGET_AFTER = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """How many items came back, how many were given up, how many deliveries came back."""
+    """How many items are pending again, and how many were given up."""
 
     taken_back: int
     given_up: int
-    deliveries: int
 
 
-def dead_holders(context: Context) -> list[str]:
-    """Return the processes of this host that hold items, deliveries or leases and are gone."""
+def holders(context: Context) -> set[str]:
+    """Return the names of the processes that hold items or leases."""
     with context.database.read() as connection:
-        known = {*rescue.holders(connection), *claims.holders(connection), *leases.holders(connection)}
-    return certainly_dead(known - {context.worker})
+        return {*rescue.holders(connection), *leases.holders(connection)}
 
 
 def rescue_lost(context: Context, dead: Sequence[str] = ()) -> Rescued:
@@ -42,10 +38,9 @@ def rescue_lost(context: Context, dead: Sequence[str] = ()) -> Rescued:
     with context.database.write() as connection:
         given_up = rescue.give_up(connection, dead, now=now, max_crashes=limit)
         taken_back = rescue.take_back(connection, dead, now=now, max_crashes=limit)
-        sent_back = claims.take_back(connection, dead, now=now)
         if given_up:
             finish(connection, given_up, context.hooks, now)
-    return Rescued(taken_back, len(given_up), sent_back)
+    return Rescued(taken_back, len(given_up))
 
 
 def forget_gone(context: Context, dead: Sequence[str]) -> None:
@@ -58,12 +53,10 @@ def forget_gone(context: Context, dead: Sequence[str]) -> None:
 
 
 def hand_back(context: Context) -> int:
-    """Return what this process holds, leases included, for a stop in good order. Return how many items."""
-    now = context.now()
+    """Return the items and leases that this process holds, for an orderly stop. Return the number of items."""
     with context.database.write() as connection:
         leases.drop_all(connection, context.worker)
-        claims.release(connection, context.worker, now)
-        return rescue.hand_back(connection, context.worker, now)
+        return rescue.hand_back(connection, context.worker, context.now())
 
 
 def hand_back_items(context: Context) -> int:

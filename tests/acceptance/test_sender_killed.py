@@ -15,7 +15,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from pipeline.database.engine import Database
-from pipeline.execution.rescue import dead_holders, rescue_lost
+from pipeline.delivery.claim import take_back
 from tests.support.receivers.owed import (
     BATCH,
     SECRET,
@@ -30,6 +30,7 @@ from tests.support.receivers.owed import (
 )
 from tests.support.receivers.process import SenderProcess
 from tests.support.receivers.scripted import Answering, Request, Scripted, answer
+from workers.engine.sweeps import dead_holders
 
 KILLS, ITEMS = int(os.environ.get("TEST_KILLS", "20")), int(os.environ.get("TEST_KILLED_ITEMS", "500"))
 
@@ -80,7 +81,7 @@ def bring_back(database: Database) -> None:
     context = context_of(database)
 
     def has_all() -> bool:
-        rescue_lost(context, dead_holders(context))
+        take_back(context.database, context.now(), dead_holders(context))
         return "sending" not in states(database)
 
     wait_until(has_all)

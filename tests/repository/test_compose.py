@@ -17,7 +17,8 @@ from celery.bin.celery import celery
 import celeryconfig
 from pipeline.cli import main
 from pipeline.settings import PREFIX, Settings
-from tests.support.compose import FILE, ROOT, SECRETS, TEXT, services, variables
+from tests.support.compose import FILE, SECRETS, TEXT, services, variables
+from tests.support.paths import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 PRODUCTION = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")

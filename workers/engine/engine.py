@@ -13,7 +13,7 @@ from celery import Celery
 from pipeline.bootstrap import make_sender
 from pipeline.broker.messages import DELIVER_TASK, Broker
 from pipeline.context import Context
-from pipeline.delivery.claim import is_busy
+from pipeline.delivery.claim import is_busy, release
 from pipeline.execution.dispatch import Dispatcher
 from pipeline.execution.record import Settled, Settlement
 from pipeline.execution.rescue import hand_back, hand_back_items
@@ -126,6 +126,7 @@ class Engine:
 
     def abandon(self) -> None:
         """Hand back what this process holds, whatever its threads are doing: for the very end of a program."""
+        release(self.context.database, self.context.worker, self.context.now())
         hand_back(self.context)
 
     def settled(self, settled: Sequence[Settled]) -> None:

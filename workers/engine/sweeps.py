@@ -9,8 +9,11 @@ from pipeline.batches.reconcile import cancel_rest, reconcile
 from pipeline.batches.sql import batches
 from pipeline.batches.submit_lease import discard_abandoned
 from pipeline.context import Context
+from pipeline.database.lease_holder import certainly_dead
+from pipeline.delivery import claim
 from pipeline.domain.batch import BatchState
-from pipeline.execution.rescue import dead_holders, forget_gone, rescue_lost
+from pipeline.execution import rescue
+from pipeline.execution.rescue import forget_gone, rescue_lost
 from pipeline.log import get_logger
 from workers.engine.database_contact import Contact
 from workers.engine.periodic import Rounds
@@ -24,6 +27,12 @@ RESCUE_SECONDS = 5.0
 CLEAN_UP_SECONDS = 2.0
 #: After how long counters are compared with rows.
 RECONCILE_SECONDS = 300.0
+
+
+def dead_holders(context: Context) -> list[str]:
+    """Return the processes of this host that hold items, deliveries or leases and no longer run."""
+    known = rescue.holders(context) | claim.holders(context.database)
+    return certainly_dead(known - {context.worker})
 
 
 class Sweeps:
@@ -80,15 +89,16 @@ class Sweeps:
         # After a pause of this process its own items are overdue, but not lost.
         self._keep()
         rescued = rescue_lost(self._context, self.dead)
-        if rescued.taken_back or rescued.given_up or rescued.deliveries:
+        deliveries = claim.take_back(self._context.database, self._context.now(), self.dead)
+        if rescued.taken_back or rescued.given_up or deliveries:
             log.info(
                 "rescued",
                 items=rescued.taken_back,
                 given_up=rescued.given_up,
-                deliveries=rescued.deliveries,
+                deliveries=deliveries,
                 dead=list(self.dead),
             )
-        if rescued.taken_back or rescued.given_up or rescued.deliveries or self.dead:
+        if rescued.taken_back or rescued.given_up or deliveries or self.dead:
             self._rescued()
         forget_gone(self._context, self.dead)
 

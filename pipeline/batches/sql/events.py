@@ -16,16 +16,13 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
-    literal_column,
     select,
-    text,
 )
 
 from pipeline.database.instant import Instant
 from pipeline.database.json_rows import encode, is_sqlite, rows_of
 from pipeline.database.row import Row, rows
-from pipeline.database.tables import deliveries, events
-from pipeline.delivery.sql.lanes import lane_of
+from pipeline.database.tables import events
 
 
 def add(connection: Connection, batch_id: int, happened: Sequence[Mapping[str, Any]], now: datetime) -> None:
@@ -42,12 +39,6 @@ def add(connection: Connection, batch_id: int, happened: Sequence[Mapping[str, A
     connection.execute(_add(is_sqlite(connection)), parameters)
 
 
-def owe(connection: Connection, batch_id: int, owed: Sequence[Mapping[str, Any]], now: datetime) -> None:
-    """Write what is owed of a batch's events, due now: seq, url, origin; in a lane where its endpoint is ordered."""
-    if owed:
-        connection.execute(_owe(is_sqlite(connection)), {"rows": encode(owed), "batch": batch_id, "now": now})
-
-
 _BATCH, _NOW = bindparam("batch", type_=BigInteger), bindparam("now", type_=Instant)
 
 
@@ -59,16 +50,6 @@ def _add(on_sqlite: bool) -> Insert:
     body = func.substr(bindparam("bodies", type_=LargeBinary), given.c.start, given.c.size)
     chosen = select(*(given.c[name] for name in names), body, _BATCH, _NOW)
     return insert(events).from_select([*names, "body", "batch_id", "created_at"], chosen)
-
-
-@cache
-def _owe(on_sqlite: bool) -> Insert:
-    names = ("seq", "url", "origin")
-    given = rows_of(deliveries, on_sqlite, *names)
-    # The lane is found on the way: endpoints that are ordered are few, and none costs a statement more.
-    lane = text(lane_of("r.origin", ":batch")).bindparams(_BATCH)
-    chosen = select(*(given.c[name] for name in names), _BATCH, _NOW, _NOW, literal_column("'pending'"), lane)
-    return insert(deliveries).from_select([*names, "batch_id", "due_at", "created_at", "state", "lane"], chosen)
 
 
 def after(connection: Connection, batch_id: int, seq: int, limit: int) -> list[Row]:

@@ -15,10 +15,18 @@ from pipeline.database.row import Row, first, rows
 from pipeline.database.state_literals import is_in
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items
 from pipeline.domain.item import ItemState, Stage
-from pipeline.execution.sql.outcomes import ERROR, FINISHED
 
 IN_FLIGHT = (ItemState.QUEUED, ItemState.RUNNING)
 NOT_BEGUN = (ItemState.PENDING, ItemState.QUEUED)
+
+RESULT = ("label", "confidence", "classification", "classified_at", "enrichment")
+ERROR = ("error_kind", "error_type", "error_message", "error_stage")
+
+#: What an event about a finished item is made of.
+FINISHED = (
+    "id", "batch_id", "position", "key", "callback_url", "state", "attempts", *RESULT, *ERROR,
+    "created_at", "queued_at", "started_at", "finished_at",
+)  # fmt: skip
 
 
 def add(connection: Connection, accepted: Sequence[Mapping[str, Any]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.bootstrap import make_hooks
 from pipeline.cli.checks.check import Check, fail, ok, warn
 from pipeline.cli.show.endpoint_trouble import in_trouble
 from pipeline.cli.show.output import many
@@ -15,7 +16,7 @@ from pipeline.settings import Settings
 
 def check_endpoints(chosen: Settings, database: Database) -> Iterator[Check]:
     """Yield a line for those that can be read, one for each that cannot, and one for each that is in trouble."""
-    context = Context(chosen, database)
+    context = Context(chosen, database, make_hooks())
     found = describe_all(context)
     readable = [each for each in found if each.locked is None]
     if readable:

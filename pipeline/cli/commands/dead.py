@@ -17,6 +17,7 @@ from pipeline.cli.show.output import Talk, many, print_json
 from pipeline.cli.show.table import print_table
 from pipeline.context import Context
 from pipeline.database.row import Row
+from pipeline.delivery import deliveries
 from pipeline.domain.ids import item_id, split_item_id
 from pipeline.errors import InvalidInput, NotFound
 
@@ -72,10 +73,11 @@ def show(item: str, batch: str, payload: bool, as_json: bool) -> None:
     """
     with opened() as context:
         details = find(context, item, batch)
+        owed = [] if details is None else deliveries.of_item(context, details.batch["id"], details.item["id"])
     if details is None or details.item["state"] != "dead":
         state = "unknown" if details is None else f"{details.item['state']}, not dead"
         raise NotFound(f"item {item!r} is {state}; `pipeline dead list` lists the dead, `pipeline show` shows any")
-    found = described(details, with_payload=payload)
+    found = described(details, owed, with_payload=payload)
     print_json(found) if as_json else print_item(found)
 
 

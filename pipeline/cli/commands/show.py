@@ -11,6 +11,7 @@ from pipeline.cli.commands.status import counts
 from pipeline.cli.run.session import opened
 from pipeline.cli.show.item import described, find, print_item
 from pipeline.cli.show.output import print_facts, print_json
+from pipeline.delivery import deliveries
 
 
 @click.command()
@@ -32,7 +33,8 @@ def show(name: str, batch: str, payload: bool, as_json: bool) -> None:
     with opened() as context:
         details = None if name == LAST else find(context, name, batch)
         if details is not None:
-            found = described(details, with_payload=payload)
+            owed = deliveries.of_item(context, details.batch["id"], details.item["id"])
+            found = described(details, owed, with_payload=payload)
             print_json(found) if as_json else print_item(found)
             return
         progress = counts(batch_progress.progress(context, name))

@@ -14,6 +14,7 @@ from pipeline.cli.show.endpoint_trouble import warn_of_trouble
 from pipeline.cli.show.output import Talk, duration, print_facts, print_json
 from pipeline.cli.show.table import print_table
 from pipeline.context import Context
+from pipeline.delivery import deliveries
 from pipeline.domain.batch import BatchState, Progress
 
 _COUNTS = ("total", "waiting", "in_flight", "running", "succeeded", "dead", "cancelled")
@@ -75,7 +76,7 @@ def _details(context: Context, batch: str, *, full: bool) -> dict[str, Any]:
     details = counts(progress) | _speed(context, progress)
     if full or progress.total <= _COUNTED:
         details["labels"] = batch_progress.labels(context, progress.batch_id)
-        details["callbacks"] = batch_progress.owed(context, progress.batch_id)
+        details["callbacks"] = deliveries.counts(context, progress.batch_id)
     return details
 
 

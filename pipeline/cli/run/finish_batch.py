@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.batches import progress as batch_progress
 from pipeline.batches import results
 from pipeline.cli.run.stop_signals import Stop
 from pipeline.cli.show.delivery import why_it_waits
@@ -135,7 +134,7 @@ def _await_callbacks(context: Context, batch: Batch, seconds: float, show: Calla
     end = time.monotonic() + seconds
     while True:
         asked = time.monotonic()
-        callbacks = batch_progress.owed(context, batch.id)
+        callbacks = deliveries.counts(context, batch.id)
         under_way = sum(callbacks.get(state, 0) for state in _UNDER_WAY)
         if not under_way or time.monotonic() >= end or _is_too_late(context, batch, callbacks, end):
             return callbacks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,8 +53,8 @@ def _by_key(context: Context, key: str, batch: str) -> Details | None:
     return None if position is None else progress.details(context, item_id(row["public_id"], position))
 
 
-def described(details: Details, *, with_payload: bool) -> dict[str, Any]:
-    """Return what is known of an item, as `--json` prints it."""
+def described(details: Details, owed: Sequence[Row], *, with_payload: bool) -> dict[str, Any]:
+    """Return what is known of an item and its deliveries, as `--json` prints it."""
     row = details.item
     return {
         "batch_id": details.batch["public_id"],
@@ -64,7 +64,7 @@ def described(details: Details, *, with_payload: bool) -> dict[str, Any]:
         "error": {name: row[f"error_{name}"] for name in _ERROR} if row["error_kind"] else None,
         **({"payload": _parsed(row["payload"])} if with_payload else {}),
         "failed_attempts": [attempt(each) for each in details.attempts],
-        "deliveries": [delivery(each, details.batch["public_id"]) for each in details.deliveries],
+        "deliveries": [delivery(each, details.batch["public_id"]) for each in owed],
     }
 
 

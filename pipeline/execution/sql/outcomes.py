@@ -9,21 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Update, bindparam, func, update
 
+from pipeline.batches.sql.items import ERROR, FINISHED, RESULT
 from pipeline.database.json_rows import encode, in_order, is_sqlite, item_rows
 from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import is_still
 from pipeline.database.tables import items
 from pipeline.domain.item import ItemState, Stage
-
-_RESULT = ("label", "confidence", "classification", "classified_at", "enrichment")
-
-ERROR = ("error_kind", "error_type", "error_message", "error_stage")
-
-#: What an event about a finished item is made of.
-FINISHED = (
-    "id", "batch_id", "position", "key", "callback_url", "state", "attempts", *_RESULT, *ERROR,
-    "created_at", "queued_at", "started_at", "finished_at",
-)  # fmt: skip
 
 
 def advance(
@@ -109,7 +100,7 @@ def finish(connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now
 
 @cache
 def _finish(on_sqlite: bool) -> Update:
-    given = item_rows(on_sqlite, "id", "epoch", "state", *_RESULT, *ERROR)
+    given = item_rows(on_sqlite, "id", "epoch", "state", *RESULT, *ERROR)
     return (
         update(items)
         .where(
@@ -121,7 +112,7 @@ def _finish(on_sqlite: bool) -> Update:
             state=given.c.state,
             finished_at=bindparam("now", type_=items.c.finished_at.type),
             lease_until=None,
-            **{name: func.coalesce(given.c[name], items.c[name]) for name in _RESULT},
+            **{name: func.coalesce(given.c[name], items.c[name]) for name in RESULT},
             **{name: given.c[name] for name in ERROR},
         )
         .returning(*(items.c[name] for name in FINISHED))

@@ -7,14 +7,13 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, not_, or_, select, tuple_, update
 
-from pipeline.batches.sql.items import IN_FLIGHT, attempt_uncounted
+from pipeline.batches.sql.items import FINISHED, IN_FLIGHT, attempt_uncounted
 from pipeline.database.json_rows import encode, is_sqlite, item_rows
 from pipeline.database.locks import unlocked
 from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import is_in, is_still
 from pipeline.database.tables import items
 from pipeline.domain.item import ItemState
-from pipeline.execution.sql.outcomes import FINISHED
 from pipeline.execution.sql.releases import Ref
 
 

@@ -15,7 +15,6 @@ import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.exc import OperationalError
 
-from pipeline.batches.sql import events
 from pipeline.batches.submit import Submission, submit
 from pipeline.bootstrap import make_context
 from pipeline.database import bulk_insert
@@ -24,6 +23,7 @@ from pipeline.database.engine import Database
 from pipeline.database.retry import retrying
 from pipeline.database.schema import upgrade, version
 from pipeline.database.tables import deliveries, items, leases
+from pipeline.delivery.sql import owe
 from pipeline.errors import Unreachable
 from pipeline.execution.sql import outcomes
 from pipeline.settings import load
@@ -183,7 +183,7 @@ def test_instants_are_written_as_they_are_whatever_the_time_zone_of_the_session(
     at = datetime(2026, 3, 4, 5, 6, 7, 123_456, tzinfo=UTC)
     outcome = dict.fromkeys(outcomes.ERROR) | {"id": 1, "epoch": 0, "due_at": at, "attempt": 1, "snoozes": 0}
     with opened(f"{database_url}{options}") as database, database.write() as connection:
-        events.owe(connection, 1, [{"seq": 1, "url": "http://a/", "origin": "http://a"}], at)
+        owe.owe(connection, 1, [{"seq": 1, "url": "http://a/", "origin": "http://a"}], at)
         row = {"id": 1, "batch_id": 1, "position": 1, "payload": "{}", "stage": "classify", "state": "running"}
         connection.execute(insert(items).values(**row, created_at=at))
         assert outcomes.put_off(connection, [outcome]) == {1}

@@ -12,7 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 from svix.webhooks import Webhook as SvixWebhook
 
-from pipeline.bootstrap import make_context
+from pipeline.bootstrap import make_context, make_hooks
 from pipeline.context import Context
 from pipeline.crypto.ed25519_key import public_of
 from pipeline.crypto.encryption import Locked, Vault
@@ -43,7 +43,7 @@ OWN = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 def context_of(database: Database, key: str | None = KEY, now: Callable[[], datetime] = lambda: NOW) -> Context:
     settings = load(encryption_key=key, webhook_secret=SECRET, allow_private_callbacks="127.0.0.0/8")
-    return Context(settings=settings, database=database, now=now)
+    return Context(settings=settings, database=database, hooks=make_hooks(), now=now)
 
 
 def sent(database: Database, port: int, **given: Any) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from pipeline import settings
 from pipeline.batches.submit import Submission, submit
+from pipeline.bootstrap import make_hooks
 from pipeline.broker.messages import Broker
 from pipeline.context import Context
 from pipeline.database.engine import Database
@@ -34,7 +35,7 @@ from workers.engine.stage_engine import Processing
 
 
 def test_items_whose_batch_cannot_be_read_are_left_to_their_leases(database: Database, tmp_path: Path) -> None:
-    context = Context(settings=settings.load(lease_seconds=1), database=database)
+    context = Context(settings=settings.load(lease_seconds=1), database=database, hooks=make_hooks())
     with processing(context) as processor:
         refs = release_all(context, tmp_path)
         rename(context, "batches", "away")
@@ -46,7 +47,7 @@ def test_items_whose_batch_cannot_be_read_are_left_to_their_leases(database: Dat
 
 @on_sqlite
 def test_a_batch_that_cannot_be_read_for_a_moment_is_waited_for(database: Database, tmp_path: Path) -> None:
-    context = Context(settings=settings.load(lease_seconds=60), database=database)
+    context = Context(settings=settings.load(lease_seconds=60), database=database, hooks=make_hooks())
     with processing(context) as processor:
         refs = release_all(context, tmp_path)
         rename(context, "batches", "away")
@@ -61,7 +62,7 @@ def test_a_batch_that_cannot_be_read_for_a_moment_is_waited_for(database: Databa
 
 
 def test_what_is_not_begun_when_a_stop_begins_is_made_pending_again(database: Database, tmp_path: Path) -> None:
-    context = Context(settings=settings.load(), database=database)
+    context = Context(settings=settings.load(), database=database, hooks=make_hooks())
     with processing(context) as processor:
         refs = release_all(context, tmp_path)
         processor.close()
@@ -74,7 +75,7 @@ def test_what_is_not_begun_when_a_stop_begins_is_made_pending_again(database: Da
 
 @on_sqlite
 def test_a_stop_ends_the_wait_for_a_database_that_is_away(database: Database, tmp_path: Path) -> None:
-    context = Context(settings=settings.load(lease_seconds=3_600), database=database)
+    context = Context(settings=settings.load(lease_seconds=3_600), database=database, hooks=make_hooks())
     with processing(context) as processor, ThreadPoolExecutor() as pool:
         refs = release_all(context, tmp_path)
         rename(context, "items", "away")
@@ -87,7 +88,7 @@ def test_a_stop_ends_the_wait_for_a_database_that_is_away(database: Database, tm
 
 @on_sqlite
 def test_a_stop_waits_for_claims_and_what_comes_of_them(database: Database, tmp_path: Path) -> None:
-    context = Context(settings=settings.load(), database=database)
+    context = Context(settings=settings.load(), database=database, hooks=make_hooks())
     whole = Processing(context, Broker(app))
     whole.start()
     refs = release_all(context, tmp_path)

@@ -21,14 +21,14 @@ from pipeline.database import leases
 from pipeline.database.tables import items
 from pipeline.domain.item import Stage
 from pipeline.execution.dispatch import Dispatcher, Message
-from pipeline.execution.rescue import dead_holders, forget_gone
+from pipeline.execution.rescue import forget_gone
 from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
 from pipeline.settings import load
 from tests.support.factories import make_definition, make_items
 from tests.support.paths import ROOT
 from tests.support.servers.worker import wait_for
-from workers.engine.sweeps import Sweeps
+from workers.engine.sweeps import Sweeps, dead_holders
 
 
 class Clock:

@@ -156,7 +156,7 @@ def test_a_run_that_ends_in_the_middle_shows_no_part_of_a_batch_and_the_next_goe
 def _assert_gone(context: Context, batch_id: int) -> None:
     name = f"{batch_id:016d}"
     assert [each.batch_id for each in progress.recent(context)] == ["0000000000000002"]
-    for look in (progress.progress, progress.labels, progress.owed, replay_dead):
+    for look in (progress.progress, progress.labels, service.counts, replay_dead):
         with pytest.raises(NotFound, match="there is no batch"):
             look(context, name)
     for read in (progress.is_complete, lambda context, row: results.page(context, row, 0)):

@@ -14,6 +14,7 @@ from pipeline.database.engine import Database
 from pipeline.database.row import upsert
 from pipeline.delivery.claim import Claim, claim_due
 from pipeline.delivery.rules.capacity import Room
+from pipeline.delivery.sql import owe
 from tests.support.receivers.owed import LEASE
 from tests.support.receivers.scripted import Request
 
@@ -46,7 +47,7 @@ def _owe(database: Database, url: str, count: int, batch_id: int, at: datetime, 
         known = connection.scalar(select(func.max(tables.events.c.seq)).where(tables.events.c.batch_id == batch_id))
         seqs = range((known or 0) + 1, (known or 0) + 1 + count)
         events.add(connection, batch_id, [{"seq": seq, **_event(kind, seq, batch_id, size)} for seq in seqs], at)
-        events.owe(connection, batch_id, [{"seq": seq, "url": url, "origin": origin} for seq in seqs], at)
+        owe.owe(connection, batch_id, [{"seq": seq, "url": url, "origin": origin} for seq in seqs], at)
 
 
 def _event(kind: str, seq: int, batch_id: int, size: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from pipeline.bootstrap import make_hooks
 from pipeline.context import Context
 from pipeline.database import tables
 from pipeline.database.engine import Database
@@ -85,7 +86,7 @@ def make_sender(database: Database, **given: Any) -> Sender:
 
 def context_of(database: Database, **given: Any) -> Context:
     """Return what services work with."""
-    return Context(settings=Settings(), database=database, **given)
+    return Context(settings=Settings(), database=database, hooks=make_hooks(), **given)
 
 
 class Sending:

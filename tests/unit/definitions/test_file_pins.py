@@ -97,8 +97,8 @@ class Absent:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Absent())
 from pipeline.domain.item import Stage
-from pipeline.stages import catalog
-assert catalog.spec_type(Stage({stage.value!r}), {use!r})
+from pipeline.stages.catalog import registry
+assert registry.spec_type(Stage({stage.value!r}), {use!r})
 """
         subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
