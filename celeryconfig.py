@@ -124,9 +124,9 @@ _transport_options: dict[Transport, dict[str, Any]] = {
 broker_transport_options = _transport_options[_transport]
 # Many messages in one round trip. By their aliases, since whoever shows a URL, such as Flower, reads its scheme.
 if _transport is Transport.REDIS:
-    _transport_aliases |= dict.fromkeys(("redis", "rediss"), "workers.transports.redis_bulk:Transport")
+    _transport_aliases |= dict.fromkeys(("redis", "rediss"), "workers.transports.redis_bulk:RedisTransport")
 elif _transport is Transport.RABBITMQ:
-    _transport_aliases |= dict.fromkeys(("amqp", "pyamqp"), "workers.transports.rabbitmq.transport:Transport")
+    _transport_aliases |= dict.fromkeys(("amqp", "pyamqp"), "workers.transports.rabbitmq.transport:RabbitMQTransport")
 
 # --- the clock from outside ----------------------------------------------------------------------------------------
 # Workers of the `control` queue dispatch and sweep by timers of their own. Beat sees to it as well; what it sent while

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.context import Context
-from pipeline.crypto.encryption import Vault
+from pipeline.crypto.encryption import Encryption
 from pipeline.crypto.signer import Signer
 from pipeline.database.clock import DatabaseClock
 from pipeline.database.engine import Database
@@ -59,7 +59,7 @@ def make_sender(context: Context) -> Sender:
         secrets=settings.secrets,
         allow=settings.allow_private_callbacks,
         worker=context.worker,
-        vault=Vault(settings.encryption_keys),
+        vault=Encryption(settings.encryption_keys),
         clock=context.now,
         # Elsewhere, items are finished by processes that cannot wake this one but now and then.
         options=SenderOptions() if settings.is_embedded else SenderOptions(poll_seconds=SHARED_POLL_SECONDS),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pipeline.crypto.encryption import InvalidEncryptionKey, Vault
+from pipeline.crypto.encryption import Encryption, InvalidEncryptionKey
 from pipeline.crypto.secrets import InvalidSecret
 from pipeline.crypto.signer import Signer
 from pipeline.domain.validation_text import expected
@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     def _keys(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             try:
-                Vault(value.get_secret_value().split())
+                Encryption(value.get_secret_value().split())
             except InvalidEncryptionKey as error:
                 raise ValueError(str(error)) from None
         return value

@@ -50,7 +50,10 @@ class Embedded:
     def _start(self) -> None:
         # Queues of this transport outlive their connections: what a stopped worker left is stale.
         Channel.queues.clear()
-        app.conf.broker_url, app.conf.broker_transport = EMBEDDED_BROKER_URL, "workers.transports.memory:Transport"
+        app.conf.broker_url, app.conf.broker_transport = (
+            EMBEDDED_BROKER_URL,
+            "workers.transports.memory:MemoryTransport",
+        )
         app.finalize()
         self._engine = Engine(app, self._context, batch_id=self._batch_id)
         set_running(self._engine)

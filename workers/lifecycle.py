@@ -15,7 +15,7 @@ from pipeline.errors import InvalidSettings
 from workers import garbage_collector
 from workers.engine import prefork_child
 from workers.engine.engine import Engine, Roles, running_engine, set_running
-from workers.engine.liveness import BEAT_SECONDS, Vitals
+from workers.engine.liveness import BEAT_SECONDS, LivenessThread
 from workers.logs import configure
 from workers.signals import take_over
 
@@ -54,7 +54,7 @@ class EngineStep(bootsteps.StartStopStep):
         set_running(engine)
         engine.start()
         take_over(engine, worker.pool)
-        worker.vitals = Vitals(engine.context, queues & STAGE_QUEUES)
+        worker.vitals = LivenessThread(engine.context, queues & STAGE_QUEUES)
         worker.vitals.start()
 
     def stop(self, worker: Any) -> None:
@@ -83,7 +83,7 @@ class Beat(bootsteps.StartStopStep):
         super().__init__(consumer, **options)
 
     def start(self, consumer: Any) -> None:
-        vitals: Vitals = consumer.controller.vitals
+        vitals: LivenessThread = consumer.controller.vitals
         vitals.connected(True)
 
         def beat() -> None:

@@ -15,7 +15,7 @@ from pipeline.batches.idempotency import refuse_another
 from pipeline.batches.prepare import prepare
 from pipeline.batches.sql import batches, items
 from pipeline.batches.sql import definitions as stored_definitions
-from pipeline.batches.validate import Acceptance, Given, OnReject, Rules
+from pipeline.batches.validate import Given, ItemValidator, OnReject, Rules
 from pipeline.context import Context
 from pipeline.database.retry import TROUBLE, retrying
 from pipeline.database.row import Row
@@ -107,7 +107,7 @@ def submit(
     batch_id, public_id = _open(context, submission)
     if all_or_none is None:
         all_or_none = on_reject is None
-    acceptance = Acceptance(_rules(context, submission), on_reject, all_or_none=all_or_none)
+    acceptance = ItemValidator(_rules(context, submission), on_reject, all_or_none=all_or_none)
     with _whole(context, batch_id, trouble="nothing was accepted, submit it again"):
         with submit_lease.kept_alive(context, batch_id):
             total = _store(context, batch_id, acceptance, given, on_progress)
@@ -248,7 +248,7 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
 def _store(
     context: Context,
     batch_id: int,
-    acceptance: Acceptance,
+    acceptance: ItemValidator,
     given: Iterable[Given],
     on_progress: OnProgress | None,
 ) -> int:
@@ -271,7 +271,7 @@ def _add(context: Context, batch_id: int, rows: list[Row]) -> None:
             items.add(connection, rows)
 
 
-def _without_duplicates(context: Context, batch_id: int, chunk: list[Row], acceptance: Acceptance) -> list[Row]:
+def _without_duplicates(context: Context, batch_id: int, chunk: list[Row], acceptance: ItemValidator) -> list[Row]:
     """Refuse items whose key an earlier one has."""
     keys = [row["key"] for row in chunk if row["key"] is not None]
 

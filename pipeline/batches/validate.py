@@ -41,7 +41,7 @@ class Rules:
     has_secret: bool
 
 
-class Acceptance:
+class ItemValidator:
     """Checks items one by one, in input order; keeps no item."""
 
     def __init__(self, rules: Rules, on_reject: OnReject | None, *, all_or_none: bool) -> None:

@@ -23,11 +23,11 @@ class InvalidEncryptionKey(InvalidInput):
     """An encryption key is not the base64 of 32 bytes."""
 
 
-class Locked(PipelineError):
+class CannotDecrypt(PipelineError):
     """What is stored encrypted cannot be read with the keys of this environment."""
 
 
-class Vault:
+class Encryption:
     """Seals and opens JSON with Fernet: AES and a signature over it, so that what was changed does not open.
 
     Args:
@@ -45,7 +45,7 @@ class Vault:
         """Return `value` encrypted.
 
         Raises:
-            Locked: there is no key.
+            CannotDecrypt: there is no key.
         """
         return self._cipher().encrypt(orjson.dumps(value)).decode()
 
@@ -53,14 +53,14 @@ class Vault:
         """Return what was sealed.
 
         Raises:
-            Locked: there is no key, or none of them sealed it.
+            CannotDecrypt: there is no key, or none of them sealed it.
         """
         from cryptography.fernet import InvalidToken
 
         try:
             return orjson.loads(self._cipher().decrypt(sealed))
         except InvalidToken:
-            raise Locked(
+            raise CannotDecrypt(
                 "it was encrypted with a key that is not among those of PIPELINE_ENCRYPTION_KEY; add that key behind "
                 "the newest, separated by a space, or set the secrets and headers anew"
             ) from None
@@ -70,7 +70,7 @@ class Vault:
         from cryptography.fernet import Fernet, MultiFernet
 
         if not self._keys:
-            raise Locked(_MISSING)
+            raise CannotDecrypt(_MISSING)
         if self._fernet is None:
             self._fernet = MultiFernet([Fernet(key) for key in self._keys])
         return self._fernet

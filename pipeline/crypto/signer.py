@@ -10,7 +10,7 @@ from pipeline.crypto.hmac_key import SharedKey
 from pipeline.crypto.secrets import MAX_SECRETS, PUBLIC_PREFIX, SIGNING_PREFIX, InvalidSecret, Secret, parse_secret
 
 
-class Key(Protocol):
+class SignatureKey(Protocol):
     """What signs."""
 
     version: str
@@ -41,7 +41,7 @@ class Signer:
             (signing_key(secret.text), secret.expires_at.timestamp() if secret.expires_at else float("inf"))
             for secret in given
         ]
-        self._valid: Sequence[Key] = ()
+        self._valid: Sequence[SignatureKey] = ()
         self._valid_from = self._valid_until = 0.0
 
     def sign(self, webhook_id: str, timestamp: int, body: bytes) -> str:
@@ -59,7 +59,7 @@ class Signer:
         self._valid_until = min(end for end in ends if end > timestamp)
 
 
-def signing_key(text: str) -> Key:
+def signing_key(text: str) -> SignatureKey:
     """Return the key that a `whsec_…` or `whsk_…` stands for; without a prefix it is the former.
 
     Raises:

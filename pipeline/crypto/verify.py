@@ -24,7 +24,7 @@ class InvalidWebhook(InvalidInput):
     """A request is not a webhook of ours: answer it with 400 and do not act on it."""
 
 
-class Key(Protocol):
+class VerifyingKey(Protocol):
     """What verifies."""
 
     version: str
@@ -69,7 +69,7 @@ def verify_webhook(
     return _event(body)
 
 
-def verifying_keys(secrets: str | Iterable[str] | None) -> Sequence[Key]:
+def verifying_keys(secrets: str | Iterable[str] | None) -> Sequence[VerifyingKey]:
     """Return what verifies for each secret, given in one text separated by spaces, or each by itself.
 
     Raises:
@@ -81,7 +81,7 @@ def verifying_keys(secrets: str | Iterable[str] | None) -> Sequence[Key]:
     return keys
 
 
-def _key(text: object) -> Key:
+def _key(text: object) -> VerifyingKey:
     if not isinstance(text, str):
         raise InvalidSecret(f"a webhook secret is a text; this one is of type {type(text).__name__}")
     if not text.strip().startswith((PUBLIC_PREFIX, SIGNING_PREFIX)):
@@ -115,7 +115,7 @@ def _check_time(timestamp: int, now: float, tolerance_seconds: float) -> None:
         )
 
 
-def _signatures(header: str, keys: Sequence[Key]) -> list[tuple[str, bytes]]:
+def _signatures(header: str, keys: Sequence[VerifyingKey]) -> list[tuple[str, bytes]]:
     """Return version and bytes of the signatures that one of the keys could have made; others are passed over."""
     versions = sorted({key.version for key in keys})
     found = [each for each in _decoded(header) if each[0] in versions]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from pipeline.database.row import Row
 from pipeline.delivery.rules.breaker import BreakerState, ramp
-from pipeline.delivery.rules.capacity import Room
+from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.rules.rate import Rate
 from pipeline.delivery.sql import endpoints
 
@@ -41,7 +41,7 @@ def callable_at(row: Row, now: datetime) -> datetime:
     return due_at if allowed is None else max(due_at, allowed)
 
 
-def cap(row: Row, room: Room, now: datetime) -> int | None:
+def cap(row: Row, room: Capacity, now: datetime) -> int | None:
     """Return how many requests may be in flight at an endpoint; None: as many as at any."""
     if not _is_closed(row):
         return 1

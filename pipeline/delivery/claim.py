@@ -12,12 +12,12 @@ from pipeline.database.row import Row
 from pipeline.delivery.admission import admit, callable_at, cap, charge
 from pipeline.delivery.claim_lease import Terms, take
 from pipeline.delivery.claim_select import patient, pick
-from pipeline.delivery.credentials_cache import Wallet
+from pipeline.delivery.credentials_cache import CredentialsCache
 from pipeline.delivery.give_up import expire
 from pipeline.delivery.notices import tell
 from pipeline.delivery.record import settle
 from pipeline.delivery.record_health import observe_all
-from pipeline.delivery.rules.capacity import Room, share
+from pipeline.delivery.rules.capacity import Capacity, share
 from pipeline.delivery.rules.credentials import Credentials, Sealed
 from pipeline.delivery.rules.delivery import Decision, DeliveryState, Owed, Sent, decide
 from pipeline.delivery.sql import claims, endpoints
@@ -43,13 +43,13 @@ class Claim:
 
 def claim_due(
     database: Database,
-    room: Room,
+    room: Capacity,
     *,
     worker: str,
     now: datetime,
     lease_until: Callable[[], datetime],
     most: int,
-    wallet: Wallet | None = None,
+    wallet: CredentialsCache | None = None,
 ) -> Claim:
     """Take at most `most` due deliveries under a lease, shared between endpoints as `room` says.
 
@@ -59,7 +59,7 @@ def claim_due(
     Args:
         lease_until: asked for when nothing is waited for any more: a lock that was long in coming shortens no lease.
     """
-    plan = _plan(database, room, now, most, wallet or Wallet())
+    plan = _plan(database, room, now, most, wallet or CredentialsCache())
     if not plan.shares and not plan.disabled:
         return Claim(next_at=min(plan.later, default=None))
     with database.write() as connection:
@@ -99,7 +99,7 @@ class _Plan:
     credentials: Mapping[str, Credentials | None]
 
 
-def _plan(database: Database, room: Room, now: datetime, most: int, wallet: Wallet) -> _Plan:
+def _plan(database: Database, room: Capacity, now: datetime, most: int, wallet: CredentialsCache) -> _Plan:
     with database.read() as connection:
         waiting = patient(connection, claims.waiting(connection), now)
     credentials = _credentials(waiting, wallet)
@@ -173,7 +173,7 @@ def release(database: Database, worker: str, now: datetime) -> int:
         return claims.release(connection, worker, now)
 
 
-def _credentials(waiting: Sequence[Row], wallet: Wallet) -> dict[str, Credentials | None]:
+def _credentials(waiting: Sequence[Row], wallet: CredentialsCache) -> dict[str, Credentials | None]:
     """Return what endpoints have of their own; None where this process cannot read it."""
     own = [row for row in waiting if row["secrets"] or row["headers"]]
     return {row["origin"]: wallet.open(Sealed(row["origin"], row["secrets"], row["headers"])) for row in own}

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from pipeline.database.row import Row
 from pipeline.delivery.rules import bundle
-from pipeline.delivery.rules.bundle import Due, Requests
+from pipeline.delivery.rules.bundle import Due, DueRequests
 from pipeline.delivery.rules.credentials import Credentials
 from pipeline.delivery.rules.delivery import Owed
 from pipeline.delivery.sql import bundles, claims
@@ -48,7 +48,7 @@ class Terms:
         }
 
 
-def take(connection: Connection, picked: Sequence[Requests], terms: Terms) -> tuple[Owed, ...]:
+def take(connection: Connection, picked: Sequence[DueRequests], terms: Terms) -> tuple[Owed, ...]:
     """Make what was picked `sending`; each request counts an attempt. Return those that were really taken."""
     alone = [id_ for requests in picked for id_ in requests.alone]
     known = [id_ for requests in picked for id_ in requests.bundles]

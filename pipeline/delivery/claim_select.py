@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from pipeline.database.row import Row
-from pipeline.delivery.rules.bundle import Company, Requests, gather, lead
+from pipeline.delivery.rules.bundle import BundleSettings, DueRequests, gather, lead
 from pipeline.delivery.rules.capacity import halves
 from pipeline.delivery.rules.lane import Head
 from pipeline.delivery.sql import bundles, claims, lanes
@@ -38,7 +38,9 @@ def patient(connection: Connection, waiting: Sequence[Row], now: datetime) -> li
     return sorted(found, key=lambda row: row["due_at"])
 
 
-def pick(connection: Connection, known: Mapping[str, Row], shares: Mapping[str, int], now: datetime) -> list[Requests]:
+def pick(
+    connection: Connection, known: Mapping[str, Row], shares: Mapping[str, int], now: datetime
+) -> list[DueRequests]:
     """Return, for each endpoint that has a share, at most so many requests.
 
     Rows of ordered endpoints are locked by then: of two senders only one moves a lane.
@@ -47,7 +49,7 @@ def pick(connection: Connection, known: Mapping[str, Row], shares: Mapping[str, 
     return [_requests(connection, known[origin], count, heads, now) for origin, count in shares.items()]
 
 
-def _requests(connection: Connection, row: Row, most: int, heads: Heads, now: datetime) -> Requests:
+def _requests(connection: Connection, row: Row, most: int, heads: Heads, now: datetime) -> DueRequests:
     origin, company = row["origin"], _company(row)
     if row["ordering"]:
         outside = bundles.due(connection, origin, now, OUTSIDE_WINDOW, unordered=True)
@@ -57,7 +59,7 @@ def _requests(connection: Connection, row: Row, most: int, heads: Heads, now: da
     if company.items is None:
         found = _due(connection, row, now, most)
         bundled = dict.fromkeys(bundle_id for _, bundle_id in found if bundle_id is not None)
-        return Requests(alone=[id_ for id_, bundle_id in found if bundle_id is None], bundles=list(bundled))
+        return DueRequests(alone=[id_ for id_, bundle_id in found if bundle_id is None], bundles=list(bundled))
     window = min(most * company.items, WINDOW)
     return gather(bundles.due(connection, origin, now, window, unordered=False), company, now, most)
 
@@ -73,7 +75,7 @@ def _due(connection: Connection, row: Row, now: datetime, count: int) -> list[tu
 
 
 def _follow(
-    connection: Connection, heads: Sequence[Head], row: Row, most: int, now: datetime, requests: Requests
+    connection: Connection, heads: Sequence[Head], row: Row, most: int, now: datetime, requests: DueRequests
 ) -> None:
     """Add the next request of each lane that has none under way."""
     company = _company(row)
@@ -123,8 +125,8 @@ def _ready_at(connection: Connection, row: Row, heads: Heads, now: datetime) -> 
     return with_company if row["retry_due_at"] is None else min(with_company, max(row["retry_due_at"], due_at))
 
 
-def _company(row: Row) -> Company:
-    return Company.of(row["coalesce_items"], row["coalesce_ms"])
+def _company(row: Row) -> BundleSettings:
+    return BundleSettings.of(row["coalesce_items"], row["coalesce_ms"])
 
 
 def _max_block(row: Row) -> timedelta | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.crypto.encryption import Vault
+from pipeline.crypto.encryption import Encryption
 from pipeline.delivery.rules.credentials import Credentials, Sealed
 from pipeline.errors import PipelineError
 from pipeline.log import get_logger
@@ -10,11 +10,11 @@ from pipeline.log import get_logger
 log = get_logger(__name__)
 
 
-class Wallet:
+class CredentialsCache:
     """Remembers credentials by what the row held. Used by one thread at a time."""
 
-    def __init__(self, vault: Vault | None = None) -> None:
-        self._vault = vault or Vault()
+    def __init__(self, vault: Encryption | None = None) -> None:
+        self._vault = vault or Encryption()
         self._opened: dict[str, tuple[Sealed, Credentials | None]] = {}
 
     def open(self, sealed: Sealed) -> Credentials | None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from pipeline.context import Context
 from pipeline.crypto.ed25519_key import new_signing_secret, public_of
-from pipeline.crypto.encryption import Locked, Vault
+from pipeline.crypto.encryption import CannotDecrypt, Encryption
 from pipeline.crypto.secrets import SIGNING_PREFIX, Secret, fingerprint, new_secret
 from pipeline.crypto.signer import Signer
 from pipeline.database.row import Row
@@ -75,7 +75,7 @@ def rotate(
 
     Raises:
         InvalidInput: the grace is not between 0 and 7 days, or the secret or the origin cannot be used.
-        Locked: no key to encrypt it, or the present ones cannot be read; `forget` starts anew.
+        CannotDecrypt: no key to encrypt it, or the present ones cannot be read; `forget` starts anew.
     """
     if not 0 <= grace_seconds <= LONGEST_GRACE_SECONDS:
         raise InvalidInput(f"grace_seconds is {grace_seconds:g}; it is between 0 and {LONGEST_GRACE_SECONDS} (7 days)")
@@ -83,7 +83,7 @@ def rotate(
     Signer([newest])
     grace = timedelta(seconds=grace_seconds)
 
-    def change(sealed: Sealed, vault: Vault) -> dict[str, str | None]:
+    def change(sealed: Sealed, vault: Encryption) -> dict[str, str | None]:
         before = sealed.open_secrets(vault) or tuple(map(Secret, context.settings.secrets))
         secrets = rotated(newest, before, context.now(), grace)
         return {"secrets": seal_secrets(vault, sealed.origin, secrets)}
@@ -99,7 +99,7 @@ def set_headers(context: Context, origin: str, headers: Mapping[str, str | None]
 
     Raises:
         InvalidHeader, InvalidInput: a header or the origin cannot be used.
-        Locked: no key to encrypt them, or the present ones cannot be read; `forget` starts anew.
+        CannotDecrypt: no key to encrypt them, or the present ones cannot be read; `forget` starts anew.
     """
     where = _origin(context, origin)
     with context.database.write() as connection:
@@ -111,7 +111,7 @@ def change_headers(connection: Connection, context: Context, origin: str, header
     wanted = check_headers({name: value for name, value in headers.items() if value is not None})
     unwanted = {name.lower() for name, value in headers.items() if value is None}
 
-    def change(sealed: Sealed, vault: Vault) -> dict[str, str | None]:
+    def change(sealed: Sealed, vault: Encryption) -> dict[str, str | None]:
         kept = {name: value for name, value in sealed.open_headers(vault).items() if name not in unwanted}
         return {"headers": seal_headers(vault, sealed.origin, check_headers(kept | wanted))}
 
@@ -139,9 +139,9 @@ def reseal(context: Context) -> int:
     """Encrypt everything under the newest key, so that the older ones can be left out. Return how many endpoints.
 
     Raises:
-        Locked: something cannot be read; nothing is changed.
+        CannotDecrypt: something cannot be read; nothing is changed.
     """
-    vault = Vault(context.settings.encryption_keys)
+    vault = Encryption(context.settings.encryption_keys)
     with context.database.write() as connection:
         found = storage.known(connection)
         for row in found:
@@ -154,12 +154,12 @@ def credentials(context: Context, origin: str) -> Credentials | None:
     """Return what requests to an endpoint prove themselves with; None where it has nothing of its own.
 
     Raises:
-        Locked: the keys of this environment do not open it.
+        CannotDecrypt: the keys of this environment do not open it.
         InvalidSecret: a secret cannot be used.
     """
     with context.database.read() as connection:
         row = storage.get(connection, origin)
-    return None if row is None else Sealed(**row).open(Vault(context.settings.encryption_keys))
+    return None if row is None else Sealed(**row).open(Encryption(context.settings.encryption_keys))
 
 
 def describe(context: Context, origin: str) -> Described:
@@ -178,19 +178,19 @@ def describe_all(context: Context) -> list[Described]:
 
 def described(row: Row, context: Context) -> Described:
     """Return what an endpoint's row holds of its own."""
-    sealed, vault = Sealed(row["origin"], row["secrets"], row["headers"]), Vault(context.settings.encryption_keys)
+    sealed, vault = Sealed(row["origin"], row["secrets"], row["headers"]), Encryption(context.settings.encryption_keys)
     try:
         secrets, headers = sealed.open_secrets(vault), sealed.open_headers(vault)
-    except Locked as error:
+    except CannotDecrypt as error:
         return Described(sealed.origin, locked=str(error))
     shown = tuple(_known(each) for each in secrets if not each.has_expired(context.now()))
     return Described(sealed.origin, shown, tuple(sorted(headers)))
 
 
 def _change(
-    connection: Connection, context: Context, origin: str, change: Callable[[Sealed, Vault], dict[str, str | None]]
+    connection: Connection, context: Context, origin: str, change: Callable[[Sealed, Encryption], dict[str, str | None]]
 ) -> None:
-    vault, now = Vault(context.settings.encryption_keys), context.now()
+    vault, now = Encryption(context.settings.encryption_keys), context.now()
     sealed = Sealed(**storage.take(connection, origin, now))
     storage.store(connection, origin, now, change(sealed, vault))
 
@@ -199,7 +199,7 @@ def _origin(context: Context, text: str) -> str:
     return check_callback_url(text, context.settings.allow_private_callbacks, name="the endpoint").origin
 
 
-def _resealed(sealed: Sealed, vault: Vault) -> dict[str, str | None]:
+def _resealed(sealed: Sealed, vault: Encryption) -> dict[str, str | None]:
     return {
         "secrets": seal_secrets(vault, sealed.origin, sealed.open_secrets(vault)),
         "headers": seal_headers(vault, sealed.origin, sealed.open_headers(vault)),

@@ -17,12 +17,12 @@ from pipeline.domain.item import Stage, WorkItem
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
 from pipeline.errors import PipelineError
 from pipeline.execution.record import Done, Settled, Settlement
-from pipeline.execution.record_thread import Recorder, Settle
+from pipeline.execution.record_thread import RecordThread, Settle
 from pipeline.execution.rescue import unsent
-from pipeline.execution.runner_cache import Runners, Work
+from pipeline.execution.runner_cache import RunnerCache, Work
 from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
-from pipeline.execution.stop_gate import Gate
+from pipeline.execution.stop_gate import StopGate
 from pipeline.log import get_logger
 from pipeline.stages.run.executor import Executor
 
@@ -32,13 +32,13 @@ log = get_logger(__name__)
 CALL_BYTES = 8 * 1024 * 1024
 
 
-class Processor:
+class StageProcessor:
     """Runs stages in this process. Thread-safe: several lists may be under way at once."""
 
-    def __init__(self, context: Context, executor: Executor, recorder: Recorder) -> None:
+    def __init__(self, context: Context, executor: Executor, recorder: RecordThread) -> None:
         self._context = context
-        self._gate = Gate()
-        self._runners = Runners(context, executor, stopping=self._gate.closed)
+        self._gate = StopGate()
+        self._runners = RunnerCache(context, executor, stopping=self._gate.closed)
         self._recorder = recorder
         self._under_way: dict[Ref, None] = {}
 

@@ -29,7 +29,7 @@ class _Entry(NamedTuple):
     settle: Settle
 
 
-class Recorder:
+class RecordThread:
     """Takes outcomes from any thread; a group forms from what has come while the last one was written."""
 
     def __init__(self, context: Context) -> None:

@@ -41,7 +41,7 @@ class Work:
     runners: Built
 
 
-class Runners:
+class RunnerCache:
     """Builds each definition once; batches of one definition share its model.
 
     A model may take seconds to load. It is loaded on a thread of its own, so that no other batch waits for it.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Gate:
+class StopGate:
     """Lets threads in until it is closed, and knows of those that are inside."""
 
     def __init__(self) -> None:

@@ -36,7 +36,7 @@ COLUMNS = (
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-class Table:
+class CsvWriter:
     """Writes results as CSV in UTF-8: a header, then one row each; null is an empty cell.
 
     Text that a spreadsheet would run as a formula (begins with `=`, `+`, `-`, `@`, tab or line end) gets a `'` in

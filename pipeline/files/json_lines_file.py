@@ -15,7 +15,7 @@ from pipeline.files.output_file import in_place
 _BLOCK_BYTES = 64 * 1024
 
 
-class Lines:
+class JsonLinesWriter:
     """Writes results to an open file; others see them after `flush`."""
 
     def __init__(self, file: BinaryIO) -> None:

@@ -18,7 +18,7 @@ _COLUMNS = (
 )
 
 
-class Columns:
+class ParquetWriter:
     """Writes results as Parquet; objects are JSON text. The file is readable once `close` has written its footer.
 
     Raises:

@@ -11,15 +11,15 @@ from typing import Any, BinaryIO, Protocol
 
 from pipeline.domain.did_you_mean import hint
 from pipeline.errors import InvalidInput
-from pipeline.files.csv_file import Table
-from pipeline.files.json_lines_file import Lines, without_torn_line
+from pipeline.files.csv_file import CsvWriter
+from pipeline.files.json_lines_file import JsonLinesWriter, without_torn_line
 from pipeline.files.output_file import as_a_whole, in_place
-from pipeline.files.parquet_file import Columns
+from pipeline.files.parquet_file import ParquetWriter
 
 STDOUT = "-"
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     """How results are written."""
 
     #: One JSON object a line; grows while it is written.
@@ -30,17 +30,19 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-def format_of(target: str | Path, name: str | None = None) -> Format:
+def format_of(target: str | Path, name: str | None = None) -> OutputFormat:
     """Return the format called `name` in any case, else the one that the file's suffix says, else JSON Lines.
 
     Raises:
         InvalidInput: there is none of that name.
     """
     given = name if name is not None else Path(target).suffix.removeprefix(".")
-    found = next((each for each in Format if each == given.lower()), None)
+    found = next((each for each in OutputFormat if each == given.lower()), None)
     if found is None and name is not None:
-        raise InvalidInput(f"unknown format {name!r}{hint(name, Format)}; results are written as {', '.join(Format)}")
-    return found or Format.JSONL
+        raise InvalidInput(
+            f"unknown format {name!r}{hint(name, OutputFormat)}; results are written as {', '.join(OutputFormat)}"
+        )
+    return found or OutputFormat.JSONL
 
 
 class Writer(Protocol):
@@ -62,7 +64,7 @@ def writer(
     Args:
         target: a file, or `-` for standard output. JSON Lines are written in place; CSV and Parquet replace the file
             when the context ends well, and leave it as it was when it raises.
-        format: one of `Format`; default: what the file's suffix says, else JSON Lines.
+        format: one of `OutputFormat`; default: what the file's suffix says, else JSON Lines.
         append: keep the lines that are there, without half a line at the end; JSON Lines only.
         stdout: what `-` writes to, instead of the process's own; it is left open.
 
@@ -71,30 +73,30 @@ def writer(
         BrokenPipeError: whoever read the output has gone.
     """
     chosen = format_of(target, format)
-    if append and chosen is not Format.JSONL:
+    if append and chosen is not OutputFormat.JSONL:
         raise InvalidInput(f"cannot append to {chosen}; write a new file, or use --format jsonl")
     with _opened(target, chosen, append, stdout) as file, closing(_open_writer(chosen, file)) as opened:
         yield opened
 
 
 def _opened(
-    target: str | Path, format: Format, append: bool, stdout: BinaryIO | None
+    target: str | Path, format: OutputFormat, append: bool, stdout: BinaryIO | None
 ) -> AbstractContextManager[BinaryIO]:
     if target == STDOUT:
         return nullcontext(_standard_output(format, stdout))
-    if format is Format.JSONL:
+    if format is OutputFormat.JSONL:
         return without_torn_line(target) if append else in_place(target)
     return as_a_whole(target)
 
 
-def _standard_output(format: Format, stdout: BinaryIO | None) -> BinaryIO:
+def _standard_output(format: OutputFormat, stdout: BinaryIO | None) -> BinaryIO:
     stream = sys.stdout.buffer if stdout is None else stdout
-    if format is Format.PARQUET and stream.isatty():
+    if format is OutputFormat.PARQUET and stream.isatty():
         raise InvalidInput("Parquet is not text for a terminal; name a file with -o")
     return stream
 
 
-def _open_writer(format: Format, file: BinaryIO) -> Lines | Table | Columns:
-    if format is Format.JSONL:
-        return Lines(file)
-    return Table(file) if format is Format.CSV else Columns(file)
+def _open_writer(format: OutputFormat, file: BinaryIO) -> JsonLinesWriter | CsvWriter | ParquetWriter:
+    if format is OutputFormat.JSONL:
+        return JsonLinesWriter(file)
+    return CsvWriter(file) if format is OutputFormat.CSV else ParquetWriter(file)

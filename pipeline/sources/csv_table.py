@@ -10,15 +10,15 @@ from pipeline.domain import payload
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
 from pipeline.sources.encodings import undecodable
-from pipeline.sources.input_position import Place
+from pipeline.sources.input_position import InputPosition
 from pipeline.sources.json_lines import numbered
-from pipeline.sources.text_input import Input
+from pipeline.sources.text_input import TextInput
 
 #: In order of preference where the first line can be read with several.
 DELIMITERS = ",;\t|"
 
 
-def read_table(given: Input, delimiter: str | None = None) -> Iterator[Record | Rejection]:
+def read_table(given: TextInput, delimiter: str | None = None) -> Iterator[Record | Rejection]:
     """Yield what each row holds. Without `delimiter`, the one that cuts the header into most fields is taken.
 
     Raises:
@@ -41,12 +41,12 @@ def read_table(given: Input, delimiter: str | None = None) -> Iterator[Record | 
 class _Rows:
     """Rows of fields; `line`, `text` and `fault` are about the row that was read last."""
 
-    def __init__(self, given: Input, delimiter: str | None) -> None:
+    def __init__(self, given: TextInput, delimiter: str | None) -> None:
         self._given = given
         self.line = self._last = 0
         self._parts: list[str] = []
         self.fault: str | None = None
-        self._lines: Iterator[tuple[Place, bytes]] = dropwhile(_is_blank, numbered(given))
+        self._lines: Iterator[tuple[InputPosition, bytes]] = dropwhile(_is_blank, numbered(given))
         self.delimiter = delimiter or self._sniffed()
         self._reader = csv.reader(self._decoded(), delimiter=self.delimiter, strict=True)
 
@@ -81,7 +81,7 @@ class _Rows:
             self._parts.append(text)
             yield text
 
-    def _decode(self, raw: bytes, place: Place) -> str:
+    def _decode(self, raw: bytes, place: InputPosition) -> str:
         if len(raw) > self._given.max_record_bytes:
             self.fault = self._given.too_long
         try:
@@ -91,13 +91,13 @@ class _Rows:
             return raw.decode("utf-8", "backslashreplace")
 
     def _sniffed(self) -> str:
-        place, raw = next(self._lines, (Place(), b""))
+        place, raw = next(self._lines, (InputPosition(), b""))
         self._lines = chain([(place, raw)] if raw else [], self._lines)
         first = raw.decode("utf-8", "replace").replace("\r", " ")
         return max(DELIMITERS, key=lambda delimiter: len(next(csv.reader([first], delimiter=delimiter), [])))
 
 
-def _is_blank(line: tuple[Place, bytes]) -> bool:
+def _is_blank(line: tuple[InputPosition, bytes]) -> bool:
     return line[1].isspace()
 
 

@@ -9,7 +9,7 @@ from pipeline.domain.did_you_mean import hint
 from pipeline.errors import InvalidInput
 
 
-class Format(StrEnum):
+class InputFormat(StrEnum):
     """How items are written in a file; any but Parquet may be compressed with gzip."""
 
     #: One JSON object a line.
@@ -24,11 +24,11 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-_BY_NAME = {**{str(known): known for known in Format}, "ndjson": Format.JSONL}
-_NAMES = ", ".join(Format)
+_BY_NAME = {**{str(known): known for known in InputFormat}, "ndjson": InputFormat.JSONL}
+_NAMES = ", ".join(InputFormat)
 
 
-def named(name: str) -> Format:
+def named(name: str) -> InputFormat:
     """Return the format called `name`; raises InvalidInput where there is none."""
     found = _BY_NAME.get(name.lower())
     if found is None:
@@ -36,7 +36,7 @@ def named(name: str) -> Format:
     return found
 
 
-def of_path(path: Path) -> Format:
+def of_path(path: Path) -> InputFormat:
     """Return the format that `path`'s suffix says; raises InvalidInput where it says none."""
     bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     found = _BY_NAME.get(bare.suffix.lower().removeprefix("."))
@@ -46,9 +46,9 @@ def of_path(path: Path) -> Format:
     return found
 
 
-def of_head(head: bytes) -> Format:
+def of_head(head: bytes) -> InputFormat:
     """Return the format that the first bytes of a text look like."""
     first = head.lstrip()[:1]
     if first == b"[":
-        return Format.JSON
-    return Format.JSONL if first == b"{" else Format.CSV
+        return InputFormat.JSON
+    return InputFormat.JSONL if first == b"{" else InputFormat.CSV

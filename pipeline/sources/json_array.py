@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
-from pipeline.sources.input_position import Place
-from pipeline.sources.text_input import Input
+from pipeline.sources.input_position import InputPosition
+from pipeline.sources.text_input import TextInput
 
 _CHUNK_BYTES = 64 * 1024
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -17,7 +17,7 @@ _BETWEEN = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + rb")*+[\[\]{},]", re.DOT
 _INSIDE = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+[\[\]{}]", re.DOTALL)
 
 
-def read_array(given: Input) -> Iterator[Record | Rejection]:
+def read_array(given: TextInput) -> Iterator[Record | Rejection]:
     """Yield what each element holds.
 
     Raises:
@@ -33,10 +33,10 @@ def read_array(given: Input) -> Iterator[Record | Rejection]:
         yield given.accept(element, place.after(lead))
 
 
-def _elements(given: Input) -> Iterator[tuple[Place, bytes, bool]]:
+def _elements(given: TextInput) -> Iterator[tuple[InputPosition, bytes, bool]]:
     """Yield (place, bytes, whether it is the last) of whatever stands between brackets and commas."""
     opening = _opening(given)
-    place, buffer = Place().after(opening), b""
+    place, buffer = InputPosition().after(opening), b""
     begin = end = depth = 0
     while True:
         found = (_INSIDE if depth else _BETWEEN).match(buffer, end)
@@ -56,14 +56,14 @@ def _elements(given: Input) -> Iterator[tuple[Place, bytes, bool]]:
                 return _end(mark, buffer[end:], place, given)
 
 
-def _opening(given: Input) -> bytes:
+def _opening(given: TextInput) -> bytes:
     opening = b""
     while not opening.endswith(b"["):
         opening += given.stream.read(1)
     return opening
 
 
-def _more(given: Input, held: int, place: Place) -> bytes:
+def _more(given: TextInput, held: int, place: InputPosition) -> bytes:
     if held > given.max_record_bytes:
         raise InvalidInput(
             f"{given.name}, line {place.line}: the element that begins here does not end within "
@@ -77,7 +77,7 @@ def _more(given: Input, held: int, place: Place) -> bytes:
     return chunk
 
 
-def _end(mark: bytes, rest: bytes, place: Place, given: Input) -> None:
+def _end(mark: bytes, rest: bytes, place: InputPosition, given: TextInput) -> None:
     if mark == b"}":
         raise InvalidInput(f"{given.name}, line {place.line}: a }} here closes nothing; what follows cannot be read")
     while not rest.strip():

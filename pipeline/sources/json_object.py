@@ -9,14 +9,14 @@ import orjson
 
 from pipeline.domain import payload
 from pipeline.errors import InvalidInput
-from pipeline.sources.input_position import Place
+from pipeline.sources.input_position import InputPosition
 
 _WHITESPACE = b" \t\r\n"
 _KINDS = {list: "an array", str: "a string", bool: "true or false", int: "a number", float: "a number"}
 _SHOWN = 60
 
 
-def parse(raw: bytes, place: Place, max_bytes: int) -> dict[str, Any]:
+def parse(raw: bytes, place: InputPosition, max_bytes: int) -> dict[str, Any]:
     """Return the object that `raw`, found at `place`, holds; `max_bytes` bounds it as compact JSON.
 
     Raises:
@@ -40,7 +40,7 @@ def _object(value: Any, max_bytes: int) -> tuple[dict[str, Any], bytes]:
     return value, payload.body(value, max_bytes=max_bytes)
 
 
-def _parse_strictly(raw: bytes, place: Place) -> Any:
+def _parse_strictly(raw: bytes, place: InputPosition) -> Any:
     text = raw.decode().rstrip()
     try:
         return _STRICT.decode(text)

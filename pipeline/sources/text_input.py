@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
 from pipeline.sources.encodings import undecodable
-from pipeline.sources.input_position import Place
+from pipeline.sources.input_position import InputPosition
 from pipeline.sources.json_object import parse
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class TextInput:
     """An input and what is said of it.
 
     Args:
@@ -37,7 +37,7 @@ class Input:
     def too_long(self) -> str:
         return f"longer than {self.max_record_bytes:,} bytes; a payload may have {self.max_bytes:,}"
 
-    def accept(self, raw: bytes, place: Place) -> Record | Rejection:
+    def accept(self, raw: bytes, place: InputPosition) -> Record | Rejection:
         """Return the object that `raw`, found at `place`, holds, or why it is refused."""
         try:
             return Record(place.line, parse(raw, place, self.max_bytes))

@@ -32,7 +32,7 @@ from tests.support.receiver import SECRET, Receiver
 from tests.support.servers.worker import wait_for
 from workers.app import app
 from workers.engine.engine import running_engine
-from workers.receive.micro_batch import Requests
+from workers.receive.micro_batch import MicroBatch
 
 MESSAGE = Message(2**32 + 7, 3, "0123456789abcdef-7", Stage.CLASSIFY, Stage.ENRICH)
 
@@ -213,7 +213,7 @@ def test_a_task_has_begun_before_it_ends_whatever_comes_first(tmp_path: Path) ->
             body=orjson.loads(base64.b64decode(given["body"])),
             decoded=True,
         )
-        requests = Requests(
+        requests = MicroBatch(
             Stage.CLASSIFY,
             [request],
             running_engine(),

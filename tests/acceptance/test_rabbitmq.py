@@ -23,7 +23,7 @@ from celery import Celery
 
 app = Celery("plain", broker=os.environ["BROKER"])
 app.conf.update(
-    broker_transport="workers.transports.rabbitmq.transport:Transport",
+    broker_transport="workers.transports.rabbitmq.transport:RabbitMQTransport",
     task_acks_late=True,
     task_ignore_result=True,
     task_default_queue="plain",

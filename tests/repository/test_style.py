@@ -56,6 +56,12 @@ def test_no_module_is_called_by_what_it_is_not() -> None:
     assert [name_of(path) for path in MODULES if vague & {*path.parts, path.stem}] == []
 
 
+def test_no_public_class_name_is_used_twice() -> None:
+    # Each built-in classifier and enricher has a `Spec`: the registry finds it by that name.
+    names = Counter(node.name for path in MODULES for node in classes_of(path) if node.name[0] != "_")
+    assert {name: uses for name, uses in names.items() if uses > 1 and name != "Spec"} == {}
+
+
 @pytest.mark.parametrize("module", TESTS, ids=name_of)
 def test_tests_wait_on_facts_and_use_real_parts(module: Path) -> None:
     nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
@@ -79,6 +85,11 @@ def test_no_file_names_a_package_registry_or_a_place_on_someones_machine() -> No
 def functions_of(path: Path) -> Iterator[Function]:
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     return (node for node in nodes if isinstance(node, Function))
+
+
+def classes_of(path: Path) -> Iterator[ast.ClassDef]:
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
+    return (node for node in nodes if isinstance(node, ast.ClassDef))
 
 
 def lines_of(function: Function) -> int:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 RENEWAL_SECONDS = 6.0
 
 
-class Contact:
+class DatabaseContact:
     """Knows when the database answered, and how long it has done so without a gap.
 
     In a gap nobody could renew: what runs elsewhere is overdue, but not lost, and no crash is to be counted. The gap is

@@ -17,7 +17,7 @@ ACTIVE_SECONDS = 0.1
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.25, 4.0
 
 
-class Pulse:
+class DispatchLoop:
     """Dispatches until it is stopped."""
 
     def __init__(self, context: Context, dispatcher: Dispatcher, *, dead: Callable[[], Sequence[str]]) -> None:

@@ -17,10 +17,10 @@ from pipeline.delivery.claim import is_busy, release
 from pipeline.execution.dispatch import Dispatcher
 from pipeline.execution.record import Settled, Settlement
 from pipeline.execution.rescue import hand_back, hand_back_items
-from workers.engine.dispatch_loop import Pulse
-from workers.engine.nudge_sender import Nudges
-from workers.engine.periodic import Rounds, guarded
-from workers.engine.stage_engine import Processing, wait_while
+from workers.engine.dispatch_loop import DispatchLoop
+from workers.engine.nudge_sender import NudgeSender
+from workers.engine.periodic import PeriodicThread, guarded
+from workers.engine.stage_engine import StageEngine, wait_while
 from workers.engine.sweeps import Sweeps
 
 #: How often the clock is set right.
@@ -45,13 +45,13 @@ class Engine:
         """Work on everything, or only on `batch_id`."""
         self.context = context
         self.broker = Broker(app)
-        self._processing = Processing(context, self.broker) if roles.runs_stages else None
+        self._processing = StageEngine(context, self.broker) if roles.runs_stages else None
         self._sender = make_sender(context) if roles.sends else None
-        self._nudges = None if roles.sends else Nudges(self.broker, DELIVER_TASK)
+        self._nudges = None if roles.sends else NudgeSender(self.broker, DELIVER_TASK)
         self._dispatcher: Dispatcher | None = None
         if roles.dispatches:
             self._make_dispatcher(batch_id)
-        self._clock = Rounds("pipeline-clock", [(SYNCHRONISE_SECONDS, context.synchronise)])
+        self._clock = PeriodicThread("pipeline-clock", [(SYNCHRONISE_SECONDS, context.synchronise)])
         self._finished = 0
         self._stopping = threading.Lock()
         self._is_stopped = False
@@ -63,10 +63,10 @@ class Engine:
             context, self.broker.publish_items, batch_id=batch_id, owns_messages=context.settings.is_embedded
         )
         self._sweeps = Sweeps(context, keep=self._keep, rescued=self._rescued)
-        self._pulse = Pulse(context, self._dispatcher, dead=lambda: self._sweeps.dead)
+        self._pulse = DispatchLoop(context, self._dispatcher, dead=lambda: self._sweeps.dead)
 
     @property
-    def processing(self) -> Processing:
+    def processing(self) -> StageEngine:
         """What runs stages here; only processes with that role have it."""
         if self._processing is None:
             raise RuntimeError("this process runs no stages")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from pipeline.context import Context
 from pipeline.execution.liveness import are_left_waiting, are_released, show_life
 from pipeline.log import get_logger
-from workers.engine.periodic import Rounds
+from workers.engine.periodic import PeriodicThread
 
 log = get_logger(__name__)
 
@@ -16,7 +16,7 @@ log = get_logger(__name__)
 BEAT_SECONDS = 2.0
 
 
-class Vitals:
+class LivenessThread:
     """Shows life while the consuming thread comes round and what waits for this worker is consumed.
 
     While the broker is away there is nothing to consume: that is no reason to have the worker started anew.
@@ -37,7 +37,7 @@ class Vitals:
         #: When items were last seen waiting, since the first of them was left waiting for too long.
         self._neglected_at: float | None = None
         self._is_connected = False
-        self._rounds = Rounds("pipeline-vitals", [(min(BEAT_SECONDS, self._patience / 2), self.look)])
+        self._rounds = PeriodicThread("pipeline-vitals", [(min(BEAT_SECONDS, self._patience / 2), self.look)])
 
     def start(self) -> None:
         self._rounds.start()

@@ -12,7 +12,7 @@ from workers.engine.periodic import guarded
 SECONDS_BETWEEN = 1.0
 
 
-class Nudges:
+class NudgeSender:
     """Publishes a task without arguments now and then, never from the caller's thread."""
 
     def __init__(self, broker: Broker, task: str) -> None:

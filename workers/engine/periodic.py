@@ -29,7 +29,7 @@ def guarded(step: Callable[[], T]) -> T | None:
     return None
 
 
-class Rounds:
+class PeriodicThread:
     """Runs each step every so many seconds, in the order given, on a thread of its own."""
 
     def __init__(

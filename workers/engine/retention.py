@@ -8,7 +8,7 @@ from datetime import timedelta
 from pipeline.context import Context
 from pipeline.log import get_logger
 from pipeline.retention.prune import prune
-from workers.engine.periodic import Rounds
+from workers.engine.periodic import PeriodicThread
 
 log = get_logger(__name__)
 
@@ -23,7 +23,7 @@ class Retention:
         self._context = context
         self._kept = timedelta(days=days)
         self._stopping = threading.Event()
-        self._rounds = Rounds("pipeline-prune", [(PRUNE_SECONDS, self._prune)])
+        self._rounds = PeriodicThread("pipeline-prune", [(PRUNE_SECONDS, self._prune)])
 
     def start(self) -> None:
         self._rounds.start()

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pipeline.broker.messages import Broker, Task
 from pipeline.context import Context
 from pipeline.domain.item import Stage
-from pipeline.execution.process import Processor
+from pipeline.execution.process import StageProcessor
 from pipeline.execution.record import Settled, Settlement
-from pipeline.execution.record_thread import Recorder, Settle
+from pipeline.execution.record_thread import RecordThread, Settle
 from pipeline.execution.rescue import renew
 from pipeline.execution.sql.releases import Ref
 from pipeline.stages.run.executor import Executor
-from workers.engine.periodic import Rounds
+from workers.engine.periodic import PeriodicThread
 from workers.engine.publisher import Publisher
 
 #: How often a stopping worker looks whether what it has begun is done.
@@ -24,18 +24,18 @@ DRAIN_POLL_SECONDS = 0.02
 MARGIN_SECONDS = 2.0
 
 
-class Processing:
+class StageEngine:
     """Runs stages from `start` to `stop`; make it after any fork."""
 
     def __init__(self, context: Context, broker: Broker) -> None:
         self._context = context
         self._executor = Executor()
-        self._recorder = Recorder(context)
-        self._processor = Processor(context, self._executor, self._recorder)
+        self._recorder = RecordThread(context)
+        self._processor = StageProcessor(context, self._executor, self._recorder)
         self._publisher = Publisher(context, broker)
         self._waiting: set[threading.Event] = set()
         self._is_stopped = False
-        self._keeper = Rounds("pipeline-keeper", [(min(1.0, context.settings.lease_seconds / 4), self.keep)])
+        self._keeper = PeriodicThread("pipeline-keeper", [(min(1.0, context.settings.lease_seconds / 4), self.keep)])
 
     def start(self) -> None:
         self._publisher.start()
@@ -56,7 +56,7 @@ class Processing:
             ended.set()
 
     def process(self, stage: Stage, refs: Sequence[Ref], settle: Settle) -> None:
-        """See `Processor.process`."""
+        """See `StageProcessor.process`."""
         self._processor.process(stage, refs, settle)
 
     def process_to_the_end(self, stage: Stage, refs: Sequence[Ref], hear: Settle) -> dict[int, Settled]:

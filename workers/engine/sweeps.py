@@ -15,8 +15,8 @@ from pipeline.domain.batch import BatchState
 from pipeline.execution import rescue
 from pipeline.execution.rescue import forget_gone, rescue_lost
 from pipeline.log import get_logger
-from workers.engine.database_contact import Contact
-from workers.engine.periodic import Rounds
+from workers.engine.database_contact import DatabaseContact
+from workers.engine.periodic import PeriodicThread
 from workers.engine.retention import Retention
 
 log = get_logger(__name__)
@@ -46,13 +46,13 @@ class Sweeps:
         self.dead: Sequence[str] = ()
         self._stopping = threading.Event()
         lease_seconds = context.settings.lease_seconds
-        self._contact = Contact(
+        self._contact = DatabaseContact(
             # Twice the time between two looks: a busy machine is late now and then.
             longest_gap=max(lease_seconds / 2, 2 * CLEAN_UP_SECONDS),
             lease_seconds=lease_seconds,
             now=context.now(),
         )
-        self._rounds = Rounds(
+        self._rounds = PeriodicThread(
             "pipeline-sweeps",
             [
                 (RESCUE_SECONDS, self._rescue),

@@ -10,7 +10,7 @@ from pipeline.domain.item import Stage
 from pipeline.execution.record import Settled, Settlement
 from pipeline.execution.record_thread import Settle
 from pipeline.execution.sql.releases import Ref
-from workers.engine.stage_engine import Processing
+from workers.engine.stage_engine import StageEngine
 
 
 class Nudge(NamedTuple):
@@ -23,13 +23,13 @@ class Nudge(NamedTuple):
     chain: list[dict[str, Any]] | None
 
 
-def run(processing: Processing, stage: Stage, nudges: Sequence[Nudge], settle: Settle) -> None:
+def run(processing: StageEngine, stage: Stage, nudges: Sequence[Nudge], settle: Settle) -> None:
     """Process a micro-batch; returns when what is quick is done. `settle` hears of every item once, in groups."""
     refs = dict.fromkeys(Ref(nudge.item, nudge.epoch) for nudge in nudges)
     processing.process(stage, list(refs), following(processing, nudges, settle))
 
 
-def following(processing: Processing, nudges: Sequence[Nudge], settle: Settle) -> Settle:
+def following(processing: StageEngine, nudges: Sequence[Nudge], settle: Settle) -> Settle:
     """Return a `settle` that publishes what is chained to items that advanced, and then calls the one given."""
     # Of two messages about one item, the one of the later release is the one that can have advanced it.
     newest = {nudge.item: nudge for nudge in sorted(nudges, key=lambda nudge: nudge.epoch)}

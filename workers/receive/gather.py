@@ -22,8 +22,8 @@ from pipeline.log import get_logger
 from workers.engine.engine import Engine, running_engine
 from workers.engine.prefork_child import run_in_child
 from workers.receive.message_schema import check_item
-from workers.receive.micro_batch import Requests
-from workers.receive.receive import Reception
+from workers.receive.micro_batch import MicroBatch
+from workers.receive.receive import Receiver
 
 log = get_logger(__name__)
 
@@ -50,7 +50,7 @@ def strategy(task: ItemTask, app: Any, consumer: Any, **_: Any) -> Callable[...,
     gathering = Gathering(task, consumer, engine, slots)
     gatherings.append(gathering)
     vitals = getattr(consumer.controller, "vitals", None)
-    reception = Reception(task, consumer, check_item, sends_events=engine.context.settings.task_events)
+    reception = Receiver(task, consumer, check_item, sends_events=engine.context.settings.task_events)
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
         request = reception.receive(message, callbacks)
@@ -117,7 +117,7 @@ class Gathering:
         if not gathered:
             return
         hub = self._consumer.hub
-        requests = Requests(
+        requests = MicroBatch(
             self._stage,
             gathered,
             self._engine,
@@ -135,7 +135,7 @@ class Gathering:
             give_back()
             raise
 
-    def _hand_over(self, requests: Requests, give_back: Callable[[], None]) -> None:
+    def _hand_over(self, requests: MicroBatch, give_back: Callable[[], None]) -> None:
         pool = self._consumer.pool
 
         def run() -> None:

@@ -15,7 +15,7 @@ from celery.worker.request import Request
 
 from workers.engine.periodic import guarded
 from workers.receive.message_schema import check_nudge
-from workers.receive.receive import Reception, finish
+from workers.receive.receive import Receiver, finish
 
 
 class InlineTask(Task):
@@ -27,7 +27,7 @@ class InlineTask(Task):
 
 def strategy(task: InlineTask, app: Any, consumer: Any, **_: Any) -> Callable[..., None]:
     """Return the handler of this task's messages."""
-    reception = Reception(task, consumer, check_nudge)
+    reception = Receiver(task, consumer, check_nudge)
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
         request = reception.receive(message, callbacks)

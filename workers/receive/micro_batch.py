@@ -22,7 +22,7 @@ _FAILED = (Settlement.DEAD, Settlement.LOST)
 _AGAIN = (Settlement.PUT_OFF, Settlement.HANDED_BACK)
 
 
-class Requests:
+class MicroBatch:
     """Celery's requests of one micro-batch, until the last of them is settled."""
 
     def __init__(

@@ -22,7 +22,7 @@ log = get_logger(__name__)
 _celery_log = get_celery_logger(__name__)
 
 
-class Reception:
+class Receiver:
     """Receives the messages of one task."""
 
     def __init__(

@@ -15,7 +15,7 @@ from kombu.transport import memory
 BULK = 256
 
 
-class Channel(memory.Channel):
+class MemoryChannel(memory.Channel):
     """A channel that goes on with a queue in which it has found something, up to the prefetch limit."""
 
     def _get_and_deliver(self, queue: str, callback: Callable[[Any, str], None]) -> None:
@@ -31,7 +31,7 @@ class Channel(memory.Channel):
             callback(message, queue)
 
 
-class Transport(memory.Transport):
+class MemoryTransport(memory.Transport):
     """kombu's transport in memory with that channel."""
 
-    Channel = Channel
+    MemoryChannel = MemoryChannel

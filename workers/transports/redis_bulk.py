@@ -5,7 +5,7 @@ with the poller for each. Here the same `BRPOP` waits, and what else is in that 
 count`, up to the prefetch limit. What a producer publishes as a batch is one `LPUSH` for each queue. Nothing else
 differs, and any Celery application may choose it:
 
-    broker_transport = "workers.transports.redis_bulk:Transport"
+    broker_transport = "workers.transports.redis_bulk:RedisTransport"
 
 Where Redis is older than 6.2, and for consumers that acknowledge nothing, it is one message at a time all the same.
 What was popped and is not delivered, since a message before it failed or nobody consumes any more, goes back to its
@@ -38,7 +38,7 @@ _MARK = b'"__type__"'
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
-class Channel(redis.Channel):
+class RedisChannel(redis.Channel):
     """A channel that empties a queue in bulk once it knows that there is something in it."""
 
     #: The connection on which `BRPOP` waits, for kombu's poller.
@@ -59,8 +59,8 @@ class Channel(redis.Channel):
         # As unique as a random one each, without asking the system for each.
         return next(self._tags)
 
-    def create_publish_batch(self, max_size: int) -> PublishBatch:
-        return PublishBatch(self, max_size)
+    def create_publish_batch(self, max_size: int) -> RedisPublishBatch:
+        return RedisPublishBatch(self, max_size)
 
     def _brpop_read(self, **options: Any) -> bool:
         found, first = self._popped(**options)
@@ -154,10 +154,10 @@ def _written(message: dict[str, Any]) -> bytes | str:
     return dumps(message)
 
 
-class PublishBatch(redis.PublishBatch):
+class RedisPublishBatch(redis.PublishBatch):
     """Messages that are published together: one `LPUSH` for all those of a queue, not one for each."""
 
-    def __init__(self, channel: Channel, max_size: int) -> None:
+    def __init__(self, channel: RedisChannel, max_size: int) -> None:
         super().__init__(channel, max_size)
         self._of_key: dict[str, list[bytes | str]] = {}
         self._expiry_of_key: dict[str, int] = {}
@@ -212,7 +212,7 @@ class PublishBatch(redis.PublishBatch):
         self._number = 0
 
 
-class Transport(redis.Transport):
+class RedisTransport(redis.Transport):
     """kombu's Redis transport with that channel."""
 
-    Channel = Channel
+    RedisChannel = RedisChannel

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class CheckStatus(StrEnum):
     """How a check came out."""
 
     #: As it should be.
@@ -24,22 +24,22 @@ class Check:
     """What was looked at, how it is, and, unless it is ok, what to do."""
 
     name: str
-    verdict: Verdict
+    verdict: CheckStatus
     value: str
     advice: str = ""
 
 
 def ok(name: str, value: object) -> Check:
-    return Check(name, Verdict.OK, str(value))
+    return Check(name, CheckStatus.OK, str(value))
 
 
 def warn(name: str, value: object, advice: str) -> Check:
-    return Check(name, Verdict.WARN, str(value), advice)
+    return Check(name, CheckStatus.WARN, str(value), advice)
 
 
 def fail(name: str, value: object, advice: str) -> Check:
-    return Check(name, Verdict.FAIL, str(value), advice)
+    return Check(name, CheckStatus.FAIL, str(value), advice)
 
 
 def unreachable(name: str, value: object, advice: str) -> Check:
-    return Check(name, Verdict.UNREACHABLE, str(value), advice)
+    return Check(name, CheckStatus.UNREACHABLE, str(value), advice)

@@ -10,7 +10,7 @@ import click
 from pipeline import settings
 from pipeline.cli import options
 from pipeline.cli.checks.broker import check_broker
-from pipeline.cli.checks.check import Check, Verdict, fail
+from pipeline.cli.checks.check import Check, CheckStatus, fail
 from pipeline.cli.checks.configuration import check_settings
 from pipeline.cli.checks.database import check_database
 from pipeline.cli.checks.definitions import check_definitions
@@ -42,9 +42,9 @@ def doctor(as_json: bool, live: bool) -> int:
         print_json([asdict(check) for check in found])
     else:
         print_table(("", "check", "found", "what to do"), [(c.verdict, c.name, c.value, c.advice) for c in found])
-    if Verdict.UNREACHABLE in verdicts:
+    if CheckStatus.UNREACHABLE in verdicts:
         return 3
-    return 1 if Verdict.FAIL in verdicts else 0
+    return 1 if CheckStatus.FAIL in verdicts else 0
 
 
 def _live() -> Iterator[Check]:

@@ -9,7 +9,7 @@ import click
 
 from pipeline import settings
 from pipeline.cli.checks.broker import check_broker
-from pipeline.cli.checks.check import Verdict
+from pipeline.cli.checks.check import CheckStatus
 from pipeline.cli.run import log_output
 from pipeline.cli.show.output import Talk
 from pipeline.errors import InvalidInput, InvalidSettings, Unreachable
@@ -128,7 +128,7 @@ def _refuse_without_broker(chosen: Settings) -> None:
             "`pipeline run`, which shows its progress; `pipeline status` shows batches"
         )
     for check in check_broker(chosen):
-        if check.verdict is Verdict.UNREACHABLE:
+        if check.verdict is CheckStatus.UNREACHABLE:
             raise Unreachable(f"the broker does not answer: {check.value}; {check.advice}")
 
 

@@ -12,7 +12,7 @@ from pipeline.cli.commands.status import counts
 from pipeline.cli.run.session import opened
 from pipeline.cli.run.stop_signals import Stop, Stopped
 from pipeline.cli.show.output import Talk, print_facts, print_json
-from pipeline.cli.show.progress_view import View, view
+from pipeline.cli.show.progress_view import ProgressView, view
 from pipeline.context import Context
 from pipeline.domain.batch import Progress
 
@@ -52,7 +52,7 @@ def watch(batch: str, quiet: bool, as_json: bool) -> int:
     return 0
 
 
-def _follow(context: Context, batch: str, shown: View, talk: Talk, stop: Stop) -> Progress:
+def _follow(context: Context, batch: str, shown: ProgressView, talk: Talk, stop: Stop) -> Progress:
     labels, labels_at, idle = "", 0.0, _Idle(talk, context.settings.is_embedded)
     while True:
         progress = batch_progress.progress(context, batch)

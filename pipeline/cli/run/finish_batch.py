@@ -13,7 +13,7 @@ from pipeline.cli.run.stop_signals import Stop
 from pipeline.cli.show.delivery import why_it_waits
 from pipeline.cli.show.output import Talk, cell, print_json
 from pipeline.cli.show.progress_view import LOOK_SECONDS, view
-from pipeline.cli.show.result_totals import Tally
+from pipeline.cli.show.result_totals import ResultTotals
 from pipeline.cli.show.summary import Summary, print_summary, summary
 from pipeline.client.batch import Batch
 from pipeline.client.client import Client
@@ -62,7 +62,7 @@ def finish(client: Client, batch: Batch, wishes: Wishes, stop: Stop, *, rejected
     if not context.settings.is_embedded:
         wishes.talk.say("PIPELINE_BROKER_URL is set: workers elsewhere do the work, this only follows")
     started = time.monotonic()
-    tally = Tally()
+    tally = ResultTotals()
     target = nullcontext() if wishes.output is None else writer(wishes.output)
     with target as out, view(wishes.talk, beside_data=wishes.prints_results) as shown:
         client.work(only=batch)
@@ -94,7 +94,7 @@ def _tell(found: Summary, wishes: Wishes) -> int:
     return found.exit_code
 
 
-def _taker(tally: Tally, out: Writer | None) -> Callable[[results.Page], None]:
+def _taker(tally: ResultTotals, out: Writer | None) -> Callable[[results.Page], None]:
     def take(page: results.Page) -> None:
         for result in page.results:
             tally.add(result)

@@ -24,7 +24,7 @@ _LINE_SECONDS = 5.0
 _BAR_WIDTH = 30
 
 
-class View(Protocol):
+class ProgressView(Protocol):
     """Shows how far a batch is, from enter to exit."""
 
     def show(self, progress: Progress, note: str) -> None:
@@ -37,16 +37,16 @@ class View(Protocol):
     ) -> None: ...
 
 
-def view(talk: Talk, *, beside_data: bool = False) -> View:
+def view(talk: Talk, *, beside_data: bool = False) -> ProgressView:
     """Return the view that fits; `beside_data`: standard output gets results, which a bar would tear apart."""
     if talk.is_quiet:
-        return Silent()
+        return SilentView()
     shown = console(err=True)
     shares_terminal = beside_data and console(err=False).is_terminal
-    return Bar() if shown.is_terminal and not shares_terminal else Lines(talk)
+    return BarView() if shown.is_terminal and not shares_terminal else LineView(talk)
 
 
-class Silent:
+class SilentView:
     """Shows nothing."""
 
     def show(self, progress: Progress, note: str) -> None:
@@ -61,7 +61,7 @@ class Silent:
         pass
 
 
-class Lines(Silent):
+class LineView(SilentView):
     """Says where the batch is every few seconds."""
 
     def __init__(self, talk: Talk) -> None:
@@ -76,7 +76,7 @@ class Lines(Silent):
             self._talk.say("; ".join(filter(None, [", ".join(facts(progress, self._speed)), cell(note)])))
 
 
-class Bar:
+class BarView:
     """A bar with its numbers, and under it the labels so far; gone when it ends."""
 
     def __init__(self) -> None:

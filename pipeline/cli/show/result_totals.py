@@ -14,7 +14,7 @@ _TOP = 4
 
 
 @dataclass(slots=True)
-class Tally:
+class ResultTotals:
     """Counts results; it grows by eight bytes an item."""
 
     labels: Counter[str] = field(default_factory=Counter)

@@ -34,7 +34,7 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"
 
 
-class Verdict(StrEnum):
+class BreakerVerdict(StrEnum):
     """What an answer says about the endpoint."""
 
     #: It took the delivery.
@@ -66,25 +66,25 @@ class Breaker:
     window_attempts: int = 0
     window_failures: int = 0
 
-    def observe(self, verdict: Verdict, at: datetime, *, is_probe: bool, rng: random.Random) -> Breaker:
+    def observe(self, verdict: BreakerVerdict, at: datetime, *, is_probe: bool, rng: random.Random) -> Breaker:
         """Return the breaker after an answer that came at the instant `at`."""
         if self.state is BreakerState.CLOSED:
             return self._counted(verdict, at, rng)
         if not is_probe or self.state is BreakerState.OPEN:
             return self
-        if verdict is Verdict.FAILED:
+        if verdict is BreakerVerdict.FAILED:
             return replace(self, consecutive_failures=self.consecutive_failures + 1)._opened(at, rng)
-        if verdict is Verdict.NOTHING:
+        if verdict is BreakerVerdict.NOTHING:
             # The probe never reached the endpoint: another may go at once.
             return replace(self, state=BreakerState.OPEN, open_until=at)
         return Breaker(closed_at=at)
 
-    def _counted(self, verdict: Verdict, at: datetime, rng: random.Random) -> Breaker:
+    def _counted(self, verdict: BreakerVerdict, at: datetime, rng: random.Random) -> Breaker:
         current = self._in_window(at)
-        if verdict is Verdict.SUCCEEDED:
+        if verdict is BreakerVerdict.SUCCEEDED:
             started = current.window_started_at is not None
             return replace(current, consecutive_failures=0, window_attempts=current.window_attempts + started)
-        if verdict is not Verdict.FAILED:
+        if verdict is not BreakerVerdict.FAILED:
             return current
         failed = replace(
             current,

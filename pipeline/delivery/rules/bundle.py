@@ -22,7 +22,7 @@ _DATA = b'"data":'
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
+class BundleSettings:
     """How an endpoint wants item events: at most `items` in one request, each waiting for company at most `wait`.
 
     Without a number of items each event travels alone.
@@ -32,7 +32,7 @@ class Company:
     wait: timedelta = timedelta(0)
 
     @classmethod
-    def of(cls, coalesce_items: int | None, coalesce_ms: int | None) -> Company:
+    def of(cls, coalesce_items: int | None, coalesce_ms: int | None) -> BundleSettings:
         """Return what an endpoint's row says."""
         if coalesce_items is None:
             return cls()
@@ -58,7 +58,7 @@ class Due:
 
 
 @dataclass(slots=True)
-class Requests:
+class DueRequests:
     """What is to be sent, one request each, and when the next that waits for company need not wait any longer.
 
     Args:
@@ -75,7 +75,7 @@ class Requests:
     def __len__(self) -> int:
         return len(self.alone) + len(self.bundles) + len(self.together)
 
-    def add(self, other: Requests) -> None:
+    def add(self, other: DueRequests) -> None:
         self.alone += other.alone
         self.bundles += other.bundles
         self.together += other.together
@@ -93,7 +93,7 @@ class _Group:
         self.members: list[Due] = []
         self.size = _FRAME_BYTES
 
-    def takes(self, due: Due, company: Company) -> bool:
+    def takes(self, due: Due, company: BundleSettings) -> bool:
         """Say whether there is place for one more; there always is for the first."""
         fits = len(self.members) < (company.items or 1) and self.size + due.size <= MOST_BYTES
         return fits or not self.members
@@ -107,9 +107,9 @@ class _Group:
         return min(due.due_at for due in self.members)
 
 
-def gather(due: Iterable[Due], company: Company, now: datetime, most: int) -> Requests:
+def gather(due: Iterable[Due], company: BundleSettings, now: datetime, most: int) -> DueRequests:
     """Make at most `most` requests of deliveries that are given in the order in which they became due."""
-    requests, open_ = Requests(), dict[str, _Group]()
+    requests, open_ = DueRequests(), dict[str, _Group]()
     for each in due:
         if len(requests) >= most:
             return requests
@@ -126,7 +126,7 @@ def gather(due: Iterable[Due], company: Company, now: datetime, most: int) -> Re
     return requests
 
 
-def _join(open_: dict[str, _Group], due: Due, company: Company, requests: Requests) -> None:
+def _join(open_: dict[str, _Group], due: Due, company: BundleSettings, requests: DueRequests) -> None:
     """Add a delivery to the group of its URL; one that has no place for it is sent off before."""
     group = open_.setdefault(due.url, _Group())
     if not group.takes(due, company):
@@ -135,9 +135,9 @@ def _join(open_: dict[str, _Group], due: Due, company: Company, requests: Reques
     group.add(due)
 
 
-def lead(lane: Sequence[Due], company: Company, now: datetime) -> Requests:
+def lead(lane: Sequence[Due], company: BundleSettings, now: datetime) -> DueRequests:
     """Make the next request of a lane, given its first deliveries in order; none while that waits for company."""
-    requests, first = Requests(), lane[0]
+    requests, first = DueRequests(), lane[0]
     if first.bundle_id is not None:
         requests.bundles.append(first.bundle_id)
         return requests
@@ -157,7 +157,9 @@ def lead(lane: Sequence[Due], company: Company, now: datetime) -> Requests:
     return requests
 
 
-def _close(group: _Group, company: Company, now: datetime, requests: Requests, *, is_cut: bool = False) -> None:
+def _close(
+    group: _Group, company: BundleSettings, now: datetime, requests: DueRequests, *, is_cut: bool = False
+) -> None:
     """Send a group off if it is full, or has waited long enough."""
     until = group.waits_since + company.wait
     if is_cut or len(group.members) >= (company.items or 1) or until <= now:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """What a sender has left at one moment.
 
     Args:
@@ -50,7 +50,7 @@ def halves(first: int, retries: int, count: int, *, first_goes_ahead: bool) -> t
     return min(first, count - of_retries), of_retries
 
 
-def share(room: Room, waiting: Sequence[tuple[str, int | None]], most: int) -> dict[str, int]:
+def share(room: Capacity, waiting: Sequence[tuple[str, int | None]], most: int) -> dict[str, int]:
     """Say how many deliveries to claim for each endpoint, given as (origin, its configured cap or None).
 
     Endpoints with the fewest requests in flight come first, then in the order given; `most` bounds the sum. The open

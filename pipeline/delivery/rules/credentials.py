@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.crypto.encryption import Locked, Vault
+from pipeline.crypto.encryption import CannotDecrypt, Encryption
 from pipeline.crypto.secrets import MAX_SECRETS, Secret
 from pipeline.crypto.signer import Signer
 
@@ -36,48 +36,48 @@ class Sealed:
     secrets: str | None = field(default=None, repr=False)
     headers: str | None = field(default=None, repr=False)
 
-    def open_secrets(self, vault: Vault) -> tuple[Secret, ...]:
+    def open_secrets(self, vault: Encryption) -> tuple[Secret, ...]:
         """Return the secrets, newest first; none where those of the settings sign.
 
         Raises:
-            Locked: the keys of this environment do not open them.
+            CannotDecrypt: the keys of this environment do not open them.
         """
         return tuple(_secret(each) for each in self._opened(vault, self.secrets) or ())
 
-    def open_headers(self, vault: Vault) -> dict[str, str]:
+    def open_headers(self, vault: Encryption) -> dict[str, str]:
         """Return the headers, by name in lower case.
 
         Raises:
-            Locked: the keys of this environment do not open them.
+            CannotDecrypt: the keys of this environment do not open them.
         """
         return dict(self._opened(vault, self.headers) or {})
 
-    def open(self, vault: Vault) -> Credentials:
+    def open(self, vault: Encryption) -> Credentials:
         """Return what a sender needs.
 
         Raises:
-            Locked: the keys of this environment do not open it.
+            CannotDecrypt: the keys of this environment do not open it.
             InvalidSecret: a secret cannot be used.
         """
         secrets = self.open_secrets(vault)
         return Credentials(Signer(secrets) if secrets else None, self.open_headers(vault))
 
-    def _opened(self, vault: Vault, token: str | None) -> Any:
+    def _opened(self, vault: Encryption, token: str | None) -> Any:
         if token is None:
             return None
         found = vault.open(token)
         if found["origin"] != self.origin:
-            raise Locked(f"it was stored for {found['origin']}; set the secrets and headers anew")
+            raise CannotDecrypt(f"it was stored for {found['origin']}; set the secrets and headers anew")
         return found["value"]
 
 
-def seal_secrets(vault: Vault, origin: str, secrets: Sequence[Secret]) -> str | None:
+def seal_secrets(vault: Encryption, origin: str, secrets: Sequence[Secret]) -> str | None:
     """Return what the row of an endpoint holds of its secrets; None where it has none."""
     value = [{"secret": each.text, "expires_at": _written(each.expires_at)} for each in secrets]
     return vault.seal({"origin": origin, "value": value}) if value else None
 
 
-def seal_headers(vault: Vault, origin: str, headers: Mapping[str, str]) -> str | None:
+def seal_headers(vault: Encryption, origin: str, headers: Mapping[str, str]) -> str | None:
     """Return what the row of an endpoint holds of its headers; None where it has none."""
     return vault.seal({"origin": origin, "value": dict(headers)}) if headers else None
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from pipeline.delivery.rules.breaker import Breaker, BreakerState, Verdict
+from pipeline.delivery.rules.breaker import Breaker, BreakerState, BreakerVerdict
 from pipeline.delivery.rules.delivery import BLOCKED, INTERNAL, UNUSABLE, Answer, AttemptOutcome, Decision, Sent
 from pipeline.delivery.rules.notice import NoticeType
 
@@ -52,17 +52,17 @@ class Health:
         return self.last_failure_at - self.failing_since >= DISABLE_AFTER and self.failing_events >= DISABLE_EVENTS
 
 
-def verdict(answer: Answer, decision: Decision) -> Verdict:
+def verdict(answer: Answer, decision: Decision) -> BreakerVerdict:
     """Say what an answer tells of the endpoint, whatever becomes of the delivery."""
     if answer.is_success:
-        return Verdict.SUCCEEDED
+        return BreakerVerdict.SUCCEEDED
     if answer.error in _NOT_SENT:
-        return Verdict.NOTHING
+        return BreakerVerdict.NOTHING
     status = answer.status
     is_choice = decision.pause is not None or decision.disable is not None or answer.control == "abort-message"
     if status is not None and (is_choice or status < 400 or status in _OF_ONE_REQUEST):
-        return Verdict.ANSWERED
-    return Verdict.FAILED
+        return BreakerVerdict.ANSWERED
+    return BreakerVerdict.FAILED
 
 
 def observe(
@@ -80,10 +80,14 @@ def _observe_one(health: Health, sent: Sent, decision: Decision, rng: random.Ran
     found, at = verdict(sent.answer, decision), sent.ended_at
     breaker = health.breaker.observe(found, at, is_probe=sent.owed.is_probe, rng=rng)
     health = replace(health, breaker=breaker, not_before=_later(health.not_before, decision, at))
-    if found is Verdict.SUCCEEDED:
+    if found is BreakerVerdict.SUCCEEDED:
         return _succeeded(health, at)
     is_failure = decision.outcome in (AttemptOutcome.RETRY, AttemptOutcome.DEAD)
-    return _failed(health, sent) if is_failure and found is not Verdict.NOTHING and decision.pause is None else health
+    return (
+        _failed(health, sent)
+        if is_failure and found is not BreakerVerdict.NOTHING and decision.pause is None
+        else health
+    )
 
 
 def _succeeded(health: Health, at: datetime) -> Health:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pipeline.delivery.rules.capacity import Room
+from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.rules.delivery import Answer
 
 #: Part of all places that endpoints which are busy already do not get.
 RESERVED = 0.25
 
 
-class Capacity:
+class InFlight:
     """Who holds a place, from the claim to the record. Used on the sender's event loop only."""
 
     def __init__(self, total: int, per_endpoint: int) -> None:
@@ -21,9 +21,9 @@ class Capacity:
         # Only endpoints that were overloaded and have not recovered.
         self._limits: dict[str, float] = {}
 
-    def room(self) -> Room:
+    def room(self) -> Capacity:
         """Return what is left now, as a value that another thread may use."""
-        return Room(
+        return Capacity(
             free=self._total - self._busy.total(),
             cap=self._cap,
             reserve=int(self._total * RESERVED),

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from pipeline.delivery.claim import Claim
 from pipeline.delivery.rules.delivery import Owed, Sent
-from pipeline.delivery.sender.in_flight import Capacity
-from pipeline.delivery.sender.store import Ledger
-from pipeline.delivery.webhook.client import Client
+from pipeline.delivery.sender.in_flight import InFlight
+from pipeline.delivery.sender.store import DeliveryStore
+from pipeline.delivery.webhook.client import WebhookClient
 from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.log import get_logger
 
@@ -27,13 +27,13 @@ FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 5.0
 LOOKUP_THREADS = 32
 
 
-class Loop:
+class SendLoop:
     """Runs on the thread that calls `run`. `wake` and `ask_to_stop` may be called from any thread."""
 
     def __init__(
         self,
-        ledger: Ledger,
-        connect: Callable[[], Client],
+        ledger: DeliveryStore,
+        connect: Callable[[], WebhookClient],
         options: SenderOptions,
         clock: Callable[[], datetime],
     ) -> None:
@@ -41,7 +41,7 @@ class Loop:
         self._connect = connect
         self._options = options
         self._clock = clock
-        self._capacity = Capacity(options.total, options.per_endpoint)
+        self._capacity = InFlight(options.total, options.per_endpoint)
         self._loop = asyncio.new_event_loop()
         self._store = ThreadPoolExecutor(1, thread_name_prefix="sender-store")
         self._signal = asyncio.Event()

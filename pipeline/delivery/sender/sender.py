@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipeline.crypto.encryption import Vault
+from pipeline.crypto.encryption import Encryption
 from pipeline.crypto.signer import Signer
 from pipeline.database.engine import Database
-from pipeline.delivery.credentials_cache import Wallet
-from pipeline.delivery.sender.store import Ledger
+from pipeline.delivery.credentials_cache import CredentialsCache
+from pipeline.delivery.sender.store import DeliveryStore
 from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.domain.ip_ranges import Network
 from pipeline.log import get_logger
 
 if TYPE_CHECKING:
-    from pipeline.delivery.sender.loop import Loop
+    from pipeline.delivery.sender.loop import SendLoop
     from pipeline.delivery.webhook.ssrf_guard import Resolver
 
 log = get_logger(__name__)
@@ -57,15 +57,15 @@ class Sender:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         options: SenderOptions | None = None,
         resolver: Resolver | None = None,
-        vault: Vault | None = None,
+        vault: Encryption | None = None,
     ) -> None:
         self._signer = Signer(secrets) if secrets else None
         self._allow = tuple(allow)
         self._clock = clock
         self._options = options or SenderOptions()
         self._resolver = resolver
-        self._ledger = Ledger(database, worker, clock, self._options, Wallet(vault))
-        self._loop: Loop | None = None
+        self._ledger = DeliveryStore(database, worker, clock, self._options, CredentialsCache(vault))
+        self._loop: SendLoop | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -75,12 +75,12 @@ class Sender:
             log.info("sender_idle", reason="PIPELINE_WEBHOOK_SECRET is not set")
             return
         # Here, since most processes send nothing.
-        from pipeline.delivery.sender.loop import Loop
-        from pipeline.delivery.webhook.client import Client
+        from pipeline.delivery.sender.loop import SendLoop
+        from pipeline.delivery.webhook.client import WebhookClient
 
-        self._loop = Loop(
+        self._loop = SendLoop(
             self._ledger,
-            lambda: Client(signer, self._allow, self._options.client, self._resolver),
+            lambda: WebhookClient(signer, self._allow, self._options.client, self._resolver),
             self._options,
             self._clock,
         )

@@ -9,8 +9,8 @@ from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 
 from pipeline.database.engine import Database
 from pipeline.delivery.claim import Claim, claim_due, record_sent, release
-from pipeline.delivery.credentials_cache import Wallet
-from pipeline.delivery.rules.capacity import Room
+from pipeline.delivery.credentials_cache import CredentialsCache
+from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.rules.delivery import Sent
 from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.log import get_logger
@@ -18,7 +18,7 @@ from pipeline.log import get_logger
 log = get_logger(__name__)
 
 
-class Ledger:
+class DeliveryStore:
     """What a sender writes. Each call is a transaction of its own and blocks: not for the event loop."""
 
     def __init__(
@@ -27,15 +27,15 @@ class Ledger:
         worker: str,
         clock: Callable[[], datetime],
         options: SenderOptions,
-        wallet: Wallet | None = None,
+        wallet: CredentialsCache | None = None,
     ) -> None:
         self._database = database
         self._worker = worker
         self._clock = clock
         self._options = options
-        self._wallet = wallet or Wallet()
+        self._wallet = wallet or CredentialsCache()
 
-    def claim(self, room: Room) -> Claim:
+    def claim(self, room: Capacity) -> Claim:
         return claim_due(
             self._database,
             room,

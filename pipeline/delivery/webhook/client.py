@@ -10,13 +10,13 @@ from functools import lru_cache
 from pipeline.crypto.signer import Signer
 from pipeline.delivery.rules.credentials import Credentials
 from pipeline.delivery.rules.delivery import BLOCKED, INTERNAL, UNUSABLE, Answer, Owed
-from pipeline.delivery.webhook.connect import Dialer, tls
+from pipeline.delivery.webhook.connect import Connector, tls
 from pipeline.delivery.webhook.errors import Lost, code_of
 from pipeline.delivery.webhook.options import ClientOptions
-from pipeline.delivery.webhook.pool import Pool
+from pipeline.delivery.webhook.pool import ConnectionPool
 from pipeline.delivery.webhook.request import head, opening
-from pipeline.delivery.webhook.response import Reply
-from pipeline.delivery.webhook.ssrf_guard import Guard, Resolver, SystemResolver
+from pipeline.delivery.webhook.response import Response
+from pipeline.delivery.webhook.ssrf_guard import Resolver, SsrfGuard, SystemResolver
 from pipeline.domain.callback_url import Callback, ForbiddenCallbackUrl, InvalidCallbackUrl, check_callback_url
 from pipeline.domain.ip_ranges import Network
 from pipeline.log import get_logger
@@ -28,7 +28,7 @@ _NOTHING = Credentials()
 _KNOWN_URLS = 4_096
 
 
-class Client:
+class WebhookClient:
     """Connects by https to public or allowed addresses, by http to allowed ones only, and keeps connections.
 
     Built inside the running event loop; `close` ends it.
@@ -46,10 +46,10 @@ class Client:
         self._loop = asyncio.get_running_loop()
         networks, inner = tuple(allow), resolver or SystemResolver()
         self._dialers = {
-            "https": Dialer(Guard(networks, public=True), inner, options.connect_seconds, tls()),
-            "http": Dialer(Guard(networks, public=False), inner, options.connect_seconds, None),
+            "https": Connector(SsrfGuard(networks, public=True), inner, options.connect_seconds, tls()),
+            "http": Connector(SsrfGuard(networks, public=False), inner, options.connect_seconds, None),
         }
-        self._pool = Pool(options.idle_seconds, options.connection_seconds)
+        self._pool = ConnectionPool(options.idle_seconds, options.connection_seconds)
 
         @lru_cache(_KNOWN_URLS)
         def checked(url: str) -> tuple[Callback, str]:
@@ -69,7 +69,7 @@ class Client:
         if owed.credentials is not None and callback.origin != owed.origin:
             # What one endpoint has of its own is for no other to see.
             return Answer(error=UNUSABLE)
-        reply = Reply(self._options.answer_bytes)
+        reply = Response(self._options.answer_bytes)
         try:
             await self._exchange(callback, self._head(owed, begin, int(at.timestamp())), owed.body, reply)
         except Exception as error:
@@ -83,7 +83,7 @@ class Client:
         # What is closed is gone after the loop's next round.
         await asyncio.sleep(0)
 
-    async def _exchange(self, callback: Callback, request: bytes, body: bytes, reply: Reply) -> None:
+    async def _exchange(self, callback: Callback, request: bytes, body: bytes, reply: Response) -> None:
         """Send on a kept connection, and on a new one where there is none or it turns out to be closed."""
         deadline = self._loop.time() + self._options.deadline_seconds
         line = self._pool.take(callback.origin)

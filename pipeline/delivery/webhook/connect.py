@@ -8,9 +8,9 @@ import ssl
 
 import aiohappyeyeballs
 
-from pipeline.delivery.webhook.connection import Line
+from pipeline.delivery.webhook.connection import Connection
 from pipeline.delivery.webhook.errors import ConnectTimeout
-from pipeline.delivery.webhook.ssrf_guard import AddressInfo, Guard, Resolver, VettingResolver
+from pipeline.delivery.webhook.ssrf_guard import AddressInfo, Resolver, SsrfGuard, VettingResolver
 from pipeline.domain.callback_url import Callback
 
 #: Part of the time to connect that looking up the name may take.
@@ -19,20 +19,22 @@ LOOKUP_SHARE = 0.8
 NEXT_ADDRESS_SECONDS = 0.25
 
 
-class Dialer:
+class Connector:
     """Connects to what its guard allows.
 
     Args:
         tls: None for plain http.
     """
 
-    def __init__(self, guard: Guard, resolver: Resolver, connect_seconds: float, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, guard: SsrfGuard, resolver: Resolver, connect_seconds: float, tls: ssl.SSLContext | None
+    ) -> None:
         self._guard = guard
         self._resolver = VettingResolver(resolver, guard, connect_seconds * LOOKUP_SHARE)
         self._connect_seconds = connect_seconds
         self._tls = tls
 
-    async def dial(self, callback: Callback, deadline: float) -> Line:
+    async def dial(self, callback: Callback, deadline: float) -> Connection:
         """Return a new connection.
 
         Args:
@@ -56,7 +58,7 @@ class Dialer:
     async def close(self) -> None:
         await self._resolver.close()
 
-    async def _connect(self, callback: Callback) -> Line:
+    async def _connect(self, callback: Callback) -> Connection:
         # Resolved once for each connection: an answer vetted earlier says nothing about the next.
         infos = await self._infos(callback)
         while True:
@@ -74,13 +76,13 @@ class Dialer:
         found = await self._resolver.resolve(callback.host, callback.port)
         return [_info(each["host"], each["port"]) for each in found]
 
-    async def _open(self, infos: list[AddressInfo], host: str) -> Line:
+    async def _open(self, infos: list[AddressInfo], host: str) -> Connection:
         loop = asyncio.get_running_loop()
         opened = await aiohappyeyeballs.start_connection(
             infos, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1, loop=loop, socket_factory=self._guard.open
         )
         _, line = await loop.create_connection(
-            Line, sock=opened, ssl=self._tls, server_hostname=None if self._tls is None else host
+            Connection, sock=opened, ssl=self._tls, server_hostname=None if self._tls is None else host
         )
         return line
 

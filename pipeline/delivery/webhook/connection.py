@@ -6,21 +6,21 @@ import asyncio
 from typing import cast
 
 from pipeline.delivery.webhook.errors import Lost, MalformedAnswer
-from pipeline.delivery.webhook.response import Reply
+from pipeline.delivery.webhook.response import Response
 
 # A larger body is written bit by bit: a receiver that does not read would have it copied into a buffer as a whole.
 _ONE_PIECE = 2**16
 _NOTHING = memoryview(b"")
 
 
-class Line(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """A connection, from when it opens to when it is lost."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._reply: Reply | None = None
+        self._reply: Response | None = None
         self._unsent = _NOTHING
         self._may_write = True
         self._early = b""
@@ -35,7 +35,7 @@ class Line(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None and self._lost is None and not self._transport.is_closing()
 
-    async def exchange(self, head: bytes, body: bytes, reply: Reply, deadline: float) -> None:
+    async def exchange(self, head: bytes, body: bytes, reply: Response, deadline: float) -> None:
         """Send a request, and have `reply` take what is answered until it is over.
 
         Whatever else happens, the connection is closed.

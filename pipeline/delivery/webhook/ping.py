@@ -12,7 +12,7 @@ import orjson
 from pipeline.crypto.signer import Signer
 from pipeline.delivery.rules.credentials import Credentials
 from pipeline.delivery.rules.delivery import Owed, Sent
-from pipeline.delivery.webhook.client import Client
+from pipeline.delivery.webhook.client import WebhookClient
 from pipeline.delivery.webhook.options import ClientOptions
 from pipeline.domain.callback_url import Callback
 from pipeline.domain.event import instant
@@ -53,7 +53,7 @@ async def _send(
     clock: Callable[[], datetime],
     options: ClientOptions | None,
 ) -> Sent:
-    client = Client(signer, allow, options)
+    client = WebhookClient(signer, allow, options)
     try:
         started_at = clock()
         answer = await client.post(owed, started_at)

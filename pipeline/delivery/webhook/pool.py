@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from pipeline.delivery.webhook.connection import Line
+from pipeline.delivery.webhook.connection import Connection
 
 # Looks for idle connections at the most, in the time that one may be idle.
 _SWEEPS = 16
 
 
-class Pool:
+class ConnectionPool:
     """Used on one event loop.
 
     Args:
@@ -24,10 +24,10 @@ class Pool:
         self._idle = idle_seconds
         self._max_age = max_age
         # The one that was used last stands last.
-        self._lines: dict[str, deque[Line]] = {}
+        self._lines: dict[str, deque[Connection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
-    def take(self, origin: str) -> Line | None:
+    def take(self, origin: str) -> Connection | None:
         """Return a connection that can be used; None where there is none."""
         lines = self._lines.get(origin)
         while lines:
@@ -37,7 +37,7 @@ class Pool:
             line.abort()
         return None
 
-    def put(self, origin: str, line: Line) -> None:
+    def put(self, origin: str, line: Connection) -> None:
         """Keep a connection that is not in use; one that is closed is forgotten."""
         if not line.is_open:
             return

@@ -29,7 +29,7 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 _TOLD = frozenset({_RETRY_AFTER, _CONTROL, _LOCATION, *_FRAMING})
 
 
-class Reply:
+class Response:
     """An answer while it comes in.
 
     Args:

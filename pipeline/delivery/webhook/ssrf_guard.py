@@ -59,7 +59,7 @@ class LookupTimeout(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class SsrfGuard:
     """Decides by the address itself, whatever the URL says.
 
     Args:
@@ -118,7 +118,7 @@ class VettingResolver:
     Lookups of one name that run at the same time are one lookup: a name server that hangs costs one thread.
     """
 
-    def __init__(self, inner: Resolver, guard: Guard, timeout_seconds: float) -> None:
+    def __init__(self, inner: Resolver, guard: SsrfGuard, timeout_seconds: float) -> None:
         self._inner = inner
         self._guard = guard
         self._timeout = timeout_seconds

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.domain.item import Classification
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.classifiers.rule import Rule
-from pipeline.stages.text.phrase_matcher import Vocabulary, normal
+from pipeline.stages.text.phrase_matcher import PhraseMatcher, normal
 
 
 class Ruleset:
@@ -24,7 +24,7 @@ class Ruleset:
         numbers = _numbered(rules, is_case_sensitive)
         ordered = sorted(enumerate(rules, 1), key=lambda entry: -entry[1].priority)
         self._rules = [_compiled(rule, position, numbers, is_case_sensitive) for position, rule in ordered]
-        self._vocabulary = Vocabulary(tuple(numbers), is_case_sensitive=is_case_sensitive, is_whole=is_whole)
+        self._vocabulary = PhraseMatcher(tuple(numbers), is_case_sensitive=is_case_sensitive, is_whole=is_whole)
         self._rules_of = _by_word(self._rules)
         self._always = frozenset(at for at, rule in enumerate(self._rules) if rule.pattern is not None)
 

@@ -24,7 +24,7 @@ from pipeline.stages.catalog.spec import EnrichSpec
 from pipeline.stages.catalog.step import Mode, Step
 from pipeline.stages.enrichers.fuzzy_match import Neighbours
 from pipeline.stages.enrichers.lookup_index import Index, key_of
-from pipeline.stages.enrichers.lookup_table import Table, open_database, open_file
+from pipeline.stages.enrichers.lookup_table import LookupTable, open_database, open_file
 from pipeline.stages.text.json_path import ABSENT, field_of, parse
 
 _SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -148,7 +148,7 @@ def _value(item: WorkItem, on: str) -> Any:
     return None if value is ABSENT else value
 
 
-def _opened(spec: Spec, folder: Path, environ: Mapping[str, str]) -> AbstractContextManager[Table]:
+def _opened(spec: Spec, folder: Path, environ: Mapping[str, str]) -> AbstractContextManager[LookupTable]:
     if spec.database is None:
         path = folder / str(spec.table)
         return open_file(path, spec.delimiter or ("\t" if path.suffix.lower() == ".tsv" else ","))

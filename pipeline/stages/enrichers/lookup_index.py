@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from pipeline.errors import InvalidDefinition
-from pipeline.stages.enrichers.lookup_table import Table
+from pipeline.stages.enrichers.lookup_table import LookupTable
 from pipeline.stages.text.text_folding import composed, folded
 
 #: Names in the answer that are not columns.
@@ -34,7 +34,7 @@ class Index:
 
     @classmethod
     def read(
-        cls, table: Table, key: str, fields: Sequence[str] | Mapping[str, str] | None, *, is_folded: bool
+        cls, table: LookupTable, key: str, fields: Sequence[str] | Mapping[str, str] | None, *, is_folded: bool
     ) -> Index:
         """Read `table`. Rows with an empty key are left out: nothing can name them.
 
@@ -70,7 +70,7 @@ def key_of(value: Any, *, is_folded: bool) -> str | None:
     return text or None
 
 
-def _columns(table: Table, key: str, fields: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
+def _columns(table: LookupTable, key: str, fields: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
     if fields is None:
         fields = [column for column in table.columns if column != key]
     columns = dict(fields) if isinstance(fields, Mapping) else {column: column for column in fields}
@@ -81,14 +81,14 @@ def _columns(table: Table, key: str, fields: Sequence[str] | Mapping[str, str] |
     return columns
 
 
-def _twice(table: Table, key: str, value: str, numbers: tuple[int, int]) -> str:
+def _twice(table: LookupTable, key: str, value: str, numbers: tuple[int, int]) -> str:
     return (
         f"{table.name}: {key!r} {value[:_SHOWN]!r} stands in {table.counted} {numbers[0]} and in {table.counted}"
         f" {numbers[1]}; make keys unique, or set `normalize = false` if they differ in case or spaces only"
     )
 
 
-def _plain(value: Any, table: Table) -> Any:
+def _plain(value: Any, table: LookupTable) -> Any:
     """Return `value` as JSON holds it: a decimal, a time, an id as text, so that nothing of it is lost."""
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -24,7 +24,7 @@ Rows = Iterator[tuple[int, tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class LookupTable:
     """An open table.
 
     Args:
@@ -57,7 +57,7 @@ class Table:
 
 
 @contextmanager
-def open_file(path: Path, delimiter: str) -> Iterator[Table]:
+def open_file(path: Path, delimiter: str) -> Iterator[LookupTable]:
     """Open a `.parquet` file, or any other as CSV in UTF-8 with a header.
 
     Raises:
@@ -78,7 +78,7 @@ def open_file(path: Path, delimiter: str) -> Iterator[Table]:
 
 
 @contextmanager
-def open_database(url: sa.URL, statement: sa.Executable) -> Iterator[Table]:
+def open_database(url: sa.URL, statement: sa.Executable) -> Iterator[LookupTable]:
     """Run a query; it is never committed.
 
     Raises:
@@ -94,19 +94,21 @@ def open_database(url: sa.URL, statement: sa.Executable) -> Iterator[Table]:
             result = connection.execute(statement)
             columns = tuple(result.keys())
             _refuse_twins(name, columns)
-            yield Table(name, columns, "row", lambda: ((number, tuple(row)) for number, row in enumerate(result, 1)))
+            yield LookupTable(
+                name, columns, "row", lambda: ((number, tuple(row)) for number, row in enumerate(result, 1))
+            )
     except (SQLAlchemyError, ImportError) as error:
         reason = str(getattr(error, "orig", None) or type(error).__name__).partition("\n")[0]
         raise InvalidDefinition(f"{name} cannot be read: {reason}") from None
 
 
-def _csv(name: str, reader: Any) -> Table:
+def _csv(name: str, reader: Any) -> LookupTable:
     lines = _lines(name, reader)
     _, columns = next(lines, (0, ()))
     if not columns:
         raise InvalidDefinition(f"table {name} is empty; its first line names the columns")
     _refuse_twins(name, columns)
-    return Table(f"table {name}", columns, "line", lambda: _even(name, columns, lines))
+    return LookupTable(f"table {name}", columns, "line", lambda: _even(name, columns, lines))
 
 
 def _lines(name: str, reader: Any) -> Rows:
@@ -127,7 +129,7 @@ def _even(name: str, columns: tuple[str, ...], lines: Rows) -> Rows:
         yield number, values
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: Path) -> LookupTable:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -143,7 +145,7 @@ def _parquet(path: Path) -> Table:
         zip(*(column.to_pylist() for column in batch.columns), strict=True)
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE)
     )
-    return Table(f"table {path.name}", columns, "row", lambda: enumerate(chain.from_iterable(batches), 1))
+    return LookupTable(f"table {path.name}", columns, "row", lambda: enumerate(chain.from_iterable(batches), 1))
 
 
 def _refuse_twins(name: str, columns: tuple[str, ...]) -> None:

@@ -77,17 +77,17 @@ class Call:
             _log.error("answer_not_received", error=type(error).__name__)
 
 
-class Host(Protocol):
+class CallHost(Protocol):
     """Where calls run."""
 
-    def serve(self, lane: Lane, count: int) -> None:
+    def serve(self, lane: CallLane, count: int) -> None:
         """Run calls of `lane`, `count` at once, until `lane.take()` gives none."""
 
 
-class Lane:
+class CallLane:
     """The calls of one step: at most `max_concurrency` under way, the others wait in order."""
 
-    def __init__(self, host: Host, max_concurrency: int) -> None:
+    def __init__(self, host: CallHost, max_concurrency: int) -> None:
         self._host = host
         self._places = max_concurrency
         self._waiting: deque[Call] = deque()

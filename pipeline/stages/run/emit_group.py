@@ -13,7 +13,7 @@ from pipeline.domain.outcome import Outcome
 Emit = Callable[[list[tuple[WorkItem, Outcome]]], None]
 
 
-class Outlet:
+class EmitGroup:
     """Calls `emit` by one thread at a time; what finishes meanwhile leaves together as the next group."""
 
     def __init__(self, emit: Emit) -> None:

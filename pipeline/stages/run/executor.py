@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pipeline.stages.catalog.step import Mode, Step
-from pipeline.stages.run.async_loop.loop import Loop
-from pipeline.stages.run.call_lane import Lane
-from pipeline.stages.run.worker_threads import Threads
+from pipeline.stages.run.async_loop.loop import EventLoop
+from pipeline.stages.run.call_lane import CallLane
+from pipeline.stages.run.worker_threads import WorkerThreads
 
 
 class Executor:
@@ -16,12 +16,12 @@ class Executor:
     """
 
     def __init__(self) -> None:
-        self._threads = Threads()
-        self._loop = Loop()
+        self._threads = WorkerThreads()
+        self._loop = EventLoop()
 
-    def lane(self, step: Step) -> Lane:
+    def lane(self, step: Step) -> CallLane:
         """Return a lane that runs up to `step.max_concurrency` calls at once, in the place that its mode names."""
-        return Lane(self._loop if step.mode is Mode.ASYNC else self._threads, step.max_concurrency)
+        return CallLane(self._loop if step.mode is Mode.ASYNC else self._threads, step.max_concurrency)
 
     def close(self) -> None:
         """Give up what is under way and end the threads and the loop."""

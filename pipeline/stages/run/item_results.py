@@ -10,7 +10,7 @@ from pipeline.stages.catalog.step import Step
 from pipeline.stages.run import failure, validate_answer
 
 
-class Tally:
+class ItemResults:
     """One item and the results of its steps; `missing` counts those that are still to come.
 
     `is_lost` says that a step failed for good, so that no other can save the item.
@@ -48,7 +48,7 @@ class Judge:
             return Failure(read.kind, read.type, f"{self._steps[position].name}: {read.message}", read.retry_after)
         return read
 
-    def outcome(self, tally: Tally) -> Outcome:
+    def outcome(self, tally: ItemResults) -> Outcome:
         """Return what the stage came to for an item of which no result is missing."""
         failures = [result for result in tally.results if isinstance(result, Failure)]
         if failures:

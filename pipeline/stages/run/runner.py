@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from pipeline.domain.item import Stage, WorkItem
 from pipeline.stages.catalog.step import Mode, Step
-from pipeline.stages.run.call_lane import Call, Lane
-from pipeline.stages.run.emit_group import Emit, Outlet
+from pipeline.stages.run.call_lane import Call, CallLane
+from pipeline.stages.run.emit_group import Emit, EmitGroup
 from pipeline.stages.run.executor import Executor
-from pipeline.stages.run.item_results import Judge, Tally
+from pipeline.stages.run.item_results import ItemResults, Judge
 from pipeline.stages.run.spread_answers import spread
 
 T = TypeVar("T")
@@ -53,18 +53,18 @@ class StageRunner:
         """
         run = _Run(self.steps, self._judge, self._lanes, emit)
         for chunk in _chunks(items, self._list_limit or len(items)):
-            run.begin([Tally(item, len(self.steps)) for item in chunk])
+            run.begin([ItemResults(item, len(self.steps)) for item in chunk])
 
 
 class _Run:
-    def __init__(self, steps: tuple[Step, ...], judge: Judge, lanes: dict[int, Lane], emit: Emit) -> None:
+    def __init__(self, steps: tuple[Step, ...], judge: Judge, lanes: dict[int, CallLane], emit: Emit) -> None:
         self._steps = steps
         self._judge = judge
         self._lanes = lanes
-        self._outlet = Outlet(emit)
+        self._outlet = EmitGroup(emit)
         self._lock = Lock()
 
-    def begin(self, tallies: list[Tally]) -> None:
+    def begin(self, tallies: list[ItemResults]) -> None:
         """Run the inline steps, emit what they finish and start the other steps of the rest."""
         for position, step in enumerate(self._steps):
             if step.mode is Mode.INLINE:
@@ -75,18 +75,18 @@ class _Run:
             size = self._steps[position].max_items if self._steps[position].is_batched else 1
             lane.submit([self._call(position, group) for group in _chunks(waiting, size)])
 
-    def _run_inline(self, position: int, tallies: list[Tally]) -> None:
+    def _run_inline(self, position: int, tallies: list[ItemResults]) -> None:
         answers = _inline(self._steps[position], [tally.item for tally in tallies])
         for tally, answer in zip(tallies, answers, strict=True):
             tally.put(position, self._judge.result(position, answer))
 
-    def _call(self, position: int, tallies: Sequence[Tally]) -> Call:
+    def _call(self, position: int, tallies: Sequence[ItemResults]) -> Call:
         step = self._steps[position]
         items = [tally.item for tally in tallies]
         argument = items if step.is_batched else items[0]
         return Call(step.call, argument, step.timeout_seconds, partial(self._receive, position, tallies), step.name)
 
-    def _receive(self, position: int, tallies: Sequence[Tally], answer: object) -> None:
+    def _receive(self, position: int, tallies: Sequence[ItemResults], answer: object) -> None:
         """Take the answer of a call; it comes on the thread or the loop that made the call."""
         answers = spread(answer, len(tallies)) if self._steps[position].is_batched else [answer]
         if isinstance(answers, list):
@@ -96,7 +96,7 @@ class _Run:
         else:
             self._lanes[position].submit([self._call(position, [tally]) for tally in tallies])
 
-    def _settle(self, position: int, tallies: Sequence[Tally], answers: list[Any]) -> None:
+    def _settle(self, position: int, tallies: Sequence[ItemResults], answers: list[Any]) -> None:
         results = [self._judge.result(position, answer) for answer in answers]
         # An item's steps end on different threads; whoever brings its last result emits it.
         with self._lock:
@@ -105,7 +105,7 @@ class _Run:
             finished = [tally for tally in tallies if not tally.missing]
         self._emit(finished)
 
-    def _emit(self, finished: list[Tally]) -> None:
+    def _emit(self, finished: list[ItemResults]) -> None:
         if finished:
             self._outlet.add([(tally.item, self._judge.outcome(tally)) for tally in finished])
 

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from threading import Condition, Event, Lock, Thread
 
-from pipeline.stages.run.call_lane import Call, Lane
+from pipeline.stages.run.call_lane import Call, CallLane
 from pipeline.stages.run.failure import TookTooLong
 
 #: Seconds without work after which a thread ends.
@@ -28,7 +28,7 @@ def abandon(thread: Thread) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Abandoned))
 
 
-class Threads:
+class WorkerThreads:
     """Up to as many threads as the lanes ask for, started on demand and kept while there is work.
 
     One thread at a time is woken, and wakes the next when it comes to run. So calls that block get a thread each at
@@ -43,7 +43,7 @@ class Threads:
         self._lock = Lock()
         self._work = Condition(self._lock)
         self._deadlines = Condition(self._lock)
-        self._lanes: deque[Lane] = deque()
+        self._lanes: deque[CallLane] = deque()
         self._workers: set[_Worker] = set()
         self._idle = 0
         # Threads that did not come back yet from calls that were given up.
@@ -54,7 +54,7 @@ class Threads:
         self._has_watchdog = False
         self._closed = False
 
-    def serve(self, lane: Lane, count: int) -> None:
+    def serve(self, lane: CallLane, count: int) -> None:
         """Give `count` threads to `lane`. After `close` nothing is started."""
         with self._lock:
             if self._closed:
@@ -116,7 +116,7 @@ class Threads:
             self._abandoned -= 1
             self._wake_one()
 
-    def _next_lane(self, worker: _Worker) -> Lane | None:
+    def _next_lane(self, worker: _Worker) -> CallLane | None:
         """Wait for work. None ends the thread."""
         with self._lock:
             while not self._lanes and not self._closed:
@@ -137,7 +137,7 @@ class Threads:
         self._is_waking = False
         return was_woken
 
-    def _run(self, worker: _Worker, lane: Lane, call: Call) -> bool:
+    def _run(self, worker: _Worker, lane: CallLane, call: Call) -> bool:
         """Run one call; False where this thread was abandoned meanwhile."""
         self._watch(worker, _Current(lane, call, time.monotonic() + call.timeout_seconds))
         answer = _answer(call)
@@ -182,7 +182,7 @@ class Threads:
                 self._deadlines.wait(None if self._watched_until == math.inf else self._watched_until - now)
             return None
 
-    def _replace(self, worker: _Worker, lane: Lane) -> None:
+    def _replace(self, worker: _Worker, lane: CallLane) -> None:
         with self._lock:
             self._workers.discard(worker)
             self._abandoned += 1
@@ -193,7 +193,7 @@ class Threads:
 class _Current:
     """What a thread is doing; `deadline` is on the monotonic clock."""
 
-    lane: Lane
+    lane: CallLane
     call: Call
     deadline: float
 

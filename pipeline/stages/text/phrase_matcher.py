@@ -19,7 +19,7 @@ _UNSPACED = (
 )
 
 
-class Vocabulary:
+class PhraseMatcher:
     """Finds which of its words stand in a text: one Aho–Corasick pass, whatever their number.
 
     Args:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from pipeline.bootstrap import make_context
 from pipeline.crypto.ed25519_key import public_of
-from pipeline.crypto.encryption import Vault
+from pipeline.crypto.encryption import Encryption
 from pipeline.crypto.secrets import parse_secret
 from pipeline.database.engine import Database
 from pipeline.delivery.endpoint_secrets import rotate
@@ -125,7 +125,7 @@ def test_an_asymmetric_secret_is_printed_and_its_public_key_said(terminal: Termi
 def test_an_encryption_key_is_fresh_and_valid(terminal: Terminal) -> None:
     first, second = (terminal.run("secret", "--encryption-key").stdout.strip() for _ in range(2))
     assert first != second
-    assert Vault([first]).open(Vault([first]).seal([1])) == [1]
+    assert Encryption([first]).open(Encryption([first]).seal([1])) == [1]
     assert terminal.run("secret", "--encryption-key", "--asymmetric").exit_code == 2
 
 

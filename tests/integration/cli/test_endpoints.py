@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import InvalidWebhook, verify_webhook
 from pipeline.cli.show.output import brief
-from pipeline.crypto.encryption import Vault, new_encryption_key
+from pipeline.crypto.encryption import Encryption, new_encryption_key
 from pipeline.crypto.secrets import fingerprint, new_secret
 from pipeline.database.engine import Database
 from tests.support.receiver import SECRET, Receiver
@@ -121,7 +121,7 @@ def test_headers_come_from_the_environment_and_standard_input_and_are_never_show
         assert [result.exit_code for result in told] == [0] * 4, told[-1].output
         assert terminal.data("endpoints", "show", receiver.url)["headers"] == ["authorization", "x-key"]
         owe(database, to(receiver.port))
-        with Sending(database, vault=Vault([key])):
+        with Sending(database, vault=Encryption([key])):
             wait_until(lambda: states(database) == ["delivered"])
         headers = receiver.requests[0].headers
     assert {name: headers.get(name) for name in ("authorization", "x-key", "x-old")} == {

@@ -10,8 +10,8 @@ from sqlalchemy import event
 
 from pipeline.database.engine import Database
 from pipeline.delivery import endpoints as service
-from pipeline.delivery.rules.capacity import Room
-from pipeline.delivery.sender.store import Ledger
+from pipeline.delivery.rules.capacity import Capacity
+from pipeline.delivery.sender.store import DeliveryStore
 from pipeline.delivery.webhook.options import SenderOptions
 from tests.support.receivers.configured import NOW, claim, owe_items
 from tests.support.receivers.owed import context_of, deliveries, endpoints, states
@@ -49,8 +49,8 @@ def test_an_endpoint_that_is_enabled_while_a_sender_pauses_keeps_nothing_paused(
 def test_a_lease_begins_when_the_locks_that_a_claim_waits_for_are_had(database: Database) -> None:
     owe_items(database, URL, 1, at=NOW)
     passed = [NOW]
-    ledger = Ledger(database, "a", lambda: passed[-1], SenderOptions())
+    ledger = DeliveryStore(database, "a", lambda: passed[-1], SenderOptions())
     before_the_second_transaction(database, lambda: passed.append(NOW + timedelta(seconds=40)))
-    (owed,) = ledger.claim(Room(9, 9)).owed
+    (owed,) = ledger.claim(Capacity(9, 9)).owed
     assert owed.attempt == 1
     assert deliveries(database)[0]["lease_until"] == passed[-1] + SenderOptions().lease

@@ -15,7 +15,7 @@ import pytest
 from pipeline.crypto.signer import Signer
 from pipeline.delivery.rules.credentials import Credentials
 from pipeline.delivery.rules.delivery import Answer, Owed
-from pipeline.delivery.webhook.client import Client
+from pipeline.delivery.webhook.client import WebhookClient
 from pipeline.delivery.webhook.options import ClientOptions
 from tests.support.receivers.authority import Authority
 from tests.support.receivers.configured import NOW
@@ -43,7 +43,7 @@ def post(
     owed = Owed(1, url, origin, 1, "msg_1", body, NOW, credentials=credentials)
 
     async def run() -> list[Answer]:
-        client = Client(Signer([SECRET]), LOOPBACK, options, names)
+        client = WebhookClient(Signer([SECRET]), LOOPBACK, options, names)
         answers = []
         for number in range(times):
             if number:

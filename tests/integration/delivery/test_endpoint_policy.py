@@ -16,7 +16,7 @@ from pipeline.database import tables
 from pipeline.database.engine import Database
 from pipeline.delivery import endpoints as service
 from pipeline.delivery.claim import Claim, claim_due, record_sent
-from pipeline.delivery.rules.capacity import Room
+from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.rules.delivery import Answer, Owed, Sent
 from pipeline.domain.retry_schedule import Schedule
 from tests.support.receivers.owed import (
@@ -41,7 +41,7 @@ ORIGIN = "http://127.0.0.1:8001"
 
 def claim(database: Database, at: datetime, *, worker: str = "a", most: int = 500, busy: int = 0) -> Claim:
     """Claim for a sender that has `most` places for each endpoint, of which `busy` are taken."""
-    room = Room(free=2_000, cap=most, busy={ORIGIN: busy})
+    room = Capacity(free=2_000, cap=most, busy={ORIGIN: busy})
     return claim_due(database, room, worker=worker, now=at, lease_until=lambda: at + LEASE, most=2_000)
 
 

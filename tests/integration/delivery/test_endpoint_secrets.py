@@ -15,7 +15,7 @@ from svix.webhooks import Webhook as SvixWebhook
 from pipeline.bootstrap import make_context, make_hooks
 from pipeline.context import Context
 from pipeline.crypto.ed25519_key import public_of
-from pipeline.crypto.encryption import Locked, Vault
+from pipeline.crypto.encryption import CannotDecrypt, Encryption
 from pipeline.crypto.secrets import InvalidSecret, fingerprint
 from pipeline.crypto.verify import InvalidWebhook, verify_webhook
 from pipeline.database.engine import Database
@@ -49,7 +49,7 @@ def context_of(database: Database, key: str | None = KEY, now: Callable[[], date
 def sent(database: Database, port: int, **given: Any) -> None:
     """Send one delivery to a receiver, whatever becomes of it."""
     owe(database, to(port))
-    with Sending(database, vault=Vault([KEY]), options=options(delays=[]), **given):
+    with Sending(database, vault=Encryption([KEY]), options=options(delays=[]), **given):
         wait_until(lambda: len(attempts(database)) == 1)
 
 
@@ -67,7 +67,7 @@ def test_an_endpoints_own_secret_signs_and_that_of_the_settings_until_its_grace_
         own = rotate(context, receiver.url, grace_seconds=3_600)
         owe(database, to(receiver.port), at=clock[0])
         hours = options(delays=[timedelta(hours=2)])
-        with Sending(database, vault=Vault([KEY]), clock=lambda: clock[0], options=hours) as sender:
+        with Sending(database, vault=Encryption([KEY]), clock=lambda: clock[0], options=hours) as sender:
             wait_until(lambda: len(attempts(database)) == 1)
             clock[0] += timedelta(hours=3)
             sender.wake()
@@ -98,7 +98,7 @@ def test_other_endpoints_are_signed_for_with_the_secret_of_the_settings(database
     with Scripted(answer()) as receiver, Scripted(answer()) as other:
         own = rotate(context_of(database), receiver.url, grace_seconds=0)
         owe(database, to(receiver.port, other.port))
-        with Sending(database, vault=Vault([KEY])):
+        with Sending(database, vault=Encryption([KEY])):
             wait_until(lambda: states(database) == ["delivered"] * 2)
     assert [verifies(receiver.requests[0], secret) for secret in (own, SECRET)] == [True, False]
     assert [verifies(other.requests[0], secret) for secret in (own, SECRET)] == [False, True]
@@ -118,7 +118,7 @@ def test_a_change_holds_from_the_next_attempt_on(database: Database) -> None:
 
         receiver.answering = change
         owe(database, to(receiver.port))
-        with Sending(database, vault=Vault([KEY]), options=options(delays=[timedelta(milliseconds=1)])):
+        with Sending(database, vault=Encryption([KEY]), options=options(delays=[timedelta(milliseconds=1)])):
             wait_until(lambda: states(database) == ["dead"])
     assert [request.headers["x-token"] for request in receiver.requests] == ["first", "second"]
     assert [verifies(request, OWN) for request in receiver.requests] == [True, False]
@@ -129,7 +129,7 @@ def test_own_headers_are_sent_beside_ours_and_only_to_their_endpoint(database: D
     with Scripted(answer()) as receiver, Scripted(answer()) as other:
         set_headers(context_of(database), receiver.url, {"Authorization": "Bearer hunter2", "X-Tenant": "a b"})
         owe(database, to(receiver.port, other.port))
-        with Sending(database, vault=Vault([KEY])):
+        with Sending(database, vault=Encryption([KEY])):
             wait_until(lambda: states(database) == ["delivered"] * 2)
     ours = {name.lower() for name in other.requests[0].names}
     theirs = {name.lower(): value for name, value in receiver.requests[0].headers.items()}
@@ -145,14 +145,14 @@ def test_headers_are_never_sent_to_another_origin_than_theirs(database: Database
     with Scripted(answer()) as receiver, Scripted(answer()) as thief:
         set_headers(context_of(database), receiver.url, {"Authorization": "Bearer hunter2"})
         owe(database, [(thief.url, f"http://127.0.0.1:{receiver.port}")])
-        with Sending(database, vault=Vault([KEY]), options=options(delays=[])):
+        with Sending(database, vault=Encryption([KEY]), options=options(delays=[])):
             wait_until(lambda: states(database) == ["dead"])
     assert (thief.connections, attempts(database)[0]["error_type"]) == (0, "config_error")
 
 
-@pytest.mark.parametrize("vault", [Vault(), Vault([OLD_KEY])], ids=["no key", "another key"])
+@pytest.mark.parametrize("vault", [Encryption(), Encryption([OLD_KEY])], ids=["no key", "another key"])
 def test_what_cannot_be_decrypted_defers_its_deliveries_and_no_others(
-    database: Database, vault: Vault, caplog: pytest.LogCaptureFixture
+    database: Database, vault: Encryption, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Scripted(answer()) as receiver, Scripted(answer()) as other:
         own = rotate(context_of(database), receiver.url, grace_seconds=0)
@@ -162,7 +162,7 @@ def test_what_cannot_be_decrypted_defers_its_deliveries_and_no_others(
         assert receiver.connections == 0
         assert [row["delivery_id"] for row in attempts(database)] == [3, 4]
         assert endpoints(database)[to(receiver.port)[0][1]]["disabled_at"] is None
-        with Sending(database, vault=Vault([OLD_KEY, KEY])):
+        with Sending(database, vault=Encryption([OLD_KEY, KEY])):
             wait_until(lambda: states(database) == ["delivered"] * 4)
     assert [request.headers["webhook-attempt"] for request in receiver.requests] == ["1", "1"]
     assert verifies(receiver.requests[0], own)
@@ -205,14 +205,14 @@ def test_what_an_endpoint_has_is_described_with_the_end_of_each_secret(database:
 
 def test_a_key_that_is_missing_is_said_before_anything_is_stored_and_in_what_is_described(database: Database) -> None:
     without = context_of(database, key=None)
-    with pytest.raises(Locked, match="pipeline secret --encryption-key"):
+    with pytest.raises(CannotDecrypt, match="pipeline secret --encryption-key"):
         rotate(without, HERE)
-    with pytest.raises(Locked, match="pipeline secret --encryption-key"):
+    with pytest.raises(CannotDecrypt, match="pipeline secret --encryption-key"):
         set_headers(without, HERE, {"X-Token": "a"})
     assert endpoints(database) == {}
     rotate(context_of(database), HERE)
     assert "PIPELINE_ENCRYPTION_KEY" in str(describe(without, HERE).locked)
-    with pytest.raises(Locked):
+    with pytest.raises(CannotDecrypt):
         rotate(context_of(database, key=OLD_KEY), HERE)
 
 
@@ -249,7 +249,7 @@ def test_everything_is_encrypted_anew_under_the_newest_key(database: Database) -
     assert len(describe(new, HERE).secrets) == 2
     assert describe(new, "https://other.example").headers == ("x-token",)
     assert describe(old, HERE).locked
-    with pytest.raises(Locked):
+    with pytest.raises(CannotDecrypt):
         reseal(old)
     assert len(describe(new, HERE).secrets) == 2
 

@@ -12,7 +12,7 @@ from pipeline.database import tables
 from pipeline.database.engine import Database
 from pipeline.delivery import endpoints as service
 from pipeline.delivery.claim import claim_due
-from pipeline.delivery.rules.capacity import Room
+from pipeline.delivery.rules.capacity import Capacity
 from pipeline.errors import InvalidInput, NotFound
 from tests.support.receivers.owed import context_of, endpoints, owe, states, to
 
@@ -102,7 +102,7 @@ def test_enabling_an_endpoint_that_is_left_alone_has_it_called_at_once(database:
             )
         )
     service.enable(context_of(database, now=lambda: NOW), ORIGIN)
-    claim = claim_due(database, Room(9, 9), worker="a", now=NOW, lease_until=lambda: later, most=9)
+    claim = claim_due(database, Capacity(9, 9), worker="a", now=NOW, lease_until=lambda: later, most=9)
     assert [owed.is_probe for owed in claim.owed] == [False]
 
 

@@ -13,10 +13,10 @@ from pipeline.crypto.signer import Signer
 from pipeline.database import tables
 from pipeline.database.engine import Database
 from pipeline.delivery.claim import claim_due, record_sent, release, take_back
-from pipeline.delivery.rules.capacity import Room
+from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.rules.delivery import Answer, Sent
 from pipeline.delivery.sql import claims as storage
-from pipeline.delivery.webhook.client import Client
+from pipeline.delivery.webhook.client import WebhookClient
 from pipeline.domain.retry_schedule import Schedule
 from tests.support.receivers.owed import (
     BODY,
@@ -49,9 +49,9 @@ class Clock:
         return self.now
 
 
-def claimed(database: Database, worker: str, room: Room | None = None, now: datetime = NOW) -> list[int]:
+def claimed(database: Database, worker: str, room: Capacity | None = None, now: datetime = NOW) -> list[int]:
     claim = claim_due(
-        database, room or Room(free=100, cap=100), worker=worker, now=now, lease_until=lambda: now + LEASE, most=100
+        database, room or Capacity(free=100, cap=100), worker=worker, now=now, lease_until=lambda: now + LEASE, most=100
     )
     return [owed.id for owed in claim.owed]
 
@@ -106,7 +106,7 @@ def test_a_cap_of_an_endpoint_replaces_the_default(database: Database) -> None:
             "INSERT INTO endpoints (origin, in_flight_cap, consecutive_failures, breaker, updated_at) "
             "VALUES ('http://127.0.0.1:8001', 1, 0, 'closed', '2026-11-21 12:00:00.000000')"
         )
-    ids = claimed(database, "a", Room(free=100, cap=3))
+    ids = claimed(database, "a", Capacity(free=100, cap=3))
     assert [deliveries(database)[id_ - 1]["origin"][-4:] for id_ in sorted(ids)] == ["8001", "8002", "8002", "8002"]
 
 
@@ -142,8 +142,8 @@ def steps_of_a_claim(database: Database) -> int:
 
 def test_the_longest_due_are_claimed_first_and_nobody_claims_them_again(database: Database) -> None:
     owe(database, to(*[8_001] * 5), at=NOW)
-    assert claimed(database, "a", Room(free=2, cap=100)) == [1]
-    assert claimed(database, "b", Room(free=100, cap=2)) == [2, 3]
+    assert claimed(database, "a", Capacity(free=2, cap=100)) == [1]
+    assert claimed(database, "b", Capacity(free=100, cap=2)) == [2, 3]
     assert claimed(database, "a") == [4, 5]
     assert claimed(database, "b") == []
     assert {row["lease_until"] for row in deliveries(database)} == {NOW + LEASE}
@@ -151,17 +151,17 @@ def test_the_longest_due_are_claimed_first_and_nobody_claims_them_again(database
 
 def test_what_is_not_due_is_not_claimed_and_its_time_is_told(database: Database) -> None:
     owe(database, to(8_001), at=NOW + timedelta(seconds=9))
-    claim = claim_due(database, Room(100, 100), worker="a", now=NOW, lease_until=lambda: NOW + LEASE, most=9)
+    claim = claim_due(database, Capacity(100, 100), worker="a", now=NOW, lease_until=lambda: NOW + LEASE, most=9)
     assert (claim.owed, claim.next_at) == ((), NOW + timedelta(seconds=9))
 
 
 def test_an_attempt_whose_sender_dies_is_made_again_with_the_same_id_and_bytes(database: Database) -> None:
     with Scripted(answer()) as receiver:
         owe(database, to(receiver.port), at=NOW)
-        claim = claim_due(database, Room(9, 9), worker="killed", now=NOW, lease_until=lambda: NOW + LEASE, most=9)
+        claim = claim_due(database, Capacity(9, 9), worker="killed", now=NOW, lease_until=lambda: NOW + LEASE, most=9)
 
         async def post() -> Answer:
-            client = Client(Signer([SECRET]), LOOPBACK)
+            client = WebhookClient(Signer([SECRET]), LOOPBACK)
             try:
                 return await client.post(claim.owed[0], NOW)
             finally:
@@ -186,7 +186,7 @@ def test_an_attempt_whose_sender_dies_is_made_again_with_the_same_id_and_bytes(d
 
 def test_an_answer_that_comes_after_the_lease_was_lost_changes_nothing_but_is_kept(database: Database) -> None:
     owe(database, to(8_001), at=NOW)
-    claim = claim_due(database, Room(9, 9), worker="slow", now=NOW, lease_until=lambda: NOW + LEASE, most=9)
+    claim = claim_due(database, Capacity(9, 9), worker="slow", now=NOW, lease_until=lambda: NOW + LEASE, most=9)
     take_back(database, NOW + timedelta(hours=1))
     assert claimed(database, "quick", now=NOW + timedelta(hours=1)) == [1]
     late = Sent(claim.owed[0], Answer(410), NOW, NOW + timedelta(hours=1))
@@ -253,8 +253,8 @@ def test_a_sender_that_has_no_time_hands_back_what_is_in_flight_without_counting
 
 def test_only_a_senders_own_leases_are_released(database: Database) -> None:
     owe(database, to(8_001, 8_001), at=NOW)
-    assert claimed(database, "a", Room(free=1, cap=1)) == [1]
-    assert claimed(database, "b", Room(free=1, cap=1)) == [2]
+    assert claimed(database, "a", Capacity(free=1, cap=1)) == [1]
+    assert claimed(database, "b", Capacity(free=1, cap=1)) == [2]
     assert release(database, "a", NOW) == 1
     assert states(database) == ["pending", "sending"]
 

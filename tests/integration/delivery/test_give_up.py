@@ -13,7 +13,7 @@ import pipeline
 from pipeline.database import tables
 from pipeline.database.engine import Database
 from pipeline.delivery.claim import claim_due, record_sent, take_back
-from pipeline.delivery.rules.capacity import Room
+from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.rules.delivery import Answer, Sent
 from pipeline.domain.retry_schedule import Schedule
 from pipeline.errors import Conflict, InvalidInput
@@ -93,7 +93,7 @@ def test_without_a_fallback_url_the_log_of_the_batch_stays_as_it_is(database: Da
 def test_a_sender_that_lost_its_lease_gives_nothing_up(database: Database) -> None:
     owe(database, to(8_001), at=NOW)
     fall_back_to(database, 8_002)
-    claim = claim_due(database, Room(9, 9), worker="slow", now=NOW, lease_until=lambda: NOW + LEASE, most=9)
+    claim = claim_due(database, Capacity(9, 9), worker="slow", now=NOW, lease_until=lambda: NOW + LEASE, most=9)
     take_back(database, NOW + timedelta(hours=1))
     sent = Sent(claim.owed[0], Answer(500, control="abort-message"), NOW, NOW + timedelta(hours=1))
     record_sent(database, [sent], worker="slow", schedule=Schedule())

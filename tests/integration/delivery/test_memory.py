@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.crypto.signer import Signer
 from pipeline.delivery.rules.delivery import Answer, Owed
-from pipeline.delivery.webhook.client import Client, ClientOptions
+from pipeline.delivery.webhook.client import ClientOptions, WebhookClient
 from tests.support.receivers.configured import NOW
 from tests.support.receivers.listening import listening
 from tests.support.receivers.owed import LOOPBACK, SECRET
@@ -42,7 +42,7 @@ def send(port: int, body: bytes, *, deadline: float) -> tuple[float, set[str | N
     gc.collect()
 
     async def post() -> list[Answer]:
-        client = Client(Signer([SECRET]), LOOPBACK, ClientOptions(deadline_seconds=deadline))
+        client = WebhookClient(Signer([SECRET]), LOOPBACK, ClientOptions(deadline_seconds=deadline))
         tracemalloc.start()
         answers = await asyncio.gather(*(client.post(owed, NOW) for _ in range(REQUESTS)))
         await client.close()

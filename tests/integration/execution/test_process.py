@@ -21,9 +21,9 @@ from pipeline.context import Context
 from pipeline.database.engine import Database
 from pipeline.database.tables import items
 from pipeline.domain.item import Stage
-from pipeline.execution.process import Processor
+from pipeline.execution.process import StageProcessor
 from pipeline.execution.record import Settled, Settlement
-from pipeline.execution.record_thread import Recorder
+from pipeline.execution.record_thread import RecordThread
 from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
 from pipeline.stages.run.executor import Executor
@@ -31,7 +31,7 @@ from tests.support.factories import make_definition, make_items
 from tests.support.servers.fixtures import on_sqlite
 from tests.support.servers.worker import wait_for
 from workers.app import app
-from workers.engine.stage_engine import Processing
+from workers.engine.stage_engine import StageEngine
 
 
 def test_items_whose_batch_cannot_be_read_are_left_to_their_leases(database: Database, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_stop_ends_the_wait_for_a_database_that_is_away(database: Database, tm
 @on_sqlite
 def test_a_stop_waits_for_claims_and_what_comes_of_them(database: Database, tmp_path: Path) -> None:
     context = Context(settings=settings.load(), database=database, hooks=make_hooks())
-    whole = Processing(context, Broker(app))
+    whole = StageEngine(context, Broker(app))
     whole.start()
     refs = release_all(context, tmp_path)
     settled: dict[int, Settled] = {}
@@ -104,10 +104,10 @@ def test_a_stop_waits_for_claims_and_what_comes_of_them(database: Database, tmp_
 
 
 @contextmanager
-def processing(context: Context) -> Iterator[Processor]:
-    executor, recorder = Executor(), Recorder(context)
+def processing(context: Context) -> Iterator[StageProcessor]:
+    executor, recorder = Executor(), RecordThread(context)
     try:
-        yield Processor(context, executor, recorder)
+        yield StageProcessor(context, executor, recorder)
     finally:
         recorder.close(10)
         executor.close()

@@ -16,7 +16,7 @@ from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database.tables import batches
 from pipeline.domain.item import Stage
-from pipeline.execution.runner_cache import Runners, Work
+from pipeline.execution.runner_cache import RunnerCache, Work
 from pipeline.settings import load
 from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
@@ -38,7 +38,7 @@ def test_the_least_recently_used_definition_is_forgotten(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.execution.runner_cache.DEFINITIONS_KEPT", 2)
-    runners = Runners(context, Executor())
+    runners = RunnerCache(context, Executor())
     first, second, third = (a_batch(context, tmp_path) for _ in range(3))
     built = [runner_of(runners, first), runner_of(runners, second)]
     assert runner_of(runners, first)() is built[0]() is not None
@@ -65,7 +65,7 @@ def a_batch(context: Context, folder: Path) -> int:
     return int(id_)
 
 
-def runner_of(runners: Runners, batch_id: int) -> weakref.ref[StageRunner]:
+def runner_of(runners: RunnerCache, batch_id: int) -> weakref.ref[StageRunner]:
     """Return what runs a batch's first stage, without keeping it alive."""
     found: list[weakref.ref[StageRunner]] = []
     answered = threading.Event()

@@ -18,7 +18,7 @@ from pipeline.execution.rescue import rescue_lost
 from pipeline.settings import load
 from tests.support.factories import make_definition, make_items
 from tests.support.servers.fixtures import on_sqlite
-from workers.engine.liveness import BEAT_SECONDS, Vitals
+from workers.engine.liveness import BEAT_SECONDS, LivenessThread
 from workers.engine.sweeps import RESCUE_SECONDS
 
 LEASE_SECONDS = 30.0
@@ -37,7 +37,7 @@ class Worker:
         self.batch_id = submit(self.context, make_items(10), Submission(definition)).batch_id
         self.sent: list[Message] = []
         self.dispatcher = Dispatcher(self.context, self.sent.extend)
-        self.vitals = Vitals(self.context, {"classify"}, seconds=lambda: self.seconds)
+        self.vitals = LivenessThread(self.context, {"classify"}, seconds=lambda: self.seconds)
         self.vitals.connected(True)
 
     def live(self, seconds: float, *, is_full: bool = False) -> list[bool]:

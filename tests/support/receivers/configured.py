@@ -13,7 +13,7 @@ from pipeline.database import tables
 from pipeline.database.engine import Database
 from pipeline.database.row import upsert
 from pipeline.delivery.claim import Claim, claim_due
-from pipeline.delivery.rules.capacity import Room
+from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.sql import owe
 from tests.support.receivers.owed import LEASE
 from tests.support.receivers.scripted import Request
@@ -68,7 +68,7 @@ def _ensure_batch(connection: Any, batch_id: int, at: datetime) -> None:
 
 def claim(database: Database, worker: str = "a", *, now: datetime = NOW, free: int = 100) -> Claim:
     """Claim as a sender of this name does."""
-    return claim_due(database, Room(free, free), worker=worker, now=now, lease_until=lambda: now + LEASE, most=free)
+    return claim_due(database, Capacity(free, free), worker=worker, now=now, lease_until=lambda: now + LEASE, most=free)
 
 
 def positions(request: Request) -> list[tuple[int, int]]:

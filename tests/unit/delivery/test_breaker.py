@@ -9,13 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.delivery.rules.breaker import FIRST_OPEN, LONGEST_OPEN, Breaker, BreakerState, Verdict, open_for, ramp
+from pipeline.delivery.rules.breaker import (
+    FIRST_OPEN,
+    LONGEST_OPEN,
+    Breaker,
+    BreakerState,
+    BreakerVerdict,
+    open_for,
+    ramp,
+)
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 RNG = random.Random(1)
 
 
-def after(*verdicts: Verdict, seconds: float = 0, breaker: Breaker | None = None) -> Breaker:
+def after(*verdicts: BreakerVerdict, seconds: float = 0, breaker: Breaker | None = None) -> Breaker:
     """Return a breaker after answers that came `seconds` apart."""
     breaker = breaker or Breaker()
     for number, verdict in enumerate(verdicts):
@@ -28,58 +36,58 @@ def half_open(trips: int = 1) -> Breaker:
 
 
 def test_the_fifth_failure_in_a_row_opens_it() -> None:
-    assert after(*[Verdict.FAILED] * 4).state is BreakerState.CLOSED
-    opened = after(*[Verdict.FAILED] * 5, seconds=3_600)
+    assert after(*[BreakerVerdict.FAILED] * 4).state is BreakerState.CLOSED
+    opened = after(*[BreakerVerdict.FAILED] * 5, seconds=3_600)
     assert (opened.state, opened.trips, opened.consecutive_failures) == (BreakerState.OPEN, 1, 5)
 
 
 def test_a_success_between_failures_keeps_it_closed() -> None:
-    answers = [*[Verdict.FAILED] * 4, Verdict.SUCCEEDED, *[Verdict.FAILED] * 4]
+    answers = [*[BreakerVerdict.FAILED] * 4, BreakerVerdict.SUCCEEDED, *[BreakerVerdict.FAILED] * 4]
     assert after(*answers, seconds=61).state is BreakerState.CLOSED
 
 
 def test_half_of_twenty_within_a_minute_opens_it() -> None:
-    in_turn = [Verdict.FAILED, Verdict.SUCCEEDED] * 10
+    in_turn = [BreakerVerdict.FAILED, BreakerVerdict.SUCCEEDED] * 10
     assert after(*in_turn[:19], seconds=2).state is BreakerState.CLOSED
-    assert after(*in_turn, Verdict.FAILED, seconds=2).state is BreakerState.OPEN
+    assert after(*in_turn, BreakerVerdict.FAILED, seconds=2).state is BreakerState.OPEN
 
 
 def test_less_than_half_of_many_keeps_it_closed() -> None:
-    answers = [Verdict.FAILED, *[Verdict.SUCCEEDED] * 2] * 30
+    answers = [BreakerVerdict.FAILED, *[BreakerVerdict.SUCCEEDED] * 2] * 30
     assert after(*answers).state is BreakerState.CLOSED
 
 
 def test_failures_of_another_minute_do_not_count_for_the_window() -> None:
-    answers = [Verdict.FAILED, Verdict.SUCCEEDED] * 30
+    answers = [BreakerVerdict.FAILED, BreakerVerdict.SUCCEEDED] * 30
     assert after(*answers, seconds=4).state is BreakerState.CLOSED
 
 
 def test_answers_about_one_request_and_requests_never_sent_count_nowhere() -> None:
-    answers = [Verdict.FAILED, Verdict.ANSWERED, Verdict.NOTHING] * 4
+    answers = [BreakerVerdict.FAILED, BreakerVerdict.ANSWERED, BreakerVerdict.NOTHING] * 4
     found = after(*answers)
     assert (found.state, found.consecutive_failures, found.window_attempts) == (BreakerState.CLOSED, 4, 4)
 
 
 def test_while_it_is_open_answers_to_older_requests_change_nothing() -> None:
-    opened = after(*[Verdict.FAILED] * 5)
-    assert after(Verdict.SUCCEEDED, Verdict.FAILED, breaker=opened) == opened
-    assert after(Verdict.SUCCEEDED, Verdict.FAILED, breaker=half_open()) == half_open()
+    opened = after(*[BreakerVerdict.FAILED] * 5)
+    assert after(BreakerVerdict.SUCCEEDED, BreakerVerdict.FAILED, breaker=opened) == opened
+    assert after(BreakerVerdict.SUCCEEDED, BreakerVerdict.FAILED, breaker=half_open()) == half_open()
 
 
-@pytest.mark.parametrize("verdict", [Verdict.SUCCEEDED, Verdict.ANSWERED])
-def test_a_probe_that_is_answered_closes_it_and_begins_the_ramp(verdict: Verdict) -> None:
+@pytest.mark.parametrize("verdict", [BreakerVerdict.SUCCEEDED, BreakerVerdict.ANSWERED])
+def test_a_probe_that_is_answered_closes_it_and_begins_the_ramp(verdict: BreakerVerdict) -> None:
     assert half_open(9).observe(verdict, NOW, is_probe=True, rng=RNG) == Breaker(closed_at=NOW)
 
 
 def test_a_probe_that_fails_opens_it_for_longer() -> None:
-    opened = half_open(2).observe(Verdict.FAILED, NOW, is_probe=True, rng=RNG)
+    opened = half_open(2).observe(BreakerVerdict.FAILED, NOW, is_probe=True, rng=RNG)
     assert (opened.state, opened.trips) == (BreakerState.OPEN, 3)
     assert opened.open_until is not None
     assert FIRST_OPEN * 4 <= opened.open_until - NOW <= FIRST_OPEN * 4 * 1.2
 
 
 def test_after_a_probe_that_was_never_sent_another_may_go_at_once() -> None:
-    found = half_open(2).observe(Verdict.NOTHING, NOW, is_probe=True, rng=RNG)
+    found = half_open(2).observe(BreakerVerdict.NOTHING, NOW, is_probe=True, rng=RNG)
     assert (found.state, found.trips, found.open_until) == (BreakerState.OPEN, 2, NOW)
 
 

@@ -8,11 +8,11 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.delivery.rules.bundle import MOST_BYTES, Company, Due, body, gather, lead
+from pipeline.delivery.rules.bundle import MOST_BYTES, BundleSettings, Due, body, gather, lead
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 AN_HOUR_AGO = NOW - timedelta(hours=1)
-COMPANY = Company(items=3, wait=timedelta(seconds=1))
+COMPANY = BundleSettings(items=3, wait=timedelta(seconds=1))
 
 
 def due(
@@ -57,7 +57,7 @@ def test_events_of_batches_and_retries_travel_alone_and_bundles_as_they_are() ->
 def test_a_body_is_bounded_and_an_item_that_is_larger_travels_by_itself() -> None:
     sizes = [MOST_BYTES // 2, MOST_BYTES // 3, MOST_BYTES // 3, 2 * MOST_BYTES, 1]
     given = [due(number, at=AN_HOUR_AGO, size=size) for number, size in enumerate(sizes)]
-    assert ids(gather(given, Company(100), NOW, 9).together) == [[0, 1], [2], [3], [4]]
+    assert ids(gather(given, BundleSettings(100), NOW, 9).together) == [[0, 1], [2], [3], [4]]
 
 
 def test_no_more_requests_are_made_than_there_is_room_for() -> None:
@@ -66,7 +66,7 @@ def test_no_more_requests_are_made_than_there_is_room_for() -> None:
 
 
 def test_without_a_number_of_items_everything_travels_alone() -> None:
-    assert gather([due(1), due(2)], Company.of(None, 50), NOW, 9).alone == [1, 2]
+    assert gather([due(1), due(2)], BundleSettings.of(None, 50), NOW, 9).alone == [1, 2]
 
 
 def test_the_first_of_a_lane_takes_along_what_follows_it_directly() -> None:
@@ -87,7 +87,7 @@ def test_the_first_of_a_lane_waits_for_company_only_while_some_may_come() -> Non
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, MOST_BYTES), st.booleans()), max_size=60))
 def test_each_delivery_travels_once_in_order_and_within_the_bounds(drawn: list[tuple[str, int, bool]]) -> None:
     given = [due(number, f"https://{url}/", size=size, joins=joins) for number, (url, size, joins) in enumerate(drawn)]
-    requests = gather(given, Company(items=5), NOW, 1_000)
+    requests = gather(given, BundleSettings(items=5), NOW, 1_000)
     seen = [*requests.alone, *(each.id for group in requests.together for each in group)]
     assert sorted(seen) == list(range(len(given)))
     for group in requests.together:

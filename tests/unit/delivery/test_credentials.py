@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.crypto.encryption import Locked, Vault
+from pipeline.crypto.encryption import CannotDecrypt, Encryption
 from pipeline.crypto.secrets import Secret
 from pipeline.delivery.rules.credentials import Sealed, rotated, seal_headers, seal_secrets
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-VAULT = Vault(["dGhlIG5ld2VzdCBvZiB0d28sIGFuZCBzZWFscyBhbGw="])
+VAULT = Encryption(["dGhlIG5ld2VzdCBvZiB0d28sIGFuZCBzZWFscyBhbGw="])
 HERE, THERE = "https://a.example:443", "https://b.example:443"
 
 
@@ -51,12 +51,12 @@ def test_what_is_sealed_opens_in_its_own_row_only() -> None:
     assert sealed.open_headers(VAULT) == {"x-token": "hunter2"}
     moved = Sealed(THERE, sealed.secrets, sealed.headers)
     for read in (moved.open_secrets, moved.open_headers, moved.open):
-        with pytest.raises(Locked, match="stored for https://a"):
+        with pytest.raises(CannotDecrypt, match="stored for https://a"):
             read(VAULT)
 
 
 def test_what_there_is_nothing_of_is_not_sealed() -> None:
     assert seal_secrets(VAULT, HERE, ()) is None
     assert seal_headers(VAULT, HERE, {}) is None
-    opened = Sealed(HERE).open(Vault())
+    opened = Sealed(HERE).open(Encryption())
     assert (opened.signer, opened.headers) == (None, {})

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.delivery.rules.breaker import Verdict
-from pipeline.delivery.rules.capacity import Room, share
+from pipeline.delivery.rules.breaker import BreakerVerdict
+from pipeline.delivery.rules.capacity import Capacity, share
 from pipeline.delivery.rules.delivery import (
     Answer,
     AttemptOutcome,
@@ -135,7 +135,7 @@ def test_a_throttling_endpoint_is_paused_and_no_attempt_is_counted(answer: Answe
 def test_503_that_asks_for_no_time_is_a_failure_that_counts(asked: str) -> None:
     decision = decided(Answer(503, retry_after=asked))
     assert (what(decision), decision.pause) == (RETRY, None)
-    assert verdict(Answer(503, retry_after=asked), decision) is Verdict.FAILED
+    assert verdict(Answer(503, retry_after=asked), decision) is BreakerVerdict.FAILED
 
 
 @pytest.mark.parametrize("status", [500, 404])
@@ -252,12 +252,12 @@ def test_a_redirect_is_explained_with_its_host() -> None:
 
 
 def test_one_endpoint_gets_no_more_than_its_cap() -> None:
-    assert share(Room(free=256, cap=10), [("a", None), ("b", 3)], 200) == {"a": 10, "b": 3}
-    assert share(Room(free=256, cap=10, busy={"a": 8, "b": 10}), [("a", None), ("b", None)], 200) == {"a": 2}
+    assert share(Capacity(free=256, cap=10), [("a", None), ("b", 3)], 200) == {"a": 10, "b": 3}
+    assert share(Capacity(free=256, cap=10, busy={"a": 8, "b": 10}), [("a", None), ("b", None)], 200) == {"a": 2}
 
 
 def test_an_overloaded_endpoint_gets_what_it_has_earned() -> None:
-    assert share(Room(free=256, cap=10, limits={"a": 2}), [("a", None)], 200) == {"a": 2}
+    assert share(Capacity(free=256, cap=10, limits={"a": 2}), [("a", None)], 200) == {"a": 2}
 
 
 @pytest.mark.parametrize("together", [1, 3, 60])
@@ -265,12 +265,12 @@ def test_endpoints_that_hang_leave_places_for_others(together: int) -> None:
     busy: dict[str, int] = {}
     for arrived in range(together, 61, together):
         for _ in range(10):
-            room = Room(free=256 - sum(busy.values()), cap=64, reserve=64, busy=busy)
+            room = Capacity(free=256 - sum(busy.values()), cap=64, reserve=64, busy=busy)
             waiting = [(f"hanging-{number}", None) for number in range(arrived)]
             for origin, count in share(room, waiting, 200).items():
                 busy[origin] = busy.get(origin, 0) + count
     assert len(busy) == 60
-    room = Room(free=256 - sum(busy.values()), cap=64, reserve=64, busy=busy)
+    room = Capacity(free=256 - sum(busy.values()), cap=64, reserve=64, busy=busy)
     assert share(room, [("hanging-1", None), ("newcomer", None)], 200)["newcomer"] >= 1
 
 
@@ -285,7 +285,7 @@ def test_endpoints_that_hang_leave_places_for_others(together: int) -> None:
 def test_shares_fit_into_the_room(
     free: int, waiting: list[tuple[str, int | None]], busy: dict[str, int], most: int
 ) -> None:
-    shares = share(Room(free=free, cap=64, reserve=64, busy=busy), waiting, most)
+    shares = share(Capacity(free=free, cap=64, reserve=64, busy=busy), waiting, most)
     assert sum(shares.values()) <= min(free, most)
     for origin, count in shares.items():
         assert 0 < count <= (dict(waiting)[origin] or 64)
@@ -293,4 +293,4 @@ def test_shares_fit_into_the_room(
 
 @given(st.integers(1, 300), st.integers(1, 200))
 def test_someone_is_served_while_anything_is_free(free: int, most: int) -> None:
-    assert sum(share(Room(free=free, cap=64, reserve=64), [("a", None), ("b", None)], most).values()) >= 1
+    assert sum(share(Capacity(free=free, cap=64, reserve=64), [("a", None), ("b", None)], most).values()) >= 1

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.delivery.rules.breaker import Verdict
+from pipeline.delivery.rules.breaker import BreakerVerdict
 from pipeline.delivery.rules.delivery import Answer, AttemptOutcome, DisabledReason, Owed, Sent, decide
 from pipeline.delivery.rules.health import verdict
 from pipeline.delivery.webhook.options import ClientOptions, SenderOptions
@@ -24,7 +24,7 @@ class Row:
     """What follows: for the delivery, for the breaker, for the endpoint; the least delay; how the failure is called."""
 
     outcome: AttemptOutcome
-    verdict: Verdict
+    verdict: BreakerVerdict
     code: str | None
     delay: timedelta | None = None
     pause: timedelta | None = None
@@ -33,24 +33,24 @@ class Row:
 
 
 def success(**given: object) -> Row:
-    return Row(AttemptOutcome.SUCCEEDED, Verdict.SUCCEEDED, None, **given)  # type: ignore[arg-type]
+    return Row(AttemptOutcome.SUCCEEDED, BreakerVerdict.SUCCEEDED, None, **given)  # type: ignore[arg-type]
 
 
 def failure(code: str, **given: object) -> Row:
     given = {"delay": FIVE_SECONDS} | given
-    return Row(AttemptOutcome.RETRY, Verdict.FAILED, code, **given)  # type: ignore[arg-type]
+    return Row(AttemptOutcome.RETRY, BreakerVerdict.FAILED, code, **given)  # type: ignore[arg-type]
 
 
 def refusal(status: int) -> Row:
-    return Row(AttemptOutcome.RETRY, Verdict.ANSWERED, f"http_{status}", delay=FIVE_SECONDS)
+    return Row(AttemptOutcome.RETRY, BreakerVerdict.ANSWERED, f"http_{status}", delay=FIVE_SECONDS)
 
 
 def throttle(status: int, pause: timedelta) -> Row:
-    return Row(AttemptOutcome.SNOOZED, Verdict.ANSWERED, f"http_{status}", delay=pause, pause=pause)
+    return Row(AttemptOutcome.SNOOZED, BreakerVerdict.ANSWERED, f"http_{status}", delay=pause, pause=pause)
 
 
 def end(status: int, disable: DisabledReason | None = None) -> Row:
-    return Row(AttemptOutcome.DEAD, Verdict.ANSWERED, f"http_{status}", disable=disable)
+    return Row(AttemptOutcome.DEAD, BreakerVerdict.ANSWERED, f"http_{status}", disable=disable)
 
 
 TABLE: list[tuple[Answer, Row]] = [
@@ -78,9 +78,15 @@ TABLE: list[tuple[Answer, Row]] = [
             *("dns_not_found", "dns_failure", "dns_timeout", "tls_verify", "tls_handshake", "protocol_error"),
         )
     ],
-    (Answer(error="ssrf_blocked"), Row(AttemptOutcome.RETRY, Verdict.NOTHING, "ssrf_blocked", delay=FIVE_SECONDS)),
-    (Answer(error="config_error"), Row(AttemptOutcome.DEAD, Verdict.NOTHING, "config_error")),
-    (Answer(error="internal_error"), Row(AttemptOutcome.RETRY, Verdict.NOTHING, "internal_error", delay=FIVE_SECONDS)),
+    (
+        Answer(error="ssrf_blocked"),
+        Row(AttemptOutcome.RETRY, BreakerVerdict.NOTHING, "ssrf_blocked", delay=FIVE_SECONDS),
+    ),
+    (Answer(error="config_error"), Row(AttemptOutcome.DEAD, BreakerVerdict.NOTHING, "config_error")),
+    (
+        Answer(error="internal_error"),
+        Row(AttemptOutcome.RETRY, BreakerVerdict.NOTHING, "internal_error", delay=FIVE_SECONDS),
+    ),
 ]
 
 

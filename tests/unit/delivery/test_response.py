@@ -6,14 +6,14 @@ import pytest
 
 from pipeline.delivery.rules.delivery import Answer
 from pipeline.delivery.webhook.errors import MalformedAnswer
-from pipeline.delivery.webhook.response import MAX_HEAD_BYTES, Reply
+from pipeline.delivery.webhook.response import MAX_HEAD_BYTES, Response
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-def fed(content: bytes, size: int | None = None, limit: int = 16_384) -> Reply:
+def fed(content: bytes, size: int | None = None, limit: int = 16_384) -> Response:
     """Return what has taken `content` in pieces of `size` until it was over."""
-    reply = Reply(limit)
+    reply = Response(limit)
     step = size or len(content) or 1
     for start in range(0, len(content), step):
         reply.feed(content[start : start + step])

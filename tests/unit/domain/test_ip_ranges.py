@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.delivery.webhook.ssrf_guard import BlockedAddress, Guard, LookupTimeout, Resolved, VettingResolver
+from pipeline.delivery.webhook.ssrf_guard import BlockedAddress, LookupTimeout, Resolved, SsrfGuard, VettingResolver
 from pipeline.domain.ip_ranges import is_allowed, is_public
 
 INTERNAL = [
@@ -33,15 +33,15 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 def test_an_internal_address_is_refused(address: str) -> None:
     assert not is_public(ip_address(address))
     with pytest.raises(BlockedAddress):
-        Guard().check(address)
+        SsrfGuard().check(address)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_is_not_refused(address: str) -> None:
     assert is_public(ip_address(address))
-    Guard().check(address)
+    SsrfGuard().check(address)
     with pytest.raises(BlockedAddress):
-        Guard(public=False).check(address)
+        SsrfGuard(public=False).check(address)
 
 
 @pytest.mark.parametrize(
@@ -64,25 +64,25 @@ def test_an_allowed_network_covers_what_it_names_and_no_more(address: str, netwo
 @pytest.mark.parametrize("text", ["localhost", "", "127.1", "0x7f.1", "2130706433", "127.0.0.1\x00"])
 def test_what_is_no_address_is_refused_where_the_socket_opens(text: str) -> None:
     with pytest.raises(BlockedAddress):
-        Guard(LOOPBACK).check(text)
+        SsrfGuard(LOOPBACK).check(text)
 
 
 def test_a_socket_opens_for_an_allowed_address_only() -> None:
     kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
-    Guard(LOOPBACK).open((*kind, ("127.0.0.1", 80))).close()
+    SsrfGuard(LOOPBACK).open((*kind, ("127.0.0.1", 80))).close()
     with pytest.raises(BlockedAddress):
-        Guard(LOOPBACK).open((*kind, ("10.0.0.1", 80)))
+        SsrfGuard(LOOPBACK).open((*kind, ("10.0.0.1", 80)))
 
 
 def test_a_socket_address_with_an_interface_is_refused() -> None:
     info = (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("2606:4700:4700::1111", 443, 0, 2))
     with pytest.raises(BlockedAddress):
-        Guard().open(info)
+        SsrfGuard().open(info)
 
 
 def test_the_error_names_no_address() -> None:
     with pytest.raises(BlockedAddress) as caught:
-        Guard().check("10.1.2.3")
+        SsrfGuard().check("10.1.2.3")
     assert "10.1.2.3" not in str(caught.value)
 
 
@@ -114,9 +114,9 @@ class Names:
         return
 
 
-def resolve(names: Names, guard: Guard | None = None, times: int = 1) -> list[str]:
+def resolve(names: Names, guard: SsrfGuard | None = None, times: int = 1) -> list[str]:
     async def run() -> list[str]:
-        resolver = VettingResolver(names, guard or Guard(), timeout_seconds=0.05 if not names.addresses else 10)
+        resolver = VettingResolver(names, guard or SsrfGuard(), timeout_seconds=0.05 if not names.addresses else 10)
         try:
             found = await asyncio.gather(*(resolver.resolve("name.example", 443) for _ in range(times)))
         finally:

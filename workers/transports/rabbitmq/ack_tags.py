@@ -24,7 +24,7 @@ def frame(channel: int, acknowledgement: Acknowledgement) -> bytes:
     return _FRAME.pack(1, channel, 13, 60, 80, tag, multiple, 0xCE)
 
 
-class Tags:
+class AckTags:
     """The numbers of messages that a channel brought: those still open, and those that wait to be acknowledged."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ _DELIVER = b"\x00\x3c\x00\x3c"
 _END = 0xCE
 
 
-class Socket(TCPTransport):
+class FrameSocket(TCPTransport):
     """py-amqp's connection to a server, and the frames that were read together and are not handled yet.
 
     Bytes are kept back only while they are no complete frame.

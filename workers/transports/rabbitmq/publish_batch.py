@@ -22,7 +22,7 @@ _BODY = Struct(">BBHI")
 _END = 0xCE
 
 
-class PublishBatch:
+class RabbitMQPublishBatch:
     """What kombu's `producer.batch()` asks of a channel that can publish messages together."""
 
     def __init__(self, channel: Any, max_size: int) -> None:

@@ -6,7 +6,7 @@ finds the socket readable takes all that is there and hands out every frame that
 one round of it is one write, and so is what a producer publishes as a batch. Nothing else differs, and any Celery
 application may choose it:
 
-    broker_transport = "workers.transports.rabbitmq.transport:Transport"
+    broker_transport = "workers.transports.rabbitmq.transport:RabbitMQTransport"
 
 Without an event loop, and over TLS, messages are read one at a time all the same.
 """
@@ -24,21 +24,21 @@ from amqp.method_framing import frame_writer
 from kombu.transport import pyamqp
 
 from workers.transports.rabbitmq import message_properties
-from workers.transports.rabbitmq.ack_tags import Tags, frame
-from workers.transports.rabbitmq.frames import Socket
-from workers.transports.rabbitmq.publish_batch import PublishBatch
+from workers.transports.rabbitmq.ack_tags import AckTags, frame
+from workers.transports.rabbitmq.frames import FrameSocket
+from workers.transports.rabbitmq.publish_batch import RabbitMQPublishBatch
 
 #: Where properties begin in the header of a message.
 _PROPERTIES = 12
 
 
-class Channel(pyamqp.Channel):
+class RabbitMQChannel(pyamqp.Channel):
     """A channel that leaves its acknowledgements to its connection where an event loop runs."""
 
     no_ack_consumers: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.tags = Tags()
+        self.tags = AckTags()
         super().__init__(*arguments, **options)
 
     @property
@@ -46,12 +46,12 @@ class Channel(pyamqp.Channel):
         """Whether messages may be written together: not where each is confirmed before the next."""
         return not self.connection.confirm_publish
 
-    def create_publish_batch(self, max_size: int) -> PublishBatch:
-        return PublishBatch(self, max_size)
+    def create_publish_batch(self, max_size: int) -> RabbitMQPublishBatch:
+        return RabbitMQPublishBatch(self, max_size)
 
     def open(self) -> Any:
         # Also after the server has closed it: it counts from 1 again, and what was open went back.
-        self.tags = Tags()
+        self.tags = AckTags()
         return super().open()
 
     def basic_ack(self, delivery_tag: int, multiple: bool = False, **options: Any) -> Any:
@@ -106,7 +106,7 @@ class Channel(pyamqp.Channel):
 
     def collect(self) -> None:
         # What was acknowledged while the server was asked to close it is of no use to it any more.
-        self.tags = Tags()
+        self.tags = AckTags()
         super().collect()
 
     def _on_basic_deliver(self, consumer_tag: str, delivery_tag: int, *rest: Any) -> None:
@@ -115,10 +115,10 @@ class Channel(pyamqp.Channel):
         super()._on_basic_deliver(consumer_tag, delivery_tag, *rest)
 
 
-class Connection(pyamqp.Connection):
+class RabbitMQConnection(pyamqp.Connection):
     """A connection that handles all frames that are there, and sends acknowledgements together."""
 
-    Channel = Channel
+    RabbitMQChannel = RabbitMQChannel
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._loop: Any = None
@@ -132,7 +132,7 @@ class Connection(pyamqp.Connection):
         if ssl:
             return super().Transport(host, connect_timeout, ssl, *rest, **options)
         names = ("read_timeout", "write_timeout")
-        return Socket(host, connect_timeout=connect_timeout, **dict(zip(names, rest, strict=False)), **options)
+        return FrameSocket(host, connect_timeout=connect_timeout, **dict(zip(names, rest, strict=False)), **options)
 
     def serve(self, loop: Any) -> None:
         """Be read by an event loop, which is run by this thread."""
@@ -142,7 +142,7 @@ class Connection(pyamqp.Connection):
 
     def look(self) -> None:
         """Handle all that the server has said, without waiting."""
-        if isinstance(self._transport, Socket):
+        if isinstance(self._transport, FrameSocket):
             self._transport.take()
             self._handle()
             return
@@ -163,7 +163,7 @@ class Connection(pyamqp.Connection):
                 # Nothing more may come that wakes the loop. Not by a timer, which would only log what is raised.
                 self._loop.on_tick.add(self._go_on)
 
-    def _handle_next(self, transport: Socket) -> None:
+    def _handle_next(self, transport: FrameSocket) -> None:
         delivery = transport.take_delivery()
         if delivery is None:
             self.on_inbound_frame(transport.frames.popleft())
@@ -236,10 +236,10 @@ def _writer(connection: Any, transport: Any) -> Callable[..., None]:
     return write_in_order
 
 
-class Transport(pyamqp.Transport):
+class RabbitMQTransport(pyamqp.Transport):
     """kombu's RabbitMQ transport with that connection."""
 
-    Connection: type[Any] = Connection
+    RabbitMQConnection: type[Any] = RabbitMQConnection
     implements = pyamqp.Transport.implements.extend(batch_publish=True)
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:

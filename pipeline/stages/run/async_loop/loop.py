@@ -5,8 +5,8 @@ from __future__ import annotations
 from threading import Event, RLock, Thread
 
 from pipeline.log import get_logger
-from pipeline.stages.run.async_loop.loop_thread import LoopThread, Place
-from pipeline.stages.run.call_lane import Lane
+from pipeline.stages.run.async_loop.loop_thread import LoopCall, LoopThread
+from pipeline.stages.run.call_lane import CallLane
 from pipeline.stages.run.failure import TookTooLong
 
 #: Seconds between two looks at whether the loop comes round.
@@ -17,7 +17,7 @@ LATE_SECONDS = 0.5
 _log = get_logger(__name__)
 
 
-class Loop:
+class EventLoop:
     """An event loop on a daemon thread, started at the first call.
 
     A call that exceeds its timeout is settled at once and its task cancelled. Code that blocks inside `async def`
@@ -32,11 +32,11 @@ class Loop:
         self._current: LoopThread | None = None
         self._closed = Event()
 
-    def serve(self, lane: Lane, count: int) -> None:
+    def serve(self, lane: CallLane, count: int) -> None:
         """Run `count` calls of `lane` at once. After `close` nothing is started."""
         self._put([lane] * count)
 
-    def resume(self, places: list[Place]) -> None:
+    def resume(self, places: list[LoopCall]) -> None:
         """Begin calls anew that a loop had begun which was given up."""
         self._put(places)
 
@@ -48,7 +48,7 @@ class Loop:
         if current is not None:
             current.end()
 
-    def _put(self, work: list[Lane] | list[Place]) -> None:
+    def _put(self, work: list[CallLane] | list[LoopCall]) -> None:
         with self._lock:
             if self._closed.is_set():
                 return

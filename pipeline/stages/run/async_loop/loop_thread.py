@@ -12,7 +12,7 @@ from threading import Event, Thread, current_thread
 from typing import Protocol
 
 from pipeline.log import get_logger
-from pipeline.stages.run.call_lane import Call, Lane
+from pipeline.stages.run.call_lane import Call, CallLane
 from pipeline.stages.run.failure import TookTooLong
 from pipeline.stages.run.worker_threads import abandon
 
@@ -23,10 +23,10 @@ _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LoopCall:
     """A call of a lane; `deadline` is on the monotonic clock, infinite before it begins."""
 
-    lane: Lane
+    lane: CallLane
     call: Call
     deadline: float = float("inf")
 
@@ -34,13 +34,13 @@ class Place:
 class Owner(Protocol):
     """Where work goes that a loop finds itself with after it was given up."""
 
-    def serve(self, lane: Lane, count: int) -> None: ...
+    def serve(self, lane: CallLane, count: int) -> None: ...
 
-    def resume(self, places: list[Place]) -> None: ...
+    def resume(self, places: list[LoopCall]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Wreck:
+class AbandonedLoop:
     """What was on a loop that was given up.
 
     Args:
@@ -49,9 +49,9 @@ class Wreck:
         promised: lanes whose places it had not got round to, once for each place.
     """
 
-    blocking: list[Place]
-    others: list[Place]
-    promised: list[Lane]
+    blocking: list[LoopCall]
+    others: list[LoopCall]
+    promised: list[CallLane]
 
 
 class LoopThread:
@@ -61,14 +61,14 @@ class LoopThread:
         self._owner = owner
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._main, name="pipeline-loop", daemon=True)
-        self._places: dict[asyncio.Task[object], Place] = {}
+        self._places: dict[asyncio.Task[object], LoopCall] = {}
         # What the loop has not got round to: a lane's next call, or a call that another loop had begun.
-        self._inbox: deque[Lane | Place] = deque()
+        self._inbox: deque[CallLane | LoopCall] = deque()
         self._has_ended = False
         self._is_given_up = False
         self._thread.start()
 
-    def put(self, work: list[Lane] | list[Place]) -> None:
+    def put(self, work: list[CallLane] | list[LoopCall]) -> None:
         """Run the next call of each lane, or these calls, at once."""
         self._inbox.extend(work)
         self._loop.call_soon_threadsafe(self._open, len(work))
@@ -96,7 +96,7 @@ class LoopThread:
         deadlines = [place.deadline for place in self._awaited().values()]
         return min(deadlines, default=0.0) <= time.monotonic()
 
-    def give_up(self) -> Wreck:
+    def give_up(self) -> AbandonedLoop:
         """Take everything from a loop that does not come round, and end it whenever it does."""
         # First of all: what the loop begins from here on, it hands over itself.
         self._is_given_up = True
@@ -109,17 +109,17 @@ class LoopThread:
         inbox = list(self._emptied())
         abandon(self._thread)
         self._stop()
-        return Wreck(
+        return AbandonedLoop(
             blocking=[place for task, place in places.items() if task in blocking],
             others=[place for task, place in places.items() if task not in blocking]
-            + [each for each in inbox if isinstance(each, Place)],
-            promised=[each for each in inbox if isinstance(each, Lane)],
+            + [each for each in inbox if isinstance(each, LoopCall)],
+            promised=[each for each in inbox if isinstance(each, CallLane)],
         )
 
-    def _awaited(self) -> dict[asyncio.Task[object], Place]:
+    def _awaited(self) -> dict[asyncio.Task[object], LoopCall]:
         return {task: place for task, place in self._places.copy().items() if not place.call.is_settled}
 
-    def _emptied(self) -> Iterator[Lane | Place]:
+    def _emptied(self) -> Iterator[CallLane | LoopCall]:
         with suppress(IndexError):
             while True:
                 yield self._inbox.popleft()
@@ -148,20 +148,20 @@ class LoopThread:
             except IndexError:
                 # Whoever gave this loop up has taken it.
                 return
-            if isinstance(work, Place):
+            if isinstance(work, LoopCall):
                 self._begin(work.lane, work.call)
             else:
                 self._begin_next(work)
 
-    def _begin_next(self, lane: Lane) -> None:
+    def _begin_next(self, lane: CallLane) -> None:
         if self._is_given_up:
             self._owner.serve(lane, 1)
         elif not self._has_ended and (call := lane.take()) is not None:
             self._begin(lane, call)
 
-    def _begin(self, lane: Lane, call: Call) -> None:
+    def _begin(self, lane: CallLane, call: Call) -> None:
         task = self._loop.create_task(_answer(call))
-        self._places[task] = place = Place(lane, call, time.monotonic() + call.timeout_seconds)
+        self._places[task] = place = LoopCall(lane, call, time.monotonic() + call.timeout_seconds)
         expiry = self._loop.call_later(call.timeout_seconds, self._expire, task)
         task.add_done_callback(lambda ended: self._finish(ended, expiry))
         if self._is_given_up:

@@ -27,7 +27,7 @@ QUEUE = Queue("one", routing_key="one", durable=True)
 Connect = Callable[..., Connection]
 
 
-class Counted(frames.Socket):
+class Counted(frames.FrameSocket):
     """Counts how often it reads and writes, and the bytes it writes."""
 
     reads = writes = written = 0
@@ -102,7 +102,9 @@ def connect(broker: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conne
     made: list[Connection] = []
 
     def connect(**options: Any) -> Connection:
-        made.append(Connection(broker.url, transport="workers.transports.rabbitmq.transport:Transport", **options))
+        made.append(
+            Connection(broker.url, transport="workers.transports.rabbitmq.transport:RabbitMQTransport", **options)
+        )
         return made[-1]
 
     yield connect

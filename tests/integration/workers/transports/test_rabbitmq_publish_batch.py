@@ -24,7 +24,7 @@ LONG = 20.0
 Connect = Callable[..., Connection]
 
 
-class Counted(frames.Socket):
+class Counted(frames.FrameSocket):
     """Counts how often it writes."""
 
     writes = 0
@@ -43,7 +43,9 @@ def connect(broker: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> Iterator[Conne
     def connect(**options: Any) -> Connection:
         made.append(
             Connection(
-                broker.url, transport="workers.transports.rabbitmq.transport:Transport", transport_options=options
+                broker.url,
+                transport="workers.transports.rabbitmq.transport:RabbitMQTransport",
+                transport_options=options,
             )
         )
         Queue("one", durable=True)(made[-1].default_channel).declare()

@@ -62,7 +62,7 @@ def connect(broker: Redis) -> Iterator[Callable[..., Connection]]:
         made.append(
             Connection(
                 broker.url,
-                transport="workers.transports.redis_bulk:Transport",
+                transport="workers.transports.redis_bulk:RedisTransport",
                 transport_options={"ack_emulation": False} | options,
             )
         )

@@ -29,7 +29,7 @@ _CHAINED = {"task": ITEM_TASKS[Stage.ENRICH], "args": [7, 1], "options": {"task_
 @pytest.fixture
 def connection(broker: Redis) -> Iterator[Connection]:
     broker.clear()
-    with Connection(broker.url, transport="workers.transports.redis_bulk:Transport") as made:
+    with Connection(broker.url, transport="workers.transports.redis_bulk:RedisTransport") as made:
         yield made
 
 
@@ -67,7 +67,7 @@ def test_no_tag_comes_twice(broker: Redis) -> None:
     broker.clear()
     for _ in range(2):
         with (
-            Connection(broker.url, transport="workers.transports.redis_bulk:Transport") as connection,
+            Connection(broker.url, transport="workers.transports.redis_bulk:RedisTransport") as connection,
             connection.Producer() as producer,
         ):
             with producer.batch():

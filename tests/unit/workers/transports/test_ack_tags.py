@@ -5,17 +5,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.transports.rabbitmq.ack_tags import Acknowledgement, Tags
+from workers.transports.rabbitmq.ack_tags import Acknowledgement, AckTags
 
 
-def opened(*tags: int) -> Tags:
-    made = Tags()
+def opened(*tags: int) -> AckTags:
+    made = AckTags()
     for tag in tags:
         made.delivered(tag)
     return made
 
 
-def taken(tags: Tags, *acknowledged: int) -> list[tuple[int, bool]]:
+def taken(tags: AckTags, *acknowledged: int) -> list[tuple[int, bool]]:
     for tag in acknowledged:
         tags.acknowledge(tag)
     return [(tag, multiple) for tag, multiple in tags.take()]

@@ -10,7 +10,7 @@ from struct import pack
 import pytest
 from amqp.exceptions import UnexpectedFrame
 
-from workers.transports.rabbitmq.frames import Socket
+from workers.transports.rabbitmq.frames import FrameSocket
 
 #: As a message comes: its method, its header, its body, one of them empty; a heartbeat; a body with ends in it.
 SENT = [(1, 1, b"method"), (2, 1, b"header of it"), (3, 1, b""), (8, 0, b""), (3, 2, b"\xce" * 9)]
@@ -18,10 +18,10 @@ STREAM = b"".join(pack(">BHI", kind, channel, len(payload)) + payload + b"\xce" 
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[socket.socket, Socket]]:
+def ends() -> Iterator[tuple[socket.socket, FrameSocket]]:
     """The server's end of a connection, and ours."""
     server, client = socket.socketpair()
-    ours = Socket("127.0.0.1:1")
+    ours = FrameSocket("127.0.0.1:1")
     ours.sock = client
     ours._setup_transport()
     ours.connected = True
@@ -30,7 +30,7 @@ def ends() -> Iterator[tuple[socket.socket, Socket]]:
 
 
 @pytest.mark.parametrize("cut", range(len(STREAM)))
-def test_wherever_a_stream_is_cut_its_frames_come_out(cut: int, ends: tuple[socket.socket, Socket]) -> None:
+def test_wherever_a_stream_is_cut_its_frames_come_out(cut: int, ends: tuple[socket.socket, FrameSocket]) -> None:
     server, ours = ends
     got = []
     for piece in (STREAM[:cut], STREAM[cut:]):
@@ -41,7 +41,7 @@ def test_wherever_a_stream_is_cut_its_frames_come_out(cut: int, ends: tuple[sock
     assert got == SENT
 
 
-def test_a_stream_of_single_bytes_is_taken_apart_as_well(ends: tuple[socket.socket, Socket]) -> None:
+def test_a_stream_of_single_bytes_is_taken_apart_as_well(ends: tuple[socket.socket, FrameSocket]) -> None:
     server, ours = ends
     for byte in STREAM:
         server.sendall(bytes([byte]))
@@ -50,7 +50,9 @@ def test_a_stream_of_single_bytes_is_taken_apart_as_well(ends: tuple[socket.sock
 
 
 @pytest.mark.parametrize("cut", range(len(STREAM)))
-def test_who_waits_for_a_frame_gets_those_that_were_read_first(cut: int, ends: tuple[socket.socket, Socket]) -> None:
+def test_who_waits_for_a_frame_gets_those_that_were_read_first(
+    cut: int, ends: tuple[socket.socket, FrameSocket]
+) -> None:
     server, ours = ends
     server.sendall(STREAM[:cut])
     if cut:
@@ -59,7 +61,7 @@ def test_who_waits_for_a_frame_gets_those_that_were_read_first(cut: int, ends: t
     assert [ours.read_frame() for _ in SENT] == SENT
 
 
-def test_between_two_looks_nothing_complete_is_kept_back(ends: tuple[socket.socket, Socket]) -> None:
+def test_between_two_looks_nothing_complete_is_kept_back(ends: tuple[socket.socket, FrameSocket]) -> None:
     server, ours = ends
     sizes = list(itertools.accumulate(len(payload) + 8 for _, _, payload in SENT))
     for number, byte in enumerate(STREAM, 1):
@@ -68,14 +70,14 @@ def test_between_two_looks_nothing_complete_is_kept_back(ends: tuple[socket.sock
         assert len(ours.frames) == sum(size <= number for size in sizes)
 
 
-def test_a_look_at_a_silent_connection_does_not_wait(ends: tuple[socket.socket, Socket]) -> None:
+def test_a_look_at_a_silent_connection_does_not_wait(ends: tuple[socket.socket, FrameSocket]) -> None:
     _, ours = ends
     ours.take()
     assert not ours.frames
     assert ours.connected
 
 
-def test_a_connection_that_the_server_closed_is_noticed(ends: tuple[socket.socket, Socket]) -> None:
+def test_a_connection_that_the_server_closed_is_noticed(ends: tuple[socket.socket, FrameSocket]) -> None:
     server, ours = ends
     server.close()
     with pytest.raises(OSError, match="unexpectedly closed"):
@@ -83,7 +85,7 @@ def test_a_connection_that_the_server_closed_is_noticed(ends: tuple[socket.socke
     assert not ours.connected
 
 
-def test_a_frame_without_its_end_is_an_error(ends: tuple[socket.socket, Socket]) -> None:
+def test_a_frame_without_its_end_is_an_error(ends: tuple[socket.socket, FrameSocket]) -> None:
     server, ours = ends
     server.sendall(STREAM[:-1] + b"x")
     with pytest.raises(UnexpectedFrame, match="0x78"):
@@ -94,7 +96,7 @@ DELIVER = (1, 1, b"\x00\x3c\x00\x3c and its arguments")
 HEADER = (2, 1, b"\x00\x3c\x00\x00" + pack(">Q", 6) + b"properties")
 
 
-def test_a_message_that_is_there_whole_is_taken_at_once(ends: tuple[socket.socket, Socket]) -> None:
+def test_a_message_that_is_there_whole_is_taken_at_once(ends: tuple[socket.socket, FrameSocket]) -> None:
     _, ours = ends
     ours.frames.extend([DELIVER, HEADER, (3, 1, b"a body"), (8, 0, b"")])
     assert ours.take_delivery() == (1, DELIVER[2], HEADER[2], b"a body")
@@ -114,7 +116,7 @@ def test_a_message_that_is_there_whole_is_taken_at_once(ends: tuple[socket.socke
     ids=["begun", "in two", "body of another channel", "header of another channel", "a beat between", "no delivery"],
 )
 def test_what_is_no_whole_message_is_left_as_it_is(
-    there: list[tuple[int, int, bytes]], ends: tuple[socket.socket, Socket]
+    there: list[tuple[int, int, bytes]], ends: tuple[socket.socket, FrameSocket]
 ) -> None:
     _, ours = ends
     ours.frames.extend(there)

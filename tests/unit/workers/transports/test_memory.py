@@ -14,7 +14,7 @@ from workers.transports.memory import BULK
 
 @pytest.fixture
 def connection() -> Iterator[Connection]:
-    with Connection("memory://", transport="workers.transports.memory:Transport") as made:
+    with Connection("memory://", transport="workers.transports.memory:MemoryTransport") as made:
         yield made
 
 
