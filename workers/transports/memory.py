@@ -34,4 +34,4 @@ class MemoryChannel(memory.Channel):
 class MemoryTransport(memory.Transport):
     """kombu's transport in memory with that channel."""
 
-    MemoryChannel = MemoryChannel
+    Channel = MemoryChannel

@@ -215,4 +215,4 @@ class RedisPublishBatch(redis.PublishBatch):
 class RedisTransport(redis.Transport):
     """kombu's Redis transport with that channel."""
 
-    RedisChannel = RedisChannel
+    Channel = RedisChannel

@@ -118,7 +118,7 @@ class RabbitMQChannel(pyamqp.Channel):
 class RabbitMQConnection(pyamqp.Connection):
     """A connection that handles all frames that are there, and sends acknowledgements together."""
 
-    RabbitMQChannel = RabbitMQChannel
+    Channel = RabbitMQChannel
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._loop: Any = None
@@ -239,7 +239,7 @@ def _writer(connection: Any, transport: Any) -> Callable[..., None]:
 class RabbitMQTransport(pyamqp.Transport):
     """kombu's RabbitMQ transport with that connection."""
 
-    RabbitMQConnection: type[Any] = RabbitMQConnection
+    Connection: type[Any] = RabbitMQConnection
     implements = pyamqp.Transport.implements.extend(batch_publish=True)
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
