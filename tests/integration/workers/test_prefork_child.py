@@ -10,12 +10,12 @@ from tests.support.servers.server import free_port
 
 START = """
 from datetime import timedelta
-from workers import children
+from workers.engine import prefork_child
 from workers.app import app
 
-children.START_PATIENCE = timedelta(0)
-children.RESTART_SECONDS = 0.0
-children.start(app)
+prefork_child.START_PATIENCE = timedelta(0)
+prefork_child.RESTART_SECONDS = 0.0
+prefork_child.start(app)
 print("it runs")
 """
 

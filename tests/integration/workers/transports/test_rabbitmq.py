@@ -98,7 +98,7 @@ Consume = Callable[..., Taker]
 @pytest.fixture
 def connect(broker: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Return what connects over the transport; with kombu's options for it."""
-    monkeypatch.setattr(transport, "Socket", Counted)
+    monkeypatch.setattr(transport, "FrameSocket", Counted)
     made: list[Connection] = []
 
     def connect(**options: Any) -> Connection:

@@ -37,7 +37,7 @@ class Counted(frames.FrameSocket):
 @pytest.fixture
 def connect(broker: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Return what connects over the transport, with options of it, to a server with a queue."""
-    monkeypatch.setattr(transport, "Socket", Counted)
+    monkeypatch.setattr(transport, "FrameSocket", Counted)
     made: list[Connection] = []
 
     def connect(**options: Any) -> Connection:
