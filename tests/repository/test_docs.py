@@ -25,7 +25,7 @@ from pipeline.stages.classifiers.rule import Rule
 from tests.support.paths import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 BUILT_IN = [(stage, name) for stage in Stage for name in registry.names(stage)]
 
 

@@ -13,10 +13,12 @@ from tests.support.paths import ROOT
 
 MODULES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "workers").rglob("*.py"), ROOT / "celeryconfig.py"])
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-FOLDERS = ("pipeline", "workers", "migrations", "tests", "docs", "examples", ".ci")
+FOLDERS = ("pipeline", "workers", "migrations", "tests", "docs", "examples", "benchmarks", ".ci", ".github")
 FILES = (
     "README.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
     "Makefile",
     "pyproject.toml",
     "celeryconfig.py",
