@@ -1,4 +1,4 @@
-"""The composition root: the one place that reads settings and chooses real things."""
+"""The composition root: the one place that turns settings into real databases, clocks and senders."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from pipeline.errors import InvalidInput
 from pipeline.hooks import Hook, Hooks
 from pipeline.settings import Settings
 
-#: How late a sender finds callbacks that another process owes.
+#: Poll interval in seconds of a sender for deliveries that other processes write.
 SHARED_POLL_SECONDS = 0.1
 
 
 def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
-    """Open the database and return what services work with.
+    """Open the database and return the context of use cases.
 
-    An embedded database is created and migrated; any other is only checked, since several programs share it.
+    An embedded database is created and migrated. Any other is only checked, since several programs share it.
 
     Raises:
         WrongSchema: the database is of a newer version, or needs `pipeline db upgrade`.
@@ -47,12 +47,12 @@ def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
 
 
 def make_hooks(own: Sequence[Hook] = ()) -> Hooks:
-    """Return the hooks that run where items and batches become final: the built-in ones, then the caller's."""
+    """Return the completion hooks: the built-in ones, then the caller's."""
     return Hooks(own, built_in=(owe_callbacks,))
 
 
 def make_sender(context: Context) -> Sender:
-    """Return the sender of this process; it starts nothing yet."""
+    """Return the sender of this process. It is not started."""
     settings = context.settings
     return Sender(
         context.database,
@@ -61,27 +61,27 @@ def make_sender(context: Context) -> Sender:
         worker=context.worker,
         vault=Encryption(settings.encryption_keys),
         clock=context.now,
-        # Elsewhere, items are finished by processes that cannot wake this one but now and then.
+        # Other processes finish items and can wake this one only occasionally.
         options=SenderOptions() if settings.is_embedded else SenderOptions(poll_seconds=SHARED_POLL_SECONDS),
     )
 
 
 def ping(context: Context, url: str) -> Sent:
-    """Send one signed `webhook.ping` to a URL now, as the sender would, and return what came of it.
+    """Send one signed `webhook.ping` to a URL now, as the sender would, and return the attempt.
 
     Raises:
-        InvalidCallbackUrl, ForbiddenCallbackUrl: the URL is none to call back.
+        InvalidCallbackUrl, ForbiddenCallbackUrl: the URL cannot be called back.
         InvalidInput: there is no secret to sign with.
-        Locked: what the endpoint has of its own cannot be read here.
+        CannotDecrypt: the endpoint's secrets or headers cannot be read here.
     """
-    # Here, since the HTTP client takes long to import.
+    # Imported here: the HTTP client takes long to import.
     from pipeline.delivery.webhook.ping import send_ping
 
     settings = context.settings
     callback = check_callback_url(url, settings.allow_private_callbacks, name="the URL")
     if not settings.secrets:
         raise InvalidInput(
-            "PIPELINE_WEBHOOK_SECRET is not set, and nothing is sent unsigned; make a secret with `pipeline secret`"
+            "PIPELINE_WEBHOOK_SECRET is not set, and nothing is sent unsigned; create a secret with `pipeline secret`"
         )
     own = endpoint_secrets.credentials(context, callback.origin)
     return send_ping(callback, Signer(settings.secrets), own, settings.allow_private_callbacks, clock=context.now)

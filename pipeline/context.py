@@ -1,4 +1,4 @@
-"""What every service works with; chosen once, in `bootstrap`."""
+"""What use cases work with: settings, database, hooks, clock. Built once, in `bootstrap`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,21 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Database, clock, hooks and this process's name."""
+    """Settings, database, hooks, clock and the name of this process.
+
+    Args:
+        now: the clock; on PostgreSQL, that of the database server.
+        worker: name under which this process holds leases.
+        prepared: built stages by definition version and stage, filled when a batch is submitted.
+        synchronise: adjusts the clock if it is not this machine's.
+    """
 
     settings: Settings
     database: Database
     hooks: Hooks
     now: Callable[[], datetime] = utc_now
     worker: str = field(default_factory=new_holder)
-    #: Steps that `prepare` has built, by definition version and stage.
     prepared: dict[tuple[str, Stage], tuple[Step, ...]] = field(default_factory=dict, compare=False, repr=False)
-    #: Sets the clock right where it is not this machine's own.
     synchronise: Callable[[], None] = lambda: None
 
     @property

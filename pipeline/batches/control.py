@@ -1,4 +1,4 @@
-"""Pause, resume, cancel: changes of a row, which hold whether workers run or not."""
+"""Pause, resume and cancel batches. Each is a change of a row, so it holds whether workers are running or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.errors import Conflict
 
 
 def pause(context: Context, batch: str) -> None:
-    """Release no more items of a batch; what is in flight is finished.
+    """Stop releasing items of a batch. Items in flight are finished.
 
     Raises:
         Conflict: the batch is final, or is still being submitted.
@@ -20,12 +20,23 @@ def pause(context: Context, batch: str) -> None:
 
 
 def resume(context: Context, batch: str) -> None:
-    """Release items of a paused batch again."""
+    """Release items of a paused batch again.
+
+    Raises:
+        Conflict: the batch is final, or is still being submitted.
+    """
     _change(context, batch, (BatchState.PAUSED, BatchState.RUNNING), BatchState.RUNNING)
 
 
 def cancel(context: Context, batch: str) -> int:
-    """Cancel what a batch has not begun; items that run are finished. Return how many were cancelled now."""
+    """Cancel the items of a batch that have not started. Running items are finished.
+
+    Returns:
+        The number of items cancelled by this call.
+
+    Raises:
+        Conflict: the batch is completed, or is still being submitted.
+    """
     states = (BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED)
     return cancel_rest(context, _change(context, batch, states, BatchState.CANCELLED))
 

@@ -1,4 +1,4 @@
-"""Find what a person names: a batch, an item, a task."""
+"""Find a batch, item or task by the name that a user gives."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def find_batch(connection: Connection, name: str) -> Row:
     """Return the batch with this id, unique prefix of an id, or `last`.
 
     Raises:
-        NotFound: there is none, or the prefix fits several.
+        NotFound: there is none, or the prefix is ambiguous.
     """
     if name == LAST:
         newest = batches.newest(connection, 1)
         if not newest:
-            raise NotFound("there is no batch yet; `pipeline submit` or `pipeline run` makes one")
+            raise NotFound("there are no batches yet; create one with `pipeline submit` or `pipeline run`")
         return newest[0]
     found = batches.by_prefix(connection, name) if name else []
     exact = [row for row in found if row["public_id"] == name]
@@ -30,17 +30,21 @@ def find_batch(connection: Connection, name: str) -> Row:
         return (exact or found)[0]
     if not found:
         raise NotFound(f"there is no batch {name!r}; `pipeline status` lists them")
-    raise NotFound(f"{name!r} fits several batches: {', '.join(row['public_id'] for row in found)}")
+    raise NotFound(f"{name!r} is ambiguous; it matches the batches {', '.join(row['public_id'] for row in found)}")
 
 
-def gone(name: str | None = None) -> NotFound:
-    """Return the error of a batch that was there a moment ago."""
+def pruned_meanwhile(name: str | None = None) -> NotFound:
+    """Return the error for a batch that existed a moment ago."""
     batch = "the batch" if name is None else f"batch {name}"
-    return NotFound(f"{batch} is not there any more: it was pruned just now")
+    return NotFound(f"{batch} no longer exists: it was pruned a moment ago")
 
 
 def find_item(connection: Connection, name: str) -> tuple[Row, Row] | None:
-    """Return (batch, item) for an item id or a Celery task id; None where `name` is neither."""
+    """Return (batch, item) for an item id or a Celery task id; None if `name` is neither.
+
+    Raises:
+        NotFound: it has the form of an id, but there is no such batch or item.
+    """
     task = split_task_id(name)
     split = split_item_id(task.item_id if task else name)
     if split is None:

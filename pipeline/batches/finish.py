@@ -1,4 +1,4 @@
-"""Finish items: their events, what is owed to receivers, the batch's counters and its completion, all at once."""
+"""Finish items: write their events, run hooks, count them, and complete the batch, in one transaction."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from pipeline.hooks import Happening, Hooks
 
 
 def finish(connection: Connection, finished: Sequence[Row], hooks: Hooks, now: datetime) -> None:
-    """Write what follows from items having become final in this transaction.
+    """Write everything that follows from items that became final in this transaction.
 
     Batch rows are locked last, briefly and in id order, so that `seq` has no gaps, completion is decided once, and
-    transactions that span batches cannot wait for each other in a circle.
+    transactions that span batches cannot deadlock.
     """
-    of_batch: dict[int, list[Row]] = defaultdict(list)
+    by_batch: dict[int, list[Row]] = defaultdict(list)
     for row in finished:
-        of_batch[row["batch_id"]].append(row)
-    for batch_id in sorted(of_batch):
-        _finish_in(connection, batch_id, of_batch[batch_id], hooks, now)
+        by_batch[row["batch_id"]].append(row)
+    for batch_id in sorted(by_batch):
+        _finish_in(connection, batch_id, by_batch[batch_id], hooks, now)
 
 
 def complete(connection: Connection, batch_id: int, hooks: Hooks, now: datetime) -> bool:
-    """Complete a batch if its last item is final; False where it is not, or was completed before."""
+    """Complete a batch if its last item is final. Return False if it is not, or if the batch was completed before."""
     batch = batches.complete(connection, batch_id, now)
     if batch is None:
         return False
     seq = batch["next_seq"] - 1
     data = event.batch_data(batch["public_id"], seq, batch)
-    _happen(connection, [_happening(EventType.BATCH_COMPLETED, batch, seq, None, data, now)], hooks, now)
+    _write_events(connection, [_new_event(EventType.BATCH_COMPLETED, batch, seq, None, data, now)], hooks, now)
     return True
 
 
@@ -45,8 +45,8 @@ def _finish_in(connection: Connection, batch_id: int, rows: Sequence[Row], hooks
     states = Counter(row["state"] for row in rows)
     batch = batches.count(connection, batch_id, **{state: states[state] for state in _COUNTED})
     first = batch["next_seq"] - len(rows)
-    happenings = [_item_happening(batch, seq, row, now) for seq, row in enumerate(rows, first)]
-    _happen(connection, happenings, hooks, now)
+    happenings = [_item_event(batch, seq, row, now) for seq, row in enumerate(rows, first)]
+    _write_events(connection, happenings, hooks, now)
     if sum(batch[state] for state in _COUNTED) >= batch["total"]:
         complete(connection, batch_id, hooks, now)
 
@@ -54,12 +54,12 @@ def _finish_in(connection: Connection, batch_id: int, rows: Sequence[Row], hooks
 _COUNTED = (ItemState.SUCCEEDED.value, ItemState.DEAD.value, ItemState.CANCELLED.value)
 
 
-def _item_happening(batch: Mapping[str, Any], seq: int, row: Row, now: datetime) -> Happening:
+def _item_event(batch: Mapping[str, Any], seq: int, row: Row, now: datetime) -> Happening:
     data = event.item_data(batch["public_id"], seq, row)
-    return _happening(event.item_event_type(ItemState(row["state"])), batch, seq, row, data, now)
+    return _new_event(event.item_event_type(ItemState(row["state"])), batch, seq, row, data, now)
 
 
-def _happening(
+def _new_event(
     kind: EventType, batch: Mapping[str, Any], seq: int, row: Row | None, data: dict[str, Any], now: datetime
 ) -> Happening:
     if row is None:
@@ -76,7 +76,7 @@ def _happening(
     )
 
 
-def _happen(connection: Connection, happenings: Sequence[Happening], hooks: Hooks, now: datetime) -> None:
+def _write_events(connection: Connection, happenings: Sequence[Happening], hooks: Hooks, now: datetime) -> None:
     happened = [
         {"seq": each.seq, "type": each.type, "item_id": each.item_row, "body": each.body} for each in happenings
     ]

@@ -1,4 +1,4 @@
-"""What is wrong with a definition is said when a batch is submitted, not when its items run."""
+"""Report a faulty definition when a batch is submitted, not when its items run."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from pipeline.stages.catalog.step import Step
 
 log = get_logger(__name__)
 
-#: Stages that are kept for whoever runs them; the oldest are forgotten first, since a model may be large.
-STAGES_KEPT = 16
+#: Built stages kept for the workers of this process. The oldest are dropped first, since models may be large.
+MAX_KEPT_STAGES = 16
 
 
 def prepare(context: Context, definition: Definition) -> None:
-    """Make a definition runnable where this process does the work; elsewhere, look at what can be known here.
+    """Build a definition's stages if this process does the work; otherwise check what can be checked here.
 
-    What is built is kept for whoever runs it in this process, so that a model is loaded once.
+    Built stages are kept, so that a model is loaded once per process.
 
     Raises:
-        InvalidDefinition: it cannot be run.
+        InvalidDefinition: the definition cannot be run.
     """
     for stage in map(Stage, definition.stages):
         if (definition.version, stage) in context.prepared:
             continue
         try:
-            steps = definition.steps(stage) if context.settings.is_embedded else _look(definition, stage)
+            steps = definition.steps(stage) if context.settings.is_embedded else _check(definition, stage)
         except InvalidDefinition as error:
             raise InvalidDefinition(f"definition {definition.name!r} cannot be run: {stage.value}: {error}") from error
         context.prepared[definition.version, stage] = steps
-        while len(context.prepared) > STAGES_KEPT:
-            # By default: another thread may be forgetting the same.
+        while len(context.prepared) > MAX_KEPT_STAGES:
+            # With a default: another thread may be dropping the same stage.
             context.prepared.pop(next(iter(context.prepared)), None)
 
 
-def _look(definition: Definition, stage: Stage) -> tuple[Step, ...]:
-    """Refuse what can run nowhere. Modules, secrets and extras need only be where the workers are."""
+def _check(definition: Definition, stage: Stage) -> tuple[Step, ...]:
+    """Refuse a definition that no worker can run. Modules, secrets and extras may exist only where the workers are."""
     for spec in definition.specs(stage):
         if callables.is_callable_name(spec.use) and not callables.is_findable(spec.use, definition.folder):
             log.warning("callable_not_found_here", use=spec.use, folder=str(definition.folder))

@@ -1,4 +1,4 @@
-"""The read side: how far batches are, what items are dead, what is known of one item."""
+"""Read the progress of batches, their dead items, and the details of one item."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from pipeline.batches.find import find_batch, find_item, gone
+from pipeline.batches.find import find_batch, find_item, pruned_meanwhile
 from pipeline.batches.sql import attempts, batches, items
 from pipeline.context import Context
 from pipeline.database.row import Row
@@ -15,7 +15,7 @@ from pipeline.domain.batch import BatchState, Progress
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What is known of one item: its batch, its row, and its failed attempts."""
+    """One item with its batch and its failed attempts."""
 
     batch: Row
     item: Row
@@ -23,48 +23,52 @@ class Details:
 
 
 def progress(context: Context, batch: str) -> Progress:
-    """Return how far one batch is."""
+    """Return the progress of one batch.
+
+    Raises:
+        NotFound: there is no such batch.
+    """
     with context.database.read() as connection:
         row = find_batch(connection, batch)
         return _progress(row, items.in_flight(connection), items.running(connection))
 
 
 def is_complete(context: Context, batch_id: int) -> bool:
-    """Say whether every item of a batch is final; cheap enough to ask often.
+    """Return whether every item of a batch is final. Cheap enough to poll.
 
     Raises:
-        NotFound: it was pruned meanwhile.
+        NotFound: the batch was pruned meanwhile.
     """
     with context.database.read() as connection:
         if batches.is_complete(connection, batch_id):
             return True
         if not batches.exists(connection, batch_id):
-            raise gone()
+            raise pruned_meanwhile()
         return False
 
 
 def recent(context: Context, limit: int = 20) -> list[Progress]:
-    """Return how far the batches submitted last are, newest first."""
+    """Return the progress of the latest batches, newest first."""
     with context.database.read() as connection:
         in_flight, running = items.in_flight(connection), items.running(connection)
         return [_progress(row, in_flight, running) for row in batches.newest(connection, limit)]
 
 
 def labels(context: Context, batch: str) -> dict[str, int]:
-    """Return how many items of a batch have each label, most frequent first."""
+    """Return the number of items per label, most frequent first."""
     with context.database.read() as connection:
         return items.labels(connection, find_batch(connection, batch)["id"])
 
 
 def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> list[Row]:
-    """Return dead items, in order of their ids after `after`; of one batch or of all."""
+    """Return dead items in order of their ids, those after the id `after`, of one batch or of all."""
     with context.database.read() as connection:
-        of = None if batch is None else find_batch(connection, batch)["id"]
-        return items.dead(connection, of, after=after, limit=limit)
+        batch_row = None if batch is None else find_batch(connection, batch)["id"]
+        return items.dead(connection, batch_row, after=after, limit=limit)
 
 
 def details(context: Context, name: str) -> Details | None:
-    """Return what is known of the item that an item id or task id names; None where `name` is neither."""
+    """Return the item that an item id or a task id names; None if `name` is neither."""
     with context.database.read() as connection:
         found = find_item(connection, name)
         return None if found is None else _details(connection, *found)

@@ -1,4 +1,4 @@
-"""Make batches agree with their items: counters, completion, and what a cancel has not reached yet."""
+"""Make batches agree with their items: recount them, complete them, and cancel what a cancel has not reached."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ CHUNK = 1_000
 
 
 def reconcile(context: Context, batch_id: int) -> dict[str, tuple[int, int]]:
-    """Recount a batch and complete it if it is due. Return what differed: counter → (stored, true).
+    """Recount a batch, and complete it if every item is final.
 
-    Counting takes long where the batch is large: the batch is locked for it only where a first look shows a drift.
+    Counting a large batch takes long, so the batch is locked for it only if a first count without a lock differs.
+
+    Returns:
+        The counters that were wrong: name → (stored, actual).
     """
     now = context.now()
     with context.database.read() as connection:
@@ -30,7 +33,7 @@ def reconcile(context: Context, batch_id: int) -> dict[str, tuple[int, int]]:
 
 
 def cancel_rest(context: Context, batch_id: int) -> int:
-    """Cancel what a cancelled batch has not begun, in chunks, so that others are not kept waiting."""
+    """Cancel the items of a cancelled batch that have not started, in chunks. Return the number of items."""
     cancelled = after = 0
     while True:
         now = context.now()
@@ -40,5 +43,5 @@ def cancel_rest(context: Context, batch_id: int) -> int:
         cancelled += len(rows)
         if len(rows) < CHUNK:
             return cancelled
-        # Behind what is done already: no chunk reads the batch from its beginning.
+        # Continue after the last one: no chunk reads the batch from its start.
         after = max(row["id"] for row in rows)

@@ -1,23 +1,29 @@
-"""Results in the order in which items finished, from any point of the batch's log."""
+"""Read results in the order in which items finished, from any point of the batch's event log."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.batches.find import gone
+from pipeline.batches.find import pruned_meanwhile
 from pipeline.batches.sql import batches, events
 from pipeline.context import Context
 from pipeline.domain import event
 from pipeline.domain.event import RESULTS, EventType
 
-#: Events read at once.
+#: Events read at a time.
 PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Results that follow a `seq`; `last_seq` is where to go on; `is_end`: the batch completed here."""
+    """A page of results.
+
+    Args:
+        results: as receivers get them under `data`.
+        last_seq: `seq` to continue after.
+        is_end: whether the batch completed on this page.
+    """
 
     results: list[dict[str, Any]]
     last_seq: int
@@ -25,19 +31,19 @@ class Page:
 
 
 def page(context: Context, batch_id: int, after: int, limit: int = PAGE) -> Page:
-    """Return the next results of a batch after `seq` `after`.
+    """Return the results of a batch that follow the `seq` `after`.
 
     Raises:
-        NotFound: the batch was pruned meanwhile. In one view, all results of a batch are there or none.
+        NotFound: the batch was pruned meanwhile. A snapshot holds all results of a batch or none.
     """
     with context.database.read() as connection:
         if not batches.exists(connection, batch_id):
-            raise gone()
+            raise pruned_meanwhile()
         found = events.after(connection, batch_id, after, limit)
     of_items = [row for row in found if row["type"] in RESULTS]
     return Page(
         results=[event.data(row["body"]) for row in of_items],
         last_seq=found[-1]["seq"] if found else after,
-        # What follows the end is about deliveries.
+        # Events after the end are about deliveries.
         is_end=any(row["type"] == EventType.BATCH_COMPLETED for row in found),
     )

@@ -1,4 +1,4 @@
-"""Accept a batch: all of its items or none, streamed, so that memory stays flat."""
+"""Submit a batch: store all of its items or none, streamed so that memory stays flat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import islice
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
-from pipeline.batches.idempotency import refuse_another
+from pipeline.batches.idempotency import refuse_different
 from pipeline.batches.prepare import prepare
 from pipeline.batches.sql import batches, items
 from pipeline.batches.sql import definitions as stored_definitions
@@ -25,26 +25,27 @@ from pipeline.domain.ids import new_batch_id
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.errors import Conflict, InvalidInput, Unreachable
 
-#: Items written in one transaction: another writer waits no longer than for one of these.
+#: Items written in one transaction, which bounds how long other writers wait.
 CHUNK = 5_000
 
-#: Told how many items are stored so far.
+#: Called with the number of items stored so far.
 OnProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What to do with the items of a batch.
+    """How to process the items of a batch.
 
     Args:
-        definition: which classifier, which enrichers.
+        definition: classifier and enrichers.
         callback_url: receives every item's event.
         batch_callback_url: receives `batch.completed`.
         fallback_url: receives `delivery.exhausted` for each callback that is given up.
-        callback_schedule: name of the schedule of its callbacks; default: standard. An endpoint's own goes before.
-        idempotency_key: the caller's name for this submission; a second one with the same key changes nothing.
-        fair_key: batches of one key share what a key gets.
-        weight: how much this batch gets, beside others.
+        callback_schedule: name of the retry schedule of its callbacks; default: `standard`. An endpoint's schedule
+            overrides it.
+        idempotency_key: the caller's name for this submission; submitting again with the same key changes nothing.
+        fair_key: batches with the same key share one turn.
+        weight: share of this batch relative to others.
         key_field: payload field that holds the caller's key; default: the definition's.
         callback_url_field: payload field that holds the item's own callback URL.
     """
@@ -63,11 +64,13 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The batch.
+    """A batch that was accepted.
 
     Args:
-        is_new: False where the idempotency key was known.
-        without_url: items with nothing in `callback_url_field`.
+        batch_id: its public id.
+        total: number of items.
+        is_new: False if the idempotency key was known.
+        without_url: number of items without a value in `callback_url_field`.
     """
 
     batch_id: str
@@ -85,19 +88,20 @@ def submit(
     on_progress: OnProgress | None = None,
     all_or_none: bool | None = None,
 ) -> Submitted:
-    """Store a batch and let it run.
+    """Store a batch and make its items available to workers.
 
     Args:
-        given: items, or payloads; an iterator is read once.
-        on_reject: told of each item that is refused; the others are accepted. Without it, one refused item refuses all.
-        on_progress: told how many items are stored so far.
-        all_or_none: whether one refused item refuses all; default: where there is no `on_reject`.
+        given: items or payloads; an iterator is read once.
+        on_reject: called with each refused item, while the others are accepted. Without it, one refused item refuses
+            the whole batch.
+        on_progress: called with the number of items stored so far.
+        all_or_none: whether one refused item refuses the whole batch; default: True without `on_reject`.
 
     Raises:
-        InvalidItems: an item was refused, or there is none. Nothing is stored.
-        Conflict: the idempotency key is known for a batch with another definition or callback URL.
+        InvalidItems: an item was refused, or there are no items. Nothing is stored.
+        Conflict: the idempotency key belongs to a batch with another definition or callback URL.
         InvalidDefinition: the definition cannot be run.
-        InvalidInput: an option cannot be used.
+        InvalidInput: an option is invalid.
     """
     submission = _checked(context, submission)
     existing = _existing(context, submission)
@@ -107,29 +111,32 @@ def submit(
     batch_id, public_id = _open(context, submission)
     if all_or_none is None:
         all_or_none = on_reject is None
-    acceptance = ItemValidator(_rules(context, submission), on_reject, all_or_none=all_or_none)
-    with _whole(context, batch_id, trouble="nothing was accepted, submit it again"):
+    validator = ItemValidator(_rules(context, submission), on_reject, all_or_none=all_or_none)
+    with _discard_on_failure(context, batch_id, advice="nothing was accepted; submit it again"):
         with submit_lease.kept_alive(context, batch_id):
-            total = _store(context, batch_id, acceptance, given, on_progress)
-        acceptance.raise_if_refused()
+            total = _store(context, batch_id, validator, given, on_progress)
+        validator.raise_if_refused()
         if not total:
-            raise acceptance.error("there is no item to accept")
-        acceptance.raise_if_unknown()
-    # The connection may be lost in the commit.
-    unknown = f"whether batch {public_id} was accepted is not known: when the database is back, `pipeline status "
-    with _whole(context, batch_id, trouble=f"{unknown}{public_id}` shows it, and if there is none, submit it again"):
+            raise validator.error("there are no items to accept")
+        validator.raise_if_unknown()
+    # The connection may be lost during the commit.
+    advice = (
+        f"it is unknown whether batch {public_id} was accepted; when the database is back, run "
+        f"`pipeline status {public_id}`, and submit again if there is no such batch"
+    )
+    with _discard_on_failure(context, batch_id, advice=advice):
         retrying(lambda: _accept(context, batch_id, total), patience=context.lease)
-    return Submitted(public_id, total, is_new=True, without_url=acceptance.without_url)
+    return Submitted(public_id, total, is_new=True, without_url=validator.without_url)
 
 
 @contextmanager
-def _whole(context: Context, batch_id: int, *, trouble: str) -> Iterator[None]:
-    """Leave nothing of a batch that cannot be accepted; `trouble` says what that of the database comes to."""
+def _discard_on_failure(context: Context, batch_id: int, *, advice: str) -> Iterator[None]:
+    """Remove the batch if the block fails; `advice` is appended to the error of an unreachable database."""
     try:
         yield
     except TROUBLE as error:
-        # What is stored already is removed by a sweep, when the submitter's lease is over.
-        raise Unreachable(f"{error}; {trouble}") from error
+        # A sweep removes what is stored, once the submitter's lease has run out.
+        raise Unreachable(f"{error}; {advice}") from error
     except BaseException:
         submit_lease.discard(context, batch_id)
         raise
@@ -138,7 +145,7 @@ def _whole(context: Context, batch_id: int, *, trouble: str) -> Iterator[None]:
 def _accept(context: Context, batch_id: int, total: int) -> None:
     with context.database.write() as connection:
         if batches.is_accepted(connection, batch_id):
-            # The time before, when the connection was lost in the commit.
+            # By the attempt before this one: the connection was lost during its commit.
             return
         submit_lease.keep(context, connection, batch_id)
         batches.accept(connection, batch_id, total, context.now())
@@ -147,12 +154,12 @@ def _accept(context: Context, batch_id: int, total: int) -> None:
 
 def _checked(context: Context, submission: Submission) -> Submission:
     if submission.weight < 1:
-        raise InvalidInput(f"weight is {submission.weight}; it is a whole number from 1")
+        raise InvalidInput(f"weight is {submission.weight}; expected an integer of at least 1")
     items_url = _checked_url(context, submission.callback_url, "callback_url")
     batch_url = _checked_url(context, submission.batch_callback_url, "batch_callback_url")
     fallback = _checked_url(context, submission.fallback_url, "fallback_url")
     if fallback is not None and fallback in (items_url, batch_url):
-        raise InvalidInput("fallback_url is a callback URL of the batch as well; name one that works when that fails")
+        raise InvalidInput("fallback_url is also a callback URL of the batch; give one that works when that one fails")
     if submission.callback_schedule is not None:
         check_schedule(submission.callback_schedule)
     return replace(submission, callback_url=items_url, batch_callback_url=batch_url, fallback_url=fallback)
@@ -164,8 +171,8 @@ def _checked_url(context: Context, url: str | None, name: str) -> str | None:
     callback = check_callback_url(url, context.settings.allow_private_callbacks, name=name)
     if not context.settings.secrets:
         raise InvalidInput(
-            "callbacks are signed, and PIPELINE_WEBHOOK_SECRET is not set; make one with `pipeline secret`, and give "
-            "it to the receiver as well"
+            "callbacks are signed, but PIPELINE_WEBHOOK_SECRET is not set; create one with `pipeline secret` and give "
+            "it to the receiver"
         )
     return callback.url
 
@@ -188,23 +195,23 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
         return None
     with context.database.read() as connection:
         row = batches.by_idempotency_key(connection, key)
-        # In the same view: both may be pruned.
+        # In the same snapshot: both may be pruned.
         content = None if row is None else stored_definitions.content(connection, row["definition_id"])
     if row is None:
         return None
     if row["state"] != "accepting":
-        _refuse_another({**row, "definition": content}, submission)
+        _refuse_if_different({**row, "definition": content}, submission)
         return Submitted(row["public_id"], row["total"], is_new=False)
     submit_lease.discard_abandoned(context)
     with context.database.read() as connection:
         if batches.by_idempotency_key(connection, key) is None:
             return None
-    raise Conflict(f"a batch with idempotency key {key!r} is being submitted right now by another process; try again")
+    raise Conflict(f"a batch with idempotency key {key!r} is being submitted by another process; try again")
 
 
-def _refuse_another(known: Row, submission: Submission) -> None:
+def _refuse_if_different(known: Row, submission: Submission) -> None:
     urls = {name: getattr(submission, name) for name in _URLS}
-    refuse_another(known, known, {"definition": submission.definition.content(), **urls})
+    refuse_different(known, known, {"definition": submission.definition.content(), **urls})
 
 
 _URLS = ("callback_url", "batch_callback_url", "fallback_url")
@@ -240,7 +247,7 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
             key = submission.idempotency_key
             if key is None or "idempotency_key" not in str(error.orig):
                 raise
-            raise Conflict(f"idempotency key {key!r} was taken by another process just now; try again") from None
+            raise Conflict(f"idempotency key {key!r} was just used by another process; try again") from None
         submit_lease.take(context, connection, batch_id)
     return batch_id, row["public_id"]
 
@@ -248,14 +255,14 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
 def _store(
     context: Context,
     batch_id: int,
-    acceptance: ItemValidator,
+    validator: ItemValidator,
     given: Iterable[Given],
     on_progress: OnProgress | None,
 ) -> int:
     total = 0
-    rows = acceptance.rows(given, batch_id, context.now)
+    rows = validator.rows(given, batch_id, context.now)
     while chunk := list(islice(rows, CHUNK)):
-        kept = _without_duplicates(context, batch_id, chunk, acceptance)
+        kept = _refuse_duplicates(context, batch_id, chunk, validator)
         retrying(partial(_add, context, batch_id, kept), patience=context.lease)
         total += len(kept)
         if on_progress:
@@ -266,13 +273,13 @@ def _store(
 def _add(context: Context, batch_id: int, rows: list[Row]) -> None:
     with context.database.write() as connection:
         submit_lease.keep(context, connection, batch_id)
-        # They are there where the connection was lost in the commit, the time before.
+        # They may be stored already: the connection was lost during the commit of the attempt before.
         if rows and items.get(connection, rows[0]["id"]) is None:
             items.add(connection, rows)
 
 
-def _without_duplicates(context: Context, batch_id: int, chunk: list[Row], acceptance: ItemValidator) -> list[Row]:
-    """Refuse items whose key an earlier one has."""
+def _refuse_duplicates(context: Context, batch_id: int, chunk: list[Row], validator: ItemValidator) -> list[Row]:
+    """Refuse items whose key an earlier item has; return the others."""
     keys = [row["key"] for row in chunk if row["key"] is not None]
 
     def known() -> dict[str, int]:
@@ -284,7 +291,7 @@ def _without_duplicates(context: Context, batch_id: int, chunk: list[Row], accep
     for row in chunk:
         key = row["key"]
         if key is not None and first.setdefault(key, row["position"]) != row["position"]:
-            acceptance.refuse(row["line"], f"its key {key!r} is the key of item {first[key]} as well", row["payload"])
+            validator.refuse(row["line"], f"its key {key!r} is also the key of item {first[key]}", row["payload"])
         else:
             kept.append(row)
     return kept

@@ -1,4 +1,4 @@
-"""The submitter's lease on a batch: held while its items are written, and what becomes of a batch when it is lost."""
+"""The submitter's lease on a batch: held while its items are written; a batch whose lease was lost is removed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pipeline.log import get_logger
 
 log = get_logger(__name__)
 
-#: Begins the names of submitters' leases.
+#: Prefix of the names of submitters' leases.
 PREFIX = "submit:"
-#: Items removed in one transaction: another writer waits no longer than for one of these.
+#: Items removed in one transaction, which bounds how long other writers wait.
 CHUNK = 5_000
 
 
@@ -34,23 +34,23 @@ def keep(context: Context, connection: Connection, batch_id: int) -> None:
     """Extend the submitter's lease, in the transaction that relies on it.
 
     Raises:
-        Conflict: another process has taken it, and removes what was stored.
+        Conflict: another process has taken the lease and removes what was stored.
     """
     if not leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease):
         raise Conflict(
-            "another process gave this submission up, since it showed no sign of life for too long; nothing was "
-            "accepted, submit it again"
+            "another process discarded this submission because it showed no sign of life for too long; nothing was "
+            "accepted; submit it again"
         )
 
 
 def drop(context: Context, connection: Connection, batch_id: int) -> None:
-    """Give the lease up, in the transaction that accepts the batch."""
+    """Release the lease, in the transaction that accepts the batch."""
     leases.drop(connection, _lease(batch_id), context.worker)
 
 
 @contextmanager
 def kept_alive(context: Context, batch_id: int) -> Iterator[None]:
-    """Extend the lease in the background: an input may be slow without its submitter being dead."""
+    """Extend the lease in the background: slow input does not mean that the submitter is dead."""
     ended = threading.Event()
 
     def extend() -> None:
@@ -59,7 +59,7 @@ def kept_alive(context: Context, batch_id: int) -> Iterator[None]:
                 with context.database.write() as connection:
                     leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease)
             except Exception:
-                # The next turn tries again; whether the lease was kept is looked at where it counts.
+                # The next round tries again. `keep` checks the lease in the transactions that depend on it.
                 log.exception("submission_lease_not_extended", batch=batch_id)
 
     keeper = threading.Thread(target=extend, name="pipeline-submit", daemon=True)
@@ -81,7 +81,7 @@ def discard(context: Context, batch_id: int) -> None:
 
 
 def discard_abandoned(context: Context) -> int:
-    """Remove batches whose submitter died before the last item was there. Return how many."""
+    """Remove batches whose submitter died before it had stored every item. Return the number of batches."""
     with context.database.read() as connection:
         accepting = batches.open_in(connection, BatchState.ACCEPTING)
         dead = certainly_dead(leases.holders(connection)) if accepting else []
@@ -92,12 +92,15 @@ def discard_abandoned(context: Context) -> int:
 
 
 def _seize(context: Context, batch_id: int, dead: Sequence[str]) -> bool:
-    """Take a submitter's lease where it is over, so that it cannot go on; False where the submitter lives or is done.
+    """Take over an expired submitter's lease so that the submitter cannot continue.
 
-    The lease is only ever replaced, never made: a submitter drops it in the transaction that accepts the batch.
+    The lease is only replaced, never created: a submitter drops it in the transaction that accepts the batch.
+
+    Returns:
+        False if the submitter is alive or has finished.
     """
     now = context.now()
-    # A name of its own: the submitter may be a thread of this very process.
+    # A new name: the submitter may be a thread of this process.
     sweeper = new_holder()
     with context.database.write() as connection:
         return leases.replace(connection, _lease(batch_id), sweeper, now=now, until=now + context.lease, dead=dead)

@@ -1,4 +1,4 @@
-"""How fast a batch goes right now."""
+"""Measure how fast a batch finishes items."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pipeline.batches.find import find_batch
 from pipeline.batches.sql import throughput
 from pipeline.context import Context
 
-#: Items looked back on; the rate falls by itself when nothing follows them.
-LOOK_BACK = 500
+#: Latest items that the rate is measured over. It falls by itself while no item follows.
+WINDOW_ITEMS = 500
 
 
 def rate(context: Context, batch: str) -> float:
-    """Return the items that the batch finished per second lately; 0 where it finished none."""
+    """Return the items per second that the batch finished recently; 0 if it finished none."""
     with context.database.read() as connection:
-        recent = throughput.recent(connection, find_batch(connection, batch)["id"], LOOK_BACK)
+        recent = throughput.recent(connection, find_batch(connection, batch)["id"], WINDOW_ITEMS)
     if recent is None:
         return 0.0
     count, since = recent

@@ -1,4 +1,4 @@
-"""What is given becomes rows, or is refused with its place and the reason."""
+"""Validate submitted items one by one: each becomes a row, or a rejection with its line and reason."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from pipeline.domain.payload import Record, Rejection, encode, problem, text_of
 from pipeline.errors import InvalidInput, InvalidItems
 from pipeline.settings import Network
 
-#: Refusals listed in an error, and characters of each item's text; the others are counted.
-SHOWN = 1_000
-SHOWN_TEXT = 200
-#: Names of fields that are remembered for the nearest to a misspelt one.
-KNOWN_FIELDS = 100
+#: Rejections kept for an error, and characters kept of each item's text. Further rejections are only counted.
+MAX_REJECTIONS = 1_000
+MAX_TEXT_LENGTH = 200
+#: Field names remembered to suggest the nearest to a misspelled one.
+MAX_KNOWN_FIELDS = 100
+#: Characters of an item's key.
+MAX_KEY_LENGTH = 500
 
-#: What may be submitted: an item, a payload, or what a reader makes of a line.
+#: What may be submitted: an item, a payload, or what a reader makes of one line.
 Given = Item | Mapping[str, Any] | Record | Rejection
 
-#: Told of each refused item.
+#: Called with each refused item.
 OnReject = Callable[[Rejection], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What every item of a submission is checked against."""
+    """What every item of a submission must satisfy."""
 
     text_field: str | None
     key_field: str | None
@@ -42,22 +44,28 @@ class Rules:
 
 
 class ItemValidator:
-    """Checks items one by one, in input order; keeps no item."""
+    """Validates items in input order, without keeping them.
+
+    Args:
+        rules: what every item must satisfy.
+        on_reject: called with each refused item.
+        all_or_none: whether one refused item refuses the submission.
+    """
 
     def __init__(self, rules: Rules, on_reject: OnReject | None, *, all_or_none: bool) -> None:
         self._rules = rules
         self._all_or_none = all_or_none
         self._on_reject = on_reject
         self.rejected = 0
-        #: Items that get no callback of their own although a field for it is named.
+        #: Items without a value in the field that holds their callback URL.
         self.without_url = 0
         self._has_url_field = False
         self._known_fields: set[str] = set()
-        self._shown: list[Rejection] = []
-        self._reasons: dict[str, _Found] = {}
+        self._rejections: list[Rejection] = []
+        self._reasons: dict[str, _Occurrences] = {}
 
     def rows(self, given: Iterable[Given], batch_id: int, now: Callable[[], datetime]) -> Iterator[Row]:
-        """Yield a row for each acceptable item; a refused one keeps its position."""
+        """Yield a row for each valid item. Refused items still take up a position."""
         for position, each in enumerate(given, 1):
             try:
                 row = self._row(each, position)
@@ -73,44 +81,45 @@ class ItemValidator:
             yield row
 
     def refuse(self, line: int, reason: str, text: str) -> None:
-        """Count a refusal, and pass it on where refusals are wanted."""
+        """Count a rejection and pass it to `on_reject`."""
         self.rejected += 1
-        if reason in self._reasons or len(self._reasons) < SHOWN:
-            self._reasons.setdefault(reason, _Found(line)).count += 1
-        if len(self._shown) < SHOWN:
-            self._shown.append(Rejection(line, reason, text[:SHOWN_TEXT]))
+        if reason in self._reasons or len(self._reasons) < MAX_REJECTIONS:
+            self._reasons.setdefault(reason, _Occurrences(line)).count += 1
+        if len(self._rejections) < MAX_REJECTIONS:
+            self._rejections.append(Rejection(line, reason, text[:MAX_TEXT_LENGTH]))
         if self._on_reject:
             self._on_reject(Rejection(line, reason, text))
 
     def raise_if_refused(self) -> None:
-        """Raise `InvalidItems` where one refused item refuses all."""
+        """Raise `InvalidItems` if an item was refused and the submission is all or none."""
         if self.rejected and self._all_or_none:
-            raise self.error(f"{self.rejected:,} of the items cannot be accepted, so none is")
+            raise self.error(f"{self.rejected:,} of the items cannot be accepted, so none were")
 
     def raise_if_unknown(self) -> None:
-        """Raise `InvalidInput` where a field for callback URLs is named that no item has: it is misspelt."""
+        """Raise `InvalidInput` if no item has the field for callback URLs: its name is probably misspelled."""
         field = self._rules.callback_url_field
         if field is not None and not self._has_url_field:
             near = hint(field, self._known_fields)
-            raise InvalidInput(f"no item has the field {field!r}, which is to hold its callback URL{near}")
+            raise InvalidInput(f"no item has the field {field!r}, which should hold its callback URL{near}")
 
     def error(self, message: str) -> InvalidItems:
-        # Keys that come twice are found later than what a line alone shows.
+        """Return an error that lists the ten earliest reasons, with their lines."""
+        # Duplicate keys are found after the other faults of a line, hence the sort.
         reasons = sorted(self._reasons.items(), key=lambda each: each[1].first_line)
         lines = [f"{message}:" if reasons else message]
         lines += [f"  {found.lines}: {reason}" for reason, found in reasons[:10]]
-        told = sum(found.count for _, found in reasons[:10])
-        if self.rejected > told:
-            lines.append(f"  … and {self.rejected - told:,} more")
-        self._shown.sort(key=lambda each: each.line)
-        return InvalidItems("\n".join(lines), tuple(self._shown))
+        listed = sum(found.count for _, found in reasons[:10])
+        if self.rejected > listed:
+            lines.append(f"  … and {self.rejected - listed:,} more")
+        self._rejections.sort(key=lambda each: each.line)
+        return InvalidItems("\n".join(lines), tuple(self._rejections))
 
     def _row(self, given: Given, position: int) -> Row:
         if isinstance(given, Rejection):
             raise _Refused(given.line, given.reason, given.text)
         item, line = _item(given, position)
         try:
-            # The payload first: only what it holds can be read as key or URL.
+            # The payload first: key and URL may be fields of it.
             return {
                 "payload": self._payload(item),
                 "key": self._key(item),
@@ -123,7 +132,7 @@ class ItemValidator:
     def _payload(self, item: Item) -> str:
         field = self._rules.text_field
         if field is not None and not isinstance(item.payload.get(field), str):
-            raise InvalidInput(_missing(field, item.payload, "which the classifier reads as text"))
+            raise InvalidInput(_missing(field, item.payload, "which the classifier reads"))
         return encode(item.payload, max_bytes=self._rules.max_payload_bytes)
 
     def _key(self, item: Item) -> str | None:
@@ -132,7 +141,7 @@ class ItemValidator:
             return None if item.key is None else _checked_key(item.key)
         value = item.payload.get(field)
         if not isinstance(value, str | int) or isinstance(value, bool):
-            raise InvalidInput(_missing(field, item.payload, "which names the item", "a text or a whole number"))
+            raise InvalidInput(_missing(field, item.payload, "which names the item", "a string or an integer"))
         return _checked_key(str(value))
 
     def _callback_url(self, item: Item) -> str | None:
@@ -140,20 +149,20 @@ class ItemValidator:
         if url is None and field is not None:
             url = item.payload.get(field) or None
             self._has_url_field |= field in item.payload
-            if len(self._known_fields) < KNOWN_FIELDS:
+            if len(self._known_fields) < MAX_KNOWN_FIELDS:
                 self._known_fields.update(map(str, item.payload))
         if url is None:
             self.without_url += field is not None
             return None
         if not self._rules.has_secret:
-            raise InvalidInput("it has a callback URL, and PIPELINE_WEBHOOK_SECRET is not set")
+            raise InvalidInput("it has a callback URL, but PIPELINE_WEBHOOK_SECRET is not set")
         name = "callback_url" if item.callback_url is not None or field is None else field
         return check_callback_url(str(url), self._rules.allow_private, name=name).url
 
 
 @dataclass(slots=True)
-class _Found:
-    """How often one reason was found: a misspelt header is told once, not for each line."""
+class _Occurrences:
+    """How often one reason occurred: a misspelled header is reported once, not once per line."""
 
     first_line: int
     count: int = 0
@@ -183,19 +192,19 @@ def _item(given: Item | Mapping[str, Any] | Record, position: int) -> tuple[Item
 
 def _checked_key(key: object) -> str:
     if not isinstance(key, str) or not key.strip():
-        raise InvalidInput(f"its key is {key!r}; a key is a text that is not empty")
-    if len(key) > 500:
-        raise InvalidInput(f"its key has {len(key):,} characters; at most 500 are allowed")
+        raise InvalidInput(f"its key is {key!r}; a key is a non-empty string")
+    if len(key) > MAX_KEY_LENGTH:
+        raise InvalidInput(f"its key has {len(key):,} characters; the limit is {MAX_KEY_LENGTH}")
     reason = problem({"key": key})
     if reason:
         raise InvalidInput(reason)
     return key
 
 
-def _missing(field: str, payload: Mapping[str, Any], purpose: str, expected: str = "a text") -> str:
+def _missing(field: str, payload: Mapping[str, Any], purpose: str, expected: str = "a string") -> str:
     if field in payload:
         return f"field {field!r}, {purpose}, is {_kind(payload[field])}; expected {expected}"
-    known = hint(field, map(str, payload)) or f"; it has {', '.join(sorted(map(str, payload))[:20]) or 'no field'}"
+    known = hint(field, map(str, payload)) or f"; it has {', '.join(sorted(map(str, payload))[:20]) or 'no fields'}"
     return f"it has no field {field!r}, {purpose}{known}"
 
 

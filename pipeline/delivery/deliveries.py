@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pipeline.batches.find import find_batch, gone
+from pipeline.batches.find import find_batch, pruned_meanwhile
 from pipeline.batches.sql import attempts
 from pipeline.context import Context
 from pipeline.database.locks import keep
@@ -76,7 +76,7 @@ def replay(context: Context, delivery_id: int) -> Row:
                 "enable the endpoint first"
             )
         if not keep(connection, [row["batch_id"]]):
-            raise gone(row["public_id"])
+            raise pruned_meanwhile(row["public_id"])
         if not search.replay(connection, row, context.now()):
             raise Conflict(f"delivery {delivery_id} is being sent right now; look again in a minute")
         return _get(connection, delivery_id)

@@ -320,5 +320,5 @@ def test_an_idempotency_key_submits_once(tmp_path: Path) -> None:
         assert (first.is_new, second.is_new) == (True, False)
         assert second.id == first.id
         assert second.wait(30).total == 5
-        with pytest.raises(Conflict, match="another definition"):
+        with pytest.raises(Conflict, match="different definition"):
             client.submit(make_items(5), make_definition(tmp_path), idempotency_key="today")

@@ -58,8 +58,8 @@ def test_a_batch_is_stored_whole(context: Context, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ({"txet": "x"}, "it has no field 'text', which the classifier reads as text; did you mean 'txet'?"),
-        ({"text": 7}, "field 'text', which the classifier reads as text, is a number; expected a text"),
+        ({"txet": "x"}, "it has no field 'text', which the classifier reads; did you mean 'txet'?"),
+        ({"text": 7}, "field 'text', which the classifier reads, is a number; expected a string"),
         ({"text": "x", "n": float("nan")}, "NaN"),
         ({"text": "x\x00"}, "NUL"),
         ({"text": "\ud800"}, "surrogate"),
@@ -89,7 +89,7 @@ def test_good_items_are_accepted_without_the_bad_ones_where_that_is_wanted(conte
 def test_a_key_may_come_once_in_a_batch_whatever_lies_between(context: Context, tmp_path: Path) -> None:
     definition = make_definition(tmp_path, input={"text": "text", "key": "id"})
     given = [{"text": "t", "id": n} for n in range(7_000)] + [{"text": "t", "id": "3"}]
-    with pytest.raises(InvalidItems, match="line 7001: its key '3' is the key of item 4 as well"):
+    with pytest.raises(InvalidItems, match="line 7001: its key '3' is also the key of item 4"):
         submit(context, given, Submission(definition))
     submit(context, given[:-1], Submission(definition))
     submit(context, given[:-1], Submission(definition))
@@ -97,7 +97,7 @@ def test_a_key_may_come_once_in_a_batch_whatever_lies_between(context: Context, 
 
 
 def test_an_input_without_items_is_refused(context: Context, tmp_path: Path) -> None:
-    with pytest.raises(InvalidItems, match="there is no item to accept"):
+    with pytest.raises(InvalidItems, match="there are no items to accept"):
         submit(context, iter([]), Submission(make_definition(tmp_path)))
     assert stored(context) == (0, 0)
 
@@ -151,7 +151,7 @@ def test_a_key_that_is_taken_just_now_is_a_conflict(context: Context, tmp_path: 
         return context.now()
 
     # The first look at the clock comes after the look for the key.
-    with pytest.raises(Conflict, match="'k' was taken by another process just now"):
+    with pytest.raises(Conflict, match="'k' was just used by another process"):
         submit(replace(context, now=late), make_items(1), submission)
     assert stored(context) == (1, 1)
 
@@ -194,7 +194,7 @@ def test_what_a_living_submitter_writes_is_left_alone(context: Context, tmp_path
     with context.database.write() as connection:
         connection.execute(leases.leases.update().values(holder="1.alive@elsewhere"))
     assert discard_abandoned(context) == 0
-    with pytest.raises(Conflict, match="being submitted right now"):
+    with pytest.raises(Conflict, match="is being submitted by another"):
         submit(context, make_items(3), Submission(make_definition(tmp_path), idempotency_key="k"))
     assert stored(context) == (1, 5_000)
 

@@ -359,7 +359,7 @@ def test_a_ping_without_a_secret_or_a_key_is_not_sent(
         monkeypatch.setenv("PIPELINE_ENCRYPTION_KEY", new_encryption_key())
         assert "encrypted with a key that is not among those" in refused(terminal, "test", receiver.url)
         monkeypatch.delenv("PIPELINE_WEBHOOK_SECRET")
-        assert "make a secret with `pipeline secret`" in refused(terminal, "test", receiver.url)
+        assert "create a secret with `pipeline secret`" in refused(terminal, "test", receiver.url)
         assert receiver.connections == 0
 
 

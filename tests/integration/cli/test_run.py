@@ -131,9 +131,9 @@ def test_a_known_idempotency_key_with_another_definition_or_callback_is_a_confli
     batch = terminal.run(*words, "-p", "mail.toml").stdout.strip()
     url = "https://example.com/hook"
     for more, named in [
-        (("-p", "other.toml"), "another definition;"),
+        (("-p", "other.toml"), "different definition;"),
         (("-p", "mail.toml", "--callback-url", url), "another callback_url;"),
-        (("-p", "other.toml", "--batch-callback-url", url), "another definition and batch_callback_url;"),
+        (("-p", "other.toml", "--batch-callback-url", url), "different definition and batch_callback_url;"),
     ]:
         result = terminal.run(*words, *more)
         assert result.exit_code == 2

@@ -51,9 +51,9 @@ def test_the_least_recently_used_definition_is_forgotten(
 
 
 def test_what_is_prepared_at_submission_is_not_kept_for_ever(context: Context, tmp_path: Path) -> None:
-    for _ in range(prepare.STAGES_KEPT):
+    for _ in range(prepare.MAX_KEPT_STAGES):
         a_batch(context, tmp_path)
-    assert len(context.prepared) == prepare.STAGES_KEPT
+    assert len(context.prepared) == prepare.MAX_KEPT_STAGES
 
 
 def a_batch(context: Context, folder: Path) -> int:
