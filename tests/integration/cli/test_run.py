@@ -132,7 +132,7 @@ def test_a_known_idempotency_key_with_another_definition_or_callback_is_a_confli
     url = "https://example.com/hook"
     for more, named in [
         (("-p", "other.toml"), "different definition;"),
-        (("-p", "mail.toml", "--callback-url", url), "another callback_url;"),
+        (("-p", "mail.toml", "--callback-url", url), "different callback_url;"),
         (("-p", "other.toml", "--batch-callback-url", url), "different definition and batch_callback_url;"),
     ]:
         result = terminal.run(*words, *more)
