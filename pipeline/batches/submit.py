@@ -154,7 +154,7 @@ def _accept(context: Context, batch_id: int, total: int) -> None:
 
 def _checked(context: Context, submission: Submission) -> Submission:
     if submission.weight < 1:
-        raise InvalidInput(f"weight is {submission.weight}; expected an integer of at least 1")
+        raise InvalidInput(f"weight is {submission.weight}; expected a whole number from 1")
     items_url = _checked_url(context, submission.callback_url, "callback_url")
     batch_url = _checked_url(context, submission.batch_callback_url, "batch_callback_url")
     fallback = _checked_url(context, submission.fallback_url, "fallback_url")

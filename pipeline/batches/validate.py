@@ -141,7 +141,7 @@ class ItemValidator:
             return None if item.key is None else _checked_key(item.key)
         value = item.payload.get(field)
         if not isinstance(value, str | int) or isinstance(value, bool):
-            raise InvalidInput(_missing(field, item.payload, "which names the item", "a string or an integer"))
+            raise InvalidInput(_missing(field, item.payload, "which names the item", "a string or a whole number"))
         return _checked_key(str(value))
 
     def _callback_url(self, item: Item) -> str | None:

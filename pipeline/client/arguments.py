@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pipeline.client.batch import Batch
-from pipeline.delivery.delivery_search import LARGEST_ID
+from pipeline.delivery.delivery_search import MAX_ID
 from pipeline.errors import InvalidInput
 
 #: Deliveries that one call returns at the most.
@@ -40,7 +40,7 @@ def whole(name: str, given: int | None, least: int, most: int) -> int | None:
 
 def number(name: str, given: int | None) -> int | None:
     """Return the number of a delivery."""
-    return whole(name, given, 1, LARGEST_ID)
+    return whole(name, given, 1, MAX_ID)
 
 
 def texts(name: str, given: str | Sequence[str]) -> tuple[str, ...]:

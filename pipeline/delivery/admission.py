@@ -1,7 +1,7 @@
-"""Which endpoints may be called now, and how often: pauses, breakers, rates.
+"""Decide which endpoints may be called now, and how often: pauses, breakers, rates.
 
-Most endpoints have nothing to say here and cost nothing. Those with a rate, a breaker that is not closed, or an order
-are decided on with their rows locked: any number of senders keep one rate, send one probe, and move a lane once.
+Most endpoints need no decision and cost nothing. Those with a rate, an order, or a breaker that is not closed are
+decided on with their rows locked, so that any number of senders keep one rate, send one probe, and advance a lane once.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Admission:
     """What one claim may take.
 
     Args:
-        shares: deliveries at the most, by endpoint.
+        shares: maximum number of deliveries, by endpoint.
         rows: locked rows of endpoints with a rate, a probe or an order.
-        probes: endpoints that are sent a probe.
+        probes: endpoints that get a probe.
     """
 
     shares: Mapping[str, int]
@@ -35,14 +35,14 @@ class Admission:
 
 
 def callable_at(row: Row, now: datetime) -> datetime:
-    """Return when an endpoint with pending deliveries may be called."""
+    """Return when an endpoint with pending deliveries may be called next."""
     allowed = _allowed_at(row, now)
     due_at: datetime = row["due_at"]
     return due_at if allowed is None else max(due_at, allowed)
 
 
 def cap(row: Row, room: Capacity, now: datetime) -> int | None:
-    """Return how many requests may be in flight at an endpoint; None: as many as at any."""
+    """Return how many requests may be in flight at an endpoint; None: the default."""
     if not _is_closed(row):
         return 1
     slope, configured = ramp(row["closed_at"], now), row["in_flight_cap"]
@@ -50,7 +50,7 @@ def cap(row: Row, room: Capacity, now: datetime) -> int | None:
 
 
 def admit(connection: Connection, found: Sequence[Row], shares: Mapping[str, int], now: datetime) -> Admission:
-    """Cut shares to what rates and breakers let through."""
+    """Reduce shares to what rates and breakers allow."""
     guarded = sorted(row["origin"] for row in found if row["origin"] in shares and _is_guarded(row))
     if not guarded:
         return Admission(shares)
@@ -66,10 +66,14 @@ def admit(connection: Connection, found: Sequence[Row], shares: Mapping[str, int
 def charge(
     connection: Connection, admission: Admission, taken: Mapping[str, int], now: datetime, lost_at: datetime
 ) -> datetime | None:
-    """Write down what was really taken; return when the first endpoint may be called again that used up its rate.
+    """Charge endpoints for what was claimed.
 
     Args:
-        lost_at: when a probe of which nothing is heard is taken for lost.
+        taken: number of requests, by endpoint.
+        lost_at: when a probe without an answer counts as lost.
+
+    Returns:
+        When the first endpoint that used up its rate may be called again.
     """
     next_at: datetime | None = None
     for origin, row in admission.rows.items():
@@ -110,7 +114,7 @@ def _is_guarded(row: Row) -> bool:
 
 
 def _is_closed(row: Row) -> bool:
-    # Null: the endpoint has no row.
+    # None: the endpoint has no row.
     return row["breaker"] in (None, BreakerState.CLOSED)
 
 

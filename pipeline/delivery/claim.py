@@ -1,4 +1,4 @@
-"""Claim what is due to receivers, and record what they answered. Each function owns its transaction."""
+"""Claim due deliveries, and record the answers. Each function owns its transaction."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What was claimed, and when to look again.
+    """The claimed requests, and when to look again.
 
     Args:
-        has_more: some endpoint may have more that is due, and has room for it.
-        next_at: when the next delivery becomes due; None where none waits for its time.
+        has_more: whether an endpoint may have more due deliveries, and free slots for them.
+        next_at: when the next delivery becomes due; None if none is waiting.
     """
 
     owed: tuple[Owed, ...] = ()
@@ -51,20 +51,22 @@ def claim_due(
     most: int,
     wallet: CredentialsCache | None = None,
 ) -> Claim:
-    """Take at most `most` due deliveries under a lease, shared between endpoints as `room` says.
+    """Claim due deliveries under a lease, shared between endpoints according to `room`.
 
-    Passed over are endpoints that asked to wait, and those whose secrets or headers `wallet` cannot read: nothing is
-    sent unsigned, and another sender may have the key. What is owed to disabled ones is paused.
+    Endpoints that asked to wait are skipped, and so are those whose secrets or headers `wallet` cannot decrypt: nothing
+    is sent unsigned, and another sender may have the key. Deliveries to disabled endpoints are paused.
 
     Args:
-        lease_until: asked for when nothing is waited for any more: a lock that was long in coming shortens no lease.
+        worker: name of the sender, which holds the lease.
+        lease_until: called once all locks are held, so that waiting for a lock does not shorten the lease.
+        most: maximum number of requests.
     """
     plan = _plan(database, room, now, most, wallet or CredentialsCache())
     if not plan.shares and not plan.disabled:
         return Claim(next_at=min(plan.later, default=None))
     with database.write() as connection:
         if plan.disabled:
-            # Not what the plan says: who was enabled meanwhile would keep what is paused now for good.
+            # Checked again under the lock: deliveries to an endpoint enabled meanwhile would stay paused forever.
             claims.pause(connection, endpoints.stay_disabled(connection, plan.disabled))
         admission = admit(connection, list(plan.known.values()), plan.shares, now)
         picked = pick(connection, plan.known, admission.shares, now)
@@ -81,14 +83,15 @@ def claim_due(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a claim means to take: decided without a lock, hence looked at once more where it matters.
+    """What a claim intends to take. Decided without locks, so it is checked again where it matters.
 
     Args:
-        known: enabled endpoints with pending deliveries, and with nothing that this process cannot read.
+        known: enabled endpoints with pending deliveries whose credentials this process can decrypt.
         disabled: endpoints whose deliveries are to be paused.
-        ready: endpoints that may be called now, with the requests that may be in flight there; None: as anywhere.
-        later: when the others may be called.
-        credentials: what endpoints have of their own.
+        ready: endpoints that may be called now, with the requests that may be in flight there; None: the default.
+        later: when the other endpoints may be called.
+        shares: how many deliveries to claim, by endpoint.
+        credentials: secrets and headers, by endpoint.
     """
 
     known: dict[str, Row]
@@ -119,9 +122,9 @@ def _plan(database: Database, room: Capacity, now: datetime, most: int, wallet: 
 
 
 def _expire(database: Database, origin: str, schedule: str | None, now: datetime) -> None:
-    """Give up what grew too old at an endpoint that is sent a probe: while it was left alone, nothing was decided on.
+    """Give up deliveries that became too old while the endpoint, which now gets a probe, was not called.
 
-    What was claimed before is sent even if this fails: its leases run.
+    A failure is only logged: what was claimed has to be sent, because its leases are running.
     """
     try:
         expire(database, origin, schedule, now)
@@ -130,9 +133,9 @@ def _expire(database: Database, origin: str, schedule: str | None, now: datetime
 
 
 def is_busy(database: Database, worker: str, now: datetime) -> bool:
-    """Say whether `worker` is sending, or something is due now that it could send."""
+    """Return whether `worker` is sending, or could send something that is due now."""
     with database.read() as connection:
-        # Items that wait for company are work that is left to do.
+        # Events that wait to be bundled are unfinished work.
         rows = [{**row, "coalesce_items": None} for row in claims.waiting(connection)]
         waiting = patient(connection, rows, now)
         holders = claims.holders(connection)
@@ -140,7 +143,7 @@ def is_busy(database: Database, worker: str, now: datetime) -> bool:
 
 
 def record_sent(database: Database, sent: Sequence[Sent], *, worker: str, schedule: Schedule) -> list[Decision]:
-    """Record attempts and what follows from them, in one transaction. Return the decisions, in the same order."""
+    """Record attempts and their consequences in one transaction. Return the decisions, in the same order."""
     decisions = [decide(each, SCHEDULES.get(each.owed.schedule or "", schedule)) for each in sent]
     decided = list(zip(sent, decisions, strict=True))
     with database.write() as connection:
@@ -168,19 +171,19 @@ def take_back(database: Database, now: datetime, dead: Sequence[str] = ()) -> in
 
 
 def release(database: Database, worker: str, now: datetime) -> int:
-    """Hand back what a stopping sender holds; no attempt is counted. Return how many."""
+    """Return the deliveries of a stopping sender to the queue, without counting an attempt. Return their number."""
     with database.write() as connection:
         return claims.release(connection, worker, now)
 
 
 def _credentials(waiting: Sequence[Row], wallet: CredentialsCache) -> dict[str, Credentials | None]:
-    """Return what endpoints have of their own; None where this process cannot read it."""
+    """Return the credentials of endpoints that have any; None where this process cannot decrypt them."""
     own = [row for row in waiting if row["secrets"] or row["headers"]]
     return {row["origin"]: wallet.open(Sealed(row["origin"], row["secrets"], row["headers"])) for row in own}
 
 
 def _tell(decided: Sequence[tuple[Sent, Decision]]) -> None:
-    """Log what was given up: a line an endpoint and code, with the first of them and how many there are."""
+    """Log deliveries that were given up: one line per endpoint and code, with the first delivery and their number."""
     dead = [sent for sent, decision in decided if decision.state is DeliveryState.DEAD]
     counts: Counter[tuple[str, str | None]] = Counter()
     firsts: dict[tuple[str, str | None], Sent] = {}

@@ -1,4 +1,4 @@
-"""Take what was picked under a lease, as the requests that a sender makes of it."""
+"""Put selected deliveries under a lease and turn them into requests."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from pipeline.domain.ids import new_bundle_id, webhook_id
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for all that one claim takes.
+    """What all requests of one claim share.
 
     Args:
+        worker: name of the sender.
         until: end of the lease.
         known: rows of the endpoints.
-        probes: endpoints that are sent a probe.
-        credentials: what endpoints have of their own.
+        probes: endpoints that get a probe.
+        credentials: secrets and headers, by endpoint.
     """
 
     worker: str
@@ -40,7 +41,7 @@ class Terms:
     credentials: Mapping[str, Credentials | None]
 
     def of(self, origin: str, schedule: str | None) -> dict[str, Any]:
-        """Return what an endpoint adds to a request, whose batch names a schedule or none."""
+        """Return the fields that an endpoint adds to a request; `schedule` is the batch's."""
         return {
             "schedule": self.known[origin]["schedule"] or schedule,
             "is_probe": origin in self.probes,
@@ -49,7 +50,7 @@ class Terms:
 
 
 def take(connection: Connection, picked: Sequence[DueRequests], terms: Terms) -> tuple[Owed, ...]:
-    """Make what was picked `sending`; each request counts an attempt. Return those that were really taken."""
+    """Mark selected deliveries as `sending`; each request counts as an attempt. Return the requests that were taken."""
     alone = [id_ for requests in picked for id_ in requests.alone]
     known = [id_ for requests in picked for id_ in requests.bundles]
     made = [_bundle(connection, members, terms) for requests in picked for members in requests.together]
@@ -61,7 +62,7 @@ def _alone(connection: Connection, ids: Sequence[int], terms: Terms) -> list[Owe
     if not ids:
         return []
     taken = claims.take(connection, ids, worker=terms.worker, lease_until=terms.until)
-    # The same for nearly all of them.
+    # One or a few combinations cover all rows.
     of = {(row.origin, row.schedule): terms.of(row.origin, row.schedule) for row in taken}
     return [
         Owed(

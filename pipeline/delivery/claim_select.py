@@ -1,4 +1,4 @@
-"""Pick what a claim takes: deliveries that travel alone, bundles, and the heads of lanes."""
+"""Select what a claim takes: single deliveries, bundles, and the heads of lanes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pipeline.delivery.rules.capacity import halves
 from pipeline.delivery.rules.lane import Head
 from pipeline.delivery.sql import bundles, claims, lanes
 
-#: Deliveries looked at in one claim, at the most, to make bundles of them.
+#: Maximum number of deliveries read in one claim to form bundles.
 WINDOW = 2_000
-#: Deliveries to an ordered endpoint among which those are sought that are in no lane.
+#: Maximum number of deliveries to an ordered endpoint searched for those outside any lane.
 OUTSIDE_WINDOW = 200
 
 _rng = random.Random()
@@ -27,10 +27,10 @@ Heads = Mapping[str, Sequence[Head]]
 
 
 def patient(connection: Connection, waiting: Sequence[Row], now: datetime) -> list[Row]:
-    """Return endpoints that have deliveries waiting, with `due_at` as when the next request to each may start.
+    """Return endpoints with waiting deliveries; `due_at` becomes the time at which the next request may start.
 
-    That is later than the first delivery is due where items wait for company, or for the one before them in their lane.
-    Those that wait for an answer only are left out: whoever records it looks again.
+    That is later than the first delivery's due time if events wait to be bundled, or wait for their predecessor in a
+    lane. Endpoints that only wait for an answer are left out: whoever records the answer looks again.
     """
     heads = _heads(connection) if any(row["ordering"] for row in waiting) else {}
     ready = [(row, _ready_at(connection, row, heads, now)) for row in waiting]
@@ -41,9 +41,9 @@ def patient(connection: Connection, waiting: Sequence[Row], now: datetime) -> li
 def pick(
     connection: Connection, known: Mapping[str, Row], shares: Mapping[str, int], now: datetime
 ) -> list[DueRequests]:
-    """Return, for each endpoint that has a share, at most so many requests.
+    """Return the requests to make: for each endpoint, at most its share.
 
-    Rows of ordered endpoints are locked by then: of two senders only one moves a lane.
+    Rows of ordered endpoints must be locked, so that only one of two senders advances a lane.
     """
     heads = _moving_heads(connection, [known[origin] for origin in shares if known[origin]["ordering"]], now)
     return [_requests(connection, known[origin], count, heads, now) for origin, count in shares.items()]
@@ -65,7 +65,7 @@ def _requests(connection: Connection, row: Row, most: int, heads: Heads, now: da
 
 
 def _due(connection: Connection, row: Row, now: datetime, count: int) -> list[tuple[int, int | None]]:
-    """Return due deliveries to one endpoint: first attempts and retries, where both are due."""
+    """Return due deliveries to one endpoint: first attempts and retries, if both are due."""
     first, again = (
         claims.due(connection, row["origin"], now, count, retries=retries) if at is not None and at <= now else []
         for retries, at in ((False, row["first_due_at"]), (True, row["retry_due_at"]))
@@ -77,7 +77,7 @@ def _due(connection: Connection, row: Row, now: datetime, count: int) -> list[tu
 def _follow(
     connection: Connection, heads: Sequence[Head], row: Row, most: int, now: datetime, requests: DueRequests
 ) -> None:
-    """Add the next request of each lane that has none under way."""
+    """Add the next request of each lane that has none in flight."""
     company = _company(row)
     for head in heads:
         at = head.moves_at(_max_block(row))
@@ -88,7 +88,7 @@ def _follow(
 
 
 def _moving_heads(connection: Connection, ordered: Sequence[Row], now: datetime) -> Heads:
-    """Return the heads of lanes; those that have held up the next for long enough leave their lanes before."""
+    """Return the heads of lanes, after removing those that have blocked their lane for too long."""
     if not ordered:
         return {}
     max_block = {row["origin"]: _max_block(row) for row in ordered}
@@ -121,7 +121,7 @@ def _ready_at(connection: Connection, row: Row, heads: Heads, now: datetime) -> 
         return due_at
     is_ready = bundles.is_ready(connection, row["origin"], now, company.items)
     with_company = due_at if is_ready else due_at + company.wait
-    # Retries wait for no company.
+    # Retries do not wait to be bundled.
     return with_company if row["retry_due_at"] is None else min(with_company, max(row["retry_due_at"], due_at))
 
 

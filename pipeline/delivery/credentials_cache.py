@@ -1,4 +1,4 @@
-"""What endpoints prove themselves with, opened once for each content: sending pays nothing for it."""
+"""Decrypted credentials of endpoints, cached so that sending does not pay for decryption."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ log = get_logger(__name__)
 
 
 class CredentialsCache:
-    """Remembers credentials by what the row held. Used by one thread at a time."""
+    """Caches credentials by the encrypted content of the endpoint's row. Not thread-safe."""
 
     def __init__(self, vault: Encryption | None = None) -> None:
         self._vault = vault or Encryption()
         self._opened: dict[str, tuple[Sealed, Credentials | None]] = {}
 
     def open(self, sealed: Sealed) -> Credentials | None:
-        """Return an endpoint's credentials; None where they cannot be read, which is logged once for each content."""
+        """Return an endpoint's credentials; None if they cannot be decrypted, which is logged once per content."""
         known, credentials = self._opened.get(sealed.origin, (None, None))
         if known != sealed:
             credentials = self._open(sealed)

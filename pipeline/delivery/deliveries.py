@@ -1,4 +1,4 @@
-"""Deliveries for people: which are owed, what was answered, and once more by request."""
+"""Show and replay deliveries."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from pipeline.delivery.sql.redeliver import Chosen, Missing
 from pipeline.domain.callback_url import check_callback_url, parse
 from pipeline.errors import Conflict, InvalidInput, NotFound
 
-#: Deliveries, or events of a batch, looked at in one transaction.
+#: Deliveries, or events of a batch, processed in one transaction.
 SPAN = 10_000
-#: What may be replayed by the many: what is still under way comes to its end by itself.
+#: States that can be replayed in bulk. Unfinished deliveries are sent anyway.
 FINAL = (DeliveryState.DEAD.value, DeliveryState.DELIVERED.value, DeliveryState.CANCELLED.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A delivery and its attempts, oldest first."""
+    """A delivery and its attempts, oldest attempt first."""
 
     delivery: Row
     attempts: list[Row]
 
 
 def show(context: Context, delivery_id: int) -> Shown:
-    """Return what is known of a delivery.
+    """Return a delivery and its attempts.
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: there is no delivery with that id.
     """
     with context.database.read() as connection:
         row = _get(connection, delivery_id)
@@ -58,14 +58,14 @@ def of_item(context: Context, batch_row: int, item_row: int) -> list[Row]:
 
 
 def replay(context: Context, delivery_id: int) -> Row:
-    """Make a delivery pending again, due now: the same webhook id and body. Return it as it is then.
+    """Make a delivery pending again, due now, with the same webhook id and body. Return it.
 
-    The attempt is by request: it spends nothing of what the schedule allows. Failing, it is tried on as the schedule
-    had it, or is dead again if that was at its end. One that came to its end in a bundle is sent alone; while its
-    bundle waits, the whole of it is sent now.
+    The requested attempt does not count against the schedule. If it fails, the schedule continues where it was, or the
+    delivery is dead again if the schedule was exhausted. A delivery that ended in a bundle is sent by itself; if its
+    bundle is still waiting, the whole bundle is sent now.
 
     Raises:
-        NotFound: there is none of that id.
+        NotFound: there is no delivery with that id.
         Conflict: it is being sent right now, or its endpoint is disabled, so that it would only be paused again.
     """
     with context.database.write() as connection:
@@ -78,7 +78,7 @@ def replay(context: Context, delivery_id: int) -> Row:
         if not keep(connection, [row["batch_id"]]):
             raise pruned_meanwhile(row["public_id"])
         if not search.replay(connection, row, context.now()):
-            raise Conflict(f"delivery {delivery_id} is being sent right now; look again in a minute")
+            raise Conflict(f"delivery {delivery_id} is being sent right now; try again in a minute")
         return _get(connection, delivery_id)
 
 
@@ -92,22 +92,24 @@ def recover(
     states: Sequence[str] = (DeliveryState.DEAD.value,),
     dry_run: bool = False,
 ) -> int:
-    """Replay every delivery that came to its end and that all conditions hold for. Return how many.
+    """Resend finished deliveries that match every filter. Return the number resent.
 
-    In a transaction for each ten thousand, so that it may be broken off, and goes on when called again. Bundles are
-    sent again as they were. Deliveries to endpoints that are disabled are left out.
+    Runs one transaction per ten thousand deliveries, so it can be interrupted and called again. Bundles are resent
+    unchanged. Deliveries to disabled endpoints are left out.
 
     Args:
         batch: id, unique prefix of an id, or `last`.
         origin: the endpoint, `https://host` or any URL there.
-        since, until: when they came to their end, aware; `until` is not included. Dead ones were given up then, up to
-            four days after their event.
-        states: of `dead`, `delivered` and `cancelled`.
-        dry_run: count only.
+        since: filters by the time a delivery finished, aware. Dead deliveries were given up then, up to four days
+            after their event.
+        until: likewise, exclusive.
+        states: any of `dead`, `delivered` and `cancelled`.
+        dry_run: only count.
 
     Raises:
-        NotFound: there is no such batch, or nothing is known of the endpoint.
-        InvalidInput: a state is none of these, a time has no zone, `since` is after `until`, or the endpoint is no URL.
+        NotFound: there is no such batch, or the endpoint is unknown.
+        InvalidInput: a state is not one of these, a time has no zone, `since` is after `until`, or the endpoint is not
+            a URL.
     """
     chosen, last = _chosen(context, batch, origin, since, until, states)
 
@@ -128,7 +130,7 @@ def left_out(
     until: datetime | None = None,
     states: Sequence[str] = (DeliveryState.DEAD.value,),
 ) -> dict[str, int]:
-    """Return how many deliveries `recover` leaves out, by endpoint: those to endpoints that are disabled."""
+    """Return the number of deliveries that `recover` leaves out because their endpoint is disabled, by endpoint."""
     chosen, last = _chosen(context, batch, origin, since, until, states)
     with context.database.read() as connection:
         if not endpoints.is_any_disabled(connection):
@@ -152,36 +154,38 @@ def _chosen(
     until: datetime | None,
     states: Sequence[str],
 ) -> tuple[Chosen, int]:
-    """Return which deliveries are meant, and up to which position they are looked for."""
+    """Return the validated filter and the last position to search."""
     unknown = [state for state in states if state not in FINAL]
     if unknown:
-        raise InvalidInput(f"deliveries that are {unknown[0]!r} cannot be replayed; states are {', '.join(FINAL)}")
+        raise InvalidInput(f"deliveries in state {unknown[0]!r} cannot be replayed; choose from {', '.join(FINAL)}")
     for name, at in (("since", since), ("until", until)):
         if at is not None and at.tzinfo is None:
             raise InvalidInput(f"{name} is {at}, which has no time zone; give an aware datetime")
     if since is not None and until is not None and since > until:
-        raise InvalidInput(f"since is {since} and until {until}: nothing lies between; exchange them")
+        raise InvalidInput(f"since is {since}, after until, {until}; swap them")
     endpoint = None if origin is None else parse(origin, name="the endpoint").origin
     with context.database.read() as connection:
         batch_id = None if batch is None else find_batch(connection, batch)["id"]
         if endpoint is not None and not (endpoints.get(connection, endpoint) or search.is_any(connection, endpoint)):
-            raise NotFound(f"nothing was ever owed to {endpoint}; `pipeline endpoints list` lists those that are known")
+            raise NotFound(
+                f"no delivery was ever owed to {endpoint}; `pipeline endpoints list` lists the known endpoints"
+            )
         chosen = Chosen(tuple(states), batch_id, endpoint, since, until)
         return chosen, redeliver.last_position(connection, chosen)
 
 
 def replay_missing(context: Context, url: str, batch: str, *, batch_events: bool = False, dry_run: bool = False) -> int:
-    """Owe a URL those events of a batch that it never was: the batch was submitted without it. Return how many.
+    """Send to a URL the events of a batch that were never owed to it. Return their number.
 
-    Called again, it writes only what is missing still.
+    Can be called again: it writes only what is still missing.
 
     Args:
-        batch_events: `batch.completed` as well, beside the events of items.
-        dry_run: count only.
+        batch_events: include `batch.completed`, not only the events of items.
+        dry_run: only count.
 
     Raises:
         NotFound: there is no such batch.
-        InvalidCallbackUrl, ForbiddenCallbackUrl: the URL is none to call back.
+        InvalidCallbackUrl, ForbiddenCallbackUrl: the URL cannot be called back.
     """
     callback = check_callback_url(url, context.settings.allow_private_callbacks, name="the URL")
     with context.database.read() as connection:
@@ -198,7 +202,7 @@ def replay_missing(context: Context, url: str, batch: str, *, batch_events: bool
 
 
 def _span_by_span(context: Context, last: int, work: Callable[[Connection, int, int], int], *, dry_run: bool) -> int:
-    """Sum what `work` returns for each span of positions up to `last`, each in a transaction of its own."""
+    """Sum the results of `work` for each span of positions up to `last`, one transaction per span."""
     transaction = context.database.read if dry_run else context.database.write
     total = 0
     for low in range(1, last + 1, SPAN):
@@ -208,7 +212,7 @@ def _span_by_span(context: Context, last: int, work: Callable[[Connection, int, 
 
 
 def next_due_at(context: Context, batch: str) -> datetime | None:
-    """Return when the next pending delivery of a batch is due; None where none is pending."""
+    """Return when the next pending delivery of a batch is due; None if none is pending."""
     with context.database.read() as connection:
         return search.next_due_at(connection, find_batch(connection, batch)["id"])
 

@@ -1,4 +1,4 @@
-"""Deliveries found by what people know of them, and what one waits for."""
+"""Find deliveries, and explain what a delivery is waiting for."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from pipeline.domain.callback_url import parse
 from pipeline.domain.ids import WEBHOOK_PREFIX, split_webhook_id
 from pipeline.errors import InvalidInput, NotFound
 
-#: Larger numbers are no ids of any database.
-LARGEST_ID = 2**63 - 1
-#: Deliveries of one webhook id that are named.
-_NAMED = 5
+#: Largest id of either database.
+MAX_ID = 2**63 - 1
+#: Deliveries with the same webhook id that an error lists.
+_MAX_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which deliveries: those that every condition holds for.
+    """A filter: deliveries that match every condition.
 
     Args:
         batch: id, unique prefix of an id, or `last`.
         state: one of `DeliveryState`.
         endpoint: `https://host`, or any URL there.
-        item: its id; or its key, in `batch` or else the last one.
-        url: exactly this one.
-        webhook_id: of an event, or of a bundle.
-        since: owed since then, aware.
-        before: only ids below.
+        item: an item's id, or its key in `batch` (default: the last batch).
+        url: this exact URL.
+        webhook_id: of an event or a bundle.
+        since: created at or after this time, aware.
+        before: return only ids below this; pass the last id of one page to get the next.
     """
 
     batch: str | None = None
@@ -57,12 +57,12 @@ def newest(context: Context, wanted: Wanted, *, limit: int) -> list[Row]:
     """Return deliveries, newest first.
 
     Raises:
-        NotFound: there is no such batch or item, or nothing has that webhook id.
-        InvalidInput: the endpoint or URL is no URL, there is no such state, or the time has no zone.
+        NotFound: there is no such batch or item, or no delivery has that webhook id.
+        InvalidInput: the endpoint or URL is not a URL, there is no such state, or the time has no zone.
     """
     known = [each.value for each in DeliveryState]
     if wanted.state is not None and wanted.state not in known:
-        raise InvalidInput(f"no delivery is in a state {wanted.state!r}; states are {', '.join(known)}")
+        raise InvalidInput(f"there is no delivery state {wanted.state!r}; choose from {', '.join(known)}")
     if wanted.since is not None and wanted.since.tzinfo is None:
         raise InvalidInput(f"since is {wanted.since}, which has no time zone; give an aware datetime")
     with context.database.read() as connection:
@@ -70,34 +70,34 @@ def newest(context: Context, wanted: Wanted, *, limit: int) -> list[Row]:
 
 
 def number(context: Context, name: str | int) -> int:
-    """Return the number of the delivery that its number, or the webhook id of its event or bundle, names.
+    """Return the id of the delivery with this id, or with the webhook id of its event or bundle.
 
     Raises:
-        NotFound: there is none.
-        InvalidInput: it is neither a number nor a webhook id, or several deliveries have that webhook id.
+        NotFound: there is no such delivery.
+        InvalidInput: `name` is neither an id nor a webhook id, or several deliveries have that webhook id.
     """
     text = str(name)
     if text.isascii() and text.isdigit():
-        if not 1 <= int(text) <= LARGEST_ID:
+        if not 1 <= int(text) <= MAX_ID:
             raise NotFound(f"there is no delivery {text}; `pipeline deliveries list` lists them")
         return int(text)
     if not text.startswith(WEBHOOK_PREFIX):
         raise InvalidInput(
-            f"{text!r} names no delivery; give its number, as `pipeline deliveries list` has it, or its webhook id "
+            f"{text!r} is not a delivery; give its id from `pipeline deliveries list`, or its webhook id "
             f"({WEBHOOK_PREFIX}…)"
         )
-    found = [str(row["id"]) for row in newest(context, Wanted(webhook_id=text), limit=_NAMED + 1)]
+    found = [str(row["id"]) for row in newest(context, Wanted(webhook_id=text), limit=_MAX_LISTED + 1)]
     if len(found) == 1:
         return int(found[0])
-    named = ", ".join(found[:_NAMED]) + (" and more" if len(found) > _NAMED else "")
+    named = ", ".join(found[:_MAX_LISTED]) + (" and more" if len(found) > _MAX_LISTED else "")
     raise InvalidInput(
-        f"{text} is the webhook id of several deliveries: {named}; give one of the numbers, or "
+        f"{text} belongs to several deliveries: {named}; give one of these ids, or run "
         f"`pipeline deliveries list --webhook-id {text}`"
     )
 
 
 def waits_for(context: Context, row: Row) -> Condition | None:
-    """Return the condition of its endpoint for which a delivery waits; None where it waits for nothing but its time."""
+    """Return the state of the endpoint that a delivery is waiting for; None if it only waits for its due time."""
     if row["state"] not in (DeliveryState.PENDING, DeliveryState.PAUSED) or row["breaker"] is None:
         return None
     disabled = None if row["disabled_at"] is None else (row["disabled_at"], row["disabled_reason"])
@@ -108,21 +108,21 @@ def waits_for(context: Context, row: Row) -> Condition | None:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many deliveries are pending or under way, and when the next pending one is due."""
+    """Number of pending deliveries and of deliveries in flight, and when the next pending one is due."""
 
     number: int
     under_way: int
     next_due_at: datetime | None
 
     def is_due_within(self, now: datetime, seconds: float) -> bool:
-        """Say whether one is under way, or due soon enough."""
+        """Return whether a delivery is in flight, or due within `seconds`."""
         return bool(self.under_way) or (
             self.next_due_at is not None and (self.next_due_at - now).total_seconds() <= seconds
         )
 
 
 def waiting(context: Context) -> Waiting:
-    """Return how much is still to be sent, of all batches; what is paused is not."""
+    """Return what is still to be sent, over all batches. Paused deliveries do not count."""
     with context.database.read() as connection:
         return Waiting(*search.waiting(connection))
 
@@ -156,12 +156,12 @@ def _item(connection: Connection, name: str, batch: str | None) -> int:
     row = find_batch(connection, batch or LAST)
     position = items.positions_of_keys(connection, row["id"], [name]).get(name)
     if position is None:
-        raise NotFound(f"there is no item {name!r} in batch {row['public_id']}; give its id, or its key and its batch")
+        raise NotFound(f"batch {row['public_id']} has no item {name!r}; give the item's id, or its key and its batch")
     return int(row["id"] * POSITIONS_PER_BATCH + position)
 
 
 def _named_by(connection: Connection, webhook_id: str | None) -> tuple[int | None, int | None, int | None]:
-    """Return which bundle, or else which batch and event, has a webhook id."""
+    """Return the bundle id, batch row and seq that a webhook id names; None for what it does not."""
     if webhook_id is None:
         return None, None, None
     bundle_id = search.bundle(connection, webhook_id)

@@ -1,4 +1,4 @@
-"""Secrets and headers that endpoints have of their own: set, rotated, described; never shown again."""
+"""Set, rotate and describe the secrets and headers of single endpoints. A secret is shown once, when it is made."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from pipeline.delivery.sql import credentials as storage
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.errors import InvalidInput, NotFound
 
-#: Seconds that secrets sign beside the one that takes their place.
-DEFAULT_GRACE_SECONDS, LONGEST_GRACE_SECONDS = 86_400, 604_800
+#: Seconds during which replaced secrets still sign.
+DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS = 86_400, 604_800
 
 
 @dataclass(frozen=True, slots=True)
 class KnownSecret:
-    """A secret as it may be shown.
+    """What may be shown of a secret.
 
     Args:
         public_key: `whpk_…`, with which receivers verify; None for a shared secret.
-        expires_at: when it signs no more; None: for good.
-        fingerprint: the first 8 hexadecimal digits of the SHA-256 of the secret as it was shown.
+        expires_at: when it stops signing; None: never.
+        fingerprint: first 8 hexadecimal digits of the SHA-256 of the secret's text.
     """
 
     public_key: str | None
@@ -41,12 +41,12 @@ class KnownSecret:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What an endpoint has of its own, without anything that must not be shown.
+    """What may be shown of an endpoint's secrets and headers.
 
     Args:
-        secrets: that sign, newest first; none: those of the settings do.
-        headers: names only.
-        locked: why it cannot be read here; nothing is sent to the endpoint by a process that cannot read it.
+        secrets: active secrets, newest first; empty if those of the settings sign.
+        headers: names of the headers.
+        locked: why they cannot be decrypted here. A process that cannot decrypt them sends nothing to the endpoint.
     """
 
     origin: str
@@ -63,22 +63,23 @@ def rotate(
     asymmetric: bool = False,
     secret: str | None = None,
 ) -> str:
-    """Give an endpoint a new secret and return it: the only time it is shown.
+    """Give an endpoint a new secret and return it. It is never shown again.
 
-    The first takes the place of the settings' secrets, at this endpoint. What signed until now signs as well until
-    `grace_seconds` are over, so that the receiver can change over meanwhile; 0: it signs no more from now on.
+    An endpoint's first secret replaces those of the settings at this endpoint. Replaced secrets still sign for
+    `grace_seconds`, so that the receiver can switch over; with 0 they stop at once.
 
     Args:
-        origin: the endpoint, `https://example.com`, or a URL of it.
-        asymmetric: make a `whsk_…`; the receiver needs its public half only.
-        secret: one of your own instead of a new one.
+        origin: the endpoint, `https://example.com` or any URL there.
+        grace_seconds: from 0 to 7 days.
+        asymmetric: create a `whsk_…` key pair; the receiver needs only the public half.
+        secret: use this secret instead of a new one.
 
     Raises:
-        InvalidInput: the grace is not between 0 and 7 days, or the secret or the origin cannot be used.
-        CannotDecrypt: no key to encrypt it, or the present ones cannot be read; `forget` starts anew.
+        InvalidInput: the grace period, the secret or the origin is invalid.
+        CannotDecrypt: there is no key to encrypt it, or the present secrets cannot be decrypted; `forget` removes them.
     """
-    if not 0 <= grace_seconds <= LONGEST_GRACE_SECONDS:
-        raise InvalidInput(f"grace_seconds is {grace_seconds:g}; it is between 0 and {LONGEST_GRACE_SECONDS} (7 days)")
+    if not 0 <= grace_seconds <= MAX_GRACE_SECONDS:
+        raise InvalidInput(f"grace_seconds is {grace_seconds:g}; expected 0 to {MAX_GRACE_SECONDS} (7 days)")
     newest = secret.strip() if secret else new_signing_secret() if asymmetric else new_secret()
     Signer([newest])
     grace = timedelta(seconds=grace_seconds)
@@ -95,11 +96,12 @@ def rotate(
 
 
 def set_headers(context: Context, origin: str, headers: Mapping[str, str | None]) -> None:
-    """Add headers to every request to an endpoint, from its next attempt on; None takes one away, others stay.
+    """Add headers to every request to an endpoint, from its next attempt on. None removes a header; others stay.
 
     Raises:
-        InvalidHeader, InvalidInput: a header or the origin cannot be used.
-        CannotDecrypt: no key to encrypt them, or the present ones cannot be read; `forget` starts anew.
+        InvalidHeader, InvalidInput: a header or the origin is invalid.
+        CannotDecrypt: there is no key to encrypt them, or the present headers cannot be decrypted; `forget` removes
+            them.
     """
     where = _origin(context, origin)
     with context.database.write() as connection:
@@ -107,7 +109,7 @@ def set_headers(context: Context, origin: str, headers: Mapping[str, str | None]
 
 
 def change_headers(connection: Connection, context: Context, origin: str, headers: Mapping[str, str | None]) -> None:
-    """The same, in a transaction that is open; `origin` is one."""
+    """Add headers as `set_headers` does, in an open transaction; `origin` must be normalized."""
     wanted = check_headers({name: value for name, value in headers.items() if value is not None})
     unwanted = {name.lower() for name, value in headers.items() if value is None}
 
@@ -119,27 +121,24 @@ def change_headers(connection: Connection, context: Context, origin: str, header
 
 
 def forget(context: Context, origin: str) -> None:
-    """Drop an endpoint's own secrets and headers, readable or not: those of the settings sign again, and alone.
+    """Remove an endpoint's secrets and headers, even if they cannot be decrypted. The settings' secrets sign again.
 
     Raises:
-        NotFound: it has none.
+        NotFound: it has neither.
     """
     where, now = _origin(context, origin), context.now()
     with context.database.write() as connection:
         row = storage.take(connection, where, now)
         if row["secrets"] is None and row["headers"] is None:
-            raise NotFound(
-                f"the endpoint {where} has no secrets or headers of its own; "
-                f"`pipeline endpoints show {where}` says what it has"
-            )
+            raise NotFound(f"the endpoint {where} has no secrets or headers; see `pipeline endpoints show {where}`")
         storage.store(connection, where, now, {"secrets": None, "headers": None})
 
 
 def reseal(context: Context) -> int:
-    """Encrypt everything under the newest key, so that the older ones can be left out. Return how many endpoints.
+    """Re-encrypt everything with the newest key, so that older keys can be removed. Return the number of endpoints.
 
     Raises:
-        CannotDecrypt: something cannot be read; nothing is changed.
+        CannotDecrypt: something cannot be decrypted; nothing is changed.
     """
     vault = Encryption(context.settings.encryption_keys)
     with context.database.write() as connection:
@@ -151,11 +150,11 @@ def reseal(context: Context) -> int:
 
 
 def credentials(context: Context, origin: str) -> Credentials | None:
-    """Return what requests to an endpoint prove themselves with; None where it has nothing of its own.
+    """Return the credentials of an endpoint; None if it has none.
 
     Raises:
-        CannotDecrypt: the keys of this environment do not open it.
-        InvalidSecret: a secret cannot be used.
+        CannotDecrypt: the keys of this environment cannot decrypt them.
+        InvalidSecret: a secret is invalid.
     """
     with context.database.read() as connection:
         row = storage.get(connection, origin)
@@ -163,7 +162,7 @@ def credentials(context: Context, origin: str) -> Credentials | None:
 
 
 def describe(context: Context, origin: str) -> Described:
-    """Return what an endpoint has of its own."""
+    """Describe the secrets and headers of an endpoint."""
     where = _origin(context, origin)
     with context.database.read() as connection:
         row = storage.get(connection, where)
@@ -171,13 +170,13 @@ def describe(context: Context, origin: str) -> Described:
 
 
 def describe_all(context: Context) -> list[Described]:
-    """Return what endpoints have of their own, by origin; those that have nothing are left out."""
+    """Describe the secrets and headers of every endpoint that has any, by origin."""
     with context.database.read() as connection:
         return [described(row, context) for row in storage.known(connection)]
 
 
 def described(row: Row, context: Context) -> Described:
-    """Return what an endpoint's row holds of its own."""
+    """Describe the secrets and headers in an endpoint's row."""
     sealed, vault = Sealed(row["origin"], row["secrets"], row["headers"]), Encryption(context.settings.encryption_keys)
     try:
         secrets, headers = sealed.open_secrets(vault), sealed.open_headers(vault)

@@ -1,4 +1,4 @@
-"""Endpoints for people: configured, disabled and enabled, looked at."""
+"""Configure, disable, enable and show endpoints."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from pipeline.delivery.sql.recent_successes import LOOKED_AT, Taken, taken
 from pipeline.domain.callback_url import check_callback_url, parse
 from pipeline.errors import InvalidInput, NotFound
 
-#: Notices that are shown, newest first.
-SHOWN_NOTICES = 20
-#: Characters in which a person says why an endpoint is disabled.
-LONGEST_REASON = 200
+#: Notices shown per endpoint, newest first.
+MAX_NOTICES = 20
+#: Characters of the reason for disabling an endpoint.
+MAX_REASON_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
 class KnownEndpoint:
-    """What is known of an endpoint.
+    """An endpoint with its settings, health and backlog.
 
     Args:
-        condition: how it is, in one word, and why.
-        settings: what is configured, by name; None: the default.
-        own: secrets and headers of its own, as far as they may be shown.
-        backlog: deliveries that wait or were given up, by state.
-        taken: how many of the newest deliveries, a hundred thousand, it took, and when the last.
-        oldest_due_at: since when the first of its pending deliveries is due, or when it will be.
+        condition: its state and the reason.
+        settings: configured values by name; None: the default.
+        own: its secrets and headers, as far as they may be shown.
+        backlog: number of waiting and given-up deliveries, by state.
+        taken: how many of the newest 100,000 deliveries it accepted, and when the last.
+        oldest_due_at: due time of its oldest pending delivery.
         notices: what happened to it, newest first.
     """
 
@@ -63,13 +63,13 @@ class KnownEndpoint:
 
     @property
     def last_success_at(self) -> datetime | None:
-        """When it last took something: of its health no success but the first of a minute is noted."""
+        """When it last accepted a delivery; `health` alone is up to a minute late."""
         return max(filter(None, (self.health.last_success_at, self.taken.last_at)), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Troubled:
-    """An endpoint that fails or is disabled."""
+    """An endpoint that is failing or disabled."""
 
     origin: str
     condition: Condition
@@ -78,16 +78,16 @@ class Troubled:
 def configure(
     context: Context, endpoint: str, *, headers: Mapping[str, str | None] | None = None, **settings: Any
 ) -> KnownEndpoint:
-    """Change settings of an endpoint, all or none, from its next attempt on; None sets the default again.
+    """Change settings of an endpoint, all or none, from its next attempt on. None restores the default.
 
     Args:
-        endpoint: `scheme://host:port`, or any URL of it. It need not have been called yet.
-        headers: added to every request, by name; None takes one away. Those not named stay.
+        endpoint: `scheme://host:port`, or any URL there. It need not have been called before.
+        headers: added to every request, by name; None removes one. Headers not named stay.
         settings: schedule, rate, burst, in_flight_cap, ordering, max_block_seconds, coalesce_items, coalesce_ms.
 
     Raises:
-        InvalidInput: there is no such setting, or its value or a header cannot be used.
-        Locked: no key to encrypt headers, or the present ones cannot be read.
+        InvalidInput: a setting does not exist, or a value or header is invalid.
+        CannotDecrypt: there is no key to encrypt headers, or the present headers cannot be decrypted.
     """
     name, checked, now = _origin(endpoint), check_settings(settings), context.now()
     if headers:
@@ -104,13 +104,13 @@ def configure(
 
 
 def disable(context: Context, endpoint: str, reason: str | None = None) -> int:
-    """Call an endpoint no more; what is owed to it is paused and kept. Return how many deliveries that are.
+    """Stop calling an endpoint. Pending deliveries are paused, not dropped. Return the number paused.
 
     Args:
-        reason: one line that says why, for others; it replaces that of an endpoint that is disabled already.
+        reason: one line for other operators; replaces the reason if the endpoint is disabled already.
 
     Raises:
-        InvalidInput: the endpoint is none, or the reason is not one line.
+        InvalidInput: the endpoint is not a URL, or the reason is not one line.
     """
     name, now = _origin(endpoint), context.now()
     why = DisabledReason.MANUAL.value if reason is None else f"{DisabledReason.MANUAL.value}: {_line(reason)}"
@@ -119,7 +119,7 @@ def disable(context: Context, endpoint: str, reason: str | None = None) -> int:
         if endpoints.disable(connection, name, why, now):
             noticed = [Notice(name, NoticeType.DISABLED, now, why)]
         elif reason is not None:
-            # What somebody says now is newer than why it was disabled before.
+            # The new reason replaces the one it was disabled for.
             endpoints.change(connection, name, {"disabled_reason": why}, now)
         paused = claims.pause(connection, [name])
         notices.add(connection, noticed)
@@ -128,20 +128,19 @@ def disable(context: Context, endpoint: str, reason: str | None = None) -> int:
 
 
 def is_known(context: Context, endpoint: str) -> bool:
-    """Say whether an endpoint was ever configured or failed, is owed something or took something lately."""
+    """Return whether an endpoint was ever configured or failed, has a backlog, or recently accepted a delivery."""
     name = _origin(endpoint)
     with context.database.read() as connection:
         return _is_known(connection, name)
 
 
 def enable(context: Context, endpoint: str) -> int:
-    """Call an endpoint again, and send what was paused for it. Return how many deliveries that are.
+    """Call an endpoint again and resume its paused deliveries. Return the number resumed.
 
-    An endpoint that is only left alone for a while, since its breaker is open or since it asked for it, is called at
-    once as well.
+    Also calls an endpoint at once whose breaker is open, or that asked to wait.
 
     Raises:
-        NotFound: nothing is known of it.
+        NotFound: the endpoint is unknown.
     """
     name, now = _origin(endpoint), context.now()
     noticed = []
@@ -157,10 +156,10 @@ def enable(context: Context, endpoint: str) -> int:
 
 
 def show(context: Context, endpoint: str) -> KnownEndpoint:
-    """Return what is known of an endpoint.
+    """Return an endpoint.
 
     Raises:
-        NotFound: it was never configured and never failed, is owed nothing and took nothing lately.
+        NotFound: it was never configured, never failed, has no backlog, and has not recently accepted a delivery.
     """
     name = _origin(endpoint)
     with context.database.read() as connection:
@@ -175,19 +174,19 @@ def show(context: Context, endpoint: str) -> KnownEndpoint:
 def every(
     context: Context, *, state: str | None = None, after: str | None = None, limit: int | None = None
 ) -> list[KnownEndpoint]:
-    """Return endpoints that were ever configured or failed, are owed something or took something lately, by name.
+    """Return known endpoints in order of their names.
 
     Args:
-        state: only those in this state.
-        after: an endpoint, `https://host` or any URL there; only those behind it, for the next page.
-        limit: at most so many.
+        state: return only endpoints in this state.
+        after: return only endpoints after this one; pass the last of one page to get the next.
+        limit: maximum number.
 
     Raises:
-        InvalidInput: there is no such state, or `after` is no URL.
+        InvalidInput: there is no such state, or `after` is not a URL.
     """
     known = [each.value for each in EndpointState]
     if state is not None and state not in known:
-        raise InvalidInput(f"no endpoint is in a state {state!r}; states are {', '.join(known)}")
+        raise InvalidInput(f"there is no endpoint state {state!r}; choose from {', '.join(known)}")
     behind = "" if after is None else _origin(after)
     with context.database.read() as connection:
         rows = {row["origin"]: row for row in endpoints.known(connection)}
@@ -198,7 +197,7 @@ def every(
 
 
 def troubled(context: Context, limit: int) -> list[Troubled]:
-    """Return at most `limit` endpoints that fail or are disabled, by name; what they are owed is not counted."""
+    """Return at most `limit` endpoints that are failing or disabled, by name, without their backlog."""
     with context.database.read() as connection:
         found = endpoints.troubled(connection, limit)
     return [Troubled(row["origin"], _condition(context, row, locked=None)) for row in found]
@@ -207,10 +206,10 @@ def troubled(context: Context, limit: int) -> list[Troubled]:
 def _endpoints(
     context: Context, connection: Connection, chosen: Mapping[str, Row], took: Mapping[str, Taken]
 ) -> list[KnownEndpoint]:
-    """Return what is known of endpoints by the rows they have, if any; in as many statements for all as for one."""
+    """Return endpoints by their rows, which may be empty, with a fixed number of statements."""
     names = list(chosen)
     waits, due = backlog.counts(connection, names), backlog.oldest_due_at(connection, names)
-    noticed = notices.newest(connection, names, SHOWN_NOTICES)
+    noticed = notices.newest(connection, names, MAX_NOTICES)
     return [
         _endpoint(
             context, name, row, waits.get(name, {}), due.get(name), noticed.get(name, []), took.get(name, Taken())
@@ -257,7 +256,7 @@ def _condition(context: Context, row: Row, *, locked: str | None) -> Condition:
 
 
 def _is_known(connection: Connection, name: str) -> bool:
-    # All that was ever delivered is not looked through: no index has it by endpoint.
+    # There is no index on delivered rows by endpoint, so only the newest are scanned.
     return bool(endpoints.get(connection, name) or backlog.counts(connection, [name]) or name in taken(connection))
 
 
@@ -267,14 +266,16 @@ def _origin(endpoint: str) -> str:
 
 def _line(reason: str) -> str:
     line = reason.strip()
-    if not line or len(line) > LONGEST_REASON or not line.isprintable():
-        raise InvalidInput(f"the reason is {reason[:LONGEST_REASON]!r}; one line of 1 to {LONGEST_REASON} letters")
+    if not line or len(line) > MAX_REASON_LENGTH or not line.isprintable():
+        raise InvalidInput(
+            f"the reason is {reason[:MAX_REASON_LENGTH]!r}; expected one line of 1 to {MAX_REASON_LENGTH} characters"
+        )
     return line
 
 
 def _unknown(name: str) -> NotFound:
     return NotFound(
-        f"nothing is known of the endpoint {name}: it was never configured, never failed, is owed nothing, and took "
-        f"none of the newest {LOOKED_AT:,} callbacks; "
-        "`pipeline endpoints list` lists those known"
+        f"the endpoint {name} is unknown: it was never configured, never failed, has no backlog, and accepted none "
+        f"of the newest {LOOKED_AT:,} callbacks; "
+        "`pipeline endpoints list` lists the known ones"
     )

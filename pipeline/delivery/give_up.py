@@ -1,4 +1,4 @@
-"""Deliveries that are given up: the batch's fallback URL is told, and what grew too old is not kept waiting."""
+"""Give up deliveries: notify the batch's fallback URL, and expire deliveries that became too old."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pipeline.log import get_logger
 
 log = get_logger(__name__)
 
-#: Deliveries that grow too old in one transaction; the next probe finds more.
-EXPIRED_AT_ONCE = 500
+#: Deliveries expired in one transaction. The next probe finds the rest.
+MAX_EXPIRED = 500
 
 
 def tell_fallback(connection: Connection, dead: Sequence[int], now: datetime) -> None:
-    """Write a `delivery.exhausted` for each delivery that has just become dead, where its batch has a fallback URL.
+    """Write a `delivery.exhausted` event for each delivery that just became dead, if its batch has a fallback URL.
 
-    Rows of batches are locked in id order, after those of deliveries and before those of endpoints.
+    Batch rows are locked in id order, after rows of deliveries and before rows of endpoints.
     """
     found = give_up.to_tell(connection, dead)
     for batch_id, of_batch in groupby(found, key=lambda row: row["batch_id"]):
@@ -36,7 +36,7 @@ def tell_fallback(connection: Connection, dead: Sequence[int], now: datetime) ->
 
 
 def expire(database: Database, origin_: str, schedule: str | None, now: datetime) -> list[int]:
-    """Give up what is owed to an endpoint and grew older than its schedule allows while the endpoint was left alone."""
+    """Give up deliveries to an endpoint that became older than their schedule allows. Return their ids."""
     with database.write() as connection:
         dead = give_up.expire(
             connection,
@@ -45,7 +45,7 @@ def expire(database: Database, origin_: str, schedule: str | None, now: datetime
             before={name: now - each.horizon for name, each in SCHEDULES.items()},
             now=now,
             error=EXPIRED,
-            limit=EXPIRED_AT_ONCE,
+            limit=MAX_EXPIRED,
         )
         if dead:
             tell_fallback(connection, dead, now)

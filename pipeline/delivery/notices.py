@@ -1,4 +1,4 @@
-"""Tell people what happened to endpoints: in the log of the program, and in a table."""
+"""Log notices about endpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = get_logger(__name__)
 
 
 def tell(noticed: Sequence[Notice]) -> None:
-    """Log notices, after the transaction in which they were kept."""
+    """Log notices. Call it after the transaction that stored them has committed."""
     for notice in noticed:
         _tell(notice)
 

@@ -1,4 +1,4 @@
-"""Write what was decided about deliveries, and the attempts themselves."""
+"""Record attempts and the new states of their deliveries."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipeline.delivery.rules.delivery import AttemptOutcome, Decision, DeliveryS
 from pipeline.delivery.rules.failure_text import explain
 from pipeline.delivery.sql import bundles, claims
 
-#: An attempt that is over, and what follows from it.
+#: A finished attempt and the decision about it.
 Decided = tuple[Sent, Decision]
 
 
 def settle(connection: Connection, decided: Sequence[Decided], worker: str) -> None:
-    """Settle deliveries alone by their ids, bundles as a whole; append one attempt for each request."""
+    """Update single deliveries by id and bundles as a whole; append one attempt per request."""
     alone = [each for each in decided if each[0].owed.bundle_id is None]
     together = [each for each in decided if each[0].owed.bundle_id is not None]
     given_up = _given_up(connection, decided, worker)
@@ -30,7 +30,7 @@ def settle(connection: Connection, decided: Sequence[Decided], worker: str) -> N
 
 
 def _given_up(connection: Connection, decided: Sequence[Decided], worker: str) -> list[int]:
-    """Return the deliveries that are dead by this. Who lost its lease gives nothing up."""
+    """Return the deliveries that become dead. A sender that lost its lease gives nothing up."""
     dead = [sent.owed for sent, decision in decided if decision.state is DeliveryState.DEAD]
     alone = {(owed.id, owed.attempt) for owed in dead if owed.bundle_id is None}
     together = {owed.bundle_id: owed.attempt for owed in dead if owed.bundle_id is not None}
@@ -65,7 +65,7 @@ def _settled(sent: Sent, decision: Decision, worker: str) -> dict[str, Any]:
         "id": owed.bundle_id or owed.id,
         "worker": worker,
         "attempt": owed.attempt,
-        # Not counted, the next attempt is still the one that was asked for.
+        # A snoozed attempt is not counted, so the next attempt is still the one that the user requested.
         "attempt_after": owed.attempt - snoozed,
         "replays_after": owed.replays - (snoozed and is_manual),
         "trigger_after": owed.trigger if snoozed else None,

@@ -1,4 +1,4 @@
-"""What answers tell of endpoints: pauses, the breaker, warnings, and the end of an endpoint that takes nothing."""
+"""Record what answers say about endpoints: pauses, the breaker, warnings, and disabling."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pipeline.delivery.rules.health import SUCCESS_EVERY, Health, observe
 from pipeline.delivery.rules.notice import Notice, NoticeType
 from pipeline.delivery.sql import claims, endpoints, health, notices
 
-#: Of what was not sent at all, an endpoint has a notice no more often than this.
+#: Minimum interval between notices about deliveries that were not sent at all.
 NOT_SENT_EVERY = timedelta(hours=1)
 
 _NOT_SENT = {BLOCKED: NoticeType.BLOCKED, UNUSABLE: NoticeType.UNUSABLE}
 _rng = random.Random()
 
-#: Answers with what was decided, by endpoint, in the order in which they came.
+#: Answers and decisions by endpoint, in order of arrival.
 Answers = Mapping[str, Sequence[tuple[Sent, Decision]]]
 
 
 def observe_all(connection: Connection, decided: Sequence[tuple[Sent, Decision]]) -> list[Notice]:
-    """Write what attempts tell about their endpoints; return what people are to be told once that is committed.
+    """Update the health of endpoints after attempts. Return the notices to log after the commit.
 
-    Rows of endpoints are locked last and in the order of their names.
+    Rows of endpoints are locked last, in order of their names.
     """
     answers = _by_origin(decided)
     now = max(sent.ended_at for sent, _ in decided)
@@ -36,7 +36,7 @@ def observe_all(connection: Connection, decided: Sequence[tuple[Sent, Decision]]
         health.make_known(connection, failing, now)
     known = health.changing(connection, sorted(answers), failing, now - SUCCESS_EVERY)
     noticed = _observe_each(connection, known, answers, now)
-    # Successes by which nobody asks for anything say no more than that.
+    # Plain successes have no further consequences.
     telling = {origin: answers[origin] for origin in failing}
     noticed += _not_sent(connection, telling)
     noticed += _disable(connection, known, telling, now)
@@ -56,7 +56,7 @@ def _by_origin(decided: Sequence[tuple[Sent, Decision]]) -> Answers:
 
 
 def _observe_each(connection: Connection, known: dict[str, Health], answers: Answers, now: datetime) -> list[Notice]:
-    """Replace in `known` what changes."""
+    """Update and save the health of endpoints in `known` that changed."""
     noticed, changed = [], {}
     for origin, before in known.items():
         after, told = observe(before, answers[origin], _rng)

@@ -15,7 +15,7 @@ from pipeline.cli.show.output import Talk, print_json
 from pipeline.cli.time_arguments import instant
 from pipeline.delivery import deliveries as service
 from pipeline.delivery import delivery_search
-from pipeline.delivery.delivery_search import LARGEST_ID, Wanted
+from pipeline.delivery.delivery_search import MAX_ID, Wanted
 from pipeline.delivery.rules.delivery import DeliveryState
 
 _named = click.argument("name", metavar="ID")
@@ -45,7 +45,7 @@ for _command in (recover, replay_missing, send):
 @click.option("--url", metavar="URL", help="Only to exactly this URL.")
 @click.option("--webhook-id", metavar="ID", help="Only of this event, or in this bundle: msg_….")
 @click.option("--since", type=instant, metavar="WHEN", help="Only owed since then: a time, or how long ago: 90m, 6h.")
-@click.option("--before", type=click.IntRange(1, LARGEST_ID), metavar="ID", help="Only with ids below.")
+@click.option("--before", type=click.IntRange(1, MAX_ID), metavar="ID", help="Only with ids below.")
 @options.limit(50)
 @options.as_json
 def list_(limit: int, as_json: bool, **wanted: Any) -> None:

@@ -17,9 +17,9 @@ from pipeline.domain.callback_url import parse
 
 def _grace(value: str | float) -> float:
     given = seconds(value)
-    if not 0 <= given <= service.LONGEST_GRACE_SECONDS:
+    if not 0 <= given <= service.MAX_GRACE_SECONDS:
         raise click.BadParameter(
-            f"{value} cannot be used; a grace is between 0 and 7 days ({service.LONGEST_GRACE_SECONDS} s)"
+            f"{value} cannot be used; a grace is between 0 and 7 days ({service.MAX_GRACE_SECONDS} s)"
         )
     return given
 

@@ -1,7 +1,7 @@
-"""The circuit breaker of an endpoint: when it is left alone, and how it is tried again.
+"""The circuit breaker of an endpoint: when requests stop, and how the endpoint is probed.
 
-Closed: requests go out. Open: none does until `open_until`. Half open: exactly one does, the probe; its answer closes
-the breaker or opens it for longer. What answers after others have opened it says nothing: those requests were older.
+Closed: requests are sent. Open: none are sent until `open_until`. Half open: exactly one request is sent, the probe;
+its answer closes the breaker or opens it for longer. Answers to requests sent before the breaker opened are ignored.
 """
 
 from __future__ import annotations
@@ -11,50 +11,50 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-#: Failures in a row that open the breaker.
+#: Consecutive failures that open the breaker.
 FAILURES_IN_A_ROW = 5
-#: The other way to open it: this part of at least so many attempts, from the first failure on, failed.
+#: It also opens if this share of at least this many attempts failed within the window, which starts at a failure.
 WINDOW = timedelta(seconds=60)
 WINDOW_ATTEMPTS = 20
 WINDOW_FAILED = 0.5
-#: How long it stays open, doubled each time a probe fails, with up to a fifth more.
+#: How long it stays open. Doubled each time a probe fails, plus up to 20 % of jitter.
 FIRST_OPEN = timedelta(seconds=30)
 LONGEST_OPEN = timedelta(hours=1)
 _JITTER = 0.2
 
 
 class BreakerState(StrEnum):
-    """What an endpoint's breaker lets through."""
+    """Which requests an endpoint's breaker lets through."""
 
-    #: Every request.
+    #: All requests.
     CLOSED = "closed"
-    #: None until `open_until`.
+    #: No requests until `open_until`.
     OPEN = "open"
-    #: One is out to see whether the endpoint answers again; another may follow it at `open_until`, should it be lost.
+    #: One probe is in flight. If it is lost, another may be sent at `open_until`.
     HALF_OPEN = "half_open"
 
 
 class BreakerVerdict(StrEnum):
-    """What an answer says about the endpoint."""
+    """What an answer says about the health of the endpoint."""
 
-    #: It took the delivery.
+    #: It accepted the delivery.
     SUCCEEDED = "succeeded"
-    #: It works, and did not take this one.
+    #: It works, but did not accept this delivery.
     ANSWERED = "answered"
     #: It does not work.
     FAILED = "failed"
-    #: Nothing: it was not asked.
+    #: Nothing: no request reached it.
     NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """The breaker as it stands in the endpoint's row.
+    """The breaker, as stored in the endpoint's row.
 
     Args:
-        trips: times it opened since it was closed.
-        closed_at: since when the backlog is released again, at a ramp.
-        window_started_at: first failure that `window_attempts` and `window_failures` count from.
+        trips: number of times it opened since it was last closed.
+        closed_at: when it closed; the backlog is released gradually from then on.
+        window_started_at: the failure at which `window_attempts` and `window_failures` start counting.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -67,7 +67,7 @@ class Breaker:
     window_failures: int = 0
 
     def observe(self, verdict: BreakerVerdict, at: datetime, *, is_probe: bool, rng: random.Random) -> Breaker:
-        """Return the breaker after an answer that came at the instant `at`."""
+        """Return the breaker after an answer that arrived at `at`."""
         if self.state is BreakerState.CLOSED:
             return self._counted(verdict, at, rng)
         if not is_probe or self.state is BreakerState.OPEN:
@@ -75,7 +75,7 @@ class Breaker:
         if verdict is BreakerVerdict.FAILED:
             return replace(self, consecutive_failures=self.consecutive_failures + 1)._opened(at, rng)
         if verdict is BreakerVerdict.NOTHING:
-            # The probe never reached the endpoint: another may go at once.
+            # The probe never reached the endpoint: send another at once.
             return replace(self, state=BreakerState.OPEN, open_until=at)
         return Breaker(closed_at=at)
 
@@ -120,16 +120,16 @@ class Breaker:
 
 
 def open_for(trips: int, rng: random.Random) -> timedelta:
-    """Return how long the breaker stays open that has opened `trips` times before."""
-    # The bound on the exponent keeps the product finite; it is beyond the longest.
+    """Return how long the breaker stays open after it opened `trips` times before."""
+    # The bound keeps the product finite; 2^10 already exceeds the maximum.
     base = min(FIRST_OPEN * (1 << min(trips, 10)), LONGEST_OPEN / (1 + _JITTER))
     return base * (1 + _JITTER * rng.random())
 
 
 def ramp(closed_at: datetime | None, now: datetime) -> int | None:
-    """Return how many requests may be in flight after the breaker closed: 1, twice as many each second; None: any."""
+    """Return how many requests may be in flight after the breaker closed: 1, doubled every second; None: no limit."""
     if closed_at is None:
         return None
     seconds = int(max((now - closed_at).total_seconds(), 0))
-    # No cap is as large as that.
+    # No cap is that large.
     return None if seconds > 20 else 2**seconds

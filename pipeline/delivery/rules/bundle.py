@@ -1,4 +1,4 @@
-"""Bundles: item events that travel to one URL in one request, and lanes: deliveries that travel one after another."""
+"""Bundles: item events sent to one URL in one request. Lanes: deliveries sent one after another."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import orjson
 
 from pipeline.domain.event import instant
 
-#: Type of a bundle, as receivers see it; its items are in whatever state their data says.
+#: Event type of a bundle. The state of each item is in its data.
 TYPE = "items.completed"
-#: How long an item waits for company where the endpoint's row says nothing.
+#: How long an event waits for others to join it, unless the endpoint says otherwise.
 DEFAULT_WAIT = timedelta(seconds=1)
-#: Body of a bundle. One item alone may be larger.
+#: Maximum size of a bundle's body. A single item may be larger.
 MOST_BYTES = 2**20
 
 _FRAME_BYTES = len(b'{"type":"items.completed","timestamp":"2026-11-21T10:15:02.250000Z","data":[]}')
@@ -23,9 +23,9 @@ _DATA = b'"data":'
 
 @dataclass(frozen=True, slots=True)
 class BundleSettings:
-    """How an endpoint wants item events: at most `items` in one request, each waiting for company at most `wait`.
+    """How an endpoint bundles item events: at most `items` per request, each waiting at most `wait` for others.
 
-    Without a number of items each event travels alone.
+    Without `items`, each event is sent by itself.
     """
 
     items: int | None = None
@@ -33,7 +33,7 @@ class BundleSettings:
 
     @classmethod
     def of(cls, coalesce_items: int | None, coalesce_ms: int | None) -> BundleSettings:
-        """Return what an endpoint's row says."""
+        """Return the settings in an endpoint's row."""
         if coalesce_items is None:
             return cls()
         return cls(coalesce_items, DEFAULT_WAIT if coalesce_ms is None else timedelta(milliseconds=coalesce_ms))
@@ -41,12 +41,12 @@ class BundleSettings:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A delivery that may travel now.
+    """A delivery that may be sent now.
 
     Args:
-        bundle_id: the bundle that it is part of already.
-        joins: it is an item's event that was never sent, so that it may travel with others.
-        size: bytes of its event's body.
+        bundle_id: the bundle that it already belongs to.
+        joins: whether it may join others: it is an item's event and was never sent.
+        size: size of its event's body, in bytes.
     """
 
     id: int
@@ -59,12 +59,13 @@ class Due:
 
 @dataclass(slots=True)
 class DueRequests:
-    """What is to be sent, one request each, and when the next that waits for company need not wait any longer.
+    """The requests to send now, and when the next waiting event has to be sent.
 
     Args:
-        alone: ids of deliveries.
-        bundles: ids of bundles that exist.
-        together: the deliveries of new bundles, in their order.
+        alone: ids of deliveries that are sent by themselves.
+        bundles: ids of existing bundles.
+        together: the deliveries of each new bundle, in order.
+        next_at: when an event that waits for others must be sent; None if none waits.
     """
 
     alone: list[int] = field(default_factory=list)
@@ -87,14 +88,14 @@ class DueRequests:
 
 
 class _Group:
-    """Item events of one URL on their way into one request."""
+    """Item events of one URL that are put into one request."""
 
     def __init__(self) -> None:
         self.members: list[Due] = []
         self.size = _FRAME_BYTES
 
     def takes(self, due: Due, company: BundleSettings) -> bool:
-        """Say whether there is place for one more; there always is for the first."""
+        """Return whether one more fits; the first always does."""
         fits = len(self.members) < (company.items or 1) and self.size + due.size <= MOST_BYTES
         return fits or not self.members
 
@@ -108,7 +109,7 @@ class _Group:
 
 
 def gather(due: Iterable[Due], company: BundleSettings, now: datetime, most: int) -> DueRequests:
-    """Make at most `most` requests of deliveries that are given in the order in which they became due."""
+    """Make at most `most` requests from deliveries, which are given in the order in which they became due."""
     requests, open_ = DueRequests(), dict[str, _Group]()
     for each in due:
         if len(requests) >= most:
@@ -127,7 +128,7 @@ def gather(due: Iterable[Due], company: BundleSettings, now: datetime, most: int
 
 
 def _join(open_: dict[str, _Group], due: Due, company: BundleSettings, requests: DueRequests) -> None:
-    """Add a delivery to the group of its URL; one that has no place for it is sent off before."""
+    """Add a delivery to the group of its URL; if the group is full, close it first."""
     group = open_.setdefault(due.url, _Group())
     if not group.takes(due, company):
         requests.together.append(tuple(group.members))
@@ -136,7 +137,7 @@ def _join(open_: dict[str, _Group], due: Due, company: BundleSettings, requests:
 
 
 def lead(lane: Sequence[Due], company: BundleSettings, now: datetime) -> DueRequests:
-    """Make the next request of a lane, given its first deliveries in order; none while that waits for company."""
+    """Make the next request of a lane from its first deliveries; no request while the event waits for others."""
     requests, first = DueRequests(), lane[0]
     if first.bundle_id is not None:
         requests.bundles.append(first.bundle_id)
@@ -147,7 +148,7 @@ def lead(lane: Sequence[Due], company: BundleSettings, now: datetime) -> DueRequ
     group = _Group()
     for each in lane:
         if each.bundle_id is not None or not each.joins or each.url != first.url or each.due_at > now:
-            # What follows cannot join, and must not be overtaken: there is nobody to wait for.
+            # The next delivery cannot join and must not be overtaken, so waiting gains nothing.
             requests.together.append(tuple(group.members))
             return requests
         if not group.takes(each, company):
@@ -160,7 +161,7 @@ def lead(lane: Sequence[Due], company: BundleSettings, now: datetime) -> DueRequ
 def _close(
     group: _Group, company: BundleSettings, now: datetime, requests: DueRequests, *, is_cut: bool = False
 ) -> None:
-    """Send a group off if it is full, or has waited long enough."""
+    """Make a request of a group if it is full or has waited long enough."""
     until = group.waits_since + company.wait
     if is_cut or len(group.members) >= (company.items or 1) or until <= now:
         requests.together.append(tuple(group.members))
@@ -169,11 +170,11 @@ def _close(
 
 
 def body(created_at: datetime, bodies: Iterable[bytes]) -> bytes:
-    """Return the body of a bundle: the data of each event byte for byte, in the order given."""
+    """Return the body of a bundle: the data of each event byte for byte, in the given order."""
     frame = orjson.dumps({"type": TYPE, "timestamp": instant(created_at)})
     return frame[:-1] + b"," + _DATA + b"[" + b",".join(_data(each) for each in bodies) + b"]}"
 
 
 def _data(event_body: bytes) -> bytes:
-    # Cut out, not parsed and written again: numbers keep every digit. No name or time before it holds the word.
+    # Sliced, not parsed and serialized again: numbers keep every digit. No earlier field contains this marker.
     return event_body[event_body.index(_DATA) + len(_DATA) : -1]

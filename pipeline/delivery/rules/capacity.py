@@ -1,4 +1,4 @@
-"""How many requests may be in flight, and how free places are shared between endpoints."""
+"""How many requests may be in flight, and how free slots are shared between endpoints."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a sender has left at one moment.
+    """The free capacity of a sender at one moment.
 
     Args:
         free: requests that may start now, over all endpoints.
-        cap: requests in flight at one endpoint at the most, where nothing else is configured.
-        reserve: of the free places, those that are for endpoints with nothing in flight, one each.
+        cap: maximum requests in flight at one endpoint, unless configured.
+        reserve: free slots kept for endpoints with nothing in flight, one each.
         busy: requests in flight, by endpoint.
-        limits: lower bounds that overloaded endpoints have earned, by endpoint.
+        limits: lower caps of overloaded endpoints, by endpoint.
     """
 
     free: int
@@ -26,24 +26,27 @@ class Capacity:
 
     @property
     def open(self) -> int:
-        """Free places that are nobody's in particular."""
+        """Free slots that are not reserved."""
         return max(self.free - self.reserve, 0)
 
     def at(self, origin: str, configured: int | None = None) -> int:
         """Return how many more requests one endpoint may get.
 
-        No endpoint may hold more places than are open: the fewer are left, the less a busy one gets of them (dynamic
-        thresholds; Choudhury and Hahne, 1998). One request is always possible while any place is free.
+        No endpoint may hold more slots than are open: the fewer are left, the fewer a busy endpoint gets (dynamic
+        thresholds; Choudhury and Hahne, 1998). While any slot is free, one request is always possible.
         """
         cap = min(configured or self.cap, self.limits.get(origin, self.cap), max(self.open, 1))
         return max(min(cap - self.busy.get(origin, 0), self.free), 0)
 
 
 def halves(first: int, retries: int, count: int, *, first_goes_ahead: bool) -> tuple[int, int]:
-    """Say how many of `count` places first attempts and retries get, where so many of each wait.
+    """Split `count` slots between waiting first attempts and retries.
 
-    Half of the places are for each, and what one does not need is the other's: neither can starve the other. An odd
-    place is for who goes ahead; who that is must change, since one place at a time is the rule where all are taken.
+    Each gets half, and the other gets what it does not need, so neither can starve the other. The odd slot goes to
+    first attempts if `first_goes_ahead`; callers must alternate, because a busy endpoint frees one slot at a time.
+
+    Returns:
+        Slots for first attempts, slots for retries.
     """
     of_first = min(first, (count + first_goes_ahead) // 2)
     of_retries = min(retries, count - of_first)
@@ -51,10 +54,14 @@ def halves(first: int, retries: int, count: int, *, first_goes_ahead: bool) -> t
 
 
 def share(room: Capacity, waiting: Sequence[tuple[str, int | None]], most: int) -> dict[str, int]:
-    """Say how many deliveries to claim for each endpoint, given as (origin, its configured cap or None).
+    """Return how many deliveries to claim for each endpoint.
 
-    Endpoints with the fewest requests in flight come first, then in the order given; `most` bounds the sum. The open
-    places are cut into one part more than there are endpoints, so that who comes next finds some.
+    Endpoints with the fewest requests in flight come first, then in the given order. The open slots are cut into one
+    part more than there are endpoints, so that an endpoint that comes next finds some.
+
+    Args:
+        waiting: endpoints as (origin, configured cap or None).
+        most: upper bound of the sum.
     """
     places = {origin: room.at(origin, configured) for origin, configured in waiting}
     served = sorted((origin for origin, count in places.items() if count), key=lambda origin: room.busy.get(origin, 0))

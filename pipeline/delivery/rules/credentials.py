@@ -1,4 +1,4 @@
-"""How requests to one endpoint prove themselves, where it has secrets or headers of its own."""
+"""Secrets and headers of single endpoints: sealed, opened and rotated."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pipeline.crypto.signer import Signer
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a sender needs.
+    """The opened credentials of an endpoint.
 
     Args:
-        signer: None: that of the settings.
+        signer: signs its requests; None: the signer of the settings does.
         headers: added to every request.
     """
 
@@ -27,9 +27,9 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What an endpoint's row holds, encrypted; each part may be missing.
+    """The encrypted credentials in an endpoint's row; either part may be missing.
 
-    The origin is sealed with it: a row's content opens nothing in another row.
+    The origin is encrypted with them, so the content of one row cannot be used in another.
     """
 
     origin: str
@@ -37,27 +37,27 @@ class Sealed:
     headers: str | None = field(default=None, repr=False)
 
     def open_secrets(self, vault: Encryption) -> tuple[Secret, ...]:
-        """Return the secrets, newest first; none where those of the settings sign.
+        """Return the secrets, newest first; empty if those of the settings sign.
 
         Raises:
-            CannotDecrypt: the keys of this environment do not open them.
+            CannotDecrypt: the keys of this environment cannot decrypt them.
         """
         return tuple(_secret(each) for each in self._opened(vault, self.secrets) or ())
 
     def open_headers(self, vault: Encryption) -> dict[str, str]:
-        """Return the headers, by name in lower case.
+        """Return the headers by lower-case name.
 
         Raises:
-            CannotDecrypt: the keys of this environment do not open them.
+            CannotDecrypt: the keys of this environment cannot decrypt them.
         """
         return dict(self._opened(vault, self.headers) or {})
 
     def open(self, vault: Encryption) -> Credentials:
-        """Return what a sender needs.
+        """Decrypt the credentials.
 
         Raises:
-            CannotDecrypt: the keys of this environment do not open it.
-            InvalidSecret: a secret cannot be used.
+            CannotDecrypt: the keys of this environment cannot decrypt them.
+            InvalidSecret: a secret is invalid.
         """
         secrets = self.open_secrets(vault)
         return Credentials(Signer(secrets) if secrets else None, self.open_headers(vault))
@@ -67,23 +67,23 @@ class Sealed:
             return None
         found = vault.open(token)
         if found["origin"] != self.origin:
-            raise CannotDecrypt(f"it was stored for {found['origin']}; set the secrets and headers anew")
+            raise CannotDecrypt(f"it was stored for {found['origin']}; set the secrets and headers again")
         return found["value"]
 
 
 def seal_secrets(vault: Encryption, origin: str, secrets: Sequence[Secret]) -> str | None:
-    """Return what the row of an endpoint holds of its secrets; None where it has none."""
+    """Return an endpoint's secrets, encrypted for its row; None if it has none."""
     value = [{"secret": each.text, "expires_at": _written(each.expires_at)} for each in secrets]
     return vault.seal({"origin": origin, "value": value}) if value else None
 
 
 def seal_headers(vault: Encryption, origin: str, headers: Mapping[str, str]) -> str | None:
-    """Return what the row of an endpoint holds of its headers; None where it has none."""
+    """Return an endpoint's headers, encrypted for its row; None if it has none."""
     return vault.seal({"origin": origin, "value": dict(headers)}) if headers else None
 
 
 def rotated(newest: str, before: Sequence[Secret], now: datetime, grace: timedelta) -> tuple[Secret, ...]:
-    """Return the secrets that sign from `now` on: the newest for good, those before it for `grace` at the most."""
+    """Return the secrets that sign from `now` on: the newest without end, earlier ones for at most `grace`."""
     end = now + grace
     graced = [Secret(old.text, min(end, old.expires_at or end)) for old in before if old.text != newest]
     kept = [old for old in graced if not old.has_expired(now)]

@@ -1,4 +1,4 @@
-"""Deliveries: one event owed to one URL, what an attempt was answered, and what follows from it."""
+"""Deliveries: one event owed to one URL, the answer to an attempt, and what happens next."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pipeline.domain.retry_schedule import Schedule, parse_retry_after
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery is. `pending → sending → delivered | pending again | dead`."""
+    """The state of a delivery: `pending → sending → delivered | pending again | dead`."""
 
-    #: Waits in SQL; may be sent from `due_at` on.
+    #: Waits; may be sent from `due_at` on.
     PENDING = "pending"
-    #: Claimed by a sender under a lease; when the lease ends it is pending again.
+    #: Claimed by a sender under a lease. Pending again when the lease ends.
     SENDING = "sending"
     #: The receiver answered 2xx. Final.
     DELIVERED = "delivered"
-    #: Given up, with the code of its last failure; a person may replay it. Final.
+    #: Given up, with the code of its last failure. Final until replayed.
     DEAD = "dead"
     #: Its endpoint is disabled; pending again when the endpoint is enabled.
     PAUSED = "paused"
@@ -28,60 +28,62 @@ class DeliveryState(StrEnum):
 
 
 class AttemptOutcome(StrEnum):
-    """What an attempt at a delivery came to."""
+    """The outcome of an attempt."""
 
     #: The receiver answered 2xx.
     SUCCEEDED = "succeeded"
-    #: Failed; tried again by the schedule.
+    #: Failed; retried by the schedule.
     RETRY = "retry"
-    #: The receiver asked to wait; tried again, the attempt is not counted.
+    #: The receiver asked to wait; retried without counting the attempt.
     SNOOZED = "snoozed"
-    #: Failed; not tried again.
+    #: Failed; not retried.
     DEAD = "dead"
 
 
 class DisabledReason(StrEnum):
-    """Why an endpoint is not called any more."""
+    """Why an endpoint is disabled."""
 
     #: It answered 410.
     GONE = "gone"
     #: It answered with `webhook-delivery: disable`.
     RECEIVER_REQUEST = "receiver_request"
-    #: It has taken nothing for days.
+    #: It has accepted nothing for days.
     FAILING = "failing"
-    #: A person asked for it.
+    #: A user disabled it.
     MANUAL = "manual"
 
 
-#: Pause of an endpoint that answers 429 without saying how long.
+#: Pause of an endpoint that answers 429 without `Retry-After`.
 THROTTLE_PAUSE = timedelta(seconds=60)
-#: The least pause of one that answers 429. At none, everything owed to it would be sent again and again, uncounted.
+#: Minimum pause after a 429. Without one, `Retry-After: 0` would resend everything in a loop, uncounted.
 LEAST_PAUSE = timedelta(seconds=1)
-#: An overloaded receiver is left alone for at least this long.
+#: Minimum delay after an answer that shows overload.
 OVERLOAD_PAUSE = timedelta(seconds=60)
-#: Retries of a delivery whose address is refused: a name may be corrected, a deployment's rule seldom changes.
+#: Retries of a delivery whose address is refused: DNS may be corrected, but a deployment's rules seldom change.
 BLOCKED_RETRIES = 3
 
-#: Of an attempt that a person asked for.
+#: Trigger of an attempt that a user requested.
 MANUAL = "manual"
-#: Codes that decisions depend on; the others only describe.
+#: Codes that decisions depend on. Other codes are descriptive.
 TIMEOUT, BLOCKED, UNUSABLE, INTERNAL = "timeout", "ssrf_blocked", "config_error", "internal_error"
-#: Code of a delivery that grew too old while its endpoint was left alone: no attempt was made.
+#: Code of a delivery that became too old while its endpoint was not called: no attempt was made.
 EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A claimed request: one delivery, or a bundle of several, what to send, and where.
+    """A claimed request: one delivery, or a bundle of several.
 
     Args:
-        schedule: name of the schedule of its retries; None: the sender's.
-        is_probe: its answer decides whether the endpoint's breaker closes.
-        replays: of the attempts, those by request; they do not spend what the schedule allows.
-        trigger: `manual` for an attempt by request.
-        bundle_id: of deliveries that travel together; None for one alone.
-        count: how many deliveries these are.
-        credentials: what its endpoint has of its own; None: nothing.
+        id: of the delivery; of a bundle, that of its first delivery.
+        attempt: number of this attempt, from 1.
+        schedule: name of its retry schedule; None: the sender's.
+        is_probe: whether its answer decides if the endpoint's breaker closes.
+        replays: how many of the attempts users requested; these do not count against the schedule.
+        trigger: `manual` if a user requested this attempt.
+        bundle_id: id of the bundle; None for a single delivery.
+        count: number of deliveries in it.
+        credentials: the endpoint's credentials; None if it has none.
     """
 
     id: int
@@ -101,7 +103,7 @@ class Owed:
 
     @property
     def spent(self) -> int:
-        """Attempts that count against the schedule, this one included."""
+        """Attempts that count against the schedule, including this one."""
         return self.attempt - self.replays
 
     def __repr__(self) -> str:
@@ -110,13 +112,15 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: an HTTP status, or the code of what went wrong before there was one.
+    """The answer to an attempt: an HTTP status, or the code of a failure before there was one.
 
     Args:
-        retry_after: the header of that name, as received.
-        control: the header `webhook-delivery`: `disable` or `abort-message`.
-        location: host that a redirect names.
-        text: how the body begins.
+        status: HTTP status.
+        error: code of the failure.
+        retry_after: the `Retry-After` header, as received.
+        control: the `webhook-delivery` header: `disable` or `abort-message`.
+        location: host of a redirect.
+        text: beginning of the body.
     """
 
     status: int | None = None
@@ -132,23 +136,23 @@ class Answer:
 
     @property
     def is_plain_success(self) -> bool:
-        """A success by which the receiver asks for nothing."""
+        """A success with which the receiver requests nothing else."""
         return self.is_success and self.control is None
 
     @property
     def is_overload(self) -> bool:
-        """Fewer requests at a time would help: a gateway gave up, or nothing came within the deadline."""
+        """The endpoint is overloaded: a gateway gave up, or there was no answer within the deadline."""
         return self.status in (502, 504) or self.error == TIMEOUT
 
     @property
     def code(self) -> str | None:
-        """The failure in one word, `http_503` or `connection_refused`; None for a success."""
+        """The code of the failure, such as `http_503` or `connection_refused`; None for a success."""
         return None if self.is_success else self.error or f"http_{self.status}"
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An attempt that is over."""
+    """A finished attempt."""
 
     owed: Owed
     answer: Answer
@@ -158,12 +162,12 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What follows from an attempt.
+    """What happens after an attempt.
 
     Args:
-        delay: time from the attempt's end to the next; only where the delivery is pending again.
-        pause: the whole endpoint is not called for this long.
-        disable: the endpoint is not called any more, and why.
+        delay: time from the end of the attempt to the next one, if the delivery is pending again.
+        pause: how long the whole endpoint is not called.
+        disable: why the endpoint is disabled, if it is.
     """
 
     state: DeliveryState
@@ -173,12 +177,15 @@ class Decision:
     disable: DisabledReason | None = None
 
 
-# What nearly every answer comes to.
+# The decision for nearly every answer.
 _DELIVERED = Decision(DeliveryState.DELIVERED, AttemptOutcome.SUCCEEDED)
 
 
 def decide(sent: Sent, schedule: Schedule) -> Decision:
-    """Say what follows from an attempt. `owed.spent` counts from 1 and includes this one, unless it is by request."""
+    """Decide what happens after an attempt.
+
+    `owed.spent` counts from 1 and includes this attempt, unless a user requested it.
+    """
     answer = sent.answer
     if answer.is_plain_success:
         return _DELIVERED
@@ -194,7 +201,7 @@ def _retry(sent: Sent, schedule: Schedule) -> Decision:
     left = schedule.horizon - (sent.ended_at - sent.owed.created_at)
     asked = parse_retry_after(sent.answer.retry_after, sent.ended_at)
     pause = _pause(sent.answer, asked)
-    # Asked to wait beyond the horizon, the last attempt is made at the horizon.
+    # If asked to wait beyond the horizon, make the last attempt at the horizon.
     wait = min(max(asked or timedelta(0), pause or timedelta(0)), max(left, timedelta(0)))
     floor = OVERLOAD_PAUSE if sent.answer.is_overload else timedelta(0)
     delay = max(schedule.after(sent.owed.spent), floor, wait)
@@ -218,8 +225,8 @@ def _is_terminal(answer: Answer, attempt: int) -> bool:
 
 
 def _pause(answer: Answer, asked: timedelta | None) -> timedelta | None:
-    """Return how long the whole endpoint asked to be left alone; None where it did not."""
+    """Return how long the whole endpoint asked not to be called; None if it did not."""
     if answer.status == 429:
         return THROTTLE_PAUSE if asked is None else max(asked, LEAST_PAUSE)
-    # No time at all, or one that is past, is no wish to be left alone.
+    # Zero, or a date in the past, is not a request to wait.
     return (asked or None) if answer.status == 503 else None

@@ -1,4 +1,4 @@
-"""What can be configured for one endpoint, checked one by one and together."""
+"""Settings of an endpoint, validated one by one and together."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from pipeline.domain.did_you_mean import hint
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.errors import InvalidArgument, InvalidInput, as_it_is
 
-#: Requests a second beyond which a limit limits nothing.
-LARGEST_RATE = 100_000.0
-#: A sender has no more places than a few hundred.
-LARGEST_IN_FLIGHT = 1_000
-#: Items that travel in one request, and how long they wait for company.
-LARGEST_BUNDLE, LONGEST_WAIT_MS = 500, 60_000
-#: Seconds that one delivery may hold up those behind it: longer than any delay of a schedule.
-LONGEST_BLOCK = 345_600.0
+#: Requests per second; a higher limit has no effect.
+MAX_RATE = 100_000.0
+#: Requests in flight; a sender has a few hundred slots.
+MAX_IN_FLIGHT = 1_000
+#: Items in one request, and milliseconds that an item waits for others.
+MAX_BUNDLE_ITEMS, MAX_WAIT_MS = 500, 60_000
+#: Seconds that a delivery may block those behind it: longer than any delay of a schedule.
+MAX_BLOCK_SECONDS = 345_600.0
 
 ORDERINGS = ("endpoint", "batch")
 
-#: What a setting says nothing without.
+#: Settings that have no effect without another one.
 _NEEDS = {"burst": "rate", "max_block_seconds": "ordering", "coalesce_ms": "coalesce_items"}
 
 
 def check_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as they are stored. None means: the default again.
+    """Validate settings and return them as they are stored. None restores the default.
 
     Raises:
-        InvalidInput: there is no setting of a name, or its value cannot be used.
+        InvalidInput: a setting does not exist, or its value is invalid.
     """
     return {name: _checked(name, value) for name, value in given.items()}
 
 
 def check_together(settings: Mapping[str, Any]) -> None:
-    """Check all settings of an endpoint, as they stand after a change.
+    """Validate all settings of an endpoint, as they are after a change.
 
     Raises:
-        InvalidInput: one of them says nothing without another.
+        InvalidInput: a setting has no effect without another one.
     """
     for name, needed in _NEEDS.items():
         if settings[name] is not None and settings[needed] is None:
-            raise InvalidArgument("{0} says nothing without {1}; set {1} as well, or leave {0} out", name, needed)
+            raise InvalidArgument("{0} has no effect without {1}; set {1} as well, or leave {0} out", name, needed)
 
 
 def _checked(name: str, value: Any) -> Any:
     check = _CHECKS.get(name)
     if check is None:
         known = ", ".join(_CHECKS)
-        raise InvalidInput(f"an endpoint has no setting {name!r}; it has {known}{hint(name, _CHECKS)}")
+        raise InvalidInput(f"an endpoint has no setting {name!r}; its settings are {known}{hint(name, _CHECKS)}")
     return None if value is None else check(name, value)
 
 
@@ -86,13 +86,13 @@ def _schedule(_name: str, value: Any) -> str:
 
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "schedule": _schedule,
-    "rate": _number(0.001, LARGEST_RATE),
-    "burst": _whole(1, int(LARGEST_RATE)),
-    "in_flight_cap": _whole(1, LARGEST_IN_FLIGHT),
+    "rate": _number(0.001, MAX_RATE),
+    "burst": _whole(1, int(MAX_RATE)),
+    "in_flight_cap": _whole(1, MAX_IN_FLIGHT),
     "ordering": _ordering,
-    "max_block_seconds": _number(0, LONGEST_BLOCK),
-    "coalesce_items": _whole(1, LARGEST_BUNDLE),
-    "coalesce_ms": _whole(0, LONGEST_WAIT_MS),
+    "max_block_seconds": _number(0, MAX_BLOCK_SECONDS),
+    "coalesce_items": _whole(1, MAX_BUNDLE_ITEMS),
+    "coalesce_ms": _whole(0, MAX_WAIT_MS),
 }
 
 #: Names of all settings.

@@ -1,4 +1,4 @@
-"""How an endpoint is, in one word for people: the first that holds of several."""
+"""The state of an endpoint, in one word: the first of several that applies."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from pipeline.delivery.rules.health import Health
 
 
 class EndpointState(StrEnum):
-    """What can be said of an endpoint."""
+    """The state of an endpoint."""
 
-    #: It is not called any more; what it is owed is paused.
+    #: It is not called; its deliveries are paused.
     DISABLED = "disabled"
-    #: Its secrets or headers cannot be read here; nothing is sent from here.
+    #: Its secrets or headers cannot be decrypted here, so nothing is sent from here.
     LOCKED = "locked"
-    #: It failed too often and is left alone for a while, or tried with one delivery.
+    #: Its breaker is open: it is not called for a while, or probed with one delivery.
     OPEN = "open"
-    #: It asked not to be called for a while.
+    #: It asked senders to wait.
     THROTTLED = "throttled"
-    #: It is called, and has taken nothing since its last failure.
+    #: It is called, but has accepted nothing since its last failure.
     FAILING = "failing"
-    #: Nothing is known against it.
+    #: No problem is known.
     OK = "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How an endpoint is.
+    """The state of an endpoint, with its reason.
 
     Args:
-        since: when that began, where it is known.
-        until: when it is called again, where it is left alone.
-        reason: why, where there is one.
+        since: when the state began, if known.
+        until: when the endpoint is called again, if it is not being called.
+        reason: why, if there is a reason.
     """
 
     state: EndpointState
@@ -46,11 +46,11 @@ class Condition:
 def condition(
     health: Health, now: datetime, *, disabled: tuple[datetime, str | None] | None = None, locked: str | None = None
 ) -> Condition:
-    """Say how an endpoint is at the instant `now`.
+    """Return the state of an endpoint at `now`.
 
     Args:
-        disabled: since when, and why.
-        locked: why what it has of its own cannot be read.
+        disabled: when and why it was disabled.
+        locked: why its secrets or headers cannot be decrypted.
     """
     if disabled is not None:
         return Condition(EndpointState.DISABLED, since=disabled[0], reason=disabled[1])

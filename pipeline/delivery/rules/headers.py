@@ -1,4 +1,4 @@
-"""Headers that an endpoint's requests carry beside ours: what may be one."""
+"""Custom headers of an endpoint: which ones are allowed."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ MAX_HEADERS = 20
 MAX_VALUE_LENGTH = 4_096
 MAX_NAME_LENGTH = 256
 
-#: What we or the connection say, in lower case.
+#: Headers that the sender or the connection sets, in lower case.
 _REFUSED = frozenset(
     {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"}
     | {"keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"}
 )
-# The last ones open the metadata services of clouds: a callback never speaks to those.
+# The last ones unlock the metadata services of clouds, which a callback must never reach.
 _REFUSED_PREFIXES = ("webhook-", "proxy-", "x-amz-", "x-goog-", "x-google", "metadata", "x-azure-")
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
 
 class InvalidHeader(InvalidInput):
-    """A header cannot be sent. The message never shows its value."""
+    """A header is not allowed. The message never shows its value."""
 
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return headers, their names in lower case, if all of them may be sent.
+    """Validate headers and return them with lower-case names.
 
     Raises:
-        InvalidHeader: too many, a name that is none or is ours, or a value that is not one line of printable ASCII.
+        InvalidHeader: there are too many, a name is invalid or reserved, or a value is not one line of printable
+            ASCII.
     """
     if len(headers) > MAX_HEADERS:
-        raise InvalidHeader(f"there are {len(headers)} headers; at most {MAX_HEADERS} are added to a request")
+        raise InvalidHeader(f"there are {len(headers)} headers; the limit is {MAX_HEADERS}")
     checked: dict[str, str] = {}
     for name, value in headers.items():
         lower = name.lower()
         _check_name(lower, name)
         _check_value(name, value)
         if lower in checked:
-            raise InvalidHeader(f"the header {name!r} is given twice; the case of its name makes no difference")
+            raise InvalidHeader(f"the header {name!r} is given twice; names are case-insensitive")
         checked[lower] = value
     return checked
 
@@ -46,15 +47,15 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def _check_name(lower: str, name: str) -> None:
     if not name or len(name) > MAX_NAME_LENGTH or not _TOKEN.issuperset(lower):
         shown = name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}…"
-        raise InvalidHeader(f"{shown!r} is no name of a header; it has letters, digits and hyphens, such as X-Api-Key")
+        raise InvalidHeader(f"{shown!r} is not a header name; use letters, digits and hyphens, as in X-Api-Key")
     if lower in _REFUSED or lower.startswith(_REFUSED_PREFIXES):
-        raise InvalidHeader(f"the header {name!r} cannot be set: the sender or the connection says it; leave it out")
+        raise InvalidHeader(f"the header {name!r} cannot be set: the sender or the connection sets it; leave it out")
 
 
 def _check_value(name: str, value: str) -> None:
     if not value or len(value) > MAX_VALUE_LENGTH:
-        raise InvalidHeader(f"the value of {name!r} has {len(value)} characters; it has 1 to {MAX_VALUE_LENGTH}")
+        raise InvalidHeader(f"the value of {name!r} has {len(value)} characters; expected 1 to {MAX_VALUE_LENGTH}")
     if not all(" " <= each <= "~" or each == "\t" for each in value) or value != value.strip():
         raise InvalidHeader(
-            f"the value of {name!r} is not one line of printable ASCII without spaces around it; encode or trim it"
+            f"the value of {name!r} is not one line of printable ASCII without surrounding spaces; encode or trim it"
         )

@@ -1,4 +1,4 @@
-"""How an endpoint has been answering, and what follows: warnings, the breaker, and at last that it is disabled."""
+"""The health of an endpoint, and its consequences: warnings, the breaker, and finally disabling it."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pipeline.delivery.rules.breaker import Breaker, BreakerState, BreakerVerdic
 from pipeline.delivery.rules.delivery import BLOCKED, INTERNAL, UNUSABLE, Answer, AttemptOutcome, Decision, Sent
 from pipeline.delivery.rules.notice import NoticeType
 
-#: People are told when an endpoint has been failing for so long.
+#: An endpoint that has been failing for this long causes a notice.
 WARNINGS = (timedelta(hours=1), timedelta(hours=24), timedelta(days=3))
-#: An endpoint is disabled when it has taken nothing for so long and still fails,
+#: An endpoint is disabled if it has accepted nothing for this long and still fails,
 DISABLE_AFTER = timedelta(days=5)
-#: and so many different events failed that it is not one which nobody could take.
+#: and this many different events failed, so that one event that nobody could accept is not the cause.
 DISABLE_EVENTS = 10
-#: The last success is kept to the minute: a healthy endpoint's row is seldom written.
+#: The last success is stored once a minute, so that a healthy endpoint's row is seldom written.
 SUCCESS_EVERY = timedelta(minutes=1)
 
-#: Statuses by which a receiver refuses one request and not all of them.
+#: Statuses with which a receiver refuses this request, not every request.
 _OF_ONE_REQUEST = frozenset({408, 409, 413, 414, 423, 425, 431})
 _NOT_SENT = frozenset({BLOCKED, UNUSABLE, INTERNAL})
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What an endpoint's row tells of its answers.
+    """The health of an endpoint, as stored in its row.
 
     Args:
-        not_before: it asked not to be called before.
-        failing_since: first failure since a success.
-        failing_events: different events that failed since a success.
-        warned: warnings given since a success.
+        not_before: it asked not to be called before this.
+        failing_since: first failure since the last success.
+        failing_events: number of different events that failed since the last success.
+        warned: number of warnings since the last success.
     """
 
     breaker: Breaker = field(default_factory=Breaker)
@@ -46,14 +46,14 @@ class Health:
 
     @property
     def must_be_disabled(self) -> bool:
-        """Whether it has been failing for too long; time that passes without an attempt tells nothing."""
+        """Whether it has been failing for too long. Time that passes without an attempt does not count."""
         if self.failing_since is None or self.last_failure_at is None:
             return False
         return self.last_failure_at - self.failing_since >= DISABLE_AFTER and self.failing_events >= DISABLE_EVENTS
 
 
 def verdict(answer: Answer, decision: Decision) -> BreakerVerdict:
-    """Say what an answer tells of the endpoint, whatever becomes of the delivery."""
+    """Return what an answer says about the endpoint, regardless of the delivery."""
     if answer.is_success:
         return BreakerVerdict.SUCCEEDED
     if answer.error in _NOT_SENT:
@@ -68,7 +68,7 @@ def verdict(answer: Answer, decision: Decision) -> BreakerVerdict:
 def observe(
     health: Health, answers: Sequence[tuple[Sent, Decision]], rng: random.Random
 ) -> tuple[Health, list[tuple[NoticeType, str]]]:
-    """Return an endpoint's health after answers, in the order in which they came, and what people are told."""
+    """Return an endpoint's health after answers, given in order of arrival, and the notices they cause."""
     notices: list[tuple[NoticeType, str]] = []
     for sent, decision in answers:
         before, health = health, _observe_one(health, sent, decision, rng)
@@ -104,8 +104,8 @@ def _failed(health: Health, sent: Sent) -> Health:
         health,
         failing_since=since,
         last_failure_at=at,
-        # The first to fail may have been tried before; from then on an event is new when its first attempt fails. No
-        # delivery lives as long as DISABLE_AFTER: what fails then was first tried while failing, hence counted.
+        # The first event to fail may be a retry. After that, an event is new if its first attempt fails. No delivery
+        # lives as long as DISABLE_AFTER, so every event that fails by then was first tried, and counted, meanwhile.
         failing_events=health.failing_events + (sent.owed.attempt == 1 or health.failing_since is None),
         warned=max(health.warned, sum(at - since >= each for each in WARNINGS)),
     )
@@ -122,12 +122,12 @@ def _notices(before: Health, after: Health, answer: Answer) -> list[tuple[Notice
     was_closed, is_closed = (each.breaker.state is BreakerState.CLOSED for each in (before, after))
     if was_closed and not is_closed:
         found.append(
-            (NoticeType.OPENED, f"left alone for a while, since too many attempts failed; last: {answer.code}")
+            (NoticeType.OPENED, f"not called for a while, because too many attempts failed; last: {answer.code}")
         )
     if (is_closed and not was_closed) or (before.warned and not after.warned):
-        found.append((NoticeType.RECOVERED, "it answers again"))
+        found.append((NoticeType.RECOVERED, "it accepts deliveries again"))
     if after.warned > before.warned and after.failing_since is not None:
         hours = WARNINGS[after.warned - 1] // timedelta(hours=1)
         since = after.failing_since.isoformat(timespec="seconds")
-        found.append((NoticeType.FAILING, f"nothing taken for {hours} h, since {since}; last: {answer.code}"))
+        found.append((NoticeType.FAILING, f"nothing accepted for {hours} h, since {since}; last: {answer.code}"))
     return found

@@ -1,4 +1,4 @@
-"""Lanes: deliveries to an ordered endpoint, of which one travels at a time, in the order of their ids."""
+"""Lanes: deliveries to an ordered endpoint, sent one at a time in the order of their ids."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first delivery of a lane that has not come to its end.
+    """The first unfinished delivery of a lane.
 
     Args:
-        is_busy: one of its lane is being sent: itself, or one behind it that was first until it was replayed.
-        failed_at: when it failed first; None where it has not.
+        is_busy: whether a delivery of the lane is being sent: this one, or a later one that was first until this one
+            was replayed.
+        failed_at: when it first failed; None if it has not.
     """
 
     id: int
@@ -23,13 +24,13 @@ class Head:
     failed_at: datetime | None = None
 
     def is_passed_over(self, max_block: timedelta | None, now: datetime) -> bool:
-        """Say whether it failed, waits for its retry, and has held up the next for as long as it may."""
+        """Return whether it waits for a retry and has blocked the lane for as long as it may."""
         if self.is_busy or self.due_at <= now or self.failed_at is None or max_block is None:
             return False
         return self.failed_at + max_block <= now
 
     def moves_at(self, max_block: timedelta | None) -> datetime | None:
-        """Return when its lane goes on: with it, or without; None while the lane is busy."""
+        """Return when the lane continues, with this delivery or without it; None while the lane is busy."""
         if self.is_busy:
             return None
         if self.failed_at is None or max_block is None:

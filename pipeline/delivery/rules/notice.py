@@ -1,4 +1,4 @@
-"""Notices: what happened to an endpoint, for the people who answer for it."""
+"""Notices: what happened to an endpoint, for its operators."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from enum import StrEnum
 
 
 class NoticeType(StrEnum):
-    """What a notice is about."""
+    """The type of a notice."""
 
-    #: It has taken nothing for an hour, a day, three days.
+    #: It has accepted nothing for an hour, a day, three days.
     FAILING = "endpoint.failing"
-    #: Its breaker opened: it is left alone for a while.
+    #: Its breaker opened: it is not called for a while.
     OPENED = "endpoint.opened"
-    #: It takes deliveries again.
+    #: It accepts deliveries again.
     RECOVERED = "endpoint.recovered"
-    #: It is not called any more; what it is owed is paused.
+    #: It is not called any more; its deliveries are paused.
     DISABLED = "endpoint.disabled"
-    #: A person had it called again.
+    #: A user enabled it again.
     ENABLED = "endpoint.enabled"
-    #: A delivery was not sent: its address is refused.
+    #: A delivery was not sent because its address is refused.
     BLOCKED = "endpoint.blocked"
-    #: A delivery was not sent: its URL cannot be used.
+    #: A delivery was not sent because its URL is invalid.
     UNUSABLE = "endpoint.unusable"
 
 

@@ -1,4 +1,4 @@
-"""Places for requests in flight: one number for all, one for each endpoint, lowered where it is overloaded."""
+"""Slots for requests in flight: a total, and a cap per endpoint that is lowered while the endpoint is overloaded."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import Counter
 from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.rules.delivery import Answer
 
-#: Part of all places that endpoints which are busy already do not get.
+#: Share of the slots that is reserved for endpoints with nothing in flight.
 RESERVED = 0.25
 
 
 class InFlight:
-    """Who holds a place, from the claim to the record. Used on the sender's event loop only."""
+    """Counts slots by endpoint, from claim to record. Used only on the sender's event loop."""
 
     def __init__(self, total: int, per_endpoint: int) -> None:
         self._total = total
@@ -22,7 +22,7 @@ class InFlight:
         self._limits: dict[str, float] = {}
 
     def room(self) -> Capacity:
-        """Return what is left now, as a value that another thread may use."""
+        """Return the free capacity now, as a value that another thread may use."""
         return Capacity(
             free=self._total - self._busy.total(),
             cap=self._cap,
@@ -35,7 +35,7 @@ class InFlight:
         self._busy[origin] += 1
 
     def leave(self, origin: str, answer: Answer) -> None:
-        """Free a place; halve an overloaded endpoint's share, and raise it by about one a round when it recovers."""
+        """Free a slot. Halve the cap of an overloaded endpoint; raise it by about one per round while it recovers."""
         self._busy[origin] -= 1
         if self._busy[origin] == 0:
             del self._busy[origin]

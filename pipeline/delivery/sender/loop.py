@@ -1,4 +1,4 @@
-"""The event loop of a sender: record what was answered, claim what is due, post it; again and again."""
+"""The event loop of a sender: record answers, claim due deliveries, post them, repeat."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pipeline.log import get_logger
 log = get_logger(__name__)
 T = TypeVar("T")
 
-#: Wait after an error of the database, doubled each time. Answers wait with it, and their leases run.
+#: Wait after a database error, doubled each time. Answers wait too, while their leases run.
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 5.0
-#: Names looked up at the same time; a name server that hangs holds one of these threads.
+#: Concurrent DNS lookups. A name server that hangs occupies one of these threads.
 LOOKUP_THREADS = 32
 
 
 class SendLoop:
-    """Runs on the thread that calls `run`. `wake` and `ask_to_stop` may be called from any thread."""
+    """Sends from the thread that calls `run`. `wake` and `ask_to_stop` may be called from any thread."""
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class SendLoop:
         self._errors = 0
 
     def run(self) -> None:
-        """Send until asked to stop."""
-        # Not asyncio.run: it would wait for name lookups that hang.
+        """Send until `ask_to_stop` is called."""
+        # Not asyncio.run, which would wait for DNS lookups that hang.
         self._loop.set_default_executor(ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="sender-lookup"))
         try:
             self._loop.run_until_complete(self._main())
@@ -64,7 +64,7 @@ class SendLoop:
             self._store.shutdown(wait=False)
 
     def wake(self) -> None:
-        # A flag still set means that the coming claim reads what the caller has committed: it is cleared before.
+        # If the flag is still set, the next claim reads what the caller committed: it clears the flag first.
         if not self._woken:
             self._woken = True
             self._call(self._signal.set)
@@ -75,7 +75,7 @@ class SendLoop:
         self._call(self._signal.set)
 
     def _call(self, function: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nothing is left to tell it
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(function)
 
     async def _main(self) -> None:
@@ -108,11 +108,11 @@ class SendLoop:
         answered = self._answered[:]
         if answered:
             await self._stored(lambda: self._ledger.record(answered))
-            # Kept until the commit: after an error of the database they are recorded again, or their leases run out.
+            # Kept until the commit: after a database error they are recorded again, or their leases run out.
             del self._answered[: len(answered)]
         for sent in answered:
             if not sent.answer.is_plain_success:
-                # Not before: an endpoint that asked to wait must not be claimed for meanwhile.
+                # Not earlier: an endpoint that asked to wait must not be claimed for meanwhile.
                 self._capacity.leave(sent.owed.origin, sent.answer)
 
     def _post(self, owed: Owed) -> None:
@@ -132,13 +132,13 @@ class SendLoop:
             sent = post.result()
             self._answered.append(sent)
             if sent.answer.is_plain_success:
-                # Its place is free while it is recorded. What waits for that is bounded all the same: between two
-                # records there is one claim.
+                # Its slot is free while it is recorded. The number of unrecorded answers stays bounded, because
+                # there is one claim between two records.
                 self._capacity.leave(sent.owed.origin, sent.answer)
             self._gather()
 
     def _gather(self) -> None:
-        """Have the answers recorded when they are as many as what is still out, and soon in any case."""
+        """Schedule recording: at once if as many answers wait as are still in flight, soon otherwise."""
         if len(self._answered) >= min(self._options.group, len(self._posts)):
             self._signal.set()
         elif self._timer is None:
@@ -158,7 +158,7 @@ class SendLoop:
         await self._guarded(lambda: self._stored(self._ledger.release))
 
     async def _guarded(self, action: Callable[[], Awaitable[T]]) -> T | None:
-        """Run what uses the database. Its errors are ours, never a receiver's: they count no attempt."""
+        """Run an action that uses the database. Its errors are not the receiver's, so they do not count as attempts."""
         try:
             result = await action()
         except Exception as error:
@@ -174,7 +174,7 @@ class SendLoop:
         left = self._stop_at - time.monotonic()
         with suppress(TimeoutError):
             async with asyncio.timeout(min(seconds, max(left, 0))):
-                # While winding down the flag is set already, and the time that is left is the only bound.
+                # While winding down, the flag is set already, so only the remaining time bounds the wait.
                 await (asyncio.sleep(seconds) if self._stopping.is_set() else self._stopping.wait())
 
     def _until(self, next_at: datetime | None) -> float:

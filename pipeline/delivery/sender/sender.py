@@ -1,7 +1,7 @@
-"""The sender: sends what is owed to callback URLs, from its start to its stop.
+"""The sender: sends deliveries to callback URLs between `start` and `stop`.
 
-A slow endpoint delays nobody: each has its share of the requests in flight, some places are always left, and no
-transaction is open while a request is.
+A slow endpoint delays no other: each has a share of the requests in flight, some slots always stay free, and no
+transaction is open during a request.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: Seconds that recording and handing back may take beyond the timeout of `stop`.
+#: Seconds that recording and releasing may take beyond the timeout of `stop`.
 STOP_MARGIN_SECONDS = 5.0
 
 
 class Sender:
-    """Sends deliveries on a thread and an event loop of its own.
+    """Sends deliveries on its own thread and event loop.
 
-    Without a secret it sends nothing: a callback that is not signed proves nothing.
+    Without a secret it sends nothing, because receivers could not verify an unsigned callback.
 
     Args:
-        secrets: `whsec_…` or `whsk_…`, newest first; each signs where an endpoint has none of its own.
-        allow: CIDRs that callbacks may reach although private, plain http included.
-        worker: who holds the leases; no two running senders share a name.
-        clock: gives the instants that are stored and signed; aware.
-        resolver: looks up names; default: the operating system's.
-        vault: opens what endpoints have of their own.
+        secrets: `whsec_…` or `whsk_…`, newest first; all of them sign unless an endpoint has its own.
+        allow: private networks that callbacks may reach, also over plain http.
+        worker: name that holds the leases, unique among running senders.
+        clock: returns the aware times that are stored and signed.
+        resolver: looks up host names; default: the operating system's.
+        vault: decrypts the secrets and headers of endpoints.
 
     Raises:
-        InvalidSecret: a secret cannot be used.
+        InvalidSecret: a secret is invalid.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Sender:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to send. Call it after a fork, not before."""
+        """Start sending. Call it after a fork, not before."""
         signer = self._signer
         if signer is None:
             log.info("sender_idle", reason="PIPELINE_WEBHOOK_SECRET is not set")
             return
-        # Here, since most processes send nothing.
+        # Imported here: most processes send nothing.
         from pipeline.delivery.sender.loop import SendLoop
         from pipeline.delivery.webhook.client import WebhookClient
 
@@ -88,12 +88,16 @@ class Sender:
         self._thread.start()
 
     def wake(self) -> None:
-        """Say, from any thread, that there may be work that is due now. Cheap, and never fails."""
+        """Signal, from any thread, that deliveries may be due. Cheap; never fails."""
         if self._loop is not None:
             self._loop.wake()
 
     def stop(self, timeout: float = 20.0) -> None:
-        """Claim no more, give what is in flight `timeout` seconds, hand back the rest without counting an attempt."""
+        """Stop claiming and wait for requests in flight; return the rest to the queue without counting an attempt.
+
+        Args:
+            timeout: seconds to wait for requests in flight.
+        """
         if self._loop is None or self._thread is None:
             return
         self._loop.ask_to_stop(timeout)

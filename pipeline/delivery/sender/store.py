@@ -1,4 +1,4 @@
-"""The sender's side of the database: claims, answers and leases under one name."""
+"""The sender's access to the database: claim, record and release under one name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = get_logger(__name__)
 
 
 class DeliveryStore:
-    """What a sender writes. Each call is a transaction of its own and blocks: not for the event loop."""
+    """Claims, records and releases deliveries. Each call is one blocking transaction: keep it off the event loop."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class DeliveryStore:
             self._record(sent)
         except (DataError, IntegrityError, NotSupportedError) as error:
             if len(sent) > 1:
-                # Something among them cannot be written; one by one, only that waits for the end of its lease.
+                # One of them cannot be written. Recorded one by one, only that one waits for its lease to run out.
                 for each in sent:
                     self.record([each])
                 return

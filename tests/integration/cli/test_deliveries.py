@@ -61,7 +61,7 @@ def test_a_failed_attempt_is_explained(terminal: Terminal) -> None:
     found = terminal.data("deliveries", "list", "--state", "pending")
     assert len(found) == 2
     assert {each["last_error"] for each in found} == {"connection_refused"}
-    assert "nothing listens" in terminal.run("deliveries", "show", str(found[0]["id"])).stdout
+    assert "nothing is listening" in terminal.run("deliveries", "show", str(found[0]["id"])).stdout
 
 
 def test_an_unknown_delivery_says_how_to_find_one(terminal: Terminal) -> None:
@@ -101,7 +101,7 @@ def test_a_delivery_is_found_by_its_webhook_id_and_that_of_its_bundle(terminal: 
     [
         ("99999999999999999999999999", "there is no delivery 99999999999999999999999999"),
         ("0", "there is no delivery 0"),
-        ("T-1", "'T-1' names no delivery; give its number"),
+        ("T-1", "'T-1' is not a delivery; give its id"),
         ("msg_nothing", "no delivery has the webhook id 'msg_nothing'"),
         ("msg_0000000000000000000000000001", "no delivery has the webhook id"),
     ],
@@ -131,7 +131,7 @@ def test_deliveries_are_listed_by_item_url_time_and_page_by_page(terminal: Termi
     table = terminal.run("deliveries", "list").stdout
     assert f"{one['item_id']}  m-1" in table
     assert datetime.fromisoformat(one["finished_at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S") in table
-    assert "there is no item 'm-9'" in terminal.run("deliveries", "list", "--item", "m-9").stderr
+    assert "has no item 'm-9'" in terminal.run("deliveries", "list", "--item", "m-9").stderr
     (shown,) = terminal.data("show", "m-1")["deliveries"]
     assert shown["webhook_id"] == one["webhook_id"]
 
@@ -167,5 +167,5 @@ def test_a_receiver_that_wants_an_event_no_more_is_quoted(terminal: Terminal) ->
         call_back(terminal, receiver.url.partition("?")[0])
         assert json.loads(terminal.run("run", "--batch", "last", "--json").stdout)["callback_error"] == "http_500"
     shown = terminal.data("deliveries", "show", "1")
-    message = "the receiver answered 500; the receiver asked not to be sent this event again"
+    message = "the receiver responded with 500; the receiver asked not to get this event again"
     assert (shown["state"], shown["attempts"][0]["error_message"]) == ("dead", message)

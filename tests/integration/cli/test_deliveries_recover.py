@@ -116,7 +116,7 @@ def test_each_attempt_is_shown_with_its_duration_its_trigger_and_how_the_answer_
     assert 0 <= first["duration_seconds"] < 30
     shown = terminal.run("deliveries", "show", "1").stdout
     assert "overloaded, overloaded" in shown
-    assert "the receiver answered 503" in shown
+    assert "the receiver responded with 503" in shown
     assert long.decode() not in shown
     assert "manual" in shown
 
@@ -164,8 +164,8 @@ def test_all_that_is_owed_is_sent_by_one_command(terminal: Terminal, database: D
         (("recover", "--since", "yesterday"), "'yesterday' is no time; give one, such as 2026-11-21T08:00Z"),
         (("recover", "--batch", "nothing"), "there is no batch 'nothing'"),
         (("recover", "--endpoint", "example.com"), "the endpoint 'example.com' is not an absolute URL"),
-        (("recover", "--endpoint", "https://nobody.example"), "nothing was ever owed to https://nobody.example:443"),
-        (("recover", "--since", "1h", "--until", "2h"), "nothing lies between; exchange them"),
+        (("recover", "--endpoint", "https://nobody.example"), "no delivery was ever owed to https://nobody.example:443"),
+        (("recover", "--since", "1h", "--until", "2h"), "swap them"),
         (("recover", "--state", "pending"), "'pending' is not one of"),
         (("replay-missing", MISSING), "'--batch'"),
         (("replay-missing", "http://10.0.0.1/x", "--batch", "last"), "PIPELINE_ALLOW_PRIVATE_CALLBACKS=10.0.0.1/32"),

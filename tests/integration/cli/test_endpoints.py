@@ -79,10 +79,10 @@ def test_settings_are_set_for_any_url_of_the_endpoint_and_taken_back(terminal: T
         ((HERE, "--rate", "fast"), "'fast' is no number; give one, or `default`"),
         ((HERE, "--rate", "0"), "error: --rate is 0.0; expected a number from 0.001 to 100000"),
         ((HERE, "--in-flight", "0"), "error: --in-flight is 0; expected a whole number from 1 to 1000"),
-        ((HERE, "--coalesce-ms", "5"), "--coalesce-ms says nothing without --coalesce; set --coalesce as well"),
+        ((HERE, "--coalesce-ms", "5"), "--coalesce-ms has no effect without --coalesce; set --coalesce as well"),
         ((HERE, "--max-block", "-1", "--ordered", "batch"), "--max-block is -1.0; expected a number from 0"),
         ((HERE, "--burst", "2.5"), "'2.5' is no whole number"),
-        ((HERE, "--burst", "5"), "--burst says nothing without --rate"),
+        ((HERE, "--burst", "5"), "--burst has no effect without --rate"),
         ((HERE, "--schedule", "never"), "'standard', 'short'"),
         ((HERE,), "nothing to change"),
         (("example.com", "--rate", "1"), "the endpoint 'example.com' is not an absolute URL"),
@@ -198,8 +198,8 @@ def test_the_list_comes_in_pages(terminal: Terminal, database_url: str) -> None:
 
 def test_an_endpoint_that_nobody_knows_is_not_found(terminal: Terminal) -> None:
     for words in (("show", HERE), ("enable", HERE)):
-        assert f"nothing is known of the endpoint {ORIGIN}" in refused(terminal, *words)
-    assert "has no secrets or headers of its own" in refused(terminal, "forget-secret", HERE)
+        assert f"the endpoint {ORIGIN}" in refused(terminal, *words)
+    assert "has no secrets or headers" in refused(terminal, "forget-secret", HERE)
     assert terminal.data("endpoints", "list") == []
 
 
@@ -312,8 +312,8 @@ def test_a_ping_is_signed_and_answered_and_kept_nowhere(terminal: Terminal, data
 @pytest.mark.parametrize(
     ("status", "header", "said"),
     [
-        (500, "x-a: b", "the receiver answered 500"),
-        (404, "x-a: b", "nothing answers at that path"),
+        (500, "x-a: b", "the receiver responded with 500"),
+        (404, "x-a: b", "the receiver has nothing at that path"),
         (302, "location: https://elsewhere.example/x", "redirected to elsewhere.example"),
         (410, "x-a: b", "a callback that is answered so disables its endpoint"),
         (500, "webhook-delivery: abort-message", "a callback that is answered so is given up at once"),
@@ -335,7 +335,7 @@ def test_a_ping_that_finds_nobody_says_so(terminal: Terminal) -> None:
         url = receiver.url
     result = terminal.run("endpoints", "test", url)
     assert result.exit_code == 1
-    assert "nothing listens at that host and port" in result.stdout
+    assert "nothing is listening on that host and port" in result.stdout
 
 
 def test_a_ping_goes_to_no_address_that_callbacks_must_not_reach(

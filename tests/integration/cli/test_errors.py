@@ -273,7 +273,7 @@ def test_a_misspelt_header_is_told_once(terminal: Terminal) -> None:
 def test_a_key_that_is_null_says_what_a_key_is(terminal: Terminal) -> None:
     terminal.write_definition()
     terminal.write("items.jsonl", '{"id": null, "text": "x"}')
-    assert "is null; expected a string or an integer" in refused(terminal, "submit", "items.jsonl")
+    assert "is null; expected a string or a whole number" in refused(terminal, "submit", "items.jsonl")
 
 
 def test_a_file_that_is_no_definition_is_told_so(terminal: Terminal) -> None:

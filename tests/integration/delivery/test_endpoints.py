@@ -35,18 +35,18 @@ def test_settings_are_kept_for_the_origin_of_any_url_of_it(database: Database) -
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"rat": 1}, "no setting 'rat'; it has schedule, rate, burst"),
+        ({"rat": 1}, "no setting 'rat'; its settings are schedule, rate, burst"),
         ({"rate": 0}, "rate is 0; expected a number from 0.001 to 100000"),
         ({"rate": "10"}, "rate is '10'"),
         ({"rate": True}, "rate is True"),
         ({"rate": float("nan")}, "rate is nan"),
         ({"rate": 1, "burst": 1.5}, "burst is 1.5; expected a whole number from 1"),
-        ({"burst": 5}, "burst says nothing without rate"),
+        ({"burst": 5}, "burst has no effect without rate"),
         ({"in_flight_cap": 0}, "in_flight_cap is 0"),
         ({"ordering": "seq"}, "ordering is 'seq'; expected endpoint or batch"),
-        ({"max_block_seconds": 5}, "max_block_seconds says nothing without ordering"),
+        ({"max_block_seconds": 5}, "max_block_seconds has no effect without ordering"),
         ({"coalesce_items": 501}, "expected a whole number from 1 to 500"),
-        ({"coalesce_ms": 100}, "coalesce_ms says nothing without coalesce_items"),
+        ({"coalesce_ms": 100}, "coalesce_ms has no effect without coalesce_items"),
         ({"schedule": "shrot"}, "there is no schedule 'shrot'; it is standard or short; did you mean 'short'?"),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_setting_that_cannot_be_used_is_refused_with_what_to_do(
 def test_a_setting_that_others_need_cannot_be_taken_away_alone(database: Database) -> None:
     context = context_of(database)
     service.configure(context, ORIGIN, rate=10, burst=5)
-    with pytest.raises(InvalidInput, match="burst says nothing without rate"):
+    with pytest.raises(InvalidInput, match="burst has no effect without rate"):
         service.configure(context, ORIGIN, rate=None)
     assert service.configure(context, ORIGIN, rate=None, burst=None).settings["burst"] is None
 
@@ -73,7 +73,7 @@ def test_what_is_no_url_is_no_endpoint(database: Database) -> None:
 
 
 def test_an_endpoint_that_nobody_knows_is_not_found(database: Database) -> None:
-    with pytest.raises(NotFound, match="nothing is known of the endpoint https://example.com:443"):
+    with pytest.raises(NotFound, match="the endpoint https://example.com:443 is unknown"):
         service.show(context_of(database), "https://example.com")
 
 
@@ -149,5 +149,5 @@ def test_each_endpoint_of_a_list_is_as_it_is_alone(database: Database) -> None:
 
 
 def test_a_state_that_there_is_not_is_refused(database: Database) -> None:
-    with pytest.raises(InvalidInput, match="no endpoint is in a state 'broken'; states are disabled, locked"):
+    with pytest.raises(InvalidInput, match="there is no endpoint state 'broken'; choose from disabled, locked"):
         service.every(context_of(database), state="broken")

@@ -219,7 +219,7 @@ def test_deliveries_to_a_disabled_endpoint_are_not_recovered(at_noon: Context) -
 
 
 def test_what_cannot_be_recovered_is_told(context: Context) -> None:
-    with pytest.raises(InvalidInput, match=r"'pending' cannot be replayed; states are dead, delivered, cancelled"):
+    with pytest.raises(InvalidInput, match=r"'pending' cannot be replayed; choose from dead, delivered, cancelled"):
         service.recover(context, states=("dead", "pending"))
     with pytest.raises(InvalidInput, match="the endpoint 'example.com' is not an absolute URL"):
         service.recover(context, origin="example.com")
