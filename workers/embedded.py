@@ -1,4 +1,4 @@
-"""The embedded mode: a Celery worker as threads of this process, on a broker in its memory."""
+"""The embedded mode: a Celery worker in threads of this process, with an in-memory broker."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ from workers.app import app
 from workers.engine.engine import Engine, running_engine, set_running
 from workers.engine.stage_engine import countdown
 
-#: Seconds a worker may take to come up before something is wrong.
+#: Seconds that a worker may take to start.
 START_SECONDS = 30.0
 
 
 class Embedded:
-    """Processes batches in this process, from `start` to `stop`; one at a time."""
+    """Processes batches in this process between `start` and `stop`. One at a time per process."""
 
     _alone = threading.Lock()
 
     def __init__(self, context: Context, *, batch_id: int | None = None) -> None:
-        """Work on everything in the database, or only on `batch_id`."""
+        """Args:
+        batch_id: process only this batch; None: everything in the database.
+        """
         self._context = context
         self._batch_id = batch_id
         self._ready = threading.Event()
 
     def start(self) -> None:
-        """Start the threads, and return when messages are consumed.
+        """Start the threads; return once messages are consumed.
 
         Raises:
-            Conflict: this process has an embedded worker already.
+            Conflict: this process already has an embedded worker.
             Unreachable: the worker does not start.
         """
         if not self._alone.acquire(blocking=False):
-            raise Conflict("this process has an embedded worker already; close that client before opening another")
+            raise Conflict("this process already has an embedded worker; close that client before you open another")
         try:
             self._start()
         except BaseException:
@@ -48,7 +50,7 @@ class Embedded:
             raise
 
     def _start(self) -> None:
-        # Queues of this transport outlive their connections: what a stopped worker left is stale.
+        # Queues of this transport outlive their connections; messages of a stopped worker are stale.
         Channel.queues.clear()
         app.conf.broker_url, app.conf.broker_transport = (
             EMBEDDED_BROKER_URL,
@@ -65,13 +67,13 @@ class Embedded:
             raise Unreachable(f"the embedded worker did not start within {START_SECONDS:.0f} s")
 
     def stop(self, *, deliver: bool = True) -> None:
-        """Stop taking messages, finish what is quick, and hand the rest back.
+        """Stop taking messages, finish fast work, and return the rest to the queue.
 
         Args:
-            deliver: wait for callbacks that are due now, for `PIPELINE_STOP_SECONDS` at the most.
+            deliver: wait for callbacks that are due now, for at most `PIPELINE_STOP_SECONDS`.
         """
         worker_state.should_stop = 0
-        # Celery looks at the flag between messages, and after that takes one more: give it both.
+        # Celery checks the flag between messages and then takes one more: give it two.
         for _ in range(2):
             self._engine.broker.nudge(DISPATCH_TASK)
         left = countdown(self._context.settings.stop_seconds)
@@ -83,11 +85,11 @@ class Embedded:
         self._alone.release()
 
     def abandon(self) -> None:
-        """Hand back what this process holds without stopping its threads: the program is ending, and they with it."""
+        """Return what this process holds without stopping its threads, because the program is ending."""
         self._engine.abandon()
 
     def wake(self) -> None:
-        """A batch was submitted: dispatch now."""
+        """Dispatch now: a batch was submitted."""
         running_engine().wake_dispatch()
 
     def __enter__(self) -> Embedded:
@@ -109,7 +111,7 @@ _OPTIONS = {
 
 
 class _Worker(WorkController):
-    """A worker that says when it consumes, and whose engine is started and stopped around it."""
+    """A worker that signals when it consumes, and whose engine is started and stopped by its owner."""
 
     brings_engine = True
 

@@ -1,18 +1,18 @@
-"""The garbage collector of a worker: at Python's own pace, looking for cycles took a third of a sender's time."""
+"""Tune Python's garbage collector: with its defaults, searching for cycles took a third of a sender's time."""
 
 from __future__ import annotations
 
 import gc
 
-#: Objects made before the youngest are looked at, and rounds of that before the older ones are. Python's 700 and 10
-#: look several times at what belongs to each request under way; garbage that waits for 10,000 takes a few MiB.
+#: Allocations before the youngest generation is collected, and collections before the next one is. With Python's 700
+#: and 10, objects of a request in flight are scanned several times. 10,000 uncollected objects take a few MiB.
 YOUNGEST, OLDER = 10_000, 20
 
 
 def calm() -> None:
-    """Look for cycles less often, and never among what is there by now: modules, and what they made.
+    """Collect less often, and never scan the objects that exist now, such as modules.
 
-    It holds for the whole process, hence only for one that is our own.
+    Affects the whole process, so call it only in processes that pipeline owns.
     """
     gc.freeze()
     gc.set_threshold(YOUNGEST, OLDER, OLDER)

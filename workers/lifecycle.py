@@ -1,4 +1,4 @@
-"""Worker start and stop: what Celery's worker and its children begin and end with."""
+"""Boot steps: what starts and stops with Celery's worker, its consumer and its prefork children."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from workers.engine.liveness import BEAT_SECONDS, LivenessThread
 from workers.logs import configure
 from workers.signals import take_over
 
-#: What a worker does beside running stages depends on what it listens to.
+#: The queues that a worker consumes decide what it does.
 STAGE_QUEUES = frozenset({"classify", "enrich"})
 DISPATCH_QUEUE = "control"
 SENDER_QUEUE = "deliver"
 
 
 class EngineStep(bootsteps.StartStopStep):
-    """Starts the engine after the pool has its processes, and before messages are consumed; stops it in between."""
+    """Starts the engine after the pool's processes and before messages are consumed; stops it in reverse order."""
 
     requires = (Pool,)
     label = "Engine"
 
     def __init__(self, worker: Any, **options: Any) -> None:
-        # An embedded worker brings its own.
+        # An embedded worker has its own engine.
         self.enabled = not getattr(worker, "brings_engine", False)
         super().__init__(worker, **options)
 
@@ -40,8 +40,8 @@ class EngineStep(bootsteps.StartStopStep):
         chosen = settings.load()
         if chosen.is_embedded:
             raise InvalidSettings(
-                "PIPELINE_BROKER_URL is not set: without a broker, work is done in the process of `pipeline run`; "
-                "set it to redis://… or amqp://… for workers"
+                "PIPELINE_BROKER_URL is not set: only `pipeline run` and embedded clients work without a broker; "
+                "set it to redis://… or amqp://… to run workers"
             )
         queues = set(worker.app.amqp.queues.consume_from)
         roles = Roles(
@@ -64,21 +64,21 @@ class EngineStep(bootsteps.StartStopStep):
         self._stop(worker, 0.0)
 
     def _stop(self, worker: Any, timeout: float | None) -> None:
-        # Its pool waits for them, however long they take.
+        # The pool waits for its children, however long they take.
         prefork_child.tell_to_stop(worker.pool)
         worker.vitals.stop()
         running_engine().stop(timeout=timeout)
 
 
 class Beat(bootsteps.StartStopStep):
-    """Tells the vitals of a worker whether its consumer is connected and comes round."""
+    """Reports to the liveness thread whether the consumer is connected and its event loop turns."""
 
     requires = (Tasks,)
     label = "Vitals"
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         self._timer: Any = None
-        # Without an event loop, nothing comes round by itself.
+        # Without an event loop there is nothing to report.
         self.enabled = consumer.hub is not None
         super().__init__(consumer, **options)
 
@@ -108,7 +108,7 @@ def _set_up_logs(loglevel: Any = None, logfile: Any = None, **_: Any) -> None:
 
 
 def connect() -> None:
-    """Hear of Celery's own starts and stops."""
+    """Connect to Celery's signals."""
     signals.worker_process_init.connect(_start_child)
     signals.worker_process_shutdown.connect(prefork_child.stop)
     signals.setup_logging.connect(_set_up_logs)

@@ -1,4 +1,4 @@
-"""Logs of a worker process: one line an event, to standard error or a file."""
+"""Logging of a worker process: one line per event, to standard error or a file."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from celery.exceptions import CPendingDeprecationWarning
 
 FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
 
-#: Two lines for every item, which would drown everything else.
-_LOUD = ("celery.worker.strategy", "celery.app.trace")
+#: Loggers with two lines per item, which would drown everything else.
+_NOISY = ("celery.worker.strategy", "celery.app.trace")
 
 
 def configure(level: int | str | None, filename: str | None = None) -> None:
-    """Set up logging for this process; `level` as Celery hands it over."""
+    """Set up logging for this process.
+
+    Args:
+        level: as Celery passes it.
+        filename: log file; None: standard error.
+    """
     logging.basicConfig(format=FORMAT, level=level or logging.INFO, **_target(filename))
-    for name in _LOUD:
+    for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # That work in hand goes on when a connection is lost is what we want: it is recorded all the same.
+    # Continuing work after a lost connection is intended: its results are recorded.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 

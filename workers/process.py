@@ -1,4 +1,4 @@
-"""One worker process: Celery's own program, as `celery -A workers.app worker` runs it."""
+"""Run one worker process, as `celery -A workers.app worker` does."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from workers.app import app
 
 
 def run(queues: Sequence[str], pool: str, name: str, log_level: str, *, concurrency: int | None = None) -> int:
-    """Work in this process until it is told to stop, and return the exit code.
+    """Work in this process until it is stopped. Return the exit code.
 
-    Not by Celery's command line: to import all of its commands, and those of Flower, takes as long as all else here.
+    Does not use Celery's command line: importing all of its commands, and Flower's, takes as long as everything else.
 
     Args:
-        concurrency: children of the prefork pool; None: what celeryconfig.py says.
+        concurrency: children of the prefork pool; default: that of celeryconfig.py.
     """
     # On SIGHUP, Celery replaces this process with one that has the same arguments.
     sys.argv[:1] = ["-m", "pipeline"]
@@ -27,7 +27,7 @@ def run(queues: Sequence[str], pool: str, name: str, log_level: str, *, concurre
         quiet=True,
         queues=list(queues),
         concurrency=concurrency,
-        # Neighbours that greet each other cost more than they tell: SQL knows who is there.
+        # Workers that greet each other cost more than they gain: SQL knows which workers exist.
         without_mingle=True,
         without_gossip=True,
     )

@@ -1,6 +1,6 @@
-"""Signals that end a worker at once, as Celery's own handling does not.
+"""Handle the signals that stop a worker at once.
 
-Celery's would cancel tasks in the pool, which a pool of threads cannot, and wait for the pool inside the handler.
+Celery's handlers would cancel tasks in the pool, which a thread pool cannot do, and wait for the pool in the handler.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from workers.engine.prefork_child import tell_to_stop
 
 
 def take_over(engine: Engine, pool: Any) -> None:
-    """Have SIGQUIT, and the second SIGINT, hand back at once what `engine` and children hold, also while stopping.
+    """Make SIGQUIT, or a second SIGINT, return at once what the engine and its children hold.
 
-    Call it in the main thread, after Celery has set its own handlers.
+    Works while stopping, too. Call it in the main thread, after Celery has installed its handlers.
     """
     first_interrupt = signal.getsignal(signal.SIGINT)
 
     def end_at_once(number: int, frame: FrameType | None) -> None:
         state.should_terminate = EX_FAILURE
         engine.hurry()
-        # Where a stop is under way, they have been told once, and this is the second time.
+        # If a stop is under way, the children have been told once; the second time makes them stop at once.
         tell_to_stop(pool)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if callable(first_interrupt):
             first_interrupt(number, frame)
-        # Celery's handler has just named its own for the next one.
+        # Celery's handler has just installed its own handler for the next SIGINT.
         signal.signal(signal.SIGINT, end_at_once)
 
     signal.signal(signal.SIGQUIT, end_at_once)

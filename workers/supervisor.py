@@ -1,4 +1,4 @@
-"""The supervisor of several worker processes: starts them, starts anew what died, stops them together."""
+"""Supervise worker processes: start them, restart those that died, stop them together."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pipeline.log import get_logger
 
 log = get_logger(__name__)
 
-#: How often the supervisor looks whether its processes live.
+#: Seconds between checks whether the processes are alive.
 LOOK_SECONDS = 0.2
-#: Wait before a process that died is started anew, doubled each time it dies soon after its start.
-FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 1.0, 30.0
-#: A process that has lived this long is well: its next death counts as the first.
-WELL_SECONDS = 60.0
+#: Wait before a process is restarted, doubled each time it dies soon after its start.
+FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 1.0, 30.0
+#: After running this long a process counts as healthy, and its next death as its first.
+HEALTHY_SECONDS = 60.0
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 @dataclass(slots=True)
 class _Child:
-    """A place for a process; `process` is None while it waits for its next start."""
+    """One worker process; `process` is None while it waits for its next start."""
 
     arguments: Sequence[str]
     process: subprocess.Popen[bytes] | None = None
@@ -37,38 +37,38 @@ class _Child:
     deaths: int = field(default=0)
 
     def start(self) -> None:
-        # With the supervisor gone, nobody would start or stop it: it is to stop as well, in good order.
+        # Without its supervisor, nobody would restart or stop it, so it stops in order as well.
         self.process = subprocess.Popen(self.arguments, preexec_fn=_end_with_parent)
         self.started_at = time.monotonic()
 
     def has_died(self) -> int | None:
-        """Return the exit code of a process that has just ended, and plan its next start; None where there is none."""
+        """Return the exit code of a process that has just ended, and schedule its restart; None if it has not ended."""
         code = None if self.process is None else self.process.poll()
         if code is None:
             return None
-        self.deaths = 1 if time.monotonic() - self.started_at > WELL_SECONDS else self.deaths + 1
+        self.deaths = 1 if time.monotonic() - self.started_at > HEALTHY_SECONDS else self.deaths + 1
         self.process = None
-        pause = min(FIRST_BACKOFF_SECONDS * 2 ** (self.deaths - 1), LONGEST_BACKOFF_SECONDS)
+        pause = min(FIRST_BACKOFF_SECONDS * 2 ** (self.deaths - 1), MAX_BACKOFF_SECONDS)
         self.start_at = time.monotonic() + pause
         return code
 
 
 class Supervisor:
-    """Runs one process for each command until it is told to stop by SIGTERM, SIGINT or SIGQUIT."""
+    """Runs one process per command until it receives SIGTERM, SIGINT or SIGQUIT."""
 
     def __init__(self, commands: Sequence[Sequence[str]]) -> None:
         self._children = [_Child(command) for command in commands]
-        self._heard: deque[int] = deque()
+        self._received: deque[int] = deque()
         self._is_stopping = False
 
     def run(self) -> int:
-        """Supervise until told to stop, and until the last process has ended; return the exit code."""
+        """Supervise until a signal arrives and the last process has ended. Return the exit code."""
         for number in _PASSED_ON:
-            # Only heard here: a signal that comes while a process is being started is for that process, too.
-            signal.signal(number, lambda number, frame: self._heard.append(number))
+            # Only queued here: a signal that arrives while a process is being started has to reach that process too.
+            signal.signal(number, lambda number, frame: self._received.append(number))
         while not (self._is_stopping and all(child.process is None for child in self._children)):
-            while self._heard:
-                self._pass_on(self._heard.popleft())
+            while self._received:
+                self._pass_on(self._received.popleft())
             for child in self._children:
                 self._look_after(child)
             time.sleep(LOOK_SECONDS)
@@ -87,7 +87,7 @@ class Supervisor:
     def _pass_on(self, number: int) -> None:
         self._is_stopping = True
         for child in self._children:
-            # A terminal sends SIGINT to all of them by itself, and a second one would cut their stop short.
+            # A terminal sends SIGINT to all of them itself, and a second one would cut their stop short.
             if child.process is not None and not (number == signal.SIGINT and sys.stdin.isatty()):
                 child.process.send_signal(number)
 

@@ -18,7 +18,7 @@ from pipeline.database import leases
 from pipeline.domain.ids import item_id, task_id
 from pipeline.domain.item import Stage
 from pipeline.execution.rescue import unsent
-from pipeline.execution.rules.crash_suspects import COMPANY, admitted
+from pipeline.execution.rules.crash_suspects import MAX_TOGETHER, admit_suspects
 from pipeline.execution.rules.fairness import Credits, Demand, Window
 from pipeline.execution.sql import crash_suspects, pending_batches, releases
 from pipeline.execution.sql.crash_suspects import Suspect
@@ -29,7 +29,11 @@ LEASE = "dispatch"
 
 
 class Message(NamedTuple):
-    """A nudge: which item, which stage, which release. `then` is the stage chained to it."""
+    """A message about one released item.
+
+    Args:
+        then: the stage chained after `stage`, if any.
+    """
 
     id: int
     epoch: int
@@ -46,16 +50,19 @@ class Message(NamedTuple):
         return None if self.then is None else task_id(self.item_id, self.then, self.epoch)
 
 
-#: Hands messages to the broker.
+#: Publishes messages to the broker.
 Publish = Callable[[Sequence[Message]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """What a round came to.
+    """The result of one round.
 
-    `released` items were published; `is_holder` says whether this process may dispatch; `next_due_at` is when the
-    next item that waits for its time comes due; `is_active`, whether anything is pending or in flight.
+    Args:
+        released: number of items released and published.
+        is_holder: whether this process holds the lease on dispatching.
+        next_due_at: when the next waiting item becomes due.
+        is_active: whether anything is pending or in flight.
     """
 
     released: int
@@ -65,12 +72,17 @@ class Dispatched:
 
 
 class Dispatcher:
-    """Keeps the window full. Several may exist; the one that holds the lease works."""
+    """Keeps the window of released items full. Of several dispatchers, the one that holds the lease works.
+
+    Args:
+        publish: publishes messages; may raise.
+        batch_id: dispatch only this batch; None: all.
+        owns_messages: whether the broker is this process's memory, so that its messages are lost with it.
+    """
 
     def __init__(
         self, context: Context, publish: Publish, *, batch_id: int | None = None, owns_messages: bool = False
     ) -> None:
-        """Dispatch all batches, or only `batch_id`. `owns_messages`: the broker is this process's memory."""
         self._context = context
         self._publish = publish
         self._batch_id = batch_id
@@ -90,10 +102,13 @@ class Dispatcher:
         return self._window.size(self._rate.per_second)
 
     def dispatch(self, dead: Sequence[str] = ()) -> Dispatched:
-        """Refill the window once. Commit, then publish: a publish that is lost is found when its lease runs out.
+        """Refill the window once: commit, then publish. A lost publish is repaired when its lease runs out.
+
+        Args:
+            dead: names of processes that are known to be gone; their lease on dispatching is taken over at once.
 
         Raises:
-            Exception: whatever the broker raised; what was not published is pending again.
+            Exception: what the broker raised; items that were not published are pending again.
         """
         now = self._context.now()
         with self._context.database.write() as connection:
@@ -108,13 +123,13 @@ class Dispatcher:
         except Exception:
             unsent(self._context, [Ref(message.id, message.epoch) for message in messages])
             raise
-        # What is overdue waits for room, and whoever makes room wakes us.
+        # Overdue items wait for room in the window, and whoever makes room wakes the dispatcher.
         next_due_at = min((batch.next_due_at for batch in pending if batch.next_due_at), default=None)
         is_active = bool(pending or flight.total or messages)
         return Dispatched(len(messages), is_holder=True, next_due_at=next_due_at, is_active=is_active)
 
     def stop(self) -> None:
-        """Let another take over at once."""
+        """Release the lease, so that another dispatcher takes over at once."""
         with self._context.database.write() as connection:
             leases.drop(connection, self.lease_name, self._context.worker)
 
@@ -141,20 +156,20 @@ class Dispatcher:
             for id_, batch in wanting.items()
         ]
         free = self.window - flight.queued
-        # What batches that want nothing have in flight is not divided.
+        # Items in flight of batches without demand are not part of what is divided.
         window = free + sum(each.in_flight for each in demands)
         messages: list[Message] = []
-        unsated: list[Pending] = []
+        unsatisfied: list[Pending] = []
         for batch_id, share in self._credits.shares(demands, free=free, window=window).items():
-            # Floors may exceed the window, but not without bound: beyond, the batches take turns.
+            # Minimums may exceed the window, up to twice its size; beyond that, batches take turns.
             share = min(share, free + self.window - len(messages))
             released = self._release_from(connection, wanting[batch_id], share, now)
             self._credits.spend(batch_id, len(released))
             if len(released) >= share:
-                unsated.append(wanting[batch_id])
+                unsatisfied.append(wanting[batch_id])
             messages += released
-        # What some batches could not use goes to the others, again the one with the least in flight first.
-        for batch in unsated:
+        # Slots that some batches could not use go to the others, those with the fewest items in flight first.
+        for batch in unsatisfied:
             messages += self._release_from(connection, batch, free - len(messages), now)
         self._rate.released += len(messages)
         return messages
@@ -162,7 +177,7 @@ class Dispatcher:
     def _release_from(self, connection: Connection, batch: Pending, number: int, now: datetime) -> list[Message]:
         if number <= 0:
             return []
-        # Items that come back take at most half of what first attempts could use: a storm of retries holds up nobody.
+        # Retries take at most half of what first attempts could use, so that a storm of retries delays nobody.
         fresh = releases.fresh(connection, batch.id, number) if batch.has_fresh else []
         most = max(number // 2, number - len(fresh))
         returning = releases.due(connection, batch.id, now, most) if batch.has_due else []
@@ -170,10 +185,12 @@ class Dispatcher:
         return [_message(batch, each) for each in self._released(connection, chosen, now)]
 
     def _release_suspects(self, connection: Connection, now: datetime) -> list[Message]:
-        waiting = crash_suspects.waiting(connection, COMPANY, self._batch_id)
+        waiting = crash_suspects.waiting(connection, MAX_TOGETHER, self._batch_id)
         if not waiting:
             return []
-        number = admitted([each.crashes for each in waiting], crash_suspects.under_way(connection, self._batch_id))
+        number = admit_suspects(
+            [each.crashes for each in waiting], crash_suspects.under_way(connection, self._batch_id)
+        )
         chosen = {each.id: each for each in waiting[:number]}
         return [_message(chosen[each.id], each) for each in self._released(connection, list(chosen), now)]
 
@@ -197,7 +214,7 @@ def _message(batch: Pending | Suspect, released: Released) -> Message:
 
 @lru_cache(maxsize=64)
 def _from(stage: str, stages: str) -> tuple[Stage, Stage | None]:
-    """Return a stage and the one after it, if there is one."""
+    """Return a stage and its successor, if there is one."""
     names = stages.split(",")
     later = names[names.index(stage) + 1 :]
     return Stage(stage), Stage(later[0]) if later else None
@@ -205,7 +222,7 @@ def _from(stage: str, stages: str) -> tuple[Stage, Stage | None]:
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """What is released: how many items of each batch, and how many of all that a worker has claimed."""
+    """Released items: their number by batch, and how many of all are claimed by workers."""
 
     of_batch: Mapping[int, int]
     running: int
@@ -216,16 +233,16 @@ class _Flight:
 
     @property
     def queued(self) -> int:
-        """Items that wait in the broker: the window is for these. What runs is bounded by what workers take."""
+        """Items that wait in the broker. The window bounds these; workers bound what runs."""
         return self.total - self.running
 
 
 class _Rate:
-    """Items per second that leave the flight, smoothed over about three seconds."""
+    """The rate at which items leave the flight, smoothed over about three seconds."""
 
     def __init__(self) -> None:
         self.per_second = 0.0
-        #: Since the last measurement.
+        #: Items released since the last measurement.
         self.released = 0
         self._in_flight = 0
         self._at = time.monotonic()

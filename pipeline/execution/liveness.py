@@ -1,4 +1,4 @@
-"""Signs of life: what a worker that makes progress renews, and a check from outside looks at."""
+"""Liveness of workers: a lease that a worker renews while it makes progress, and that health checks read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PREFIX = "worker:"
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """A worker process of this host, and whether it has shown a sign of life in time."""
+    """A worker process of this host, and whether it renewed its liveness lease in time."""
 
     worker: str
     is_alive: bool
 
 
 def show_life(context: Context) -> None:
-    """Say that this process makes progress, until the length of a lease from now."""
+    """Renew the liveness lease of this process."""
     now = context.now()
     name = _PREFIX + context.worker
     with context.database.write() as connection:
@@ -30,20 +30,20 @@ def show_life(context: Context) -> None:
 
 
 def are_left_waiting(context: Context, stages: Collection[str]) -> bool:
-    """Say whether released items of these stages have been waiting for a worker for half a lease."""
+    """Return whether released items of these stages have been waiting for a worker for half a lease."""
     with context.database.read() as connection:
         return releases.waits_since(connection, stages, context.now() + context.lease / 2)
 
 
 def are_released(context: Context, stages: Collection[str]) -> bool:
-    """Say whether released items of these stages wait for a worker, however long."""
+    """Return whether released items of these stages are waiting for a worker."""
     with context.database.read() as connection:
-        # No lease on a released item ends later.
+        # No lease of a released item ends later than that.
         return releases.waits_since(connection, stages, context.now() + 2 * context.lease)
 
 
 def lives_here(context: Context) -> list[Life]:
-    """Return the worker processes of this host that run, or ran and were not forgotten yet."""
+    """Return the worker processes of this host, including those that died and are not yet forgotten."""
     now = context.now()
     with context.database.read() as connection:
         found = [row for row in leases.named(connection, _PREFIX) if is_here(row["holder"])]

@@ -1,4 +1,4 @@
-"""Take back what is held by nobody: leases that ran out, and what dead processes of this host held."""
+"""Rescue lost work: items whose lease ran out, and items and leases of dead processes of this host."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from pipeline.database import leases
 from pipeline.execution.sql import releases, rescue
 from pipeline.execution.sql.releases import Ref
 
-#: Leases of processes elsewhere, or of this host's past, are forgotten after this.
+#: Expired leases of processes on other hosts, or from before a reboot, are removed after this.
 FORGET_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """How many items are pending again, and how many were given up."""
+    """The result of a rescue.
+
+    Args:
+        taken_back: number of items that are pending again.
+        given_up: number of items that are dead, because too many workers died holding them.
+    """
 
     taken_back: int
     given_up: int
@@ -32,7 +37,7 @@ def holders(context: Context) -> set[str]:
 
 
 def rescue_lost(context: Context, dead: Sequence[str] = ()) -> Rescued:
-    """Make lost work pending again, and give up items that took their worker with them too often."""
+    """Make lost items pending again, and give up those whose workers died too often."""
     now = context.now()
     limit = context.settings.max_crashes
     with context.database.write() as connection:
@@ -44,35 +49,35 @@ def rescue_lost(context: Context, dead: Sequence[str] = ()) -> Rescued:
 
 
 def forget_gone(context: Context, dead: Sequence[str]) -> None:
-    """Remove the leases of processes that are gone, now that all they held is taken back, and those that long ended.
+    """Remove the leases of dead processes, after their work was rescued, and leases that ended long ago.
 
-    A submitter's stays: it says that a batch has to be removed.
+    Leases of submitters stay: they mark batches that have to be removed.
     """
     with context.database.write() as connection:
         leases.drop_gone(connection, dead, before=context.now() - FORGET_AFTER, but=submit_lease.PREFIX)
 
 
 def hand_back(context: Context) -> int:
-    """Return the items and leases that this process holds, for an orderly stop. Return the number of items."""
+    """Give up the items and leases that this process holds, for an orderly stop. Return the number of items."""
     with context.database.write() as connection:
         leases.drop_all(connection, context.worker)
         return rescue.hand_back(connection, context.worker, context.now())
 
 
 def hand_back_items(context: Context) -> int:
-    """Return the items that this process holds, while its other parts go on. Return how many."""
+    """Return the items that this process holds to the queue while its other parts go on. Return their number."""
     with context.database.write() as connection:
         return rescue.hand_back(connection, context.worker, context.now())
 
 
 def unsent(context: Context, refs: Sequence[Ref]) -> int:
-    """Make released items pending again whose messages could not be published. Return how many."""
+    """Make released items pending again after their messages could not be published. Return their number."""
     with context.database.write() as connection:
         return releases.take_back(connection, refs, context.now())
 
 
 def renew(context: Context, refs: Sequence[Ref]) -> int:
-    """Keep items that this process is running for another lease. Return how many it still holds."""
+    """Renew the leases of items that this process is running. Return how many it still holds."""
     if not refs:
         return 0
     with context.database.write() as connection:

@@ -1,4 +1,4 @@
-"""Definitions made runnable, once per process."""
+"""Cache of built definitions: classifiers and enrichers are loaded once per process."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from pipeline.stages.run.runner import StageRunner
 
 log = get_logger(__name__)
 
-#: Batches whose definition is remembered; the oldest are forgotten first.
-BATCHES_KEPT = 10_000
-#: Definitions that stay built; the least recently used are forgotten first, since a model may be large.
-DEFINITIONS_KEPT = 32
+#: Batches whose definition is remembered. The oldest are dropped first.
+MAX_BATCHES = 10_000
+#: Definitions that stay built. The least recently used are dropped first, since models may be large.
+MAX_DEFINITIONS = 32
 
 Built = dict[Stage, StageRunner | PipelineError]
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a batch's items need: the batch's public id, its definition, and the runner of each stage.
+    """What running a batch's items needs.
 
-    A runner that could not be built is the error instead.
+    Args:
+        runners: the runner of each stage, or the error with which it could not be built.
     """
 
     public_id: str
@@ -42,28 +43,29 @@ class Work:
 
 
 class RunnerCache:
-    """Builds each definition once; batches of one definition share its model.
+    """Builds each definition once, so that batches with the same definition share its model.
 
-    A model may take seconds to load. It is loaded on a thread of its own, so that no other batch waits for it.
+    A model may take seconds to load, so it is loaded on a separate thread and no other batch waits for it.
+
+    Args:
+        stopping: once set, stop waiting for an unreachable database.
     """
 
     def __init__(self, context: Context, executor: Executor, *, stopping: threading.Event | None = None) -> None:
-        """`stopping`: when set, a database that is away is not waited for."""
         self._stopping = stopping
         self._context = context
         self._executor = executor
         self._lock = threading.Lock()
-        #: A batch's public id and its definition's.
+        #: Public id and definition id, by batch.
         self._of_batch: OrderedDict[int, tuple[str, int]] = OrderedDict()
         self._of_definition: OrderedDict[int, tuple[Definition, Built]] = OrderedDict()
-        self._told: set[tuple[str, Stage]] = set()
+        self._reported: set[tuple[str, Stage]] = set()
         self._waiting: dict[int, list[tuple[int, Ready]]] = {}
 
     def when_ready(self, batch_id: int, ready: Ready) -> None:
-        """Call `ready` with what the items of a batch need: now, or from another thread when it is built.
+        """Call `ready` with the work of a batch: now, or from another thread once it is built.
 
-        `ready` gets the error instead where the definition cannot be read at all; a database that is away is waited for
-        first.
+        If the definition cannot be read, `ready` gets the error. An unreachable database is retried first.
         """
         work = self._known(batch_id)
         if work is not None:
@@ -90,7 +92,7 @@ class RunnerCache:
         try:
             known = self._built(definition_id)
             if not any(isinstance(runner, PipelineError) for runner in known[1].values()):
-                # What failed is built again for the next list: a missing file may be back by then.
+                # A failed definition is built again for the next list: a missing file may be back by then.
                 self._keep(definition_id, known)
             self._hand_out(definition_id, lambda batch_id: self._work_of(batch_id, known))
         except Exception as error:
@@ -106,7 +108,7 @@ class RunnerCache:
             try:
                 work = answer(batch_id)
             except Exception as error:
-                # Told as well: items that nobody hears of are kept for ever.
+                # Passed on too: otherwise the leases of these items would be renewed forever.
                 work = error
             try:
                 ready(work)
@@ -125,10 +127,10 @@ class RunnerCache:
         try:
             return definition.runner(stage, self._executor, self._context.prepared.get((definition.version, stage), ()))
         except PipelineError as error:
-            # Each list of items builds anew; once is enough to be told.
-            if (definition.version, stage) in self._told:
+            # Each list of items tries again; log the error once.
+            if (definition.version, stage) in self._reported:
                 return error
-            self._told.add((definition.version, stage))
+            self._reported.add((definition.version, stage))
             log.warning("definition_not_runnable", definition=definition.name, stage=stage.value, error=str(error))
             return error
 
@@ -143,7 +145,7 @@ class RunnerCache:
         return retrying(read, patience=self._context.lease, stopping=self._stopping)
 
     def _known(self, batch_id: int) -> Work | None:
-        """Return what a batch needs where that is built and kept."""
+        """Return the work of a batch if it is cached."""
         with self._lock:
             known = self._of_batch.get(batch_id)
             if known is None or known[1] not in self._of_definition:
@@ -155,15 +157,15 @@ class RunnerCache:
     def _remember(self, batch: Row) -> None:
         with self._lock:
             self._of_batch[batch["id"]] = batch["public_id"], batch["definition_id"]
-            while len(self._of_batch) > BATCHES_KEPT:
+            while len(self._of_batch) > MAX_BATCHES:
                 self._of_batch.popitem(last=False)
 
     def _keep(self, definition_id: int, built: tuple[Definition, Built]) -> None:
         with self._lock:
             self._of_definition[definition_id] = built
-            while len(self._of_definition) > DEFINITIONS_KEPT:
+            while len(self._of_definition) > MAX_DEFINITIONS:
                 self._of_definition.popitem(last=False)
 
 
-#: Takes what a batch needs, or the error for which there is nothing.
+#: Receives the work of a batch, or the error with which it could not be built.
 Ready = Callable[[Work | Exception], None]

@@ -1,4 +1,4 @@
-"""The gate through which work is begun: a stop closes it, and waits for those who are in it."""
+"""A gate that threads pass to start work: stopping closes it and waits for the threads inside."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 
 class StopGate:
-    """Lets threads in until it is closed, and knows of those that are inside."""
+    """Admits threads until it is closed, and counts those inside."""
 
     def __init__(self) -> None:
-        #: Set when nobody is let in any more; whoever is inside should not linger.
+        #: Set when no thread is admitted any more; threads inside should leave soon.
         self.closed = threading.Event()
         self._inside = 0
         self._lock = threading.Lock()
 
     @contextmanager
     def passing(self) -> Iterator[bool]:
-        """Go through; False where it is closed."""
-        # Counted before the look: who saw it open is seen by those who wait after closing it.
+        """Pass the gate; yields False if it is closed."""
+        # Counted before the check: whoever waits after closing the gate sees every thread that found it open.
         with self._lock:
             self._inside += 1
         try:
@@ -29,5 +29,5 @@ class StopGate:
                 self._inside -= 1
 
     def is_in_use(self) -> bool:
-        """Return whether anybody is inside."""
+        """Return whether a thread is inside."""
         return self._inside > 0

@@ -1,37 +1,39 @@
-"""Contact with the database: whether it has lasted long enough for a lease that is over to mean anything."""
+"""Track gaps in contact with the database, in which nobody could renew a lease."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-#: Within this, the living renew their leases when the database is back: a second between two tries, five for one that
-#: hangs.
+#: Seconds within which living processes renew their leases once the database is back: one between attempts, five for an
+#: attempt that hangs.
 RENEWAL_SECONDS = 6.0
 
 
 class DatabaseContact:
-    """Knows when the database answered, and how long it has done so without a gap.
+    """Knows when the database last answered, and since when it has answered without a gap.
 
-    In a gap nobody could renew: what runs elsewhere is overdue, but not lost, and no crash is to be counted. The gap is
-    one of this process as well, when it was suspended or its machine slept.
+    After a gap, items that run elsewhere are overdue but not lost, and no crash may be counted. A suspended process or
+    a sleeping machine looks like a gap as well.
+
+    Args:
+        longest_gap: seconds without an answer that leases outlast.
     """
 
     def __init__(self, *, longest_gap: float, lease_seconds: float, now: datetime) -> None:
-        """`longest_gap`: seconds without an answer that leases outlast."""
         self._longest_gap = timedelta(seconds=longest_gap)
         self._grace = timedelta(seconds=min(lease_seconds, RENEWAL_SECONDS))
         self._answered_at = now
-        # A start waits for nothing: what a killed run left is taken up at once.
+        # No grace at the start: what a killed run left is rescued at once.
         self._back_at = now - self._grace
 
     def answered(self, now: datetime) -> None:
-        """Hear that the database has answered."""
+        """Note that the database answered at `now`."""
         if now - self._answered_at > self._longest_gap:
             self._back_at = now
         self._answered_at = now
 
     def grace(self, now: datetime) -> float:
-        """Return for how many seconds a lease that is over may still be renewed by a living holder."""
+        """Return the seconds during which a living holder may still renew an expired lease."""
         left = self._back_at + self._grace - now
-        # A clock that was set back does not make it longer.
+        # A clock that was set back must not extend it.
         return max(0.0, min(left, self._grace).total_seconds())

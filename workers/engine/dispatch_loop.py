@@ -1,4 +1,4 @@
-"""The pulse: the thread that dispatches, woken by submissions and completions, else by its timer. Two are harmless."""
+"""The thread that dispatches, woken by submissions, completions and a timer. Running two is harmless."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from pipeline.context import Context
 from pipeline.execution.dispatch import Dispatched, Dispatcher
 from workers.engine.periodic import STOP_SECONDS, guarded
 
-#: The safety net: a round that nobody asked for.
+#: The safety net: seconds between rounds that nobody requested.
 IDLE_SECONDS = 1.0
-#: The same while items are under way: how late a refill may be when other processes finish them.
+#: The same while items are in flight: the longest delay of a refill after other processes finished items.
 ACTIVE_SECONDS = 0.1
-#: Wait after a round that failed, doubled each time.
-FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.25, 4.0
+#: Wait after a failed round, doubled each time.
+FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.25, 4.0
 
 
 class DispatchLoop:
-    """Dispatches until it is stopped."""
+    """Dispatches until it is stopped.
+
+    Args:
+        dead: returns the processes that are known to be gone, so that their lease on dispatching need not run out.
+    """
 
     def __init__(self, context: Context, dispatcher: Dispatcher, *, dead: Callable[[], Sequence[str]]) -> None:
-        """`dead` names processes that are known to be gone, so that their lease on dispatching need not run out."""
         self._context = context
         self._dispatcher = dispatcher
         self._dead = dead
@@ -39,12 +42,12 @@ class DispatchLoop:
         self._woken.set()
 
     def ask_to_stop(self) -> None:
-        """Stop dispatching soon, and let another take over."""
+        """Stop dispatching soon and let another process take over."""
         self._stopped.set()
         self._woken.set()
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
-        """Stop dispatching; a round that has begun has `timeout` seconds to end."""
+        """Stop dispatching. A running round has `timeout` seconds to end."""
         self.ask_to_stop()
         self._thread.join(timeout)
 
@@ -52,7 +55,7 @@ class DispatchLoop:
         while not self._stopped.is_set():
             dispatched = guarded(lambda: self._dispatcher.dispatch(self._dead()))
             if dispatched is None:
-                # Not woken: completions would have a dispatcher whose broker is away try without pause.
+                # Not woken by completions: with an unreachable broker they would make it retry without a pause.
                 self._back_off()
                 continue
             self._failures = 0
@@ -61,7 +64,7 @@ class DispatchLoop:
         guarded(self._dispatcher.stop)
 
     def _back_off(self) -> None:
-        pause = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LONGEST_BACKOFF_SECONDS)
+        pause = min(FIRST_BACKOFF_SECONDS * 2**self._failures, MAX_BACKOFF_SECONDS)
         self._failures += 1
         self._stopped.wait(pause)
 

@@ -1,4 +1,4 @@
-"""Signs of life of a worker process: given while it makes progress, and not merely because it runs."""
+"""Renew a worker's liveness lease while it makes progress, not merely while it runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from workers.engine.periodic import PeriodicThread
 
 log = get_logger(__name__)
 
-#: How often the thread that consumes says that it comes round.
+#: Seconds between heartbeats of the consumer's event loop.
 BEAT_SECONDS = 2.0
 
 
 class LivenessThread:
-    """Shows life while the consuming thread comes round and what waits for this worker is consumed.
+    """Renews the lease while the consumer's event loop turns and waiting items are consumed.
 
-    While the broker is away there is nothing to consume: that is no reason to have the worker started anew.
+    While the broker is unreachable there is nothing to consume; that is no reason to restart the worker.
     """
 
     def __init__(
@@ -27,14 +27,14 @@ class LivenessThread:
     ) -> None:
         """Args:
         stages: the stages whose messages this process consumes.
-        seconds: a clock that never goes back.
+        seconds: a monotonic clock.
         """
         self._context = context
         self._stages = stages
         self._seconds = seconds
         self._patience = context.settings.lease_seconds / 2
         self._beat_at = self._received_at = seconds()
-        #: When items were last seen waiting, since the first of them was left waiting for too long.
+        #: When items were last seen waiting, after an item had waited too long.
         self._neglected_at: float | None = None
         self._is_connected = False
         self._rounds = PeriodicThread("pipeline-vitals", [(min(BEAT_SECONDS, self._patience / 2), self.look)])
@@ -46,22 +46,26 @@ class LivenessThread:
         self._rounds.stop()
 
     def connected(self, is_connected: bool) -> None:
-        """Hear that messages can be consumed, or can not any more."""
+        """Note whether the consumer is connected."""
         self._beat_at = self._received_at = self._seconds()
         self._is_connected = is_connected
 
     def beat(self, *, is_full: bool = False) -> None:
-        """Hear from the thread that consumes; `is_full`: it holds as many messages as it may."""
+        """Note a heartbeat of the consumer.
+
+        Args:
+            is_full: whether it holds as many messages as its prefetch limit allows.
+        """
         self._beat_at = self._seconds()
         if is_full:
             self.received()
 
     def received(self) -> None:
-        """Hear that a message came."""
+        """Note that a message arrived."""
         self._received_at = self._seconds()
 
     def look(self) -> None:
-        """Show life, or say why not."""
+        """Renew the liveness lease, or log why not."""
         now = self._seconds()
         if self._is_connected and now - self._beat_at > self._patience + BEAT_SECONDS:
             log.warning("consumer_stuck", seconds=round(now - self._beat_at, 1))
@@ -71,9 +75,9 @@ class LivenessThread:
             show_life(self._context)
 
     def _neglects(self, now: float) -> bool:
-        """Whether items are left waiting: until a message comes, or none has waited for as long as a lease.
+        """Return whether items are left waiting, until a message arrives or none has waited for a whole lease.
 
-        What is left is taken back and released anew, with a new lease: that is no reason to be calm again.
+        Items left waiting are taken back and released again with a new lease, which must not reset this.
         """
         if now - self._received_at <= self._patience:
             self._neglected_at = None

@@ -1,4 +1,4 @@
-"""Nudges to processes elsewhere: there may be something to do. Few, since each of them looks by itself as well."""
+"""Nudge processes elsewhere that there may be work. Rarely, because each of them also polls."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 from pipeline.broker.messages import Broker
 from workers.engine.periodic import guarded
 
-#: No two nudges in less; what happens in between is found by the other side's own look.
+#: Minimum seconds between two nudges; the other side's polling finds what happens in between.
 SECONDS_BETWEEN = 1.0
 
 
 class NudgeSender:
-    """Publishes a task without arguments now and then, never from the caller's thread."""
+    """Publishes a task without arguments, at a limited rate, never from the caller's thread."""
 
     def __init__(self, broker: Broker, task: str) -> None:
         self._broker = broker
@@ -22,12 +22,12 @@ class NudgeSender:
         self._lock = threading.Lock()
 
     def give(self) -> None:
-        """Nudge, unless that was done just now."""
+        """Publish a nudge, unless one was published a moment ago."""
         with self._lock:
             if time.monotonic() < self._next_at:
                 return
             self._next_at = time.monotonic() + SECONDS_BETWEEN
-        # A broker that hangs holds up this thread alone.
+        # A broker that hangs blocks only this thread.
         threading.Thread(target=self._send, name="pipeline-nudge", daemon=True).start()
 
     def _send(self) -> None:

@@ -1,4 +1,4 @@
-"""Threads that repeat steps, each at its own pace."""
+"""A thread that repeats steps, each at its own interval."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pipeline.log import get_logger
 
 log = get_logger(__name__)
 
-#: What a round that has begun may take to end. A database that hangs must not hold up a stop.
+#: Seconds that a running step may take to end. A database that hangs must not delay a stop.
 STOP_SECONDS = 2.0
 
 T = TypeVar("T")
 
 
 def guarded(step: Callable[[], T]) -> T | None:
-    """Run a step; log what goes wrong and go on: the next round tries again."""
+    """Run a step and log its errors; the next round tries again."""
     try:
         return step()
     except Unreachable as error:
@@ -30,7 +30,12 @@ def guarded(step: Callable[[], T]) -> T | None:
 
 
 class PeriodicThread:
-    """Runs each step every so many seconds, in the order given, on a thread of its own."""
+    """Runs each step at its interval, in the given order, on its own thread.
+
+    Args:
+        steps: interval in seconds, and the function to run.
+        later: steps that are not run at the start.
+    """
 
     def __init__(
         self,
@@ -39,7 +44,6 @@ class PeriodicThread:
         *,
         later: Sequence[Callable[[], object]] = (),
     ) -> None:
-        """`steps` are seconds and what to run; those in `later` wait for their time at the start, too."""
         self._steps = steps
         self._next_at = [time.monotonic() + seconds if step in later else 0.0 for seconds, step in steps]
         self._woken = threading.Event()
@@ -55,7 +59,7 @@ class PeriodicThread:
         self._woken.set()
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
-        """Start no other step, and give the one that runs `timeout` seconds to end."""
+        """Start no further step, and give the running one `timeout` seconds to end."""
         self._stopping = True
         self._woken.set()
         self._thread.join(timeout)
@@ -64,7 +68,7 @@ class PeriodicThread:
         while not self._stopping:
             for index, (seconds, step) in enumerate(self._steps):
                 if time.monotonic() >= self._next_at[index]:
-                    # Before the step, so that a wish to hurry that comes during it is not overwritten.
+                    # Before the step, so that a `hurry` during the step is not overwritten.
                     self._next_at[index] = time.monotonic() + seconds
                     guarded(step)
             self._woken.wait(max(0.0, min(self._next_at) - time.monotonic()))

@@ -1,4 +1,4 @@
-"""The publisher: messages sent from a thread of their own, so that a broker that hangs holds up no result."""
+"""Publish messages from a separate thread, so that a broker that hangs delays no result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = get_logger(__name__)
 
 
 class Publisher:
-    """Publishes tasks of released items in the order given; what cannot be published is released anew."""
+    """Publishes tasks of released items in order; items that cannot be published are released again."""
 
     def __init__(self, context: Context, broker: Broker) -> None:
         self._context = context
@@ -29,12 +29,12 @@ class Publisher:
         self._thread.start()
 
     def put(self, tasks: Sequence[Task]) -> None:
-        """Have tasks published soon; their arguments are an item and its epoch."""
+        """Queue tasks for publishing; their arguments are an item and its epoch."""
         if tasks:
             self._waiting.put(tasks)
 
     def stop(self, timeout: float) -> None:
-        """Publish what was put before, then stop."""
+        """Publish what is queued, then stop."""
         self._waiting.put(None)
         self._thread.join(timeout)
 
@@ -47,5 +47,5 @@ class Publisher:
                 self._give_back(tasks)
 
     def _give_back(self, tasks: Sequence[Task]) -> None:
-        # Some may have been published all the same: their epoch is over then, and they change nothing.
+        # Some may have been published anyway; their epoch is stale then, and they change nothing.
         guarded(lambda: unsent(self._context, [Ref(*task.args) for task in tasks]))

@@ -1,4 +1,4 @@
-"""Retention: old batches are pruned now and then, on a thread of its own, so that no sweep waits for it."""
+"""Prune old batches periodically, on a separate thread, so that no sweep waits for it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from workers.engine.periodic import PeriodicThread
 
 log = get_logger(__name__)
 
-#: After how long it is looked for what has grown too old since.
+#: Seconds between prunes.
 PRUNE_SECONDS = 3_600.0
 
 
 class Retention:
-    """Prunes until it is stopped. Several at once share the work."""
+    """Prunes until it is stopped. Several processes share the work."""
 
     def __init__(self, context: Context, days: float) -> None:
         self._context = context

@@ -1,4 +1,4 @@
-"""The sweeps: what repairs what was lost. Each may run in several processes at once."""
+"""The sweeps repair what was lost. Each may run in several processes at once."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from workers.engine.retention import Retention
 
 log = get_logger(__name__)
 
-#: After how long what a dead process held is looked for.
+#: Seconds between searches for work of dead processes.
 RESCUE_SECONDS = 5.0
-#: After how long a batch that was cancelled is looked at for what the cancel did not reach.
+#: Seconds between searches for items that a cancel did not reach.
 CLEAN_UP_SECONDS = 2.0
-#: After how long counters are compared with rows.
+#: Seconds between comparisons of counters with rows.
 RECONCILE_SECONDS = 300.0
 
 
@@ -39,7 +39,10 @@ class Sweeps:
     """Runs the sweeps until it is stopped."""
 
     def __init__(self, context: Context, *, keep: Callable[[], object], rescued: Callable[[], None]) -> None:
-        """Call `keep` before a rescue and `rescued` after one that found something."""
+        """Args:
+        keep: called before a rescue, to renew this process's own leases.
+        rescued: called after a rescue that found something.
+        """
         self._context = context
         self._keep = keep
         self._rescued = rescued
@@ -47,7 +50,7 @@ class Sweeps:
         self._stopping = threading.Event()
         lease_seconds = context.settings.lease_seconds
         self._contact = DatabaseContact(
-            # Twice the time between two looks: a busy machine is late now and then.
+            # Twice the interval of the sweep: a busy machine may be late.
             longest_gap=max(lease_seconds / 2, 2 * CLEAN_UP_SECONDS),
             lease_seconds=lease_seconds,
             now=context.now(),
@@ -59,11 +62,11 @@ class Sweeps:
                 (CLEAN_UP_SECONDS, self._clean_up),
                 (RECONCILE_SECONDS, self._reconcile),
             ],
-            # Drift is rare and counting is not free: a start does not wait for it.
+            # Drift is rare and counting is not free, so a start does not wait for it.
             later=[self._reconcile],
         )
         days = context.settings.retention_days
-        # An embedded run ends soon, and has an end to come to.
+        # An embedded run is short and must not be delayed.
         self._retention = None if days is None or context.settings.is_embedded else Retention(context, days)
 
     def start(self) -> None:
@@ -78,7 +81,7 @@ class Sweeps:
         self._rounds.stop()
 
     def hurry(self) -> None:
-        """Look now for what was lost."""
+        """Look for lost work now."""
         self._rounds.hurry()
 
     def _rescue(self) -> None:
@@ -86,7 +89,7 @@ class Sweeps:
         self._contact.answered(self._context.now())
         if self._stopping.wait(self._contact.grace(self._context.now())):
             return
-        # After a pause of this process its own items are overdue, but not lost.
+        # After a pause of this process, its own items are overdue, not lost.
         self._keep()
         rescued = rescue_lost(self._context, self.dead)
         deliveries = claim.take_back(self._context.database, self._context.now(), self.dead)

@@ -1,4 +1,4 @@
-"""The nudges of the dispatcher and the sweeps."""
+"""Tasks that wake the dispatcher and the sweeps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from workers.receive.inline_task import InlineTask
 
 @app.task(name="control.dispatch", base=InlineTask)
 def dispatch() -> None:
-    """Release what may be released."""
+    """Wake the dispatcher."""
     running_engine().wake_dispatch()
 
 
 @app.task(name="control.sweep", base=InlineTask)
 def sweep() -> None:
-    """Look for what was lost."""
+    """Wake the sweeps."""
     running_engine().look_for_lost()

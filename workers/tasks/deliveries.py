@@ -1,4 +1,4 @@
-"""The nudge of the sender."""
+"""The task that wakes the sender."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from workers.receive.inline_task import InlineTask
 
 @app.task(name="deliveries.send", base=InlineTask)
 def send() -> None:
-    """Send what is due."""
+    """Wake the sender."""
     running_engine().wake_sender()

@@ -1,4 +1,4 @@
-"""One task per item and stage. Messages are gathered and run together, see `workers.receive.gather`."""
+"""One task per item and stage. Their messages are gathered and run together; see `workers.receive.gather`."""
 
 from __future__ import annotations
 

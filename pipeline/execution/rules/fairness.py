@@ -1,4 +1,4 @@
-"""Which batch may release how many items."""
+"""Fairness between batches: how many items each batch may release."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-#: Items that a batch with nothing in flight may release although others fill the window.
+#: Items that a batch with nothing in flight may release even if others fill the window.
 FLOOR = 16
 
-#: What a batch may have in flight, as a multiple of its part.
+#: Maximum number of items of a batch in flight, as a multiple of its share.
 SLACK = 1.5
 
-#: Waiting in the broker is kept under this.
+#: Upper bound of the time that an item waits in the broker.
 TARGET_WAIT = timedelta(milliseconds=500)
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A batch that wants to release items; `weight` is its part, divided among the batches of its fair key."""
+    """A batch that has items to release.
+
+    Args:
+        weight: its weight, divided by the number of batches with the same fair key.
+        in_flight: number of its items in flight.
+    """
 
     batch_id: int
     weight: float
@@ -28,7 +33,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How many items may wait in the broker: enough for `TARGET_WAIT` at the measured rate, within bounds."""
+    """How many items may wait in the broker: those of `TARGET_WAIT` at the measured rate, within bounds."""
 
     smallest: int
     largest: int
@@ -39,35 +44,35 @@ class Window:
 
 
 class Credits:
-    """What each batch may release: free places divided by weight, with what it could not use carried over.
+    """What each batch may release: free slots divided by weight; unused fractions carry over.
 
-    Deficit round robin (Shreedhar and Varghese, 1995): over time, batches that always want more get places in the
-    proportion of their weights, however small a round is.
+    Deficit round robin (Shreedhar and Varghese, 1995): over time, batches that always have more get slots in proportion
+    to their weights, however small a round is.
     """
 
     def __init__(self) -> None:
         self._of_batch: dict[int, float] = {}
 
     def shares(self, demands: Sequence[Demand], *, free: int, window: int) -> dict[int, int]:
-        """Return how many items each batch may release before any may take what others leave.
+        """Return how many items each batch may release before unused slots are passed on.
 
-        Batches with the least in flight come first. One that has nothing in flight gets a few, whatever its credit;
-        one of slow items keeps no more than `SLACK` times its part of `window` in flight.
+        Batches with the fewest items in flight come first. A batch with nothing in flight gets a few regardless of its
+        credit; a batch of slow items keeps at most `SLACK` times its share of `window` in flight.
 
         Args:
-            free: places to be divided now.
-            window: places there are in all, those in flight among them.
+            free: slots to divide now.
+            window: all slots, including those in flight.
         """
         weights = sum(demand.weight for demand in demands)
         first = sorted(demands, key=lambda demand: (demand.in_flight / demand.weight, demand.batch_id))
-        # Who wants nothing has no claim on later rounds.
+        # A batch without demand has no claim on later rounds.
         self._of_batch = {
             demand.batch_id: self._credit(demand, max(free, 0), window, demand.weight / weights) for demand in first
         }
         return {demand.batch_id: self._share(demand, window * demand.weight / weights) for demand in first}
 
     def spend(self, batch_id: int, released: int) -> None:
-        """Take from a batch's credit what it has released of its share."""
+        """Deduct released items from a batch's credit."""
         self._of_batch[batch_id] = max(self._of_batch[batch_id] - released, -FLOOR)
 
     def _credit(self, demand: Demand, free: int, window: int, part: float) -> float:

@@ -164,7 +164,10 @@ def test_all_that_is_owed_is_sent_by_one_command(terminal: Terminal, database: D
         (("recover", "--since", "yesterday"), "'yesterday' is no time; give one, such as 2026-11-21T08:00Z"),
         (("recover", "--batch", "nothing"), "there is no batch 'nothing'"),
         (("recover", "--endpoint", "example.com"), "the endpoint 'example.com' is not an absolute URL"),
-        (("recover", "--endpoint", "https://nobody.example"), "no delivery was ever owed to https://nobody.example:443"),
+        (
+            ("recover", "--endpoint", "https://nobody.example"),
+            "no delivery was ever owed to https://nobody.example:443",
+        ),
         (("recover", "--since", "1h", "--until", "2h"), "swap them"),
         (("recover", "--state", "pending"), "'pending' is not one of"),
         (("replay-missing", MISSING), "'--batch'"),

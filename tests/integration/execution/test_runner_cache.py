@@ -37,7 +37,7 @@ def context(database_url: str) -> Iterator[Context]:
 def test_the_least_recently_used_definition_is_forgotten(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.execution.runner_cache.DEFINITIONS_KEPT", 2)
+    monkeypatch.setattr("pipeline.execution.runner_cache.MAX_DEFINITIONS", 2)
     runners = RunnerCache(context, Executor())
     first, second, third = (a_batch(context, tmp_path) for _ in range(3))
     built = [runner_of(runners, first), runner_of(runners, second)]

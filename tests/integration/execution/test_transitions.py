@@ -21,7 +21,7 @@ from pipeline.domain.outcome import Failure, FailureKind, Outcome
 from pipeline.execution.dispatch import Dispatcher, Message
 from pipeline.execution.record import Done, Settlement, record
 from pipeline.execution.rescue import hand_back, renew, rescue_lost
-from pipeline.execution.rules.crash_suspects import COMPANY
+from pipeline.execution.rules.crash_suspects import MAX_TOGETHER
 from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
 from pipeline.settings import load
@@ -224,7 +224,7 @@ def test_suspects_do_not_hold_up_their_batch(context: Context, clock: Clock, tmp
     assert len(engine.claim_next()) == 256
     clock.forward(31)
     assert rescue_lost(context).taken_back == 256
-    assert engine.dispatch() == COMPANY + 44
+    assert engine.dispatch() == MAX_TOGETHER + 44
     assert engine.dispatch() == 0
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.execution.rules.crash_suspects import COMPANY, admitted
+from pipeline.execution.rules.crash_suspects import MAX_TOGETHER, admit_suspects
 
 
 @pytest.mark.parametrize(
@@ -10,9 +10,9 @@ from pipeline.execution.rules.crash_suspects import COMPANY, admitted
     [
         ([], {}, 0),
         ([1] * 5, {}, 5),
-        ([1] * 100, {}, COMPANY),
-        ([1] * 5, {1: COMPANY - 2}, 2),
-        ([1] * 5, {1: COMPANY}, 0),
+        ([1] * 100, {}, MAX_TOGETHER),
+        ([1] * 5, {1: MAX_TOGETHER - 2}, 2),
+        ([1] * 5, {1: MAX_TOGETHER}, 0),
         # Those of more crashes run when no other suspect does, one at a time.
         ([2, 2, 3], {}, 1),
         ([2, 2, 3], {1: 1}, 0),
@@ -26,4 +26,4 @@ from pipeline.execution.rules.crash_suspects import COMPANY, admitted
 def test_suspects_of_one_crash_run_in_company_and_those_of_more_alone(
     waiting: list[int], under_way: dict[int, int], number: int
 ) -> None:
-    assert admitted(waiting, under_way) == number
+    assert admit_suspects(waiting, under_way) == number
