@@ -9,7 +9,7 @@ from celery.worker import WorkController
 from celery.worker import state as worker_state
 from kombu.transport.memory import Channel
 
-from pipeline.broker.messages import DISPATCH_TASK
+from pipeline.broker.messages import DELIVER_TASK, DISPATCH_TASK
 from pipeline.context import Context
 from pipeline.errors import Conflict, Unreachable
 from pipeline.settings import EMBEDDED_BROKER_URL
@@ -71,9 +71,10 @@ class Embedded:
             deliver: wait for callbacks that are due now, for `PIPELINE_STOP_SECONDS` at the most.
         """
         worker_state.should_stop = 0
-        # Celery looks at the flag between messages, and after that takes one more: give it both.
-        for _ in range(2):
-            self._engine.broker.nudge(DISPATCH_TASK)
+        # Celery looks at the flag between messages, and after that takes one more: give it both. The transport hands
+        # over all messages of a queue together, so they are of two queues; else the second wait would last two seconds.
+        for task in (DISPATCH_TASK, DELIVER_TASK):
+            self._engine.broker.nudge(task)
         left = countdown(self._context.settings.stop_seconds)
         self._thread.join(left())
         worker_state.should_stop = None
