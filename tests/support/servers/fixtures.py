@@ -84,7 +84,7 @@ def postgresql_url(postgres: Postgres) -> Iterator[str]:
     """The URL of an empty PostgreSQL database of the newest version."""
     url = postgres.database()
     yield url
-    postgres.drop(url)
+    postgres.give_back(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
