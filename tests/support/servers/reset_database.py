@@ -20,7 +20,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
 _FINGERPRINT = """
 SELECT
     (SELECT string_agg(version_num, ',') FROM alembic_version),
-    (SELECT md5(string_agg(concat_ws(' ', oid, relname, relkind, reloptions, relchecks, relhastriggers), ',' ORDER BY oid))
+    (SELECT md5(string_agg(concat_ws(' ', oid, relname, relkind, reloptions, relhastriggers), ',' ORDER BY oid))
      FROM pg_class WHERE relnamespace = 'public'::regnamespace),
     (SELECT md5(string_agg(concat_ws(' ', attrelid, attnum, pg_attribute.xmin), ',' ORDER BY attrelid, attnum))
      FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = 'public'::regnamespace),
@@ -33,7 +33,8 @@ SELECT
 
 _TABLES = """
 SELECT relname, pg_table_size(oid) > %s OR reltuples >= 0 FROM pg_class
-WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+    AND pg_relation_size(oid) > 0
 """
 
 _SEQUENCES = """
