@@ -21,7 +21,7 @@ from workers.engine.retention import Retention
 
 log = get_logger(__name__)
 
-#: After how long what a dead process held is looked for.
+#: After how long what a dead process held is looked for, or after a lease where leases are shorter.
 RESCUE_SECONDS = 5.0
 #: After how long a batch that was cancelled is looked at for what the cancel did not reach.
 CLEAN_UP_SECONDS = 2.0
@@ -55,7 +55,7 @@ class Sweeps:
         self._rounds = PeriodicThread(
             "pipeline-sweeps",
             [
-                (RESCUE_SECONDS, self._rescue),
+                (min(RESCUE_SECONDS, lease_seconds), self._rescue),
                 (CLEAN_UP_SECONDS, self._clean_up),
                 (RECONCILE_SECONDS, self._reconcile),
             ],
