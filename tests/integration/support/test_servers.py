@@ -17,7 +17,6 @@ from tests.support.servers.guard import descendants
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis, find
-from tests.support.servers.reset_database import fingerprint
 from tests.support.servers.server import NotAvailable, StartFailed
 
 OWNER = """
@@ -111,50 +110,3 @@ def test_a_purged_broker_has_no_messages_and_a_reset_one_no_queues(rabbitmq: Rab
         rabbitmq.clear()
         with pytest.raises(amqp.NotFound):
             channel.queue_declare("q", passive=True)
-
-
-@pytest.mark.parametrize(
-    ("left", "is_kept"),
-    [
-        ("INSERT INTO leases (name, holder, until) SELECT n, '', now() FROM generate_series(1, 3) AS n", True),
-        ("INSERT INTO leases (name, holder, until) SELECT n, '', now() FROM generate_series(1, 3000) AS n", True),
-        ("SELECT nextval('definitions_id_seq')", True),
-        ("CREATE TABLE notes (note text)", False),
-        ("ALTER TABLE leases ADD COLUMN note text", False),
-        ("ALTER TABLE leases RENAME TO gone", False),
-        ("CREATE INDEX ON leases (until)", False),
-        ("ALTER TABLE leases SET (autovacuum_enabled = false)", False),
-        ("INSERT INTO leases (name, holder, until) VALUES ('x', '', now()); ANALYZE leases", False),
-        ("UPDATE alembic_version SET version_num = '0000'", False),
-    ],
-)
-def test_a_database_that_is_given_back_is_as_good_as_new(postgres: Postgres, left: str, is_kept: bool) -> None:
-    url = postgres.database()
-    new = fingerprint(url), sizes(url)
-    with psycopg.connect(url, autocommit=True) as connection:
-        for statement in left.split("; "):
-            connection.execute(statement)
-    postgres.give_back(url)
-    again = postgres.database()
-    assert (again == url) is is_kept
-    with psycopg.connect(again) as connection:
-        assert connection.execute("SELECT count(*) FROM leases").fetchone() == (0,)
-        assert connection.execute("SELECT nextval('definitions_id_seq')").fetchone() == (1,)
-    assert (fingerprint(again), sizes(again)) == new
-    postgres.give_back(again)
-
-
-def sizes(url: str) -> list[tuple[object, ...]]:
-    """Return what the planner makes of tables: their estimated rows, and whether they are larger than it assumes."""
-    query = "SELECT relname, reltuples, pg_table_size(oid) > 80 * 1024 FROM pg_class WHERE relkind = 'r' ORDER BY 1"
-    with psycopg.connect(url) as connection:
-        return connection.execute(f"{query}").fetchall()
-
-
-def test_a_database_that_somebody_still_uses_is_given_to_nobody_else(postgres: Postgres) -> None:
-    url = postgres.database()
-    with psycopg.connect(url):
-        postgres.give_back(url)
-        another = postgres.database()
-    assert another != url
-    postgres.give_back(another)
