@@ -1,7 +1,6 @@
 """What tests are marked with by what they ask for, and the order in which they run.
 
-`servers`: it needs a server beside Python. `slow`: it takes more than about three seconds by itself; tests say so
-themselves, and whatever strikes servers with faults is.
+`servers`: it needs a server; given here. `slow`: it takes more than about three seconds by itself; tests say so.
 """
 
 from __future__ import annotations
