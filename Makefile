@@ -26,9 +26,11 @@ $(RUN) ruff format --quiet --check . || failed="$$failed ruff-format"; \
 $(RUN) mypy || failed="$$failed mypy"; \
 $(VENV)/bin/lint-imports --no-logo || failed="$$failed import-linter"
 endef
+# More processes than cores, since much of a test is waiting; what belongs together stays in one process.
+TEST := $(RUN) pytest -n 4 --dist loadgroup -q
 VERDICT := if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: help demo test faults bench lint format clean
+.PHONY: help demo check test faults bench lint format clean
 
 help: ## Show what there is to type
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -36,9 +38,14 @@ help: ## Show what there is to type
 demo: $(VENV)/.demo ## Classify and enrich a file of support tickets, with callbacks to a local receiver
 	@$(VENV)/bin/python examples/demo.py
 
-test: $(VENV)/.test ## Check everything: style, types, imports, tests
+check: $(VENV)/.test ## Check style, types, imports, and run the quick tests that need no server: under three minutes
 	@$(LINT); \
-	$(RUN) pytest -n 4 --dist loadgroup -q || failed="$$failed pytest"; \
+	$(TEST) -m 'not servers and not slow' || failed="$$failed pytest"; \
+	$(VERDICT)
+
+test: $(VENV)/.test ## Check everything: style, types, imports, tests; seven minutes on two cores
+	@$(LINT); \
+	$(TEST) || failed="$$failed pytest"; \
 	$(VERDICT)
 
 faults: $(VENV)/.test ## Strike every combination of servers with faults at random; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq

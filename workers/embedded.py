@@ -9,7 +9,7 @@ from celery.worker import WorkController
 from celery.worker import state as worker_state
 from kombu.transport.memory import Channel
 
-from pipeline.broker.messages import DISPATCH_TASK
+from pipeline.broker.messages import DELIVER_TASK, DISPATCH_TASK
 from pipeline.context import Context
 from pipeline.errors import Conflict, Unreachable
 from pipeline.settings import EMBEDDED_BROKER_URL
@@ -73,9 +73,10 @@ class Embedded:
             deliver: wait for callbacks that are due now, for at most `PIPELINE_STOP_SECONDS`.
         """
         worker_state.should_stop = 0
-        # Celery checks the flag between messages and then takes one more: give it two.
-        for _ in range(2):
-            self._engine.broker.nudge(DISPATCH_TASK)
+        # Celery checks the flag between messages and then takes one more: give it two. The transport hands over all
+        # messages of a queue together, so they go to two queues; otherwise the second wait would take two seconds.
+        for task in (DISPATCH_TASK, DELIVER_TASK):
+            self._engine.broker.nudge(task)
         left = countdown(self._context.settings.stop_seconds)
         self._thread.join(left())
         worker_state.should_stop = None

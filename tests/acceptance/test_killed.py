@@ -15,6 +15,7 @@ from pipeline.database.engine import Database
 from tests.support.invariants import assert_complete, assert_delivered
 from tests.support.paths import ROOT
 from tests.support.receiver import SECRET, Receiver
+from tests.support.servers.worker import wait_for
 
 DEFINITION = """
 name = "killed"
@@ -79,7 +80,7 @@ class Run:
 
 @pytest.mark.timeout(300)
 def test_a_run_killed_at_ten_random_moments_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    number, seed = 5_000, random.randrange(10**6)
+    number, seed = 3_000, random.randrange(10**6)
     moments = random.Random(seed)
     print(f"seed {seed}")
     with Receiver() as receiver:
@@ -87,9 +88,11 @@ def test_a_run_killed_at_ten_random_moments_ends_as_if_it_had_not_been(tmp_path:
         kills = 0
         while kills < 10:
             process = run.start()
+            if kills % 2:
+                under_way(process, receiver)
             try:
-                # Not a wait for anything: the end of this time is the random moment.
-                process.wait(timeout=moments.uniform(0.5, 2.5))
+                # Not a wait for anything: the end of this time is the random moment, while it starts or works.
+                process.wait(timeout=moments.uniform(0, 0.4 if kills % 2 else 1.2))
                 break
             except subprocess.TimeoutExpired:
                 process.kill()
@@ -108,6 +111,12 @@ def test_a_run_killed_at_ten_random_moments_ends_as_if_it_had_not_been(tmp_path:
     lines = (tmp_path / "results.jsonl").read_bytes().splitlines()
     assert len({orjson.loads(line)["item_id"] for line in lines}) == len(lines) == number
     print(f"{kills} kills, {sum(map(len, receiver.bodies.values())) - number - 1} deliveries made twice")
+
+
+def under_way(process: subprocess.Popen[bytes], receiver: Receiver) -> None:
+    """Wait until a run has made a callback, or has ended."""
+    before = len(receiver.bodies)
+    wait_for(lambda: len(receiver.bodies) > before or process.poll() is not None)
 
 
 @pytest.mark.timeout(300)

@@ -35,11 +35,11 @@ app.conf.update(
 
 @app.task(name="note")
 def note(number):
-    time.sleep(0.02)
+    time.sleep(0.01)
     with open(os.environ["NOTES"], "a") as notes:
         notes.write(f"{number}\\n")
 """
-TASKS = 400
+TASKS = 300
 
 
 class Plain(Worker):

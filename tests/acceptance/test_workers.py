@@ -222,23 +222,23 @@ def test_retries_and_failures_are_items_own(cluster: Cluster) -> None:
 
 @on_redis
 def test_liveness_tells_progress_from_mere_running(cluster: Cluster, broker: Redis) -> None:
-    assert cluster.command("doctor", "--live").returncode == 1
+    assert cluster.exit_code("doctor", "--live") == 1
     worker = cluster.worker()
-    assert cluster.command("doctor", "--live").returncode == 0
+    assert cluster.exit_code("doctor", "--live") == 0
     worker.suspend()
-    cluster.wait_for(lambda: cluster.command("doctor", "--live").returncode == 1)
+    cluster.wait_for(lambda: cluster.exit_code("doctor", "--live") == 1)
     worker.resume()
-    cluster.wait_for(lambda: cluster.command("doctor", "--live").returncode == 0)
+    cluster.wait_for(lambda: cluster.exit_code("doctor", "--live") == 0)
     with Celery("probe", broker=broker.url, set_as_current=False) as probe:
         probe.control.cancel_consumer("classify", reply=True)
         batch = cluster.client.submit(make_items(10), cluster.definition())
-        cluster.wait_for(lambda: cluster.command("doctor", "--live").returncode == 1)
+        cluster.wait_for(lambda: cluster.exit_code("doctor", "--live") == 1)
         assert "not_consuming" in worker.log
         probe.control.add_consumer("classify", reply=True)
         batch.wait(60)
-    cluster.wait_for(lambda: cluster.command("doctor", "--live").returncode == 0)
+    cluster.wait_for(lambda: cluster.exit_code("doctor", "--live") == 0)
     worker.stop()
-    assert cluster.command("doctor", "--live").returncode == 1
+    assert cluster.exit_code("doctor", "--live") == 1
 
 
 @on_redis
@@ -250,7 +250,7 @@ def test_a_worker_that_waits_for_its_broker_is_not_started_anew(cluster: Cluster
         # Two leases without the broker.
         beats = cluster.signs_of_life()
         cluster.wait_for(lambda: cluster.signs_of_life() > beats + timedelta(seconds=2 * LEASE_SECONDS))
-        assert cluster.command("doctor", "--live").returncode == 0
+        assert cluster.exit_code("doctor", "--live") == 0
     finally:
         broker.start()
     cluster.client.submit(make_items(10), cluster.definition()).wait(60)

@@ -15,7 +15,7 @@ from tests.faults.fault import Fault
 from tests.faults.ordeal import Ordeal
 from tests.faults.site import EMBEDDED, NAMES, Site
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 #: What goes wrong by an item itself: it kills whoever runs it.
 POISON = "poison"
@@ -28,7 +28,9 @@ def targets_of(name: str) -> list[str]:
 
 # One process runs all of a site, which is opened once; sites side by side, since most of their time is waiting.
 STRUCK = [
-    pytest.param(name, target, marks=pytest.mark.xdist_group(name)) for name in NAMES for target in targets_of(name)
+    pytest.param(name, target, marks=pytest.mark.xdist_group(f"faults-{name}"))
+    for name in NAMES
+    for target in targets_of(name)
 ]
 
 

@@ -21,7 +21,7 @@ from workers.engine.retention import Retention
 
 log = get_logger(__name__)
 
-#: Seconds between searches for work of dead processes.
+#: Seconds between searches for work of dead processes; at most a lease.
 RESCUE_SECONDS = 5.0
 #: Seconds between searches for items that a cancel did not reach.
 CLEAN_UP_SECONDS = 2.0
@@ -58,7 +58,7 @@ class Sweeps:
         self._rounds = PeriodicThread(
             "pipeline-sweeps",
             [
-                (RESCUE_SECONDS, self._rescue),
+                (min(RESCUE_SECONDS, lease_seconds), self._rescue),
                 (CLEAN_UP_SECONDS, self._clean_up),
                 (RECONCILE_SECONDS, self._reconcile),
             ],

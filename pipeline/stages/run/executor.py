@@ -13,11 +13,14 @@ class Executor:
 
     `close` ends both and never waits for a hung thread; calls under way then never settle, and nothing is emitted for
     their items: their leases run out, which costs them no attempt.
+
+    Args:
+        loop: runs coroutines; None: an event loop with its default limits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loop: EventLoop | None = None) -> None:
         self._threads = WorkerThreads()
-        self._loop = EventLoop()
+        self._loop = loop or EventLoop()
 
     def lane(self, step: Step) -> CallLane:
         """Return a lane that runs up to `step.max_concurrency` calls at once, in the place that its mode names."""

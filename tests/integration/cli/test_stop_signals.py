@@ -16,7 +16,8 @@ from tests.support.terminal import Terminal, results_in
 def test_a_stopped_run_is_finished_by_the_command_it_names(terminal: Terminal, number: signal.Signals) -> None:
     terminal.write_obedient_definition()
     items = terminal.write_items(["go on", *["wait"] * 20])
-    run = terminal.start("run", str(items), "-o", "-")
+    # They never end by themselves: a stop waits for them as long as it may.
+    run = terminal.start("run", str(items), "-o", "-", environment={"PIPELINE_STOP_SECONDS": "0.5"})
     assert run.stdout is not None
     # The first result says that the run is under way; the others wait.
     run.stdout.readline()

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.database.engine import Database
 from pipeline.database.schema import upgrade
+from tests.support.collection import assert_marked
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
@@ -29,21 +30,21 @@ S = TypeVar("S", bound=Server)
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres(pytestconfig: pytest.Config) -> Iterator[Postgres]:
     """A PostgreSQL server, running; a test that stops it starts it again."""
-    yield from _running(Postgres)
+    yield from _running(Postgres, pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def redis() -> Iterator[Redis]:
+def redis(pytestconfig: pytest.Config) -> Iterator[Redis]:
     """A Redis server, running; a test that stops it starts it again."""
-    yield from _running(Redis)
+    yield from _running(Redis, pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[RabbitMQ]:
+def rabbitmq(pytestconfig: pytest.Config) -> Iterator[RabbitMQ]:
     """A RabbitMQ server, running; a test that stops it starts it again."""
-    yield from _running(RabbitMQ)
+    yield from _running(RabbitMQ, pytestconfig)
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
@@ -84,7 +85,7 @@ def postgresql_url(postgres: Postgres) -> Iterator[str]:
     """The URL of an empty PostgreSQL database of the newest version."""
     url = postgres.database()
     yield url
-    postgres.drop(url)
+    postgres.give_back(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -113,7 +114,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{reason.removeprefix('Skipped: ')} ({number} tests)", yellow=True)
 
 
-def _running(kind: type[S]) -> Iterator[S]:
+def _running(kind: type[S], config: pytest.Config) -> Iterator[S]:
+    assert_marked(config)
     try:
         server = kind()
     except NotAvailable as error:

@@ -15,6 +15,7 @@ import psycopg
 
 from pipeline.database.engine import Database
 from pipeline.database.schema import upgrade
+from tests.support.servers.reset_database import Fingerprint, fingerprint, reset
 from tests.support.servers.server import NotAvailable, Server, StartFailed, as_user
 
 _TEMPLATE = "migrated"
@@ -44,7 +45,9 @@ class Postgres(Server):
             os.chown(self.folder, account.pw_uid, account.pw_gid)
         self._binaries = self._reachable(binaries)
         self._numbers = itertools.count(1)
-        self._has_template = False
+        self._template: Fingerprint | None = None
+        #: Databases that were given back and are as good as new.
+        self._spare: list[str] = []
 
     @property
     def url(self) -> str:
@@ -54,16 +57,25 @@ class Postgres(Server):
         return f"postgresql://pipeline@127.0.0.1:{self.port}/{database}"
 
     def database(self) -> str:
-        """Return the URL of a fresh database of the newest version."""
-        if not self._has_template:
+        """Return the URL of an empty database of the newest version."""
+        if self._spare:
+            return self._spare.pop()
+        if self._template is None:
             self.run(f"CREATE DATABASE {_TEMPLATE}")
             migrated = Database(self.url_of(_TEMPLATE))
             upgrade(migrated)
             migrated.close()
-            self._has_template = True
+            self._template = fingerprint(self.url_of(_TEMPLATE))
         name = f"test_{next(self._numbers)}"
         self.run(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
         return self.url_of(name)
+
+    def give_back(self, url: str) -> None:
+        """Keep a database for the next who asks for one, emptied; drop it where that is not enough."""
+        if self._template is not None and reset(url, self._template):
+            self._spare.append(url)
+        else:
+            self.drop(url)
 
     def drop(self, url: str) -> None:
         """Drop a database, whoever is connected to it."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import amqp
 
+from tests.support.servers.erlang import ErlangNode
 from tests.support.servers.server import NotAvailable, Server, free_port
 
 #: Debian's program on PATH insists on a user of its own; what it calls does not.
@@ -48,6 +49,7 @@ class RabbitMQ(Server):
             # Its start script then becomes the server, instead of a parent that passes signals on.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
+        self._node: ErlangNode | None = None
 
     @property
     def url(self) -> str:
@@ -84,8 +86,15 @@ class RabbitMQ(Server):
         with amqp.Connection(f"127.0.0.1:{self.port}", connect_timeout=5):
             pass
 
+    def close(self) -> None:
+        if self._node is not None:
+            self._node.close()
+        super().close()
+
     def _evaluate(self, expression: str) -> None:
-        self._control("eval", expression)
+        if self._node is None:
+            self._node = ErlangNode(f"control{self.port}@localhost", self._environment)
+        self._node.evaluate(expression)
 
     def _control(self, *command: str) -> None:
         subprocess.run(

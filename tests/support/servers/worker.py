@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -14,10 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from click.testing import CliRunner
 from kombu import Connection
 from sqlalchemy import func, select
 
 import pipeline
+from pipeline.cli import main
 from pipeline.database.engine import Database
 from pipeline.database.tables import items, leases
 from pipeline.definitions import Definition
@@ -27,7 +28,7 @@ from tests.support.receiver import SECRET
 from tests.support.servers.server import LOOK_SECONDS, Server
 
 #: Short leases, so that what is lost comes back while a test waits.
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 2.0
 
 
 class Beat(Server):
@@ -170,11 +171,9 @@ class Cluster:
         beat.start()
         return beat
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of `pipeline` to its end."""
-        command = [sys.executable, "-m", "pipeline", *arguments]
-        environment = os.environ | self.environment
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60)
+    def exit_code(self, *arguments: str) -> int:
+        """Run a command of `pipeline` in this process, and return its exit code."""
+        return CliRunner().invoke(main, list(arguments), env=self.environment, prog_name="pipeline").exit_code
 
     def publish(self, queue: str, body: bytes, **headers: Any) -> None:
         """Put a message into a queue as any program may that reaches the broker."""

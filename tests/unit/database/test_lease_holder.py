@@ -29,8 +29,11 @@ def test_a_process_that_is_gone_is_dead() -> None:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says when a process started")
 def test_a_process_whose_id_another_has_now_is_dead() -> None:
     """As in a container that is started anew, where the process has the same id every time."""
-    taken_over = new_holder().replace(f"{os.getpid()}.", f"{os.getppid()}.", 1)
-    assert certainly_dead([taken_over]) == [taken_over]
+    # A child has certainly begun later than this process; its parent may have begun in the same tick of the clock.
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        taken_over = new_holder().replace(f"{os.getpid()}.", f"{other.pid}.", 1)
+        assert certainly_dead([taken_over]) == [taken_over]
+        other.kill()
 
 
 def test_a_process_whose_start_is_not_known_is_only_dead_if_it_is_gone() -> None:

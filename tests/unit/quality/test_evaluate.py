@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from pipeline.domain.item import Classification, WorkItem
 from pipeline.domain.outcome import Failure, FailureKind
 from pipeline.errors import InvalidInput
 from pipeline.quality.evaluate import evaluate
 from pipeline.quality.score import ClassScore, Confusion, score
+from tests.support.lazy import Lazy
+
+metrics = Lazy("sklearn.metrics")
 
 LABELS = st.sampled_from(["billing", "delivery", "other", "praise"])
 
@@ -51,6 +53,7 @@ def test_nothing_to_score_is_refused() -> None:
         score([], [])
 
 
+@pytest.mark.xdist_group("sklearn")
 @settings(max_examples=60)
 @given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
 def test_scores_are_those_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
@@ -59,8 +62,8 @@ def test_scores_are_those_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     found = score(truths, answers)
 
     labels = [each.label for each in found.classes]
-    expected = precision_recall_fscore_support(truths, answers, labels=labels, zero_division=0.0)
-    assert found.accuracy == pytest.approx(accuracy_score(truths, answers))
+    expected = metrics.precision_recall_fscore_support(truths, answers, labels=labels, zero_division=0.0)
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(truths, answers))
     assert labels == sorted({*truths, *answers})
     for n, each in enumerate(found.classes):
         ours = (each.precision, each.recall, each.f1, each.support)

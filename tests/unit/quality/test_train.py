@@ -22,6 +22,9 @@ from pipeline.quality.train import train
 from pipeline.stages.classifiers.sklearn import Spec, build
 from pipeline.stages.models.vocabulary import MAX_TERM_LENGTH, frequent
 
+# One process imports scikit-learn for all.
+pytestmark = pytest.mark.xdist_group("sklearn")
+
 WORDS = {
     "billing": ["invoice", "refund", "charge", "payment", "card"],
     "delivery": ["parcel", "courier", "late", "address", "tracking"],

@@ -8,22 +8,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import skops.io
 from pydantic import ValidationError
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import VotingClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
-from sklearn.svm import LinearSVC
 
 from pipeline.domain.item import Classification, WorkItem
 from pipeline.errors import InvalidDefinition, Permanent
 from pipeline.stages.catalog.step import Mode
 from pipeline.stages.classifiers.sklearn import TOP_SCORES, Spec, build, files
+from tests.support.lazy import Lazy
+
+# One process imports it for all.
+pytestmark = pytest.mark.xdist_group("sklearn")
+
+numpy = Lazy("numpy")
+skops = Lazy("skops.io")
+calibration = Lazy("sklearn.calibration")
+ensemble = Lazy("sklearn.ensemble")
+features = Lazy("sklearn.feature_extraction.text")
+linear_model = Lazy("sklearn.linear_model")
+pipelines = Lazy("sklearn.pipeline")
+preprocessing = Lazy("sklearn.preprocessing")
+svm = Lazy("sklearn.svm")
 
 SAMPLES = {
     "billing": "refund my invoice payment",
@@ -44,14 +49,14 @@ def item(text: str, **payload: Any) -> WorkItem:
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[..., Path]:
     def to_file(model: Any, name: str = "model.skops") -> Path:
-        skops.io.dump(model, tmp_path / name)
+        skops.dump(model, tmp_path / name)
         return tmp_path
 
     return to_file
 
 
 def fitted(classifier: Any, labels: list[Any] = LABELS) -> Any:
-    return make_pipeline(TfidfVectorizer(), classifier).fit(TEXTS, labels)
+    return pipelines.make_pipeline(features.TfidfVectorizer(), classifier).fit(TEXTS, labels)
 
 
 def spec(**fields: Any) -> Spec:
@@ -59,7 +64,7 @@ def spec(**fields: Any) -> Spec:
 
 
 def test_a_list_of_items_is_answered_in_order_with_the_models_own_probabilities(save: Callable[..., Path]) -> None:
-    model = fitted(LogisticRegression())
+    model = fitted(linear_model.LogisticRegression())
 
     step = build(spec(timeout_seconds=3), save(model))
     found = step.call([item(text) for text in reversed(TEXTS)])
@@ -71,7 +76,7 @@ def test_a_list_of_items_is_answered_in_order_with_the_models_own_probabilities(
 
 
 def test_scores_name_the_best_few_labels_best_first(save: Callable[..., Path]) -> None:
-    [answer] = build(spec(), save(fitted(LogisticRegression()))).call([item("late parcel")])
+    [answer] = build(spec(), save(fitted(linear_model.LogisticRegression()))).call([item("late parcel")])
 
     assert len(answer.scores) == TOP_SCORES < len(SAMPLES)
     assert list(answer.scores.values()) == sorted(answer.scores.values(), reverse=True)
@@ -80,20 +85,22 @@ def test_scores_name_the_best_few_labels_best_first(save: Callable[..., Path]) -
 
 
 def test_one_item_alone_is_answered_as_it_is_among_others(save: Callable[..., Path]) -> None:
-    step = build(spec(), save(fitted(SGDClassifier(loss="log_loss", random_state=0))))
+    step = build(spec(), save(fitted(linear_model.SGDClassifier(loss="log_loss", random_state=0))))
 
     assert [answer for text in TEXTS for answer in step.call([item(text)])] == step.call([item(text) for text in TEXTS])
 
 
 def test_a_text_without_a_known_word_is_answered_with_low_confidence(save: Callable[..., Path]) -> None:
-    empty, known = build(spec(), save(fitted(LogisticRegression(C=100)))).call([item(""), item("late parcel")])
+    empty, known = build(spec(), save(fitted(linear_model.LogisticRegression(C=100)))).call(
+        [item(""), item("late parcel")]
+    )
 
     assert empty.confidence < 0.5 < known.confidence
 
 
 @pytest.mark.parametrize("labels", [LABELS, ["billing" if label == "billing" else "rest" for label in LABELS]])
 def test_decision_values_become_shares_that_order_the_answers(labels: list[str], save: Callable[..., Path]) -> None:
-    model = fitted(LinearSVC(), labels)
+    model = fitted(svm.LinearSVC(), labels)
 
     found = build(spec(), save(model)).call([item(text) for text in TEXTS])
 
@@ -102,7 +109,7 @@ def test_decision_values_become_shares_that_order_the_answers(labels: list[str],
 
 
 def test_a_model_that_only_predicts_has_no_confidence(save: Callable[..., Path]) -> None:
-    model = fitted(VotingClassifier([("a", LinearSVC()), ("b", LinearSVC(C=2))]))
+    model = fitted(ensemble.VotingClassifier([("a", svm.LinearSVC()), ("b", svm.LinearSVC(C=2))]))
 
     [answer] = build(spec(), save(model)).call([item("late parcel please")])
 
@@ -110,7 +117,7 @@ def test_a_model_that_only_predicts_has_no_confidence(save: Callable[..., Path])
 
 
 def test_a_calibrated_model_is_trusted(save: Callable[..., Path]) -> None:
-    step = build(spec(), save(fitted(CalibratedClassifierCV(LinearSVC(), cv=3))))
+    step = build(spec(), save(fitted(calibration.CalibratedClassifierCV(svm.LinearSVC(), cv=3))))
 
     assert step.call([item("late parcel")])[0].label == "delivery"
 
@@ -118,14 +125,14 @@ def test_a_calibrated_model_is_trusted(save: Callable[..., Path]) -> None:
 def test_labels_that_are_numbers_are_answered_as_text(save: Callable[..., Path]) -> None:
     numbers = [list(SAMPLES).index(label) for label in LABELS]
 
-    [answer] = build(spec(), save(fitted(LogisticRegression(), numbers))).call([item("late parcel")])
+    [answer] = build(spec(), save(fitted(linear_model.LogisticRegression(), numbers))).call([item("late parcel")])
 
     assert answer.label == "1"
     assert isinstance(answer.confidence, float)
 
 
 def test_a_field_of_the_payload_is_read_where_the_definition_names_one(save: Callable[..., Path]) -> None:
-    step = build(spec(field="mail.body"), save(fitted(LogisticRegression())))
+    step = build(spec(field="mail.body"), save(fitted(linear_model.LogisticRegression())))
 
     good, bad, last = step.call(
         [item("refund", mail={"body": "late parcel"}), item("refund"), item("", mail={"body": "locked account"})]
@@ -137,7 +144,7 @@ def test_a_field_of_the_payload_is_read_where_the_definition_names_one(save: Cal
 
 
 def test_items_without_the_field_alone_do_not_reach_the_model(save: Callable[..., Path]) -> None:
-    step = build(spec(field="body"), save(fitted(LogisticRegression())))
+    step = build(spec(field="body"), save(fitted(linear_model.LogisticRegression())))
 
     assert [type(answer) for answer in step.call([item("a"), item("b")])] == [Permanent, Permanent]
 
@@ -153,7 +160,7 @@ def test_a_table_that_cannot_be_is_refused(fields: dict[str, str]) -> None:
 
 
 def test_labels_the_definition_does_not_list_are_refused_before_an_item_meets_them(save: Callable[..., Path]) -> None:
-    folder = save(fitted(LogisticRegression()))
+    folder = save(fitted(linear_model.LogisticRegression()))
 
     with pytest.raises(InvalidDefinition, match=r"answers \['praise'\], not among `labels`"):
         build(spec(labels=tuple(label for label in SAMPLES if label != "praise")), folder)
@@ -188,7 +195,7 @@ def test_an_archive_that_holds_something_else_is_refused(tmp_path: Path) -> None
 
 
 def test_a_half_copied_file_is_refused(save: Callable[..., Path]) -> None:
-    path = save(fitted(LogisticRegression())) / "model.skops"
+    path = save(fitted(linear_model.LogisticRegression())) / "model.skops"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
     with pytest.raises(InvalidDefinition, match="is no skops file or damaged"):
@@ -196,29 +203,38 @@ def test_a_half_copied_file_is_refused(save: Callable[..., Path]) -> None:
 
 
 def test_types_that_are_not_trusted_are_refused_by_name(save: Callable[..., Path]) -> None:
-    model = make_pipeline(FunctionTransformer(sorted), TfidfVectorizer(), LogisticRegression()).fit(TEXTS, LABELS)
+    model = pipelines.make_pipeline(
+        preprocessing.FunctionTransformer(sorted), features.TfidfVectorizer(), linear_model.LogisticRegression()
+    ).fit(TEXTS, LABELS)
 
     with pytest.raises(InvalidDefinition, match=r"is refused: Untrusted types.*builtins\.sorted"):
         build(spec(), save(model))
 
 
 @pytest.mark.parametrize(
-    ("model", "kind"),
+    ("make", "kind"),
     [
-        ({"weights": [1, 2]}, "dict"),
-        (TfidfVectorizer().fit(TEXTS), "TfidfVectorizer"),
-        (make_pipeline(TfidfVectorizer(), LinearRegression()).fit(TEXTS, range(len(TEXTS))), "Pipeline"),
-        (make_pipeline(TfidfVectorizer(), LogisticRegression()), "Pipeline"),
+        (lambda: {"weights": [1, 2]}, "dict"),
+        (lambda: features.TfidfVectorizer().fit(TEXTS), "TfidfVectorizer"),
+        (
+            lambda: pipelines.make_pipeline(features.TfidfVectorizer(), linear_model.LinearRegression()).fit(
+                TEXTS, range(len(TEXTS))
+            ),
+            "Pipeline",
+        ),
+        (lambda: pipelines.make_pipeline(features.TfidfVectorizer(), linear_model.LogisticRegression()), "Pipeline"),
     ],
     ids=["no model", "no classifier", "a regressor", "not fitted"],
 )
-def test_a_file_without_a_fitted_classifier_is_refused(model: Any, kind: str, save: Callable[..., Path]) -> None:
+def test_a_file_without_a_fitted_classifier_is_refused(
+    make: Callable[[], Any], kind: str, save: Callable[..., Path]
+) -> None:
     with pytest.raises(InvalidDefinition, match=f"holds a {kind}, which is no fitted classifier with classes"):
-        build(spec(), save(model))
+        build(spec(), save(make()))
 
 
 def test_a_classifier_that_cannot_read_texts_is_refused(save: Callable[..., Path]) -> None:
-    model = LogisticRegression().fit(np.eye(len(LABELS)), LABELS)
+    model = linear_model.LogisticRegression().fit(numpy.eye(len(LABELS)), LABELS)
 
     with pytest.raises(InvalidDefinition, match="cannot classify a text .*save the whole Pipeline"):
         build(spec(), save(model))
@@ -227,7 +243,7 @@ def test_a_classifier_that_cannot_read_texts_is_refused(save: Callable[..., Path
 def test_without_its_extra_the_message_says_what_to_install(
     save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = save(fitted(LogisticRegression()))
+    folder = save(fitted(linear_model.LogisticRegression()))
     monkeypatch.setitem(sys.modules, "skops.io", None)
 
     with pytest.raises(InvalidDefinition, match=r"pip install 'pipeline\[sklearn\]'"):

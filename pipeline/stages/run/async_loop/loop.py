@@ -24,9 +24,15 @@ class EventLoop:
     blocks every other call on the loop; such code belongs in a plain function. Where it blocks beyond a deadline, the
     loop is given up with its thread: the call that blocks it is settled as its timeout, the others begin anew on a
     fresh loop.
+
+    Args:
+        watch_seconds: time between two checks that the loop still comes round.
+        late_seconds: how long the loop may be late beyond a deadline; applied twice, see `LATE_SECONDS`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, watch_seconds: float = WATCH_SECONDS, late_seconds: float = LATE_SECONDS) -> None:
+        self._watch_seconds = watch_seconds
+        self._late_seconds = late_seconds
         # Reentrant: the thread of a loop may hand work back while it is given work.
         self._lock = RLock()
         self._current: LoopThread | None = None
@@ -58,7 +64,7 @@ class EventLoop:
             self._current.put(work)
 
     def _watch(self, watched: LoopThread) -> None:
-        while not self._closed.wait(WATCH_SECONDS):
+        while not self._closed.wait(self._watch_seconds):
             if not watched.is_idle and self._is_stuck(watched):
                 self._replace(watched)
                 return
@@ -66,10 +72,10 @@ class EventLoop:
     def _is_stuck(self, watched: LoopThread) -> bool:
         """Wait until the loop comes round; True where it does not, although a call is overdue."""
         came = watched.ping()
-        while not came.wait(LATE_SECONDS):
+        while not came.wait(self._late_seconds):
             if self._closed.is_set():
                 return False
-            if watched.is_overdue() and not came.wait(LATE_SECONDS):
+            if watched.is_overdue() and not came.wait(self._late_seconds):
                 return True
         return False
 

@@ -1,0 +1,53 @@
+"""What tests are marked with by what they ask for, and the order in which they run.
+
+`servers`: it needs a server; given here. `slow`: it takes more than about three seconds by itself; tests say so.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+#: The fixtures that start a server.
+SERVERS = frozenset({"postgres", "redis", "rabbitmq"})
+#: Parameters that name a server, or what lies on one.
+_CHOOSE_A_SERVER = {"database_url", "broker", "site"}
+_LIES_ON = {"postgresql": "postgres"}
+
+_current = pytest.StashKey[pytest.Item]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests before `-m` chooses among them; where processes share them, begin with those that take long."""
+    for item in items:
+        needed = _servers_of(item)
+        if needed:
+            item.add_marker("servers")
+        if "rabbitmq" in needed and item.get_closest_marker("xdist_group") is None:
+            # It takes longer to start than any test: one process runs them all.
+            item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+    if hasattr(config, "workerinput"):
+        items.sort(key=_rank)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.config.stash[_current] = item
+
+
+def assert_marked(config: pytest.Config) -> None:
+    """Refuse a server to a test that was not recognised as one that needs it."""
+    item = config.stash[_current]
+    assert item.get_closest_marker("servers"), f"{item.nodeid} starts a server and is not marked with `servers`"
+
+
+def _servers_of(item: pytest.Item) -> set[str]:
+    assert isinstance(item, pytest.Function)
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    chosen = {parameters[name] for name in _CHOOSE_A_SERVER & parameters.keys()}
+    return ({*item.fixturenames} | {_LIES_ON.get(each, each) for each in chosen}) & SERVERS
+
+
+def _rank(item: pytest.Item) -> int:
+    """One process runs all of a group, one after the other: they begin first. What is quick fills up the end."""
+    names = {mark.name for mark in item.iter_markers()}
+    return next((rank for rank, name in enumerate(("xdist_group", "slow", "servers")) if name in names), 3)
