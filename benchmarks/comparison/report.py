@@ -13,7 +13,7 @@ from benchmarks.comparison.page import inserted
 from benchmarks.comparison.spread import Spread, ratio
 from benchmarks.comparison.trial import Trial
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "explanation"
 SUMMARY = DOCS / "performance.md"
 RECORD = DOCS / "performance" / "compare.md"
 CHART = DOCS / "performance" / "compare.svg"

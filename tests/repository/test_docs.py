@@ -47,7 +47,7 @@ def rows(text: str) -> dict[str, str]:
     ("heading", "states"), [("### Item", ItemState), ("### Batch", BatchState), ("### Delivery", DeliveryState)]
 )
 def test_every_state_stands_in_the_state_machine(heading: str, states: type[ItemState]) -> None:
-    documented = rows(section("architecture.md", heading))
+    documented = rows(section("explanation/architecture.md", heading))
     assert list(documented) == [state.value for state in states]
     for state in states:
         if isinstance(state, ItemState) and state in ("succeeded", "dead", "cancelled"):
@@ -55,15 +55,15 @@ def test_every_state_stands_in_the_state_machine(heading: str, states: type[Item
 
 
 def test_every_table_of_the_database_is_explained() -> None:
-    assert set(rows(section("architecture.md", "## Tables"))) == set(metadata.tables)
+    assert set(rows(section("explanation/architecture.md", "## Tables"))) == set(metadata.tables)
 
 
 def test_every_event_type_is_explained() -> None:
-    assert set(rows(section("callbacks.md", "## Events"))) == {kind.value for kind in EventType}
+    assert set(rows(section("reference/callbacks.md", "## Events"))) == {kind.value for kind in EventType}
 
 
 def test_the_retry_schedule_of_callbacks_is_the_one_in_the_code() -> None:
-    text = section("callbacks.md", "## What an answer means")
+    text = section("reference/callbacks.md", "## What an answer means")
     sentence = re.search(r"next attempt follows in ([^.]*?),\s+each", text)
     assert sentence
     stated = [_seconds(number, unit) for number, unit in re.findall(r"(\d+) (s|min|h)\b", sentence[1])]
@@ -77,7 +77,7 @@ def test_the_retry_schedule_of_callbacks_is_the_one_in_the_code() -> None:
 
 
 def test_the_limits_of_callbacks_are_those_in_the_code() -> None:
-    text = " ".join(section("callbacks.md", "## What an answer means").split())
+    text = " ".join(section("reference/callbacks.md", "## What an answer means").split())
     options = SenderOptions()
     assert f"no answer within {options.client.deadline_seconds:g} s" in text
     assert f"a request has {options.client.deadline_seconds:g} seconds in all" in text
@@ -90,15 +90,15 @@ def test_every_field_of_a_built_in_is_documented_with_its_default(stage: Stage, 
     base = ClassifySpec if stage is Stage.CLASSIFY else EnrichSpec
     own = {field for field in spec.model_fields if _is_own(spec, base, field)}
     heading = f"## {'Classifier' if stage is Stage.CLASSIFY else 'Enricher'} `{name}`"
-    documented = rows(section("definitions.md", heading).partition("\nA rule matches")[0])
+    documented = rows(section("reference/definitions.md", heading).partition("\nA rule matches")[0])
     assert set(documented) == own
     _check_defaults(spec, documented)
 
 
 def test_every_field_of_rules_and_common_tables_is_documented_with_its_default() -> None:
-    keywords = section("definitions.md", "## Classifier `keywords`").partition("\nA rule matches")[2]
+    keywords = section("reference/definitions.md", "## Classifier `keywords`").partition("\nA rule matches")[2]
     assert set(rows(keywords)) == set(Rule.model_fields)
-    common = section("definitions.md", "## Tables of a definition")
+    common = section("reference/definitions.md", "## Tables of a definition")
     classify, enrich = common.partition("\nand every `[[enrich]]`")[::2]
     of_classify = rows(classify.partition("\nEvery `[classify]`")[2])
     assert set(of_classify) == set(ClassifySpec.model_fields)
@@ -108,7 +108,7 @@ def test_every_field_of_rules_and_common_tables_is_documented_with_its_default()
 
 @pytest.mark.parametrize(("table", "model"), [("[input]", Input), ("[retry]", Retry)])
 def test_every_field_of_a_small_table_is_documented_with_its_default(table: str, model: type[BaseModel]) -> None:
-    text = section("definitions.md", "## Tables of a definition")
+    text = section("reference/definitions.md", "## Tables of a definition")
     documented = dict(re.findall(rf"^\| `{re.escape(table)}` `(\w+)` \| ([^|]*) \|", text, re.MULTILINE))
     assert set(documented) == set(model.model_fields)
     _check_defaults(model, documented)
@@ -121,7 +121,9 @@ def test_every_error_of_the_library_is_in_the_reference() -> None:
 
 
 def test_words_of_the_glossary_are_in_order() -> None:
-    words = re.findall(r"^\| ([a-z_ -]+) \|", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)[1:]
+    words = re.findall(
+        r"^\| ([a-z_ -]+) \|", (DOCS / "reference" / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE
+    )[1:]
     assert len(words) > 20
     assert words == sorted(words)
 
@@ -133,7 +135,7 @@ def test_links_to_files_lead_to_files(page: Path) -> None:
 
 
 def test_the_layers_named_in_the_architecture_are_the_folders() -> None:
-    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    text = (DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8")
     folders = {path.name for path in (ROOT / "pipeline").iterdir() if (path / "__init__.py").exists()}
     assert {name for name in folders if f"`{name}`" not in text} == set()
     for path in re.findall(r"(?<![\w/])[a-z_]+/[a-z_/]+\.py", text):

@@ -1,4 +1,4 @@
-"""docs/operating.md explains every event that is logged, with its level."""
+"""docs/how-to/operations.md explains every event that is logged, with its level."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tests.support.paths import ROOT
 
-PAGE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "operations.md").read_text(encoding="utf-8")
 LEVELS = {"exception": "error", "error": "error", "warning": "warning", "info": "info", "debug": "debug"}
 
 

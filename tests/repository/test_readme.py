@@ -127,7 +127,9 @@ def test_the_python_example_prints_what_the_readme_says_and_the_same_when_run_ag
     assert len(program.splitlines()) <= 10
 
 
-@pytest.mark.parametrize(("page", "function"), [("README.md", "classify"), ("docs/definitions.md", "classify_many")])
+@pytest.mark.parametrize(
+    ("page", "function"), [("README.md", "classify"), ("docs/reference/definitions.md", "classify_many")]
+)
 def test_the_functions_shown_work_as_classifier_and_enricher(
     page: str, function: str, run: Run, tmp_path: Path
 ) -> None:
@@ -222,7 +224,7 @@ def test_the_receiver_among_the_examples_takes_bundles_and_does_again_what_faile
 
 
 def test_the_receiver_of_plain_python_takes_what_is_signed_and_refuses_the_rest(tmp_path: Path) -> None:
-    text = named("docs/callbacks.md", "webhooks.py")
+    text = named("docs/reference/callbacks.md", "webhooks.py")
     code = [line for line in text.splitlines() if line and not line.startswith(("#", "import", "from"))]
     assert len(code) <= 15
     (tmp_path / "webhooks.py").write_text(text, encoding="utf-8")
@@ -275,13 +277,13 @@ def test_the_hook_shown_writes_with_the_results(run: Run) -> None:
         "with client: client.submit([{'id': 'T-1', 'body': 'refund'}], 'tickets.toml').wait(30)\n"
         "import sqlite3; print(sqlite3.connect('pipeline.db').execute('SELECT * FROM labels').fetchall())"
     )
-    assert run("-c", named("docs/callbacks.md", "hooks.py") + use).stdout.strip() == "[('T-1', 'billing')]"
+    assert run("-c", named("docs/reference/callbacks.md", "hooks.py") + use).stdout.strip() == "[('T-1', 'billing')]"
 
 
 def test_every_definition_shown_can_be_read() -> None:
     shown = [
         block.text
-        for page in ("README.md", "docs/definitions.md")
+        for page in ("README.md", "docs/reference/definitions.md")
         for block in blocks(page)
         if block.language == "toml"
     ]
@@ -315,6 +317,11 @@ def test_what_the_examples_write_is_ignored_by_git() -> None:
 
 def test_every_option_of_the_command_line_that_a_page_names_exists() -> None:
     known = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "pipeline" / "cli").rglob("*.py"))
-    for page in ("README.md", "docs/callbacks.md", "docs/configuration.md", "docs/architecture.md"):
+    for page in (
+        "README.md",
+        "docs/reference/callbacks.md",
+        "docs/reference/settings.md",
+        "docs/explanation/architecture.md",
+    ):
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", (ROOT / page).read_text(encoding="utf-8")):
             assert f'"{option}"' in known, f"{option} in {page}"
