@@ -300,7 +300,8 @@ def test_every_json_shown_is_json() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_help() -> None:
-    stated = re.findall(r"^\| (\d+) \| (.*?) \|$", README, re.MULTILINE)
+    page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+    stated = re.findall(r"^\| (\d+) \| (.*?) \|$", page, re.MULTILINE)
     in_help = re.findall(r"^\s+(\d+)  (.*)$", main.help or "", re.MULTILINE)
     assert [code for code, _ in stated] == [code for code, _ in in_help]
     for (_, said), (code, helped) in zip(stated, in_help, strict=True):
