@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re  # noqa: TID251 - constant patterns
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pipeline
 from pipeline.database.tables import metadata
 from pipeline.definitions.input_and_retry import Input, Retry
 from pipeline.delivery.rules import failure_text
+from pipeline.delivery.rules.breaker import BreakerState
 from pipeline.delivery.rules.delivery import EXPIRED, OVERLOAD_PAUSE, TIMEOUT, Answer, DeliveryState, DisabledReason
 from pipeline.delivery.rules.endpoint_state import EndpointState
 from pipeline.delivery.webhook.options import SenderOptions
@@ -45,15 +47,32 @@ def rows(text: str) -> dict[str, str]:
     return dict(re.findall(r"^\| `([^|`]+)` \| ([^|]*) \|", text, re.MULTILINE))
 
 
-@pytest.mark.parametrize(
-    ("heading", "states"), [("### Item", ItemState), ("### Batch", BatchState), ("### Delivery", DeliveryState)]
-)
-def test_every_state_stands_in_the_state_machine(heading: str, states: type[ItemState]) -> None:
-    documented = rows(section("explanation/architecture.md", heading))
-    assert list(documented) == [state.value for state in states]
-    for state in states:
-        if isinstance(state, ItemState) and state in ("succeeded", "dead", "cancelled"):
-            assert "Final" in documented[state.value]
+#: What the page about state machines says under each heading: the states in its table, and those it draws, if it does.
+STATE_MACHINES = [
+    ("## Item", "state", ItemState, True),
+    ("## Batch", "state", BatchState, True),
+    ("## Delivery", "state", DeliveryState, True),
+    ("## Endpoint", "breaker", BreakerState, True),
+    ("## Endpoint", "state", EndpointState, False),
+]
+
+
+@pytest.mark.parametrize(("heading", "column", "states", "is_drawn"), STATE_MACHINES)
+def test_every_state_is_explained_and_drawn(heading: str, column: str, states: type[StrEnum], is_drawn: bool) -> None:
+    text = section("explanation/state-machines.md", heading)
+    table = rows(text[text.index(f"\n| {column} |") :].split("\n\n")[0])
+    assert list(table) == [state.value for state in states]
+    arrows = re.findall(r"^    (\S+) --> (\S+?)(?:: .+)?$", text, re.MULTILINE)
+    if is_drawn:
+        assert {state for arrow in arrows for state in arrow} - {"[*]"} == {*states}
+
+
+@pytest.mark.parametrize(("heading", "states"), [("## Item", ItemState), ("## Batch", BatchState)])
+def test_a_state_without_a_way_back_is_final(heading: str, states: type[StrEnum]) -> None:
+    text = section("explanation/state-machines.md", heading)
+    arrows = re.findall(r"^    (\S+) --> (\S+?): ", text, re.MULTILINE)
+    left = {source for source, target in arrows if target in [*states]}
+    assert {state for state, meaning in rows(text).items() if "Final." in meaning} == {*states} - left
 
 
 def test_every_table_of_the_database_is_explained() -> None:
