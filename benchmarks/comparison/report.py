@@ -13,12 +13,12 @@ from benchmarks.comparison.page import inserted
 from benchmarks.comparison.spread import Spread, ratio
 from benchmarks.comparison.trial import Trial
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "explanation"
 SUMMARY = DOCS / "performance.md"
 RECORD = DOCS / "performance" / "compare.md"
 CHART = DOCS / "performance" / "compare.svg"
 
-_HEAD = ("contestant", "way", "items", "items/s", "from – to", "the pipeline is")
+_HEAD = ("contestant", "setup", "items", "items/s", "range", "pipeline is")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Comparison:
         RECORD.parent.mkdir(exist_ok=True)
         draw(lines, CHART)
         RECORD.write_text(self._record(lines), encoding="utf-8")
-        chart = "![Items a second by contestant](performance/compare.svg)"
+        chart = "![Items per second by contestant](performance/compare.svg)"
         told = f"{_markdown(lines)}\n\n{chart}\n\n{self._conditions()}"
         SUMMARY.write_text(inserted(SUMMARY.read_text(encoding="utf-8"), told), encoding="utf-8")
 
@@ -80,7 +80,7 @@ class Comparison:
         return (
             f"{machine.cores} cores ({machine.processor}), {machine.memory_gib:.0f} GiB of memory, load "
             f"{machine.load:.1f} before the start; {self.processes} worker processes each; medians of {rounds} rounds, "
-            f"with the least and the most."
+            f"with the lowest and the highest."
         )
 
     def _record(self, lines: Sequence[Line]) -> str:
@@ -92,23 +92,23 @@ class Comparison:
         )
         return "\n".join(
             (
-                "# The last comparison",
+                "# Latest comparison",
                 "",
-                "Written by `make bench`. What is compared, and how, is in [performance](../performance.md).",
+                "Written by `make bench`. [Performance](../performance.md) explains what is compared and how.",
                 "",
                 _markdown(lines),
                 "",
                 f"{self._conditions()} {self.machine.system}; PostgreSQL with {self.machine.postgresql}.",
                 "",
-                "## Runs, in their order",
+                "## Runs, in order",
                 "",
-                "| round | contestant | items | seconds | of them submitting | items/s |",
+                "| round | contestant | items | seconds | seconds submitting | items/s |",
                 "| --- | --- | --- | --- | --- | --- |",
                 runs,
                 "",
                 "## Versions",
                 "",
-                "| what | version |",
+                "| component | version |",
                 "| --- | --- |",
                 versions,
                 "",

@@ -21,7 +21,7 @@ from tests.support.compose import FILE, SECRETS, TEXT, services, variables
 from tests.support.paths import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-PRODUCTION = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")
+PRODUCTION = (ROOT / "docs" / "how-to" / "production.md").read_text(encoding="utf-8")
 
 ALL = services(SECRETS)
 #: Of the image that is built here.
@@ -188,7 +188,7 @@ def test_the_image_is_built_from_what_is_packed_and_nothing_else() -> None:
     assert set(OURS["classify"]["build"]["args"]["EXTRAS"].split(",")) <= extras
 
 
-@pytest.mark.parametrize("page", ["docs/production.md", "docs/operating.md", "docker-compose.yml"])
+@pytest.mark.parametrize("page", ["docs/how-to/production.md", "docs/how-to/operations.md", "docker-compose.yml"])
 def test_commands_that_pages_give_to_the_container_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     lines = re.findall(r"docker compose run --rm (?:-T )?(pipeline [^`<>|\n]+)", text)

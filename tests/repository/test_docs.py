@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re  # noqa: TID251 - constant patterns
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from pydantic import BaseModel
 import pipeline
 from pipeline.database.tables import metadata
 from pipeline.definitions.input_and_retry import Input, Retry
-from pipeline.delivery.rules.delivery import OVERLOAD_PAUSE, TIMEOUT, Answer, DeliveryState
+from pipeline.delivery.rules import failure_text
+from pipeline.delivery.rules.breaker import BreakerState
+from pipeline.delivery.rules.delivery import EXPIRED, OVERLOAD_PAUSE, TIMEOUT, Answer, DeliveryState, DisabledReason
+from pipeline.delivery.rules.endpoint_state import EndpointState
 from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.domain.batch import BatchState
 from pipeline.domain.event import EventType
 from pipeline.domain.item import ItemState, Stage
-from pipeline.domain.retry_schedule import HORIZON, STANDARD_DELAYS
+from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.errors import PipelineError
 from pipeline.stages.catalog import registry
 from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec
@@ -43,45 +47,91 @@ def rows(text: str) -> dict[str, str]:
     return dict(re.findall(r"^\| `([^|`]+)` \| ([^|]*) \|", text, re.MULTILINE))
 
 
-@pytest.mark.parametrize(
-    ("heading", "states"), [("### Item", ItemState), ("### Batch", BatchState), ("### Delivery", DeliveryState)]
-)
-def test_every_state_stands_in_the_state_machine(heading: str, states: type[ItemState]) -> None:
-    documented = rows(section("architecture.md", heading))
-    assert list(documented) == [state.value for state in states]
-    for state in states:
-        if isinstance(state, ItemState) and state in ("succeeded", "dead", "cancelled"):
-            assert "Final" in documented[state.value]
+#: What the page about state machines says under each heading: the states in its table, and those it draws, if it does.
+STATE_MACHINES = [
+    ("## Item", "state", ItemState, True),
+    ("## Batch", "state", BatchState, True),
+    ("## Delivery", "state", DeliveryState, True),
+    ("## Endpoint", "breaker", BreakerState, True),
+    ("## Endpoint", "state", EndpointState, False),
+]
+
+
+@pytest.mark.parametrize(("heading", "column", "states", "is_drawn"), STATE_MACHINES)
+def test_every_state_is_explained_and_drawn(heading: str, column: str, states: type[StrEnum], is_drawn: bool) -> None:
+    text = section("explanation/state-machines.md", heading)
+    table = rows(text[text.index(f"\n| {column} |") :].split("\n\n")[0])
+    assert list(table) == [state.value for state in states]
+    arrows = re.findall(r"^    (\S+) --> (\S+?)(?:: .+)?$", text, re.MULTILINE)
+    if is_drawn:
+        assert {state for arrow in arrows for state in arrow} - {"[*]"} == {*states}
+
+
+@pytest.mark.parametrize(("heading", "states"), [("## Item", ItemState), ("## Batch", BatchState)])
+def test_a_state_without_a_way_back_is_final(heading: str, states: type[StrEnum]) -> None:
+    text = section("explanation/state-machines.md", heading)
+    arrows = re.findall(r"^    (\S+) --> (\S+?): ", text, re.MULTILINE)
+    left = {source for source, target in arrows if target in [*states]}
+    assert {state for state, meaning in rows(text).items() if "Final." in meaning} == {*states} - left
 
 
 def test_every_table_of_the_database_is_explained() -> None:
-    assert set(rows(section("architecture.md", "## Tables"))) == set(metadata.tables)
+    assert set(rows(section("explanation/architecture.md", "## Tables"))) == set(metadata.tables)
 
 
 def test_every_event_type_is_explained() -> None:
-    assert set(rows(section("callbacks.md", "## Events"))) == {kind.value for kind in EventType}
+    assert set(rows(section("reference/callbacks.md", "## Events"))) == {kind.value for kind in EventType}
 
 
-def test_the_retry_schedule_of_callbacks_is_the_one_in_the_code() -> None:
-    text = section("callbacks.md", "## What an answer means")
-    sentence = re.search(r"next attempt follows in ([^.]*?),\s+each", text)
-    assert sentence
-    stated = [_seconds(number, unit) for number, unit in re.findall(r"(\d+) (s|min|h)\b", sentence[1])]
-    assert stated == [int(delay.total_seconds()) for delay in STANDARD_DELAYS]
-    assert f"After {len(STANDARD_DELAYS) + 1} attempts" in text
-    assert "After 502, 504 and a timeout it follows in a minute at the soonest" in " ".join(text.split())
+def test_the_retry_schedules_of_callbacks_are_those_in_the_code() -> None:
+    text = section("reference/callbacks.md", "## Retry schedules")
+    table = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
+    assert [int(attempt) for attempt, _, _ in table] == list(range(2, len(table) + 2))
+    names = re.findall(r"`(\w+)`: delay", text)
+    assert names == list(SCHEDULES)
+    for column, (name, schedule) in enumerate(SCHEDULES.items(), 1):
+        stated = [_seconds(cell) for row in table if (cell := row[column]) != "–"]
+        assert stated == [delay.total_seconds() for delay in schedule.delays], name
+        days = schedule.horizon.days
+        attempts = re.search(
+            rf"`{name}` gives up after (\d+) attempts.*?(\d+) days? after the\s+event", text, re.DOTALL
+        )
+        assert attempts
+        assert (int(attempts[1]), int(attempts[2])) == (len(schedule.delays) + 1, days)
+
+
+def test_what_an_overloaded_receiver_is_spared_is_what_the_code_says() -> None:
+    text = " ".join(section("reference/callbacks.md", "## Retry schedules").split())
+    assert "After 502, 504 or a timeout the delay is at least one minute." in text
     overloads = [status for status in range(400, 600) if Answer(status).is_overload]
     assert (overloads, Answer(error=TIMEOUT).is_overload, OVERLOAD_PAUSE.total_seconds()) == ([502, 504], True, 60)
-    assert HORIZON.days == 4
-    assert "four days" in text
 
 
 def test_the_limits_of_callbacks_are_those_in_the_code() -> None:
-    text = " ".join(section("callbacks.md", "## What an answer means").split())
+    text = " ".join(section("reference/callbacks.md", "## Limits of a request").split())
     options = SenderOptions()
-    assert f"no answer within {options.client.deadline_seconds:g} s" in text
-    assert f"a request has {options.client.deadline_seconds:g} seconds in all" in text
-    assert f"One receiver gets up to {options.per_endpoint} requests at once" in text
+    client = options.client
+    assert f"A request has {client.deadline_seconds:g} s in all" in text
+    assert f"name lookup, connection and TLS together have {client.connect_seconds:g} s" in text
+    assert (
+        f"One endpoint gets up to {options.per_endpoint} requests at once; a sender has up to {options.total}" in text
+    )
+    assert f"for {client.idle_seconds:g} s when idle and reused for up to {client.connection_seconds:g} s" in text
+    assert f"no response within {client.deadline_seconds:g} s" in section(
+        "reference/callbacks.md", "## What a response means"
+    )
+
+
+def test_every_failure_code_of_a_callback_is_explained() -> None:
+    codes = {code for code in failure_text._MEANINGS if not code.startswith("http_")} | {EXPIRED}
+    assert set(rows(section("reference/callbacks.md", "## Failure codes"))) == codes
+
+
+def test_every_state_of_an_endpoint_and_every_reason_to_disable_it_is_explained() -> None:
+    states = list(rows(section("reference/callbacks.md", "### States of an endpoint")))
+    assert states == [state.value for state in reversed(EndpointState)]
+    reasons = list(rows(section("reference/callbacks.md", "### Reasons for `disabled`")))
+    assert reasons == [reason.value for reason in DisabledReason]
 
 
 @pytest.mark.parametrize(("stage", "name"), BUILT_IN)
@@ -90,25 +140,23 @@ def test_every_field_of_a_built_in_is_documented_with_its_default(stage: Stage, 
     base = ClassifySpec if stage is Stage.CLASSIFY else EnrichSpec
     own = {field for field in spec.model_fields if _is_own(spec, base, field)}
     heading = f"## {'Classifier' if stage is Stage.CLASSIFY else 'Enricher'} `{name}`"
-    documented = rows(section("definitions.md", heading).partition("\nA rule matches")[0])
+    documented = rows(section("reference/definitions.md", heading).partition("\nA rule matches")[0])
     assert set(documented) == own
     _check_defaults(spec, documented)
 
 
 def test_every_field_of_rules_and_common_tables_is_documented_with_its_default() -> None:
-    keywords = section("definitions.md", "## Classifier `keywords`").partition("\nA rule matches")[2]
+    keywords = section("reference/definitions.md", "## Classifier `keywords`").partition("\nA rule matches")[2]
     assert set(rows(keywords)) == set(Rule.model_fields)
-    common = section("definitions.md", "## Tables of a definition")
-    classify, enrich = common.partition("\nand every `[[enrich]]`")[::2]
-    of_classify = rows(classify.partition("\nEvery `[classify]`")[2])
-    assert set(of_classify) == set(ClassifySpec.model_fields)
-    assert set(rows(enrich)) == set(EnrichSpec.model_fields)
-    _check_defaults(ClassifySpec, of_classify)
+    for heading, base in (("### `[classify]`", ClassifySpec), ("### `[[enrich]]`", EnrichSpec)):
+        documented = rows(section("reference/definitions.md", heading))
+        assert set(documented) == set(base.model_fields)
+        _check_defaults(base, documented)
 
 
 @pytest.mark.parametrize(("table", "model"), [("[input]", Input), ("[retry]", Retry)])
 def test_every_field_of_a_small_table_is_documented_with_its_default(table: str, model: type[BaseModel]) -> None:
-    text = section("definitions.md", "## Tables of a definition")
+    text = section("reference/definitions.md", "## Tables")
     documented = dict(re.findall(rf"^\| `{re.escape(table)}` `(\w+)` \| ([^|]*) \|", text, re.MULTILINE))
     assert set(documented) == set(model.model_fields)
     _check_defaults(model, documented)
@@ -120,8 +168,21 @@ def test_every_error_of_the_library_is_in_the_reference() -> None:
     assert documented == public
 
 
+def test_the_exit_code_of_every_public_error_is_documented() -> None:
+    table = section("reference/exit-codes.md", "## Exit codes and exceptions")
+    documented = {
+        name: int(code)
+        for names, code in re.findall(r"^\| (`.+) \| (\d+) \|$", table, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    public = {kind for kind in _subclasses(PipelineError) if kind.__name__ in pipeline.__all__}
+    assert documented == {kind.__name__: kind.exit_code for kind in public}
+
+
 def test_words_of_the_glossary_are_in_order() -> None:
-    words = re.findall(r"^\| ([a-z_ -]+) \|", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)[1:]
+    words = re.findall(
+        r"^\| ([a-z_ -]+) \|", (DOCS / "reference" / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE
+    )[1:]
     assert len(words) > 20
     assert words == sorted(words)
 
@@ -133,7 +194,7 @@ def test_links_to_files_lead_to_files(page: Path) -> None:
 
 
 def test_the_layers_named_in_the_architecture_are_the_folders() -> None:
-    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    text = (DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8")
     folders = {path.name for path in (ROOT / "pipeline").iterdir() if (path / "__init__.py").exists()}
     assert {name for name in folders if f"`{name}`" not in text} == set()
     for path in re.findall(r"(?<![\w/])[a-z_]+/[a-z_/]+\.py", text):
@@ -163,10 +224,11 @@ def _toml(value: bool | int | float | str) -> str:
     return f'"{value}"' if isinstance(value, str) else f"{value:.10g}"
 
 
-def _seconds(number: str, unit: str) -> int:
+def _seconds(text: str) -> int:
+    number, unit = text.split()
     return int(number) * {"s": 1, "min": 60, "h": 3600}[unit]
 
 
-def _subclasses(kind: type[Exception]) -> set[type[Exception]]:
-    children: list[type[Exception]] = kind.__subclasses__()
+def _subclasses(kind: type[PipelineError]) -> set[type[PipelineError]]:
+    children: list[type[PipelineError]] = kind.__subclasses__()
     return {each for child in children for each in (child, *_subclasses(child))}

@@ -1,4 +1,4 @@
-"""docs/operating.md explains every event that is logged, with its level."""
+"""The documents explain every event that is logged, with its level, and every state that Flower shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from tests.support.paths import ROOT
 
-PAGE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+EVENTS = (ROOT / "docs" / "reference" / "log-events.md").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs" / "how-to" / "operations.md").read_text(encoding="utf-8")
 LEVELS = {"exception": "error", "error": "error", "warning": "warning", "info": "info", "debug": "debug"}
 
 
@@ -23,13 +24,12 @@ def logged() -> Iterator[tuple[str, str]]:
 
 
 def test_every_event_of_the_log_is_explained_with_its_level() -> None:
-    table = PAGE.partition("\n## Log events\n")[2]
-    documented = re.findall(r"^\| `([a-z_]+)` \| (\w+) \|", table, re.MULTILINE)
+    documented = re.findall(r"^\| `([a-z_]+)` \| (\w+) \|", EVENTS, re.MULTILINE)
     assert documented == sorted(documented)
     assert dict(documented) == dict(logged())
     assert len(set(logged())) == len(documented), "one event, one level"
 
 
 def test_every_state_that_flower_shows_is_explained() -> None:
-    documented = re.findall(r"^\| ([A-Z]+) \|", PAGE, re.MULTILINE)
+    documented = re.findall(r"^\| ([A-Z]+) \|", OPERATIONS, re.MULTILINE)
     assert documented == ["RECEIVED", "STARTED", "SUCCESS", "RETRY", "FAILURE"]

@@ -14,7 +14,7 @@ from pipeline.settings import PREFIX, Settings, load
 from tests.support.paths import ROOT
 
 DOCS = (ROOT / "docs").rglob("*.md")
-PAGES = ("README.md", "docs/configuration.md")
+PAGES = ("README.md", "docs/reference/settings.md")
 NAMES = {PREFIX + name.upper(): name for name in Settings.model_fields}
 ROW = re.compile(r"^\| `(PIPELINE_[A-Z_]+)` \| ([^|]*) \|", re.MULTILINE)
 
@@ -49,8 +49,8 @@ def test_each_setting_says_in_the_code_what_it_means() -> None:
         assert re.search(rf"^    #: .+\n(?:    #: .+\n)*    {name}: ", text, re.MULTILINE), name
 
 
-def test_the_examples_of_configuration_md_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+def test_the_examples_of_the_settings_page_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     examples = re.findall(r"^export (PIPELINE_[A-Z_]+)='?([^'\n]*)'?$", page, re.MULTILINE)
     assert len(examples) >= 3
     for variable, value in examples:

@@ -10,7 +10,7 @@ from benchmarks.comparison.page import BEGIN, END, inserted
 from benchmarks.comparison.spread import Spread, ratio
 from tests.support.paths import ROOT
 
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "explanation" / "performance.md"
 
 
 def test_a_run_counts_in_which_every_item_is_stored_right_and_called_back_once() -> None:
