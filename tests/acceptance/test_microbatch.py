@@ -32,7 +32,8 @@ from tests.support.receiver import SECRET, Receiver
 from tests.support.servers.worker import wait_for
 from workers.app import app
 from workers.engine.engine import running_engine
-from workers.receive.micro_batch import MicroBatch
+from workers.receive.pool_slots import Slots
+from workers.receive.request_group import RequestGroup
 
 MESSAGE = Message(2**32 + 7, 3, "0123456789abcdef-7", Stage.CLASSIFY, Stage.ENRICH)
 
@@ -213,14 +214,15 @@ def test_a_task_has_begun_before_it_ends_whatever_comes_first(tmp_path: Path) ->
             body=orjson.loads(base64.b64decode(given["body"])),
             decoded=True,
         )
-        requests = MicroBatch(
+        group = RequestGroup(
             Stage.CLASSIFY,
             [request],
             running_engine(),
+            Slots(1).take(),
             is_connected=lambda: True,
             call_soon=lambda function, *arguments: later.append(partial(function, *arguments)),
         )
-        requests.run()
+        group.run()
         # The newest first, as an event loop may.
         for step in reversed(later):
             step()
@@ -230,7 +232,7 @@ def test_a_task_has_begun_before_it_ends_whatever_comes_first(tmp_path: Path) ->
 def test_nothing_stays_in_the_books_of_the_worker(tmp_path: Path) -> None:
     with connect(tmp_path) as client:
         client.submit(make_items(700), make_definition(tmp_path)).wait(30)
-        # Results are there before their messages are settled.
+        # Results are there before their messages are acknowledged.
         wait_for(lambda: not worker_state.requests)
         assert not worker_state.reserved_requests
         assert not worker_state.active_requests
