@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -33,20 +33,28 @@ CALL_BYTES = 8 * 1024 * 1024
 
 
 class MicroBatchMessages(Protocol):
-    """The messages that brought the items of a micro-batch. Both methods are called from several threads."""
+    """The messages that delivered the items of a micro-batch. Both methods are called from several threads."""
 
     def publish_next(self, advanced: Collection[int]) -> None:
         """Publish the messages that are chained to those of these items. Must not wait for the broker."""
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
-        """Acknowledge the messages of these items. Every item of the micro-batch comes here once, in groups."""
+        """Acknowledge the messages of these items. Every item of the micro-batch comes here, in groups."""
+
+
+class _Call(NamedTuple):
+    """One call of a stage: items of one batch, by id, and their definition."""
+
+    rows: Mapping[int, Row]
+    definition: Definition
+    started_at: datetime
 
 
 class MicroBatch:
     """Released items on their way through one stage, from top to bottom.
 
     `claim` and `run` handle all items together, on the thread that calls `process`. From `record` on, each item goes
-    its own way: its outcome is put to the record thread the moment it is known, and after the commit that thread calls
+    its own way: its outcome goes to the record thread the moment it is known, and after the commit that thread calls
     `publish_next` and `acknowledge`. A slow item never holds up the others.
 
     Failures stay apart as well. An item's failure is its outcome, a definition that cannot be loaded affects only the
@@ -54,13 +62,14 @@ class MicroBatch:
     """
 
     def __init__(self, runtime: StageRuntime, stage: Stage, refs: Sequence[Ref], messages: MicroBatchMessages) -> None:
-        """Take `refs`, each release once, through `stage`. `messages` brought them."""
+        """Prepare to take `refs`, which contain each release once, through `stage`; `messages` delivered them."""
         self._runtime = runtime
         self._stage = stage
         self._refs = refs
         self._messages = messages
-        #: The claimed items by id. Of two releases of one item, at most one can be claimed.
-        self._rows: dict[int, Row] = {}
+        #: By item id, since of two releases of one item at most one can be claimed. The rows are not kept here: their
+        #: payloads would stay in memory until the slowest item is done.
+        self._claimed: dict[int, Ref] = {}
 
     def process(self) -> None:
         """Take the items through the stage. Return when fast steps are done and slow ones are under way.
@@ -68,29 +77,29 @@ class MicroBatch:
         After the runtime was closed, nothing is run: every item is handed back.
 
         Raises:
-            Exception: the items could not be claimed, nor handed back. Their leases run out.
+            Exception: the items could not be claimed or handed back. Their leases run out.
         """
         with self._runtime.stop_gate.passing() as is_open:
-            if is_open:
-                self.claim()
+            rows = self.claim() if is_open else []
         if not is_open:
             self.hand_back()
             return
         self.drop_stale()
-        self.run()
+        self.run(rows)
 
     # --- on the thread that calls `process` ----------------------------------------------------------------------
 
-    def claim(self) -> None:
-        """Claim the items that are still queued under the epoch of their message: one statement, all at once.
+    def claim(self) -> list[Row]:
+        """Claim the items that are still queued under the epoch of their message, and return their rows.
 
-        Waits for a database that is away, as long as a lease lasts: the messages are here, and safe. Items claimed by a
-        commit whose answer was lost are not claimed again: their leases run out.
+        One statement claims them all. If the database is away, this waits as long as a lease lasts: the messages are
+        here, and safe. Items claimed by a commit whose answer was lost are not claimed again: their leases run out.
         """
         runtime = self._runtime
         rows = retrying(self._claim, patience=runtime.context.lease, stopping=runtime.stop_gate.closed)
-        runtime.start_renewing(map(_ref, rows))
-        self._rows = {row["id"]: row for row in rows}
+        self._claimed = {row["id"]: Ref(row["id"], row["epoch"]) for row in rows}
+        runtime.start_renewing(self._claimed.values())
+        return rows
 
     def _claim(self) -> list[Row]:
         context = self._runtime.context
@@ -112,54 +121,57 @@ class MicroBatch:
 
     def drop_stale(self) -> None:
         """Acknowledge the messages whose items were not claimed: another release or another copy was faster."""
-        stale = {ref.id: _STALE for ref in self._refs if ref.id not in self._rows}
+        stale = {ref.id: _STALE for ref in self._refs if ref.id not in self._claimed}
         if stale:
             self.acknowledge(stale)
 
-    def run(self) -> None:
-        """Run the stage on the claimed items, those of each batch as soon as its definition is loaded."""
+    def run(self, rows: Sequence[Row]) -> None:
+        """Run the stage on claimed items, those of each batch as soon as its definition is loaded."""
         of_batch: dict[int, list[Row]] = defaultdict(list)
-        for row in self._rows.values():
+        for row in rows:
             of_batch[row["batch_id"]].append(row)
-        for batch_id, rows in of_batch.items():
-            self._runtime.runners.when_ready(batch_id, partial(self._run_rows, rows))
+        for batch_id, of_one in of_batch.items():
+            self._runtime.runners.when_ready(batch_id, partial(self._run_rows, of_one))
 
     def _run_rows(self, rows: list[Row], work: Work | Exception) -> None:
         """Run items of one batch; an error inside pipeline leaves them to their leases."""
         try:
             if isinstance(work, Exception):
                 raise work
-            for call in _by_size(rows):
-                self._call(work, call)
+            for some in _by_size(rows):
+                self._call(work, some)
         except Exception:
             log.exception("items_lost", stage=self._stage.value, items=len(rows))
             self.finish({row["id"]: _LOST for row in rows})
 
     def _call(self, work: Work, rows: Sequence[Row]) -> None:
-        started_at = self._runtime.context.now()
+        call = _Call({row["id"]: row for row in rows}, work.definition, self._runtime.context.now())
         items = _work_items(rows, work)
         runner = work.runners[self._stage]
         if isinstance(runner, PipelineError):
             # Transient: another worker may have the model file or the module that is missing here.
             failure = Failure(FailureKind.TRANSIENT, type(runner).__name__, str(runner))
-            self.record(work.definition, started_at, [(item, failure) for item in items])
+            self.record(call, [(item, failure) for item in items])
             return
-        runner.run(items, partial(self.record, work.definition, started_at))
+        runner.run(items, partial(self.record, call))
 
     # --- on the thread or event loop where an item's last step ended ---------------------------------------------
 
-    def record(
-        self, definition: Definition, started_at: datetime, outcomes: Iterable[tuple[WorkItem, Outcome]]
-    ) -> None:
-        """Put outcomes to the record thread, which commits them in its next transaction and then calls `finish`."""
-        done = [Done(self._rows[item.id], self._stage, definition, outcome, started_at) for item, outcome in outcomes]
+    def record(self, call: _Call, outcomes: Iterable[tuple[WorkItem, Outcome]]) -> None:
+        """Hand outcomes to the record thread, which commits them in its next transaction and then calls `finish`."""
+        rows, definition, started_at = call
+        done = [Done(rows[item.id], self._stage, definition, outcome, started_at) for item, outcome in outcomes]
         self._runtime.recorder.put(self, done)
 
     # --- on the record thread, after the commit ------------------------------------------------------------------
 
     def finish(self, dispositions: Mapping[int, Disposition]) -> None:
-        """Let go of claimed items, now that the database has what became of them: `dispositions` by item id."""
-        self._runtime.stop_renewing(_ref(self._rows[id_]) for id_ in dispositions)
+        """Finish claimed items whose outcomes are committed, or lost: stop renewing, publish next, acknowledge.
+
+        Args:
+            dispositions: what became of them, by item id.
+        """
+        self._runtime.stop_renewing(self._claimed[id_] for id_ in dispositions)
         self.publish_next(dispositions)
         self.acknowledge(dispositions)
 
@@ -170,17 +182,13 @@ class MicroBatch:
             self._messages.publish_next(advanced)
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
-        """Acknowledge the messages of items that are done with here, whatever became of them."""
+        """Acknowledge the messages of items that this micro-batch is done with, successful or not."""
         self._messages.acknowledge(dispositions)
 
 
 _STALE = Disposition(DispositionKind.STALE)
 _LOST = Disposition(DispositionKind.LOST)
 _HANDED_BACK = Disposition(DispositionKind.HANDED_BACK)
-
-
-def _ref(row: Row) -> Ref:
-    return Ref(row["id"], row["epoch"])
 
 
 def _by_size(rows: Sequence[Row]) -> list[list[Row]]:

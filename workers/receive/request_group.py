@@ -54,7 +54,7 @@ class RequestGroup:
         self._is_connected = is_connected
         self._call_soon = call_soon or _call_now
         self._began: tuple[int, float] | None = None
-        #: The messages of items that may advance. Kept apart from the requests, which go as they are acknowledged.
+        #: By item id. Kept apart from the requests, which are dropped as they are acknowledged.
         self._messages: Mapping[int, ItemMessage] = {}
         self._of_item: dict[int, list[Request]] = {}
         for request in requests:

@@ -94,7 +94,10 @@ def test_a_claim_takes_the_released_items_and_nothing_else_happens(database: Dat
     context = make_context(database)
     with runtime(context) as running:
         refs, steps = release_all(context, make_definition(tmp_path)), Steps(database)
-        MicroBatch(running, Stage.CLASSIFY, refs[1:], steps).claim()
+        rows = MicroBatch(running, Stage.CLASSIFY, refs[1:], steps).claim()
+        assert [(row["id"], row["attempt"]) for row in sorted(rows, key=lambda row: row["id"])] == [
+            (ref.id, 1) for ref in refs[1:]
+        ]
         assert set(running.under_way()) == set(refs[1:])
         assert states(database) == {ref.id: ("queued" if ref is refs[0] else "running", "classify") for ref in refs}
         assert steps.taken == []
@@ -129,10 +132,10 @@ def test_a_message_of_another_release_is_dropped_before_anything_runs(database: 
         refs, steps = release_all(context, make_definition(tmp_path)), Steps(database)
         late = Ref(refs[0].id, refs[0].epoch - 1)
         batch = MicroBatch(running, Stage.CLASSIFY, [late, *refs[1:]], steps)
-        batch.claim()
+        rows = batch.claim()
         batch.drop_stale()
         assert steps.dispositions == {late.id: STALE}
-        batch.run()
+        batch.run(rows)
         wait_for(lambda: len(steps.dispositions) == len(refs))
         assert states(database)[late.id] == ("queued", "classify")
     assert steps.dispositions == dict.fromkeys(ids(refs), ADVANCED) | {late.id: STALE}
