@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import Celery
 
 from workers import lifecycle
-from workers.receive.gather import Gatherings
+from workers.receive.gather_messages import Gatherings
 
 app = Celery("pipeline")
 app.config_from_object("celeryconfig")

@@ -1,11 +1,10 @@
-"""Record what stages gave: one transaction for a group of items, each item on its own."""
+"""Record the outcomes of a stage: one transaction for a group of items, with a separate decision for each item."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,34 +18,9 @@ from pipeline.database.tables import items
 from pipeline.definitions import Definition
 from pipeline.domain.item import Classification, Enrichment, ItemState, Stage
 from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide
+from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.sql import outcomes
 from pipeline.hooks import Hooks
-
-
-class Settlement(StrEnum):
-    """What became of a message."""
-
-    #: The stage succeeded and another follows: its message may be published.
-    ADVANCED = "advanced"
-    #: The last stage succeeded.
-    SUCCEEDED = "succeeded"
-    #: The attempt failed; the item waits for its `due_at`.
-    PUT_OFF = "put_off"
-    #: The item is dead.
-    DEAD = "dead"
-    #: Another release of the item was faster, or this message came twice: nothing was changed.
-    STALE = "stale"
-    #: It could not be recorded. The lease runs out, and the item is tried again.
-    LOST = "lost"
-    #: Its process is stopping, and has given the item back: another runs it, and no attempt is counted.
-    HANDED_BACK = "handed_back"
-
-
-class Settled(NamedTuple):
-    """What became of a message; `error` is the type of the failure behind it, where one is."""
-
-    end: Settlement
-    error: str | None = None
 
 
 class Done(NamedTuple):
@@ -61,7 +35,7 @@ class Done(NamedTuple):
 
 @dataclass(slots=True)
 class _Sorted:
-    """Outcomes by the statement that writes them."""
+    """Rows by the statement that writes them."""
 
     advancing: list[Row] = field(default_factory=list)
     waiting: list[Row] = field(default_factory=list)
@@ -75,30 +49,45 @@ class _Sorted:
 
 def record(
     connection: Connection, done: Sequence[Done], *, now: datetime, lease: timedelta, worker: str, hooks: Hooks
-) -> dict[int, Settled]:
-    """Write a group of outcomes; return what became of each item id."""
+) -> dict[int, Disposition]:
+    """Write a group of outcomes in the caller's transaction.
+
+    An item changes only if it still runs under the epoch with which it was claimed.
+
+    Args:
+        lease: how long the next stage's message has to be claimed.
+        worker: the name of this process, for the log of attempts.
+        hooks: called with the events of items and batches that become final.
+
+    Returns:
+        The disposition of each item, by its id.
+    """
     by_statement = _Sorted()
     for each in done:
         _sort(each, by_statement, now=now, worker=worker)
-    settled = {each.row["id"]: Settlement.STALE for each in done}
+    kinds = {each.row["id"]: DispositionKind.STALE for each in done}
     if by_statement.is_mixed:
-        # Each statement takes its own rows in order; together they would not.
-        hold(connection, items, list(settled))
+        # Each statement locks its own rows in order; one after another, they would not.
+        hold(connection, items, list(kinds))
     if by_statement.advancing:
         moved = outcomes.advance(connection, by_statement.advancing, now=now, lease_until=now + lease)
-        settled.update(dict.fromkeys(moved, Settlement.ADVANCED))
+        kinds.update(dict.fromkeys(moved, DispositionKind.ADVANCED))
     if by_statement.waiting:
-        settled.update(dict.fromkeys(outcomes.put_off(connection, by_statement.waiting), Settlement.PUT_OFF))
+        kinds.update(dict.fromkeys(outcomes.put_off(connection, by_statement.waiting), DispositionKind.PUT_OFF))
     finished = outcomes.finish(connection, by_statement.final, now=now) if by_statement.final else []
-    settled.update({row["id"]: _END[row["state"]] for row in finished})
-    attempts.add(connection, [row for row in by_statement.failed if settled[row["item_id"]] is not Settlement.STALE])
+    kinds.update({row["id"]: _KIND[row["state"]] for row in finished})
+    attempts.add(connection, [row for row in by_statement.failed if kinds[row["item_id"]] is not DispositionKind.STALE])
     if finished:
         finish(connection, finished, hooks, now)
     errors = {row["item_id"]: row["error_type"] for row in by_statement.failed}
-    return {id_: Settled(end, errors.get(id_)) for id_, end in settled.items()}
+    return {
+        id_: Disposition(kind, errors[id_]) if id_ in errors else _WITHOUT_ERROR[kind] for id_, kind in kinds.items()
+    }
 
 
-_END = {ItemState.SUCCEEDED: Settlement.SUCCEEDED, ItemState.DEAD: Settlement.DEAD}
+_KIND = {ItemState.SUCCEEDED: DispositionKind.SUCCEEDED, ItemState.DEAD: DispositionKind.DEAD}
+#: One object for all items, since most of them succeed.
+_WITHOUT_ERROR = {kind: Disposition(kind) for kind in DispositionKind}
 
 
 def _sort(done: Done, into: _Sorted, *, now: datetime, worker: str) -> None:
@@ -190,6 +179,6 @@ def _json(value: Any) -> str:
 
 
 def unstorable(done: Done, error: Exception) -> Done:
-    """The same item as a permanent failure: what it gave cannot be written, whatever is tried."""
+    """Return the item's outcome as a permanent failure: its result cannot be written, however often it is tried."""
     failure = Failure(FailureKind.PERMANENT, "unstorable", f"its result cannot be stored: {type(error).__name__}")
     return Done(done.row, done.stage, done.definition, failure, done.started_at)

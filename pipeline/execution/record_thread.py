@@ -1,50 +1,53 @@
-"""The recorder: one thread that writes outcomes as they come, many in one transaction, and settles their messages."""
+"""The record thread: writes outcomes as they come, many in one transaction, and finishes their items afterwards."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 
 from pipeline.context import Context
 from pipeline.database.retry import retrying
-from pipeline.execution.record import Done, Settled, Settlement, record, unstorable
+from pipeline.execution.disposition import Disposition, DispositionKind
+from pipeline.execution.record import Done, record, unstorable
 from pipeline.log import get_logger
+
+if TYPE_CHECKING:
+    from pipeline.execution.micro_batch import MicroBatch
 
 log = get_logger(__name__)
 
-#: Outcomes in one transaction at the most.
+#: From this many outcomes on, a transaction takes no more.
 GROUP = 512
-
-#: Told what became of items, by id, after the commit.
-Settle = Callable[[Mapping[int, Settled]], None]
 
 
 class _Entry(NamedTuple):
-    done: Done
-    settle: Settle
+    """Outcomes of a micro-batch that became known together."""
+
+    batch: MicroBatch
+    done: Sequence[Done]
 
 
 class RecordThread:
-    """Takes outcomes from any thread; a group forms from what has come while the last one was written."""
+    """Takes outcomes from any thread. While one group is written, the next one forms."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._entries: queue.SimpleQueue[Sequence[_Entry] | None] = queue.SimpleQueue()
+        self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pipeline-recorder", daemon=True)
         self._thread.start()
 
-    def put(self, done: Sequence[Done], settle: Settle) -> None:
-        """Have outcomes written; `settle` is called from the recorder's thread when they are."""
-        self._entries.put([_Entry(each, settle) for each in done])
+    def put(self, batch: MicroBatch, done: Sequence[Done]) -> None:
+        """Write outcomes soon, and then call `batch.finish` from this thread."""
+        self._entries.put(_Entry(batch, done))
 
     def close(self, timeout: float) -> None:
-        """Write what was put before, then stop."""
+        """Write what was put before, then stop; wait for that up to `timeout` seconds."""
         self._closing.set()
         self._entries.put(None)
         self._thread.join(timeout)
@@ -54,66 +57,75 @@ class RecordThread:
             try:
                 self._write(group)
             except Exception:
-                log.exception("record_failed", items=len(group))
-                self._settle(group, {entry.done.row["id"]: Settled(Settlement.LOST) for entry in group})
+                done = _outcomes(group)
+                log.exception("record_failed", items=len(done))
+                self._finish(group, {each.row["id"]: Disposition(DispositionKind.LOST) for each in done})
 
     def _next_group(self) -> list[_Entry] | None:
-        entries = self._entries.get()
-        if entries is None:
+        entry = self._entries.get()
+        if entry is None:
             return None
-        group = list(entries)
-        while len(group) < GROUP:
+        group, size = [entry], len(entry.done)
+        while size < GROUP:
             try:
-                more = self._entries.get_nowait()
+                entry = self._entries.get_nowait()
             except queue.Empty:
                 break
-            if more is None:
+            if entry is None:
                 self._entries.put(None)
                 break
-            group.extend(more)
+            group.append(entry)
+            size += len(entry.done)
         return group
 
     def _write(self, group: Sequence[_Entry]) -> None:
+        done = _outcomes(group)
         try:
-            self._settle(group, self._record([entry.done for entry in group]))
+            self._finish(group, self._record(done))
         except (DataError, IntegrityError, NotSupportedError) as error:
-            if len(group) == 1:
-                done = unstorable(group[0].done, error.orig if isinstance(error.orig, Exception) else error)
-                self._settle(group, self._record([done]))
+            if len(done) == 1:
+                failed = unstorable(done[0], error.orig if isinstance(error.orig, Exception) else error)
+                self._finish(group, self._record([failed]))
                 return
-            # Something in the group cannot be written; one by one, only that item fails.
+            # Something in the group cannot be written. One by one, only that item fails.
             for entry in group:
-                self._write([entry])
+                for each in entry.done:
+                    self._write([_Entry(entry.batch, [each])])
 
-    def _record(self, done: Sequence[Done]) -> dict[int, Settled]:
-        """Write a group. A database that is away is waited for, as long as the leases can be held.
+    def _record(self, done: Sequence[Done]) -> dict[int, Disposition]:
+        """Write a group, waiting for a database that is away as long as leases can be held.
 
         A group that was written although the connection was lost in the commit is stale the second time: its messages
         for the next stage are published when the leases run out.
         """
+        return retrying(lambda: self._transaction(done), patience=self._context.lease, stopping=self._closing)
+
+    def _transaction(self, done: Sequence[Done]) -> dict[int, Disposition]:
         context = self._context
+        with context.database.write() as connection:
+            return record(
+                connection,
+                done,
+                now=context.now(),
+                lease=context.lease,
+                worker=context.worker,
+                hooks=context.hooks,
+            )
 
-        def write() -> dict[int, Settled]:
-            with context.database.write() as connection:
-                return record(
-                    connection,
-                    done,
-                    now=context.now(),
-                    lease=context.lease,
-                    worker=context.worker,
-                    hooks=context.hooks,
-                )
-
-        return retrying(write, patience=context.lease, stopping=self._closing)
-
-    def _settle(self, group: Sequence[_Entry], settled: Mapping[int, Settled]) -> None:
-        by_settle: dict[Settle, dict[int, Settled]] = defaultdict(dict)
+    def _finish(self, group: Sequence[_Entry], dispositions: Mapping[int, Disposition]) -> None:
+        of_batch: dict[MicroBatch, dict[int, Disposition]] = defaultdict(dict)
         for entry in group:
-            item = entry.done.row["id"]
-            by_settle[entry.settle][item] = settled[item]
-        for settle, mine in by_settle.items():
+            mine = of_batch[entry.batch]
+            for each in entry.done:
+                item = each.row["id"]
+                mine[item] = dispositions[item]
+        for batch, mine in of_batch.items():
             try:
-                settle(mine)
+                batch.finish(mine)
             except Exception:
-                # What is recorded stays recorded; a message that was not acknowledged comes again and is stale.
+                # What is recorded stays recorded. A message that was not acknowledged is delivered again, and is stale.
                 log.exception("settle_failed", items=len(mine))
+
+
+def _outcomes(group: Sequence[_Entry]) -> list[Done]:
+    return [each for entry in group for each in entry.done]

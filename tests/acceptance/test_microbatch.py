@@ -26,13 +26,15 @@ from pipeline.database.tables import items
 from pipeline.domain.ids import item_id, split_task_id
 from pipeline.domain.item import Stage
 from pipeline.execution.dispatch import Message
+from pipeline.execution.disposition import Disposition, DispositionKind
 from tests.support.factories import connect, make_definition, make_items
 from tests.support.invariants import assert_complete, assert_delivered
 from tests.support.receiver import SECRET, Receiver
 from tests.support.servers.worker import wait_for
 from workers.app import app
 from workers.engine.engine import running_engine
-from workers.receive.micro_batch import MicroBatch
+from workers.receive.pool_slots import Slots
+from workers.receive.request_group import RequestGroup
 
 MESSAGE = Message(2**32 + 7, 3, "0123456789abcdef-7", Stage.CLASSIFY, Stage.ENRICH)
 
@@ -200,37 +202,81 @@ def test_events_tell_the_life_of_each_message(tmp_path: Path) -> None:
     )
 
 
+def make_group(
+    given: dict[str, Any], slots: Slots, call_soon: Callable[..., object] | None = None
+) -> tuple[RequestGroup, list[tuple[str, dict[str, Any]]]]:
+    """Return a group of one message, as the running worker would have it, and the list that its events go to."""
+    events: list[tuple[str, dict[str, Any]]] = []
+    request = Request(
+        KombuMessage(body="", headers=given["headers"], properties={}),
+        eventer=SimpleNamespace(enabled=True, send=lambda kind, **fields: events.append((kind, fields))),
+        task=app.tasks["items.classify"],
+        body=orjson.loads(base64.b64decode(given["body"])),
+        decoded=True,
+    )
+    group = RequestGroup(
+        Stage.CLASSIFY, [request], running_engine(), slots.take(), is_connected=lambda: True, call_soon=call_soon
+    )
+    return group, events
+
+
 def test_a_task_has_begun_before_it_ends_whatever_comes_first(tmp_path: Path) -> None:
     given = published(MESSAGE)
-    told: list[str] = []
     later: list[Callable[[], object]] = []
     with connect(tmp_path) as client:
         client.work()
-        request = Request(
-            KombuMessage(body="", headers=given["headers"], properties={}),
-            eventer=SimpleNamespace(enabled=True, send=lambda kind, **_: told.append(kind)),
-            task=app.tasks["items.classify"],
-            body=orjson.loads(base64.b64decode(given["body"])),
-            decoded=True,
+        group, events = make_group(
+            given, Slots(1), lambda function, *arguments: later.append(partial(function, *arguments))
         )
-        requests = MicroBatch(
-            Stage.CLASSIFY,
-            [request],
-            running_engine(),
-            is_connected=lambda: True,
-            call_soon=lambda function, *arguments: later.append(partial(function, *arguments)),
-        )
-        requests.run()
+        group.run()
         # The newest first, as an event loop may.
         for step in reversed(later):
             step()
-    assert told == ["task-started", "task-succeeded"]
+    assert [kind for kind, _ in events] == ["task-started", "task-succeeded"]
+
+
+def test_the_requests_of_a_child_that_is_lost_fail_once_and_leave_the_pool(tmp_path: Path) -> None:
+    given, slots = published(MESSAGE), Slots(1)
+    with connect(tmp_path) as client:
+        client.work()
+        group, events = make_group(given, slots)
+        group.accepted(1, 0.0)
+        assert not slots.are_free
+        group.child_lost(MemoryError())
+        assert slots.are_free
+        # It had been recorded before its child was lost, say.
+        group.child_finished({MESSAGE.id: Disposition(DispositionKind.ADVANCED)})
+    assert [kind for kind, _ in events] == ["task-started", "task-failed"]
+    assert events[-1][1]["exception"] == "MemoryError"
+
+
+@pytest.mark.parametrize(
+    ("kind", "event"),
+    [
+        (DispositionKind.ADVANCED, "task-succeeded"),
+        (DispositionKind.SUCCEEDED, "task-succeeded"),
+        (DispositionKind.STALE, "task-succeeded"),
+        (DispositionKind.PUT_OFF, "task-retried"),
+        (DispositionKind.HANDED_BACK, "task-retried"),
+        (DispositionKind.DEAD, "task-failed"),
+        (DispositionKind.LOST, "task-failed"),
+    ],
+)
+def test_each_disposition_is_one_event_of_celery(tmp_path: Path, kind: DispositionKind, event: str) -> None:
+    given = published(MESSAGE)
+    with connect(tmp_path) as client:
+        client.work()
+        group, events = make_group(given, Slots(1))
+        group.acknowledge({MESSAGE.id: Disposition(kind)})
+    ((told, fields),) = events
+    assert told == event
+    assert kind.value in (fields.get("exception"), fields.get("result", "").strip("'"))
 
 
 def test_nothing_stays_in_the_books_of_the_worker(tmp_path: Path) -> None:
     with connect(tmp_path) as client:
         client.submit(make_items(700), make_definition(tmp_path)).wait(30)
-        # Results are there before their messages are settled.
+        # Results are there before their messages are acknowledged.
         wait_for(lambda: not worker_state.requests)
         assert not worker_state.reserved_requests
         assert not worker_state.active_requests

@@ -1,11 +1,11 @@
-"""What a worker process runs beside Celery: stages, the sender, and the pulse and the sweeps."""
+"""The engine of a worker process: what it runs besides Celery, namely stages, the sender, dispatch and sweeps."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from celery import Celery
@@ -15,7 +15,7 @@ from pipeline.broker.messages import DELIVER_TASK, Broker
 from pipeline.context import Context
 from pipeline.delivery.claim import is_busy, release
 from pipeline.execution.dispatch import Dispatcher
-from pipeline.execution.record import Settled, Settlement
+from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.rescue import hand_back, hand_back_items
 from workers.engine.dispatch_loop import DispatchLoop
 from workers.engine.nudge_sender import NudgeSender
@@ -23,10 +23,10 @@ from workers.engine.periodic import PeriodicThread, guarded
 from workers.engine.stage_engine import StageEngine, wait_while
 from workers.engine.sweeps import Sweeps
 
-#: How often the clock is set right.
+#: How often the clock is synchronised with the database.
 SYNCHRONISE_SECONDS = 60.0
 
-_FINAL = frozenset({Settlement.SUCCEEDED, Settlement.DEAD})
+_FINAL = frozenset({DispositionKind.SUCCEEDED, DispositionKind.DEAD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class Roles:
 
 
 class Engine:
-    """The parts of a worker process that are ours; started before messages are consumed, stopped after."""
+    """The parts of a worker process that Celery does not bring. Started before messages are consumed, stopped after."""
 
     def __init__(self, app: Celery, context: Context, roles: Roles = Roles(), *, batch_id: int | None = None) -> None:
         """Work on everything, or only on `batch_id`."""
         self.context = context
         self.broker = Broker(app)
-        self._processing = StageEngine(context, self.broker) if roles.runs_stages else None
+        self._stage_engine = StageEngine(context, self.broker) if roles.runs_stages else None
         self._sender = make_sender(context) if roles.sends else None
         self._nudges = None if roles.sends else NudgeSender(self.broker, DELIVER_TASK)
         self._dispatcher: Dispatcher | None = None
@@ -66,16 +66,16 @@ class Engine:
         self._pulse = DispatchLoop(context, self._dispatcher, dead=lambda: self._sweeps.dead)
 
     @property
-    def processing(self) -> StageEngine:
-        """What runs stages here; only processes with that role have it."""
-        if self._processing is None:
+    def stage_engine(self) -> StageEngine:
+        """The part that runs stages; only processes with that role have it."""
+        if self._stage_engine is None:
             raise RuntimeError("this process runs no stages")
-        return self._processing
+        return self._stage_engine
 
     def start(self) -> None:
         self._clock.start()
-        if self._processing:
-            self._processing.start()
+        if self._stage_engine:
+            self._stage_engine.start()
         if self._sender:
             self._sender.start()
         if self._dispatcher:
@@ -83,13 +83,13 @@ class Engine:
             self._pulse.start()
 
     def stop(self, *, deliver: bool = False, timeout: float | None = None) -> None:
-        """Finish what is quick, hand the rest back, and let others take over at once.
+        """Finish fast work, hand the rest back, and let other processes take over at once.
 
-        A second stop, from another thread, cuts the first short where its time is over sooner, and waits for it.
+        A second stop, from another thread, shortens the first if it allows less time, and waits for it.
 
         Args:
-            deliver: wait for callbacks that are due now, as long as a stop may take.
-            timeout: seconds for what has begun; None: `PIPELINE_STOP_SECONDS`.
+            deliver: wait for callbacks that are due now, up to the time that a stop may take.
+            timeout: seconds for work under way; None: `PIPELINE_STOP_SECONDS`.
         """
         seconds = self.context.settings.stop_seconds if timeout is None else timeout
         self._end_at = min(self._end_at, time.monotonic() + seconds)
@@ -99,18 +99,18 @@ class Engine:
                 self._is_stopped = True
 
     def hurry(self) -> None:
-        """Have a stop, under way or to come, give nothing more time. Safe in a handler of signals."""
+        """Let a stop, current or future, wait for nothing more. Safe in a signal handler."""
         self._end_at = 0.0
 
     def _stop(self, deliver: bool) -> None:
         if self._dispatcher:
             self._pulse.ask_to_stop()
-        if self._processing:
-            self._processing.stop(self._left)
+        if self._stage_engine:
+            self._stage_engine.stop(self._left)
         if self._dispatcher:
-            # What is handed back is for others to release.
+            # Stopped before items are handed back: other processes are to release those.
             self._pulse.stop()
-        if self._processing:
+        if self._stage_engine:
             guarded(lambda: hand_back_items(self.context))
         if self._dispatcher:
             self._sweeps.stop()
@@ -125,13 +125,13 @@ class Engine:
         return max(self._end_at - time.monotonic(), 0.0)
 
     def abandon(self) -> None:
-        """Hand back what this process holds, whatever its threads are doing: for the very end of a program."""
+        """Hand back everything this process holds without stopping its threads first, at the very end of a program."""
         release(self.context.database, self.context.worker, self.context.now())
         hand_back(self.context)
 
-    def settled(self, settled: Sequence[Settled]) -> None:
-        """Hear what became of messages: wake the sender, and the dispatcher when the window has run low."""
-        final = sum(each.end in _FINAL for each in settled)
+    def count_finished(self, dispositions: Iterable[Disposition]) -> None:
+        """Wake the sender if items became final, and the dispatcher when a quarter of the window has."""
+        final = sum(each.kind in _FINAL for each in dispositions)
         if not final:
             return
         self.wake_sender()
@@ -141,25 +141,25 @@ class Engine:
             self._pulse.wake()
 
     def wake_sender(self) -> None:
-        """Have callbacks sent that are due, here or where the sender is."""
+        """Send callbacks that are due, here or in the process that has the sender."""
         if self._sender:
             self._sender.wake()
         elif self._nudges and self.context.settings.secrets:
             self._nudges.give()
 
     def wake_dispatch(self) -> None:
-        """Dispatch now, if that is done here."""
+        """Dispatch now, if this process dispatches."""
         if self._dispatcher:
             self._pulse.wake()
 
     def look_for_lost(self) -> None:
-        """Rescue now, if that is done here: a process has died."""
+        """Rescue now, if this process sweeps: another process has died."""
         if self._dispatcher:
             self._sweeps.hurry()
 
     def _keep(self) -> None:
-        if self._processing:
-            self._processing.keep()
+        if self._stage_engine:
+            self._stage_engine.keep()
 
     def _rescued(self) -> None:
         self.wake_sender()

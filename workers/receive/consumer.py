@@ -1,4 +1,4 @@
-"""Celery's consumer without what pipeline has no use for."""
+"""Celery's consumer without the step that pipeline does not need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from celery.worker import consumer
 
 
 class Consumer(consumer.Consumer):
-    """Consumes as Celery's own, and sets up no delays in RabbitMQ: no message of ours waits for its time there."""
+    """Celery's own consumer, except that it declares no queues for delayed messages in RabbitMQ: there are none."""
 
     class Blueprint(consumer.Consumer.Blueprint):
         default_steps = [

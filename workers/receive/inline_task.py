@@ -1,6 +1,6 @@
-"""Tasks that the consuming thread runs itself: nudges, which only wake threads of the engine beside it.
+"""Tasks that the consumer's thread runs itself: nudges, which only wake the engine's threads in the same process.
 
-In a pool they would wait behind micro-batches; and a child of a prefork pool has neither dispatcher nor sender to wake.
+In a pool they would wait behind micro-batches, and a child of a prefork pool has neither dispatcher nor sender to wake.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from celery import Task
 from celery.worker.request import Request
 
 from workers.engine.periodic import guarded
+from workers.receive.message_receiver import MessageReceiver, finish_request
 from workers.receive.message_schema import check_nudge
-from workers.receive.receive import Receiver, finish
 
 
 class InlineTask(Task):
-    """A task without arguments that is done at once and holds up nothing."""
+    """A task without arguments that takes no time and delays nothing."""
 
     abstract = True
     Strategy = "workers.receive.inline_task:strategy"
@@ -27,10 +27,10 @@ class InlineTask(Task):
 
 def strategy(task: InlineTask, app: Any, consumer: Any, **_: Any) -> Callable[..., None]:
     """Return the handler of this task's messages."""
-    reception = Receiver(task, consumer, check_nudge)
+    receiver = MessageReceiver(task, consumer, check_nudge)
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
-        request = reception.receive(message, callbacks)
+        request = receiver.receive(message, callbacks)
         if request is not None:
             _run(request)
 
@@ -41,4 +41,4 @@ def _run(request: Request) -> None:
     began = time.monotonic()
     request.on_accepted(os.getpid(), began)
     guarded(request.task.run)
-    finish(request, "task-succeeded", result="None", runtime=time.monotonic() - began)
+    finish_request(request, "task-succeeded", result="None", runtime=time.monotonic() - began)

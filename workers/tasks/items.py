@@ -1,9 +1,9 @@
-"""One task per item and stage. Their messages are gathered and run together; see `workers.receive.gather`."""
+"""One task per item and stage. Their messages are gathered and run together; see `workers.receive.gather_messages`."""
 
 from __future__ import annotations
 
 from workers.app import app
-from workers.receive.gather import ItemTask
+from workers.receive.gather_messages import ItemTask
 
 
 @app.task(name="items.classify", base=ItemTask, stage="classify")

@@ -19,7 +19,8 @@ from pipeline.database.tables import batches, items
 from pipeline.domain.item import Classification, Enrichment, Stage
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
 from pipeline.execution.dispatch import Dispatcher, Message
-from pipeline.execution.record import Done, Settlement, record
+from pipeline.execution.disposition import DispositionKind
+from pipeline.execution.record import Done, record
 from pipeline.execution.rescue import hand_back, renew, rescue_lost
 from pipeline.execution.rules.crash_suspects import MAX_TOGETHER
 from pipeline.execution.sql import releases
@@ -93,10 +94,10 @@ class Engine:
     def is_complete(self) -> bool:
         return not {"pending", "queued", "running"} & set(self.states())
 
-    def record(self, stage: Stage, rows: list[Row], outcome: Outcome) -> dict[int, Settlement]:
+    def record(self, stage: Stage, rows: list[Row], outcome: Outcome) -> dict[int, DispositionKind]:
         done = [Done(row, stage, self.definition, outcome, self.context.now()) for row in rows]
         with self.context.database.write() as connection:
-            settled = record(
+            dispositions = record(
                 connection,
                 done,
                 now=self.context.now(),
@@ -104,7 +105,7 @@ class Engine:
                 worker=self.context.worker,
                 hooks=self.context.hooks,
             )
-        return {id_: how.end for id_, how in settled.items()}
+        return {id_: each.kind for id_, each in dispositions.items()}
 
     def states(self) -> list[str]:
         with self.context.database.read() as connection:
@@ -141,11 +142,11 @@ def test_a_message_of_another_stage_or_epoch_claims_nothing(engine: Engine) -> N
 def test_recording_twice_changes_nothing_the_second_time(engine: Engine, context: Context) -> None:
     engine.dispatch()
     rows = engine.claim(Stage.CLASSIFY, engine.refs())
-    assert set(engine.record(Stage.CLASSIFY, rows, LABEL).values()) == {Settlement.ADVANCED}
-    assert set(engine.record(Stage.CLASSIFY, rows, LABEL).values()) == {Settlement.STALE}
+    assert set(engine.record(Stage.CLASSIFY, rows, LABEL).values()) == {DispositionKind.ADVANCED}
+    assert set(engine.record(Stage.CLASSIFY, rows, LABEL).values()) == {DispositionKind.STALE}
     enriching = engine.claim(Stage.ENRICH, engine.refs())
-    assert set(engine.record(Stage.ENRICH, enriching, ANSWER).values()) == {Settlement.SUCCEEDED}
-    assert set(engine.record(Stage.ENRICH, enriching, ANSWER).values()) == {Settlement.STALE}
+    assert set(engine.record(Stage.ENRICH, enriching, ANSWER).values()) == {DispositionKind.SUCCEEDED}
+    assert set(engine.record(Stage.ENRICH, enriching, ANSWER).values()) == {DispositionKind.STALE}
     assert assert_complete(context.database, engine.batch_id, 5) == {"succeeded": 5}
 
 
@@ -156,11 +157,11 @@ def test_a_worker_that_comes_back_after_its_lease_records_nothing(
     late = engine.claim(Stage.CLASSIFY, engine.refs())
     clock.forward(31)
     assert rescue_lost(context).taken_back == 5
-    assert set(engine.record(Stage.CLASSIFY, late, LABEL).values()) == {Settlement.STALE}
+    assert set(engine.record(Stage.CLASSIFY, late, LABEL).values()) == {DispositionKind.STALE}
     engine.messages.clear()
     assert engine.dispatch() == 5
     # Released again: whoever held the item before has an old epoch.
-    assert set(engine.record(Stage.CLASSIFY, late, LABEL).values()) == {Settlement.STALE}
+    assert set(engine.record(Stage.CLASSIFY, late, LABEL).values()) == {DispositionKind.STALE}
 
 
 def test_a_lease_that_is_renewed_is_not_taken_back(engine: Engine, context: Context, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""The reception of messages: each becomes a request, with all that Celery's own strategy does, or is refused."""
+"""Receive messages: each becomes a request, with everything that Celery's own strategy does, or is refused."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ log = get_logger(__name__)
 _celery_log = get_celery_logger(__name__)
 
 
-class Receiver:
+class MessageReceiver:
     """Receives the messages of one task."""
 
     def __init__(
         self, task: Task, consumer: Any, check: Callable[[Any, Any], None], *, sends_events: bool = True
     ) -> None:
-        """Args:
-        check: takes headers and body, and raises for those that are not of this task.
-        sends_events: whether what happens to these messages is told to whoever listens, such as Flower.
+        """Receive messages of `task` from `consumer`.
+
+        Args:
+            check: takes headers and body, and raises if they do not belong to this task.
+            sends_events: whether monitors such as Flower are sent an event for each step of these messages.
         """
         self._task = task
         self._consumer = consumer
@@ -38,11 +40,11 @@ class Receiver:
         self._eventer = consumer.event_dispatcher if sends_events else None
 
     def receive(self, message: Any, callbacks: Any) -> Request | None:
-        """Return the request of a message; None where it is revoked, or refused."""
+        """Return the request of a message; None if the message is revoked or refused."""
         try:
             request = self._request(message)
         except Exception as error:
-            # Of whatever kind: the consumer would end with it, and each worker after it that gets the message.
+            # Any error: it would end the consumer, and each next worker that is given the message.
             self._refuse(message, error)
             return None
         if (request.expires or request.id in revoked_ids) and request.revoked():
@@ -59,7 +61,8 @@ class Receiver:
         self._check(message.headers, body)
         return Request(
             message,
-            # Whoever ends it does so where it may write: what Celery gives for it would wait for the loop's next round.
+            # Called from the connection's thread, so it may write at once: Celery's own would wait for the loop's next
+            # round.
             on_ack=message.ack_log_error,
             on_reject=message.reject_log_error,
             app=self._consumer.app,
@@ -95,13 +98,13 @@ class Receiver:
         )
 
 
-def finish(request: Request, event: str, *, is_connected: bool = True, **fields: Any) -> None:
-    """End a request: out of the books, acknowledged if its connection is still there, and told.
+def finish_request(request: Request, event: str, *, is_connected: bool = True, **fields: Any) -> None:
+    """Remove a request from the worker's books, acknowledge its message if still connected, and send its event.
 
     Args:
         event: `task-succeeded`, `task-retried` or `task-failed`, with its fields.
     """
-    # Not `successful`, which has Celery remember it: a message that comes again is stale.
+    # Not `successful=True`, which makes Celery remember the id: a message that comes again is stale anyway.
     task_ready(request)
     known_requests.pop(request.id, None)
     if is_connected:
@@ -110,6 +113,6 @@ def finish(request: Request, event: str, *, is_connected: bool = True, **fields:
 
 
 def _body(message: Any) -> Any:
-    """Return a message's body. Celery's own decoder looks for tagged types, which ids do not have, and is slow."""
+    """Return a message's body. Celery's own decoder is slow: it looks for tagged types, which ids do not have."""
     is_plain = message.content_type == "application/json" and not message.headers.get("compression")
     return orjson.loads(message.body) if is_plain else message.payload
