@@ -193,12 +193,33 @@ def test_links_to_files_lead_to_files(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_headings_lead_to_headings(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+    found = [(page.parent / path if path else page, anchor) for path, anchor in links]
+    assert [(path.name, anchor) for path, anchor in found if anchor not in _anchors(path)] == []
+
+
+def test_every_page_is_on_the_map_and_says_who_it_is_for() -> None:
+    listed = (DOCS / "README.md").read_text(encoding="utf-8")
+    for folder in ("how-to", "reference", "explanation"):
+        for page in sorted((DOCS / folder).glob("*.md")):
+            assert f"({folder}/{page.name})" in listed, page
+
+
 def test_the_layers_named_in_the_architecture_are_the_folders() -> None:
     text = (DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8")
     folders = {path.name for path in (ROOT / "pipeline").iterdir() if (path / "__init__.py").exists()}
     assert {name for name in folders if f"`{name}`" not in text} == set()
     for path in re.findall(r"(?<![\w/])[a-z_]+/[a-z_/]+\.py", text):
         assert (ROOT / path).exists() or (ROOT / "pipeline" / path).exists(), path
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return what links to the headings of a page are called, as GitHub and most renderers do."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def _is_own(spec: type[BaseModel], base: type[BaseModel], field: str) -> bool:
