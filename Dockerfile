@@ -1,8 +1,8 @@
-# One image for every service of docker-compose.yml; the command says which.
+# One image for every service in docker-compose.yml; the command selects the service.
 ARG PYTHON=3.13
 
 FROM python:${PYTHON}-slim AS build
-# Optional parts of the package, separated by commas; one at least, and `flower` for the service of that name.
+# Extras of the package, comma-separated; at least one, and `flower` if you run that service.
 ARG EXTRAS=all
 WORKDIR /source
 COPY . .
@@ -10,14 +10,14 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
  && python -m venv --without-pip /opt/pipeline \
  && pip --python /opt/pipeline/bin/python install --no-cache-dir "$(ls /wheels/*.whl)[${EXTRAS}]"
 
-# Nothing that builds: no sources, no compilers, no wheels.
+# The final image contains no build tools: no sources, compilers or wheels.
 FROM python:${PYTHON}-slim
 RUN groupadd --gid 10001 pipeline \
  && useradd --uid 10001 --gid pipeline --no-create-home --home-dir /tmp --shell /usr/sbin/nologin pipeline
 COPY --from=build /opt/pipeline /opt/pipeline
-# Logs appear as they are written; the root may be read-only, so that caches go where tmpfs is.
+# Logs appear as they are written. The root may be read-only, so caches go to the tmpfs.
 ENV PATH=/opt/pipeline/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
-# Definitions are mounted here; functions of yours are imported from the current directory, too.
+# Definitions are mounted here. Your own functions are also imported from the current directory.
 WORKDIR /definitions
 USER 10001:10001
 CMD ["pipeline", "--help"]

@@ -1,24 +1,24 @@
-# Chores. Each sets up what it needs in .venv: the first run installs, later ones start at once.
+# Chores. Each target installs what it needs into .venv: the first run installs, later runs start at once.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-# What another project's environment would change about ours.
+# Variables of another project's environment that would interfere.
 unexport CDPATH VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX
-# Tests start hundreds of processes: each would compile all of our modules again.
+# Tests start hundreds of processes; without bytecode files, each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Paths are relative throughout, so that a checkout may lie in a folder with spaces.
+# All paths are relative, so the checkout may be in a folder whose name contains spaces.
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check
 
-# Needs ensurepip too, which some systems ship apart from Python.
+# ensurepip is needed too; some systems package it separately from Python.
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
-# The newest comes last: not every dependency has been built for it.
+# The newest comes last, because some dependencies have no builds for it yet.
 PYTHONS := python3.13 python3.12 python3.11 python3 python3.14
 PYTHON ?= $(shell for each in $(PYTHONS); do "$$each" -c '$(USABLE)' >/dev/null 2>&1 && echo "$$each" && break; done)
 
-# Goes on after a failure: one run shows all there is to mend.
+# Continues after a failure, so that one run shows everything there is to fix.
 define LINT
 failed=""; \
 $(RUN) ruff check --quiet . || failed="$$failed ruff"; \
@@ -26,19 +26,19 @@ $(RUN) ruff format --quiet --check . || failed="$$failed ruff-format"; \
 $(RUN) mypy || failed="$$failed mypy"; \
 $(VENV)/bin/lint-imports --no-logo || failed="$$failed import-linter"
 endef
-# More processes than cores, since much of a test is waiting; what belongs together stays in one process.
+# More processes than cores, because tests spend much of their time waiting; tests of one group share a process.
 TEST := $(RUN) pytest -n 4 --dist loadgroup -q
 VERDICT := if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 .PHONY: help demo check test faults bench lint format clean
 
-help: ## Show what there is to type
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## Classify and enrich a file of support tickets, with callbacks to a local receiver
 	@$(VENV)/bin/python examples/demo.py
 
-check: $(VENV)/.test ## Check style, types, imports, and run the quick tests that need no server: under three minutes
+check: $(VENV)/.test ## Check style, types and imports, and run the quick tests that need no server: under three minutes
 	@$(LINT); \
 	$(TEST) -m 'not servers and not slow' || failed="$$failed pytest"; \
 	$(VERDICT)
@@ -48,32 +48,32 @@ test: $(VENV)/.test ## Check everything: style, types, imports, tests; seven min
 	$(TEST) || failed="$$failed pytest"; \
 	$(VERDICT)
 
-faults: $(VENV)/.test ## Strike every combination of servers with faults at random; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq
+faults: $(VENV)/.test ## Inject random faults into each combination of servers; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq
 	@$(RUN) tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ON),--on $(ON))
 
-bench: $(VENV)/.bench ## Compare with the same job by hand on other queues, a quarter of an hour; ROUNDS=, PROCESSES=, JSON=file
+bench: $(VENV)/.bench ## Compare with the same job written by hand on other queues, 15 minutes; ROUNDS=, PROCESSES=, JSON=file
 	@$(RUN) benchmarks.compare $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(JSON),--json $(JSON))
 
 lint: $(VENV)/.test ## Check style, formatting, types and the direction of imports
 	@$(LINT); \
 	$(VERDICT)
 
-format: $(VENV)/.test ## Format the code and mend what can be mended by itself
+format: $(VENV)/.test ## Format the code and apply automatic fixes
 	@$(RUN) ruff check --quiet --fix . ; $(RUN) ruff format --quiet .
 
-clean: ## Remove what the commands above have made, the environment included
+clean: ## Remove everything that the targets above created, including the environment
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An environment that is there and works is kept, whoever made it.
+# Keeps an existing environment that works, whoever created it.
 $(VENV)/.python:
 	@$(VENV)/bin/python -c '$(USABLE)' 2>/dev/null && $(RUN) pip --version >/dev/null 2>&1 || { \
 		if ! "$(PYTHON)" -c '$(USABLE)' 2>/dev/null; then \
-			echo "error: no Python 3.11 or newer with venv was found; install one (on Debian: python3 and python3-venv)," >&2; \
-			echo "       or name it: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; \
+			echo "error: found no Python 3.11 or newer with venv; install one (on Debian: python3 and python3-venv)," >&2; \
+			echo "       or pass its path: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; \
 			exit 1; \
 		fi; \
-		echo "Making .venv with $$("$(PYTHON)" --version) …"; \
+		echo "Creating .venv with $$("$(PYTHON)" --version) …"; \
 		"$(PYTHON)" -m venv --clear $(VENV); \
 	}
 	@touch $@

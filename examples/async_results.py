@@ -1,4 +1,4 @@
-"""The same from asyncio: other work goes on between the results.
+"""Follow the results of a batch from asyncio, while other coroutines run.
 
 python examples/async_results.py
 """

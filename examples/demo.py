@@ -1,6 +1,6 @@
-"""`make demo`: a file of support tickets through the real command line, with a receiver for their callbacks.
+"""`make demo`: run a file of support tickets through the real command line, with a receiver for their callbacks.
 
-Everything it writes is in the folder demo/.
+All output is in the folder demo/.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ TICKETS = "examples/support-tickets/tickets.jsonl"
 DEFINITION = "examples/support-tickets/definition.toml"
 DATABASE = "sqlite:///demo/pipeline.db"
 
-#: Seconds that the last callbacks may take once the command is done.
+#: Seconds to wait for the last callbacks after the command has finished.
 PATIENCE_SECONDS = 10.0
 
 NEXT = f"""
 Try next:
   . {os.path.relpath(sys.prefix, ROOT)}/bin/activate
   export PIPELINE_DATABASE_URL={DATABASE}
-  pipeline status last                         what became of the batch
-  pipeline show T-0001                         one ticket from all sides
-  pipeline results last -o demo/tickets.csv    in the format of the suffix
-  edit a rule in {DEFINITION}, then `make demo` again
+  pipeline status last                         the batch and its labels
+  pipeline show T-0001                         everything about one ticket
+  pipeline results last -o demo/tickets.csv    the results as CSV
+  edit a rule in {DEFINITION}, then run `make demo` again
   python examples/submit.py                    the same from Python"""
 
 
@@ -45,7 +45,7 @@ def main() -> int:
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     tickets = read(ROOT / TICKETS)
     fresh_folder()
-    # One callback an item, and one for the batch.
+    # One callback per item, and one for the batch.
     with listening(secret, len(tickets) + 1) as receiver:
         code = run(command(receiver.server_port), settings(secret))
         if code == 0:
@@ -75,13 +75,13 @@ def listening(secret: str, expected: int) -> Iterator[Receiver]:
 
 
 def show_refusals(line: str) -> None:
-    # A line an event would tear the progress bar apart.
+    # One line per event would break the progress bar.
     if line.startswith(("refused", "failed")):
         print(line)
 
 
 def settings(secret: str) -> dict[str, str]:
-    """The environment of the command: only these settings, whatever is set outside."""
+    """Return the environment of the command: these settings only, regardless of what is set outside."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PIPELINE_")}
     return inherited | {
         "PIPELINE_DATABASE_URL": DATABASE,
@@ -110,10 +110,10 @@ def report(tickets: list[dict[str, Any]], results: list[dict[str, Any]], receive
     expected = {ticket["ticket_id"]: ticket["expected"] for ticket in tickets}
     right = sum(expected.get(result["key"]) == result["label"] for result in results)
     print(f"\nCallbacks   {len(receiver.events)} of {receiver.expected} arrived, signatures verified")
-    print(f"Labels      {right} of {len(expected)} as a person gave them")
+    print(f"Labels      {right} of {len(expected)} match the label a person gave")
     print(f"Results     {RESULTS.relative_to(ROOT)}, {len(results)} lines")
     for result in results[:1]:
-        print("The first:\n" + json.dumps(result, indent=2, ensure_ascii=False))
+        print("The first result:\n" + json.dumps(result, indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

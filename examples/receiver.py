@@ -1,8 +1,8 @@
-"""A receiver of webhooks in plain Python: verifies, prints one line an item or batch, answers 204.
+"""A webhook receiver in plain Python: verify each request, print one line per item or batch, respond with 204.
 
     PIPELINE_WEBHOOK_SECRET=whsec_… python examples/receiver.py [PORT] [EVENTS]
 
-PORT 0, the default, takes any free port. Ends after so many EVENTS, or with Ctrl-C.
+PORT 0, the default, picks a free port. The program ends after EVENTS events, or on Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline import InvalidWebhook, verify_webhook
 
 
 class Receiver(ThreadingHTTPServer):
-    """Keeps every event or bundle once, by its `webhook-id`; `is_complete` is set when `expected` of them are there."""
+    """Keeps each event or bundle once, by its `webhook-id`; sets `is_complete` when `expected` of them have arrived."""
 
     request_queue_size = 128
 
@@ -31,21 +31,21 @@ class Receiver(ThreadingHTTPServer):
 
     def keep(self, webhook_id: str, event: dict[str, Any]) -> None:
         with self.keeping:
-            # The same event comes again where our answer was lost on the way: its id tells.
+            # An event is sent again if the response was lost; its id identifies it.
             if webhook_id in self.events:
                 return
-            # An endpoint with `coalesce_items` gets the events of many items in one request.
+            # An endpoint with `coalesce_items` receives many item events in one request.
             for data in event["data"] if event["type"] == "items.completed" else [event["data"]]:
                 self.show(f"{event['type']:15}  {data.get('key') or '-':8}  {data.get('label') or '-'}")
-            # Only what is done is known: what failed above is sent again.
+            # Remember an event only after handling it, so that one that failed above is sent again.
             self.events[webhook_id] = event
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Takes one event, or one bundle of them, a request."""
+    """Handles one event or one bundle per request."""
 
     server: Receiver
-    protocol_version = "HTTP/1.1"  # keeps the connection open: one carries many events
+    protocol_version = "HTTP/1.1"  # keeps the connection open for further events
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         except InvalidWebhook as error:
             self.server.show(f"refused: {error}")
             status = 400
-        except Exception as error:  # a fault of ours: the sender comes again
+        except Exception as error:  # an error in this program: the sender will retry
             self.server.show(f"failed: {error!r}")
             status = 500
         self.send_response(status)
@@ -66,11 +66,11 @@ class Handler(BaseHTTPRequestHandler):
             self.server.is_complete.set()
 
     def log_message(self, *_: Any) -> None:
-        """Print nothing here: `keep` prints a line an event."""
+        """Print nothing here; `keep` prints one line per event."""
 
 
 def main(port: int = 0, expected: int = 0) -> None:
-    secret = os.environ.get("PIPELINE_WEBHOOK_SECRET") or sys.exit("set PIPELINE_WEBHOOK_SECRET as the sender has it")
+    secret = os.environ.get("PIPELINE_WEBHOOK_SECRET") or sys.exit("set PIPELINE_WEBHOOK_SECRET to the sender's secret")
     with Receiver(port, secret, expected) as receiver:
         print(f"listening on http://127.0.0.1:{receiver.server_port}/", flush=True)
         threading.Thread(target=receiver.serve_forever, daemon=True).start()

@@ -1,9 +1,9 @@
-"""Submit a file of tickets from Python and print each result the moment it is there.
+"""Submit a file of tickets from Python and print each result as soon as it is there.
 
     python examples/submit.py [CALLBACK_URL]
 
-Run it twice: the idempotency key finds the first batch again, so nothing is done a second time. Callbacks that are
-still owed when the program ends are kept, and sent by the next one.
+Run it twice: the idempotency key finds the first batch, so nothing is done a second time. Callbacks that are still owed
+when the program ends are kept and sent by the next run.
 """
 
 import json
@@ -18,7 +18,7 @@ TICKETS = Path(__file__).parent / "support-tickets"
 
 
 def tickets() -> Iterator[dict[str, Any]]:
-    """Yield one ticket after the other; the file is never in memory as a whole."""
+    """Yield one ticket at a time; the whole file is never in memory."""
     with open(TICKETS / "tickets.jsonl", encoding="utf-8") as lines:
         yield from map(json.loads, lines)
 

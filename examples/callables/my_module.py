@@ -1,4 +1,4 @@
-"""A batched classifier and an asynchronous enricher; plain Python, tested like plain Python."""
+"""A batched classifier and an asynchronous enricher: plain Python, tested like plain Python."""
 
 import asyncio
 import itertools
@@ -8,7 +8,7 @@ from pipeline import Permanent, Throttled, Transient, batched
 HOT = ("call me", "order from", "budget is approved")
 COLD = ("just looking", "no plans")
 
-# Stands for a service that you would ask over the network.
+# Stands in for a service that you would call over the network.
 REGISTER = {
     "tealfinch.example.com": {"name": "Tealfinch Coffee Roasters", "employees": 85},
     "quillstone.example.com": {"name": "Quillstone Stationery Inc.", "employees": 310},
@@ -20,7 +20,7 @@ calls = itertools.count(1)
 
 @batched(max_items=64)
 def classify_many(items):
-    """The micro-batch in one call: answers in the same order; an exception object fails its item alone."""
+    """Classify a micro-batch: return answers in the same order; an exception object fails only its item."""
     return [score(item.text.lower()) if item.text.strip() else Permanent("the message is empty") for item in items]
 
 
@@ -33,12 +33,12 @@ def score(text):
 
 
 async def company(item):
-    """Ask the register who stands behind a domain; `item.label` is known here."""
+    """Look up the company behind a domain; `item.label` is known here."""
     await asyncio.sleep(0.05)
     if next(calls) % 3 == 0:
-        raise Throttled("the register answers two questions at a time", retry_after=0.2)  # counts no attempt
+        raise Throttled("the register answers two questions at a time", retry_after=0.2)  # uses up no attempt
     if item.label == "hot" and item.attempt == 1:
-        raise Transient("the register was away for a moment")  # tried again with backoff
+        raise Transient("the register was away for a moment")  # retried with backoff
     found = REGISTER.get(item.payload["domain"])
     if found is None:
         raise Permanent(f"no company at {item.payload['domain']}; correct the domain and replay")  # dead at once

@@ -29,7 +29,7 @@ from pipeline.stages.classifiers.rule import Rule
 from tests.support.paths import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "examples").glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 BUILT_IN = [(stage, name) for stage in Stage for name in registry.names(stage)]
 
 
