@@ -74,6 +74,7 @@ def test_the_receiver_among_the_examples_takes_bundles_and_does_again_what_faile
     assert list(receiver.events) == ["msg_1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", files(RECEIVERS), ids=lambda block: block.file)
 def test_each_receiver_shown_verifies_and_acts_once(block: Block, tmp_path: Path) -> None:
     with _receiving(block, tmp_path, SECRET) as (port, program):
@@ -105,6 +106,7 @@ def test_each_receiver_shown_verifies_and_acts_once(block: Block, tmp_path: Path
     assert of_batch.lower().replace("none", "null") == "batch.completed null null"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", files(RECEIVERS), ids=lambda block: block.file)
 def test_no_receiver_shown_runs_without_a_secret(block: Block, tmp_path: Path) -> None:
     done = subprocess.run(
@@ -195,6 +197,7 @@ def _posted(port: int, body: bytes, headers: dict[str, str]) -> int:
 # --- other pages -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_hook_shown_writes_with_the_results(desk: Desk) -> None:
     desk.save("README.md")
     use = (
@@ -205,6 +208,7 @@ def test_the_hook_shown_writes_with_the_results(desk: Desk) -> None:
     assert shown == "[('T-1', 'billing')]"
 
 
+@pytest.mark.slow
 def test_the_program_that_looks_after_endpoints_runs(desk: Desk) -> None:
     page = "docs/how-to/manage-endpoints.md"
     url = "https://example.com"
@@ -213,6 +217,7 @@ def test_the_program_that_looks_after_endpoints_runs(desk: Desk) -> None:
     assert shown == ["20.0", f"{url}:443 disabled manual {{}}", "0"]
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_used_and_checked_as_shown(desk: Desk) -> None:
     page = "docs/how-to/train-a-model.md"
     desk.save(page)
@@ -226,6 +231,22 @@ def test_a_model_is_trained_used_and_checked_as_shown(desk: Desk) -> None:
     assert re.search(r"accuracy\s+1\.000", done.stdout)
 
 
+@pytest.mark.slow
+def test_the_tests_of_a_classifier_shown_pass(desk: Desk) -> None:
+    page = "docs/how-to/test-a-classifier.md"
+    desk.write(
+        "my_classifier.py", next(block.text for block in files("docs/tutorial.md") if block.language == "python")
+    )
+    desk.write("leads.toml", named("docs/tutorial.md", "leads.toml"))
+    desk.save(page)
+    desk.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_leads.py")
+    labelled = [{"message": "Please call me.", "expected": "hot"}, {"message": "A list, please.", "expected": "warm"}]
+    desk.write("labelled.jsonl", "".join(f"{json.dumps(each)}\n" for each in labelled))
+    ((line,),) = commands(page)
+    desk.type(line)
+
+
+@pytest.mark.slow
 def test_the_rights_that_the_page_about_security_gives_are_enough_and_no_more(
     desk: Desk, postgres: Postgres, redis: Redis
 ) -> None:

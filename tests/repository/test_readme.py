@@ -58,6 +58,7 @@ def test_the_number_of_tickets_is_true() -> None:
     assert f"{len(tickets)} support tickets" in README
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_first_example_work_as_shown(desk: Desk) -> None:
     lines = commands("README.md")[1]
     assert len(lines) == 3
@@ -69,6 +70,7 @@ def test_the_commands_of_the_first_example_work_as_shown(desk: Desk) -> None:
     assert len(desk.read("results.csv").splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_the_python_example_prints_what_the_readme_says_and_the_same_when_run_again(desk: Desk) -> None:
     program = next(block.text for block in blocks("README.md") if block.language == "python" and block.file is None)
     (expected,) = (block.text for block in blocks("README.md") if block.language == "text")
@@ -77,6 +79,7 @@ def test_the_python_example_prints_what_the_readme_says_and_the_same_when_run_ag
     assert len(program.splitlines()) <= 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "function"), [("README.md", "classify"), ("docs/reference/definitions.md", "classify_many")]
 )
@@ -92,6 +95,7 @@ def test_the_functions_shown_work_as_classifier_and_enricher(page: str, function
     assert result["enrichment"]["company"]["name"] in ("Acme", "acme.example.com")
 
 
+@pytest.mark.slow
 def test_the_commands_about_callbacks_work_as_shown(desk: Desk) -> None:
     export, line = commands("README.md")[2]
     assert export == "export PIPELINE_WEBHOOK_SECRET=$(pipeline secret)"

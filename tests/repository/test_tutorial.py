@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.pages import Desk, blocks, commands, reader_environment
 from tests.support.receivers.owed import wait_until
 
 PAGE = "docs/tutorial.md"
 
 
+@pytest.mark.slow
 def test_the_tutorial_leads_where_it_says(tmp_path: Path) -> None:
     desk = Desk(tmp_path, reader_environment())
     items, expected = (block.text for block in blocks(PAGE) if block.language == "jsonl")

@@ -100,6 +100,7 @@ def _commands() -> list[list[str]]:
     return [line.split() for line in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", _commands(), ids=lambda words: words[0])
 def test_each_application_shown_takes_a_batch_once_and_finishes_it(words: list[str], tmp_path: Path) -> None:
     _needs("flask", "fastapi", "gunicorn", "uvicorn")
@@ -113,6 +114,7 @@ def test_each_application_shown_takes_a_batch_once_and_finishes_it(words: list[s
         assert (status, "body" in refused["error"]) == (422, True)
 
 
+@pytest.mark.slow
 def test_the_views_of_django_submit_after_the_commit(tmp_path: Path) -> None:
     _needs("django", "gunicorn")
     with _served(tmp_path, "gunicorn", "--config", "gunicorn_conf.py", "--workers", "2", "site_of_django:app") as port:
