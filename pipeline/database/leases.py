@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.sql.dml import ReturningInsert
 
-from pipeline.database.json_rows import is_sqlite
-from pipeline.database.row import Row, rows, upsert_for
+from pipeline.database.dialect import Dialect, dialect_of
+from pipeline.database.row import Row, rows
 from pipeline.database.tables import leases
 
 
@@ -21,12 +21,12 @@ def take(
     """Take or extend a lease; False while another holds it who is not among `dead`."""
     parameters = {"name": name, "holder": holder, "until": until, "now": now, "dead": list(dead)}
     # Not by rowcount: for an upsert, not every driver knows it.
-    return connection.scalar(_take(is_sqlite(connection)), parameters) is not None
+    return connection.scalar(_take(dialect_of(connection)), parameters) is not None
 
 
 @cache
-def _take(on_sqlite: bool) -> ReturningInsert[Any]:
-    statement = upsert_for(on_sqlite, leases).values({name: bindparam(name) for name in ("name", "holder", "until")})
+def _take(dialect: Dialect) -> ReturningInsert[Any]:
+    statement = dialect.upsert(leases).values({name: bindparam(name) for name in ("name", "holder", "until")})
     given = statement.excluded
     is_over = leases.c.until < bindparam("now", type_=leases.c.until.type)
     mine = (leases.c.holder == given.holder) | is_over | leases.c.holder.in_(bindparam("dead", expanding=True))

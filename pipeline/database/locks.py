@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import cache
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Table, and_, bindparam, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, select
 
-from pipeline.database.json_rows import is_sqlite
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.tables import batches
 
 
-def in_order(is_sqlite: bool, table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+def in_order(dialect: Dialect, table: Table, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     """Return the condition that a row meets `conditions`, and lock such rows in the order of their ids beforehand.
 
     For statements that several may be handed the same rows for: the order of a join is the planner's choice.
     """
-    if is_sqlite:
+    if not dialect.has_row_locks:
         return and_(*conditions)
     chosen = select(table.c.id).where(*conditions).order_by(table.c.id)
     locked = chosen.with_for_update(of=table).cte("locked")
@@ -34,15 +33,14 @@ def hold(connection: Connection, table: Table, ids: Sequence[int]) -> None:
 
     SQLite has one writer.
     """
-    if not is_sqlite(connection):
-        connection.execute(_hold(table), {"ids": list(ids)})
+    dialect = dialect_of(connection)
+    if dialect.has_row_locks:
+        connection.execute(_hold(dialect, table), {"ids": dialect.encode_list(ids)})
 
 
 @cache
-def _hold(table: Table) -> Select[tuple[int]]:
-    # One parameter: a list of them is written out anew at every execution, which takes longer than to lock the rows.
-    given = func.any(cast(bindparam("ids"), ARRAY(BigInteger)))
-    return select(table.c.id).where(table.c.id == given).order_by(table.c.id).with_for_update()
+def _hold(dialect: Dialect, table: Table) -> Select[tuple[int]]:
+    return select(table.c.id).where(dialect.is_in_list(table.c.id, "ids")).order_by(table.c.id).with_for_update()
 
 
 def keep(connection: Connection, batch_ids: Collection[int]) -> list[int]:
@@ -55,14 +53,14 @@ def keep(connection: Connection, batch_ids: Collection[int]) -> list[int]:
 
 
 def unlocked(
-    connection: Connection, table: Table, *conditions: ColumnElement[bool], limit: int | None = None
+    dialect: Dialect, table: Table, *conditions: ColumnElement[bool], limit: int | None = None
 ) -> ColumnElement[bool]:
     """Return the condition that a row meets `conditions` and nobody else holds it; at most `limit`, lowest ids first.
 
     SQLite has one writer, hence no rows that anybody holds.
     """
     chosen: Select[tuple[int]] = select(table.c.id).where(*conditions).order_by(table.c.id).limit(limit)
-    if is_sqlite(connection):
+    if not dialect.has_row_locks:
         return and_(*conditions) if limit is None else table.c.id.in_(chosen)
     # A table expression with locks is evaluated once; a subquery might be again, and lock others than the first time.
     locked = chosen.with_for_update(skip_locked=True).cte("unlocked")

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import inspect, text
 
 import migrations
+from pipeline.database.dialect import dialect_of
 from pipeline.database.engine import Database
 from pipeline.errors import WrongSchema
 
@@ -71,11 +72,7 @@ def upgrade(database: Database) -> Version:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
     with database.write() as connection:
-        if not database.is_sqlite:
-            # One at a time, as on SQLite; and an index on a large table takes its time.
-            connection.exec_driver_sql(
-                f"SELECT pg_advisory_xact_lock({_LOCK}), set_config('statement_timeout', '0', true)"
-            )
+        dialect_of(connection).lock_upgrade(connection, _LOCK)
         # Another process may have upgraded it since; Alembic then finds nothing to do.
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from pipeline.batches.sql.items import ids_of
-from pipeline.database.lists import among, listed
+from pipeline.database.dialect import dialect_of
 from pipeline.database.locks import unlocked
 from pipeline.database.row import Row, rows
 from pipeline.database.tables import (
@@ -46,10 +46,11 @@ def shared(connection: Connection, batch_id: int) -> list[int]:
     own = [each for each in found if each is not None]
     if not own:
         return []
+    dialect = dialect_of(connection)
     # Two statements: a join would read the index of bundles as a whole where statistics hold it for small.
-    of_others = among(connection, deliveries.c.bundle_id, "ids"), deliveries.c.batch_id != batch_id
+    of_others = dialect.is_in_list(deliveries.c.bundle_id, "ids"), deliveries.c.batch_id != batch_id
     query = select(deliveries.c.bundle_id).where(*of_others).distinct()
-    return sorted(connection.scalars(query, {"ids": listed(connection, own)}))
+    return sorted(connection.scalars(query, {"ids": dialect.encode_list(own)}))
 
 
 def undelivered(connection: Connection, batch_id: int, bundled: Sequence[int] = ()) -> list[str]:
@@ -61,8 +62,9 @@ def undelivered(connection: Connection, batch_id: int, bundled: Sequence[int] = 
     query = select(deliveries.c.origin).where(deliveries.c.state.in_(_NOT_FINAL)).distinct()
     found = set(connection.scalars(query.where(deliveries.c.batch_id == batch_id)))
     if bundled:
-        travelling = query.where(among(connection, deliveries.c.bundle_id, "ids"), deliveries.c.is_alone.is_(False))
-        found.update(connection.scalars(travelling, {"ids": listed(connection, bundled)}))
+        dialect = dialect_of(connection)
+        travelling = query.where(dialect.is_in_list(deliveries.c.bundle_id, "ids"), deliveries.c.is_alone.is_(False))
+        found.update(connection.scalars(travelling, {"ids": dialect.encode_list(bundled)}))
     return sorted(found)
 
 
@@ -88,15 +90,16 @@ def begin(connection: Connection, batch_id: int, bundled: Sequence[int]) -> None
     """
     if bundled:
         _hold(connection, bundled)
+        dialect = dialect_of(connection)
         others = (
-            among(connection, deliveries.c.bundle_id, "ids"),
+            dialect.is_in_list(deliveries.c.bundle_id, "ids"),
             deliveries.c.bundle_id.is_not(None),
             deliveries.c.is_alone.is_(False),
             deliveries.c.batch_id != batch_id,
         )
         # What another transaction holds is just leaving by a replay, or deleted.
-        leaving = update(deliveries).where(unlocked(connection, deliveries, *others)).values(is_alone=True)
-        connection.execute(leaving, {"ids": listed(connection, bundled)})
+        leaving = update(deliveries).where(unlocked(dialect, deliveries, *others)).values(is_alone=True)
+        connection.execute(leaving, {"ids": dialect.encode_list(bundled)})
     connection.execute(delete(batches).where(batches.c.id == batch_id))
 
 
@@ -152,9 +155,10 @@ def _remove_deliveries(connection: Connection, batch_id: int, low: int, high: in
     bundled = sorted({row.bundle_id for row in found if row.bundle_id is not None})
     if bundled:
         _hold(connection, bundled)
+    dialect = dialect_of(connection)
     connection.execute(
-        delete(attempts).where(attempts.c.delivery_id.is_not(None), among(connection, attempts.c.delivery_id, "ids")),
-        {"ids": listed(connection, [row.id for row in found])},
+        delete(attempts).where(attempts.c.delivery_id.is_not(None), dialect.is_in_list(attempts.c.delivery_id, "ids")),
+        {"ids": dialect.encode_list([row.id for row in found])},
     )
     gone = connection.execute(delete(deliveries).where(*span)).rowcount
     if bundled:
@@ -164,13 +168,15 @@ def _remove_deliveries(connection: Connection, batch_id: int, low: int, high: in
 
 def _hold(connection: Connection, ids: Sequence[int]) -> None:
     """Lock bundles before their deliveries: of two batches that share one, the second sees what the first has left."""
-    held = select(bundles.c.id).where(among(connection, bundles.c.id, "ids")).order_by(bundles.c.id).with_for_update()
-    connection.execute(held, {"ids": listed(connection, ids)})
+    dialect = dialect_of(connection)
+    held = select(bundles.c.id).where(dialect.is_in_list(bundles.c.id, "ids")).order_by(bundles.c.id).with_for_update()
+    connection.execute(held, {"ids": dialect.encode_list(ids)})
 
 
 def _remove_bundles(connection: Connection, ids: list[int]) -> None:
+    dialect = dialect_of(connection)
     members = select(deliveries.c.id).where(deliveries.c.bundle_id == bundles.c.id).exists()
-    without = delete(bundles).where(among(connection, bundles.c.id, "ids"), ~members).returning(bundles.c.id)
-    gone = list(connection.scalars(without, {"ids": listed(connection, ids)}))
-    its_attempts = attempts.c.bundle_id.is_not(None), among(connection, attempts.c.bundle_id, "ids")
-    connection.execute(delete(attempts).where(*its_attempts), {"ids": listed(connection, gone)})
+    without = delete(bundles).where(dialect.is_in_list(bundles.c.id, "ids"), ~members).returning(bundles.c.id)
+    gone = list(connection.scalars(without, {"ids": dialect.encode_list(ids)}))
+    its_attempts = attempts.c.bundle_id.is_not(None), dialect.is_in_list(attempts.c.bundle_id, "ids")
+    connection.execute(delete(attempts).where(*its_attempts), {"ids": dialect.encode_list(gone)})

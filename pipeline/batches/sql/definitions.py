@@ -7,7 +7,7 @@ from datetime import datetime
 import orjson
 from sqlalchemy import Connection, delete, select
 
-from pipeline.database.row import upsert
+from pipeline.database.dialect import dialect_of
 from pipeline.database.tables import batches, definitions
 
 
@@ -22,7 +22,7 @@ def keep(connection: Connection, *, name: str, version: str, content: object, st
     }
     known = select(definitions.c.id).where(definitions.c.version == version)
     while True:
-        connection.execute(upsert(connection, definitions).values(**row).on_conflict_do_nothing())
+        connection.execute(dialect_of(connection).upsert(definitions).values(**row).on_conflict_do_nothing())
         # Held until the batch that refers to it is there. It may have been pruned between the statements.
         found = connection.scalar(known.with_for_update(read=True, key_share=True))
         if found is not None:

@@ -19,8 +19,9 @@ from sqlalchemy import (
     select,
 )
 
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import encode, is_sqlite, rows_of
+from pipeline.database.json_rows import rows_of
 from pipeline.database.row import Row, rows
 from pipeline.database.tables import events
 
@@ -35,17 +36,18 @@ def add(connection: Connection, batch_id: int, happened: Sequence[Mapping[str, A
         {"seq": each["seq"], "type": each["type"], "item_id": each["item_id"], "start": start, "size": size}
         for each, start, size in zip(happened, starts, sizes, strict=False)
     ]
-    parameters = {"rows": encode(numbered), "bodies": b"".join(bodies), "batch": batch_id, "now": now}
-    connection.execute(_add(is_sqlite(connection)), parameters)
+    dialect = dialect_of(connection)
+    parameters = {"rows": dialect.encode_rows(numbered), "bodies": b"".join(bodies), "batch": batch_id, "now": now}
+    connection.execute(_add(dialect), parameters)
 
 
 _BATCH, _NOW = bindparam("batch", type_=BigInteger), bindparam("now", type_=Instant)
 
 
 @cache
-def _add(on_sqlite: bool) -> Insert:
+def _add(dialect: Dialect) -> Insert:
     names = ("seq", "type", "item_id")
-    given = rows_of(events, on_sqlite, *names, numbers=("start", "size"))
+    given = rows_of(events, dialect, *names, numbers=("start", "size"))
     # Bodies apart, end to end: as JSON they would be escaped here, and read character by character there.
     body = func.substr(bindparam("bodies", type_=LargeBinary), given.c.start, given.c.size)
     chosen = select(*(given.c[name] for name in names), body, _BATCH, _NOW)

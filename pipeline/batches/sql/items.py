@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select, update
 
-from pipeline.database import bulk_insert
-from pipeline.database.json_rows import encode, is_sqlite, item_rows
+from pipeline.database.dialect import dialect_of
+from pipeline.database.json_rows import item_rows
 from pipeline.database.locks import unlocked
 from pipeline.database.row import Row, first, rows
 from pipeline.database.state_literals import is_in
@@ -32,7 +32,7 @@ FINISHED = (
 def add(connection: Connection, accepted: Sequence[Mapping[str, Any]]) -> None:
     """Insert accepted items: id, batch_id, position, key, payload, callback_url, created_at."""
     begin = {"stage": Stage.CLASSIFY.value, "state": ItemState.PENDING.value}
-    bulk_insert.add(connection, items, _ACCEPTED, [{**row, **begin} for row in accepted])
+    dialect_of(connection).insert_rows(connection, items, _ACCEPTED, [{**row, **begin} for row in accepted])
 
 
 _ACCEPTED = ("id", "batch_id", "position", "key", "payload", "callback_url", "created_at", "stage", "state")
@@ -40,11 +40,12 @@ _ACCEPTED = ("id", "batch_id", "position", "key", "payload", "callback_url", "cr
 
 def positions_of_keys(connection: Connection, batch_id: int, keys: Sequence[str]) -> dict[str, int]:
     """Return the position of the item that has each of these keys in a batch."""
-    given = item_rows(is_sqlite(connection), "key")
+    dialect = dialect_of(connection)
+    given = item_rows(dialect, "key")
     query = select(items.c.key, items.c.position).where(
         items.c.batch_id == batch_id, items.c.key.is_not(None), items.c.key.in_(select(given.c.key))
     )
-    found = connection.execute(query, {"rows": encode({"key": key} for key in keys)})
+    found = connection.execute(query, {"rows": dialect.encode_rows({"key": key} for key in keys)})
     return {key: position for key, position in found}
 
 
@@ -102,7 +103,7 @@ def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, 
     not_begun = is_in(items.c.state, *NOT_BEGUN)
     statement = (
         update(items)
-        .where(unlocked(connection, items, of_batch, items.c.id > after, not_begun, limit=limit))
+        .where(unlocked(dialect_of(connection), items, of_batch, items.c.id > after, not_begun, limit=limit))
         .values(state=ItemState.CANCELLED.value, finished_at=now, lease_until=None, worker=None)
         .returning(*(items.c[name] for name in FINISHED))
     )
@@ -116,7 +117,7 @@ def replay(connection: Connection, batch_id: int, *, ids: Sequence[int] | None, 
         conditions.append(items.c.id.in_(ids))
     statement = (
         update(items)
-        .where(unlocked(connection, items, *conditions, limit=limit))
+        .where(unlocked(dialect_of(connection), items, *conditions, limit=limit))
         .values(
             state=ItemState.PENDING.value,
             due_at=now,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 
 from sqlalchemy import Connection, TextClause, bindparam, text
+from sqlalchemy.sql.selectable import TextualSelect
 
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import is_sqlite
-from pipeline.database.lists import listed
 
 # Each part is served by the partial index of its states: SQLite wants to see the condition of one word by word, and a
 # column of the other asked for. What was delivered is not counted, however much it is.
@@ -29,18 +30,17 @@ _COUNTS = """
 _OLDEST = """
     SELECT origin, min(due_at) AS due_at FROM deliveries WHERE state = 'pending' AND {chosen} GROUP BY origin"""
 
-_SQLITE = "origin IN (SELECT value FROM json_each(:origins))"
-_POSTGRESQL = "origin = ANY(CAST(:origins AS text[]))"
-
-
-def _of(statement: str) -> tuple[TextClause, TextClause]:
-    """Return a statement about chosen endpoints for SQLite, and for PostgreSQL."""
-    return text(statement.format(chosen=_SQLITE)), text(statement.format(chosen=_POSTGRESQL))
-
-
 _ever = bindparam("ever", datetime(1970, 1, 1, tzinfo=UTC), type_=Instant)
-_COUNTS_SQLITE, _COUNTS_POSTGRESQL = (each.bindparams(_ever) for each in _of(_COUNTS))
-_OLDEST_SQLITE, _OLDEST_POSTGRESQL = (each.columns(due_at=Instant) for each in _of(_OLDEST))
+
+
+@cache
+def _counts(dialect: Dialect) -> TextClause:
+    return text(_COUNTS.format(chosen=dialect.in_list_sql("origin", "origins", "text"))).bindparams(_ever)
+
+
+@cache
+def _oldest(dialect: Dialect) -> TextualSelect:
+    return text(_OLDEST.format(chosen=dialect.in_list_sql("origin", "origins", "text"))).columns(due_at=Instant)
 
 
 def _skipping(state: str) -> str:
@@ -62,16 +62,17 @@ def counts(connection: Connection, origins: Sequence[str]) -> dict[str, dict[str
     Endpoints and states without any are left out.
     """
     found: dict[str, dict[str, int]] = {}
-    query = _COUNTS_SQLITE if is_sqlite(connection) else _COUNTS_POSTGRESQL
-    for origin, state, number in connection.execute(query, {"origins": listed(connection, origins)}):
+    dialect = dialect_of(connection)
+    for origin, state, number in connection.execute(_counts(dialect), {"origins": dialect.encode_list(origins)}):
         found.setdefault(origin, {})[state] = number
     return found
 
 
 def oldest_due_at(connection: Connection, origins: Sequence[str]) -> dict[str, datetime]:
     """Return when the pending delivery to each of these endpoints that comes first is due; those with none left out."""
-    query = _OLDEST_SQLITE if is_sqlite(connection) else _OLDEST_POSTGRESQL
-    return {row.origin: row.due_at for row in connection.execute(query, {"origins": listed(connection, origins)})}
+    dialect = dialect_of(connection)
+    found = connection.execute(_oldest(dialect), {"origins": dialect.encode_list(origins)})
+    return {row.origin: row.due_at for row in found}
 
 
 def origins(connection: Connection) -> set[str]:

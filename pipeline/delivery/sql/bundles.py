@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, bindparam, insert, text
+from sqlalchemy import BindParameter, Connection, TextClause, bindparam, insert, text
+from sqlalchemy.sql.selectable import TextualSelect
 
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import is_sqlite
 from pipeline.database.state_literals import still
 from pipeline.database.tables import RETRIED, bundles
 from pipeline.delivery.rules.bundle import Due
@@ -59,8 +61,8 @@ _JOIN = text(
 ).bindparams(bindparam("lease_until", type_=Instant), _ids)
 
 _MEMBERS = f"SELECT id, bundle_id FROM deliveries WHERE bundle_id IN :ids AND NOT is_alone AND {still('pending')}"
-_MEMBERS_SQLITE = text(_MEMBERS).bindparams(_ids)
-_MEMBERS_POSTGRESQL = text(f"{_MEMBERS} ORDER BY id FOR UPDATE SKIP LOCKED").bindparams(_ids)
+_READ_MEMBERS = text(_MEMBERS).bindparams(_ids)
+_LOCK_MEMBERS = text(f"{_MEMBERS} ORDER BY id FOR UPDATE SKIP LOCKED").bindparams(_ids)
 
 _TAKE = text(
     f"""
@@ -108,12 +110,9 @@ _SETTLE = text(
 ).bindparams(bindparam("due_at", type_=Instant), bindparam("finished_at", type_=Instant))
 
 
-_HOLDING = (
-    "SELECT id, bundle_id, attempt FROM deliveries "
-    f"WHERE bundle_id IN :ids AND NOT is_alone AND {still('sending')} AND worker = :worker ORDER BY id"
-)
-_HELD = text(_HOLDING).bindparams(_ids)
-_HELD_LOCKED = text(f"{_HOLDING} FOR UPDATE").bindparams(_ids)
+_HELD = f"""
+    SELECT id, bundle_id, attempt FROM deliveries
+    WHERE bundle_id IN :ids AND NOT is_alone AND {still("sending")} AND worker = :worker ORDER BY id"""
 
 
 class Member(NamedTuple):
@@ -139,18 +138,20 @@ def due(connection: Connection, origin: str, now: datetime, window: int, *, unor
 
     A second sender passes over what the first is just choosing from.
     """
-    query = text(
-        _DUE.format(
-            judged=JUDGED,
-            first=_LONGEST_DUE % 0,
-            again=_LONGEST_DUE % 1,
-            condition="AND d.lane IS NULL" if unordered else "",
-            lock="" if is_sqlite(connection) else "FOR UPDATE OF d SKIP LOCKED",
-        )
+    query = _due(dialect_of(connection), unordered)
+    return [judged(row) for row in connection.execute(query, {"origin": origin, "now": now, "window": window})]
+
+
+@cache
+def _due(dialect: Dialect, unordered: bool) -> TextualSelect:
+    query = _DUE.format(
+        judged=JUDGED,
+        first=_LONGEST_DUE % 0,
+        again=_LONGEST_DUE % 1,
+        condition="AND d.lane IS NULL" if unordered else "",
+        lock=dialect.row_lock_sql("FOR UPDATE OF d SKIP LOCKED"),
     )
-    query = query.bindparams(_now)
-    found = connection.execute(query.columns(due_at=Instant), {"origin": origin, "now": now, "window": window})
-    return [judged(row) for row in found]
+    return text(query).bindparams(_now).columns(due_at=Instant)
 
 
 def judged(row: Any) -> Due:
@@ -185,11 +186,10 @@ def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until
 
 
 def _whole(connection: Connection, ids: Sequence[int]) -> list[int]:
-    if is_sqlite(connection):
-        found = connection.execute(_MEMBERS_SQLITE, {"ids": ids}).all()
-        return sorted({row.bundle_id for row in found})
-    locked = {row.id for row in connection.execute(_MEMBERS_POSTGRESQL, {"ids": ids})}
-    members = connection.execute(_MEMBERS_SQLITE, {"ids": ids}).all()
+    if not dialect_of(connection).has_row_locks:
+        return sorted({row.bundle_id for row in connection.execute(_READ_MEMBERS, {"ids": ids})})
+    locked = {row.id for row in connection.execute(_LOCK_MEMBERS, {"ids": ids})}
+    members = connection.execute(_READ_MEMBERS, {"ids": ids}).all()
     broken = {row.bundle_id for row in members if row.id not in locked}
     return sorted({row.bundle_id for row in members} - broken)
 
@@ -201,8 +201,13 @@ def read(connection: Connection, ids: Sequence[int], worker: str) -> list[Member
 
 def held(connection: Connection, ids: Sequence[int], worker: str) -> list[tuple[int, int, int]]:
     """Return (id, bundle, attempt) of the deliveries of these bundles that `worker` still holds."""
-    query = _HELD if is_sqlite(connection) else _HELD_LOCKED
-    return [tuple(row) for row in connection.execute(query, {"ids": ids, "worker": worker})]
+    found = connection.execute(_held(dialect_of(connection)), {"ids": ids, "worker": worker})
+    return [tuple(row) for row in found]
+
+
+@cache
+def _held(dialect: Dialect) -> TextClause:
+    return text(f"{_HELD} {dialect.row_lock_sql('FOR UPDATE')}").bindparams(_ids)
 
 
 def delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:

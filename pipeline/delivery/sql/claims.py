@@ -10,12 +10,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-import orjson
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Connection,
     Insert,
+    TextClause,
     bindparam,
     case,
     func,
@@ -26,9 +25,11 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.sql.selectable import TextualSelect
 
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import encode, is_sqlite, rows_of
+from pipeline.database.json_rows import rows_of
 from pipeline.database.locks import unlocked
 from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import is_in, still
@@ -85,13 +86,16 @@ _WAITING = ordered(
 _DUE = f"""
     SELECT id, CASE WHEN is_alone THEN NULL ELSE bundle_id END AS bundle_id
     FROM deliveries WHERE state = 'pending' AND origin = :origin AND {RETRIED} = %s AND due_at <= :now
-    ORDER BY due_at, id LIMIT :limit"""
+    ORDER BY due_at, id LIMIT :limit %s"""
 _now = bindparam("now", type_=Instant)
-# Which of both stands in the statement, as in the index.
-_DUE_SQLITE, _DUE_POSTGRESQL = (
-    [ordered(text(_DUE % retried + lock).bindparams(_now), ("id", "bundle_id"), ()) for retried in (0, 1)]
-    for lock in ("", " FOR UPDATE SKIP LOCKED")
-)
+
+
+@cache
+def _due(dialect: Dialect, retries: bool) -> TextualSelect:
+    # Which of both stands in the statement, as in the index.
+    query = _DUE % (int(retries), dialect.row_lock_sql("FOR UPDATE SKIP LOCKED"))
+    return ordered(text(query).bindparams(_now), ("id", "bundle_id"), ())
+
 
 _TAKE = f"""
     UPDATE deliveries SET state = 'sending', attempt = attempt + 1, worker = :worker, lease_until = :lease_until,
@@ -104,29 +108,38 @@ _READ = """
     JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
     JOIN batches b ON b.id = d.batch_id
     %s ORDER BY d.due_at, d.id"""
-# On PostgreSQL a list is one parameter, so that a statement is prepared once, whatever the length of the list.
-_AMONG, _AMONG_POSTGRESQL = "id IN :ids", "id = ANY(CAST(:ids AS bigint[]))"
-_ids: BindParameter[Any] = bindparam("ids", expanding=True)
 _lease_until = bindparam("lease_until", type_=Instant)
 
-# SQLite changes rows in no statement that reads others.
-_TAKE_SQLITE = text(f"{_TAKE % _AMONG} id").bindparams(_lease_until, _ids)
-_READ_SQLITE = ordered(
-    text(_READ % ("deliveries", "WHERE d.id IN :ids")).bindparams(_ids), ToSend._fields, {"created_at"}
-)
-_TAKE_POSTGRESQL = ordered(
-    text(f"WITH taken AS ({_TAKE % _AMONG_POSTGRESQL} *) {_READ % ('taken', '')}").bindparams(_lease_until),
-    ToSend._fields,
-    {"created_at"},
-)
+
+@cache
+def _take_and_read(dialect: Dialect) -> TextualSelect:
+    update_ = _TAKE % dialect.in_list_sql("id", "ids", "bigint")
+    query = text(f"WITH taken AS ({update_} *) {_READ % ('taken', '')}").bindparams(_lease_until)
+    return ordered(query, ToSend._fields, {"created_at"})
+
+
+@cache
+def _take(dialect: Dialect) -> TextClause:
+    return text(f"{_TAKE % dialect.in_list_sql('id', 'ids', 'bigint')} id").bindparams(_lease_until)
+
+
+@cache
+def _read(dialect: Dialect) -> TextualSelect:
+    query = _READ % ("deliveries", f"WHERE {dialect.in_list_sql('d.id', 'ids', 'bigint')}")
+    return ordered(text(query), ToSend._fields, {"created_at"})
+
 
 # An answer of 2xx is true whichever attempt it was for: the holder is fence enough, and one statement serves a group.
 _DELIVERED = f"""
     UPDATE deliveries SET state = 'delivered', lease_until = NULL, worker = NULL, last_status = :status,
         last_error = NULL, finished_at = :now, trigger = NULL
     WHERE %s AND {still("sending")} AND worker = :worker"""
-_DELIVERED_SQLITE = text(_DELIVERED % _AMONG).bindparams(_now, _ids)
-_DELIVERED_POSTGRESQL = text(_DELIVERED % _AMONG_POSTGRESQL).bindparams(_now)
+
+
+@cache
+def _delivered(dialect: Dialect) -> TextClause:
+    return text(_DELIVERED % dialect.in_list_sql("id", "ids", "bigint")).bindparams(_now)
+
 
 # Whoever lost its lease meanwhile changes nothing: somebody else sends, or has sent, that delivery again.
 _SETTLE = text(
@@ -138,9 +151,13 @@ _SETTLE = text(
     """
 ).bindparams(bindparam("due_at", type_=Instant), bindparam("finished_at", type_=Instant))
 
-_HOLDING = f"SELECT id, attempt FROM deliveries WHERE id IN :ids AND {still('sending')} AND worker = :worker"
-_HELD = text(_HOLDING).bindparams(bindparam("ids", expanding=True))
-_HELD_LOCKED = text(f"{_HOLDING} ORDER BY id FOR UPDATE").bindparams(bindparam("ids", expanding=True))
+_HELD = f"""
+    SELECT id, attempt FROM deliveries WHERE %s AND {still("sending")} AND worker = :worker ORDER BY id %s"""
+
+
+@cache
+def _held(dialect: Dialect) -> TextClause:
+    return text(_HELD % (dialect.in_list_sql("id", "ids", "bigint"), dialect.row_lock_sql("FOR UPDATE")))
 
 
 def waiting(connection: Connection) -> list[Row]:
@@ -161,26 +178,27 @@ def due(
 
     The longest due come first.
     """
-    query = (_DUE_SQLITE if connection.dialect.name == "sqlite" else _DUE_POSTGRESQL)[retries]
-    found = connection.execute(query, {"origin": origin, "now": now, "limit": limit})
+    found = connection.execute(_due(dialect_of(connection), retries), {"origin": origin, "now": now, "limit": limit})
     return [(id_, bundle_id) for id_, bundle_id in found.all()]
 
 
 def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[ToSend]:
     """Pending → sending under a lease; each counts an attempt. Return what was really taken, the longest due first."""
-    given = {"ids": list(ids), "worker": worker, "lease_until": lease_until}
-    if is_sqlite(connection):
-        taken = list(connection.scalars(_TAKE_SQLITE, given))
-        found = connection.execute(_READ_SQLITE, {"ids": taken})
+    dialect = dialect_of(connection)
+    given = {"ids": dialect.encode_list(ids), "worker": worker, "lease_until": lease_until}
+    if dialect.has_updating_cte:
+        found = connection.execute(_take_and_read(dialect), given)
     else:
-        found = connection.execute(_TAKE_POSTGRESQL, given)
+        taken = connection.scalars(_take(dialect), given)
+        found = connection.execute(_read(dialect), {"ids": dialect.encode_list(taken)})
     return [ToSend(*row) for row in found.all()]
 
 
 def delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
     """Sending → delivered, for deliveries that were answered with the same status."""
-    query = _DELIVERED_SQLITE if is_sqlite(connection) else _DELIVERED_POSTGRESQL
-    connection.execute(query, {"ids": list(ids), "worker": worker, "status": status, "now": now})
+    dialect = dialect_of(connection)
+    given = {"ids": dialect.encode_list(ids), "worker": worker, "status": status, "now": now}
+    connection.execute(_delivered(dialect), given)
 
 
 def settle(connection: Connection, settled: Sequence[Mapping[str, Any]]) -> None:
@@ -193,41 +211,39 @@ def settle(connection: Connection, settled: Sequence[Mapping[str, Any]]) -> None
 
 def held(connection: Connection, ids: Sequence[int], worker: str) -> set[tuple[int, int]]:
     """Return (id, attempt) of those of these deliveries that `worker` still holds."""
-    query = _HELD if is_sqlite(connection) else _HELD_LOCKED
-    return {(row.id, row.attempt) for row in connection.execute(query, {"ids": ids, "worker": worker})}
+    dialect = dialect_of(connection)
+    found = connection.execute(_held(dialect), {"ids": dialect.encode_list(ids), "worker": worker})
+    return {(row.id, row.attempt) for row in found}
 
 
 def log(connection: Connection, made: Sequence[Mapping[str, Any]]) -> None:
     """Append delivery attempts."""
-    on_sqlite = is_sqlite(connection)
-    # PostgreSQL reads instants as they are written fastest; on SQLite they are stored as they are written.
-    given = encode(made) if on_sqlite else orjson.dumps(made).decode()
-    connection.execute(_log(on_sqlite), {"rows": given})
+    dialect = dialect_of(connection)
+    connection.execute(_log(dialect), {"rows": dialect.encode_rows(made)})
 
 
 @cache
-def _log(on_sqlite: bool) -> Insert:
+def _log(dialect: Dialect) -> Insert:
     names = (
         "delivery_id", "bundle_id", "number", "trigger", "outcome", "status", "error_type", "error_message",
         "started_at", "ended_at", "worker", "answer",
     )  # fmt: skip
-    given = rows_of(attempts, on_sqlite, *names)
+    given = rows_of(attempts, dialect, *names)
     chosen = select(*(given.c[name] for name in names), literal_column("'deliver'"))
     return insert(attempts).from_select([*names, "stage"], chosen)
 
 
 def pause(connection: Connection, origins: Sequence[str]) -> int:
     """Pending → paused for everything owed to these endpoints. Return how many."""
-    chosen = unlocked(connection, deliveries, is_in(deliveries.c.state, "pending"), deliveries.c.origin.in_(origins))
-    return _change(connection, chosen, state="paused")
+    chosen = is_in(deliveries.c.state, "pending"), deliveries.c.origin.in_(origins)
+    return _change(connection, *chosen, state="paused")
 
 
 def unpause(connection: Connection, origin: str, now: datetime) -> int:
     """Paused → pending, due now, for everything owed to an endpoint. Return how many."""
     # The second condition is that of the index.
     is_paused = is_in(deliveries.c.state, "paused") & is_in(deliveries.c.state, "paused", "dead")
-    chosen = unlocked(connection, deliveries, is_paused, deliveries.c.origin == origin)
-    return _change(connection, chosen, state="pending", due_at=now)
+    return _change(connection, is_paused, deliveries.c.origin == origin, state="pending", due_at=now)
 
 
 def take_back(connection: Connection, dead: Sequence[str] = (), *, now: datetime) -> int:
@@ -236,21 +252,22 @@ def take_back(connection: Connection, dead: Sequence[str] = (), *, now: datetime
     The attempt stays counted: the request may have been made.
     """
     lost = or_(deliveries.c.lease_until < now, deliveries.c.worker.in_(dead))
-    chosen = unlocked(connection, deliveries, is_in(deliveries.c.state, "sending"), lost)
-    return _change(connection, chosen, state="pending", due_at=now, lease_until=None, worker=None)
+    chosen = is_in(deliveries.c.state, "sending"), lost
+    return _change(connection, *chosen, state="pending", due_at=now, lease_until=None, worker=None)
 
 
 def release(connection: Connection, worker: str, now: datetime) -> int:
     """Sending → pending, due now, for a sender that stops in good order: no attempt counted. Return how many."""
-    chosen = unlocked(connection, deliveries, is_in(deliveries.c.state, "sending"), deliveries.c.worker == worker)
+    chosen = is_in(deliveries.c.state, "sending"), deliveries.c.worker == worker
     uncounted = {
         "attempt": deliveries.c.attempt - 1,
         "replays": deliveries.c.replays - case((deliveries.c.trigger.is_not(None), 1), else_=0),
     }
-    return _change(connection, chosen, state="pending", due_at=now, lease_until=None, worker=None, **uncounted)
+    return _change(connection, *chosen, state="pending", due_at=now, lease_until=None, worker=None, **uncounted)
 
 
-def _change(connection: Connection, chosen: ColumnElement[bool], **values: Any) -> int:
+def _change(connection: Connection, *conditions: ColumnElement[bool], **values: Any) -> int:
+    chosen = unlocked(dialect_of(connection), deliveries, *conditions)
     return connection.execute(update(deliveries).where(chosen).values(**values)).rowcount
 
 

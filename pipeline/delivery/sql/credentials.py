@@ -7,7 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, or_, select, update
 
-from pipeline.database.row import Row, first, rows, upsert
+from pipeline.database.dialect import dialect_of
+from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import endpoints
 
 _SEALED = select(endpoints.c.origin, endpoints.c.secrets, endpoints.c.headers)
@@ -15,7 +16,7 @@ _SEALED = select(endpoints.c.origin, endpoints.c.secrets, endpoints.c.headers)
 
 def take(connection: Connection, origin: str, now: datetime) -> Row:
     """Return an endpoint's secrets and headers, its row made where there is none, and locked to the end."""
-    made = upsert(connection, endpoints).values(origin=origin, updated_at=now)
+    made = dialect_of(connection).upsert(endpoints).values(origin=origin, updated_at=now)
     connection.execute(made.on_conflict_do_nothing(index_elements=[endpoints.c.origin]))
     row = connection.execute(_SEALED.where(endpoints.c.origin == origin).with_for_update()).mappings().one()
     return dict(row)

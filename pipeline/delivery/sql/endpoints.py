@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, or_, select, update
 
-from pipeline.database.row import Row, first, rows, upsert
+from pipeline.database.dialect import dialect_of
+from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import endpoints
 from pipeline.delivery.rules.breaker import BreakerState
 
@@ -49,8 +50,10 @@ def _update(connection: Connection, origin: str, **values: Any) -> None:
 
 def disable(connection: Connection, origin: str, reason: str, now: datetime) -> bool:
     """Stop calling an endpoint; False where it was disabled before."""
-    statement = upsert(connection, endpoints).values(
-        origin=origin, disabled_reason=reason, disabled_at=now, updated_at=now
+    statement = (
+        dialect_of(connection)
+        .upsert(endpoints)
+        .values(origin=origin, disabled_reason=reason, disabled_at=now, updated_at=now)
     )
     given = statement.excluded
     statement = statement.on_conflict_do_update(

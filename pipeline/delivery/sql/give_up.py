@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, TextClause, bindparam, text
 
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import is_sqlite
 from pipeline.database.row import Row, rows
 
 # Not of a fallback delivery itself: that would have no end. `+ 0`: deliveries are found by their ids, not through all
@@ -40,8 +41,12 @@ _expiring = tuple(bindparam(name, type_=Instant) for name in ("now", "short", "s
 _EXPIRE = """
     UPDATE deliveries SET state = 'dead', last_error = :error, finished_at = :now
     WHERE id IN (SELECT id FROM old) AND state = 'pending' RETURNING id"""
-_EXPIRE_SQLITE = text(f"WITH old AS ({_TOO_OLD}) {_EXPIRE}").bindparams(*_expiring)
-_EXPIRE_POSTGRESQL = text(f"WITH old AS ({_TOO_OLD} FOR UPDATE OF d SKIP LOCKED) {_EXPIRE}").bindparams(*_expiring)
+
+
+@cache
+def _expire(dialect: Dialect) -> TextClause:
+    locked = dialect.row_lock_sql("FOR UPDATE OF d SKIP LOCKED")
+    return text(f"WITH old AS ({_TOO_OLD} {locked}) {_EXPIRE}").bindparams(*_expiring)
 
 
 def to_tell(connection: Connection, ids: Sequence[int]) -> list[Row]:
@@ -67,6 +72,5 @@ def expire(
         schedule: name of the endpoint's schedule; None: those of the batches.
         before: for each schedule, when what is too old was created at the latest.
     """
-    query = _EXPIRE_SQLITE if is_sqlite(connection) else _EXPIRE_POSTGRESQL
     parameters = {"origin": origin, "schedule": schedule, "now": now, "error": error, "limit": limit, **before}
-    return list(connection.scalars(query, parameters))
+    return list(connection.scalars(_expire(dialect_of(connection)), parameters))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Text, bindparam, text, update
+from sqlalchemy import Connection, bindparam, text, update
+from sqlalchemy.sql.selectable import TextualSelect
 
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import is_sqlite
-from pipeline.database.row import Row, rows, upsert
+from pipeline.database.row import Row, rows
 from pipeline.database.tables import endpoints
 from pipeline.database.text_columns import ordered
 from pipeline.delivery.rules.breaker import Breaker, BreakerState
@@ -24,25 +26,25 @@ _COLUMNS = (*_OF_BREAKER, *_OF_HEALTH)
 _READ = ("origin", "disabled_at", *_COLUMNS)
 
 # What a healthy endpoint that has just answered says changes nothing: its row is neither locked nor written.
-_CHANGING = f"""
-    SELECT {", ".join(_READ)} FROM endpoints
-    WHERE origin %s AND (origin %s OR breaker <> 'closed' OR consecutive_failures > 0
+_CHANGING = """
+    SELECT {columns} FROM endpoints
+    WHERE {of_origins} AND ({is_failing} OR breaker <> 'closed' OR consecutive_failures > 0
         OR window_started_at IS NOT NULL OR failing_since IS NOT NULL
         OR last_success_at IS NULL OR last_success_at < :stale)
-    ORDER BY origin"""
+    ORDER BY origin {lock}"""
 _INSTANTS = {name for name in _READ if isinstance(endpoints.c[name].type, Instant)}
-_stale = bindparam("stale", type_=Instant)
-_lists: tuple[BindParameter[Any], ...] = (
-    bindparam("origins", expanding=True),
-    # Typed, since an empty list says nothing of its type.
-    bindparam("failing", expanding=True, type_=Text),
-)
-_CHANGING_SQLITE = ordered(
-    text(_CHANGING % ("IN :origins", "IN :failing")).bindparams(_stale, *_lists), _READ, _INSTANTS
-)
-# A list is one parameter, so that a statement is prepared once, whatever the length of the list.
-_among = tuple(f"= ANY(CAST(:{name} AS text[]))" for name in ("origins", "failing"))
-_CHANGING_POSTGRESQL = ordered(text(f"{_CHANGING % _among} FOR UPDATE").bindparams(_stale), _READ, _INSTANTS)
+
+
+@cache
+def _changing(dialect: Dialect) -> TextualSelect:
+    query = _CHANGING.format(
+        columns=", ".join(_READ),
+        of_origins=dialect.in_list_sql("origin", "origins", "text"),
+        is_failing=dialect.in_list_sql("origin", "failing", "text"),
+        lock=dialect.row_lock_sql("FOR UPDATE"),
+    )
+    return ordered(text(query).bindparams(bindparam("stale", type_=Instant)), _READ, _INSTANTS)
+
 
 _SAVE = (
     update(endpoints)
@@ -53,7 +55,7 @@ _SAVE = (
 
 def make_known(connection: Connection, origins: Sequence[str], now: datetime) -> None:
     """Give endpoints a row that have none, in the order of their names; before any of their rows is locked."""
-    statement = upsert(connection, endpoints).on_conflict_do_nothing(index_elements=[endpoints.c.origin])
+    statement = dialect_of(connection).upsert(endpoints).on_conflict_do_nothing(index_elements=[endpoints.c.origin])
     connection.execute(statement, [{"origin": origin, "updated_at": now} for origin in sorted(origins)])
 
 
@@ -65,8 +67,9 @@ def changing(
     These are the `failing`, and those that failed lately or whose last success is older than `stale`. Endpoints without
     a row are left out.
     """
-    query = _CHANGING_SQLITE if is_sqlite(connection) else _CHANGING_POSTGRESQL
-    found = connection.execute(query, {"origins": origins, "failing": failing, "stale": stale})
+    dialect = dialect_of(connection)
+    lists = {"origins": dialect.encode_list(origins), "failing": dialect.encode_list(failing)}
+    found = connection.execute(_changing(dialect), {**lists, "stale": stale})
     return {row["origin"]: of_row(row) for row in rows(found)}
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from pipeline.database.lists import among, listed
+from pipeline.database.dialect import dialect_of
 from pipeline.database.row import Row, rows
 from pipeline.database.tables import notices
 from pipeline.delivery.rules.notice import Notice, NoticeType
@@ -39,10 +39,11 @@ def newest(connection: Connection, origins: Sequence[str], limit: int) -> dict[s
     """Return what happened to each of these endpoints, at most `limit`, newest first; those without any left out."""
     number = func.row_number().over(partition_by=notices.c.origin, order_by=notices.c.id.desc()).label("number")
     columns = (notices.c.origin, notices.c.id, notices.c.type, notices.c.detail, notices.c.created_at, number)
-    each = select(*columns).where(among(connection, notices.c.origin, "origins")).subquery()
+    dialect = dialect_of(connection)
+    each = select(*columns).where(dialect.is_in_list(notices.c.origin, "origins")).subquery()
     query = select(each).where(each.c.number <= limit).order_by(each.c.origin, each.c.id.desc())
     found: dict[str, list[Row]] = {}
-    for row in rows(connection.execute(query, {"origins": listed(connection, origins)})):
+    for row in rows(connection.execute(query, {"origins": dialect.encode_list(origins)})):
         kept = {name: row[name] for name in ("type", "detail", "created_at")}
         found.setdefault(row["origin"], []).append(kept)
     return found

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Insert, bindparam, insert, literal_column, select, text
 
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import encode, is_sqlite, rows_of
+from pipeline.database.json_rows import rows_of
 from pipeline.database.tables import deliveries
 from pipeline.delivery.sql.lanes import lane_of
 
@@ -24,13 +25,14 @@ def owe(connection: Connection, batch_id: int, owed: Sequence[Mapping[str, Any]]
         owed: one mapping per delivery with `seq`, `url` and `origin`.
     """
     if owed:
-        connection.execute(_owe(is_sqlite(connection)), {"rows": encode(owed), "batch": batch_id, "now": now})
+        dialect = dialect_of(connection)
+        connection.execute(_owe(dialect), {"rows": dialect.encode_rows(owed), "batch": batch_id, "now": now})
 
 
 @cache
-def _owe(on_sqlite: bool) -> Insert:
+def _owe(dialect: Dialect) -> Insert:
     names = ("seq", "url", "origin")
-    given = rows_of(deliveries, on_sqlite, *names)
+    given = rows_of(deliveries, dialect, *names)
     # A subquery per row, not a second statement: ordered endpoints are few.
     lane = text(lane_of("r.origin", ":batch")).bindparams(_BATCH)
     chosen = select(*(given.c[name] for name in names), _BATCH, _NOW, _NOW, literal_column("'pending'"), lane)

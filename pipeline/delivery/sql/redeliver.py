@@ -9,9 +9,8 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Subquery, bindparam, func, select, text, update
 
+from pipeline.database.dialect import dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import is_sqlite
-from pipeline.database.lists import among, listed
 from pipeline.database.locks import in_order, keep, unlocked
 from pipeline.database.tables import deliveries, endpoints, events
 from pipeline.delivery.rules.delivery import MANUAL
@@ -109,10 +108,11 @@ def _travelling(connection: Connection, bundled: Collection[int]) -> Sequence[An
     """Return the deliveries that travel in these bundles."""
     if not bundled:
         return []
+    dialect = dialect_of(connection)
     query = select(deliveries.c.id, deliveries.c.batch_id, deliveries.c.bundle_id).where(
-        among(connection, deliveries.c.bundle_id, "ids"), deliveries.c.is_alone.is_(False)
+        dialect.is_in_list(deliveries.c.bundle_id, "ids"), deliveries.c.is_alone.is_(False)
     )
-    return connection.execute(query, {"ids": listed(connection, sorted(bundled))}).all()
+    return connection.execute(query, {"ids": dialect.encode_list(sorted(bundled))}).all()
 
 
 def _again(
@@ -124,20 +124,17 @@ def _again(
     """
     if not ids:
         return []
+    dialect = dialect_of(connection)
     # By nothing but their ids, whatever statistics say of states.
-    conditions = among(connection, deliveries.c.id, "ids"), func.coalesce(deliveries.c.state, "").in_(states)
-    chosen = (
-        in_order(is_sqlite(connection), deliveries, *conditions)
-        if is_patient
-        else unlocked(connection, deliveries, *conditions)
-    )
+    conditions = dialect.is_in_list(deliveries.c.id, "ids"), func.coalesce(deliveries.c.state, "").in_(states)
+    chosen = in_order(dialect, deliveries, *conditions) if is_patient else unlocked(dialect, deliveries, *conditions)
     statement = (
         update(deliveries)
         .where(chosen)
         .values(state="pending", due_at=now, finished_at=None, trigger=MANUAL)
         .returning(deliveries.c.bundle_id, deliveries.c.is_alone)
     )
-    return connection.execute(statement, {"ids": listed(connection, ids)}).all()
+    return connection.execute(statement, {"ids": dialect.encode_list(ids)}).all()
 
 
 _MISSING = """

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Update, bindparam, func, update
 
 from pipeline.batches.sql.items import ERROR, FINISHED, RESULT
-from pipeline.database.json_rows import encode, in_order, is_sqlite, item_rows
+from pipeline.database.dialect import Dialect, dialect_of
+from pipeline.database.json_rows import in_order, item_rows
 from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import is_still
 from pipeline.database.tables import items
@@ -24,13 +25,14 @@ def advance(
 
     `outcomes`: id, epoch, label, confidence, classification.
     """
-    parameters = {"rows": encode(in_order(outcomes)), "now": now, "until": lease_until}
-    return set(connection.scalars(_advance(is_sqlite(connection)), parameters))
+    dialect = dialect_of(connection)
+    parameters = {"rows": dialect.encode_rows(in_order(outcomes)), "now": now, "until": lease_until}
+    return set(connection.scalars(_advance(dialect), parameters))
 
 
 @cache
-def _advance(on_sqlite: bool) -> Update:
-    given = item_rows(on_sqlite, "id", "epoch", "label", "confidence", "classification")
+def _advance(dialect: Dialect) -> Update:
+    given = item_rows(dialect, "id", "epoch", "label", "confidence", "classification")
     return (
         update(items)
         .where(
@@ -64,13 +66,14 @@ def put_off(connection: Connection, outcomes: Sequence[Mapping[str, Any]]) -> se
 
     `outcomes`: id, epoch, due_at, attempt, snoozes, error_kind, error_type, error_message, error_stage.
     """
-    return set(connection.scalars(_put_off(is_sqlite(connection)), {"rows": encode(in_order(outcomes))}))
+    dialect = dialect_of(connection)
+    return set(connection.scalars(_put_off(dialect), {"rows": dialect.encode_rows(in_order(outcomes))}))
 
 
 @cache
-def _put_off(on_sqlite: bool) -> Update:
+def _put_off(dialect: Dialect) -> Update:
     names = ("due_at", "attempt", "snoozes", "error_kind", "error_type", "error_message", "error_stage")
-    given = item_rows(on_sqlite, "id", "epoch", *names)
+    given = item_rows(dialect, "id", "epoch", *names)
     return (
         update(items)
         .where(items.c.id == given.c.id, items.c.epoch == given.c.epoch, is_still(items.c.state, "running"))
@@ -94,13 +97,14 @@ def finish(connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now
     `outcomes`: id, epoch, state, label, confidence, classification, classified_at, enrichment and the error columns.
     What is null keeps what is stored, but for the errors.
     """
-    parameters = {"rows": encode(in_order(outcomes)), "now": now}
-    return rows(connection.execute(_finish(is_sqlite(connection)), parameters))
+    dialect = dialect_of(connection)
+    parameters = {"rows": dialect.encode_rows(in_order(outcomes)), "now": now}
+    return rows(connection.execute(_finish(dialect), parameters))
 
 
 @cache
-def _finish(on_sqlite: bool) -> Update:
-    given = item_rows(on_sqlite, "id", "epoch", "state", *RESULT, *ERROR)
+def _finish(dialect: Dialect) -> Update:
+    given = item_rows(dialect, "id", "epoch", "state", *RESULT, *ERROR)
     return (
         update(items)
         .where(

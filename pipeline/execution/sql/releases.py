@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Integer, Update, bindparam, func, select, text, tuple_, update
 
-from pipeline.database.json_rows import encode, is_sqlite, item_rows
+from pipeline.database.dialect import Dialect, dialect_of
+from pipeline.database.json_rows import item_rows
 from pipeline.database.locks import in_order, unlocked
 from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import is_in, is_still
@@ -69,18 +70,19 @@ def release(
     connection: Connection, ids: Sequence[int], *, now: datetime, lease_until: datetime, worker: str | None
 ) -> list[Released]:
     """Pending → queued, epoch + 1. `worker` names the process whose memory holds the messages, if one does."""
+    dialect = dialect_of(connection)
     parameters = {
-        "rows": encode([{"id": id_} for id_ in sorted(ids)]),
+        "rows": dialect.encode_rows([{"id": id_} for id_ in sorted(ids)]),
         "now": now,
         "until": lease_until,
         "holder": worker,
     }
-    return [Released(*row) for row in connection.execute(_release(is_sqlite(connection)), parameters)]
+    return [Released(*row) for row in connection.execute(_release(dialect), parameters)]
 
 
 @cache
-def _release(on_sqlite: bool) -> Update:
-    given = item_rows(on_sqlite, "id")
+def _release(dialect: Dialect) -> Update:
+    given = item_rows(dialect, "id")
     return (
         update(items)
         .where(items.c.id == given.c.id, is_still(items.c.state, "pending"))
@@ -97,14 +99,15 @@ def _release(on_sqlite: bool) -> Update:
 
 def take_back(connection: Connection, refs: Iterable[Ref], now: datetime) -> int:
     """Queued → pending, due now: nobody has claimed it, and its message is not on its way. Return how many."""
-    given = item_rows(is_sqlite(connection), "id", "epoch")
+    dialect = dialect_of(connection)
+    given = item_rows(dialect, "id", "epoch")
     mine = tuple_(items.c.id, items.c.epoch).in_(select(given.c.id, given.c.epoch))
     statement = (
         update(items)
-        .where(unlocked(connection, items, mine, is_still(items.c.state, "queued")))
+        .where(unlocked(dialect, items, mine, is_still(items.c.state, "queued")))
         .values(state=ItemState.PENDING.value, due_at=bindparam("now"), lease_until=None, worker=None)
     )
-    parameters = {"rows": encode({"id": ref.id, "epoch": ref.epoch} for ref in refs), "now": now}
+    parameters = {"rows": dialect.encode_rows({"id": ref.id, "epoch": ref.epoch} for ref in refs), "now": now}
     return connection.execute(statement, parameters).rowcount
 
 
@@ -118,19 +121,20 @@ def claim(
     worker: str,
 ) -> list[Row]:
     """Queued → running, attempt + 1, and return what the stage needs: claim is read."""
+    dialect = dialect_of(connection)
     parameters = {
-        "rows": encode({"id": ref.id, "epoch": ref.epoch} for ref in refs),
+        "rows": dialect.encode_rows({"id": ref.id, "epoch": ref.epoch} for ref in refs),
         "of_stage": stage,
         "now": now,
         "until": lease_until,
         "holder": worker,
     }
-    return rows(connection.execute(_claim(is_sqlite(connection)), parameters))
+    return rows(connection.execute(_claim(dialect), parameters))
 
 
 @cache
-def _claim(on_sqlite: bool) -> Update:
-    given = item_rows(on_sqlite, "id", "epoch")
+def _claim(dialect: Dialect) -> Update:
+    given = item_rows(dialect, "id", "epoch")
     conditions = (
         items.c.id == given.c.id,
         items.c.epoch == given.c.epoch,
@@ -139,7 +143,7 @@ def _claim(on_sqlite: bool) -> Update:
     )
     return (
         update(items)
-        .where(in_order(on_sqlite, items, *conditions))
+        .where(in_order(dialect, items, *conditions))
         .values(
             state=ItemState.RUNNING.value,
             attempt=items.c.attempt + 1,

@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, not_, or_, select, tuple_, update
 
 from pipeline.batches.sql.items import FINISHED, IN_FLIGHT, attempt_uncounted
-from pipeline.database.json_rows import encode, is_sqlite, item_rows
+from pipeline.database.dialect import dialect_of
+from pipeline.database.json_rows import item_rows
 from pipeline.database.locks import unlocked
 from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import is_in, is_still
@@ -36,7 +37,7 @@ def take_back(connection: Connection, dead: Sequence[str], *, now: datetime, max
     """
     is_running = is_in(items.c.state, "running")
     died = items.c.crashes + case((is_running, 1), else_=0)
-    lost = unlocked(connection, items, _lost(now, dead), not_(and_(is_running, died >= max_crashes)))
+    lost = unlocked(dialect_of(connection), items, _lost(now, dead), not_(and_(is_running, died >= max_crashes)))
     statement = (
         update(items)
         .where(lost)
@@ -54,9 +55,8 @@ def take_back(connection: Connection, dead: Sequence[str], *, now: datetime, max
 
 def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_crashes: int) -> list[Row]:
     """Running → dead, for items whose workers died `max_crashes` times. Return the finished rows."""
-    lost = unlocked(
-        connection, items, _lost(now, dead), is_in(items.c.state, "running"), items.c.crashes + 1 >= max_crashes
-    )
+    died = _lost(now, dead), is_in(items.c.state, "running"), items.c.crashes + 1 >= max_crashes
+    lost = unlocked(dialect_of(connection), items, *died)
     statement = (
         update(items)
         .where(lost)
@@ -77,20 +77,25 @@ def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_c
 
 def renew(connection: Connection, refs: Iterable[Ref], worker: str, until: datetime) -> int:
     """Extend the leases of items that a living worker is running."""
-    given = item_rows(is_sqlite(connection), "id", "epoch")
+    dialect = dialect_of(connection)
+    given = item_rows(dialect, "id", "epoch")
     mine = and_(
         tuple_(items.c.id, items.c.epoch).in_(select(given.c.id, given.c.epoch)),
         is_still(items.c.state, "running"),
         items.c.worker == bindparam("holder"),
     )
-    statement = update(items).where(unlocked(connection, items, mine)).values(lease_until=bindparam("until"))
-    parameters = {"rows": encode({"id": ref.id, "epoch": ref.epoch} for ref in refs), "holder": worker, "until": until}
+    statement = update(items).where(unlocked(dialect, items, mine)).values(lease_until=bindparam("until"))
+    parameters = {
+        "rows": dialect.encode_rows({"id": ref.id, "epoch": ref.epoch} for ref in refs),
+        "holder": worker,
+        "until": until,
+    }
     return connection.execute(statement, parameters).rowcount
 
 
 def hand_back(connection: Connection, worker: str, now: datetime) -> int:
     """Released or running → pending, for a worker that stops in good order: no crash, no attempt counted."""
-    held = unlocked(connection, items, is_in(items.c.state, *IN_FLIGHT), items.c.worker == worker)
+    held = unlocked(dialect_of(connection), items, is_in(items.c.state, *IN_FLIGHT), items.c.worker == worker)
     statement = (
         update(items)
         .where(held)

@@ -17,8 +17,8 @@ from sqlalchemy.exc import OperationalError
 
 from pipeline.batches.submit import Submission, submit
 from pipeline.bootstrap import make_context
-from pipeline.database import bulk_insert
 from pipeline.database.clock import DatabaseClock
+from pipeline.database.dialect import dialect_of
 from pipeline.database.engine import Database
 from pipeline.database.retry import retrying
 from pipeline.database.schema import upgrade, version
@@ -101,7 +101,7 @@ def test_a_connection_that_ends_in_mid_copy_is_unreachable(
 
 def copy_in(database: Database, rows: Iterator[dict[str, Any]]) -> None:
     with database.write() as connection:
-        bulk_insert.add(connection, leases, ("name", "holder", "until"), rows)  # type: ignore[arg-type]
+        dialect_of(connection).insert_rows(connection, leases, ("name", "holder", "until"), rows)  # type: ignore[arg-type]
 
 
 def test_a_restart_in_mid_transaction_is_unreachable_and_the_next_transaction_works() -> None:

@@ -10,8 +10,8 @@ from sqlalchemy import func, insert, select
 
 from pipeline.batches.sql import events
 from pipeline.database import tables
+from pipeline.database.dialect import dialect_of
 from pipeline.database.engine import Database
-from pipeline.database.row import upsert
 from pipeline.delivery.claim import Claim, claim_due
 from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.sql import owe
@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 def configure(database: Database, origin: str, **settings: Any) -> None:
     """Give an endpoint settings of its own."""
     with database.write() as connection:
-        statement = upsert(connection, tables.endpoints).values(origin=origin, updated_at=NOW, **settings)
+        statement = dialect_of(connection).upsert(tables.endpoints).values(origin=origin, updated_at=NOW, **settings)
         connection.execute(statement.on_conflict_do_update(index_elements=["origin"], set_=settings))
 
 
