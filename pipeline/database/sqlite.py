@@ -1,63 +1,124 @@
-"""SQLite's file: which one a URL names, and what is wrong with it."""
+"""SQLite: its file, connections, transactions and errors."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.errors import InvalidSettings, PipelineError, Unreachable
 
-_URI = "file:"
-_INSTEAD = "or name another in PIPELINE_DATABASE_URL"
+#: How long a transaction waits for a writer in another process.
+LOCK_TIMEOUT_SECONDS = 30
+
+# WAL: readers and the writer do not wait for each other. NORMAL: a process that is killed loses nothing it committed;
+# only a power cut can undo the last commits, each as a whole.
+_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16000")
+_FILE_SCHEME = "file:"
+_ALTERNATIVE = "or name another in PIPELINE_DATABASE_URL"
+
+
+class SQLite:
+    """Connections to one file, and transactions that wait for the one writer SQLite allows."""
+
+    def __init__(self, url: URL, *, pool_size: int, max_overflow: int) -> None:
+        self._url = url
+        self.engine = create_engine(
+            url,
+            hide_parameters=True,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            # isolation_level None: `write` and `read` begin transactions, not the driver.
+            connect_args={"timeout": LOCK_TIMEOUT_SECONDS, "isolation_level": None, "check_same_thread": False},
+        )
+        # A thread that waits for this lock wakes at once; SQLite's busy handler sleeps for up to 100 ms.
+        self._writer = threading.Lock()
+        event.listen(self.engine, "connect", _configure)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self._writer, self.engine.connect() as connection:
+            # IMMEDIATE takes the write lock first: a transaction that takes it later can fail without waiting.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")
+
+    def write_once(self) -> AbstractContextManager[Connection]:
+        return self.write()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.exec_driver_sql("ROLLBACK")
+
+    def explain(self, error: DBAPIError) -> PipelineError | None:
+        """Return what is wrong with the file, None if the error has another cause."""
+        path = file_of(self._url)
+        if path is None or not isinstance(error.orig, sqlite3.Error):
+            return None
+        match getattr(error.orig, "sqlite_errorcode", 0) & 0xFF:
+            case sqlite3.SQLITE_NOTADB:
+                return InvalidSettings(f"{path} is not a SQLite database; correct PIPELINE_DATABASE_URL")
+            case sqlite3.SQLITE_CORRUPT:
+                return Unreachable(
+                    f"the database {path} is damaged: {error.orig}; restore it from a backup, {_ALTERNATIVE}"
+                )
+            case sqlite3.SQLITE_READONLY:
+                return Unreachable(
+                    f"the database {path} is read-only; give this user write permission to it and to its folder "
+                    f"(which reading needs as well), {_ALTERNATIVE}"
+                )
+            case sqlite3.SQLITE_CANTOPEN:
+                return Unreachable(f"cannot open the database {path}: {_open_problem(path)}, {_ALTERNATIVE}")
+        return None
 
 
 def file_of(url: URL) -> Path | None:
-    """Return the file that a URL names, absolute; None where it is no URL of SQLite.
+    """Return the absolute path of the file that a URL names, None if it is not a SQLite URL.
 
     Raises:
-        InvalidSettings: it names a database in memory, which no other connection sees and which ends with the process.
+        InvalidSettings: it names an in-memory database, which no other connection can see and which is lost when the
+            process exits.
     """
     if url.get_backend_name() != "sqlite":
         return None
-    name = (url.database or "").removeprefix(_URI)
+    name = (url.database or "").removeprefix(_FILE_SCHEME)
     if name in ("", ":memory:") or url.query.get("mode") == "memory":
         raise InvalidSettings(
-            "PIPELINE_DATABASE_URL names a database in memory, where nothing outlives the process and its parts cannot "
-            "share it; name a file, such as sqlite:///pipeline.db"
+            "PIPELINE_DATABASE_URL names an in-memory database, which is lost when the process exits and which its "
+            "threads cannot share; name a file, such as sqlite:///pipeline.db"
         )
     return Path(name).absolute()
 
 
-def trouble(error: DBAPIError, url: URL) -> PipelineError | None:
-    """Return what to tell a person where the file itself is the matter, None where it is not."""
-    path = file_of(url)
-    if path is None or not isinstance(error.orig, sqlite3.Error):
-        return None
-    match getattr(error.orig, "sqlite_errorcode", 0) & 0xFF:
-        case sqlite3.SQLITE_NOTADB:
-            return InvalidSettings(f"{path} is no SQLite database; correct PIPELINE_DATABASE_URL")
-        case sqlite3.SQLITE_CORRUPT:
-            return Unreachable(f"the database {path} is damaged: {error.orig}; restore it from a copy, {_INSTEAD}")
-        case sqlite3.SQLITE_READONLY:
-            return Unreachable(
-                f"the database {path} is read-only; give this user the right to write to it (and to its folder, which "
-                f"looking needs as well), {_INSTEAD}"
-            )
-        case sqlite3.SQLITE_CANTOPEN:
-            return Unreachable(f"cannot open the database {path}: {_hindrance(path)}, {_INSTEAD}")
-    return None
+def _configure(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
 
 
-def _hindrance(path: Path) -> str:
+def _open_problem(path: Path) -> str:
     if not path.parent.is_dir():
-        return f"there is no folder {path.parent}; make it"
+        return f"there is no folder {path.parent}; create it"
     if path.is_dir():
         return "it is a folder; name a file in it"
     if path.exists() and not os.access(path, os.R_OK):
-        return "this user may not read it; give the right to"
-    # Beside the database stand its log and the log's index, which readers make as well.
-    return f"this user may not write to the folder {path.parent}, which reading needs as well; give the right to"
+        return "this user may not read it; grant read permission"
+    # SQLite keeps its log and the log's index in the same folder, and readers create them as well.
+    return f"this user may not write to the folder {path.parent}, which reading needs as well; grant write permission"

@@ -34,7 +34,7 @@ def test_a_database_in_memory_is_refused(terminal: Terminal, monkeypatch: pytest
         assert "name a file" in result.stderr
         assert len(result.stderr.splitlines()) == 1
     assert checks(terminal)["database"][0] == "fail"
-    with pytest.raises(InvalidSettings, match="in memory"):
+    with pytest.raises(InvalidSettings, match="in-memory"):
         pipeline.connect(database_url=url)
 
 
@@ -43,10 +43,10 @@ def test_a_file_that_is_no_database_is_named(terminal: Terminal) -> None:
     for words in [("run", "items.jsonl"), ("status",), ("db", "upgrade")]:
         result = terminal.run(*words)
         assert result.exit_code == 2, result.stderr
-        assert f"{terminal.folder / 'pipeline.db'} is no SQLite database" in result.stderr
+        assert f"{terminal.folder / 'pipeline.db'} is not a SQLite database" in result.stderr
     verdict, said = checks(terminal)["database"]
     assert verdict == "fail"
-    assert "is no SQLite database" in said
+    assert "is not a SQLite database" in said
 
 
 class TestReadOnly:

@@ -1,0 +1,142 @@
+"""PostgreSQL: its sessions, transactions and errors."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from pipeline.errors import PipelineError, Unreachable
+
+#: How long a statement waits for a row that another transaction holds.
+LOCK_TIMEOUT_SECONDS = 30
+#: How long the server may take to accept a connection. A restart takes longer; callers that need one try again.
+CONNECT_TIMEOUT_SECONDS = 5
+#: Far longer than any of our statements takes: one that hangs must not keep its locks and its thread for ever.
+STATEMENT_TIMEOUT_SECONDS = 120
+#: How long a process that stops in the middle of a transaction (suspended, or its host cut off) keeps its row locks.
+IDLE_IN_TRANSACTION_SECONDS = 60
+
+#: Seconds without use after which a pooled connection is checked before it is used again.
+IDLE_SECONDS = 1.0
+
+_SESSION = {
+    "timezone": "UTC",
+    "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+    # Compiling a statement takes longer than any of ours.
+    "jit": "off",
+    # An index serves each of our statements, in the order in which the statement is given rows, which is the order in
+    # which they are locked. Stale statistics, as after each large submission, must not lead to another plan.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    # A plain index scan marks entries of dead rows, and the next scan skips them. A bitmap scan reads them every time,
+    # and an item leaves five behind before the table is vacuumed.
+    "enable_bitmapscan": "off",
+}
+
+#: SQLSTATEs (or their prefixes) that mean the server cannot serve this process at all: connection failure, shutting
+#: down or starting up, too many connections, no such database, access denied, transaction ended because it was idle.
+_UNREACHABLE = ("08", "57P", "53300", "3D000", "28", "25P03")
+
+
+class PostgreSQL:
+    """Sessions with the settings that our statements need, and transactions on them."""
+
+    def __init__(self, url: URL, *, pool_size: int, max_overflow: int) -> None:
+        self._url = url
+        self.engine = create_engine(
+            url,
+            hide_parameters=True,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            connect_args=_connect_args(url),
+        )
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # All statements of a transaction see the same state, as on SQLite.
+        self._snapshot = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        event.listen(self.engine, "checkin", _record_use)
+        event.listen(self.engine, "checkout", _check_if_idle)
+
+    def write(self) -> AbstractContextManager[Connection]:
+        return self.engine.begin()
+
+    def write_once(self) -> AbstractContextManager[Connection]:
+        # A single statement needs no BEGIN and no COMMIT.
+        return self._autocommit.connect()
+
+    def read(self) -> AbstractContextManager[Connection]:
+        return self._snapshot.begin()
+
+    def explain(self, error: DBAPIError) -> PipelineError | None:
+        """Return why the server cannot be used at all, None if only this statement failed."""
+        if not _is_unreachable(error):
+            return None
+        message = " ".join(str(error.orig).split())
+        return Unreachable(f"cannot reach the database at {_shown(self._url)}: {message}")
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    return {
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "application_name": "pipeline",
+        # A peer that vanishes is noticed in about half a minute, not in two hours.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 30_000,
+        # Startup options cost no statement and survive a RESET. PgBouncer must be configured to accept them:
+        # ignore_startup_parameters = options.
+        "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+        **_overrides(url),
+    }
+
+
+def _overrides(url: URL) -> dict[str, Any]:
+    """Return the connection arguments given in the URL, which override the defaults."""
+    given: dict[str, Any] = dict(url.query)
+    if "prepare_threshold" in given:
+        # 0: for a pooler that assigns connections per transaction and does not support prepared statements.
+        given["prepare_threshold"] = int(given["prepare_threshold"]) or None
+    return given
+
+
+def _record_use(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _check_if_idle(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+    """Replace a connection that the server has closed, and with it all others in the pool.
+
+    SQLAlchemy's own check would cost every transaction a round trip.
+    """
+    now = time.monotonic()
+    if now - record.info.get("used_at", now) < IDLE_SECONDS:
+        return
+    try:
+        with connection.transaction():
+            connection.execute("")
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
+
+
+def _is_unreachable(error: DBAPIError) -> bool:
+    if not isinstance(error.orig, psycopg.Error):
+        return False
+    # An error that the server reports has an SQLSTATE. One without it arose while connecting.
+    state = error.orig.sqlstate
+    return error.connection_invalidated or (
+        isinstance(error, OperationalError) if state is None else state.startswith(_UNREACHABLE)
+    )
+
+
+def _shown(url: URL) -> str:
+    # Not only the password is secret: the query may hold one as well.
+    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
