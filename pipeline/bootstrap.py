@@ -38,17 +38,18 @@ def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
         upgrade(database)
     else:
         check(database)
+    own = make_hooks(database, hooks)
     if database.is_sqlite:
-        return Context(settings=settings, database=database, hooks=make_hooks(hooks))
+        return Context(settings=settings, database=database, hooks=own)
     clock = DatabaseClock(database)
-    return Context(
-        settings=settings, database=database, hooks=make_hooks(hooks), now=clock, synchronise=clock.synchronise
-    )
+    return Context(settings=settings, database=database, hooks=own, now=clock, synchronise=clock.synchronise)
 
 
-def make_hooks(own: Sequence[Hook] = ()) -> Hooks:
+def make_hooks(database: Database, own: Sequence[Hook] = ()) -> Hooks:
     """Return the completion hooks: the built-in ones, then the caller's."""
-    return Hooks(own, built_in=(owe_callbacks,))
+    if not own:
+        return Hooks(built_in=(owe_callbacks,))
+    return Hooks(own, built_in=(owe_callbacks,), user_planner=database.user_planner())
 
 
 def make_sender(context: Context) -> Sender:

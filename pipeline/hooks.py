@@ -7,6 +7,7 @@ connection, so what it writes there is committed together with the result or not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -63,18 +64,30 @@ class Hooks:
     Args:
         own: the caller's hooks; one that fails is logged, and only its own writes are rolled back.
         built_in: hooks of pipeline, which `bootstrap` registers.
+        user_planner: entered while the caller's hooks run, see `Database.user_planner`.
     """
 
-    def __init__(self, own: Sequence[Hook] = (), *, built_in: Sequence[BuiltIn] = ()) -> None:
+    def __init__(
+        self,
+        own: Sequence[Hook] = (),
+        *,
+        built_in: Sequence[BuiltIn] = (),
+        user_planner: Callable[[Connection], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._own = tuple(own)
         self._built_in = tuple(built_in)
+        self._user_planner = user_planner
 
     def run(self, connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
         """Run every hook for events of one batch, inside the transaction that wrote them."""
         for built_in in self._built_in:
             built_in(connection, happenings, now)
-        for hook in self._own:
-            self._guarded(hook, connection, happenings)
+        if not self._own:
+            return
+        # Before the savepoints: a hook that fails rolls back to the same settings for the next one.
+        with self._user_planner(connection):
+            for hook in self._own:
+                self._guarded(hook, connection, happenings)
 
     def _guarded(self, hook: Hook, connection: Connection, happenings: Sequence[Happening]) -> None:
         # A hook that fails takes back what it wrote itself and nothing else: results are not its to hold.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -28,6 +28,8 @@ class _Backend(Protocol):
     def write_once(self) -> AbstractContextManager[Connection]: ...
 
     def read(self) -> AbstractContextManager[Connection]: ...
+
+    def user_planner(self) -> Callable[[Connection], AbstractContextManager[object]]: ...
 
     def explain(self, error: DBAPIError) -> PipelineError | None: ...
 
@@ -69,6 +71,15 @@ class Database:
         """Open a read-only transaction, whose statements all see the same state."""
         with self._explained(), self._backend.read() as connection:
             yield connection
+
+    def user_planner(self) -> Callable[[Connection], AbstractContextManager[object]]:
+        """Return a context manager for the parts of a transaction in which a user's code runs.
+
+        Inside it, PostgreSQL plans statements by its own settings instead of those that our statements need. They are
+        read now: a later change of the server's configuration is not seen.
+        """
+        with self._explained():
+            return self._backend.user_planner()
 
     def close(self) -> None:
         """Close the connections that are not in use."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import psycopg
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from pipeline.database.planner import PLANNER, UserPlanner, read_planner
 from pipeline.errors import PipelineError, Unreachable
 
 #: How long a statement waits for a row that another transaction holds.
@@ -25,21 +27,11 @@ IDLE_IN_TRANSACTION_SECONDS = 60
 #: Seconds without use after which a pooled connection is checked before it is used again.
 IDLE_SECONDS = 1.0
 
-_SESSION = {
+_LIMITS = {
     "timezone": "UTC",
     "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
     "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
-    # Compiling a statement takes longer than any of ours.
-    "jit": "off",
-    # An index serves each of our statements, in the order in which the statement is given rows, which is the order in
-    # which they are locked. Stale statistics, as after each large submission, must not lead to another plan.
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    # A plain index scan marks entries of dead rows, and the next scan skips them. A bitmap scan reads them every time,
-    # and an item leaves five behind before the table is vacuumed.
-    "enable_bitmapscan": "off",
 }
 
 #: SQLSTATEs (or their prefixes) that mean the server cannot serve this process at all: connection failure, shutting
@@ -57,7 +49,7 @@ class PostgreSQL:
             hide_parameters=True,
             pool_size=pool_size,
             max_overflow=max_overflow,
-            connect_args=_connect_args(url),
+            connect_args=_connect_args(url, _LIMITS | PLANNER),
         )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         # All statements of a transaction see the same state, as on SQLite.
@@ -75,6 +67,17 @@ class PostgreSQL:
     def read(self) -> AbstractContextManager[Connection]:
         return self._snapshot.begin()
 
+    def user_planner(self) -> UserPlanner:
+        """Return what gives a user's code the planner settings of the server, its role and its database.
+
+        Only a session on which we set none shows them: this opens one.
+        """
+        plain = create_engine(
+            self._url, hide_parameters=True, poolclass=NullPool, connect_args=_connect_args(self._url, _LIMITS)
+        )
+        with self.engine.connect() as ours, plain.connect() as users:
+            return UserPlanner(ours=read_planner(ours), users=read_planner(users))
+
     def explain(self, error: DBAPIError) -> PipelineError | None:
         """Return why the server cannot be used at all, None if only this statement failed."""
         if not _is_unreachable(error):
@@ -83,7 +86,7 @@ class PostgreSQL:
         return Unreachable(f"cannot reach the database at {_shown(self._url)}: {message}")
 
 
-def _connect_args(url: URL) -> dict[str, Any]:
+def _connect_args(url: URL, settings: Mapping[str, str]) -> dict[str, Any]:
     return {
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "application_name": "pipeline",
@@ -94,7 +97,7 @@ def _connect_args(url: URL) -> dict[str, Any]:
         "tcp_user_timeout": 30_000,
         # Startup options cost no statement and survive a RESET. PgBouncer must be configured to accept them:
         # ignore_startup_parameters = options.
-        "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         **_overrides(url),
     }
 

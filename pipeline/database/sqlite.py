@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,10 @@ class SQLite:
                 yield connection
             finally:
                 connection.exec_driver_sql("ROLLBACK")
+
+    def user_planner(self) -> Callable[[Connection], AbstractContextManager[object]]:
+        """Return what changes nothing: SQLite's planner has no settings."""
+        return nullcontext
 
     def explain(self, error: DBAPIError) -> PipelineError | None:
         """Return what is wrong with the file, None if the error has another cause."""

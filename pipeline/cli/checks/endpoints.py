@@ -16,7 +16,7 @@ from pipeline.settings import Settings
 
 def check_endpoints(chosen: Settings, database: Database) -> Iterator[Check]:
     """Yield a line for those that can be read, one for each that cannot, and one for each that is in trouble."""
-    context = Context(chosen, database, make_hooks())
+    context = Context(chosen, database, make_hooks(database))
     found = describe_all(context)
     readable = [each for each in found if each.locked is None]
     if readable:

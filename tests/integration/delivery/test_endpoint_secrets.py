@@ -45,7 +45,7 @@ OWN = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 def context_of(database: Database, key: str | None = KEY, now: Callable[[], datetime] = lambda: NOW) -> Context:
     settings = load(encryption_key=key, webhook_secret=SECRET, allow_private_callbacks="127.0.0.0/8")
-    return Context(settings=settings, database=database, hooks=make_hooks(), now=now)
+    return Context(settings=settings, database=database, hooks=make_hooks(database), now=now)
 
 
 def sent(database: Database, port: int, **given: Any) -> None:

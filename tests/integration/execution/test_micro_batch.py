@@ -290,7 +290,7 @@ def test_a_stop_ends_the_wait_for_a_database_that_is_away(database: Database, tm
 
 
 def make_context(database: Database, **chosen: Any) -> Context:
-    return Context(settings=settings.load(**chosen), database=database, hooks=make_hooks())
+    return Context(settings=settings.load(**chosen), database=database, hooks=make_hooks(database))
 
 
 @contextmanager

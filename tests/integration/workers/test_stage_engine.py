@@ -47,7 +47,7 @@ async def enrich(item):
 def test_whoever_waits_gets_what_became_of_each_item_and_the_next_stage_is_published(
     database: Database, tmp_path: Path
 ) -> None:
-    context = Context(settings=settings.load(), database=database, hooks=make_hooks())
+    context = Context(settings=settings.load(), database=database, hooks=make_hooks(database))
     with engine(context) as running:
         messages = release_all(context, tmp_path)
         assert len(messages) == 3
@@ -61,7 +61,7 @@ def test_whoever_waits_gets_what_became_of_each_item_and_the_next_stage_is_publi
 
 
 def test_where_no_message_is_given_the_next_stage_is_not_published(database: Database, tmp_path: Path) -> None:
-    context = Context(settings=settings.load(), database=database, hooks=make_hooks())
+    context = Context(settings=settings.load(), database=database, hooks=make_hooks(database))
     with engine(context) as running:
         messages = release_all(context, tmp_path)
         found = running.process_and_wait(Stage.CLASSIFY, refs_of(messages), {})
@@ -70,7 +70,7 @@ def test_where_no_message_is_given_the_next_stage_is_not_published(database: Dat
 
 
 def test_a_stop_ends_the_wait_and_keeps_what_is_recorded(database: Database, tmp_path: Path) -> None:
-    context = Context(settings=settings.load(), database=database, hooks=make_hooks())
+    context = Context(settings=settings.load(), database=database, hooks=make_hooks(database))
     with engine(context) as running, ThreadPoolExecutor() as pool:
         messages = release_all(context, tmp_path, HANGS)
         waiting = pool.submit(running.process_and_wait, Stage.CLASSIFY, refs_of(messages), latest(messages))
@@ -82,7 +82,7 @@ def test_a_stop_ends_the_wait_and_keeps_what_is_recorded(database: Database, tmp
 
 
 def test_who_begins_to_wait_after_the_stop_is_handed_everything_back(database: Database, tmp_path: Path) -> None:
-    context = Context(settings=settings.load(), database=database, hooks=make_hooks())
+    context = Context(settings=settings.load(), database=database, hooks=make_hooks(database))
     with engine(context) as running:
         messages = release_all(context, tmp_path)
         running.stop(lambda: 0.0)
@@ -93,7 +93,7 @@ def test_who_begins_to_wait_after_the_stop_is_handed_everything_back(database: D
 
 
 def test_a_stop_waits_for_claims_and_what_comes_of_them(database: Database, tmp_path: Path) -> None:
-    context = Context(settings=settings.load(), database=database, hooks=make_hooks())
+    context = Context(settings=settings.load(), database=database, hooks=make_hooks(database))
     with engine(context) as running, ThreadPoolExecutor() as pool:
         messages = release_all(context, tmp_path)
         with database.write():

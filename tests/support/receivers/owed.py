@@ -86,7 +86,7 @@ def make_sender(database: Database, **given: Any) -> Sender:
 
 def context_of(database: Database, **given: Any) -> Context:
     """Return what services work with."""
-    return Context(settings=Settings(), database=database, hooks=make_hooks(), **given)
+    return Context(settings=Settings(), database=database, hooks=make_hooks(database), **given)
 
 
 class Sending:
