@@ -21,7 +21,7 @@ import click
 from sqlalchemy import text
 
 from pipeline.database.engine import Database
-from pipeline.database.schema import upgrade
+from pipeline.database.schema import upgrade_schema
 from tests.support.receivers.owed import owe, to
 from tests.support.servers.postgres import Postgres
 
@@ -64,7 +64,7 @@ def sink(*options: str) -> Iterator[int]:
 def _cost(url: str, checkout: Path, port: int, deliveries: int) -> float:
     """Return the seconds of a core that a delivery takes."""
     database = Database(url)
-    upgrade(database)
+    upgrade_schema(database)
     owe(database, to(*[port] * deliveries), body=b'{"type":"item.completed","data":"%s"}' % (b"x" * BODY_BYTES))
     with subprocess.Popen(
         # Each checkout runs its own sender; the folder of the program differs between versions.

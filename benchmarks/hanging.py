@@ -15,7 +15,7 @@ from sqlalchemy import text
 from benchmarks.delivery import sink
 from pipeline.database.engine import Database
 from pipeline.database.instant import Instant
-from pipeline.database.schema import upgrade
+from pipeline.database.schema import upgrade_schema
 from pipeline.delivery.webhook.options import SenderOptions
 from tests.support.receivers.owed import BODY, make_sender, owe, owe_next, to, wait_until
 from tests.support.servers.postgres import Postgres
@@ -47,7 +47,7 @@ def main(backlog: int, healthy: int) -> None:
 
 def _delays(url: str, hangs: int, answers: int, backlog: int, healthy: int) -> list[float]:
     database = Database(url)
-    upgrade(database)
+    upgrade_schema(database)
     owe(database, to(*[hangs] * backlog))
     sender = make_sender(database, options=SenderOptions())
     sender.start()

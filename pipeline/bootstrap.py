@@ -9,7 +9,7 @@ from pipeline.crypto.encryption import Encryption
 from pipeline.crypto.signer import Signer
 from pipeline.database.clock import DatabaseClock
 from pipeline.database.engine import Database
-from pipeline.database.schema import check, upgrade
+from pipeline.database.schema import check_schema, upgrade_schema
 from pipeline.delivery import endpoint_secrets
 from pipeline.delivery.owe import owe_callbacks
 from pipeline.delivery.rules.delivery import Sent
@@ -35,9 +35,9 @@ def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
     """
     database = Database(settings.database_url.get_secret_value(), concurrency=settings.concurrency)
     if settings.is_embedded and database.is_sqlite:
-        upgrade(database)
+        upgrade_schema(database)
     else:
-        check(database)
+        check_schema(database)
     own = make_hooks(database, hooks)
     if database.is_sqlite:
         return Context(settings=settings, database=database, hooks=own)

@@ -18,7 +18,7 @@ from benchmarks.contestants.program import Crew, Row, Submit, place
 from benchmarks.job import SECRET_TEXT, text_of
 from benchmarks.stand import DEFINITION
 from pipeline.database.engine import Database
-from pipeline.database.schema import upgrade
+from pipeline.database.schema import upgrade_schema
 
 HERE = place()
 os.environ |= {
@@ -37,7 +37,7 @@ class Ours:
 
     def prepare(self) -> None:
         database = Database(HERE.database_url)
-        upgrade(database)
+        upgrade_schema(database)
         database.close()
 
     def crew(self) -> Crew:

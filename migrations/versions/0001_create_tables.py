@@ -31,7 +31,7 @@ def _create_definitions() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_definitions")),
         sa.UniqueConstraint("version", name=op.f("uq_definitions_version")),
-        comment="Which classifier, which enrichers, which rules; a batch keeps the version it was submitted with",
+        comment="Classifier, enrichers and rules; a batch keeps the version it was submitted with",
     )
 
 
@@ -46,10 +46,12 @@ def _create_batches() -> None:
         sa.Column("succeeded", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("dead", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("cancelled", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("next_seq", sa.BigInteger(), server_default="1", nullable=False, comment="of the batch's next event"),
-        sa.Column("fair_key", sa.Text(), nullable=False, comment="batches of one key share what a key gets"),
+        sa.Column(
+            "next_seq", sa.BigInteger(), server_default="1", nullable=False, comment="seq of the batch's next event"
+        ),
+        sa.Column("fair_key", sa.Text(), nullable=False, comment="batches with the same key share its capacity"),
         sa.Column("weight", sa.Integer(), server_default="1", nullable=False),
-        sa.Column("callback_url", sa.Text(), nullable=True, comment="receives every item's event"),
+        sa.Column("callback_url", sa.Text(), nullable=True, comment="receives the events of all items"),
         sa.Column("batch_callback_url", sa.Text(), nullable=True, comment="receives batch.completed"),
         sa.Column("idempotency_key", sa.Text(), nullable=True),
         sa.Column("deadline", sa.DateTime(timezone=True), nullable=True),
@@ -64,7 +66,7 @@ def _create_batches() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_batches")),
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_batches_idempotency_key")),
         sa.UniqueConstraint("public_id", name=op.f("uq_batches_public_id")),
-        comment="What a caller submits: many items, one definition",
+        comment="What a user submits: many items, one definition",
     )
     op.create_index(
         "ix_batches_open",
@@ -87,8 +89,8 @@ def _create_items() -> None:
             comment="batch_id * 2^32 + position",
         ),
         sa.Column("batch_id", sa.BigInteger(), nullable=False),
-        sa.Column("position", sa.BigInteger(), nullable=False, comment="in the input, from 1"),
-        sa.Column("key", sa.Text(), nullable=True, comment="the caller's own id"),
+        sa.Column("position", sa.BigInteger(), nullable=False, comment="position in the input, from 1"),
+        sa.Column("key", sa.Text(), nullable=True, comment="the user's own id"),
         sa.Column("payload", sa.Text(), nullable=False, comment="JSON object"),
         sa.Column("callback_url", sa.Text(), nullable=True),
         sa.Column("stage", sa.Text(), nullable=False),
@@ -96,21 +98,25 @@ def _create_items() -> None:
         sa.Column(
             "epoch", sa.Integer(), server_default="0", nullable=False, comment="fencing number, +1 at each release"
         ),
-        sa.Column("attempt", sa.Integer(), server_default="0", nullable=False, comment="of the current stage, from 1"),
-        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False, comment="of all stages together"),
+        sa.Column(
+            "attempt", sa.Integer(), server_default="0", nullable=False, comment="attempt at the current stage, from 1"
+        ),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False, comment="attempts at all stages"),
         sa.Column(
             "snoozes",
             sa.Integer(),
             server_default="0",
             nullable=False,
-            comment="times put off without an attempt counted",
+            comment="times put off without counting an attempt",
         ),
-        sa.Column("crashes", sa.Integer(), server_default="0", nullable=False, comment="workers that died holding it"),
+        sa.Column(
+            "crashes", sa.Integer(), server_default="0", nullable=False, comment="workers that died while they held it"
+        ),
         sa.Column(
             "due_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="earliest next release; null: never released, due at once",
+            comment="earliest next release; null: never released, due now",
         ),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("worker", sa.Text(), nullable=True),
@@ -132,7 +138,7 @@ def _create_items() -> None:
         ),
         sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_items_batch_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
-        comment="The smallest unit of work: what a worker claims, what a result is about",
+        comment="The smallest unit of work: workers claim it, and each has one result",
     )
     op.create_index(
         "ix_items_dead",
@@ -181,15 +187,15 @@ def _create_events() -> None:
         "events",
         sa.Column("batch_id", sa.BigInteger(), nullable=False),
         sa.Column(
-            "seq", sa.BigInteger(), nullable=False, comment="position in the batch's log: no gaps, in commit order"
+            "seq", sa.BigInteger(), nullable=False, comment="position in the batch's log: without gaps, in commit order"
         ),
         sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("item_id", sa.BigInteger(), nullable=True, comment="null for an event of the batch"),
-        sa.Column("body", sa.LargeBinary(), nullable=False, comment="the bytes every attempt sends"),
+        sa.Column("item_id", sa.BigInteger(), nullable=True, comment="null: the event is about the batch"),
+        sa.Column("body", sa.LargeBinary(), nullable=False, comment="the bytes that every attempt sends"),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_events_batch_id")),
         sa.PrimaryKeyConstraint("batch_id", "seq", name=op.f("pk_events")),
-        comment="What happened: the one ordered log that every way of delivery reads",
+        comment="The ordered log that every way of delivery reads",
     )
 
 
@@ -200,13 +206,13 @@ def _create_deliveries() -> None:
         sa.Column("batch_id", sa.BigInteger(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
-        sa.Column("origin", sa.Text(), nullable=False, comment="scheme://host:port: the endpoint"),
+        sa.Column("origin", sa.Text(), nullable=False, comment="the endpoint: scheme://host:port"),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("worker", sa.Text(), nullable=True),
-        sa.Column("last_status", sa.Integer(), nullable=True, comment="HTTP status of the last answer"),
+        sa.Column("last_status", sa.Integer(), nullable=True, comment="HTTP status of the last response"),
         sa.Column("last_error", sa.Text(), nullable=True, comment="code of the last failure"),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
@@ -215,7 +221,7 @@ def _create_deliveries() -> None:
             name=op.f("ck_deliveries_state"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
-        comment="One event owed to one URL",
+        comment="One event to send to one URL",
     )
     op.create_index(
         "ix_deliveries_due",
@@ -240,8 +246,8 @@ def _create_attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("item_id", sa.BigInteger(), nullable=True, comment="of a failed stage attempt"),
-        sa.Column("delivery_id", sa.BigInteger(), nullable=True, comment="of a delivery attempt"),
+        sa.Column("item_id", sa.BigInteger(), nullable=True, comment="set for a failed stage attempt"),
+        sa.Column("delivery_id", sa.BigInteger(), nullable=True, comment="set for a delivery attempt"),
         sa.Column("stage", sa.Text(), nullable=False, comment="classify, enrich or deliver"),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False, comment="succeeded, retry, snoozed or dead"),
@@ -252,7 +258,7 @@ def _create_attempts() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("worker", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
-        comment="Failed stage attempts and all delivery attempts; a stage that succeeded is in its item's columns",
+        comment="Failed stage attempts and all delivery attempts; the columns of items hold the stages that succeeded",
     )
     op.create_index(
         "ix_attempts_delivery",
@@ -280,7 +286,7 @@ def _create_endpoints() -> None:
             "not_before",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="the receiver asked not to be called before",
+            comment="the receiver asked for no request before this time",
         ),
         sa.Column("consecutive_failures", sa.Integer(), server_default="0", nullable=False),
         sa.Column("in_flight_cap", sa.Integer(), nullable=True, comment="null: the default"),
@@ -289,7 +295,7 @@ def _create_endpoints() -> None:
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("origin", name=op.f("pk_endpoints")),
-        comment="What receives: one row per scheme, host and port that ever failed or was configured",
+        comment="Receivers: one row for each scheme, host and port that ever failed or was configured",
     )
 
 
@@ -300,5 +306,5 @@ def _create_leases() -> None:
         sa.Column("holder", sa.Text(), nullable=False),
         sa.Column("until", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
-        comment="Who does what only one may do at a time",
+        comment="Leases on work that only one process may do at a time",
     )

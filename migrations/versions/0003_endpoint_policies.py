@@ -16,88 +16,96 @@ down_revision = "0002"
 
 def _of_endpoints() -> tuple[sa.Column[Any], ...]:
     return (
-        sa.Column("schedule", sa.Text(), comment="name of a schedule of retries; null: the batch's, or the default"),
-        sa.Column("rate", sa.Float(), comment="requests a second at the most; null: no limit"),
-        sa.Column("burst", sa.Integer(), comment="requests that may start at once although `rate` is lower"),
+        sa.Column("schedule", sa.Text(), comment="retry schedule; null: that of the batch, or the default"),
+        sa.Column("rate", sa.Float(), comment="most requests per second; null: no limit"),
+        sa.Column("burst", sa.Integer(), comment="requests that may start at once, above `rate`"),
         sa.Column("ordering", sa.Text(), comment="endpoint or batch: one delivery of each at a time; null: unordered"),
         sa.Column(
             "max_block_seconds",
             sa.Float(),
-            comment="an ordered delivery that failed holds up others this long; null: ever",
+            comment="how long a failed delivery blocks its lane; null: until it is final",
         ),
-        sa.Column("coalesce_items", sa.Integer(), comment="items that travel in one request at the most; null: one"),
-        sa.Column("coalesce_ms", sa.Integer(), comment="how long an item waits for company"),
+        sa.Column("coalesce_items", sa.Integer(), comment="most items in one request; null: one"),
+        sa.Column("coalesce_ms", sa.Integer(), comment="how long an item waits for others to join its request"),
         sa.Column("headers", sa.Text(), comment="added to requests; encrypted"),
-        sa.Column("secrets", sa.Text(), comment="that sign, with their expiry; encrypted; null: those of the settings"),
+        sa.Column(
+            "secrets", sa.Text(), comment="signing secrets with their expiry; encrypted; null: those of the settings"
+        ),
         sa.Column(
             "paid_until",
             sa.DateTime(timezone=True),
-            comment="the requests that `rate` has let start are paid for until then",
+            comment="until when started requests have used up `rate`",
         ),
-        sa.Column("open_until", sa.DateTime(timezone=True), comment="the breaker is not closed: no request before"),
+        sa.Column(
+            "open_until", sa.DateTime(timezone=True), comment="the breaker is not closed: no request before this time"
+        ),
         sa.Column(
             "trips",
             sa.Integer(),
             nullable=False,
             server_default="0",
-            comment="times the breaker opened since a success",
+            comment="times it opened since the last success",
         ),
         sa.Column(
             "closed_at",
             sa.DateTime(timezone=True),
-            comment="when the breaker closed again: the backlog is released at a ramp from then on",
+            comment="when the breaker closed: the backlog is then released at a growing rate",
         ),
-        sa.Column("window_started_at", sa.DateTime(timezone=True), comment="of the breaker's counts"),
+        sa.Column(
+            "window_started_at", sa.DateTime(timezone=True), comment="start of the window that the breaker counts in"
+        ),
         sa.Column("window_attempts", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("window_failures", sa.Integer(), nullable=False, server_default="0"),
-        sa.Column("failing_since", sa.DateTime(timezone=True), comment="first failure since a success"),
+        sa.Column("failing_since", sa.DateTime(timezone=True), comment="first failure since the last success"),
         sa.Column("last_failure_at", sa.DateTime(timezone=True)),
         sa.Column(
             "failing_events",
             sa.Integer(),
             nullable=False,
             server_default="0",
-            comment="that failed since a success",
+            comment="events failed since the last success",
         ),
-        sa.Column("last_success_at", sa.DateTime(timezone=True), comment="to the minute"),
-        sa.Column("warned", sa.Integer(), nullable=False, server_default="0", comment="warnings given since a success"),
+        sa.Column("last_success_at", sa.DateTime(timezone=True), comment="accurate to a minute"),
+        sa.Column(
+            "warned", sa.Integer(), nullable=False, server_default="0", comment="warnings since the last success"
+        ),
     )
 
 
 def _of_batches() -> tuple[sa.Column[Any], ...]:
     return (
-        sa.Column("schedule", sa.Text(), comment="name of a schedule for its callbacks; null: the default"),
+        sa.Column("schedule", sa.Text(), comment="retry schedule of its callbacks; null: the default"),
         sa.Column("fallback_url", sa.Text(), comment="receives delivery.exhausted"),
     )
 
 
 def _of_attempts() -> tuple[sa.Column[Any], ...]:
     return (
-        sa.Column("bundle_id", sa.BigInteger(), comment="of an attempt at deliveries that travel together"),
-        sa.Column("trigger", sa.Text(), comment="manual: by request; null: by the schedule"),
-        sa.Column("answer", sa.Text(), comment="the first bytes of the answer's body"),
+        sa.Column("bundle_id", sa.BigInteger(), comment="set for an attempt at a bundle of deliveries"),
+        sa.Column("trigger", sa.Text(), comment="manual: a user asked for it; null: the schedule did"),
+        sa.Column("answer", sa.Text(), comment="first bytes of the response body"),
     )
 
 
 def _of_deliveries() -> tuple[sa.Column[Any], ...]:
     return (
-        sa.Column("bundle_id", sa.BigInteger(), comment="the request it travels in with others; null: alone"),
+        sa.Column("bundle_id", sa.BigInteger(), comment="bundle it is sent in; null: sent alone"),
         sa.Column(
             "is_alone",
             sa.Boolean(),
             nullable=False,
             server_default=sa.text("false"),
-            comment="it left its bundle by a replay",
+            comment="replayed apart from its bundle",
         ),
-        sa.Column("lane", sa.Text(), comment="of those with the same, one at a time, by id; null: unordered"),
+        sa.Column("lane", sa.Text(), comment="deliveries of one lane are sent one at a time, by id; null: unordered"),
         sa.Column(
             "replays",
             sa.Integer(),
             nullable=False,
             server_default="0",
-            comment="attempts by request: they spend no budget",
+            comment="attempts that a user asked for",
         ),
-        sa.Column("trigger", sa.Text(), comment="manual: the next attempt is by request; null: by the schedule"),
+        sa.Column("trigger", sa.Text(), comment="manual: a user asked for the next attempt; null: the schedule did"),
     )
 
 
@@ -148,10 +156,10 @@ def _create_bundles() -> None:
         sa.Column("webhook_id", sa.Text(), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("origin", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, comment="the timestamp of its body"),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, comment="timestamp of its body"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_bundles")),
         sa.UniqueConstraint("webhook_id", name=op.f("uq_bundles_webhook_id")),
-        comment="Deliveries that travel in one request: the same ones, in the same order, at every attempt",
+        comment="Deliveries sent in one request: the same ones in the same order at every attempt",
     )
 
 
@@ -164,6 +172,6 @@ def _create_notices() -> None:
         sa.Column("detail", sa.Text()),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
-        comment="What happened to endpoints, for people",
+        comment="What happened to endpoints, for users to read",
     )
     op.create_index("ix_notices_origin", "notices", ["origin", "id"])

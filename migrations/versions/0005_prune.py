@@ -28,9 +28,9 @@ def upgrade() -> None:
     op.create_index("ix_batches_definition", "batches", ["definition_id"])
     op.create_table(
         "pruned",
-        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="what the batch's row had as id"),
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False, comment="id of the deleted batch"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pruned")),
-        comment="Batches that are gone while what hung on them is still being deleted",
+        comment="Deleted batches whose items, events and deliveries are still being deleted",
     )
 
 

@@ -20,11 +20,11 @@ def find_batch(connection: Connection, name: str) -> Row:
         NotFound: there is none, or the prefix is ambiguous.
     """
     if name == LAST:
-        newest = batches.newest(connection, 1)
+        newest = batches.find_newest(connection, 1)
         if not newest:
             raise NotFound("there are no batches yet; create one with `pipeline submit` or `pipeline run`")
         return newest[0]
-    found = batches.by_prefix(connection, name) if name else []
+    found = batches.find_by_prefix(connection, name) if name else []
     exact = [row for row in found if row["public_id"] == name]
     if exact or len(found) == 1:
         return (exact or found)[0]

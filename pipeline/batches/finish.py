@@ -43,7 +43,7 @@ def complete(connection: Connection, batch_id: int, hooks: Hooks, now: datetime)
 
 def _finish_in(connection: Connection, batch_id: int, rows: Sequence[Row], hooks: Hooks, now: datetime) -> None:
     states = Counter(row["state"] for row in rows)
-    batch = batches.count(connection, batch_id, **{state: states[state] for state in _COUNTED})
+    batch = batches.add_to_counters(connection, batch_id, **{state: states[state] for state in _COUNTED})
     first = batch["next_seq"] - len(rows)
     happenings = [_item_event(batch, seq, row, now) for seq, row in enumerate(rows, first)]
     _write_events(connection, happenings, hooks, now)

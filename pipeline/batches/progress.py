@@ -30,7 +30,7 @@ def progress(context: Context, batch: str) -> Progress:
     """
     with context.database.read() as connection:
         row = find_batch(connection, batch)
-        return _progress(row, items.in_flight(connection), items.running(connection))
+        return _progress(row, items.count_in_flight(connection), items.count_running(connection))
 
 
 def is_complete(context: Context, batch_id: int) -> bool:
@@ -50,21 +50,21 @@ def is_complete(context: Context, batch_id: int) -> bool:
 def recent(context: Context, limit: int = 20) -> list[Progress]:
     """Return the progress of the latest batches, newest first."""
     with context.database.read() as connection:
-        in_flight, running = items.in_flight(connection), items.running(connection)
-        return [_progress(row, in_flight, running) for row in batches.newest(connection, limit)]
+        in_flight, running = items.count_in_flight(connection), items.count_running(connection)
+        return [_progress(row, in_flight, running) for row in batches.find_newest(connection, limit)]
 
 
 def labels(context: Context, batch: str) -> dict[str, int]:
     """Return the number of items per label, most frequent first."""
     with context.database.read() as connection:
-        return items.labels(connection, find_batch(connection, batch)["id"])
+        return items.count_labels(connection, find_batch(connection, batch)["id"])
 
 
 def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> list[Row]:
     """Return dead items in order of their ids, those after the id `after`, of one batch or of all."""
     with context.database.read() as connection:
         batch_row = None if batch is None else find_batch(connection, batch)["id"]
-        return items.dead(connection, batch_row, after=after, limit=limit)
+        return items.find_dead(connection, batch_row, after=after, limit=limit)
 
 
 def details(context: Context, name: str) -> Details | None:
@@ -78,7 +78,7 @@ def _details(connection: Connection, batch: Row, item: Row) -> Details:
     return Details(
         batch=batch,
         item=item,
-        attempts=attempts.of_item(connection, item["id"]),
+        attempts=attempts.find_by_item(connection, item["id"]),
     )
 
 

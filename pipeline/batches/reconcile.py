@@ -23,9 +23,9 @@ def reconcile(context: Context, batch_id: int) -> dict[str, tuple[int, int]]:
     """
     now = context.now()
     with context.database.read() as connection:
-        has_drifted = bool(batches.drift(connection, batch_id))
+        has_drifted = bool(batches.find_counter_drift(connection, batch_id))
     with context.database.write() as connection:
-        drift = batches.recount(connection, batch_id) if has_drifted else {}
+        drift = batches.correct_counters(connection, batch_id) if has_drifted else {}
         complete(connection, batch_id, context.hooks, now)
     if drift:
         log.warning("counters_drifted", batch=batch_id, **{name: list(pair) for name, pair in drift.items()})

@@ -39,7 +39,7 @@ def page(context: Context, batch_id: int, after: int, limit: int = PAGE) -> Page
     with context.database.read() as connection:
         if not batches.exists(connection, batch_id):
             raise pruned_meanwhile()
-        found = events.after(connection, batch_id, after, limit)
+        found = events.find_after(connection, batch_id, after, limit)
     of_items = [row for row in found if row["type"] in RESULTS]
     return Page(
         results=[event.data(row["body"]) for row in of_items],

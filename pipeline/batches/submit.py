@@ -17,7 +17,7 @@ from pipeline.batches.sql import batches, items
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.validate import Given, ItemValidator, OnReject, Rules
 from pipeline.context import Context
-from pipeline.database.retry import TROUBLE, retrying
+from pipeline.database.retry import TRANSIENT_ERRORS, retrying
 from pipeline.database.row import Row
 from pipeline.definitions import Definition
 from pipeline.domain.callback_url import check_callback_url
@@ -134,7 +134,7 @@ def _discard_on_failure(context: Context, batch_id: int, *, advice: str) -> Iter
     """Remove the batch if the block fails; `advice` is appended to the error of an unreachable database."""
     try:
         yield
-    except TROUBLE as error:
+    except TRANSIENT_ERRORS as error:
         # A sweep removes what is stored, once the submitter's lease has run out.
         raise Unreachable(f"{error}; {advice}") from error
     except BaseException:
@@ -194,9 +194,9 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
     if key is None:
         return None
     with context.database.read() as connection:
-        row = batches.by_idempotency_key(connection, key)
+        row = batches.find_by_idempotency_key(connection, key)
         # In the same snapshot: both may be pruned.
-        content = None if row is None else stored_definitions.content(connection, row["definition_id"])
+        content = None if row is None else stored_definitions.load_content(connection, row["definition_id"])
     if row is None:
         return None
     if row["state"] != "accepting":
@@ -204,7 +204,7 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
         return Submitted(row["public_id"], row["total"], is_new=False)
     submit_lease.discard_abandoned(context)
     with context.database.read() as connection:
-        if batches.by_idempotency_key(connection, key) is None:
+        if batches.find_by_idempotency_key(connection, key) is None:
             return None
     raise Conflict(f"a batch with idempotency key {key!r} is being submitted by another process; try again")
 
@@ -221,7 +221,7 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
     now = context.now()
     definition = submission.definition
     with context.database.write() as connection:
-        definition_id = stored_definitions.keep(
+        definition_id = stored_definitions.store(
             connection,
             name=definition.name,
             version=definition.version,

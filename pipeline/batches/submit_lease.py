@@ -27,7 +27,7 @@ CHUNK = 5_000
 def take(context: Context, connection: Connection, batch_id: int) -> None:
     """Take the lease, in the transaction that opens the batch."""
     now = context.now()
-    leases.take(connection, _lease(batch_id), context.worker, now=now, until=now + context.lease)
+    leases.acquire(connection, _lease(batch_id), context.worker, now=now, until=now + context.lease)
 
 
 def keep(context: Context, connection: Connection, batch_id: int) -> None:
@@ -45,7 +45,7 @@ def keep(context: Context, connection: Connection, batch_id: int) -> None:
 
 def drop(context: Context, connection: Connection, batch_id: int) -> None:
     """Release the lease, in the transaction that accepts the batch."""
-    leases.drop(connection, _lease(batch_id), context.worker)
+    leases.release(connection, _lease(batch_id), context.worker)
 
 
 @contextmanager
@@ -76,15 +76,15 @@ def discard(context: Context, batch_id: int) -> None:
     while True:
         with context.database.write() as connection:
             if not batches.discard(connection, batch_id, CHUNK):
-                leases.forget(connection, _lease(batch_id))
+                leases.delete_lease(connection, _lease(batch_id))
                 return
 
 
 def discard_abandoned(context: Context) -> int:
     """Remove batches whose submitter died before it had stored every item. Return the number of batches."""
     with context.database.read() as connection:
-        accepting = batches.open_in(connection, BatchState.ACCEPTING)
-        dead = certainly_dead(leases.holders(connection)) if accepting else []
+        accepting = batches.find_open(connection, BatchState.ACCEPTING)
+        dead = certainly_dead(leases.find_holders(connection)) if accepting else []
     abandoned = [batch_id for batch_id in accepting if _seize(context, batch_id, dead)]
     for batch_id in abandoned:
         discard(context, batch_id)
@@ -103,7 +103,7 @@ def _seize(context: Context, batch_id: int, dead: Sequence[str]) -> bool:
     # A new name: the submitter may be a thread of this process.
     sweeper = new_holder()
     with context.database.write() as connection:
-        return leases.replace(connection, _lease(batch_id), sweeper, now=now, until=now + context.lease, dead=dead)
+        return leases.take_over(connection, _lease(batch_id), sweeper, now=now, until=now + context.lease, dead=dead)
 
 
 def _lease(batch_id: int) -> str:

@@ -13,7 +13,7 @@ WINDOW_ITEMS = 500
 def rate(context: Context, batch: str) -> float:
     """Return the items per second that the batch finished recently; 0 if it finished none."""
     with context.database.read() as connection:
-        recent = throughput.recent(connection, find_batch(connection, batch)["id"], WINDOW_ITEMS)
+        recent = throughput.count_recent(connection, find_batch(connection, batch)["id"], WINDOW_ITEMS)
     if recent is None:
         return 0.0
     count, since = recent

@@ -1,1 +1,1 @@
-"""The database engine, the schema, and what every statement shares: locks, leases, time, bulk rows."""
+"""The engine, the schema, and what statements share: dialects, locks, leases, time, rows."""

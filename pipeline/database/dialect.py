@@ -37,7 +37,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
-from pipeline.database.instant import to_text
+from pipeline.database.instant import instant_to_text
 
 Upsert = sqlite.Insert | postgresql.Insert
 #: Anything to insert as one row: column names and values.
@@ -81,7 +81,7 @@ class Dialect(ABC):
     def is_in_list(self, column: Column[Any], parameter: str) -> ColumnElement[bool]:
         """Return the condition that a column is among a list.
 
-        The list is one parameter, so the statement stays the same, and prepared, whatever the length of the list.
+        The list is one parameter, so the statement stays the same, and prepared, however long the list is.
         """
 
     @abstractmethod
@@ -202,5 +202,5 @@ def dialect_of(connection: Connection) -> Dialect:
 
 def _instant_to_text(value: Any) -> str:
     if isinstance(value, datetime):
-        return to_text(value)
+        return instant_to_text(value)
     raise TypeError(type(value).__name__)

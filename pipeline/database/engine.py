@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from pipeline.database.postgresql import PostgreSQL
-from pipeline.database.sqlite import SQLite, file_of
+from pipeline.database.sqlite import SQLite, database_file
 from pipeline.errors import InvalidSettings, PipelineError
 
 #: Connections that every process may need: its recorder, dispatch loop, sender and so on. Each thread that runs
@@ -108,6 +108,6 @@ def _parse(url: str) -> URL:
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if backend == "sqlite":
-        file_of(parsed)
+        database_file(parsed)
         return parsed.set(drivername="sqlite+pysqlite")
     raise InvalidSettings(f"PIPELINE_DATABASE_URL names {backend!r}; pipeline supports sqlite and postgresql")

@@ -1,4 +1,4 @@
-"""Many rows in one parameter: JSON in, a table out, so that one statement changes a whole group and says which rows."""
+"""Many rows in one parameter: JSON in, a table out, so that one statement changes a group and returns which rows."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ from pipeline.database.tables import items
 @cache
 def item_rows(dialect: Dialect, *names: str) -> FromClause:
     """Return the parameter `rows` as a table with these columns of `items`."""
-    return rows_of(items, dialect, *names)
+    return table_rows(items, dialect, *names)
 
 
-def rows_of(table: Table, dialect: Dialect, *names: str, numbers: Sequence[str] = ()) -> FromClause:
-    """Return the parameter `rows` as a table `r` with these columns of `table`, and with `numbers` as integers."""
+def table_rows(table: Table, dialect: Dialect, *names: str, integers: Sequence[str] = ()) -> FromClause:
+    """Return the parameter `rows` as a table `r`.
+
+    Args:
+        names: columns of `table`, whose types they have.
+        integers: names of further columns.
+    """
     types: dict[str, TypeEngine[Any]] = {name: table.c[name].type for name in names}
-    return dialect.json_table(types | dict.fromkeys(numbers, Integer()))
+    return dialect.json_table(types | dict.fromkeys(integers, Integer()))
 
 
-def in_order(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return rows in the order of their ids, in which everybody locks."""
+def sort_by_id(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return rows in the order of their ids, in which every transaction locks."""
     return sorted(rows, key=lambda row: row["id"])

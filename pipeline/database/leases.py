@@ -1,4 +1,4 @@
-"""Leases: who does what only one may do at a time."""
+"""Leases on work that only one process may do at a time."""
 
 from __future__ import annotations
 
@@ -15,37 +15,41 @@ from pipeline.database.row import Row, rows
 from pipeline.database.tables import leases
 
 
-def take(
+def acquire(
     connection: Connection, name: str, holder: str, *, now: datetime, until: datetime, dead: Sequence[str] = ()
 ) -> bool:
-    """Take or extend a lease; False while another holds it who is not among `dead`."""
+    """Acquire a lease, or extend one that is held. Return False if another process holds it.
+
+    Args:
+        dead: holders whose leases may be taken over before they expire.
+    """
     parameters = {"name": name, "holder": holder, "until": until, "now": now, "dead": list(dead)}
-    # Not by rowcount: for an upsert, not every driver knows it.
-    return connection.scalar(_take(dialect_of(connection)), parameters) is not None
+    # Not by rowcount, which some drivers do not report for an upsert.
+    return connection.scalar(_acquire(dialect_of(connection)), parameters) is not None
 
 
 @cache
-def _take(dialect: Dialect) -> ReturningInsert[Any]:
+def _acquire(dialect: Dialect) -> ReturningInsert[Any]:
     statement = dialect.upsert(leases).values({name: bindparam(name) for name in ("name", "holder", "until")})
-    given = statement.excluded
-    is_over = leases.c.until < bindparam("now", type_=leases.c.until.type)
-    mine = (leases.c.holder == given.holder) | is_over | leases.c.holder.in_(bindparam("dead", expanding=True))
+    new = statement.excluded
+    has_expired = leases.c.until < bindparam("now", type_=leases.c.until.type)
+    is_free = (leases.c.holder == new.holder) | has_expired | leases.c.holder.in_(bindparam("dead", expanding=True))
     updated = statement.on_conflict_do_update(
-        index_elements=[leases.c.name], set_={"holder": given.holder, "until": given.until}, where=mine
+        index_elements=[leases.c.name], set_={"holder": new.holder, "until": new.until}, where=is_free
     )
     return updated.returning(leases.c.name)
 
 
 def extend(connection: Connection, name: str, holder: str, *, until: datetime) -> bool:
-    """Extend a lease that is held; False where it was taken away."""
+    """Extend a lease. Return False if the holder has lost it."""
     statement = update(leases).where(leases.c.name == name, leases.c.holder == holder).values(until=until)
     return connection.execute(statement).rowcount == 1
 
 
-def replace(
+def take_over(
     connection: Connection, name: str, holder: str, *, now: datetime, until: datetime, dead: Sequence[str]
 ) -> bool:
-    """Take over a lease that is over, or whose holder is among `dead`; False where it is neither, or there is none."""
+    """Take over a lease that has expired, or whose holder is among `dead`. Return False if there is no such lease."""
     statement = (
         update(leases)
         .where(leases.c.name == name, (leases.c.until < now) | leases.c.holder.in_(dead))
@@ -54,32 +58,36 @@ def replace(
     return connection.execute(statement).rowcount == 1
 
 
-def holders(connection: Connection) -> list[str]:
-    """Return everyone who holds a lease or held it last."""
+def find_holders(connection: Connection) -> list[str]:
+    """Return every process that holds a lease or was the last to hold it."""
     return list(connection.scalars(select(leases.c.holder).distinct()))
 
 
-def drop(connection: Connection, name: str, holder: str) -> None:
-    """Give a lease up, if it is still held."""
+def release(connection: Connection, name: str, holder: str) -> None:
+    """Release a lease if the holder still has it."""
     connection.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
 
 
-def forget(connection: Connection, name: str) -> None:
-    """Remove a lease together with what it was for, whoever holds it."""
-    connection.execute(delete(leases).where(leases.c.name == name))
-
-
-def drop_all(connection: Connection, holder: str) -> None:
-    """Give up every lease of a holder."""
+def release_all(connection: Connection, holder: str) -> None:
+    """Release every lease of a holder."""
     connection.execute(delete(leases).where(leases.c.holder == holder))
 
 
-def named(connection: Connection, prefix: str) -> list[Row]:
-    """Return the leases whose names begin so."""
+def delete_lease(connection: Connection, name: str) -> None:
+    """Delete a lease whose work no longer exists, whoever holds it."""
+    connection.execute(delete(leases).where(leases.c.name == name))
+
+
+def find_by_prefix(connection: Connection, prefix: str) -> list[Row]:
+    """Return the leases whose names start with `prefix`."""
     return rows(connection.execute(select(leases).where(leases.c.name.startswith(prefix, autoescape=True))))
 
 
-def drop_gone(connection: Connection, holders: Collection[str], *, before: datetime, but: str) -> None:
-    """Remove leases of these holders, and those that ended before; not those whose names begin with `but`."""
-    over = leases.c.holder.in_(holders) | (leases.c.until < before)
-    connection.execute(delete(leases).where(over, leases.c.name.not_like(f"{but}%")))
+def delete_stale(connection: Connection, dead: Collection[str], *, before: datetime, except_prefix: str) -> None:
+    """Delete the leases of dead holders and those that expired before an instant.
+
+    Args:
+        except_prefix: leases whose names start with it are kept.
+    """
+    is_stale = leases.c.holder.in_(dead) | (leases.c.until < before)
+    connection.execute(delete(leases).where(is_stale, leases.c.name.not_like(f"{except_prefix}%")))

@@ -79,7 +79,7 @@ class PostgreSQL:
             return UserPlanner(ours=read_planner(ours), users=read_planner(users))
 
     def explain(self, error: DBAPIError) -> PipelineError | None:
-        """Return why the server cannot be used at all, None if only this statement failed."""
+        """Return an error that says why the server cannot be used at all, None if only this statement failed."""
         if not _is_unreachable(error):
             return None
         message = " ".join(str(error.orig).split())

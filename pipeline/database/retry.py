@@ -1,4 +1,4 @@
-"""Transactions that are begun again when the database was in trouble."""
+"""Retrying transactions that failed because the database could not be used for a while."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as NoneFree
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from pipeline.domain.backoff import Backoff
 from pipeline.errors import Unreachable
@@ -19,23 +19,22 @@ log = get_logger(__name__)
 
 T = TypeVar("T")
 
-#: Away, locked, full, too slow, a deadlock, no connection free: the database's trouble, which passes; never that of
-#: what was written.
-TROUBLE = (Unreachable, OperationalError, NoneFree)
+#: Unreachable, locked, full, too slow, a deadlock, no free connection: problems of the database, which pass. What was
+#: written is never the cause.
+TRANSIENT_ERRORS = (Unreachable, OperationalError, NoFreeConnection)
 
 #: A deadlock is over at once; a restart takes seconds.
 _BACKOFF = Backoff(base=timedelta(milliseconds=50), cap=timedelta(seconds=2))
 
 
 def retrying(run: Callable[[], T], *, patience: timedelta, stopping: threading.Event | None = None) -> T:
-    """Return what `run` returns; while the database is in trouble, call it again, with growing delays.
-
-    `run` is one whole transaction, and harmless a second time: where the connection is lost in the commit, nobody knows
-    whether the first has happened.
+    """Return what `run` returns, calling it again with growing delays after a transient error.
 
     Args:
-        patience: after which the last trouble is raised.
-        stopping: when set, nothing is waited for any more.
+        run: one whole transaction, harmless when repeated: if the connection is lost during the commit, nobody knows
+            whether it took effect.
+        patience: how long to retry; after that, the last error is raised.
+        stopping: once it is set, the next error is raised without a retry.
     """
     stopping = stopping or threading.Event()
     end = time.monotonic() + patience.total_seconds()
@@ -43,8 +42,8 @@ def retrying(run: Callable[[], T], *, patience: timedelta, stopping: threading.E
     while True:
         try:
             return run()
-        except TROUBLE as trouble:
+        except TRANSIENT_ERRORS as error:
             attempt += 1
             if time.monotonic() > end or stopping.wait(_BACKOFF.after(attempt).total_seconds()):
                 raise
-            log.warning("database_in_trouble", error=type(trouble).__name__, attempt=attempt)
+            log.warning("database_in_trouble", error=type(error).__name__, attempt=attempt)

@@ -10,10 +10,12 @@ Row = dict[str, Any]
 
 
 def rows(result: Result[Any]) -> list[Row]:
+    """Return all rows."""
     names = tuple(result.keys())
     return [dict(zip(names, row, strict=True)) for row in result.all()]
 
 
 def first(result: Result[Any]) -> Row | None:
+    """Return the first row, None if there is none."""
     row = result.mappings().first()
     return None if row is None else dict(row)

@@ -1,4 +1,4 @@
-"""The version of a database: what it is, what it should be, and the way there."""
+"""The schema version of a database: reading, checking and upgrading it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.errors import WrongSchema
 
 _FOLDER = Path(migrations.__file__).parent
 _TABLE = "alembic_version"
-#: Of an upgrade, among the advisory locks of a database.
+#: Key of the advisory lock under which a database is upgraded.
 _LOCK = int.from_bytes(b"pipeline")
 
 #: The newest version; a test compares it with the migrations.
@@ -22,8 +22,8 @@ HEAD = "0005"
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """The version of a database (None: empty) and of this program."""
+class SchemaVersion:
+    """The schema version of a database (None if it is empty) and the one that this program needs."""
 
     database: str | None
     program: str
@@ -33,39 +33,39 @@ class Version:
         return self.database == self.program
 
 
-def version(database: Database) -> Version:
-    """Return which version a database is of."""
+def read_version(database: Database) -> SchemaVersion:
+    """Return the schema version of a database."""
     with database.read() as connection:
         if not inspect(connection).has_table(_TABLE):
-            return Version(None, HEAD)
-        return Version(connection.scalar(text(f"SELECT version_num FROM {_TABLE}")), HEAD)
+            return SchemaVersion(None, HEAD)
+        return SchemaVersion(connection.scalar(text(f"SELECT version_num FROM {_TABLE}")), HEAD)
 
 
-def check(database: Database) -> None:
-    """Refuse a database of another version.
+def check_schema(database: Database) -> None:
+    """Check that a database has the version that this program needs.
 
     Raises:
-        WrongSchema: it is newer than this program, or it needs `pipeline db upgrade`.
+        WrongSchema: the database is newer than this program, or needs `pipeline db upgrade`.
     """
-    found = version(database)
+    found = read_version(database)
     if found.is_current:
         return
     _refuse_newer(found)
-    state = "is empty" if found.database is None else f"is of version {found.database}"
+    state = "is empty" if found.database is None else f"has version {found.database}"
     raise WrongSchema(f"the database {state}, this program needs {HEAD}; run `pipeline db upgrade`")
 
 
-def upgrade(database: Database) -> Version:
-    """Bring a database to this program's version; return what it was before.
+def upgrade_schema(database: Database) -> SchemaVersion:
+    """Upgrade a database to the version that this program needs. Return the version it had.
 
     Raises:
-        WrongSchema: it is newer than this program.
+        WrongSchema: the database is newer than this program.
     """
-    found = version(database)
+    found = read_version(database)
     if found.is_current:
         return found
     _refuse_newer(found)
-    # Here, since only a database of another version needs Alembic.
+    # Imported here: only a database of another version needs Alembic.
     from alembic import command
     from alembic.config import Config
 
@@ -73,23 +73,23 @@ def upgrade(database: Database) -> Version:
     config.set_main_option("script_location", str(_FOLDER))
     with database.write() as connection:
         dialect_of(connection).lock_upgrade(connection, _LOCK)
-        # Another process may have upgraded it since; Alembic then finds nothing to do.
+        # Another process may have upgraded it in the meantime. Alembic then finds nothing to do.
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return found
 
 
 def known_versions() -> list[str]:
-    """Return every version that this program's migrations know, oldest first."""
+    """Return every version that this program has migrations for, oldest first."""
     from alembic.script import ScriptDirectory
 
     script = ScriptDirectory(str(_FOLDER))
     return [revision.revision for revision in script.walk_revisions()][::-1]
 
 
-def _refuse_newer(found: Version) -> None:
+def _refuse_newer(found: SchemaVersion) -> None:
     if found.database is not None and found.database not in known_versions():
         raise WrongSchema(
-            f"the database is of version {found.database}, which this program ({HEAD}) does not know; "
-            "it was made by a newer version of pipeline: upgrade the program, or name another database"
+            f"the database has version {found.database}, which this program ({HEAD}) does not know; "
+            "a newer version of pipeline created it: upgrade the program, or name another database"
         )

@@ -71,8 +71,8 @@ class SQLite:
         return nullcontext
 
     def explain(self, error: DBAPIError) -> PipelineError | None:
-        """Return what is wrong with the file, None if the error has another cause."""
-        path = file_of(self._url)
+        """Return an error that says what is wrong with the file, None if the cause is another."""
+        path = database_file(self._url)
         if path is None or not isinstance(error.orig, sqlite3.Error):
             return None
         match getattr(error.orig, "sqlite_errorcode", 0) & 0xFF:
@@ -92,7 +92,7 @@ class SQLite:
         return None
 
 
-def file_of(url: URL) -> Path | None:
+def database_file(url: URL) -> Path | None:
     """Return the absolute path of the file that a URL names, None if it is not a SQLite URL.
 
     Raises:

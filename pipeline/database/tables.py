@@ -1,4 +1,4 @@
-"""The schema. Migrations from empty give exactly this; a test compares them.
+"""The schema. The migrations produce exactly this from an empty database; a test compares them.
 
 JSON is stored as the text that was given, so that nothing is reordered or rounded.
 """
@@ -28,13 +28,13 @@ from sqlalchemy import (
 
 from pipeline.database.instant import Instant
 
-#: 0 for a delivery that was never tried, 1 for one that was: as it stands in the index and must stand in statements.
+#: SQL: 0 for a delivery that was never tried, 1 for one that was. Statements must contain it exactly as the index does.
 RETRIED = "(CAST(attempt > 0 AS INTEGER))"
-#: An item's id is its batch's id times this plus its position, so that the id alone names both.
+#: An item's id is the id of its batch times this, plus its position, so the id alone identifies both.
 POSITIONS_PER_BATCH = 2**32
 
 
-# SQLite gives rowids, hence automatic ids, only to INTEGER PRIMARY KEY.
+# SQLite assigns ids only to an INTEGER PRIMARY KEY.
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
 metadata = MetaData(
@@ -53,7 +53,7 @@ def _instant(name: str, **options: Any) -> Column[datetime]:
 
 
 def _where(condition: str) -> dict[str, Any]:
-    """The condition of a partial index, for both dialects."""
+    """Return the condition of a partial index, for both databases."""
     return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
 
 
@@ -66,7 +66,7 @@ definitions = Table(
     Column("content", Text, nullable=False, comment="JSON; what workers run"),
     Column("stages", Text, nullable=False, comment="comma-separated, in order"),
     _instant("created_at", nullable=False),
-    comment="Which classifier, which enrichers, which rules; a batch keeps the version it was submitted with",
+    comment="Classifier, enrichers and rules; a batch keeps the version it was submitted with",
 )
 
 batches = Table(
@@ -80,44 +80,44 @@ batches = Table(
     Column("succeeded", BigInteger, nullable=False, server_default="0"),
     Column("dead", BigInteger, nullable=False, server_default="0"),
     Column("cancelled", BigInteger, nullable=False, server_default="0"),
-    Column("next_seq", BigInteger, nullable=False, server_default="1", comment="of the batch's next event"),
-    Column("fair_key", Text, nullable=False, comment="batches of one key share what a key gets"),
+    Column("next_seq", BigInteger, nullable=False, server_default="1", comment="seq of the batch's next event"),
+    Column("fair_key", Text, nullable=False, comment="batches with the same key share its capacity"),
     Column("weight", Integer, nullable=False, server_default="1"),
-    Column("callback_url", Text, comment="receives every item's event"),
+    Column("callback_url", Text, comment="receives the events of all items"),
     Column("batch_callback_url", Text, comment="receives batch.completed"),
     Column("idempotency_key", Text, unique=True),
     _instant("deadline"),
     _instant("created_at", nullable=False),
     _instant("started_at"),
     _instant("completed_at"),
-    Column("schedule", Text, comment="name of a schedule for its callbacks; null: the default"),
+    Column("schedule", Text, comment="retry schedule of its callbacks; null: the default"),
     Column("fallback_url", Text, comment="receives delivery.exhausted"),
     CheckConstraint("state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
     Index("ix_batches_open", "id", **_where("completed_at IS NULL")),
     Index("ix_batches_definition", "definition_id"),
-    comment="What a caller submits: many items, one definition",
-    sqlite_autoincrement=True,  # no id twice: what hung on a batch that was pruned may still be there
+    comment="What a user submits: many items, one definition",
+    sqlite_autoincrement=True,  # no id is reused: rows of a pruned batch may still exist
 )  # fmt: skip
 
 items = Table(
     "items",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=False, comment="batch_id * 2^32 + position"),
-    # No foreign key here and below: a batch that is pruned goes before what hangs on it.
+    # No foreign key here and below: a pruned batch is deleted before its items, events and deliveries.
     Column("batch_id", BigInteger, nullable=False),
-    Column("position", BigInteger, nullable=False, comment="in the input, from 1"),
-    Column("key", Text, comment="the caller's own id"),
+    Column("position", BigInteger, nullable=False, comment="position in the input, from 1"),
+    Column("key", Text, comment="the user's own id"),
     Column("payload", Text, nullable=False, comment="JSON object"),
     Column("callback_url", Text),
     Column("stage", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("epoch", Integer, nullable=False, server_default="0", comment="fencing number, +1 at each release"),
-    Column("attempt", Integer, nullable=False, server_default="0", comment="of the current stage, from 1"),
-    Column("attempts", Integer, nullable=False, server_default="0", comment="of all stages together"),
-    Column("snoozes", Integer, nullable=False, server_default="0", comment="times put off without an attempt counted"),
-    Column("crashes", Integer, nullable=False, server_default="0", comment="workers that died holding it"),
-    _instant("due_at", comment="earliest next release; null: never released, due at once"),
+    Column("attempt", Integer, nullable=False, server_default="0", comment="attempt at the current stage, from 1"),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="attempts at all stages"),
+    Column("snoozes", Integer, nullable=False, server_default="0", comment="times put off without counting an attempt"),
+    Column("crashes", Integer, nullable=False, server_default="0", comment="workers that died while they held it"),
+    _instant("due_at", comment="earliest next release; null: never released, due now"),
     _instant("lease_until"),
     Column("worker", Text),
     Column("label", Text),
@@ -137,29 +137,29 @@ items = Table(
         "state IN ('pending', 'queued', 'running', 'succeeded', 'dead', 'cancelled')", name="state"
     ),
     Index("uq_items_batch_id_key", "batch_id", "key", unique=True, **_where("key IS NOT NULL")),
-    # Two lanes of pending work: first releases in input order, and whatever waits for its due_at.
+    # Two queues of pending work: first releases in input order, and items that wait for their due_at.
     Index("ix_items_fresh", "batch_id", "id", **_where("state = 'pending' AND due_at IS NULL")),
     Index("ix_items_due", "batch_id", "due_at",
           **_where("state = 'pending' AND due_at IS NOT NULL AND crashes = 0")),
-    # Those that a worker died holding have a third lane.
+    # A third one: items that a worker died holding.
     Index("ix_items_suspects", "state", "crashes", "due_at", "id", **_where("crashes > 0")),
-    # Bounded by the dispatch window, whatever the size of the batches.
+    # Bounded by the dispatch window, however large the batches are.
     Index("ix_items_in_flight", "batch_id", "lease_until",
           **_where("state IN ('queued', 'running')")),
     Index("ix_items_dead", "batch_id", "id", **_where("state = 'dead'")),
-    comment="The smallest unit of work: what a worker claims, what a result is about",
+    comment="The smallest unit of work: workers claim it, and each has one result",
 )  # fmt: skip
 
 events = Table(
     "events",
     metadata,
     Column("batch_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("seq", BigInteger, primary_key=True, comment="position in the batch's log: no gaps, in commit order"),
+    Column("seq", BigInteger, primary_key=True, comment="position in the batch's log: without gaps, in commit order"),
     Column("type", Text, nullable=False),
-    Column("item_id", BigInteger, comment="null for an event of the batch"),
-    Column("body", LargeBinary, nullable=False, comment="the bytes every attempt sends"),
+    Column("item_id", BigInteger, comment="null: the event is about the batch"),
+    Column("body", LargeBinary, nullable=False, comment="the bytes that every attempt sends"),
     _instant("created_at", nullable=False),
-    comment="What happened: the one ordered log that every way of delivery reads",
+    comment="The ordered log that every way of delivery reads",
 )
 
 deliveries = Table(
@@ -169,39 +169,39 @@ deliveries = Table(
     Column("batch_id", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("url", Text, nullable=False),
-    Column("origin", Text, nullable=False, comment="scheme://host:port: the endpoint"),
+    Column("origin", Text, nullable=False, comment="the endpoint: scheme://host:port"),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),
     _instant("due_at", nullable=False),
     _instant("lease_until"),
     Column("worker", Text),
-    Column("last_status", Integer, comment="HTTP status of the last answer"),
+    Column("last_status", Integer, comment="HTTP status of the last response"),
     Column("last_error", Text, comment="code of the last failure"),
     _instant("created_at", nullable=False),
     _instant("finished_at"),
-    Column("bundle_id", BigInteger, comment="the request it travels in with others; null: alone"),
-    Column("is_alone", Boolean, nullable=False, server_default=text("false"), comment="it left its bundle by a replay"),
-    Column("lane", Text, comment="of those with the same, one at a time, by id; null: unordered"),
-    Column("replays", Integer, nullable=False, server_default="0", comment="attempts by request: they spend no budget"),
-    Column("trigger", Text, comment="manual: the next attempt is by request; null: by the schedule"),
+    Column("bundle_id", BigInteger, comment="bundle it is sent in; null: sent alone"),
+    Column("is_alone", Boolean, nullable=False, server_default=text("false"), comment="replayed apart from its bundle"),
+    Column("lane", Text, comment="deliveries of one lane are sent one at a time, by id; null: unordered"),
+    Column("replays", Integer, nullable=False, server_default="0", comment="attempts that a user asked for"),
+    Column("trigger", Text, comment="manual: a user asked for the next attempt; null: the schedule did"),
     CheckConstraint("state IN ('pending', 'sending', 'delivered', 'dead', 'paused', 'cancelled')", name="state"),
     Index("uq_deliveries_event", "batch_id", "seq", "url", unique=True),
-    # First attempts and retries of an endpoint apart, so that neither is behind the other.
+    # First attempts and retries of an endpoint are separate, so that neither waits behind the other.
     Index("ix_deliveries_due", "origin", text(RETRIED), "due_at", "id", **_where("state = 'pending'")),
     Index("ix_deliveries_stopped", "origin", "state", "id", **_where("state IN ('paused', 'dead')")),
     Index("ix_deliveries_sending", "lease_until", **_where("state = 'sending'")),
     Index("ix_deliveries_lane", "lane", "id",
           **_where("lane IS NOT NULL AND state IN ('pending', 'sending')")),
     Index("ix_deliveries_bundle", "bundle_id", **_where("bundle_id IS NOT NULL")),
-    comment="One event owed to one URL",
+    comment="One event to send to one URL",
 )  # fmt: skip
 
 attempts = Table(
     "attempts",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("item_id", BigInteger, comment="of a failed stage attempt"),
-    Column("delivery_id", BigInteger, comment="of a delivery attempt"),
+    Column("item_id", BigInteger, comment="set for a failed stage attempt"),
+    Column("delivery_id", BigInteger, comment="set for a delivery attempt"),
     Column("stage", Text, nullable=False, comment="classify, enrich or deliver"),
     Column("number", Integer, nullable=False),
     Column("outcome", Text, nullable=False, comment="succeeded, retry, snoozed or dead"),
@@ -211,48 +211,54 @@ attempts = Table(
     _instant("started_at"),
     _instant("ended_at", nullable=False),
     Column("worker", Text),
-    Column("bundle_id", BigInteger, comment="of an attempt at deliveries that travel together"),
-    Column("trigger", Text, comment="manual: by request; null: by the schedule"),
-    Column("answer", Text, comment="the first bytes of the answer's body"),
+    Column("bundle_id", BigInteger, comment="set for an attempt at a bundle of deliveries"),
+    Column("trigger", Text, comment="manual: a user asked for it; null: the schedule did"),
+    Column("answer", Text, comment="first bytes of the response body"),
     Index("ix_attempts_item", "item_id", **_where("item_id IS NOT NULL")),
     Index("ix_attempts_delivery", "delivery_id", **_where("delivery_id IS NOT NULL")),
     Index("ix_attempts_bundle", "bundle_id", **_where("bundle_id IS NOT NULL")),
-    comment="Failed stage attempts and all delivery attempts; a stage that succeeded is in its item's columns",
+    comment="Failed stage attempts and all delivery attempts; the columns of items hold the stages that succeeded",
 )  # fmt: skip
 
 endpoints = Table(
     "endpoints",
     metadata,
     Column("origin", Text, primary_key=True),
-    _instant("not_before", comment="the receiver asked not to be called before"),
+    _instant("not_before", comment="the receiver asked for no request before this time"),
     Column("consecutive_failures", Integer, nullable=False, server_default="0"),
     Column("in_flight_cap", Integer, comment="null: the default"),
     Column("breaker", Text, nullable=False, server_default="closed"),
     Column("disabled_reason", Text, comment="null: enabled"),
     _instant("disabled_at"),
     _instant("updated_at", nullable=False),
-    Column("schedule", Text, comment="name of a schedule of retries; null: the batch's, or the default"),
-    Column("rate", Float, comment="requests a second at the most; null: no limit"),
-    Column("burst", Integer, comment="requests that may start at once although `rate` is lower"),
+    Column("schedule", Text, comment="retry schedule; null: that of the batch, or the default"),
+    Column("rate", Float, comment="most requests per second; null: no limit"),
+    Column("burst", Integer, comment="requests that may start at once, above `rate`"),
     Column("ordering", Text, comment="endpoint or batch: one delivery of each at a time; null: unordered"),
-    Column("max_block_seconds", Float, comment="an ordered delivery that failed holds up others this long; null: ever"),
-    Column("coalesce_items", Integer, comment="items that travel in one request at the most; null: one"),
-    Column("coalesce_ms", Integer, comment="how long an item waits for company"),
+    Column("max_block_seconds", Float, comment="how long a failed delivery blocks its lane; null: until it is final"),
+    Column("coalesce_items", Integer, comment="most items in one request; null: one"),
+    Column("coalesce_ms", Integer, comment="how long an item waits for others to join its request"),
     Column("headers", Text, comment="added to requests; encrypted"),
-    Column("secrets", Text, comment="that sign, with their expiry; encrypted; null: those of the settings"),
-    _instant("paid_until", comment="the requests that `rate` has let start are paid for until then"),
-    _instant("open_until", comment="the breaker is not closed: no request before"),
-    Column("trips", Integer, nullable=False, server_default="0", comment="times the breaker opened since a success"),
-    _instant("closed_at", comment="when the breaker closed again: the backlog is released at a ramp from then on"),
-    _instant("window_started_at", comment="of the breaker's counts"),
+    Column("secrets", Text, comment="signing secrets with their expiry; encrypted; null: those of the settings"),
+    _instant("paid_until", comment="until when started requests have used up `rate`"),
+    _instant("open_until", comment="the breaker is not closed: no request before this time"),
+    Column("trips", Integer, nullable=False, server_default="0", comment="times it opened since the last success"),
+    _instant("closed_at", comment="when the breaker closed: the backlog is then released at a growing rate"),
+    _instant("window_started_at", comment="start of the window that the breaker counts in"),
     Column("window_attempts", Integer, nullable=False, server_default="0"),
     Column("window_failures", Integer, nullable=False, server_default="0"),
-    _instant("failing_since", comment="first failure since a success"),
+    _instant("failing_since", comment="first failure since the last success"),
     _instant("last_failure_at"),
-    Column("failing_events", Integer, nullable=False, server_default="0", comment="that failed since a success"),
-    _instant("last_success_at", comment="to the minute"),
-    Column("warned", Integer, nullable=False, server_default="0", comment="warnings given since a success"),
-    comment="What receives: one row per scheme, host and port that ever failed or was configured",
+    Column(
+        "failing_events",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="events failed since the last success",
+    ),
+    _instant("last_success_at", comment="accurate to a minute"),
+    Column("warned", Integer, nullable=False, server_default="0", comment="warnings since the last success"),
+    comment="Receivers: one row for each scheme, host and port that ever failed or was configured",
 )
 
 bundles = Table(
@@ -262,8 +268,8 @@ bundles = Table(
     Column("webhook_id", Text, nullable=False, unique=True),
     Column("url", Text, nullable=False),
     Column("origin", Text, nullable=False),
-    _instant("created_at", nullable=False, comment="the timestamp of its body"),
-    comment="Deliveries that travel in one request: the same ones, in the same order, at every attempt",
+    _instant("created_at", nullable=False, comment="timestamp of its body"),
+    comment="Deliveries sent in one request: the same ones in the same order at every attempt",
 )
 
 notices = Table(
@@ -275,7 +281,7 @@ notices = Table(
     Column("detail", Text),
     _instant("created_at", nullable=False),
     Index("ix_notices_origin", "origin", "id"),
-    comment="What happened to endpoints, for people",
+    comment="What happened to endpoints, for users to read",
 )
 
 leases = Table(
@@ -284,17 +290,17 @@ leases = Table(
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
     _instant("until", nullable=False),
-    comment="Who does what only one may do at a time",
+    comment="Leases on work that only one process may do at a time",
 )
 
 pruned = Table(
     "pruned",
     metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=False, comment="what the batch's row had as id"),
-    comment="Batches that are gone while what hung on them is still being deleted",
+    Column("id", BigInteger, primary_key=True, autoincrement=False, comment="id of the deleted batch"),
+    comment="Deleted batches whose items, events and deliveries are still being deleted",
 )
 
-# After a fiftieth of the rows has changed, not after a fifth: each is changed about five times.
+# Vacuum after 2 % of the rows have changed instead of 20 %: each row changes about five times.
 for _table in (items, deliveries):
     _vacuum_early = DDL(f"ALTER TABLE {_table.name} SET (autovacuum_vacuum_scale_factor = 0.02)")  # type: ignore[no-untyped-call]
     event.listen(_table, "after_create", _vacuum_early.execute_if(dialect="postgresql"))

@@ -1,4 +1,4 @@
-"""Columns of a statement that is written as text, in its own order."""
+"""Result columns of a statement that is written as text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from sqlalchemy.sql.selectable import TextualSelect
 from pipeline.database.instant import Instant
 
 
-def ordered(query: TextClause, names: Sequence[str], instants: Container[str]) -> TextualSelect:
-    """Return a statement whose columns are these, of which some are instants.
+def with_columns(query: TextClause, names: Sequence[str], instants: Container[str]) -> TextualSelect:
+    """Return a statement with these result columns, in the order of its SELECT list.
 
-    By their order SQLAlchemy finds them at once. By name it looks for them at every execution, which takes longer than
-    the statement.
+    SQLAlchemy matches positional columns at once. It would look up columns by name at every execution, which takes
+    longer than the statement itself.
+
+    Args:
+        instants: names of the columns that are instants.
     """
     return query.columns(*(column(name, Instant) if name in instants else column(name) for name in names))

@@ -79,10 +79,10 @@ def charge(
     for origin, row in admission.rows.items():
         count, rate = taken.get(origin, 0), _rate(row)
         if count and origin in admission.probes:
-            endpoints.probe(connection, origin, lost_at, now)
+            endpoints.begin_probe(connection, origin, lost_at, now)
         if count and rate is not None:
             paid_until = rate.charge(row["paid_until"], now, count)
-            endpoints.charge(connection, origin, paid_until, now)
+            endpoints.charge_rate(connection, origin, paid_until, now)
             again = rate.next_at(paid_until, now)
             next_at = again if next_at is None else min(next_at, again)
     return next_at

@@ -67,7 +67,7 @@ def claim_due(
     with database.write() as connection:
         if plan.disabled:
             # Checked again under the lock: deliveries to an endpoint enabled meanwhile would stay paused forever.
-            claims.pause(connection, endpoints.stay_disabled(connection, plan.disabled))
+            claims.pause(connection, endpoints.lock_disabled(connection, plan.disabled))
         admission = admit(connection, list(plan.known.values()), plan.shares, now)
         picked = pick(connection, plan.known, admission.shares, now)
         until = lease_until()
@@ -104,7 +104,7 @@ class _Plan:
 
 def _plan(database: Database, room: Capacity, now: datetime, most: int, wallet: CredentialsCache) -> _Plan:
     with database.read() as connection:
-        waiting = patient(connection, claims.waiting(connection), now)
+        waiting = patient(connection, claims.find_waiting_endpoints(connection), now)
     credentials = _credentials(waiting, wallet)
     locked = {origin for origin, found in credentials.items() if found is None}
     enabled = [row for row in waiting if row["disabled_at"] is None]
@@ -136,9 +136,9 @@ def is_busy(database: Database, worker: str, now: datetime) -> bool:
     """Return whether `worker` is sending, or could send something that is due now."""
     with database.read() as connection:
         # Events that wait to be bundled are unfinished work.
-        rows = [{**row, "coalesce_items": None} for row in claims.waiting(connection)]
+        rows = [{**row, "coalesce_items": None} for row in claims.find_waiting_endpoints(connection)]
         waiting = patient(connection, rows, now)
-        holders = claims.holders(connection)
+        holders = claims.find_holders(connection)
     return worker in holders or any(row["disabled_at"] is None and callable_at(row, now) <= now for row in waiting)
 
 
@@ -157,7 +157,7 @@ def record_sent(database: Database, sent: Sequence[Sent], *, worker: str, schedu
 def holders(database: Database) -> set[str]:
     """Return the names of the processes that hold deliveries."""
     with database.read() as connection:
-        return {*claims.holders(connection)}
+        return {*claims.find_holders(connection)}
 
 
 def take_back(database: Database, now: datetime, dead: Sequence[str] = ()) -> int:
@@ -173,7 +173,7 @@ def take_back(database: Database, now: datetime, dead: Sequence[str] = ()) -> in
 def release(database: Database, worker: str, now: datetime) -> int:
     """Return the deliveries of a stopping sender to the queue, without counting an attempt. Return their number."""
     with database.write() as connection:
-        return claims.release(connection, worker, now)
+        return claims.hand_back(connection, worker, now)
 
 
 def _credentials(waiting: Sequence[Row], wallet: CredentialsCache) -> dict[str, Credentials | None]:

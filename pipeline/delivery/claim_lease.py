@@ -16,7 +16,7 @@ from pipeline.delivery.rules.bundle import Due, DueRequests
 from pipeline.delivery.rules.credentials import Credentials
 from pipeline.delivery.rules.delivery import Owed
 from pipeline.delivery.sql import bundles, claims
-from pipeline.delivery.sql.bundles import Member
+from pipeline.delivery.sql.bundles import BundleMember
 from pipeline.domain.callback_url import origin
 from pipeline.domain.ids import new_bundle_id, webhook_id
 
@@ -61,7 +61,7 @@ def take(connection: Connection, picked: Sequence[DueRequests], terms: Terms) ->
 def _alone(connection: Connection, ids: Sequence[int], terms: Terms) -> list[Owed]:
     if not ids:
         return []
-    taken = claims.take(connection, ids, worker=terms.worker, lease_until=terms.until)
+    taken = claims.claim(connection, ids, worker=terms.worker, lease_until=terms.until)
     # One or a few combinations cover all rows.
     of = {(row.origin, row.schedule): terms.of(row.origin, row.schedule) for row in taken}
     return [
@@ -85,21 +85,21 @@ def _bundle(connection: Connection, members: Sequence[Due], terms: Terms) -> int
     first = members[0]
     row = {"webhook_id": new_bundle_id(), "url": first.url, "origin": origin(first.url), "created_at": terms.now}
     ids = [member.id for member in members]
-    return bundles.make(connection, row, ids, worker=terms.worker, lease_until=terms.until)
+    return bundles.create(connection, row, ids, worker=terms.worker, lease_until=terms.until)
 
 
 def _take_bundles(connection: Connection, ids: Sequence[int], terms: Terms) -> list[int]:
-    return bundles.take(connection, ids, worker=terms.worker, lease_until=terms.until)
+    return bundles.claim(connection, ids, worker=terms.worker, lease_until=terms.until)
 
 
 def _bundles(connection: Connection, ids: Sequence[int], terms: Terms) -> list[Owed]:
-    members = groupby(bundles.read(connection, ids, terms.worker), key=lambda member: member.bundle_id)
+    members = groupby(bundles.read_members(connection, ids, terms.worker), key=lambda member: member.bundle_id)
     return [_owed(list(each), terms) for _, each in members]
 
 
-def _owed(members: Sequence[Member], terms: Terms) -> Owed:
+def _owed(members: Sequence[BundleMember], terms: Terms) -> Owed:
     first = members[0]
-    travelling = [member for member in members if member.travels]
+    travelling = [member for member in members if member.is_claimed]
     most_tried = max(travelling, key=lambda member: member.attempt)
     return Owed(
         id=travelling[0].id,

@@ -52,7 +52,7 @@ def pick(
 def _requests(connection: Connection, row: Row, most: int, heads: Heads, now: datetime) -> DueRequests:
     origin, company = row["origin"], _company(row)
     if row["ordering"]:
-        outside = bundles.due(connection, origin, now, OUTSIDE_WINDOW, unordered=True)
+        outside = bundles.find_due(connection, origin, now, OUTSIDE_WINDOW, unordered=True)
         requests = gather(outside, company, now, most)
         _follow(connection, heads.get(origin, ()), row, most, now, requests)
         return requests
@@ -61,13 +61,13 @@ def _requests(connection: Connection, row: Row, most: int, heads: Heads, now: da
         bundled = dict.fromkeys(bundle_id for _, bundle_id in found if bundle_id is not None)
         return DueRequests(alone=[id_ for id_, bundle_id in found if bundle_id is None], bundles=list(bundled))
     window = min(most * company.items, WINDOW)
-    return gather(bundles.due(connection, origin, now, window, unordered=False), company, now, most)
+    return gather(bundles.find_due(connection, origin, now, window, unordered=False), company, now, most)
 
 
 def _due(connection: Connection, row: Row, now: datetime, count: int) -> list[tuple[int, int | None]]:
     """Return due deliveries to one endpoint: first attempts and retries, if both are due."""
     first, again = (
-        claims.due(connection, row["origin"], now, count, retries=retries) if at is not None and at <= now else []
+        claims.find_due(connection, row["origin"], now, count, retries=retries) if at is not None and at <= now else []
         for retries, at in ((False, row["first_due_at"]), (True, row["retry_due_at"]))
     )
     of_first, of_again = halves(len(first), len(again), count, first_goes_ahead=_rng.random() < 0.5)
@@ -84,7 +84,7 @@ def _follow(
         if at is not None and at > now:
             requests.wait_until(at)
         elif at is not None and len(requests) < most:
-            requests.add(lead(lanes.first(connection, head.lane, (company.items or 1) + 1), company, now))
+            requests.add(lead(lanes.find_first(connection, head.lane, (company.items or 1) + 1), company, now))
 
 
 def _moving_heads(connection: Connection, ordered: Sequence[Row], now: datetime) -> Heads:
@@ -98,12 +98,12 @@ def _moving_heads(connection: Connection, ordered: Sequence[Row], now: datetime)
         passed_over = [head for head in known if head.is_passed_over(max_block[head.origin], now)]
         if not passed_over:
             return heads
-        lanes.leave(connection, passed_over)
+        lanes.leave_lanes(connection, passed_over)
 
 
 def _heads(connection: Connection) -> Heads:
     of_origin: dict[str, list[Head]] = defaultdict(list)
-    for head in lanes.heads(connection):
+    for head in lanes.find_heads(connection):
         of_origin[head.origin].append(head)
     return of_origin
 
@@ -114,7 +114,7 @@ def _ready_at(connection: Connection, row: Row, heads: Heads, now: datetime) -> 
         return due_at
     if row["ordering"]:
         at = [head.moves_at(_max_block(row)) for head in heads.get(row["origin"], ())]
-        at.append(lanes.outside_due_at(connection, row["origin"], OUTSIDE_WINDOW))
+        at.append(lanes.next_due_outside(connection, row["origin"], OUTSIDE_WINDOW))
         due_at = min((each for each in at if each is not None), default=None)
     company = _company(row)
     if due_at is None or company.items is None or due_at + company.wait <= now:

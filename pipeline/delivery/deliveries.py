@@ -12,11 +12,11 @@ from sqlalchemy import Connection
 from pipeline.batches.find import find_batch, pruned_meanwhile
 from pipeline.batches.sql import attempts
 from pipeline.context import Context
-from pipeline.database.locks import keep
+from pipeline.database.locks import lock_against_prune
 from pipeline.database.row import Row
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.sql import claims, endpoints, redeliver, search
-from pipeline.delivery.sql.redeliver import Chosen, Missing
+from pipeline.delivery.sql.redeliver import MissingDeliveries, Selection
 from pipeline.domain.callback_url import check_callback_url, parse
 from pipeline.errors import Conflict, InvalidInput, NotFound
 
@@ -42,19 +42,19 @@ def show(context: Context, delivery_id: int) -> Shown:
     """
     with context.database.read() as connection:
         row = _get(connection, delivery_id)
-        return Shown(row, attempts.of_delivery(connection, delivery_id, row["bundle_id"]))
+        return Shown(row, attempts.find_by_delivery(connection, delivery_id, row["bundle_id"]))
 
 
 def counts(context: Context, batch: str) -> dict[str, int]:
     """Return the number of a batch's deliveries in each state."""
     with context.database.read() as connection:
-        return claims.counts(connection, find_batch(connection, batch)["id"])
+        return claims.count_by_state(connection, find_batch(connection, batch)["id"])
 
 
 def of_item(context: Context, batch_row: int, item_row: int) -> list[Row]:
     """Return the deliveries of an item's events, in the order of the events."""
     with context.database.read() as connection:
-        return claims.of_item(connection, batch_row, item_row)
+        return claims.find_by_item(connection, batch_row, item_row)
 
 
 def replay(context: Context, delivery_id: int) -> Row:
@@ -75,7 +75,7 @@ def replay(context: Context, delivery_id: int) -> Row:
                 f"delivery {delivery_id} goes to {row['origin']}, which is disabled ({row['disabled_reason']}); "
                 "enable the endpoint first"
             )
-        if not keep(connection, [row["batch_id"]]):
+        if not lock_against_prune(connection, [row["batch_id"]]):
             raise pruned_meanwhile(row["public_id"])
         if not search.replay(connection, row, context.now()):
             raise Conflict(f"delivery {delivery_id} is being sent right now; try again in a minute")
@@ -115,8 +115,8 @@ def recover(
 
     def replay_span(connection: Connection, low: int, high: int) -> int:
         if dry_run:
-            return redeliver.count(connection, chosen, low, high)
-        return redeliver.recover(connection, chosen, low, high, context.now())
+            return redeliver.count_selected(connection, chosen, low, high)
+        return redeliver.make_pending(connection, chosen, low, high, context.now())
 
     return _span_by_span(context, last, replay_span, dry_run=dry_run)
 
@@ -153,7 +153,7 @@ def _chosen(
     since: datetime | None,
     until: datetime | None,
     states: Sequence[str],
-) -> tuple[Chosen, int]:
+) -> tuple[Selection, int]:
     """Return the validated filter and the last position to search."""
     unknown = [state for state in states if state not in FINAL]
     if unknown:
@@ -166,11 +166,11 @@ def _chosen(
     endpoint = None if origin is None else parse(origin, name="the endpoint").origin
     with context.database.read() as connection:
         batch_id = None if batch is None else find_batch(connection, batch)["id"]
-        if endpoint is not None and not (endpoints.get(connection, endpoint) or search.is_any(connection, endpoint)):
+        if endpoint is not None and not (endpoints.get(connection, endpoint) or search.has_any(connection, endpoint)):
             raise NotFound(
                 f"no delivery was ever owed to {endpoint}; `pipeline endpoints list` lists the known endpoints"
             )
-        chosen = Chosen(tuple(states), batch_id, endpoint, since, until)
+        chosen = Selection(tuple(states), batch_id, endpoint, since, until)
         return chosen, redeliver.last_position(connection, chosen)
 
 
@@ -190,13 +190,13 @@ def replay_missing(context: Context, url: str, batch: str, *, batch_events: bool
     callback = check_callback_url(url, context.settings.allow_private_callbacks, name="the URL")
     with context.database.read() as connection:
         batch_id = find_batch(connection, batch)["id"]
-        missing = Missing(batch_id, callback.url, callback.origin, of_batch=batch_events)
-        last = redeliver.last_event(connection, batch_id)
+        missing = MissingDeliveries(batch_id, callback.url, callback.origin, of_batch=batch_events)
+        last = redeliver.last_seq(connection, batch_id)
 
     def owe_span(connection: Connection, low: int, high: int) -> int:
         if dry_run:
             return redeliver.count_missing(connection, missing, low, high)
-        return redeliver.owe_missing(connection, missing, low, high, context.now())
+        return redeliver.add_missing(connection, missing, low, high, context.now())
 
     return _span_by_span(context, last, owe_span, dry_run=dry_run)
 

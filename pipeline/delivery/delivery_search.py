@@ -17,7 +17,7 @@ from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import Condition, EndpointState, condition
 from pipeline.delivery.rules.health import Health
 from pipeline.delivery.sql import search
-from pipeline.delivery.sql.search import Conditions
+from pipeline.delivery.sql.search import DeliveryFilters
 from pipeline.domain.callback_url import parse
 from pipeline.domain.ids import WEBHOOK_PREFIX, split_webhook_id
 from pipeline.errors import InvalidInput, NotFound
@@ -66,7 +66,7 @@ def newest(context: Context, wanted: Wanted, *, limit: int) -> list[Row]:
     if wanted.since is not None and wanted.since.tzinfo is None:
         raise InvalidInput(f"since is {wanted.since}, which has no time zone; give an aware datetime")
     with context.database.read() as connection:
-        return search.newest(connection, _conditions(connection, wanted), limit)
+        return search.find_newest(connection, _conditions(connection, wanted), limit)
 
 
 def number(context: Context, name: str | int) -> int:
@@ -124,15 +124,15 @@ class Waiting:
 def waiting(context: Context) -> Waiting:
     """Return what is still to be sent, over all batches. Paused deliveries do not count."""
     with context.database.read() as connection:
-        return Waiting(*search.waiting(connection))
+        return Waiting(*search.count_waiting(connection))
 
 
-def _conditions(connection: Connection, wanted: Wanted) -> Conditions:
+def _conditions(connection: Connection, wanted: Wanted) -> DeliveryFilters:
     batch_id = None if wanted.batch is None else find_batch(connection, wanted.batch)["id"]
     item_id = None if wanted.item is None else _item(connection, wanted.item, wanted.batch)
     bundle_id, of_batch, seq = _named_by(connection, wanted.webhook_id)
     batches_wanted = {each for each in (batch_id, of_batch, item_id and item_id // POSITIONS_PER_BATCH) if each}
-    return Conditions(
+    return DeliveryFilters(
         batch_ids=tuple(sorted(batches_wanted)),
         state=wanted.state,
         origin=None if wanted.endpoint is None else parse(wanted.endpoint, name="the endpoint").origin,
@@ -164,11 +164,11 @@ def _named_by(connection: Connection, webhook_id: str | None) -> tuple[int | Non
     """Return the bundle id, batch row and seq that a webhook id names; None for what it does not."""
     if webhook_id is None:
         return None, None, None
-    bundle_id = search.bundle(connection, webhook_id)
+    bundle_id = search.find_bundle(connection, webhook_id)
     if bundle_id is not None:
         return bundle_id, None, None
     split = split_webhook_id(webhook_id)
-    found = [] if split is None else batches.by_prefix(connection, split[0])
+    found = [] if split is None else batches.find_by_prefix(connection, split[0])
     of_batch = [row["id"] for row in found if split is not None and row["public_id"] == split[0]]
     if split is None or not of_batch:
         raise NotFound(f"no delivery has the webhook id {webhook_id!r}; `pipeline deliveries list` lists them")

@@ -128,7 +128,7 @@ def forget(context: Context, origin: str) -> None:
     """
     where, now = _origin(context, origin), context.now()
     with context.database.write() as connection:
-        row = storage.take(connection, where, now)
+        row = storage.lock(connection, where, now)
         if row["secrets"] is None and row["headers"] is None:
             raise NotFound(f"the endpoint {where} has no secrets or headers; see `pipeline endpoints show {where}`")
         storage.store(connection, where, now, {"secrets": None, "headers": None})
@@ -142,9 +142,9 @@ def reseal(context: Context) -> int:
     """
     vault = Encryption(context.settings.encryption_keys)
     with context.database.write() as connection:
-        found = storage.known(connection)
+        found = storage.find_all(connection)
         for row in found:
-            sealed = Sealed(**storage.take(connection, row["origin"], context.now()))
+            sealed = Sealed(**storage.lock(connection, row["origin"], context.now()))
             storage.store(connection, sealed.origin, context.now(), _resealed(sealed, vault))
     return len(found)
 
@@ -172,7 +172,7 @@ def describe(context: Context, origin: str) -> Described:
 def describe_all(context: Context) -> list[Described]:
     """Describe the secrets and headers of every endpoint that has any, by origin."""
     with context.database.read() as connection:
-        return [described(row, context) for row in storage.known(connection)]
+        return [described(row, context) for row in storage.find_all(connection)]
 
 
 def described(row: Row, context: Context) -> Described:
@@ -190,7 +190,7 @@ def _change(
     connection: Connection, context: Context, origin: str, change: Callable[[Sealed, Encryption], dict[str, str | None]]
 ) -> None:
     vault, now = Encryption(context.settings.encryption_keys), context.now()
-    sealed = Sealed(**storage.take(connection, origin, now))
+    sealed = Sealed(**storage.lock(connection, origin, now))
     storage.store(connection, origin, now, change(sealed, vault))
 
 

@@ -21,7 +21,7 @@ from pipeline.delivery.rules.headers import check_headers
 from pipeline.delivery.rules.health import Health
 from pipeline.delivery.rules.notice import Notice, NoticeType
 from pipeline.delivery.sql import backlog, claims, endpoints, health, notices
-from pipeline.delivery.sql.recent_successes import LOOKED_AT, Taken, taken
+from pipeline.delivery.sql.recent_successes import SCANNED_DELIVERIES, RecentSuccesses, find_recent
 from pipeline.domain.callback_url import check_callback_url, parse
 from pipeline.errors import InvalidInput, NotFound
 
@@ -53,7 +53,7 @@ class KnownEndpoint:
     disabled_at: datetime | None
     disabled_reason: str | None
     backlog: dict[str, int]
-    taken: Taken
+    taken: RecentSuccesses
     oldest_due_at: datetime | None
     notices: list[Row]
 
@@ -94,10 +94,10 @@ def configure(
         check_headers({each: value for each, value in headers.items() if value is not None})
         check_callback_url(endpoint, context.settings.allow_private_callbacks, name="the endpoint")
     with context.database.write() as connection:
-        health.make_known(connection, [name], now)
+        health.ensure_rows(connection, [name], now)
         (row,) = endpoints.lock(connection, [name])
         check_together({each: row[each] for each in SETTINGS} | checked)
-        endpoints.change(connection, name, checked, now)
+        endpoints.update_settings(connection, name, checked, now)
         if headers:
             change_headers(connection, context, name, headers)
     return show(context, name)
@@ -120,7 +120,7 @@ def disable(context: Context, endpoint: str, reason: str | None = None) -> int:
             noticed = [Notice(name, NoticeType.DISABLED, now, why)]
         elif reason is not None:
             # The new reason replaces the one it was disabled for.
-            endpoints.change(connection, name, {"disabled_reason": why}, now)
+            endpoints.update_settings(connection, name, {"disabled_reason": why}, now)
         paused = claims.pause(connection, [name])
         notices.add(connection, noticed)
     tell(noticed)
@@ -164,7 +164,7 @@ def show(context: Context, endpoint: str) -> KnownEndpoint:
     name = _origin(endpoint)
     with context.database.read() as connection:
         row = endpoints.get(connection, name)
-        took = taken(connection)
+        took = find_recent(connection)
         (found,) = _endpoints(context, connection, {name: row or {}}, took)
     if row is None and not found.backlog and name not in took:
         raise _unknown(name)
@@ -189,9 +189,9 @@ def every(
         raise InvalidInput(f"there is no endpoint state {state!r}; choose from {', '.join(known)}")
     behind = "" if after is None else _origin(after)
     with context.database.read() as connection:
-        rows = {row["origin"]: row for row in endpoints.known(connection)}
-        took = taken(connection)
-        names = sorted(name for name in {*rows, *took, *backlog.origins(connection)} if name > behind)
+        rows = {row["origin"]: row for row in endpoints.find_all(connection)}
+        took = find_recent(connection)
+        names = sorted(name for name in {*rows, *took, *backlog.find_origins(connection)} if name > behind)
         wanted = (name for name in names if state is None or _is(context, rows.get(name, {}), state))
         return _endpoints(context, connection, {name: rows.get(name, {}) for name in islice(wanted, limit)}, took)
 
@@ -199,20 +199,26 @@ def every(
 def troubled(context: Context, limit: int) -> list[Troubled]:
     """Return at most `limit` endpoints that are failing or disabled, by name, without their backlog."""
     with context.database.read() as connection:
-        found = endpoints.troubled(connection, limit)
+        found = endpoints.find_troubled(connection, limit)
     return [Troubled(row["origin"], _condition(context, row, locked=None)) for row in found]
 
 
 def _endpoints(
-    context: Context, connection: Connection, chosen: Mapping[str, Row], took: Mapping[str, Taken]
+    context: Context, connection: Connection, chosen: Mapping[str, Row], took: Mapping[str, RecentSuccesses]
 ) -> list[KnownEndpoint]:
     """Return endpoints by their rows, which may be empty, with a fixed number of statements."""
     names = list(chosen)
-    waits, due = backlog.counts(connection, names), backlog.oldest_due_at(connection, names)
-    noticed = notices.newest(connection, names, MAX_NOTICES)
+    waits, due = backlog.count_by_state(connection, names), backlog.find_oldest_due(connection, names)
+    noticed = notices.find_newest(connection, names, MAX_NOTICES)
     return [
         _endpoint(
-            context, name, row, waits.get(name, {}), due.get(name), noticed.get(name, []), took.get(name, Taken())
+            context,
+            name,
+            row,
+            waits.get(name, {}),
+            due.get(name),
+            noticed.get(name, []),
+            took.get(name, RecentSuccesses()),
         )
         for name, row in chosen.items()
     ]
@@ -225,7 +231,7 @@ def _endpoint(
     waits: dict[str, int],
     due_at: datetime | None,
     noticed: list[Row],
-    took: Taken,
+    took: RecentSuccesses,
 ) -> KnownEndpoint:
     own = described(row, context) if row else Described(name)
     return KnownEndpoint(
@@ -233,7 +239,7 @@ def _endpoint(
         condition=_condition(context, row, locked=own.locked),
         settings={each: row.get(each) for each in SETTINGS},
         own=own,
-        health=health.of_row(row) if row else Health(),
+        health=health.health_from_row(row) if row else Health(),
         disabled_at=row.get("disabled_at"),
         disabled_reason=row.get("disabled_reason"),
         backlog=waits,
@@ -251,13 +257,15 @@ def _is(context: Context, row: Row, state: str) -> bool:
 def _condition(context: Context, row: Row, *, locked: str | None) -> Condition:
     at = row.get("disabled_at")
     disabled = None if at is None else (at, row["disabled_reason"])
-    found = health.of_row(row) if row else Health()
+    found = health.health_from_row(row) if row else Health()
     return condition(found, context.now(), disabled=disabled, locked=locked)
 
 
 def _is_known(connection: Connection, name: str) -> bool:
     # There is no index on delivered rows by endpoint, so only the newest are scanned.
-    return bool(endpoints.get(connection, name) or backlog.counts(connection, [name]) or name in taken(connection))
+    return bool(
+        endpoints.get(connection, name) or backlog.count_by_state(connection, [name]) or name in find_recent(connection)
+    )
 
 
 def _origin(endpoint: str) -> str:
@@ -276,6 +284,6 @@ def _line(reason: str) -> str:
 def _unknown(name: str) -> NotFound:
     return NotFound(
         f"the endpoint {name} is unknown: it was never configured, never failed, has no backlog, and accepted none "
-        f"of the newest {LOOKED_AT:,} callbacks; "
+        f"of the newest {SCANNED_DELIVERIES:,} callbacks; "
         "`pipeline endpoints list` lists the known ones"
     )

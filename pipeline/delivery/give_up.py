@@ -30,7 +30,7 @@ def tell_fallback(connection: Connection, dead: Sequence[int], now: datetime) ->
 
     Batch rows are locked in id order, after rows of deliveries and before rows of endpoints.
     """
-    found = give_up.to_tell(connection, dead)
+    found = give_up.find_with_fallback(connection, dead)
     for batch_id, of_batch in groupby(found, key=lambda row: row["batch_id"]):
         _tell_of_batch(connection, batch_id, list(of_batch), now)
 
@@ -55,7 +55,7 @@ def expire(database: Database, origin_: str, schedule: str | None, now: datetime
 
 
 def _tell_of_batch(connection: Connection, batch_id: int, dead: Sequence[Row], now: datetime) -> None:
-    first = batches.reserve(connection, batch_id, len(dead))
+    first = batches.reserve_seqs(connection, batch_id, len(dead))
     numbered = list(enumerate(dead, first))
     happened = [
         {
@@ -68,7 +68,9 @@ def _tell_of_batch(connection: Connection, batch_id: int, dead: Sequence[Row], n
     ]
     events.add(connection, batch_id, happened, now)
     url = dead[0]["fallback_url"]
-    owe.owe(connection, batch_id, [{"seq": seq, "url": url, "origin": origin(url)} for seq, _ in numbered], now)
+    owe.add_deliveries(
+        connection, batch_id, [{"seq": seq, "url": url, "origin": origin(url)} for seq, _ in numbered], now
+    )
 
 
 def _body(row: Row, seq: int, now: datetime) -> bytes:

@@ -19,4 +19,4 @@ def owe_callbacks(connection: Connection, happenings: Sequence[Happening], now: 
         happenings: events of one batch.
     """
     owed = [{"seq": each.seq, "url": url, "origin": origin(url)} for each in happenings for url in each.callback_urls]
-    owe.owe(connection, happenings[0].batch_row, owed, now)
+    owe.add_deliveries(connection, happenings[0].batch_row, owed, now)

@@ -24,7 +24,7 @@ def settle(connection: Connection, decided: Sequence[Decided], worker: str) -> N
     given_up = _given_up(connection, decided, worker)
     _settle(connection, alone, worker, claims)
     _settle(connection, together, worker, bundles)
-    claims.log(connection, [_attempt(*each, worker) for each in decided])
+    claims.add_attempts(connection, [_attempt(*each, worker) for each in decided])
     if given_up:
         tell_fallback(connection, given_up, decided[-1][0].ended_at)
 
@@ -36,10 +36,10 @@ def _given_up(connection: Connection, decided: Sequence[Decided], worker: str) -
     together = {owed.bundle_id: owed.attempt for owed in dead if owed.bundle_id is not None}
     found: list[int] = []
     if alone:
-        held = claims.held(connection, [id_ for id_, _ in alone], worker)
+        held = claims.find_held(connection, [id_ for id_, _ in alone], worker)
         found += [id_ for id_, _ in sorted(alone & held)]
     if together:
-        members = bundles.held(connection, list(together), worker)
+        members = bundles.find_held(connection, list(together), worker)
         found += [id_ for id_, bundle_id, attempt in members if attempt <= together[bundle_id]]
     return found
 
@@ -53,9 +53,9 @@ def _settle(connection: Connection, decided: Sequence[Decided], worker: str, tab
         else:
             others.append(_settled(sent, decision, worker))
     for status, ids in delivered.items():
-        table.delivered(connection, ids, worker=worker, status=status, now=decided[-1][0].ended_at)
+        table.mark_delivered(connection, ids, worker=worker, status=status, now=decided[-1][0].ended_at)
     if others:
-        table.settle(connection, others)
+        table.record_outcomes(connection, others)
 
 
 def _settled(sent: Sent, decision: Decision, worker: str) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def observe_all(connection: Connection, decided: Sequence[tuple[Sent, Decision]]
     now = max(sent.ended_at for sent, _ in decided)
     failing = sorted({sent.owed.origin for sent, decision in decided if _must_be_known(decision)})
     if failing:
-        health.make_known(connection, failing, now)
-    known = health.changing(connection, sorted(answers), failing, now - SUCCESS_EVERY)
+        health.ensure_rows(connection, failing, now)
+    known = health.lock_changing(connection, sorted(answers), failing, now - SUCCESS_EVERY)
     noticed = _observe_each(connection, known, answers, now)
     # Plain successes have no further consequences.
     telling = {origin: answers[origin] for origin in failing}
@@ -79,7 +79,7 @@ def _not_sent(connection: Connection, answers: Answers) -> list[Notice]:
 
 
 def _was_told(connection: Connection, notice: Notice) -> bool:
-    last = notices.last_at(connection, notice.origin, notice.type)
+    last = notices.find_last_at(connection, notice.origin, notice.type)
     return last is not None and notice.at - last < NOT_SENT_EVERY
 
 

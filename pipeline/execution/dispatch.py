@@ -22,8 +22,8 @@ from pipeline.execution.rules.crash_suspects import MAX_TOGETHER, admit_suspects
 from pipeline.execution.rules.fairness import Credits, Demand, Window
 from pipeline.execution.sql import crash_suspects, pending_batches, releases
 from pipeline.execution.sql.crash_suspects import Suspect
-from pipeline.execution.sql.pending_batches import Pending
-from pipeline.execution.sql.releases import Ref, Released
+from pipeline.execution.sql.pending_batches import PendingBatch
+from pipeline.execution.sql.releases import Ref, ReleasedItem
 
 LEASE = "dispatch"
 
@@ -114,7 +114,7 @@ class Dispatcher:
         with self._context.database.write() as connection:
             if not self._take_lease(connection, now, dead):
                 return Dispatched(0, is_holder=False)
-            pending = [batch for batch in pending_batches.pending(connection, now) if self._is_mine(batch.id)]
+            pending = [batch for batch in pending_batches.find_pending(connection, now) if self._is_mine(batch.id)]
             flight = self._flight(connection)
             messages = self._release(connection, pending, flight, now)
             messages += self._release_suspects(connection, now)
@@ -131,22 +131,22 @@ class Dispatcher:
     def stop(self) -> None:
         """Release the lease, so that another dispatcher takes over at once."""
         with self._context.database.write() as connection:
-            leases.drop(connection, self.lease_name, self._context.worker)
+            leases.release(connection, self.lease_name, self._context.worker)
 
     def _take_lease(self, connection: Connection, now: datetime, dead: Sequence[str]) -> bool:
         until = now + self._context.lease / 2
-        return leases.take(connection, self.lease_name, self._context.worker, now=now, until=until, dead=dead)
+        return leases.acquire(connection, self.lease_name, self._context.worker, now=now, until=until, dead=dead)
 
     def _is_mine(self, batch_id: int) -> bool:
         return self._batch_id is None or self._batch_id == batch_id
 
     def _flight(self, connection: Connection) -> _Flight:
-        in_flight = {id_: count for id_, count in items.in_flight(connection).items() if self._is_mine(id_)}
-        running = sum(count for id_, count in items.running(connection).items() if self._is_mine(id_))
+        in_flight = {id_: count for id_, count in items.count_in_flight(connection).items() if self._is_mine(id_)}
+        running = sum(count for id_, count in items.count_running(connection).items() if self._is_mine(id_))
         return _Flight(in_flight, running)
 
     def _release(
-        self, connection: Connection, pending: Sequence[Pending], flight: _Flight, now: datetime
+        self, connection: Connection, pending: Sequence[PendingBatch], flight: _Flight, now: datetime
     ) -> list[Message]:
         self._rate.measure(flight.total)
         wanting = {batch.id: batch for batch in pending if batch.has_fresh or batch.has_due}
@@ -159,7 +159,7 @@ class Dispatcher:
         # Items in flight of batches without demand are not part of what is divided.
         window = free + sum(each.in_flight for each in demands)
         messages: list[Message] = []
-        unsatisfied: list[Pending] = []
+        unsatisfied: list[PendingBatch] = []
         for batch_id, share in self._credits.shares(demands, free=free, window=window).items():
             # Minimums may exceed the window, up to twice its size; beyond that, batches take turns.
             share = min(share, free + self.window - len(messages))
@@ -174,27 +174,27 @@ class Dispatcher:
         self._rate.released += len(messages)
         return messages
 
-    def _release_from(self, connection: Connection, batch: Pending, number: int, now: datetime) -> list[Message]:
+    def _release_from(self, connection: Connection, batch: PendingBatch, number: int, now: datetime) -> list[Message]:
         if number <= 0:
             return []
         # Retries take at most half of what first attempts could use, so that a storm of retries delays nobody.
-        fresh = releases.fresh(connection, batch.id, number) if batch.has_fresh else []
+        fresh = releases.find_fresh(connection, batch.id, number) if batch.has_fresh else []
         most = max(number // 2, number - len(fresh))
-        returning = releases.due(connection, batch.id, now, most) if batch.has_due else []
+        returning = releases.find_due(connection, batch.id, now, most) if batch.has_due else []
         chosen = (returning + fresh)[:number]
         return [_message(batch, each) for each in self._released(connection, chosen, now)]
 
     def _release_suspects(self, connection: Connection, now: datetime) -> list[Message]:
-        waiting = crash_suspects.waiting(connection, MAX_TOGETHER, self._batch_id)
+        waiting = crash_suspects.find_waiting(connection, MAX_TOGETHER, self._batch_id)
         if not waiting:
             return []
         number = admit_suspects(
-            [each.crashes for each in waiting], crash_suspects.under_way(connection, self._batch_id)
+            [each.crashes for each in waiting], crash_suspects.count_in_flight(connection, self._batch_id)
         )
         chosen = {each.id: each for each in waiting[:number]}
         return [_message(chosen[each.id], each) for each in self._released(connection, list(chosen), now)]
 
-    def _released(self, connection: Connection, chosen: Sequence[int], now: datetime) -> list[Released]:
+    def _released(self, connection: Connection, chosen: Sequence[int], now: datetime) -> list[ReleasedItem]:
         if not chosen:
             return []
         released = releases.release(
@@ -207,7 +207,7 @@ class Dispatcher:
         return sorted(released)
 
 
-def _message(batch: Pending | Suspect, released: Released) -> Message:
+def _message(batch: PendingBatch | Suspect, released: ReleasedItem) -> Message:
     stage, then = _from(released.stage, batch.stages)
     return Message(released.id, released.epoch, item_id(batch.public_id, released.position), stage, then)
 

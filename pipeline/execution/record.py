@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from pipeline.batches.finish import finish
 from pipeline.batches.sql import attempts
-from pipeline.database.locks import hold
+from pipeline.database.locks import lock_rows
 from pipeline.database.row import Row
 from pipeline.database.tables import items
 from pipeline.definitions import Definition
@@ -68,7 +68,7 @@ def record(
     kinds = {each.row["id"]: DispositionKind.STALE for each in done}
     if by_statement.is_mixed:
         # Each statement locks its own rows in order; one after another, they would not.
-        hold(connection, items, list(kinds))
+        lock_rows(connection, items, list(kinds))
     if by_statement.advancing:
         moved = outcomes.advance(connection, by_statement.advancing, now=now, lease_until=now + lease)
         kinds.update(dict.fromkeys(moved, DispositionKind.ADVANCED))

@@ -33,7 +33,7 @@ class Rescued:
 def holders(context: Context) -> set[str]:
     """Return the names of the processes that hold items or leases."""
     with context.database.read() as connection:
-        return {*rescue.holders(connection), *leases.holders(connection)}
+        return {*rescue.find_holders(connection), *leases.find_holders(connection)}
 
 
 def rescue_lost(context: Context, dead: Sequence[str] = ()) -> Rescued:
@@ -54,13 +54,13 @@ def forget_gone(context: Context, dead: Sequence[str]) -> None:
     Leases of submitters stay: they mark batches that have to be removed.
     """
     with context.database.write() as connection:
-        leases.drop_gone(connection, dead, before=context.now() - FORGET_AFTER, but=submit_lease.PREFIX)
+        leases.delete_stale(connection, dead, before=context.now() - FORGET_AFTER, except_prefix=submit_lease.PREFIX)
 
 
 def hand_back(context: Context) -> int:
     """Give up the items and leases that this process holds, for an orderly stop. Return the number of items."""
     with context.database.write() as connection:
-        leases.drop_all(connection, context.worker)
+        leases.release_all(connection, context.worker)
         return rescue.hand_back(connection, context.worker, context.now())
 
 
@@ -73,7 +73,7 @@ def hand_back_items(context: Context) -> int:
 def unsent(context: Context, refs: Sequence[Ref]) -> int:
     """Make released items pending again after their messages could not be published. Return their number."""
     with context.database.write() as connection:
-        return releases.take_back(connection, refs, context.now())
+        return releases.undo_release(connection, refs, context.now())
 
 
 def renew(context: Context, refs: Sequence[Ref]) -> int:

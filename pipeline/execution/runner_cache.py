@@ -118,7 +118,7 @@ class RunnerCache:
     def _built(self, definition_id: int) -> tuple[Definition, Built]:
         def read() -> dict[str, object]:
             with self._context.database.read() as connection:
-                return stored_definitions.content(connection, definition_id)
+                return stored_definitions.load_content(connection, definition_id)
 
         definition = from_content(retrying(read, patience=self._context.lease, stopping=self._stopping))
         return definition, {Stage(name): self._runner(definition, Stage(name)) for name in definition.stages}
@@ -140,7 +140,7 @@ class RunnerCache:
     def _read_batch(self, batch_id: int) -> Row:
         def read() -> Row:
             with self._context.database.read() as connection:
-                return batches.by_ids(connection, [batch_id])[0]
+                return batches.find_by_ids(connection, [batch_id])[0]
 
         return retrying(read, patience=self._context.lease, stopping=self._stopping)
 

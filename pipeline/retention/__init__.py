@@ -1,1 +1,1 @@
-"""Deletes old batches."""
+"""Deletion of old batches."""

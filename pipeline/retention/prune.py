@@ -1,7 +1,7 @@
-"""Delete batches that completed long ago, whole, with everything that hangs on them.
+"""Deleting batches that completed long ago, with all their rows.
 
-A batch that still has callbacks to send is kept, however old. Killed or stopped anywhere, the next run goes on; several
-at once share the work.
+A batch that still has callbacks to send is kept, however old. If a run is killed or stopped, the next one continues
+where it ended. Several runs at the same time share the work.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from pipeline.delivery.sql import notices
 from pipeline.errors import InvalidInput
 from pipeline.retention import sql
 
-#: Positions of a batch whose items, events and deliveries are deleted in one transaction.
+#: How many positions of a batch (items, events and deliveries) are deleted in one transaction.
 SPAN = 2_000
-#: Batches looked at, and notices and definitions deleted, in one transaction.
+#: How many batches are read, and notices and definitions deleted, in one transaction.
 PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was deleted, or would be.
+    """The numbers of rows that were deleted, or would be.
 
     Args:
-        kept: batches that are old enough, and have callbacks to send.
-        waits_for: how many of these each endpoint holds back, by its name.
+        kept: batches that are old enough, but have callbacks to send.
+        waits_for: how many of these batches each endpoint keeps, by its name.
     """
 
     batches: int = 0
@@ -49,36 +49,39 @@ class Pruned:
 
 
 def prune(context: Context, before: datetime, *, is_stopped: Callable[[], bool] = lambda: False) -> Pruned:
-    """Delete what completed before an instant, in transactions of some thousand rows, and return what that was.
+    """Delete batches that completed before an instant, in transactions of a few thousand rows.
 
-    Beside batches: definitions that no batch has any more, and notices, both where they are older.
+    Also delete older definitions that no batch uses, and older notices.
 
     Args:
-        before: aware.
-        is_stopped: asked between two transactions; what is left is for the next run.
+        before: an aware datetime.
+        is_stopped: called between transactions; once it returns True, the rest is left to the next run.
+
+    Returns:
+        The numbers of rows deleted.
 
     Raises:
         InvalidInput: `before` has no time zone.
     """
     run = _Run(context, _checked(before), is_stopped)
     with context.database.read() as connection:
-        unfinished = sql.left(connection)
+        unfinished = sql.find_unfinished(connection)
     for batch_id in unfinished:
-        run.remove(batch_id)
+        run.delete_rest(batch_id)
     for row in _old(context, before):
         if is_stopped():
             break
-        run.take(row["id"])
+        run.delete(row["id"])
     run.repeat("definitions", lambda connection: definitions.prune(connection, before, PAGE))
     run.repeat("notices", lambda connection: notices.prune(connection, before, PAGE))
     return run.result()
 
 
 def prunable(context: Context, before: datetime) -> Pruned:
-    """Return what `prune` would delete of batches, items and deliveries, and which batches it would keep."""
+    """Return how many batches, items and deliveries `prune` would delete, and how many batches it would keep."""
     run = _Run(context, _checked(before), lambda: False)
     for row in _old(context, before):
-        if run.bundles(row["id"]) is None:
+        if run.shared_bundles(row["id"]) is None:
             continue
         with context.database.read() as connection:
             run.counts["deliveries"] += sql.count_deliveries(connection, row["id"])
@@ -88,7 +91,7 @@ def prunable(context: Context, before: datetime) -> Pruned:
 
 
 class _Run:
-    """One run, and what it has come to so far."""
+    """One run, and what it has deleted so far."""
 
     def __init__(self, context: Context, before: datetime, is_stopped: Callable[[], bool]) -> None:
         self._context = context
@@ -100,76 +103,78 @@ class _Run:
     def result(self) -> Pruned:
         return Pruned(**self.counts, waits_for=dict(sorted(self._waits_for.items())))
 
-    def bundles(self, batch_id: int) -> list[int] | None:
-        """Return the bundles that a batch shares with others; None where it has callbacks to send, and is kept.
+    def shared_bundles(self, batch_id: int) -> list[int] | None:
+        """Return the bundles that a batch shares with others, None if it has callbacks to send and must be kept.
 
-        This takes a while where there are many deliveries, and locks nothing.
+        This may take long if there are many deliveries, and locks nothing.
         """
         with self._context.database.read() as connection:
-            shared = sql.shared(connection, batch_id)
-            return None if self._keeps(connection, batch_id, shared) else shared
+            shared = sql.find_shared_bundles(connection, batch_id)
+            return None if self._must_keep(connection, batch_id, shared) else shared
 
-    def _keeps(self, connection: Connection, batch_id: int, shared: Sequence[int]) -> bool:
-        origins = sql.undelivered(connection, batch_id, shared)
+    def _must_keep(self, connection: Connection, batch_id: int, shared: Sequence[int]) -> bool:
+        origins = sql.find_waiting_origins(connection, batch_id, shared)
         self._waits_for.update(origins)
         self.counts["kept"] += bool(origins)
         return bool(origins)
 
-    def take(self, batch_id: int) -> None:
-        """Delete a batch with what hangs on it, unless it has callbacks to send."""
-        shared = self.bundles(batch_id)
+    def delete(self, batch_id: int) -> None:
+        """Delete a batch with all its rows, unless it has callbacks to send."""
+        shared = self.shared_bundles(batch_id)
         if shared is None:
             return
         with self._context.database.write() as connection:
-            if not sql.lock(connection, batch_id, self._before) or self._keeps(connection, batch_id, shared):
-                # It was replayed, or another took it.
+            if not sql.lock_completed(connection, batch_id, self._before) or self._must_keep(
+                connection, batch_id, shared
+            ):
+                # It was replayed, or another run deletes it.
                 return
-            sql.begin(connection, batch_id, shared)
+            sql.delete_batch(connection, batch_id, shared)
             self.counts["batches"] += 1
             if sql.last_position(connection, batch_id) < SPAN:
-                # All in one: where batches are small, they are many.
-                self._remove(connection, batch_id, 0)
+                # In the same transaction: small batches are numerous.
+                self._delete_span(connection, batch_id, 0)
                 return
-            sql.leave(connection, batch_id)
-        self.remove(batch_id)
+            sql.mark_unfinished(connection, batch_id)
+        self.delete_rest(batch_id)
 
-    def remove(self, batch_id: int) -> None:
-        """Delete what hung on a batch that is gone, unless another is just doing so."""
+    def delete_rest(self, batch_id: int) -> None:
+        """Delete the remaining rows of a deleted batch, unless another run is doing so."""
         with self._context.database.read() as connection:
             last = sql.last_position(connection, batch_id)
         for low in range(0, last + 1, SPAN):
             if self._is_stopped():
                 return
             with self._context.database.write() as connection:
-                if not sql.hold(connection, batch_id):
+                if not sql.lock_unfinished(connection, batch_id):
                     return
-                self._remove(connection, batch_id, low)
+                self._delete_span(connection, batch_id, low)
                 if low + SPAN > last:
-                    sql.end(connection, batch_id)
+                    sql.mark_finished(connection, batch_id)
 
-    def _remove(self, connection: Connection, batch_id: int, low: int) -> None:
-        items, deliveries = sql.remove(connection, batch_id, low, low + SPAN)
+    def _delete_span(self, connection: Connection, batch_id: int, low: int) -> None:
+        items, deliveries = sql.delete_span(connection, batch_id, low, low + SPAN)
         self.counts["items"] += items
         self.counts["deliveries"] += deliveries
 
-    def repeat(self, what: str, step: Callable[[Connection], int]) -> None:
-        """Delete `what` until a step is not full."""
+    def repeat(self, name: str, step: Callable[[Connection], int]) -> None:
+        """Repeat a step, which deletes up to a page of rows, until it deletes fewer. Count them under `name`."""
         number = PAGE
         while number == PAGE and not self._is_stopped():
             with self._context.database.write() as connection:
                 number = step(connection)
-            self.counts[what] += number
+            self.counts[name] += number
 
 
 def _old(context: Context, before: datetime) -> Iterator[Row]:
-    """Yield batches that completed before an instant, the oldest first."""
+    """Yield batches that completed before an instant, oldest first."""
     after = 0
     while True:
         with context.database.read() as connection:
-            page = sql.page(connection, after, PAGE)
+            page = sql.read_page(connection, after, PAGE)
         for row in page:
             if row["created_at"] >= before:
-                # Nor did any that was submitted later.
+                # All that follow were created later still.
                 return
             if row["completed_at"] is not None and row["completed_at"] < before:
                 yield row

@@ -1,8 +1,8 @@
-"""Old batches and what hangs on them, deleted in parts.
+"""Deleting old batches in parts.
 
-The batch itself goes first, in the transaction that finds nothing against it: from then on there is no such batch to
-anybody, and no view shows a part of one. What hung on it has no reader left and goes span by span: positions in the
-input and positions in the log, which are counted alike.
+The batch itself is deleted first, in the transaction that finds nothing against it. From then on nobody sees the batch,
+so nobody can see only a part of it. Its items, events, deliveries and attempts have no readers left, and are deleted
+span by span. A span is a range of positions in the input and in the log, which are counted alike.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from pipeline.batches.sql.items import ids_of
+from pipeline.batches.sql.items import id_range
 from pipeline.database.dialect import dialect_of
-from pipeline.database.locks import unlocked
+from pipeline.database.locks import skip_locked
 from pipeline.database.row import Row, rows
 from pipeline.database.tables import (
     POSITIONS_PER_BATCH,
@@ -31,40 +31,40 @@ from pipeline.delivery.rules.delivery import DeliveryState
 _NOT_FINAL = (DeliveryState.PENDING.value, DeliveryState.SENDING.value, DeliveryState.PAUSED.value)
 
 
-def page(connection: Connection, after: int, limit: int) -> list[Row]:
-    """Return batches with ids above `after`, by id, hence about in the order in which they were submitted."""
+def read_page(connection: Connection, after: int, limit: int) -> list[Row]:
+    """Return up to `limit` batches with ids above `after`, by id, which is roughly the order of their submission."""
     columns = (batches.c.id, batches.c.total, batches.c.created_at, batches.c.completed_at)
     return rows(connection.execute(select(*columns).where(batches.c.id > after).order_by(batches.c.id).limit(limit)))
 
 
-def shared(connection: Connection, batch_id: int) -> list[int]:
-    """Return the bundles in which deliveries of a batch travel with those of other batches.
+def find_shared_bundles(connection: Connection, batch_id: int) -> list[int]:
+    """Return the bundles that contain deliveries of a batch together with those of other batches.
 
-    They stay the same once all deliveries of the batch are final: a bundle is made at once, of first attempts.
+    Once all deliveries of the batch are final this does not change: a bundle is created as a whole, of first attempts.
     """
     found = connection.scalars(select(deliveries.c.bundle_id).where(deliveries.c.batch_id == batch_id).distinct())
     own = [each for each in found if each is not None]
     if not own:
         return []
     dialect = dialect_of(connection)
-    # Two statements: a join would read the index of bundles as a whole where statistics hold it for small.
+    # Two statements: with stale statistics, a join would read the whole index on bundles.
     of_others = dialect.is_in_list(deliveries.c.bundle_id, "ids"), deliveries.c.batch_id != batch_id
     query = select(deliveries.c.bundle_id).where(*of_others).distinct()
     return sorted(connection.scalars(query, {"ids": dialect.encode_list(own)}))
 
 
-def undelivered(connection: Connection, batch_id: int, bundled: Sequence[int] = ()) -> list[str]:
-    """Return the endpoints that still are to receive something made of a batch, by name.
+def find_waiting_origins(connection: Connection, batch_id: int, bundle_ids: Sequence[int] = ()) -> list[str]:
+    """Return the endpoints that still have to receive data of a batch, by name.
 
-    That is its own deliveries, and those of other batches that travel with them in these bundles: the body of a bundle
-    is made of all that ever joined it.
+    These are the endpoints of its own deliveries that are not final, and of those of other batches in these bundles:
+    the body of a bundle is made of all deliveries that ever joined it.
     """
     query = select(deliveries.c.origin).where(deliveries.c.state.in_(_NOT_FINAL)).distinct()
     found = set(connection.scalars(query.where(deliveries.c.batch_id == batch_id)))
-    if bundled:
+    if bundle_ids:
         dialect = dialect_of(connection)
-        travelling = query.where(dialect.is_in_list(deliveries.c.bundle_id, "ids"), deliveries.c.is_alone.is_(False))
-        found.update(connection.scalars(travelling, {"ids": dialect.encode_list(bundled)}))
+        bundled = query.where(dialect.is_in_list(deliveries.c.bundle_id, "ids"), deliveries.c.is_alone.is_(False))
+        found.update(connection.scalars(bundled, {"ids": dialect.encode_list(bundle_ids)}))
     return sorted(found)
 
 
@@ -74,22 +74,24 @@ def count_deliveries(connection: Connection, batch_id: int) -> int:
     return int(connection.scalar(query) or 0)
 
 
-def lock(connection: Connection, batch_id: int, before: datetime) -> bool:
-    """Lock a batch that completed before an instant; False where it did not, or another transaction has to do with it.
+def lock_completed(connection: Connection, batch_id: int, before: datetime) -> bool:
+    """Lock a batch that completed before an instant. Return False if it did not, or another transaction holds it.
 
-    Whoever makes a delivery of it pending again holds it first, see `locks.keep`.
+    A transaction that makes a delivery of it pending again holds it first, see `locks.lock_against_prune`.
     """
     chosen = select(batches.c.id).where(batches.c.id == batch_id, batches.c.completed_at < before)
     return connection.scalar(chosen.with_for_update(skip_locked=True)) is not None
 
 
-def begin(connection: Connection, batch_id: int, bundled: Sequence[int]) -> None:
-    """Delete a batch that is locked; what hung on it is still there.
+def delete_batch(connection: Connection, batch_id: int, bundle_ids: Sequence[int]) -> None:
+    """Delete the row of a locked batch, but not yet its items, events, deliveries and attempts.
 
-    Deliveries of others that travelled with its own leave their bundles: their bytes cannot be made again.
+    Args:
+        bundle_ids: bundles that it shares with other batches. Deliveries of those batches leave them, since the bytes
+            of their bodies cannot be made again.
     """
-    if bundled:
-        _hold(connection, bundled)
+    if bundle_ids:
+        _lock_bundles(connection, bundle_ids)
         dialect = dialect_of(connection)
         others = (
             dialect.is_in_list(deliveries.c.bundle_id, "ids"),
@@ -97,53 +99,52 @@ def begin(connection: Connection, batch_id: int, bundled: Sequence[int]) -> None
             deliveries.c.is_alone.is_(False),
             deliveries.c.batch_id != batch_id,
         )
-        # What another transaction holds is just leaving by a replay, or deleted.
-        leaving = update(deliveries).where(unlocked(dialect, deliveries, *others)).values(is_alone=True)
-        connection.execute(leaving, {"ids": dialect.encode_list(bundled)})
+        # Rows that another transaction holds are being replayed, which takes them out of their bundle, or deleted.
+        leaving = update(deliveries).where(skip_locked(dialect, deliveries, *others)).values(is_alone=True)
+        connection.execute(leaving, {"ids": dialect.encode_list(bundle_ids)})
     connection.execute(delete(batches).where(batches.c.id == batch_id))
 
 
-def leave(connection: Connection, batch_id: int) -> None:
-    """Note that what hung on a batch is still to be deleted, in the transaction that deletes the batch."""
+def mark_unfinished(connection: Connection, batch_id: int) -> None:
+    """Record, in the transaction that deletes a batch, that its items, events and deliveries remain to be deleted."""
     connection.execute(insert(pruned).values(id=batch_id))
 
 
-def left(connection: Connection) -> list[int]:
-    """Return the batches that are gone and of which something is left."""
+def find_unfinished(connection: Connection) -> list[int]:
+    """Return the deleted batches of which some rows remain."""
     return list(connection.scalars(select(pruned.c.id).order_by(pruned.c.id)))
 
 
-def hold(connection: Connection, batch_id: int) -> bool:
-    """Lock what is left of a batch; False where another is at it just now, or has done it."""
+def lock_unfinished(connection: Connection, batch_id: int) -> bool:
+    """Lock the remaining rows of a deleted batch. Return False if another process is deleting them or has done so."""
     chosen = select(pruned.c.id).where(pruned.c.id == batch_id).with_for_update(skip_locked=True)
     return connection.scalar(chosen) is not None
 
 
 def last_position(connection: Connection, batch_id: int) -> int:
-    """Return the highest position that is left of a batch, in its input or in its log; 0 where nothing is."""
-    last_item = connection.scalar(select(func.max(items.c.id)).where(items.c.id.between(*ids_of(batch_id))))
+    """Return the highest remaining position in the input or the log of a batch, 0 if no rows remain."""
+    last_item = connection.scalar(select(func.max(items.c.id)).where(items.c.id.between(*id_range(batch_id))))
     last_event = connection.scalar(select(func.max(events.c.seq)).where(events.c.batch_id == batch_id))
     return max(0 if last_item is None else last_item % POSITIONS_PER_BATCH, last_event or 0)
 
 
-def remove(connection: Connection, batch_id: int, low: int, high: int) -> tuple[int, int]:
-    """Delete what is left of a batch at positions from `low` up to, not including, `high`.
+def delete_span(connection: Connection, batch_id: int, low: int, high: int) -> tuple[int, int]:
+    """Delete the remaining rows of a batch at positions from `low` up to but not including `high`.
 
-    Returns:
-        how many items and how many deliveries that were.
+    Return the numbers of items and of deliveries deleted.
     """
     gone = _remove_deliveries(connection, batch_id, low, high)
     connection.execute(delete(events).where(events.c.batch_id == batch_id, events.c.seq >= low, events.c.seq < high))
     first = batch_id * POSITIONS_PER_BATCH
-    # Not null is what its index holds.
+    # IS NOT NULL is the condition of the partial index.
     of_items = attempts.c.item_id.is_not(None), attempts.c.item_id >= first + low, attempts.c.item_id < first + high
     connection.execute(delete(attempts).where(*of_items))
     found = connection.execute(delete(items).where(items.c.id >= first + low, items.c.id < first + high))
     return found.rowcount, gone
 
 
-def end(connection: Connection, batch_id: int) -> None:
-    """Note that nothing is left of a batch."""
+def mark_finished(connection: Connection, batch_id: int) -> None:
+    """Record that no rows of a deleted batch remain."""
     connection.execute(delete(pruned).where(pruned.c.id == batch_id))
 
 
@@ -154,7 +155,7 @@ def _remove_deliveries(connection: Connection, batch_id: int, low: int, high: in
         return 0
     bundled = sorted({row.bundle_id for row in found if row.bundle_id is not None})
     if bundled:
-        _hold(connection, bundled)
+        _lock_bundles(connection, bundled)
     dialect = dialect_of(connection)
     connection.execute(
         delete(attempts).where(attempts.c.delivery_id.is_not(None), dialect.is_in_list(attempts.c.delivery_id, "ids")),
@@ -166,17 +167,20 @@ def _remove_deliveries(connection: Connection, batch_id: int, low: int, high: in
     return gone
 
 
-def _hold(connection: Connection, ids: Sequence[int]) -> None:
-    """Lock bundles before their deliveries: of two batches that share one, the second sees what the first has left."""
+def _lock_bundles(connection: Connection, ids: Sequence[int]) -> None:
+    """Lock bundles before their deliveries are deleted.
+
+    Of two batches that share a bundle, the second one then sees what the first has left of it.
+    """
     dialect = dialect_of(connection)
-    held = select(bundles.c.id).where(dialect.is_in_list(bundles.c.id, "ids")).order_by(bundles.c.id).with_for_update()
-    connection.execute(held, {"ids": dialect.encode_list(ids)})
+    query = select(bundles.c.id).where(dialect.is_in_list(bundles.c.id, "ids")).order_by(bundles.c.id).with_for_update()
+    connection.execute(query, {"ids": dialect.encode_list(ids)})
 
 
 def _remove_bundles(connection: Connection, ids: list[int]) -> None:
     dialect = dialect_of(connection)
     members = select(deliveries.c.id).where(deliveries.c.bundle_id == bundles.c.id).exists()
-    without = delete(bundles).where(dialect.is_in_list(bundles.c.id, "ids"), ~members).returning(bundles.c.id)
-    gone = list(connection.scalars(without, {"ids": dialect.encode_list(ids)}))
+    empty = delete(bundles).where(dialect.is_in_list(bundles.c.id, "ids"), ~members).returning(bundles.c.id)
+    gone = list(connection.scalars(empty, {"ids": dialect.encode_list(ids)}))
     its_attempts = attempts.c.bundle_id.is_not(None), dialect.is_in_list(attempts.c.bundle_id, "ids")
     connection.execute(delete(attempts).where(*its_attempts), {"ids": dialect.encode_list(gone)})

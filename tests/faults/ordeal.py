@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
-from pipeline.database.retry import TROUBLE
+from pipeline.database.retry import TRANSIENT_ERRORS
 from pipeline.delivery.rules.delivery import OVERLOAD_PAUSE
 from pipeline.errors import Conflict
 from tests.faults.fault import Fault, last
@@ -67,7 +67,7 @@ class Ordeal:
         """
         key = uuid.uuid4().hex
         while True:
-            with suppress(*TROUBLE, Conflict):
+            with suppress(*TRANSIENT_ERRORS, Conflict):
                 trial = begin(self.site, key, number, poison=poison)
                 self.trials.append(trial)
                 return trial
@@ -135,7 +135,7 @@ class Ordeal:
     def _wait(self, condition: Callable[[], bool], *, until: float) -> bool:
         """Wait until something is so, and say whether it is; a database in trouble is asked again."""
         while True:
-            with suppress(*TROUBLE):
+            with suppress(*TRANSIENT_ERRORS):
                 if condition():
                     return True
             if time.monotonic() > until:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.database.engine import Database
-from pipeline.database.schema import upgrade
+from pipeline.database.schema import upgrade_schema
 from tests.faults.site import MAX_CRASHES, Site
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
@@ -19,7 +19,7 @@ def embedded(folder: Path, *, max_crashes: int = MAX_CRASHES) -> Iterator[Site]:
     """SQLite, and programs that embed pipeline."""
     url = f"sqlite:///{folder / 'pipeline.db'}"
     database = Database(url)
-    upgrade(database)
+    upgrade_schema(database)
     database.close()
     with Site(folder, url, max_crashes=max_crashes) as site:
         yield site

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, inspect, select, text
 
 import migrations
 from pipeline.database.engine import Database
-from pipeline.database.schema import HEAD, known_versions, upgrade
+from pipeline.database.schema import HEAD, known_versions, upgrade_schema
 from pipeline.database.tables import POSITIONS_PER_BATCH, metadata
 from tests.support.servers.fixtures import on_postgresql
 
@@ -91,7 +91,7 @@ def test_a_database_of_an_older_version_keeps_its_rows(tmp_path: Path) -> None:
         ):
             connection.exec_driver_sql(statement)
         before = _rows(connection)
-    upgrade(database)
+    upgrade_schema(database)
     with database.write() as connection:
         assert _rows(connection) == before
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []

@@ -108,13 +108,13 @@ class Sweeps:
     def _clean_up(self) -> None:
         discard_abandoned(self._context)
         with self._context.database.read() as connection:
-            cancelled = batches.open_in(connection, BatchState.CANCELLED)
+            cancelled = batches.find_open(connection, BatchState.CANCELLED)
         self._contact.answered(self._context.now())
         for batch_id in cancelled:
             cancel_rest(self._context, batch_id)
 
     def _reconcile(self) -> None:
         with self._context.database.read() as connection:
-            open_batches = batches.open_in(connection, BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED)
+            open_batches = batches.find_open(connection, BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED)
         for batch_id in open_batches:
             reconcile(self._context, batch_id)

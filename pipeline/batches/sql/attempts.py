@@ -1,4 +1,4 @@
-"""Attempts: what was tried and how it failed."""
+"""Attempts: failed ones at stages, and all at deliveries."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _ADD = insert(attempts).values(**{name: bindparam(name) for name in _STAGE_ATTEM
 
 
 def add(connection: Connection, failed: Sequence[Mapping[str, Any]]) -> None:
-    """Append failed stage attempts."""
+    """Add failed stage attempts."""
     if failed:
         connection.execute(_ADD, failed)
 
 
-def of_item(connection: Connection, item_id: int) -> list[Row]:
+def find_by_item(connection: Connection, item_id: int) -> list[Row]:
     """Return the failed stage attempts of an item, oldest first."""
     return rows(connection.execute(select(attempts).where(attempts.c.item_id == item_id).order_by(attempts.c.id)))
 
 
-def of_delivery(connection: Connection, delivery_id: int, bundle_id: int | None) -> list[Row]:
-    """Return the attempts of a delivery and of the bundle it was part of, oldest first."""
+def find_by_delivery(connection: Connection, delivery_id: int, bundle_id: int | None) -> list[Row]:
+    """Return the attempts at a delivery and at the bundle it was part of, oldest first."""
     found = rows(connection.execute(select(attempts).where(attempts.c.delivery_id == delivery_id)))
     if bundle_id is not None:
         found += rows(connection.execute(select(attempts).where(attempts.c.bundle_id == bundle_id)))

@@ -1,4 +1,4 @@
-"""Batches: accepted, counted, completed."""
+"""Batches: their states and counters."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, bindparam, case, delete, func, insert, select, update
 
-from pipeline.batches.sql.items import ids_of
+from pipeline.batches.sql.items import id_range
 from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import batches, definitions, items
 from pipeline.domain.batch import BatchState
 
 
 def add(connection: Connection, row: Mapping[str, Any]) -> int:
-    """Insert a batch in state `accepting`; return its id."""
+    """Insert a batch in state `accepting`. Return its id."""
     inserted = connection.execute(
         insert(batches).values(state=BatchState.ACCEPTING.value, total=0, **row).returning(batches.c.id)
     )
@@ -23,7 +23,10 @@ def add(connection: Connection, row: Mapping[str, Any]) -> int:
 
 
 def accept(connection: Connection, batch_id: int, total: int, now: datetime) -> bool:
-    """Accepting → running: every item is there. False where the batch was discarded meanwhile."""
+    """Move a batch from accepting to running, once all its items are stored.
+
+    Return False if the batch was discarded in the meantime.
+    """
     statement = (
         update(batches)
         .where(batches.c.id == batch_id, batches.c.state == "accepting")
@@ -33,15 +36,18 @@ def accept(connection: Connection, batch_id: int, total: int, now: datetime) -> 
 
 
 def is_accepted(connection: Connection, batch_id: int) -> bool:
-    """Say whether a batch is there and was accepted."""
+    """Return whether a batch exists and was accepted."""
     state = connection.scalar(select(batches.c.state).where(batches.c.id == batch_id))
     return state is not None and state != BatchState.ACCEPTING
 
 
 def discard(connection: Connection, batch_id: int, limit: int) -> int:
-    """Delete up to `limit` items of a batch that is still accepting, and at last the batch. Return items deleted."""
+    """Delete up to `limit` items of a batch that is still accepting, or the batch itself once it has none.
+
+    Return the number of items deleted.
+    """
     accepting = select(batches.c.id).where(batches.c.id == batch_id, batches.c.state == "accepting")
-    chosen = select(items.c.id).where(items.c.id.between(*ids_of(batch_id)), accepting.exists())
+    chosen = select(items.c.id).where(items.c.id.between(*id_range(batch_id)), accepting.exists())
     chosen = chosen.order_by(items.c.id).limit(limit)
     deleted = connection.execute(delete(items).where(items.c.id.in_(chosen))).rowcount
     if not deleted:
@@ -53,74 +59,75 @@ def _rows() -> Select[Any]:
     return select(batches, definitions.c.name.label("definition"), definitions.c.stages).join(definitions)
 
 
-def by_public_id(connection: Connection, public_id: str) -> Row | None:
-    return first(connection.execute(_rows().where(batches.c.public_id == public_id)))
-
-
-def by_idempotency_key(connection: Connection, key: str) -> Row | None:
+def find_by_idempotency_key(connection: Connection, key: str) -> Row | None:
+    """Return the batch with an idempotency key, None if there is none."""
     return first(connection.execute(_rows().where(batches.c.idempotency_key == key)))
 
 
-def by_prefix(connection: Connection, prefix: str, limit: int = 5) -> list[Row]:
-    """Return batches whose id begins with `prefix`."""
+def find_by_prefix(connection: Connection, prefix: str, limit: int = 5) -> list[Row]:
+    """Return up to `limit` batches whose public id starts with `prefix`."""
     query = _rows().where(batches.c.public_id.startswith(prefix, autoescape=True)).limit(limit)
     return rows(connection.execute(query))
 
 
-def newest(connection: Connection, limit: int) -> list[Row]:
-    """Return the batches submitted last, newest first."""
+def find_newest(connection: Connection, limit: int) -> list[Row]:
+    """Return the batches that were submitted last, newest first."""
     return rows(connection.execute(_rows().order_by(batches.c.id.desc()).limit(limit)))
 
 
-def by_ids(connection: Connection, ids: Sequence[int]) -> list[Row]:
+def find_by_ids(connection: Connection, ids: Sequence[int]) -> list[Row]:
+    """Return the batches with these ids."""
     return rows(connection.execute(_rows().where(batches.c.id.in_(ids))))
 
 
 def exists(connection: Connection, batch_id: int) -> bool:
-    """Say whether there is a batch; one that was pruned is gone."""
+    """Return whether a batch exists, that is, has not been pruned."""
     return connection.scalar(select(batches.c.id).where(batches.c.id == batch_id)) is not None
 
 
 def is_complete(connection: Connection, batch_id: int) -> bool:
-    """Say whether every item of a batch is final."""
+    """Return whether every item of a batch is final."""
     return connection.scalar(select(batches.c.completed_at).where(batches.c.id == batch_id)) is not None
 
 
-def open_in(connection: Connection, *states: BatchState) -> list[int]:
-    """Return the ids of batches in one of these states that are not complete, oldest first."""
+def find_open(connection: Connection, *states: BatchState) -> list[int]:
+    """Return the ids of the batches in one of these states that are not complete, oldest first."""
     query = select(batches.c.id).where(batches.c.completed_at.is_(None), batches.c.state.in_(states))
     return list(connection.scalars(query.order_by(batches.c.id)))
 
 
 def change_state(connection: Connection, batch_id: int, expected: Sequence[BatchState], to: BatchState) -> bool:
-    """Move a batch between states that people choose; False where it was in none of `expected`."""
+    """Move a batch to a state that a user chose. Return False if it was in none of the states `expected`."""
     statement = update(batches).where(batches.c.id == batch_id, batches.c.state.in_(expected)).values(state=to.value)
     return connection.execute(statement).rowcount == 1
 
 
-def count(connection: Connection, batch_id: int, *, succeeded: int, dead: int, cancelled: int) -> Row:
-    """Add finished items to the counters and reserve a `seq` for each. Return the row as it is now.
+def add_to_counters(connection: Connection, batch_id: int, *, succeeded: int, dead: int, cancelled: int) -> Row:
+    """Add finished items to the counters and reserve a `seq` for each. Return the updated row.
 
-    The row stays locked until the transaction ends, so that `seq` has no gaps and is in commit order.
+    The row stays locked until the transaction ends, so that `seq` has no gaps and follows the order of commits.
     """
-    finished = {"now_succeeded": succeeded, "now_dead": dead, "now_cancelled": cancelled}
-    return rows(connection.execute(_COUNT, {"batch": batch_id, **finished}))[0]
+    finished = {"added_succeeded": succeeded, "added_dead": dead, "added_cancelled": cancelled}
+    return rows(connection.execute(_ADD_TO_COUNTERS, {"batch": batch_id, **finished}))[0]
 
 
-_NOW = {name: bindparam(f"now_{name}", type_=BigInteger) for name in ("succeeded", "dead", "cancelled")}
-_COUNT = (
+_ADDED = {name: bindparam(f"added_{name}", type_=BigInteger) for name in ("succeeded", "dead", "cancelled")}
+_ADD_TO_COUNTERS = (
     update(batches)
     .where(batches.c.id == bindparam("batch"))
     .values(
-        {name: batches.c[name] + number for name, number in _NOW.items()}
-        | {"next_seq": batches.c.next_seq + _NOW["succeeded"] + _NOW["dead"] + _NOW["cancelled"]}
+        {name: batches.c[name] + number for name, number in _ADDED.items()}
+        | {"next_seq": batches.c.next_seq + _ADDED["succeeded"] + _ADDED["dead"] + _ADDED["cancelled"]}
     )
     .returning(batches)
 )
 
 
-def reserve(connection: Connection, batch_id: int, number: int) -> int:
-    """Reserve a `seq` for each of `number` events; return the first. The row stays locked, as by `count`."""
+def reserve_seqs(connection: Connection, batch_id: int, number: int) -> int:
+    """Reserve a `seq` for each of `number` events. Return the first one.
+
+    The row stays locked until the transaction ends.
+    """
     statement = (
         update(batches)
         .where(batches.c.id == batch_id)
@@ -131,7 +138,10 @@ def reserve(connection: Connection, batch_id: int, number: int) -> int:
 
 
 def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None:
-    """Complete a batch all of whose items are final, once; reserve the `seq` of its event. None: not now."""
+    """Complete a batch whose items are all final, and reserve the `seq` of its event.
+
+    Return the updated row, None if an item is not final or the batch is already complete.
+    """
     final = batches.c.succeeded + batches.c.dead + batches.c.cancelled
     statement = (
         update(batches)
@@ -152,7 +162,10 @@ def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None
 
 
 def reopen(connection: Connection, batch_id: int, replayed: int) -> bool:
-    """Take replayed items out of the dead, and let the batch run again; False where it was pruned meanwhile."""
+    """Subtract replayed items from the dead, and set a completed batch running again.
+
+    Return False if the batch was pruned in the meantime.
+    """
     statement = (
         update(batches)
         .where(batches.c.id == batch_id)
@@ -165,25 +178,25 @@ def reopen(connection: Connection, batch_id: int, replayed: int) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def drift(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]:
-    """Return which counters differ from the rows: counter → (stored, true).
+def find_counter_drift(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]:
+    """Return the counters that differ from the rows: counter → (stored, true).
 
-    Counters and rows change in one transaction, so that one view of both needs no lock.
+    Counters and rows change in the same transaction, so reading both in one snapshot needs no lock.
     """
     stored = connection.execute(select(batches).where(batches.c.id == batch_id)).mappings().one()
-    query = select(items.c.state, func.count()).where(items.c.id.between(*ids_of(batch_id))).group_by(items.c.state)
+    query = select(items.c.state, func.count()).where(items.c.id.between(*id_range(batch_id))).group_by(items.c.state)
     true: dict[str, int] = {state: number for state, number in connection.execute(query)}
     names = ("succeeded", "dead", "cancelled")
     return {name: (stored[name], true.get(name, 0)) for name in names if stored[name] != true.get(name, 0)}
 
 
-def recount(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]:
-    """Make the counters agree with the rows. Return what differed, as `drift` does.
+def correct_counters(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]:
+    """Set the counters to what the rows say. Return those that differed, as `find_counter_drift` does.
 
-    The batch row is locked first, so that nothing finishes in between.
+    The row of the batch is locked first, so that no item finishes in between.
     """
     connection.execute(select(batches.c.id).where(batches.c.id == batch_id).with_for_update())
-    found = drift(connection, batch_id)
+    found = find_counter_drift(connection, batch_id)
     if found:
         true = {name: number for name, (_, number) in found.items()}
         connection.execute(update(batches).where(batches.c.id == batch_id).values(**true))

@@ -11,8 +11,8 @@ from pipeline.database.dialect import dialect_of
 from pipeline.database.tables import batches, definitions
 
 
-def keep(connection: Connection, *, name: str, version: str, content: object, stages: str, now: datetime) -> int:
-    """Return the id of this version, storing it where it is new."""
+def store(connection: Connection, *, name: str, version: str, content: object, stages: str, now: datetime) -> int:
+    """Store a version of a definition unless it is stored already. Return its id."""
     row = {
         "name": name,
         "version": version,
@@ -23,23 +23,23 @@ def keep(connection: Connection, *, name: str, version: str, content: object, st
     known = select(definitions.c.id).where(definitions.c.version == version)
     while True:
         connection.execute(dialect_of(connection).upsert(definitions).values(**row).on_conflict_do_nothing())
-        # Held until the batch that refers to it is there. It may have been pruned between the statements.
+        # Locked until the transaction inserts a batch that refers to it. It may be pruned between the two statements.
         found = connection.scalar(known.with_for_update(read=True, key_share=True))
         if found is not None:
             return int(found)
 
 
-def content(connection: Connection, definition_id: int) -> dict[str, object]:
-    """Return a stored definition."""
+def load_content(connection: Connection, definition_id: int) -> dict[str, object]:
+    """Return the content of a stored definition."""
     text = connection.scalar(select(definitions.c.content).where(definitions.c.id == definition_id))
     found: dict[str, object] = orjson.loads(text or "{}")
     return found
 
 
 def prune(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete definitions, at most `limit`, that were stored before an instant and have no batch. Return how many."""
+    """Delete up to `limit` definitions that were stored before an instant and have no batch. Return how many."""
     is_unused = ~select(batches.c.id).where(batches.c.definition_id == definitions.c.id).exists()
     chosen = select(definitions.c.id).where(definitions.c.created_at < before, is_unused).limit(limit)
-    # Locked first, then looked at again: a submission that held one meanwhile has stored its batch by now.
+    # Locked first, then checked again: a submission that held the lock has inserted its batch by now.
     locked = list(connection.scalars(chosen.order_by(definitions.c.id).with_for_update(skip_locked=True)))
     return connection.execute(delete(definitions).where(definitions.c.id.in_(locked), is_unused)).rowcount

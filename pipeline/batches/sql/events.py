@@ -1,4 +1,4 @@
-"""Events: the one ordered log of each batch."""
+"""Events: the ordered log of each batch."""
 
 from __future__ import annotations
 
@@ -21,20 +21,24 @@ from sqlalchemy import (
 
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import rows_of
+from pipeline.database.json_rows import table_rows
 from pipeline.database.row import Row, rows
 from pipeline.database.tables import events
 
 
-def add(connection: Connection, batch_id: int, happened: Sequence[Mapping[str, Any]], now: datetime) -> None:
-    """Append events of a batch: seq, type, item_id, body."""
-    bodies = [each["body"] for each in happened]
+def add(connection: Connection, batch_id: int, added: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Add events to the log of a batch.
+
+    Args:
+        added: one mapping for each event with `seq`, `type`, `item_id` and `body`.
+    """
+    bodies = [each["body"] for each in added]
     sizes = [len(body) for body in bodies]
-    # Where each begins, from 1.
+    # Positions of the bodies in their concatenation, from 1.
     starts = accumulate(sizes, initial=1)
     numbered = [
         {"seq": each["seq"], "type": each["type"], "item_id": each["item_id"], "start": start, "size": size}
-        for each, start, size in zip(happened, starts, sizes, strict=False)
+        for each, start, size in zip(added, starts, sizes, strict=False)
     ]
     dialect = dialect_of(connection)
     parameters = {"rows": dialect.encode_rows(numbered), "bodies": b"".join(bodies), "batch": batch_id, "now": now}
@@ -47,15 +51,15 @@ _BATCH, _NOW = bindparam("batch", type_=BigInteger), bindparam("now", type_=Inst
 @cache
 def _add(dialect: Dialect) -> Insert:
     names = ("seq", "type", "item_id")
-    given = rows_of(events, dialect, *names, numbers=("start", "size"))
-    # Bodies apart, end to end: as JSON they would be escaped here, and read character by character there.
+    given = table_rows(events, dialect, *names, integers=("start", "size"))
+    # All bodies are one parameter, end to end: as JSON they would be escaped here and parsed by character there.
     body = func.substr(bindparam("bodies", type_=LargeBinary), given.c.start, given.c.size)
     chosen = select(*(given.c[name] for name in names), body, _BATCH, _NOW)
     return insert(events).from_select([*names, "body", "batch_id", "created_at"], chosen)
 
 
-def after(connection: Connection, batch_id: int, seq: int, limit: int) -> list[Row]:
-    """Return the events of a batch that follow `seq`, in order."""
+def find_after(connection: Connection, batch_id: int, seq: int, limit: int) -> list[Row]:
+    """Return up to `limit` events of a batch that follow `seq`, in order."""
     query = (
         select(events.c.seq, events.c.type, events.c.item_id, events.c.body)
         .where(events.c.batch_id == batch_id, events.c.seq > seq)

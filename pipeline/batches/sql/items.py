@@ -1,4 +1,4 @@
-"""Items: accepted, looked at, cancelled, replayed."""
+"""Items: inserting, reading, cancelling and replaying them."""
 
 from __future__ import annotations
 
@@ -10,36 +10,40 @@ from sqlalchemy import Connection, case, func, select, update
 
 from pipeline.database.dialect import dialect_of
 from pipeline.database.json_rows import item_rows
-from pipeline.database.locks import unlocked
+from pipeline.database.locks import skip_locked
 from pipeline.database.row import Row, first, rows
-from pipeline.database.state_literals import is_in
+from pipeline.database.state_literals import has_state
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items
 from pipeline.domain.item import ItemState, Stage
 
 IN_FLIGHT = (ItemState.QUEUED, ItemState.RUNNING)
-NOT_BEGUN = (ItemState.PENDING, ItemState.QUEUED)
+NOT_STARTED = (ItemState.PENDING, ItemState.QUEUED)
 
-RESULT = ("label", "confidence", "classification", "classified_at", "enrichment")
-ERROR = ("error_kind", "error_type", "error_message", "error_stage")
+RESULT_COLUMNS = ("label", "confidence", "classification", "classified_at", "enrichment")
+ERROR_COLUMNS = ("error_kind", "error_type", "error_message", "error_stage")
 
-#: What an event about a finished item is made of.
-FINISHED = (
-    "id", "batch_id", "position", "key", "callback_url", "state", "attempts", *RESULT, *ERROR,
+#: The columns that an event about a finished item is made of.
+FINISHED_COLUMNS = (
+    "id", "batch_id", "position", "key", "callback_url", "state", "attempts", *RESULT_COLUMNS, *ERROR_COLUMNS,
     "created_at", "queued_at", "started_at", "finished_at",
 )  # fmt: skip
 
 
 def add(connection: Connection, accepted: Sequence[Mapping[str, Any]]) -> None:
-    """Insert accepted items: id, batch_id, position, key, payload, callback_url, created_at."""
-    begin = {"stage": Stage.CLASSIFY.value, "state": ItemState.PENDING.value}
-    dialect_of(connection).insert_rows(connection, items, _ACCEPTED, [{**row, **begin} for row in accepted])
+    """Insert items.
+
+    Args:
+        accepted: one mapping each: `id`, `batch_id`, `position`, `key`, `payload`, `callback_url` and `created_at`.
+    """
+    start = {"stage": Stage.CLASSIFY.value, "state": ItemState.PENDING.value}
+    dialect_of(connection).insert_rows(connection, items, _ACCEPTED, [{**row, **start} for row in accepted])
 
 
 _ACCEPTED = ("id", "batch_id", "position", "key", "payload", "callback_url", "created_at", "stage", "state")
 
 
 def positions_of_keys(connection: Connection, batch_id: int, keys: Sequence[str]) -> dict[str, int]:
-    """Return the position of the item that has each of these keys in a batch."""
+    """Return the position in its batch of the item with each of these keys. Unknown keys are omitted."""
     dialect = dialect_of(connection)
     given = item_rows(dialect, "key")
     query = select(items.c.key, items.c.position).where(
@@ -50,74 +54,90 @@ def positions_of_keys(connection: Connection, batch_id: int, keys: Sequence[str]
 
 
 def get(connection: Connection, item_id: int) -> Row | None:
+    """Return an item, None if there is none with this id."""
     return first(connection.execute(select(items).where(items.c.id == item_id)))
 
 
-def dead(connection: Connection, batch_id: int | None, *, after: int, limit: int) -> list[Row]:
-    """Return dead items with ids above `after`, of one batch or of all, with their batch's public id."""
-    columns = [items.c[name] for name in ("id", "batch_id", "position", "key", "attempts", "finished_at", *ERROR)]
+def find_dead(connection: Connection, batch_id: int | None, *, after: int, limit: int) -> list[Row]:
+    """Return up to `limit` dead items with ids above `after`, by id, with the public ids of their batches.
+
+    Args:
+        batch_id: None for the items of all batches.
+    """
+    columns = [
+        items.c[name] for name in ("id", "batch_id", "position", "key", "attempts", "finished_at", *ERROR_COLUMNS)
+    ]
     query = select(*columns, batches.c.public_id).join(batches, batches.c.id == items.c.batch_id)
-    query = query.where(is_in(items.c.state, "dead"), items.c.id > after)
+    query = query.where(has_state(items.c.state, "dead"), items.c.id > after)
     if batch_id is not None:
         query = query.where(items.c.batch_id == batch_id)
     return rows(connection.execute(query.order_by(items.c.id).limit(limit)))
 
 
-def labels(connection: Connection, batch_id: int) -> dict[str, int]:
+def count_labels(connection: Connection, batch_id: int) -> dict[str, int]:
     """Return how many items of a batch have each label, most frequent first."""
     number = func.count()
     query = (
         select(items.c.label, number)
-        # By id: its range is the batch, and no other index leads to all of its rows.
-        .where(items.c.id.between(*ids_of(batch_id)), items.c.label.is_not(None))
+        # By id: no other index contains all items of a batch.
+        .where(items.c.id.between(*id_range(batch_id)), items.c.label.is_not(None))
         .group_by(items.c.label)
         .order_by(number.desc(), items.c.label)
     )
     return {label: count for label, count in connection.execute(query)}
 
 
-def ids_of(batch_id: int) -> tuple[int, int]:
-    """Return the first and the last id that items of a batch can have."""
+def id_range(batch_id: int) -> tuple[int, int]:
+    """Return the lowest and the highest id that items of a batch can have."""
     return batch_id * POSITIONS_PER_BATCH, (batch_id + 1) * POSITIONS_PER_BATCH - 1
 
 
-def in_flight(connection: Connection) -> dict[int, int]:
+def count_in_flight(connection: Connection) -> dict[int, int]:
     """Return how many items of each batch are released or running."""
     return {batch: count for batch, count in connection.execute(_IN_FLIGHT)}
 
 
 _BY_BATCH = select(items.c.batch_id, func.count()).group_by(items.c.batch_id)
-_IN_FLIGHT = _BY_BATCH.where(is_in(items.c.state, *IN_FLIGHT))
-# Both conditions: the index is of what is in flight.
-_RUNNING = _IN_FLIGHT.where(is_in(items.c.state, ItemState.RUNNING))
+_IN_FLIGHT = _BY_BATCH.where(has_state(items.c.state, *IN_FLIGHT))
+# With both conditions: the index contains what is in flight.
+_RUNNING = _IN_FLIGHT.where(has_state(items.c.state, ItemState.RUNNING))
 
 
-def running(connection: Connection) -> dict[int, int]:
+def count_running(connection: Connection) -> dict[int, int]:
     """Return how many items of each batch are running."""
     return {batch: count for batch, count in connection.execute(_RUNNING)}
 
 
 def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, limit: int) -> list[Row]:
-    """Pending or queued → cancelled, at most `limit` of a batch, ids above `after`. A running item may finish."""
-    of_batch = items.c.id.between(*ids_of(batch_id))
-    not_begun = is_in(items.c.state, *NOT_BEGUN)
+    """Cancel up to `limit` pending or queued items of a batch with ids above `after`. Return the finished rows.
+
+    Running items finish.
+    """
+    of_batch = items.c.id.between(*id_range(batch_id))
+    not_begun = has_state(items.c.state, *NOT_STARTED)
     statement = (
         update(items)
-        .where(unlocked(dialect_of(connection), items, of_batch, items.c.id > after, not_begun, limit=limit))
+        .where(skip_locked(dialect_of(connection), items, of_batch, items.c.id > after, not_begun, limit=limit))
         .values(state=ItemState.CANCELLED.value, finished_at=now, lease_until=None, worker=None)
-        .returning(*(items.c[name] for name in FINISHED))
+        .returning(*(items.c[name] for name in FINISHED_COLUMNS))
     )
     return rows(connection.execute(statement))
 
 
 def replay(connection: Connection, batch_id: int, *, ids: Sequence[int] | None, now: datetime, limit: int) -> list[int]:
-    """Dead → pending, due now, with fresh attempts, at the stage that failed. `ids` None: all dead of the batch."""
-    conditions = [items.c.batch_id == batch_id, is_in(items.c.state, "dead")]
+    """Make up to `limit` dead items of a batch pending again: due now, at the stage that failed, with new attempts.
+
+    Return the ids of these items.
+
+    Args:
+        ids: items to choose from; None for all of the batch.
+    """
+    conditions = [items.c.batch_id == batch_id, has_state(items.c.state, "dead")]
     if ids is not None:
         conditions.append(items.c.id.in_(ids))
     statement = (
         update(items)
-        .where(unlocked(dialect_of(connection), items, *conditions, limit=limit))
+        .where(skip_locked(dialect_of(connection), items, *conditions, limit=limit))
         .values(
             state=ItemState.PENDING.value,
             due_at=now,
@@ -126,13 +146,13 @@ def replay(connection: Connection, batch_id: int, *, ids: Sequence[int] | None, 
             crashes=0,
             worker=None,
             finished_at=None,
-            **dict.fromkeys(ERROR),
+            **dict.fromkeys(ERROR_COLUMNS),
         )
         .returning(items.c.id)
     )
     return list(connection.scalars(statement))
 
 
-def attempt_uncounted() -> Any:
-    """The attempt number without the attempt that a crash cut short: a crash has a limit of its own."""
-    return case((is_in(items.c.state, "running"), items.c.attempt - 1), else_=items.c.attempt)
+def attempt_before_crash() -> Any:
+    """Return SQL for the attempt number without the attempt that a crash cut short: crashes have their own limit."""
+    return case((has_state(items.c.state, "running"), items.c.attempt - 1), else_=items.c.attempt)

@@ -1,4 +1,4 @@
-"""How fast a batch finishes items, from the end of its log."""
+"""How fast a batch finishes items, read from the end of its log."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from sqlalchemy import Connection, func, select
 from pipeline.database.tables import events
 
 
-def recent(connection: Connection, batch_id: int, most: int) -> tuple[int, datetime] | None:
-    """Return how many of the last `most` events there are, and when the first of them happened; None without any."""
+def count_recent(connection: Connection, batch_id: int, limit: int) -> tuple[int, datetime] | None:
+    """Return the number of the last events of a batch, up to `limit`, and the time of the first of them.
+
+    Return None if there are no events.
+    """
     of_batch = events.c.batch_id == batch_id
     last = connection.scalar(select(func.max(events.c.seq)).where(of_batch))
     if last is None:
         return None
-    first = max(1, last - most + 1)
+    first = max(1, last - limit + 1)
     at: datetime | None = connection.scalar(select(events.c.created_at).where(of_batch, events.c.seq == first))
     return None if at is None else (last - first + 1, at)

@@ -14,7 +14,7 @@ from pipeline.cli.checks.check import Check, fail, ok, unreachable, warn
 from pipeline.cli.checks.endpoints import check_endpoints
 from pipeline.cli.run.session import sqlite_file
 from pipeline.database.engine import Database
-from pipeline.database.schema import Version, version
+from pipeline.database.schema import SchemaVersion, read_version
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 
@@ -53,7 +53,7 @@ def check_database(chosen: Settings) -> Iterator[Check]:
 
 def _opened(chosen: Settings, database: Database) -> Iterator[Check]:
     yield from _server(database)
-    found = version(database)
+    found = read_version(database)
     yield _version(found, is_embedded=chosen.is_embedded and database.is_sqlite)
     if found.database is not None:
         yield _writable(database)
@@ -85,7 +85,7 @@ def _server(database: Database) -> Iterator[Check]:
         yield warn("journal mode", mode, "readers wait for writers; put it on a local disk, where WAL works")
 
 
-def _version(found: Version, *, is_embedded: bool) -> Check:
+def _version(found: SchemaVersion, *, is_embedded: bool) -> Check:
     if found.is_current:
         return ok("schema", found.program)
     shown = f"{found.database or 'empty'}, this program needs {found.program}"

@@ -13,8 +13,7 @@ from pipeline.cli.commands.db_prune import prune
 from pipeline.cli.run.session import refuse_missing
 from pipeline.cli.show.output import Talk, print_facts, print_json
 from pipeline.database.engine import Database
-from pipeline.database.schema import upgrade as upgrade_schema
-from pipeline.database.schema import version
+from pipeline.database.schema import read_version, upgrade_schema
 from pipeline.settings import Settings
 
 
@@ -48,7 +47,7 @@ def current(as_json: bool) -> int:
     chosen = settings.load()
     refuse_missing(chosen)
     with _opened(chosen) as database:
-        found = version(database)
+        found = read_version(database)
     facts = {"database": found.database, "program": found.program, "is_current": found.is_current}
     print_json(facts) if as_json else print_facts({**facts, "database": found.database or "empty"})
     return 0 if found.is_current else 1

@@ -11,7 +11,7 @@ from pipeline.bootstrap import make_context
 from pipeline.cli.run import log_output
 from pipeline.context import Context
 from pipeline.database.engine import Database
-from pipeline.database.sqlite import file_of
+from pipeline.database.sqlite import database_file
 from pipeline.errors import NotFound
 from pipeline.settings import Settings
 
@@ -37,7 +37,7 @@ def opened(*, may_create: bool = False) -> Iterator[Context]:
 
 def sqlite_file(chosen: Settings) -> Path | None:
     """Return the file of a SQLite database; None where it is on a server."""
-    return file_of(Database(chosen.database_url.get_secret_value()).url)
+    return database_file(Database(chosen.database_url.get_secret_value()).url)
 
 
 def refuse_missing(chosen: Settings) -> None:

@@ -15,7 +15,7 @@ from pipeline.delivery.rules.bundle import DEFAULT_WAIT
 from pipeline.delivery.rules.delivery import DisabledReason
 from pipeline.delivery.rules.endpoint_state import Condition, EndpointState
 from pipeline.delivery.rules.rate import DEFAULT_BURST_SECONDS
-from pipeline.delivery.sql.recent_successes import LOOKED_AT
+from pipeline.delivery.sql.recent_successes import SCANNED_DELIVERIES
 from pipeline.delivery.webhook.options import SenderOptions
 
 origin = click.argument("origin", metavar="ORIGIN")
@@ -123,7 +123,7 @@ def print_endpoint(endpoint: KnownEndpoint) -> None:
 
 
 def _taken(endpoint: KnownEndpoint) -> str:
-    return f"{endpoint.taken.number:,} (of the newest {LOOKED_AT:,} callbacks to all endpoints)"
+    return f"{endpoint.taken.number:,} (of the newest {SCANNED_DELIVERIES:,} callbacks to all endpoints)"
 
 
 def settings(endpoint: KnownEndpoint) -> dict[str, object]:

@@ -1,7 +1,7 @@
-"""Bundles: deliveries that travel in one request, the same ones in the same order at every attempt.
+"""Bundles: deliveries that are sent in one request, the same ones in the same order at every attempt.
 
-A bundle is all deliveries that ever joined it: one that leaves it by a replay is no more taken or settled with it, and
-its data stays in the body, whose bytes must not change.
+A bundle consists of all deliveries that ever joined it. One that is replayed alone is no longer claimed or recorded
+with the bundle, but its data stays in the body, whose bytes must not change.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from sqlalchemy.sql.selectable import TextualSelect
 
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.state_literals import still
+from pipeline.database.state_literals import recheck_state_sql
 from pipeline.database.tables import RETRIED, bundles
 from pipeline.delivery.rules.bundle import Due
 
-#: What a delivery that may travel is judged by; `d` is the delivery, `e` its event.
-JUDGED = """
+#: The columns by which due deliveries are selected; `d` is the delivery, `e` its event.
+DUE_COLUMNS = """
     d.id, d.url, d.due_at, CASE WHEN d.is_alone THEN NULL ELSE d.bundle_id END AS bundle_id,
     d.bundle_id IS NULL AND d.attempt = 0 AND d.replays = 0 AND d.trigger IS NULL AND e.type LIKE 'item.%' AS joins,
     length(e.body) AS size"""
@@ -34,7 +34,7 @@ _LONGEST_DUE = f"""
     WHERE state = 'pending' AND origin = :origin AND {RETRIED} = %s AND due_at <= :now
     ORDER BY due_at, id LIMIT :window"""
 
-# Not more than a window of what is due is read, however long the backlog of an endpoint is: the longest due come first.
+# Reads at most a window of due deliveries, longest due first, however long the endpoint's backlog is.
 _DUE = """
     SELECT {judged}
     FROM (SELECT id FROM ({first}) first UNION ALL SELECT id FROM ({again}) again) chosen
@@ -43,7 +43,7 @@ _DUE = """
     WHERE d.state = 'pending' {condition}
     ORDER BY d.due_at, d.id {lock}"""
 
-# No more rows than are asked for, whatever waits.
+# Reads at most `limit` rows, however many wait.
 _IS_READY = text(
     f"""
     SELECT count(*) >= :limit OR coalesce(max(CASE WHEN trigger IS NULL THEN 0 ELSE 1 END), 0) = 1
@@ -56,28 +56,30 @@ _JOIN = text(
     f"""
     UPDATE deliveries SET bundle_id = :bundle, state = 'sending', attempt = attempt + 1, worker = :worker,
         lease_until = :lease_until
-    WHERE id IN :ids AND {still("pending")} AND bundle_id IS NULL
+    WHERE id IN :ids AND {recheck_state_sql("pending")} AND bundle_id IS NULL
     """
 ).bindparams(bindparam("lease_until", type_=Instant), _ids)
 
-_MEMBERS = f"SELECT id, bundle_id FROM deliveries WHERE bundle_id IN :ids AND NOT is_alone AND {still('pending')}"
+_MEMBERS = (
+    f"SELECT id, bundle_id FROM deliveries WHERE bundle_id IN :ids AND NOT is_alone AND {recheck_state_sql('pending')}"
+)
 _READ_MEMBERS = text(_MEMBERS).bindparams(_ids)
 _LOCK_MEMBERS = text(f"{_MEMBERS} ORDER BY id FOR UPDATE SKIP LOCKED").bindparams(_ids)
 
-_TAKE = text(
+_CLAIM = text(
     f"""
     UPDATE deliveries SET state = 'sending', attempt = attempt + 1, worker = :worker, lease_until = :lease_until,
         replays = replays + CASE WHEN trigger IS NULL THEN 0 ELSE 1 END
-    WHERE bundle_id IN :ids AND NOT is_alone AND {still("pending")}
+    WHERE bundle_id IN :ids AND NOT is_alone AND {recheck_state_sql("pending")}
     """
 ).bindparams(bindparam("lease_until", type_=Instant), _ids)
 
-# `+ 0`: found through their bundle, not through all that their batches owe.
+# `+ 0`: deliveries are found by their bundle, not among all deliveries of their batches.
 _READ = (
     text(
         """
         SELECT d.bundle_id, n.webhook_id, n.created_at AS bundled_at, d.id,
-            NOT d.is_alone AND d.state = 'sending' AND d.worker = :worker AS travels,
+            NOT d.is_alone AND d.state = 'sending' AND d.worker = :worker AS is_claimed,
             d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body, b.schedule
         FROM deliveries d
         JOIN bundles n ON n.id = d.bundle_id
@@ -94,35 +96,40 @@ _DELIVERED = text(
     f"""
     UPDATE deliveries SET state = 'delivered', lease_until = NULL, worker = NULL, last_status = :status,
         last_error = NULL, finished_at = :now, trigger = NULL
-    WHERE bundle_id IN :ids AND NOT is_alone AND {still("sending")} AND worker = :worker
+    WHERE bundle_id IN :ids AND NOT is_alone AND {recheck_state_sql("sending")} AND worker = :worker
     """
 ).bindparams(_now, _ids)
 
-# Its deliveries need not have been tried equally often: whatever stops some of them stops no others. From here on they
-# have, since the request counts as the attempt of the one that was tried most often.
-_SETTLE = text(
+# The deliveries of a bundle may have different numbers of attempts, since what stops one does not stop the others. From
+# now on they have the same: the request counts as an attempt of the one with the most.
+_RECORD_OUTCOME = text(
     f"""
     UPDATE deliveries SET state = :state, attempt = :attempt_after, due_at = coalesce(:due_at, due_at),
         lease_until = NULL, worker = NULL, last_status = :status, last_error = :error, finished_at = :finished_at,
         replays = :replays_after, trigger = :trigger_after
-    WHERE bundle_id = :id AND NOT is_alone AND {still("sending")} AND worker = :worker AND attempt <= :attempt
+    WHERE bundle_id = :id AND NOT is_alone AND {recheck_state_sql("sending")} AND worker = :worker
+        AND attempt <= :attempt
     """
 ).bindparams(bindparam("due_at", type_=Instant), bindparam("finished_at", type_=Instant))
 
 
 _HELD = f"""
     SELECT id, bundle_id, attempt FROM deliveries
-    WHERE bundle_id IN :ids AND NOT is_alone AND {still("sending")} AND worker = :worker ORDER BY id"""
+    WHERE bundle_id IN :ids AND NOT is_alone AND {recheck_state_sql("sending")} AND worker = :worker ORDER BY id"""
 
 
-class Member(NamedTuple):
-    """A delivery of a bundle, with its event; `travels` if it was taken with it, and was not at its end before."""
+class BundleMember(NamedTuple):
+    """A delivery of a bundle, with its event.
+
+    Args:
+        is_claimed: whether it was claimed with the bundle, and not final or replayed alone before.
+    """
 
     bundle_id: int
     webhook_id: str
     bundled_at: datetime
     id: int
-    travels: bool
+    is_claimed: bool
     url: str
     origin: str
     attempt: int
@@ -133,19 +140,23 @@ class Member(NamedTuple):
     schedule: str | None
 
 
-def due(connection: Connection, origin: str, now: datetime, window: int, *, unordered: bool) -> list[Due]:
-    """Return what is due at an endpoint, the longest due first; with `unordered`, only what is in no lane.
+def find_due(connection: Connection, origin: str, now: datetime, window: int, *, unordered: bool) -> list[Due]:
+    """Return deliveries that are due at an endpoint, longest due first.
 
-    A second sender passes over what the first is just choosing from.
+    They are locked: another sender skips them.
+
+    Args:
+        window: read at most this many.
+        unordered: leave out deliveries in lanes.
     """
     query = _due(dialect_of(connection), unordered)
-    return [judged(row) for row in connection.execute(query, {"origin": origin, "now": now, "window": window})]
+    return [due_from_row(row) for row in connection.execute(query, {"origin": origin, "now": now, "window": window})]
 
 
 @cache
 def _due(dialect: Dialect, unordered: bool) -> TextualSelect:
     query = _DUE.format(
-        judged=JUDGED,
+        judged=DUE_COLUMNS,
         first=_LONGEST_DUE % 0,
         again=_LONGEST_DUE % 1,
         condition="AND d.lane IS NULL" if unordered else "",
@@ -154,34 +165,41 @@ def _due(dialect: Dialect, unordered: bool) -> TextualSelect:
     return text(query).bindparams(_now).columns(due_at=Instant)
 
 
-def judged(row: Any) -> Due:
-    """Return what the columns of `JUDGED` say."""
+def due_from_row(row: Any) -> Due:
+    """Return a due delivery from the values of `DUE_COLUMNS`."""
     id_, url, due_at, bundle_id, joins, size = row
     return Due(id_, url, due_at, bundle_id, bool(joins), size)
 
 
 def is_ready(connection: Connection, origin: str, now: datetime, limit: int) -> bool:
-    """Say whether `limit` first attempts at an endpoint are due, or one by request, which waits for no company."""
+    """Return whether a bundle should be sent now.
+
+    It should if `limit` first attempts at the endpoint are due, or one that a user asked for, which does not wait.
+    """
     return bool(connection.scalar(_IS_READY, {"origin": origin, "now": now, "limit": limit}))
 
 
-def make(
+def create(
     connection: Connection, row: Mapping[str, Any], ids: Sequence[int], *, worker: str, lease_until: datetime
 ) -> int:
-    """Make a bundle (webhook_id, url, origin, created_at) of pending deliveries, and take it. Return its id."""
-    made = connection.execute(insert(bundles).values(**row).returning(bundles.c.id)).scalar_one()
-    connection.execute(_JOIN, {"bundle": made, "ids": ids, "worker": worker, "lease_until": lease_until})
-    return int(made)
+    """Create a bundle of pending deliveries, and claim it. Return its id.
+
+    Args:
+        row: `webhook_id`, `url`, `origin` and `created_at` of the bundle.
+    """
+    created = connection.execute(insert(bundles).values(**row).returning(bundles.c.id)).scalar_one()
+    connection.execute(_JOIN, {"bundle": created, "ids": ids, "worker": worker, "lease_until": lease_until})
+    return int(created)
 
 
-def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[int]:
-    """Pending → sending for whole bundles, each counts an attempt. Return which were really taken.
+def claim(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[int]:
+    """Claim bundles, counting an attempt. Return the ids of those that were claimed.
 
-    A bundle of which another sender holds some deliveries just now is left to a later claim.
+    A bundle some of whose deliveries another transaction holds is left to a later claim.
     """
     whole = _whole(connection, ids)
     if whole:
-        connection.execute(_TAKE, {"ids": whole, "worker": worker, "lease_until": lease_until})
+        connection.execute(_CLAIM, {"ids": whole, "worker": worker, "lease_until": lease_until})
     return whole
 
 
@@ -194,13 +212,13 @@ def _whole(connection: Connection, ids: Sequence[int]) -> list[int]:
     return sorted({row.bundle_id for row in members} - broken)
 
 
-def read(connection: Connection, ids: Sequence[int], worker: str) -> list[Member]:
-    """Return every delivery that is or was part of bundles `worker` took, by bundle and in the order of the body."""
-    return [Member(*row) for row in connection.execute(_READ, {"ids": ids, "worker": worker})] if ids else []
+def read_members(connection: Connection, ids: Sequence[int], worker: str) -> list[BundleMember]:
+    """Return every delivery that is or was part of these bundles, by bundle and in the order of the body."""
+    return [BundleMember(*row) for row in connection.execute(_READ, {"ids": ids, "worker": worker})] if ids else []
 
 
-def held(connection: Connection, ids: Sequence[int], worker: str) -> list[tuple[int, int, int]]:
-    """Return (id, bundle, attempt) of the deliveries of these bundles that `worker` still holds."""
+def find_held(connection: Connection, ids: Sequence[int], worker: str) -> list[tuple[int, int, int]]:
+    """Return (id, bundle, attempt) of the deliveries of these bundles that `worker` still holds, and lock them."""
     found = connection.execute(_held(dialect_of(connection)), {"ids": ids, "worker": worker})
     return [tuple(row) for row in found]
 
@@ -210,11 +228,11 @@ def _held(dialect: Dialect) -> TextClause:
     return text(f"{_HELD} {dialect.row_lock_sql('FOR UPDATE')}").bindparams(_ids)
 
 
-def delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
-    """Sending → delivered, for bundles that were answered with the same status."""
+def mark_delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
+    """Mark bundles as delivered that received the same response status."""
     connection.execute(_DELIVERED, {"ids": ids, "worker": worker, "status": status, "now": now})
 
 
-def settle(connection: Connection, settled: Sequence[Mapping[str, Any]]) -> None:
-    """Sending → what was decided, for the whole of each bundle."""
-    connection.execute(_SETTLE, settled)
+def record_outcomes(connection: Connection, outcomes: Sequence[Mapping[str, Any]]) -> None:
+    """Record what was decided about bundles after a request, as `claims.record_outcomes` does for single deliveries."""
+    connection.execute(_RECORD_OUTCOME, outcomes)

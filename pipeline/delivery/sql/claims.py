@@ -1,6 +1,6 @@
-"""Deliveries: claimed when due, settled when answered, looked at.
+"""Deliveries: claiming due ones, recording their outcomes, pausing and counting them.
 
-A sender's statements are written as text: a partial index serves them only where the state stands in the statement.
+The sender's statements are written as text: a partial index serves only statements that contain its condition.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from sqlalchemy.sql.selectable import TextualSelect
 
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import rows_of
-from pipeline.database.locks import unlocked
+from pipeline.database.json_rows import table_rows
+from pipeline.database.locks import skip_locked
 from pipeline.database.row import Row, rows
-from pipeline.database.state_literals import is_in, still
+from pipeline.database.state_literals import has_state, recheck_state_sql
 from pipeline.database.tables import RETRIED, attempts, deliveries, events
-from pipeline.database.text_columns import ordered
+from pipeline.database.text_columns import with_columns
 
 
 class ToSend(NamedTuple):
-    """A taken delivery with its event and the public id of its batch."""
+    """A claimed delivery with its event and the public id of its batch."""
 
     id: int
     seq: int
@@ -54,12 +54,12 @@ class ToSend(NamedTuple):
 
 
 _DUE_AT = ("first_due_at", "retry_due_at")
-_OF_ENDPOINT = (
+_ENDPOINT_COLUMNS = (
     "not_before", "disabled_at", "in_flight_cap", "schedule", "rate", "burst", "paid_until", "breaker", "open_until",
     "closed_at", "ordering", "max_block_seconds", "coalesce_items", "coalesce_ms", "secrets", "headers",
 )  # fmt: skip
-# A loose index scan: three probes an endpoint, however many deliveries wait there.
-_WAITING = ordered(
+# A loose index scan: three probes for each endpoint, however many deliveries wait for it.
+_WAITING = with_columns(
     text(
         f"""
     WITH RECURSIVE waiting(origin) AS (
@@ -73,16 +73,16 @@ _WAITING = ordered(
             WHERE state = 'pending' AND origin = waiting.origin AND {RETRIED} = 0) AS first_due_at,
            (SELECT min(due_at) FROM deliveries
             WHERE state = 'pending' AND origin = waiting.origin AND {RETRIED} = 1) AS retry_due_at,
-           {", ".join(f"e.{name}" for name in _OF_ENDPOINT)}
+           {", ".join(f"e.{name}" for name in _ENDPOINT_COLUMNS)}
     FROM waiting LEFT JOIN endpoints e ON e.origin = waiting.origin
     WHERE waiting.origin IS NOT NULL
     """
     ),
-    ("origin", *_DUE_AT, *_OF_ENDPOINT),
+    ("origin", *_DUE_AT, *_ENDPOINT_COLUMNS),
     {*_DUE_AT, "not_before", "disabled_at", "paid_until", "open_until", "closed_at"},
 )
 
-# A second sender passes over what the first has just picked.
+# The rows are locked: another sender skips them.
 _DUE = f"""
     SELECT id, CASE WHEN is_alone THEN NULL ELSE bundle_id END AS bundle_id
     FROM deliveries WHERE state = 'pending' AND origin = :origin AND {RETRIED} = %s AND due_at <= :now
@@ -92,16 +92,16 @@ _now = bindparam("now", type_=Instant)
 
 @cache
 def _due(dialect: Dialect, retries: bool) -> TextualSelect:
-    # Which of both stands in the statement, as in the index.
+    # A literal, as in the index.
     query = _DUE % (int(retries), dialect.row_lock_sql("FOR UPDATE SKIP LOCKED"))
-    return ordered(text(query).bindparams(_now), ("id", "bundle_id"), ())
+    return with_columns(text(query).bindparams(_now), ("id", "bundle_id"), ())
 
 
-_TAKE = f"""
+_CLAIM = f"""
     UPDATE deliveries SET state = 'sending', attempt = attempt + 1, worker = :worker, lease_until = :lease_until,
         replays = replays + CASE WHEN trigger IS NULL THEN 0 ELSE 1 END
-    WHERE %s AND {still("pending")} RETURNING"""
-# As in `ToSend`.
+    WHERE %s AND {recheck_state_sql("pending")} RETURNING"""
+# The columns of `ToSend`, in order.
 _READ = """
     SELECT d.id, d.seq, d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body, b.public_id, b.schedule
     FROM %s d
@@ -112,28 +112,28 @@ _lease_until = bindparam("lease_until", type_=Instant)
 
 
 @cache
-def _take_and_read(dialect: Dialect) -> TextualSelect:
-    update_ = _TAKE % dialect.in_list_sql("id", "ids", "bigint")
-    query = text(f"WITH taken AS ({update_} *) {_READ % ('taken', '')}").bindparams(_lease_until)
-    return ordered(query, ToSend._fields, {"created_at"})
+def _claim_and_read(dialect: Dialect) -> TextualSelect:
+    update_ = _CLAIM % dialect.in_list_sql("id", "ids", "bigint")
+    query = text(f"WITH claimed AS ({update_} *) {_READ % ('claimed', '')}").bindparams(_lease_until)
+    return with_columns(query, ToSend._fields, {"created_at"})
 
 
 @cache
-def _take(dialect: Dialect) -> TextClause:
-    return text(f"{_TAKE % dialect.in_list_sql('id', 'ids', 'bigint')} id").bindparams(_lease_until)
+def _claim(dialect: Dialect) -> TextClause:
+    return text(f"{_CLAIM % dialect.in_list_sql('id', 'ids', 'bigint')} id").bindparams(_lease_until)
 
 
 @cache
 def _read(dialect: Dialect) -> TextualSelect:
     query = _READ % ("deliveries", f"WHERE {dialect.in_list_sql('d.id', 'ids', 'bigint')}")
-    return ordered(text(query), ToSend._fields, {"created_at"})
+    return with_columns(text(query), ToSend._fields, {"created_at"})
 
 
-# An answer of 2xx is true whichever attempt it was for: the holder is fence enough, and one statement serves a group.
+# A 2xx response holds for any attempt: checking the holder is enough, so one statement serves a group.
 _DELIVERED = f"""
     UPDATE deliveries SET state = 'delivered', lease_until = NULL, worker = NULL, last_status = :status,
         last_error = NULL, finished_at = :now, trigger = NULL
-    WHERE %s AND {still("sending")} AND worker = :worker"""
+    WHERE %s AND {recheck_state_sql("sending")} AND worker = :worker"""
 
 
 @cache
@@ -141,18 +141,19 @@ def _delivered(dialect: Dialect) -> TextClause:
     return text(_DELIVERED % dialect.in_list_sql("id", "ids", "bigint")).bindparams(_now)
 
 
-# Whoever lost its lease meanwhile changes nothing: somebody else sends, or has sent, that delivery again.
-_SETTLE = text(
+# A sender that has lost its lease changes nothing: another one sends, or has sent, the delivery again.
+_RECORD_OUTCOME = text(
     f"""
     UPDATE deliveries SET state = :state, attempt = :attempt_after, due_at = coalesce(:due_at, due_at),
         lease_until = NULL, worker = NULL, last_status = :status, last_error = :error, finished_at = :finished_at,
         replays = :replays_after, trigger = :trigger_after
-    WHERE id = :id AND {still("sending")} AND worker = :worker AND attempt = :attempt
+    WHERE id = :id AND {recheck_state_sql("sending")} AND worker = :worker AND attempt = :attempt
     """
 ).bindparams(bindparam("due_at", type_=Instant), bindparam("finished_at", type_=Instant))
 
 _HELD = f"""
-    SELECT id, attempt FROM deliveries WHERE %s AND {still("sending")} AND worker = :worker ORDER BY id %s"""
+    SELECT id, attempt FROM deliveries
+    WHERE %s AND {recheck_state_sql("sending")} AND worker = :worker ORDER BY id %s"""
 
 
 @cache
@@ -160,10 +161,11 @@ def _held(dialect: Dialect) -> TextClause:
     return text(_HELD % (dialect.in_list_sql("id", "ids", "bigint"), dialect.row_lock_sql("FOR UPDATE")))
 
 
-def waiting(connection: Connection) -> list[Row]:
-    """Return the endpoints that have pending deliveries, the longest due first, with when they may be called.
+def find_waiting_endpoints(connection: Connection) -> list[Row]:
+    """Return the endpoints that have pending deliveries, longest due first, with their settings and state.
 
-    `due_at` is the earlier of `first_due_at` and `retry_due_at`, of which one may be None.
+    `first_due_at` and `retry_due_at` say when the next first attempt and the next retry are due. One of them may be
+    None; `due_at` is the earlier one.
     """
     found = rows(connection.execute(_WAITING))
     for row in found:
@@ -171,94 +173,97 @@ def waiting(connection: Connection) -> list[Row]:
     return sorted(found, key=lambda row: row["due_at"])
 
 
-def due(
+def find_due(
     connection: Connection, origin: str, now: datetime, limit: int, *, retries: bool
 ) -> list[tuple[int, int | None]]:
-    """Return (id, bundle it travels in or None) of first attempts, or of retries, that are due at one endpoint.
+    """Return (id, bundle or None) of deliveries that are due at an endpoint, longest due first.
 
-    The longest due come first.
+    Args:
+        retries: return retries instead of first attempts.
     """
     found = connection.execute(_due(dialect_of(connection), retries), {"origin": origin, "now": now, "limit": limit})
     return [(id_, bundle_id) for id_, bundle_id in found.all()]
 
 
-def take(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[ToSend]:
-    """Pending → sending under a lease; each counts an attempt. Return what was really taken, the longest due first."""
+def claim(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[ToSend]:
+    """Claim deliveries, counting an attempt. Return those that were still pending, longest due first."""
     dialect = dialect_of(connection)
     given = {"ids": dialect.encode_list(ids), "worker": worker, "lease_until": lease_until}
     if dialect.has_updating_cte:
-        found = connection.execute(_take_and_read(dialect), given)
+        found = connection.execute(_claim_and_read(dialect), given)
     else:
-        taken = connection.scalars(_take(dialect), given)
-        found = connection.execute(_read(dialect), {"ids": dialect.encode_list(taken)})
+        claimed = connection.scalars(_claim(dialect), given)
+        found = connection.execute(_read(dialect), {"ids": dialect.encode_list(claimed)})
     return [ToSend(*row) for row in found.all()]
 
 
-def delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
-    """Sending → delivered, for deliveries that were answered with the same status."""
+def mark_delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
+    """Mark deliveries as delivered that received the same response status."""
     dialect = dialect_of(connection)
     given = {"ids": dialect.encode_list(ids), "worker": worker, "status": status, "now": now}
     connection.execute(_delivered(dialect), given)
 
 
-def settle(connection: Connection, settled: Sequence[Mapping[str, Any]]) -> None:
-    """Sending → what was decided, for id, worker, attempt.
+def record_outcomes(connection: Connection, outcomes: Sequence[Mapping[str, Any]]) -> None:
+    """Record what was decided about deliveries after their requests.
 
-    That is: state, due_at, status, error, finished_at, attempt_after, replays_after, trigger_after.
+    Args:
+        outcomes: one mapping each: `id`, `worker` and `attempt` identify the attempt; `state`, `due_at`, `status`,
+            `error`, `finished_at`, `attempt_after`, `replays_after` and `trigger_after` are the new values.
     """
-    connection.execute(_SETTLE, settled)
+    connection.execute(_RECORD_OUTCOME, outcomes)
 
 
-def held(connection: Connection, ids: Sequence[int], worker: str) -> set[tuple[int, int]]:
-    """Return (id, attempt) of those of these deliveries that `worker` still holds."""
+def find_held(connection: Connection, ids: Sequence[int], worker: str) -> set[tuple[int, int]]:
+    """Return (id, attempt) of the deliveries that `worker` still holds, and lock them."""
     dialect = dialect_of(connection)
     found = connection.execute(_held(dialect), {"ids": dialect.encode_list(ids), "worker": worker})
     return {(row.id, row.attempt) for row in found}
 
 
-def log(connection: Connection, made: Sequence[Mapping[str, Any]]) -> None:
-    """Append delivery attempts."""
+def add_attempts(connection: Connection, added: Sequence[Mapping[str, Any]]) -> None:
+    """Add delivery attempts."""
     dialect = dialect_of(connection)
-    connection.execute(_log(dialect), {"rows": dialect.encode_rows(made)})
+    connection.execute(_add_attempts(dialect), {"rows": dialect.encode_rows(added)})
 
 
 @cache
-def _log(dialect: Dialect) -> Insert:
+def _add_attempts(dialect: Dialect) -> Insert:
     names = (
         "delivery_id", "bundle_id", "number", "trigger", "outcome", "status", "error_type", "error_message",
         "started_at", "ended_at", "worker", "answer",
     )  # fmt: skip
-    given = rows_of(attempts, dialect, *names)
+    given = table_rows(attempts, dialect, *names)
     chosen = select(*(given.c[name] for name in names), literal_column("'deliver'"))
     return insert(attempts).from_select([*names, "stage"], chosen)
 
 
 def pause(connection: Connection, origins: Sequence[str]) -> int:
-    """Pending → paused for everything owed to these endpoints. Return how many."""
-    chosen = is_in(deliveries.c.state, "pending"), deliveries.c.origin.in_(origins)
+    """Pause the pending deliveries to these endpoints. Return how many."""
+    chosen = has_state(deliveries.c.state, "pending"), deliveries.c.origin.in_(origins)
     return _change(connection, *chosen, state="paused")
 
 
 def unpause(connection: Connection, origin: str, now: datetime) -> int:
-    """Paused → pending, due now, for everything owed to an endpoint. Return how many."""
-    # The second condition is that of the index.
-    is_paused = is_in(deliveries.c.state, "paused") & is_in(deliveries.c.state, "paused", "dead")
+    """Make the paused deliveries to an endpoint pending, due now. Return how many."""
+    # The second condition is that of the partial index.
+    is_paused = has_state(deliveries.c.state, "paused") & has_state(deliveries.c.state, "paused", "dead")
     return _change(connection, is_paused, deliveries.c.origin == origin, state="pending", due_at=now)
 
 
 def take_back(connection: Connection, dead: Sequence[str] = (), *, now: datetime) -> int:
-    """Sending → pending, due now, where the lease is over or the holder is among `dead`. Return how many.
+    """Make lost deliveries pending, due now: their lease has expired or their holder is among `dead`. Return how many.
 
-    The attempt stays counted: the request may have been made.
+    The attempt still counts: the request may have been sent.
     """
     lost = or_(deliveries.c.lease_until < now, deliveries.c.worker.in_(dead))
-    chosen = is_in(deliveries.c.state, "sending"), lost
+    chosen = has_state(deliveries.c.state, "sending"), lost
     return _change(connection, *chosen, state="pending", due_at=now, lease_until=None, worker=None)
 
 
-def release(connection: Connection, worker: str, now: datetime) -> int:
-    """Sending → pending, due now, for a sender that stops in good order: no attempt counted. Return how many."""
-    chosen = is_in(deliveries.c.state, "sending"), deliveries.c.worker == worker
+def hand_back(connection: Connection, worker: str, now: datetime) -> int:
+    """Make the deliveries of a sender that stops pending again, without counting an attempt. Return how many."""
+    chosen = has_state(deliveries.c.state, "sending"), deliveries.c.worker == worker
     uncounted = {
         "attempt": deliveries.c.attempt - 1,
         "replays": deliveries.c.replays - case((deliveries.c.trigger.is_not(None), 1), else_=0),
@@ -267,17 +272,17 @@ def release(connection: Connection, worker: str, now: datetime) -> int:
 
 
 def _change(connection: Connection, *conditions: ColumnElement[bool], **values: Any) -> int:
-    chosen = unlocked(dialect_of(connection), deliveries, *conditions)
+    chosen = skip_locked(dialect_of(connection), deliveries, *conditions)
     return connection.execute(update(deliveries).where(chosen).values(**values)).rowcount
 
 
-def holders(connection: Connection) -> list[str]:
+def find_holders(connection: Connection) -> list[str]:
     """Return the names of the senders that hold deliveries."""
     found = connection.scalars(text("SELECT DISTINCT worker FROM deliveries WHERE state = 'sending'"))
     return [name for name in found if name is not None]
 
 
-def counts(connection: Connection, batch_id: int) -> dict[str, int]:
+def count_by_state(connection: Connection, batch_id: int) -> dict[str, int]:
     """Return how many deliveries of a batch are in each state."""
     query = (
         select(deliveries.c.state, func.count())
@@ -288,7 +293,7 @@ def counts(connection: Connection, batch_id: int) -> dict[str, int]:
     return {state: count for state, count in connection.execute(query)}
 
 
-def of_item(connection: Connection, batch_id: int, item_id: int) -> list[Row]:
+def find_by_item(connection: Connection, batch_id: int, item_id: int) -> list[Row]:
     """Return the deliveries of an item's events, in the order of the events."""
     same_event = (events.c.batch_id == deliveries.c.batch_id) & (events.c.seq == deliveries.c.seq)
     query = (

@@ -1,4 +1,4 @@
-"""What endpoints have of their own to prove themselves with, encrypted."""
+"""The signing secrets and headers of endpoints, encrypted."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pipeline.database.dialect import dialect_of
 from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import endpoints
 
-_SEALED = select(endpoints.c.origin, endpoints.c.secrets, endpoints.c.headers)
+_ENCRYPTED = select(endpoints.c.origin, endpoints.c.secrets, endpoints.c.headers)
 
 
-def take(connection: Connection, origin: str, now: datetime) -> Row:
-    """Return an endpoint's secrets and headers, its row made where there is none, and locked to the end."""
-    made = dialect_of(connection).upsert(endpoints).values(origin=origin, updated_at=now)
-    connection.execute(made.on_conflict_do_nothing(index_elements=[endpoints.c.origin]))
-    row = connection.execute(_SEALED.where(endpoints.c.origin == origin).with_for_update()).mappings().one()
+def lock(connection: Connection, origin: str, now: datetime) -> Row:
+    """Return an endpoint's secrets and headers, and lock its row. A missing row is inserted."""
+    inserted = dialect_of(connection).upsert(endpoints).values(origin=origin, updated_at=now)
+    connection.execute(inserted.on_conflict_do_nothing(index_elements=[endpoints.c.origin]))
+    row = connection.execute(_ENCRYPTED.where(endpoints.c.origin == origin).with_for_update()).mappings().one()
     return dict(row)
 
 
@@ -28,11 +28,11 @@ def store(connection: Connection, origin: str, now: datetime, changed: Mapping[s
 
 
 def get(connection: Connection, origin: str) -> Row | None:
-    """Return an endpoint's secrets and headers; None where nothing is known of it."""
-    return first(connection.execute(_SEALED.where(endpoints.c.origin == origin)))
+    """Return an endpoint's secrets and headers, None if it has no row."""
+    return first(connection.execute(_ENCRYPTED.where(endpoints.c.origin == origin)))
 
 
-def known(connection: Connection) -> list[Row]:
-    """Return the endpoints that have secrets or headers of their own, by origin."""
+def find_all(connection: Connection) -> list[Row]:
+    """Return the endpoints that have secrets or headers, by origin."""
     has_any = or_(endpoints.c.secrets.is_not(None), endpoints.c.headers.is_not(None))
-    return rows(connection.execute(_SEALED.where(has_any).order_by(endpoints.c.origin)))
+    return rows(connection.execute(_ENCRYPTED.where(has_any).order_by(endpoints.c.origin)))

@@ -1,4 +1,4 @@
-"""Endpoints: what is known of each scheme, host and port that receives."""
+"""Endpoints: the settings and state of each scheme, host and port that receives deliveries."""
 
 from __future__ import annotations
 
@@ -15,32 +15,36 @@ from pipeline.delivery.rules.breaker import BreakerState
 
 
 def lock(connection: Connection, origins: Sequence[str]) -> list[Row]:
-    """Lock what is known of endpoints, in the order of their names, before any of it changes. Return it."""
+    """Lock the rows of endpoints in the order of their names, before any of them changes. Return them."""
     chosen = select(endpoints).where(endpoints.c.origin.in_(origins)).order_by(endpoints.c.origin)
     return rows(connection.execute(chosen.with_for_update()))
 
 
-def stay_disabled(connection: Connection, origins: Sequence[str]) -> list[str]:
-    """Return which of these endpoints are disabled and stay so to the end of the transaction.
+def lock_disabled(connection: Connection, origins: Sequence[str]) -> list[str]:
+    """Return which of these endpoints are disabled, and keep them disabled until the transaction ends.
 
-    One that another transaction is just changing is left out: it may be enabled there.
+    An endpoint that another transaction is changing is left out: it may become enabled.
     """
     chosen = select(endpoints.c.origin).where(endpoints.c.origin.in_(origins), endpoints.c.disabled_at.is_not(None))
     return list(connection.scalars(chosen.with_for_update(read=True, skip_locked=True)))
 
 
-def probe(connection: Connection, origin: str, lost_at: datetime, now: datetime) -> None:
-    """Open → half open: the one request that is let through is under way, or lost at the instant `lost_at`."""
+def begin_probe(connection: Connection, origin: str, lost_at: datetime, now: datetime) -> None:
+    """Set the breaker of an endpoint from open to half open, for a single request.
+
+    Args:
+        lost_at: when the request is considered lost.
+    """
     _update(connection, origin, breaker=BreakerState.HALF_OPEN.value, open_until=lost_at, updated_at=now)
 
 
-def charge(connection: Connection, origin: str, paid_until: datetime, now: datetime) -> None:
-    """Note until when the requests that an endpoint's rate has let start are paid for."""
+def charge_rate(connection: Connection, origin: str, paid_until: datetime, now: datetime) -> None:
+    """Store until when the requests that have started use up an endpoint's rate."""
     _update(connection, origin, paid_until=paid_until, updated_at=now)
 
 
-def change(connection: Connection, origin: str, settings: Mapping[str, Any], now: datetime) -> None:
-    """Store what is configured for an endpoint that has a row."""
+def update_settings(connection: Connection, origin: str, settings: Mapping[str, Any], now: datetime) -> None:
+    """Store settings of an endpoint that has a row."""
     _update(connection, origin, **settings, updated_at=now)
 
 
@@ -49,23 +53,23 @@ def _update(connection: Connection, origin: str, **values: Any) -> None:
 
 
 def disable(connection: Connection, origin: str, reason: str, now: datetime) -> bool:
-    """Stop calling an endpoint; False where it was disabled before."""
+    """Disable an endpoint. Return False if it was disabled already."""
     statement = (
         dialect_of(connection)
         .upsert(endpoints)
         .values(origin=origin, disabled_reason=reason, disabled_at=now, updated_at=now)
     )
-    given = statement.excluded
+    new = statement.excluded
     statement = statement.on_conflict_do_update(
         index_elements=[endpoints.c.origin],
-        set_={name: given[name] for name in ("disabled_reason", "disabled_at", "updated_at")},
+        set_={name: new[name] for name in ("disabled_reason", "disabled_at", "updated_at")},
         where=endpoints.c.disabled_at.is_(None),
     )
-    # Not by rowcount: for an upsert, not every driver knows it.
+    # Not by rowcount, which some drivers do not report for an upsert.
     return connection.scalar(statement.returning(endpoints.c.origin)) is not None
 
 
-#: An endpoint that is enabled begins anew: its failures count no more, and its backlog is released at a ramp.
+#: An enabled endpoint starts anew: its failures no longer count, and its backlog is released at a growing rate.
 _HEALTHY = {
     "not_before": None,
     "breaker": BreakerState.CLOSED.value,
@@ -81,35 +85,35 @@ _HEALTHY = {
 
 
 def enable(connection: Connection, origin: str, now: datetime) -> bool:
-    """Call an endpoint again, at once; False where it was neither disabled nor left alone."""
-    is_left_alone = or_(
+    """Enable an endpoint, which is called again at once. Return False if nothing kept it from being called."""
+    is_held_back = or_(
         endpoints.c.disabled_at.is_not(None), endpoints.c.breaker != "closed", endpoints.c.not_before > now
     )
     statement = (
         update(endpoints)
-        .where(endpoints.c.origin == origin, is_left_alone)
+        .where(endpoints.c.origin == origin, is_held_back)
         .values(disabled_reason=None, disabled_at=None, closed_at=now, updated_at=now, **_HEALTHY)
     )
     return connection.execute(statement).rowcount == 1
 
 
 def get(connection: Connection, origin: str) -> Row | None:
-    """Return what is known of an endpoint."""
+    """Return the row of an endpoint, None if it has none."""
     return first(connection.execute(select(endpoints).where(endpoints.c.origin == origin)))
 
 
 def is_any_disabled(connection: Connection) -> bool:
-    """Say whether an endpoint is disabled."""
+    """Return whether any endpoint is disabled."""
     query = select(endpoints.c.origin).where(endpoints.c.disabled_at.is_not(None)).limit(1)
     return connection.scalar(query) is not None
 
 
-def known(connection: Connection) -> list[Row]:
+def find_all(connection: Connection) -> list[Row]:
     """Return every endpoint that ever failed or was configured, by origin."""
     return rows(connection.execute(select(endpoints).order_by(endpoints.c.origin)))
 
 
-def troubled(connection: Connection, limit: int) -> list[Row]:
-    """Return endpoints that fail or are disabled, by origin."""
+def find_troubled(connection: Connection, limit: int) -> list[Row]:
+    """Return up to `limit` endpoints that are failing or disabled, by origin."""
     is_troubled = or_(endpoints.c.disabled_at.is_not(None), endpoints.c.failing_since.is_not(None))
     return rows(connection.execute(select(endpoints).where(is_troubled).order_by(endpoints.c.origin).limit(limit)))

@@ -1,4 +1,4 @@
-"""Deliveries that are given up: those that grew too old unsent, and those that a fallback URL is to be told of."""
+"""Giving up deliveries: expiring those that are too old, and finding those to report to a fallback URL."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
 from pipeline.database.row import Row, rows
 
-# Not of a fallback delivery itself: that would have no end. `+ 0`: deliveries are found by their ids, not through all
-# that their batches owe.
-_TO_TELL = (
+# A fallback delivery is not reported itself, which would never end. `+ 0`: deliveries are found by their ids, not among
+# all deliveries of their batches.
+_WITH_FALLBACK = (
     text(
         """
         SELECT d.id, d.batch_id, d.seq, d.origin, d.attempt, d.last_status, d.last_error, d.created_at, d.finished_at,
@@ -49,9 +49,9 @@ def _expire(dialect: Dialect) -> TextClause:
     return text(f"WITH old AS ({_TOO_OLD} {locked}) {_EXPIRE}").bindparams(*_expiring)
 
 
-def to_tell(connection: Connection, ids: Sequence[int]) -> list[Row]:
-    """Return those of some dead deliveries whose batch has another URL to tell of it, with the event, by batch."""
-    return rows(connection.execute(_TO_TELL, {"ids": ids}))
+def find_with_fallback(connection: Connection, ids: Sequence[int]) -> list[Row]:
+    """Return the dead deliveries among these whose batch has a fallback URL, with their events, by batch."""
+    return rows(connection.execute(_WITH_FALLBACK, {"ids": ids}))
 
 
 def expire(
@@ -64,13 +64,13 @@ def expire(
     error: str,
     limit: int,
 ) -> list[int]:
-    """Pending → dead for at most `limit` deliveries to an endpoint that are due and too old. Return which.
+    """Make up to `limit` deliveries to an endpoint dead that are due and too old. Return their ids.
 
-    What is sent by request has been too old for longer, and gets its attempt.
+    A delivery that a user asked to send again gets its attempt, however old it is.
 
     Args:
-        schedule: name of the endpoint's schedule; None: those of the batches.
-        before: for each schedule, when what is too old was created at the latest.
+        schedule: name of the endpoint's schedule; None for those of the batches.
+        before: for each schedule, the time before which a delivery that is too old was created.
     """
     parameters = {"origin": origin, "schedule": schedule, "now": now, "error": error, "limit": limit, **before}
     return list(connection.scalars(_expire(dialect_of(connection)), parameters))

@@ -1,4 +1,4 @@
-"""Lanes: deliveries to ordered endpoints, of which only the first of each may travel."""
+"""Lanes: deliveries to ordered endpoints, of which only the first in each lane may be sent."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from pipeline.database.instant import Instant
 from pipeline.database.tables import RETRIED
 from pipeline.delivery.rules.bundle import Due
 from pipeline.delivery.rules.lane import Head
-from pipeline.delivery.sql.bundles import JUDGED, judged
+from pipeline.delivery.sql.bundles import DUE_COLUMNS, due_from_row
 
 
-def lane_of(origin: str, batch_id: str) -> str:
-    """Return SQL for the lane of a delivery that is being written: null where its endpoint is not ordered.
+def lane_sql(origin: str, batch_id: str) -> str:
+    """Return SQL for the lane of a new delivery, null if its endpoint is not ordered.
 
     Args:
-        origin, batch_id: SQL for these values of the delivery.
+        origin: SQL for the endpoint of the delivery.
+        batch_id: SQL for the id of its batch.
     """
     return f"""
     (SELECT CASE n.ordering WHEN 'endpoint' THEN n.origin
@@ -28,8 +29,9 @@ def lane_of(origin: str, batch_id: str) -> str:
 
 _OPEN = "{0}.lane IS NOT NULL AND {0}.state IN ('pending', 'sending')"
 
-# A loose index scan: two probes a lane, however many deliveries wait in it. All lanes at once, since their names have
-# no order that every collation agrees on. What is being sent need not be the first: that may have been replayed.
+# A loose index scan: two probes for each lane, however many deliveries wait in it. It scans all lanes at once, since
+# collations do not agree on the order of their names. The delivery being sent need not be the first: the first may have
+# been replayed.
 _HEADS = text(
     f"""
     WITH RECURSIVE lanes(lane) AS (
@@ -38,7 +40,7 @@ _HEADS = text(
         SELECT (SELECT min(d.lane) FROM deliveries d WHERE {_OPEN.format("d")} AND d.lane > lanes.lane)
         FROM lanes WHERE lanes.lane IS NOT NULL
     ), busy(lane) AS (
-        SELECT coalesce(lane, '') FROM deliveries WHERE state = 'sending' AND lease_until >= :ever
+        SELECT coalesce(lane, '') FROM deliveries WHERE state = 'sending' AND lease_until >= :earliest
     )
     SELECT h.id, h.lane, h.origin, h.lane IN (SELECT busy.lane FROM busy) AS is_busy, h.due_at,
            CASE WHEN h.attempt > 0 THEN coalesce(
@@ -49,18 +51,18 @@ _HEADS = text(
     JOIN deliveries h ON h.id = (SELECT min(d.id) FROM deliveries d WHERE {_OPEN.format("d")} AND d.lane = lanes.lane)
     WHERE lanes.lane IS NOT NULL
     """
-).bindparams(bindparam("ever", datetime(1970, 1, 1, tzinfo=UTC), type_=Instant))
+).bindparams(bindparam("earliest", datetime(1970, 1, 1, tzinfo=UTC), type_=Instant))
 _TYPED_HEADS = _HEADS.columns(is_busy=Boolean, due_at=Instant, failed_at=Instant)
 
 _FIRST = text(
     f"""
-    SELECT {JUDGED}
+    SELECT {DUE_COLUMNS}
     FROM deliveries d JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
     WHERE {_OPEN.format("d")} AND d.lane = :lane ORDER BY d.id LIMIT :limit
     """
 ).columns(due_at=Instant)
 
-# A bundle leaves as a whole.
+# All deliveries of a bundle leave together.
 _LEAVE = text(
     """
     UPDATE deliveries SET lane = NULL
@@ -81,29 +83,27 @@ _OUTSIDE = text(
 ).columns(due_at=Instant)
 
 
-def heads(connection: Connection) -> list[Head]:
-    """Return the first delivery of every lane, the longest due first."""
+def find_heads(connection: Connection) -> list[Head]:
+    """Return the first delivery of every lane, longest due first."""
     found = [Head(*row) for row in connection.execute(_TYPED_HEADS)]
     return sorted(found, key=lambda head: (head.due_at, head.id))
 
 
-def first(connection: Connection, lane: str, limit: int) -> list[Due]:
-    """Return the first deliveries of a lane, in order."""
-    return [judged(row) for row in connection.execute(_FIRST, {"lane": lane, "limit": limit})]
+def find_first(connection: Connection, lane: str, limit: int) -> list[Due]:
+    """Return the first `limit` deliveries of a lane, in order."""
+    return [due_from_row(row) for row in connection.execute(_FIRST, {"lane": lane, "limit": limit})]
 
 
-def leave(connection: Connection, passed_over: Sequence[Head]) -> None:
-    """Let deliveries leave their lanes: from then on they travel unordered."""
-    connection.execute(
-        _LEAVE, {"ids": [head.id for head in passed_over], "lanes": sorted({head.lane for head in passed_over})}
-    )
+def leave_lanes(connection: Connection, skipped: Sequence[Head]) -> None:
+    """Take deliveries out of their lanes. From now on they are sent unordered."""
+    connection.execute(_LEAVE, {"ids": [head.id for head in skipped], "lanes": sorted({head.lane for head in skipped})})
 
 
-def outside_due_at(connection: Connection, origin: str, window: int) -> datetime | None:
-    """Return when the next delivery to an ordered endpoint is due that is in no lane; None where none is found.
+def next_due_outside(connection: Connection, origin: str, window: int) -> datetime | None:
+    """Return when the next delivery outside all lanes is due at an ordered endpoint, None if none is found.
 
-    It is older than the ordering, or was passed over. Only the next `window` of what is pending are looked at: those
-    behind a longer backlog are found as it shrinks.
+    Such a delivery is older than the ordering, or was taken out of its lane. Only the next `window` pending deliveries
+    are read; those behind a longer backlog are found as it shrinks.
     """
     found = connection.scalars(_OUTSIDE, {"origin": origin, "window": window})
     return min((at for at in found if at is not None), default=None)

@@ -1,4 +1,4 @@
-"""Notices: what happened to endpoints, kept for people."""
+"""Notices: what happened to endpoints, for users to read."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pipeline.database.tables import notices
 from pipeline.delivery.rules.notice import Notice, NoticeType
 
 
-def add(connection: Connection, noticed: Sequence[Notice]) -> None:
-    """Append notices."""
-    if noticed:
-        connection.execute(insert(notices), [_row(notice) for notice in noticed])
+def add(connection: Connection, added: Sequence[Notice]) -> None:
+    """Add notices."""
+    if added:
+        connection.execute(insert(notices), [_row(notice) for notice in added])
 
 
 def _row(notice: Notice) -> Row:
@@ -28,15 +28,18 @@ def _row(notice: Notice) -> Row:
     }
 
 
-def last_at(connection: Connection, origin: str, type_: NoticeType) -> datetime | None:
-    """Return when an endpoint last had a notice of a type."""
+def find_last_at(connection: Connection, origin: str, type_: NoticeType) -> datetime | None:
+    """Return when an endpoint last had a notice of a type, None if it never had one."""
     query = select(notices.c.created_at).where(notices.c.origin == origin, notices.c.type == type_.value)
     found: datetime | None = connection.scalar(query.order_by(notices.c.id.desc()).limit(1))
     return found
 
 
-def newest(connection: Connection, origins: Sequence[str], limit: int) -> dict[str, list[Row]]:
-    """Return what happened to each of these endpoints, at most `limit`, newest first; those without any left out."""
+def find_newest(connection: Connection, origins: Sequence[str], limit: int) -> dict[str, list[Row]]:
+    """Return up to `limit` notices about each of these endpoints, newest first.
+
+    Endpoints without notices are left out.
+    """
     number = func.row_number().over(partition_by=notices.c.origin, order_by=notices.c.id.desc()).label("number")
     columns = (notices.c.origin, notices.c.id, notices.c.type, notices.c.detail, notices.c.created_at, number)
     dialect = dialect_of(connection)
@@ -50,7 +53,7 @@ def newest(connection: Connection, origins: Sequence[str], limit: int) -> dict[s
 
 
 def prune(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete those of the `limit` oldest notices that are from before an instant. Return how many."""
+    """Delete those of the `limit` oldest notices that were created before an instant. Return how many."""
     oldest = connection.execute(select(notices.c.id, notices.c.created_at).order_by(notices.c.id).limit(limit))
     old = [row.id for row in oldest if row.created_at < before]
     return connection.execute(delete(notices).where(notices.c.id.in_(old))).rowcount if old else 0

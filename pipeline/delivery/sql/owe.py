@@ -1,4 +1,4 @@
-"""Insert the deliveries that are owed for events."""
+"""Inserting the deliveries that are owed for events."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from sqlalchemy import BigInteger, Connection, Insert, bindparam, insert, litera
 
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import rows_of
+from pipeline.database.json_rows import table_rows
 from pipeline.database.tables import deliveries
-from pipeline.delivery.sql.lanes import lane_of
+from pipeline.delivery.sql.lanes import lane_sql
 
 _BATCH, _NOW = bindparam("batch", type_=BigInteger), bindparam("now", type_=Instant)
 
 
-def owe(connection: Connection, batch_id: int, owed: Sequence[Mapping[str, Any]], now: datetime) -> None:
-    """Insert deliveries of a batch's events, due now; those to an ordered endpoint get their lane.
+def add_deliveries(connection: Connection, batch_id: int, added: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Insert deliveries of a batch's events, due now. Those to an ordered endpoint join its lane.
 
     Args:
-        owed: one mapping per delivery with `seq`, `url` and `origin`.
+        added: one mapping for each delivery with `seq`, `url` and `origin`.
     """
-    if owed:
+    if added:
         dialect = dialect_of(connection)
-        connection.execute(_owe(dialect), {"rows": dialect.encode_rows(owed), "batch": batch_id, "now": now})
+        connection.execute(_add(dialect), {"rows": dialect.encode_rows(added), "batch": batch_id, "now": now})
 
 
 @cache
-def _owe(dialect: Dialect) -> Insert:
+def _add(dialect: Dialect) -> Insert:
     names = ("seq", "url", "origin")
-    given = rows_of(deliveries, dialect, *names)
+    given = table_rows(deliveries, dialect, *names)
     # A subquery per row, not a second statement: ordered endpoints are few.
-    lane = text(lane_of("r.origin", ":batch")).bindparams(_BATCH)
+    lane = text(lane_sql("r.origin", ":batch")).bindparams(_BATCH)
     chosen = select(*(given.c[name] for name in names), _BATCH, _NOW, _NOW, literal_column("'pending'"), lane)
     return insert(deliveries).from_select([*names, "batch_id", "due_at", "created_at", "state", "lane"], chosen)

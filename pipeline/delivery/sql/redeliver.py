@@ -1,4 +1,4 @@
-"""Deliveries made pending again, and those written that were never owed: span by span, which bounds a transaction."""
+"""Making deliveries pending again and adding missing ones, span by span, which keeps each transaction short."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from sqlalchemy import Column, ColumnElement, Connection, Subquery, bindparam, f
 
 from pipeline.database.dialect import dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.locks import in_order, keep, unlocked
+from pipeline.database.locks import lock_against_prune, lock_in_id_order, skip_locked
 from pipeline.database.tables import deliveries, endpoints, events
 from pipeline.delivery.rules.delivery import MANUAL
-from pipeline.delivery.sql.lanes import lane_of
+from pipeline.delivery.sql.lanes import lane_sql
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """Which deliveries: all that every condition holds for.
+class Selection:
+    """The deliveries that match every filter.
 
     Args:
-        since, until: when they came to their end; `until` is not included.
-        of_disabled: those to endpoints that are disabled instead of the others: they would only be paused.
+        since: they became final at this time or later.
+        until: they became final before this time.
+        of_disabled: those to disabled endpoints, which would only be paused; by default those to all others.
     """
 
     states: Sequence[str]
@@ -35,14 +36,14 @@ class Chosen:
 
     @property
     def position(self) -> Column[int]:
-        """What spans are counted by: the events of one batch, or all deliveries."""
+        """The column that spans are ranges of: events of the batch, or ids of all deliveries."""
         return deliveries.c.id if self.batch_id is None else deliveries.c.seq
 
     def span(self, low: int, high: int) -> Subquery:
-        """Return deliveries at positions from `low` up to, not including, `high`, chosen or not.
+        """Return all deliveries at positions from `low` up to but not including `high`.
 
-        Its own query, which is not merged with that around it: otherwise statistics may have PostgreSQL look for the
-        rest of what is asked for first, through all deliveries and for each span again.
+        OFFSET keeps PostgreSQL from merging this query with the one around it. Stale statistics might otherwise make it
+        apply the other conditions first, to all deliveries, again for each span.
         """
         inside = [self.position >= low, self.position < high]
         if self.batch_id is not None:
@@ -50,16 +51,16 @@ class Chosen:
         return select(deliveries).where(*inside).offset(0).subquery("span")
 
     def conditions(self, span: Subquery) -> list[ColumnElement[bool]]:
-        """Return what holds for the chosen ones of a span."""
-        known, disabled = span.c, select(endpoints.c.origin).where(endpoints.c.disabled_at.is_not(None))
-        # A callback is given up days after its event: an outage is told by when that was.
-        ended_at = func.coalesce(known.finished_at, known.created_at)
+        """Return the conditions for the selected deliveries of a span."""
+        columns, disabled = span.c, select(endpoints.c.origin).where(endpoints.c.disabled_at.is_not(None))
+        # A delivery is given up days after its event; the time it was given up tells which outage it belongs to.
+        ended_at = func.coalesce(columns.finished_at, columns.created_at)
         found: list[ColumnElement[bool]] = [
-            known.state.in_(self.states),
-            known.origin.in_(disabled) if self.of_disabled else known.origin.not_in(disabled),
+            columns.state.in_(self.states),
+            columns.origin.in_(disabled) if self.of_disabled else columns.origin.not_in(disabled),
         ]
         if self.origin is not None:
-            found.append(known.origin == self.origin)
+            found.append(columns.origin == self.origin)
         if self.since is not None:
             found.append(ended_at >= self.since)
         if self.until is not None:
@@ -67,67 +68,72 @@ class Chosen:
         return found
 
 
-def last_position(connection: Connection, chosen: Chosen) -> int:
-    """Return the highest position there is; 0 where there is none."""
+def last_position(connection: Connection, chosen: Selection) -> int:
+    """Return the highest position, 0 if there are no deliveries."""
     query = select(func.max(chosen.position))
     if chosen.batch_id is not None:
         query = query.where(deliveries.c.batch_id == chosen.batch_id)
     return int(connection.scalar(query) or 0)
 
 
-def count(connection: Connection, chosen: Chosen, low: int, high: int) -> int:
-    """Return how many of a span are chosen."""
+def count_selected(connection: Connection, chosen: Selection, low: int, high: int) -> int:
+    """Return how many deliveries of a span are selected."""
     return sum(count_by_origin(connection, chosen, low, high).values())
 
 
-def count_by_origin(connection: Connection, chosen: Chosen, low: int, high: int) -> dict[str, int]:
-    """The same, by endpoint."""
+def count_by_origin(connection: Connection, chosen: Selection, low: int, high: int) -> dict[str, int]:
+    """Return how many deliveries of a span are selected, by endpoint."""
     span = chosen.span(low, high)
     query = select(span.c.origin, func.count()).where(*chosen.conditions(span)).group_by(span.c.origin)
     return {origin: number for origin, number in connection.execute(query)}
 
 
-def recover(connection: Connection, chosen: Chosen, low: int, high: int, now: datetime) -> int:
-    """Make the chosen ones of a span pending, due now, by request. Return how many.
+def make_pending(connection: Connection, chosen: Selection, low: int, high: int, now: datetime) -> int:
+    """Make the selected deliveries of a span pending, due now, as a user asked. Return how many.
 
-    Bundles stay what they are: the others of a chosen one's bundle are made pending with it.
+    Bundles stay together: the other deliveries of a selected one's bundle become pending with it.
     """
     span = chosen.span(low, high)
     query = select(span.c.id, span.c.batch_id, span.c.bundle_id).where(*chosen.conditions(span))
-    mine = connection.execute(query).all()
-    others = _travelling(connection, {row.bundle_id for row in mine if row.bundle_id is not None})
-    kept = set(keep(connection, {row.batch_id for row in (*mine, *others)}))
-    found = _again(connection, chosen.states, [row.id for row in mine if row.batch_id in kept], now)
+    selected = connection.execute(query).all()
+    others = _bundled(connection, {row.bundle_id for row in selected if row.bundle_id is not None})
+    existing = set(lock_against_prune(connection, {row.batch_id for row in (*selected, *others)}))
+    found = _make_pending(connection, chosen.states, [row.id for row in selected if row.batch_id in existing], now)
     bundled = {row.bundle_id for row in found if not row.is_alone}
-    left = [row.id for row in others if row.batch_id in kept and row.bundle_id in bundled]
-    _again(connection, chosen.states, left, now, is_patient=True)
+    rest = [row.id for row in others if row.batch_id in existing and row.bundle_id in bundled]
+    _make_pending(connection, chosen.states, rest, now, wait_for_locks=True)
     return len(found)
 
 
-def _travelling(connection: Connection, bundled: Collection[int]) -> Sequence[Any]:
-    """Return the deliveries that travel in these bundles."""
-    if not bundled:
+def _bundled(connection: Connection, bundle_ids: Collection[int]) -> Sequence[Any]:
+    """Return the deliveries that are sent in these bundles."""
+    if not bundle_ids:
         return []
     dialect = dialect_of(connection)
     query = select(deliveries.c.id, deliveries.c.batch_id, deliveries.c.bundle_id).where(
         dialect.is_in_list(deliveries.c.bundle_id, "ids"), deliveries.c.is_alone.is_(False)
     )
-    return connection.execute(query, {"ids": dialect.encode_list(sorted(bundled))}).all()
+    return connection.execute(query, {"ids": dialect.encode_list(sorted(bundle_ids))}).all()
 
 
-def _again(
-    connection: Connection, states: Sequence[str], ids: Sequence[int], now: datetime, *, is_patient: bool = False
+def _make_pending(
+    connection: Connection, states: Sequence[str], ids: Sequence[int], now: datetime, *, wait_for_locks: bool = False
 ) -> Sequence[Any]:
-    """Make deliveries pending that still are in one of these states, and return them.
+    """Make deliveries pending that are still in one of these states. Return them.
 
-    What another transaction holds is waited for with `is_patient`, and else passed over.
+    Args:
+        wait_for_locks: wait for rows that another transaction holds, instead of skipping them.
     """
     if not ids:
         return []
     dialect = dialect_of(connection)
-    # By nothing but their ids, whatever statistics say of states.
+    # In a form that no index on states serves: the rows are found by their ids.
     conditions = dialect.is_in_list(deliveries.c.id, "ids"), func.coalesce(deliveries.c.state, "").in_(states)
-    chosen = in_order(dialect, deliveries, *conditions) if is_patient else unlocked(dialect, deliveries, *conditions)
+    chosen = (
+        lock_in_id_order(dialect, deliveries, *conditions)
+        if wait_for_locks
+        else skip_locked(dialect, deliveries, *conditions)
+    )
     statement = (
         update(deliveries)
         .where(chosen)
@@ -146,11 +152,11 @@ _MISSING = """
 
 _COUNT_MISSING = text(f"SELECT count(*) {_MISSING}")
 
-# Whoever writes the same at the same time writes it first, and this passes over it.
-_OWE_MISSING = text(
+# Rows that another transaction inserts at the same time are skipped.
+_ADD_MISSING = text(
     f"""
     INSERT INTO deliveries (batch_id, seq, url, origin, state, due_at, created_at, lane)
-    SELECT e.batch_id, e.seq, :url, :origin, 'pending', :now, :now, {lane_of(":origin", ":batch_id")}
+    SELECT e.batch_id, e.seq, :url, :origin, 'pending', :now, :now, {lane_sql(":origin", ":batch_id")}
     {_MISSING} ORDER BY e.seq
     ON CONFLICT (batch_id, seq, url) DO NOTHING
     """
@@ -158,11 +164,11 @@ _OWE_MISSING = text(
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """The events of a batch that were never owed to a URL.
+class MissingDeliveries:
+    """Deliveries to a URL that events of a batch do not have.
 
     Args:
-        of_batch: those of the batch itself as well, beside those of its items.
+        of_batch: include events about the batch itself, not only those about its items.
     """
 
     batch_id: int
@@ -175,19 +181,22 @@ class Missing:
         return {"batch_id": self.batch_id, "url": self.url, "of_batch": of_batch, "low": low, "high": high}
 
 
-def last_event(connection: Connection, batch_id: int) -> int:
-    """Return the `seq` of a batch's last event; 0 where it has none."""
+def last_seq(connection: Connection, batch_id: int) -> int:
+    """Return the `seq` of the last event of a batch, 0 if it has none."""
     return int(connection.scalar(select(func.max(events.c.seq)).where(events.c.batch_id == batch_id)) or 0)
 
 
-def count_missing(connection: Connection, missing: Missing, low: int, high: int) -> int:
-    """Return how many events of a span are missing."""
+def count_missing(connection: Connection, missing: MissingDeliveries, low: int, high: int) -> int:
+    """Return how many deliveries of a span are missing."""
     return int(connection.scalar(_COUNT_MISSING, missing.parameters(low, high)) or 0)
 
 
-def owe_missing(connection: Connection, missing: Missing, low: int, high: int, now: datetime) -> int:
-    """Write what is missing of a span, due now. Return how many; none where the batch was pruned meanwhile."""
-    if not keep(connection, [missing.batch_id]):
+def add_missing(connection: Connection, missing: MissingDeliveries, low: int, high: int, now: datetime) -> int:
+    """Insert the missing deliveries of a span, due now. Return how many.
+
+    Return 0 if the batch was pruned in the meantime.
+    """
+    if not lock_against_prune(connection, [missing.batch_id]):
         return 0
     parameters = {**missing.parameters(low, high), "origin": missing.origin, "now": now}
-    return connection.execute(_OWE_MISSING, parameters).rowcount
+    return connection.execute(_ADD_MISSING, parameters).rowcount

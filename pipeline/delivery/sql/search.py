@@ -1,4 +1,4 @@
-"""Deliveries as people see them: listed, shown, replayed."""
+"""Deliveries for users: listing, showing and replaying them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import batches, bundles, deliveries, endpoints, events, items
 from pipeline.delivery.rules.delivery import MANUAL, DeliveryState
 
-#: What is under way is left alone: its sender would record over it.
+#: A delivery that is being sent cannot be replayed: its sender would overwrite the change.
 _REPLAYABLE = tuple(state.value for state in DeliveryState if state is not DeliveryState.SENDING)
-_OF_ENDPOINT = ("disabled_reason", "disabled_at", "breaker", "open_until", "not_before")
+_ENDPOINT_COLUMNS = ("disabled_reason", "disabled_at", "breaker", "open_until", "not_before")
 _WAITING = (DeliveryState.PENDING.value, DeliveryState.PAUSED.value)
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
-    """What holds for deliveries that are listed; what is None, or empty, is not asked for.
+class DeliveryFilters:
+    """Filters for deliveries. One that is None or empty is not applied.
 
     Args:
-        batch_ids: each of these; two different ones fit none.
-        item_id: of the event.
-        since: owed since then.
-        before: only ids below.
+        batch_ids: the delivery belongs to each of these batches; no delivery belongs to two.
+        item_id: the item that the event is about.
+        since: created at this time or later.
+        before: only ids below this; pass the last id of one page to get the next.
     """
 
     batch_ids: Sequence[int] = ()
@@ -58,30 +58,30 @@ class Conditions:
         return found
 
 
-def newest(connection: Connection, conditions: Conditions, limit: int) -> list[Row]:
-    """Return deliveries, newest first."""
+def find_newest(connection: Connection, conditions: DeliveryFilters, limit: int) -> list[Row]:
+    """Return up to `limit` deliveries, newest first."""
     query = _rows().where(*conditions.clauses()).order_by(deliveries.c.id.desc()).limit(limit)
     return rows(connection.execute(query))
 
 
-def bundle(connection: Connection, webhook_id: str) -> int | None:
-    """Return the bundle of that webhook id; None where there is none."""
+def find_bundle(connection: Connection, webhook_id: str) -> int | None:
+    """Return the id of the bundle with a webhook id, None if there is none."""
     found: int | None = connection.scalar(select(bundles.c.id).where(bundles.c.webhook_id == webhook_id))
     return found
 
 
 def get(connection: Connection, delivery_id: int) -> Row | None:
-    """Return a delivery with its event, its item's key and how its endpoint is."""
+    """Return a delivery with its event, the key of its item and the state of its endpoint."""
     return first(connection.execute(_rows().where(deliveries.c.id == delivery_id)))
 
 
-def is_any(connection: Connection, origin: str) -> bool:
-    """Say whether anything is or was owed to an endpoint; where nothing was, every delivery is looked at."""
+def has_any(connection: Connection, origin: str) -> bool:
+    """Return whether there is any delivery to an endpoint. If there is none, this scans all deliveries."""
     return connection.scalar(select(deliveries.c.id).where(deliveries.c.origin == origin).limit(1)) is not None
 
 
 def next_due_at(connection: Connection, batch_id: int) -> datetime | None:
-    """Return when the next pending delivery of a batch is due; None where none is pending."""
+    """Return when the next pending delivery of a batch is due, None if none is pending."""
     query = select(func.min(deliveries.c.due_at)).where(
         deliveries.c.batch_id == batch_id, deliveries.c.state == DeliveryState.PENDING.value
     )
@@ -89,8 +89,8 @@ def next_due_at(connection: Connection, batch_id: int) -> datetime | None:
     return found
 
 
-def waiting(connection: Connection) -> tuple[int, int, datetime | None]:
-    """Return how many deliveries are pending or being sent, how many of those are sent, and when the next is due."""
+def count_waiting(connection: Connection) -> tuple[int, int, datetime | None]:
+    """Return how many deliveries are pending or being sent, how many are being sent, and when the next is due."""
     pending = deliveries.c.state == DeliveryState.PENDING.value
     number, due_at = connection.execute(select(func.count(), func.min(deliveries.c.due_at)).where(pending)).one()
     sending = connection.scalar(select(func.count()).where(deliveries.c.state == DeliveryState.SENDING.value)) or 0
@@ -98,13 +98,13 @@ def waiting(connection: Connection) -> tuple[int, int, datetime | None]:
 
 
 def replay(connection: Connection, row: Row, now: datetime) -> bool:
-    """Any state but sending → pending, due now, by request; False where it is being sent or is gone.
+    """Make a delivery pending, due now, as a user asked. Return False if it is being sent or no longer exists.
 
-    The event stays the same, hence its id and body. A delivery that came to its end in a bundle leaves it, and takes
-    its own event's id; while the bundle waits, the whole of it is sent.
+    Its event stays the same, and so do the webhook id and the body. A delivery that became final in a bundle leaves it
+    and is sent under the id of its own event. If the bundle still waits, all of it is sent.
     """
-    whole = row["bundle_id"] is not None and not row["is_alone"] and row["state"] in _WAITING
-    if whole:
+    is_bundle_waiting = row["bundle_id"] is not None and not row["is_alone"] and row["state"] in _WAITING
+    if is_bundle_waiting:
         same_bundle = (deliveries.c.bundle_id == row["bundle_id"]) & deliveries.c.is_alone.is_(False)
         statement = update(deliveries).where(same_bundle, deliveries.c.state.in_(_WAITING))
     else:
@@ -126,7 +126,7 @@ def _rows() -> Select[tuple[object, ...]]:
             events.c.item_id,
             batches.c.public_id,
             items.c.key,
-            *(endpoints.c[name] for name in _OF_ENDPOINT),
+            *(endpoints.c[name] for name in _ENDPOINT_COLUMNS),
             bundles.c.webhook_id.label("bundle"),
         )
         .join(events, same_event)

@@ -1,1 +1,1 @@
-"""Statements that move items from state to state. Functions take an open connection."""
+"""Statements that move items between states. Functions take an open connection."""

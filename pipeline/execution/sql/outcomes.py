@@ -1,4 +1,4 @@
-"""What came of running items: on to the next stage, put off, or final. Each is one conditional statement."""
+"""Outcomes of running items: on to the next stage, put off, or final. Each is one conditional statement."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Update, bindparam, func, update
 
-from pipeline.batches.sql.items import ERROR, FINISHED, RESULT
+from pipeline.batches.sql.items import ERROR_COLUMNS, FINISHED_COLUMNS, RESULT_COLUMNS
 from pipeline.database.dialect import Dialect, dialect_of
-from pipeline.database.json_rows import in_order, item_rows
+from pipeline.database.json_rows import item_rows, sort_by_id
 from pipeline.database.row import Row, rows
-from pipeline.database.state_literals import is_still
+from pipeline.database.state_literals import recheck_state
 from pipeline.database.tables import items
 from pipeline.domain.item import ItemState, Stage
 
@@ -21,12 +21,13 @@ from pipeline.domain.item import ItemState, Stage
 def advance(
     connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now: datetime, lease_until: datetime
 ) -> set[int]:
-    """Running classify → queued enrich, with the classification. Return the ids that moved.
+    """Queue items that were classified for the stage `enrich`. Return the ids of those that were still running.
 
-    `outcomes`: id, epoch, label, confidence, classification.
+    Args:
+        outcomes: one mapping each: `id`, `epoch`, `label`, `confidence` and `classification`.
     """
     dialect = dialect_of(connection)
-    parameters = {"rows": dialect.encode_rows(in_order(outcomes)), "now": now, "until": lease_until}
+    parameters = {"rows": dialect.encode_rows(sort_by_id(outcomes)), "now": now, "until": lease_until}
     return set(connection.scalars(_advance(dialect), parameters))
 
 
@@ -38,7 +39,7 @@ def _advance(dialect: Dialect) -> Update:
         .where(
             items.c.id == given.c.id,
             items.c.epoch == given.c.epoch,
-            is_still(items.c.state, "running"),
+            recheck_state(items.c.state, "running"),
             items.c.stage == Stage.CLASSIFY.value,
         )
         .values(
@@ -62,12 +63,13 @@ def _advance(dialect: Dialect) -> Update:
 
 
 def put_off(connection: Connection, outcomes: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Running → pending until `due_at`, at the same stage. Return the ids that moved.
+    """Make items pending at the same stage until `due_at`. Return the ids of those that were still running.
 
-    `outcomes`: id, epoch, due_at, attempt, snoozes, error_kind, error_type, error_message, error_stage.
+    Args:
+        outcomes: one mapping each: `id`, `epoch`, `due_at`, `attempt`, `snoozes` and the error columns.
     """
     dialect = dialect_of(connection)
-    return set(connection.scalars(_put_off(dialect), {"rows": dialect.encode_rows(in_order(outcomes))}))
+    return set(connection.scalars(_put_off(dialect), {"rows": dialect.encode_rows(sort_by_id(outcomes))}))
 
 
 @cache
@@ -76,15 +78,15 @@ def _put_off(dialect: Dialect) -> Update:
     given = item_rows(dialect, "id", "epoch", *names)
     return (
         update(items)
-        .where(items.c.id == given.c.id, items.c.epoch == given.c.epoch, is_still(items.c.state, "running"))
+        .where(items.c.id == given.c.id, items.c.epoch == given.c.epoch, recheck_state(items.c.state, "running"))
         .values(
             state=ItemState.PENDING.value,
             lease_until=None,
             worker=None,
             **{name: given.c[name] for name in names},
-            # It has answered, if only with an error: it is no killer.
+            # It failed without killing its worker.
             crashes=0,
-            # What is not counted at this stage is not counted in all either.
+            # An attempt that is not counted at this stage is not counted in the total either.
             attempts=items.c.attempts - (items.c.attempt - given.c.attempt),
         )
         .returning(items.c.id)
@@ -92,32 +94,33 @@ def _put_off(dialect: Dialect) -> Update:
 
 
 def finish(connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now: datetime) -> list[Row]:
-    """In flight → succeeded or dead, with everything that came of it. Return the finished rows.
+    """Make items succeeded or dead. Return the rows of those that were still running.
 
-    `outcomes`: id, epoch, state, label, confidence, classification, classified_at, enrichment and the error columns.
-    What is null keeps what is stored, but for the errors.
+    Args:
+        outcomes: one mapping each: `id`, `epoch`, `state`, the result columns and the error columns. A result column
+            that is null keeps its stored value; an error column does not.
     """
     dialect = dialect_of(connection)
-    parameters = {"rows": dialect.encode_rows(in_order(outcomes)), "now": now}
+    parameters = {"rows": dialect.encode_rows(sort_by_id(outcomes)), "now": now}
     return rows(connection.execute(_finish(dialect), parameters))
 
 
 @cache
 def _finish(dialect: Dialect) -> Update:
-    given = item_rows(dialect, "id", "epoch", "state", *RESULT, *ERROR)
+    given = item_rows(dialect, "id", "epoch", "state", *RESULT_COLUMNS, *ERROR_COLUMNS)
     return (
         update(items)
         .where(
             items.c.id == given.c.id,
             items.c.epoch == given.c.epoch,
-            is_still(items.c.state, "running"),
+            recheck_state(items.c.state, "running"),
         )
         .values(
             state=given.c.state,
             finished_at=bindparam("now", type_=items.c.finished_at.type),
             lease_until=None,
-            **{name: func.coalesce(given.c[name], items.c[name]) for name in RESULT},
-            **{name: given.c[name] for name in ERROR},
+            **{name: func.coalesce(given.c[name], items.c[name]) for name in RESULT_COLUMNS},
+            **{name: given.c[name] for name in ERROR_COLUMNS},
         )
-        .returning(*(items.c[name] for name in FINISHED))
+        .returning(*(items.c[name] for name in FINISHED_COLUMNS))
     )

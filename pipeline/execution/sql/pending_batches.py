@@ -1,6 +1,6 @@
-"""Which batches have something to release, and when the next item comes due: for all batches in one statement.
+"""Which batches have items to release, and when their next item is due: one statement for all batches.
 
-Suspects, whose worker died, are no part of it: they are released apart.
+Suspects, whose worker died, are not counted: they are released separately.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from sqlalchemy import Connection, bindparam, text
 
 from pipeline.database.instant import Instant
 
-# Loose index scans: one probe of an index for each batch that has pending items. A batch that has none costs nothing.
-# By ORDER BY and LIMIT, not by min(): where PostgreSQL believes that hardly anything is pending, as it does after each
-# large submission, it takes the least of all that is.
+# Loose index scans: one index probe for each batch that has pending items. A batch without any costs nothing. ORDER BY
+# with LIMIT instead of min(): when PostgreSQL's statistics say that hardly anything is pending, as after each large
+# submission, it computes min() over all pending rows.
 _PENDING = text(
     """
     WITH RECURSIVE fresh(batch_id) AS (
@@ -53,8 +53,14 @@ _PENDING = text(
 _TYPED = _PENDING.columns(next_due_at=Instant)
 
 
-class Pending(NamedTuple):
-    """A running batch that has pending items; `next_due_at` is when the next of them comes due that is not yet."""
+class PendingBatch(NamedTuple):
+    """A running batch with pending items.
+
+    Args:
+        has_fresh: whether some were never released.
+        has_due: whether some that were released before are due again.
+        next_due_at: when the next of them will be due; None if all are due already.
+    """
 
     id: int
     public_id: str
@@ -66,6 +72,6 @@ class Pending(NamedTuple):
     next_due_at: datetime | None
 
 
-def pending(connection: Connection, now: datetime) -> list[Pending]:
-    """Return the running batches that have pending items, oldest first."""
-    return [Pending(*row) for row in connection.execute(_TYPED, {"now": now})]
+def find_pending(connection: Connection, now: datetime) -> list[PendingBatch]:
+    """Return the running batches with pending items, oldest first."""
+    return [PendingBatch(*row) for row in connection.execute(_TYPED, {"now": now})]

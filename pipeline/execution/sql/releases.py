@@ -1,7 +1,7 @@
-"""Items on their way out: released to the broker, claimed by a worker. Every transition is one conditional statement.
+"""Releasing items to the broker, and claiming them for a worker. Every transition is one conditional statement.
 
-Each returns what it really changed; a row that is no longer in the expected state, stage or epoch was changed by
-somebody else, and is left alone.
+Each returns what it changed. A row that is no longer in the expected state, stage or epoch was changed by another
+process and is left alone.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from sqlalchemy import Connection, Integer, Update, bindparam, func, select, tex
 
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.json_rows import item_rows
-from pipeline.database.locks import in_order, unlocked
+from pipeline.database.locks import lock_in_id_order, skip_locked
 from pipeline.database.row import Row, rows
-from pipeline.database.state_literals import is_in, is_still
+from pipeline.database.state_literals import has_state, recheck_state
 from pipeline.database.tables import items
 from pipeline.domain.item import ItemState
 
 
 class Ref(NamedTuple):
-    """One release of one item: all that a message carries."""
+    """One release of one item: everything that a message carries."""
 
     id: int
     epoch: int
 
 
-class Released(NamedTuple):
+class ReleasedItem(NamedTuple):
     """An item that may be published now."""
 
     id: int
@@ -38,38 +38,47 @@ class Released(NamedTuple):
     stage: str
 
 
-def fresh(connection: Connection, batch_id: int, limit: int) -> list[int]:
-    """Return ids of items that were never released, in input order."""
-    return list(connection.scalars(_FRESH, {"batch": batch_id, "most": limit}))
+def find_fresh(connection: Connection, batch_id: int, limit: int) -> list[int]:
+    """Return the ids of up to `limit` items that were never released, in input order."""
+    return list(connection.scalars(_FRESH, {"batch": batch_id, "limit": limit}))
 
 
 _FRESH = (
     select(items.c.id)
-    .where(items.c.batch_id == bindparam("batch"), is_in(items.c.state, "pending"), items.c.due_at.is_(None))
+    .where(items.c.batch_id == bindparam("batch"), has_state(items.c.state, "pending"), items.c.due_at.is_(None))
     .order_by(items.c.id)
-    .limit(bindparam("most", type_=Integer))
+    .limit(bindparam("limit", type_=Integer))
 )
 
 
-def due(connection: Connection, batch_id: int, now: datetime, limit: int) -> list[int]:
-    """Return ids of items whose `due_at` has come, suspects left out: retries, replayed ones, the longest due first."""
-    return list(connection.scalars(_DUE, {"batch": batch_id, "now": now, "most": limit}))
+def find_due(connection: Connection, batch_id: int, now: datetime, limit: int) -> list[int]:
+    """Return the ids of up to `limit` items that are due again (retries and replays), longest due first.
+
+    Suspects are left out.
+    """
+    return list(connection.scalars(_DUE, {"batch": batch_id, "now": now, "limit": limit}))
 
 
 _DUE = (
     select(items.c.id)
-    .where(items.c.batch_id == bindparam("batch"), is_in(items.c.state, "pending"), items.c.due_at <= bindparam("now"))
-    # Written out: the partial index serves only what stands in the statement.
+    .where(
+        items.c.batch_id == bindparam("batch"), has_state(items.c.state, "pending"), items.c.due_at <= bindparam("now")
+    )
+    # A literal: a partial index serves only statements that contain its condition.
     .where(text("crashes = 0"))
     .order_by(items.c.due_at)
-    .limit(bindparam("most", type_=Integer))
+    .limit(bindparam("limit", type_=Integer))
 )
 
 
 def release(
     connection: Connection, ids: Sequence[int], *, now: datetime, lease_until: datetime, worker: str | None
-) -> list[Released]:
-    """Pending → queued, epoch + 1. `worker` names the process whose memory holds the messages, if one does."""
+) -> list[ReleasedItem]:
+    """Move pending items to queued, and increment their epochs. Return those that were still pending.
+
+    Args:
+        worker: the process whose memory holds the messages; None if a broker does.
+    """
     dialect = dialect_of(connection)
     parameters = {
         "rows": dialect.encode_rows([{"id": id_} for id_ in sorted(ids)]),
@@ -77,7 +86,7 @@ def release(
         "until": lease_until,
         "holder": worker,
     }
-    return [Released(*row) for row in connection.execute(_release(dialect), parameters)]
+    return [ReleasedItem(*row) for row in connection.execute(_release(dialect), parameters)]
 
 
 @cache
@@ -85,7 +94,7 @@ def _release(dialect: Dialect) -> Update:
     given = item_rows(dialect, "id")
     return (
         update(items)
-        .where(items.c.id == given.c.id, is_still(items.c.state, "pending"))
+        .where(items.c.id == given.c.id, recheck_state(items.c.state, "pending"))
         .values(
             state=ItemState.QUEUED.value,
             epoch=items.c.epoch + 1,
@@ -97,14 +106,14 @@ def _release(dialect: Dialect) -> Update:
     )
 
 
-def take_back(connection: Connection, refs: Iterable[Ref], now: datetime) -> int:
-    """Queued → pending, due now: nobody has claimed it, and its message is not on its way. Return how many."""
+def undo_release(connection: Connection, refs: Iterable[Ref], now: datetime) -> int:
+    """Make released items that could not be published pending again, due now. Return how many were still queued."""
     dialect = dialect_of(connection)
     given = item_rows(dialect, "id", "epoch")
-    mine = tuple_(items.c.id, items.c.epoch).in_(select(given.c.id, given.c.epoch))
+    is_given = tuple_(items.c.id, items.c.epoch).in_(select(given.c.id, given.c.epoch))
     statement = (
         update(items)
-        .where(unlocked(dialect, items, mine, is_still(items.c.state, "queued")))
+        .where(skip_locked(dialect, items, is_given, recheck_state(items.c.state, "queued")))
         .values(state=ItemState.PENDING.value, due_at=bindparam("now"), lease_until=None, worker=None)
     )
     parameters = {"rows": dialect.encode_rows({"id": ref.id, "epoch": ref.epoch} for ref in refs), "now": now}
@@ -120,11 +129,11 @@ def claim(
     lease_until: datetime,
     worker: str,
 ) -> list[Row]:
-    """Queued → running, attempt + 1, and return what the stage needs: claim is read."""
+    """Move queued items to running, and count an attempt. Return what the stage needs of those that were claimed."""
     dialect = dialect_of(connection)
     parameters = {
         "rows": dialect.encode_rows({"id": ref.id, "epoch": ref.epoch} for ref in refs),
-        "of_stage": stage,
+        "stage_name": stage,
         "now": now,
         "until": lease_until,
         "holder": worker,
@@ -138,12 +147,12 @@ def _claim(dialect: Dialect) -> Update:
     conditions = (
         items.c.id == given.c.id,
         items.c.epoch == given.c.epoch,
-        is_still(items.c.state, "queued"),
-        items.c.stage == bindparam("of_stage"),
+        recheck_state(items.c.state, "queued"),
+        items.c.stage == bindparam("stage_name"),
     )
     return (
         update(items)
-        .where(in_order(dialect, items, *conditions))
+        .where(lock_in_id_order(dialect, items, *conditions))
         .values(
             state=ItemState.RUNNING.value,
             attempt=items.c.attempt + 1,
@@ -161,9 +170,13 @@ _CLAIMED = (
 )  # fmt: skip
 
 
-def waits_since(connection: Connection, stages: Collection[str], lease_until: datetime) -> bool:
-    """Say whether an item of these stages is released, not claimed, and has a lease that ends before `lease_until`."""
+def has_unclaimed(connection: Connection, stages: Collection[str], lease_until: datetime) -> bool:
+    """Return whether an item at one of these stages is released but not claimed, with a lease that ends too soon.
+
+    Args:
+        lease_until: the lease ends before this.
+    """
     query = select(items.c.id).where(
-        is_in(items.c.state, "queued"), items.c.lease_until < lease_until, items.c.stage.in_(stages)
+        has_state(items.c.state, "queued"), items.c.lease_until < lease_until, items.c.stage.in_(stages)
     )
     return connection.scalar(query.limit(1)) is not None

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, text
 from pipeline.database.dialect import dialect_of
 from pipeline.database.engine import Database
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import rows_of
+from pipeline.database.json_rows import table_rows
 from pipeline.database.tables import items, leases
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -25,7 +25,7 @@ def test_rows_in_one_parameter_keep_their_order_types_and_instants(database: Dat
     ]
     with database.read() as connection:
         dialect = dialect_of(connection)
-        rows = rows_of(items, dialect, "id", "label", "confidence", "due_at", numbers=("size",))
+        rows = table_rows(items, dialect, "id", "label", "confidence", "due_at", integers=("size",))
         found = connection.execute(select(rows), {"rows": dialect.encode_rows(given)}).all()
     assert [tuple(row) for row in found] == [
         (2**40, "ü'\"☕", 0.5, AT, 3),
@@ -37,7 +37,7 @@ def test_instants_of_rows_compare_with_stored_ones(database: Database) -> None:
     with database.write() as connection:
         dialect = dialect_of(connection)
         add_leases(connection)
-        rows = rows_of(leases, dialect, "until")
+        rows = table_rows(leases, dialect, "until")
         same = select(leases.c.name).where(leases.c.until == rows.c.until)
         parameters = {"rows": dialect.encode_rows([{"until": AT}])}
         assert sorted(connection.scalars(same, parameters)) == sorted(NAMES)

@@ -54,7 +54,7 @@ class Crowd:
         self.contexts = [replace(context, worker=f"worker-{number}") for number in range(WORKERS)]
         self.batches = [submit(context, make_items(ITEMS), Submission(self.definition)).batch_id for _ in range(3)]
         with context.database.read() as connection:
-            self.ids = batches.open_in(connection, BatchState.RUNNING)
+            self.ids = batches.find_open(connection, BatchState.RUNNING)
         self.messages: list[Message] = []
 
     def work(self, number: int) -> None:

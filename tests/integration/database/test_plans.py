@@ -18,7 +18,7 @@ from pipeline.delivery import endpoints
 from pipeline.delivery.deliveries import recover, replay_missing
 from pipeline.delivery.give_up import expire
 from pipeline.delivery.sql import bundles, give_up, redeliver
-from pipeline.delivery.sql.redeliver import Chosen
+from pipeline.delivery.sql.redeliver import Selection
 from pipeline.retention.prune import prunable, prune
 from tests.support.factories import make_definition, make_items
 from tests.support.receiver import SECRET, Receiver
@@ -232,10 +232,10 @@ def passed_over(connection: Connection, statement: str, parameters: Any) -> int:
 @on_postgresql
 @pytest.mark.parametrize(
     "chosen",
-    [Chosen(("dead",)), Chosen(("dead",), origin="http://a"), Chosen(("dead",), batch_id=1)],
+    [Selection(("dead",)), Selection(("dead",), origin="http://a"), Selection(("dead",), batch_id=1)],
     ids=["all", "endpoint", "batch"],
 )
-def test_what_is_done_span_by_span_reads_no_other_span(chosen: Chosen, database: Database) -> None:
+def test_what_is_done_span_by_span_reads_no_other_span(chosen: Selection, database: Database) -> None:
     number, low, high = 20_000, 5_000, 6_000
     seen: list[tuple[str, Any]] = []
 
@@ -245,10 +245,10 @@ def test_what_is_done_span_by_span_reads_no_other_span(chosen: Chosen, database:
     with database.write() as connection:
         fill_unknown(connection, number)
         event.listen(connection, "before_cursor_execute", remember)
-        give_up.to_tell(connection, range(1, 500))
-        assert redeliver.count(connection, chosen, low, high) == high - low
-        assert redeliver.recover(connection, chosen, low, high, datetime.now(UTC)) == high - low
-        assert len(bundles.read(connection, range(20, 30), "w")) == 200
+        give_up.find_with_fallback(connection, range(1, 500))
+        assert redeliver.count_selected(connection, chosen, low, high) == high - low
+        assert redeliver.make_pending(connection, chosen, low, high, datetime.now(UTC)) == high - low
+        assert len(bundles.read_members(connection, range(20, 30), "w")) == 200
         event.remove(connection, "before_cursor_execute", remember)
         read = {statement: passed_over(connection, statement, parameters) for statement, parameters in seen}
     # What has been made pending by now, and is looked at again.

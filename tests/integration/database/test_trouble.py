@@ -21,7 +21,7 @@ from pipeline.database.clock import DatabaseClock
 from pipeline.database.dialect import dialect_of
 from pipeline.database.engine import Database
 from pipeline.database.retry import retrying
-from pipeline.database.schema import upgrade, version
+from pipeline.database.schema import read_version, upgrade_schema
 from pipeline.database.tables import deliveries, items, leases
 from pipeline.delivery.sql import owe
 from pipeline.errors import Unreachable
@@ -181,9 +181,9 @@ def test_the_url_goes_before_the_defaults(database_url: str) -> None:
 def test_instants_are_written_as_they_are_whatever_the_time_zone_of_the_session(database_url: str) -> None:
     options = "" if database_url.startswith("sqlite") else "?options=-ctimezone%3DAsia/Tokyo"
     at = datetime(2026, 3, 4, 5, 6, 7, 123_456, tzinfo=UTC)
-    outcome = dict.fromkeys(outcomes.ERROR) | {"id": 1, "epoch": 0, "due_at": at, "attempt": 1, "snoozes": 0}
+    outcome = dict.fromkeys(outcomes.ERROR_COLUMNS) | {"id": 1, "epoch": 0, "due_at": at, "attempt": 1, "snoozes": 0}
     with opened(f"{database_url}{options}") as database, database.write() as connection:
-        owe.owe(connection, 1, [{"seq": 1, "url": "http://a/", "origin": "http://a"}], at)
+        owe.add_deliveries(connection, 1, [{"seq": 1, "url": "http://a/", "origin": "http://a"}], at)
         row = {"id": 1, "batch_id": 1, "position": 1, "payload": "{}", "stage": "classify", "state": "running"}
         connection.execute(insert(items).values(**row, created_at=at))
         assert outcomes.put_off(connection, [outcome]) == {1}
@@ -197,12 +197,12 @@ def test_upgrades_at_the_same_time_are_one_upgrade(postgres: Postgres) -> None:
 
     def run(_number: int) -> None:
         with opened(url) as database:
-            upgrade(database)
+            upgrade_schema(database)
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(run, range(4)))
     with opened(url) as database:
-        assert version(database).is_current
+        assert read_version(database).is_current
     postgres.drop(url)
 
 

@@ -133,8 +133,8 @@ def steps_of_a_claim(database: Database) -> int:
 
     with database.read() as connection:
         connection.connection.driver_connection.set_progress_handler(count, 1)  # type: ignore[union-attr]
-        found = storage.waiting(connection)
-        storage.due(connection, found[0]["origin"], NOW, 1, retries=False)
+        found = storage.find_waiting_endpoints(connection)
+        storage.find_due(connection, found[0]["origin"], NOW, 1, retries=False)
         connection.connection.driver_connection.set_progress_handler(None, 1)  # type: ignore[union-attr]
     assert len(found) == 3
     return steps

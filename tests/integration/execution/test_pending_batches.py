@@ -27,7 +27,7 @@ def test_no_more_is_read_than_tells_that_something_is_pending(due_at: str, datab
     with database.write() as connection:
         fill(connection, due_at)
         event.listen(connection, "before_cursor_execute", remember)
-        (batch,) = pending_batches.pending(connection, datetime.now(UTC))
+        (batch,) = pending_batches.find_pending(connection, datetime.now(UTC))
         event.remove(connection, "before_cursor_execute", remember)
         assert (batch.has_fresh, batch.next_due_at is None) == ((True, True) if due_at == "NULL" else (False, False))
         assert [rows_read(connection, *each) < 20 for each in seen] == [True]

@@ -115,8 +115,8 @@ def test_a_process_that_is_gone_is_forgotten_and_its_submission_is_not(context: 
     now = context.now()
     with context.database.write() as connection:
         for name in ("dispatch", "dispatch:7", "submit:7", "worker:x"):
-            leases.take(connection, name, gone, now=now, until=now)
-        leases.take(connection, "dispatch:8", "1.1.abcd@elsewhere", now=now, until=now)
+            leases.acquire(connection, name, gone, now=now, until=now)
+        leases.acquire(connection, "dispatch:8", "1.1.abcd@elsewhere", now=now, until=now)
     forget_gone(context, dead_holders(context))
     assert held(context) == {"submit:7": gone, "dispatch:8": "1.1.abcd@elsewhere"}
     clock.forward(61)
@@ -126,4 +126,4 @@ def test_a_process_that_is_gone_is_forgotten_and_its_submission_is_not(context: 
 
 def held(context: Context) -> dict[str, str]:
     with context.database.read() as connection:
-        return {row["name"]: row["holder"] for row in leases.named(connection, "")}
+        return {row["name"]: row["holder"] for row in leases.find_by_prefix(connection, "")}

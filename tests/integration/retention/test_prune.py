@@ -23,7 +23,7 @@ from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database import tables
 from pipeline.database.engine import Database
-from pipeline.database.locks import keep
+from pipeline.database.locks import lock_against_prune
 from pipeline.delivery import deliveries as service
 from pipeline.delivery import delivery_search
 from pipeline.delivery.delivery_search import Wanted
@@ -201,7 +201,7 @@ def test_what_is_just_being_sent_again_is_passed_over(context: Context) -> None:
     end_batch(context.database, 1, state="dead")
     end_batch(context.database, 2)
     with context.database.write() as connection:
-        assert keep(connection, [1, 7]) == [1]
+        assert lock_against_prune(connection, [1, 7]) == [1]
         assert prune(context, BEFORE).batches == 1
     assert ids(context.database) == [1]
     service.replay(context, 1)
@@ -255,7 +255,7 @@ def test_definitions_and_notices_go_where_nothing_needs_them(context: Context) -
 
 
 def _definition(connection: object, version: str, at: datetime) -> int:
-    return definitions.keep(connection, name="d", version=version, content={}, stages="classify", now=at)  # type: ignore[arg-type]
+    return definitions.store(connection, name="d", version=version, content={}, stages="classify", now=at)  # type: ignore[arg-type]
 
 
 @on_postgresql

@@ -47,7 +47,7 @@ def _owe(database: Database, url: str, count: int, batch_id: int, at: datetime, 
         known = connection.scalar(select(func.max(tables.events.c.seq)).where(tables.events.c.batch_id == batch_id))
         seqs = range((known or 0) + 1, (known or 0) + 1 + count)
         events.add(connection, batch_id, [{"seq": seq, **_event(kind, seq, batch_id, size)} for seq in seqs], at)
-        owe.owe(connection, batch_id, [{"seq": seq, "url": url, "origin": origin} for seq in seqs], at)
+        owe.add_deliveries(connection, batch_id, [{"seq": seq, "url": url, "origin": origin} for seq in seqs], at)
 
 
 def _event(kind: str, seq: int, batch_id: int, size: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 
 from pipeline.database.engine import Database
-from pipeline.database.schema import upgrade
+from pipeline.database.schema import upgrade_schema
 from tests.support.collection import assert_marked
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
@@ -67,7 +67,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite database of the newest version, to copy."""
     path = tmp_path_factory.mktemp("migrated") / "pipeline.db"
     database = Database(f"sqlite:///{path}")
-    upgrade(database)
+    upgrade_schema(database)
     database.close()
     return path
 

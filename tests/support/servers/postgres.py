@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from pipeline.database.engine import Database
-from pipeline.database.schema import upgrade
+from pipeline.database.schema import upgrade_schema
 from tests.support.servers.reset_database import Fingerprint, fingerprint, reset
 from tests.support.servers.server import NotAvailable, Server, StartFailed, as_user
 
@@ -63,7 +63,7 @@ class Postgres(Server):
         if self._template is None:
             self.run(f"CREATE DATABASE {_TEMPLATE}")
             migrated = Database(self.url_of(_TEMPLATE))
-            upgrade(migrated)
+            upgrade_schema(migrated)
             migrated.close()
             self._template = fingerprint(self.url_of(_TEMPLATE))
         name = f"test_{next(self._numbers)}"

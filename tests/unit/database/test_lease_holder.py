@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.database.lease_holder import certainly_dead, is_here, new_holder
+from pipeline.database.lease_holder import certainly_dead, is_local, new_holder
 from tests.support.paths import ROOT
 
 
 def test_a_living_process_is_not_dead() -> None:
     holder = new_holder()
-    assert is_here(holder)
+    assert is_local(holder)
     assert certainly_dead([holder]) == []
 
 
@@ -43,10 +43,10 @@ def test_a_process_whose_start_is_not_known_is_only_dead_if_it_is_gone() -> None
 
 @pytest.mark.parametrize("holder", ["7.1.abcd@elsewhere", "worker-1", "1.alive@elsewhere", ""])
 def test_nothing_is_known_of_a_process_elsewhere(holder: str) -> None:
-    assert not is_here(holder)
+    assert not is_local(holder)
     assert certainly_dead([holder]) == []
 
 
 def test_a_name_of_an_older_version_is_not_taken_for_one_of_here() -> None:
     pid, _, rest = new_holder().split(".")
-    assert not is_here(f"{pid}.{rest}")
+    assert not is_local(f"{pid}.{rest}")

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.database.instant import to_text
+from pipeline.database.instant import instant_to_text
 from pipeline.domain import event
 from pipeline.domain.event import EventType
 
@@ -37,7 +37,7 @@ def plainly(at: datetime) -> str:
 @given(instants | whole_seconds)
 def test_every_instant_is_written_in_utc_with_all_its_digits(at: datetime) -> None:
     assert event.instant(at) == plainly(at)
-    assert to_text(at) == plainly(at).replace("T", " ").removesuffix("Z")
+    assert instant_to_text(at) == plainly(at).replace("T", " ").removesuffix("Z")
 
 
 @given(instants | whole_seconds, st.lists(st.none() | instants | whole_seconds, min_size=5, max_size=5))
