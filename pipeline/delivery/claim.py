@@ -20,7 +20,8 @@ from pipeline.delivery.record_health import observe_all
 from pipeline.delivery.rules.capacity import Capacity, share
 from pipeline.delivery.rules.credentials import Credentials, Sealed
 from pipeline.delivery.rules.delivery import Decision, DeliveryState, Owed, Sent, decide
-from pipeline.delivery.sql import claims, endpoints
+from pipeline.delivery.sql import claims, endpoints, rescue
+from pipeline.delivery.sql.pause import pause_deliveries
 from pipeline.domain.retry_schedule import SCHEDULES, Schedule
 from pipeline.log import get_logger
 
@@ -67,7 +68,7 @@ def claim_due(
     with database.write() as connection:
         if plan.disabled:
             # Checked again under the lock: deliveries to an endpoint enabled meanwhile would stay paused forever.
-            claims.pause(connection, endpoints.lock_disabled(connection, plan.disabled))
+            pause_deliveries(connection, endpoints.lock_disabled(connection, plan.disabled))
         admission = admit(connection, list(plan.known.values()), plan.shares, now)
         picked = pick(connection, plan.known, admission.shares, now)
         until = lease_until()
@@ -138,7 +139,7 @@ def is_busy(database: Database, worker: str, now: datetime) -> bool:
         # Events that wait to be bundled are unfinished work.
         rows = [{**row, "coalesce_items": None} for row in claims.find_waiting_endpoints(connection)]
         waiting = patient(connection, rows, now)
-        holders = claims.find_holders(connection)
+        holders = rescue.find_holders(connection)
     return worker in holders or any(row["disabled_at"] is None and callable_at(row, now) <= now for row in waiting)
 
 
@@ -157,7 +158,7 @@ def record_sent(database: Database, sent: Sequence[Sent], *, worker: str, schedu
 def holders(database: Database) -> set[str]:
     """Return the names of the processes that hold deliveries."""
     with database.read() as connection:
-        return {*claims.find_holders(connection)}
+        return {*rescue.find_holders(connection)}
 
 
 def take_back(database: Database, now: datetime, dead: Sequence[str] = ()) -> int:
@@ -167,13 +168,13 @@ def take_back(database: Database, now: datetime, dead: Sequence[str] = ()) -> in
         The number of deliveries.
     """
     with database.write() as connection:
-        return claims.take_back(connection, dead, now=now)
+        return rescue.take_back(connection, dead, now=now)
 
 
 def release(database: Database, worker: str, now: datetime) -> int:
     """Return the deliveries of a stopping sender to the queue, without counting an attempt. Return their number."""
     with database.write() as connection:
-        return claims.hand_back(connection, worker, now)
+        return rescue.hand_back(connection, worker, now)
 
 
 def _credentials(waiting: Sequence[Row], wallet: CredentialsCache) -> dict[str, Credentials | None]:

@@ -15,8 +15,9 @@ from pipeline.context import Context
 from pipeline.database.locks import lock_against_prune
 from pipeline.database.row import Row
 from pipeline.delivery.rules.delivery import DeliveryState
-from pipeline.delivery.sql import claims, endpoints, redeliver, search
-from pipeline.delivery.sql.redeliver import MissingDeliveries, Selection
+from pipeline.delivery.sql import endpoints, redeliver, search
+from pipeline.delivery.sql.missing import MissingDeliveries, add_missing, count_missing, last_seq
+from pipeline.delivery.sql.redeliver import Selection
 from pipeline.domain.callback_url import check_callback_url, parse
 from pipeline.errors import Conflict, InvalidInput, NotFound
 
@@ -48,13 +49,13 @@ def show(context: Context, delivery_id: int) -> Shown:
 def counts(context: Context, batch: str) -> dict[str, int]:
     """Return the number of a batch's deliveries in each state."""
     with context.database.read() as connection:
-        return claims.count_by_state(connection, find_batch(connection, batch)["id"])
+        return search.count_by_state(connection, find_batch(connection, batch)["id"])
 
 
 def of_item(context: Context, batch_row: int, item_row: int) -> list[Row]:
     """Return the deliveries of an item's events, in the order of the events."""
     with context.database.read() as connection:
-        return claims.find_by_item(connection, batch_row, item_row)
+        return search.find_by_item(connection, batch_row, item_row)
 
 
 def replay(context: Context, delivery_id: int) -> Row:
@@ -77,7 +78,7 @@ def replay(context: Context, delivery_id: int) -> Row:
             )
         if not lock_against_prune(connection, [row["batch_id"]]):
             raise pruned_meanwhile(row["public_id"])
-        if not search.replay(connection, row, context.now()):
+        if not redeliver.replay(connection, row, context.now()):
             raise Conflict(f"delivery {delivery_id} is being sent right now; try again in a minute")
         return _get(connection, delivery_id)
 
@@ -191,12 +192,12 @@ def replay_missing(context: Context, url: str, batch: str, *, batch_events: bool
     with context.database.read() as connection:
         batch_id = find_batch(connection, batch)["id"]
         missing = MissingDeliveries(batch_id, callback.url, callback.origin, of_batch=batch_events)
-        last = redeliver.last_seq(connection, batch_id)
+        last = last_seq(connection, batch_id)
 
     def owe_span(connection: Connection, low: int, high: int) -> int:
         if dry_run:
-            return redeliver.count_missing(connection, missing, low, high)
-        return redeliver.add_missing(connection, missing, low, high, context.now())
+            return count_missing(connection, missing, low, high)
+        return add_missing(connection, missing, low, high, context.now())
 
     return _span_by_span(context, last, owe_span, dry_run=dry_run)
 

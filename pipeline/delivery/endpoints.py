@@ -20,7 +20,8 @@ from pipeline.delivery.rules.endpoint_state import Condition, EndpointState, con
 from pipeline.delivery.rules.headers import check_headers
 from pipeline.delivery.rules.health import Health
 from pipeline.delivery.rules.notice import Notice, NoticeType
-from pipeline.delivery.sql import backlog, claims, endpoints, health, notices
+from pipeline.delivery.sql import backlog, endpoints, health, notices
+from pipeline.delivery.sql.pause import pause_deliveries, unpause_deliveries
 from pipeline.delivery.sql.recent_successes import SCANNED_DELIVERIES, RecentSuccesses, find_recent
 from pipeline.domain.callback_url import check_callback_url, parse
 from pipeline.errors import InvalidInput, NotFound
@@ -121,7 +122,7 @@ def disable(context: Context, endpoint: str, reason: str | None = None) -> int:
         elif reason is not None:
             # The new reason replaces the one it was disabled for.
             endpoints.update_settings(connection, name, {"disabled_reason": why}, now)
-        paused = claims.pause(connection, [name])
+        paused = pause_deliveries(connection, [name])
         notices.add(connection, noticed)
     tell(noticed)
     return paused
@@ -149,7 +150,7 @@ def enable(context: Context, endpoint: str) -> int:
             raise _unknown(name)
         if endpoints.enable(connection, name, now):
             noticed = [Notice(name, NoticeType.ENABLED, now)]
-        resumed = claims.unpause(connection, name, now)
+        resumed = unpause_deliveries(connection, name, now)
         notices.add(connection, noticed)
     tell(noticed)
     return resumed

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from pipeline.delivery.give_up import tell_fallback
 from pipeline.delivery.rules.delivery import AttemptOutcome, Decision, DeliveryState, Sent
 from pipeline.delivery.rules.failure_text import explain
-from pipeline.delivery.sql import bundles, claims
+from pipeline.delivery.sql import bundles, outcomes
 
 #: A finished attempt and the decision about it.
 Decided = tuple[Sent, Decision]
@@ -22,9 +22,9 @@ def settle(connection: Connection, decided: Sequence[Decided], worker: str) -> N
     alone = [each for each in decided if each[0].owed.bundle_id is None]
     together = [each for each in decided if each[0].owed.bundle_id is not None]
     given_up = _given_up(connection, decided, worker)
-    _settle(connection, alone, worker, claims)
+    _settle(connection, alone, worker, outcomes)
     _settle(connection, together, worker, bundles)
-    claims.add_attempts(connection, [_attempt(*each, worker) for each in decided])
+    outcomes.add_attempts(connection, [_attempt(*each, worker) for each in decided])
     if given_up:
         tell_fallback(connection, given_up, decided[-1][0].ended_at)
 
@@ -36,7 +36,7 @@ def _given_up(connection: Connection, decided: Sequence[Decided], worker: str) -
     together = {owed.bundle_id: owed.attempt for owed in dead if owed.bundle_id is not None}
     found: list[int] = []
     if alone:
-        held = claims.find_held(connection, [id_ for id_, _ in alone], worker)
+        held = outcomes.find_held(connection, [id_ for id_, _ in alone], worker)
         found += [id_ for id_, _ in sorted(alone & held)]
     if together:
         members = bundles.find_held(connection, list(together), worker)

@@ -12,7 +12,8 @@ from pipeline.delivery.rules.delivery import BLOCKED, UNUSABLE, AttemptOutcome, 
 from pipeline.delivery.rules.failure_text import explain
 from pipeline.delivery.rules.health import SUCCESS_EVERY, Health, observe
 from pipeline.delivery.rules.notice import Notice, NoticeType
-from pipeline.delivery.sql import claims, endpoints, health, notices
+from pipeline.delivery.sql import endpoints, health, notices
+from pipeline.delivery.sql.pause import pause_deliveries
 
 #: Minimum interval between notices about deliveries that were not sent at all.
 NOT_SENT_EVERY = timedelta(hours=1)
@@ -93,5 +94,5 @@ def _disable(connection: Connection, known: Mapping[str, Health], answers: Answe
         if endpoints.disable(connection, origin, reason.value, now):
             noticed.append(Notice(origin, NoticeType.DISABLED, now, reason.value))
     if reasons:
-        claims.pause(connection, sorted(reasons))
+        pause_deliveries(connection, sorted(reasons))
     return noticed

@@ -113,6 +113,7 @@ class _Run:
             return None if self._must_keep(connection, batch_id, shared) else shared
 
     def _must_keep(self, connection: Connection, batch_id: int, shared: Sequence[int]) -> bool:
+        """Return whether a batch has callbacks to send. If so, count it as kept, and the endpoints they wait for."""
         origins = sql.find_waiting_origins(connection, batch_id, shared)
         self._waits_for.update(origins)
         self.counts["kept"] += bool(origins)
@@ -124,9 +125,8 @@ class _Run:
         if shared is None:
             return
         with self._context.database.write() as connection:
-            if not sql.lock_completed(connection, batch_id, self._before) or self._must_keep(
-                connection, batch_id, shared
-            ):
+            is_locked = sql.lock_completed(connection, batch_id, self._before)
+            if not is_locked or self._must_keep(connection, batch_id, shared):
                 # It was replayed, or another run deletes it.
                 return
             sql.delete_batch(connection, batch_id, shared)
@@ -174,7 +174,7 @@ def _old(context: Context, before: datetime) -> Iterator[Row]:
             page = sql.read_page(connection, after, PAGE)
         for row in page:
             if row["created_at"] >= before:
-                # All that follow were created later still.
+                # Batches that follow were created even later.
                 return
             if row["completed_at"] is not None and row["completed_at"] < before:
                 yield row

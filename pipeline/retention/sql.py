@@ -133,14 +133,14 @@ def delete_span(connection: Connection, batch_id: int, low: int, high: int) -> t
 
     Return the numbers of items and of deliveries deleted.
     """
-    gone = _remove_deliveries(connection, batch_id, low, high)
+    deleted = _delete_deliveries(connection, batch_id, low, high)
     connection.execute(delete(events).where(events.c.batch_id == batch_id, events.c.seq >= low, events.c.seq < high))
     first = batch_id * POSITIONS_PER_BATCH
     # IS NOT NULL is the condition of the partial index.
     of_items = attempts.c.item_id.is_not(None), attempts.c.item_id >= first + low, attempts.c.item_id < first + high
     connection.execute(delete(attempts).where(*of_items))
     found = connection.execute(delete(items).where(items.c.id >= first + low, items.c.id < first + high))
-    return found.rowcount, gone
+    return found.rowcount, deleted
 
 
 def mark_finished(connection: Connection, batch_id: int) -> None:
@@ -148,7 +148,7 @@ def mark_finished(connection: Connection, batch_id: int) -> None:
     connection.execute(delete(pruned).where(pruned.c.id == batch_id))
 
 
-def _remove_deliveries(connection: Connection, batch_id: int, low: int, high: int) -> int:
+def _delete_deliveries(connection: Connection, batch_id: int, low: int, high: int) -> int:
     span = deliveries.c.batch_id == batch_id, deliveries.c.seq >= low, deliveries.c.seq < high
     found = connection.execute(select(deliveries.c.id, deliveries.c.bundle_id).where(*span)).all()
     if not found:
@@ -161,10 +161,10 @@ def _remove_deliveries(connection: Connection, batch_id: int, low: int, high: in
         delete(attempts).where(attempts.c.delivery_id.is_not(None), dialect.is_in_list(attempts.c.delivery_id, "ids")),
         {"ids": dialect.encode_list([row.id for row in found])},
     )
-    gone = connection.execute(delete(deliveries).where(*span)).rowcount
+    deleted = connection.execute(delete(deliveries).where(*span)).rowcount
     if bundled:
-        _remove_bundles(connection, bundled)
-    return gone
+        _delete_empty_bundles(connection, bundled)
+    return deleted
 
 
 def _lock_bundles(connection: Connection, ids: Sequence[int]) -> None:
@@ -177,10 +177,10 @@ def _lock_bundles(connection: Connection, ids: Sequence[int]) -> None:
     connection.execute(query, {"ids": dialect.encode_list(ids)})
 
 
-def _remove_bundles(connection: Connection, ids: list[int]) -> None:
+def _delete_empty_bundles(connection: Connection, ids: list[int]) -> None:
     dialect = dialect_of(connection)
     members = select(deliveries.c.id).where(deliveries.c.bundle_id == bundles.c.id).exists()
     empty = delete(bundles).where(dialect.is_in_list(bundles.c.id, "ids"), ~members).returning(bundles.c.id)
-    gone = list(connection.scalars(empty, {"ids": dialect.encode_list(ids)}))
+    deleted = list(connection.scalars(empty, {"ids": dialect.encode_list(ids)}))
     its_attempts = attempts.c.bundle_id.is_not(None), dialect.is_in_list(attempts.c.bundle_id, "ids")
-    connection.execute(delete(attempts).where(*its_attempts), {"ids": dialect.encode_list(gone)})
+    connection.execute(delete(attempts).where(*its_attempts), {"ids": dialect.encode_list(deleted)})

@@ -64,6 +64,17 @@ def test_no_public_class_name_is_used_twice() -> None:
     assert {name: uses for name, uses in names.items() if uses > 1 and name != "Spec"} == {}
 
 
+def test_only_the_dialect_tells_the_databases_apart() -> None:
+    # The engine chooses a backend and the type of instants a format; a deployment differs in who migrates it.
+    allowed = {
+        f"pipeline/{name}.py"
+        for name in ("database/dialect", "database/engine", "database/instant", "bootstrap", "cli/checks/database")
+    }
+    texts = {name_of(path): path.read_text(encoding="utf-8") for path in MODULES}
+    telling = {name for name, text in texts.items() if "is_sqlite" in text or "dialect.name" in text}
+    assert telling == allowed
+
+
 @pytest.mark.parametrize("module", TESTS, ids=name_of)
 def test_tests_wait_on_facts_and_use_real_parts(module: Path) -> None:
     nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))

@@ -114,10 +114,10 @@ def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, 
     Running items finish.
     """
     of_batch = items.c.id.between(*id_range(batch_id))
-    not_begun = has_state(items.c.state, *NOT_STARTED)
+    not_started = has_state(items.c.state, *NOT_STARTED)
     statement = (
         update(items)
-        .where(skip_locked(dialect_of(connection), items, of_batch, items.c.id > after, not_begun, limit=limit))
+        .where(skip_locked(dialect_of(connection), items, of_batch, items.c.id > after, not_started, limit=limit))
         .values(state=ItemState.CANCELLED.value, finished_at=now, lease_until=None, worker=None)
         .returning(*(items.c[name] for name in FINISHED_COLUMNS))
     )

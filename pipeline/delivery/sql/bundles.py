@@ -36,7 +36,7 @@ _LONGEST_DUE = f"""
 
 # Reads at most a window of due deliveries, longest due first, however long the endpoint's backlog is.
 _DUE = """
-    SELECT {judged}
+    SELECT {columns}
     FROM (SELECT id FROM ({first}) first UNION ALL SELECT id FROM ({again}) again) chosen
     JOIN deliveries d ON d.id = chosen.id
     JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
@@ -156,7 +156,7 @@ def find_due(connection: Connection, origin: str, now: datetime, window: int, *,
 @cache
 def _due(dialect: Dialect, unordered: bool) -> TextualSelect:
     query = _DUE.format(
-        judged=DUE_COLUMNS,
+        columns=DUE_COLUMNS,
         first=_LONGEST_DUE % 0,
         again=_LONGEST_DUE % 1,
         condition="AND d.lane IS NULL" if unordered else "",
@@ -204,6 +204,7 @@ def claim(connection: Connection, ids: Sequence[int], *, worker: str, lease_unti
 
 
 def _whole(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """Return the bundles with pending deliveries none of which another transaction holds, and lock these deliveries."""
     if not dialect_of(connection).has_row_locks:
         return sorted({row.bundle_id for row in connection.execute(_READ_MEMBERS, {"ids": ids})})
     locked = {row.id for row in connection.execute(_LOCK_MEMBERS, {"ids": ids})}
@@ -234,5 +235,5 @@ def mark_delivered(connection: Connection, ids: Sequence[int], *, worker: str, s
 
 
 def record_outcomes(connection: Connection, outcomes: Sequence[Mapping[str, Any]]) -> None:
-    """Record what was decided about bundles after a request, as `claims.record_outcomes` does for single deliveries."""
+    """Record what was decided about bundles after a request, as `outcomes.record_outcomes` does for single ones."""
     connection.execute(_RECORD_OUTCOME, outcomes)

@@ -1,4 +1,4 @@
-"""Making deliveries pending again and adding missing ones, span by span, which keeps each transaction short."""
+"""Making deliveries pending again: one, or all that match, span by span, which keeps each transaction short."""
 
 from __future__ import annotations
 
@@ -7,14 +7,37 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Subquery, bindparam, func, select, text, update
+from sqlalchemy import Column, ColumnElement, Connection, Subquery, func, select, update
 
 from pipeline.database.dialect import dialect_of
-from pipeline.database.instant import Instant
 from pipeline.database.locks import lock_against_prune, lock_in_id_order, skip_locked
-from pipeline.database.tables import deliveries, endpoints, events
-from pipeline.delivery.rules.delivery import MANUAL
-from pipeline.delivery.sql.lanes import lane_sql
+from pipeline.database.row import Row
+from pipeline.database.tables import deliveries, endpoints
+from pipeline.delivery.rules.delivery import MANUAL, DeliveryState
+
+#: A delivery that is being sent cannot be replayed: its sender would overwrite the change.
+_REPLAYABLE = tuple(state.value for state in DeliveryState if state is not DeliveryState.SENDING)
+_WAITING = (DeliveryState.PENDING.value, DeliveryState.PAUSED.value)
+
+
+def replay(connection: Connection, row: Row, now: datetime) -> bool:
+    """Make a delivery pending, due now, as a user asked. Return False if it is being sent or no longer exists.
+
+    Its event stays the same, and so do the webhook id and the body. A delivery that became final in a bundle leaves it
+    and is sent under the id of its own event. If the bundle still waits, all of it is sent.
+    """
+    is_bundle_waiting = row["bundle_id"] is not None and not row["is_alone"] and row["state"] in _WAITING
+    if is_bundle_waiting:
+        same_bundle = (deliveries.c.bundle_id == row["bundle_id"]) & deliveries.c.is_alone.is_(False)
+        statement = update(deliveries).where(same_bundle, deliveries.c.state.in_(_WAITING))
+    else:
+        statement = (
+            update(deliveries)
+            .where(deliveries.c.id == row["id"], deliveries.c.state.in_(_REPLAYABLE))
+            .values(is_alone=deliveries.c.bundle_id.is_not(None))
+        )
+    again = {"state": DeliveryState.PENDING.value, "due_at": now, "finished_at": None, "trigger": MANUAL}
+    return connection.execute(statement.values(**again)).rowcount > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +47,7 @@ class Selection:
     Args:
         since: they became final at this time or later.
         until: they became final before this time.
-        of_disabled: those to disabled endpoints, which would only be paused; by default those to all others.
+        of_disabled: select deliveries to disabled endpoints, which would only be paused again, instead of all others.
     """
 
     states: Sequence[str]
@@ -141,62 +164,3 @@ def _make_pending(
         .returning(deliveries.c.bundle_id, deliveries.c.is_alone)
     )
     return connection.execute(statement, {"ids": dialect.encode_list(ids)}).all()
-
-
-_MISSING = """
-    FROM events e
-    WHERE e.batch_id = :batch_id AND e.seq >= :low AND e.seq < :high
-        AND (e.type LIKE 'item.%' OR e.type = 'batch.completed' AND :of_batch = 1)
-        AND NOT EXISTS
-            (SELECT 1 FROM deliveries d WHERE d.batch_id = e.batch_id AND d.seq = e.seq AND d.url = :url)"""
-
-_COUNT_MISSING = text(f"SELECT count(*) {_MISSING}")
-
-# Rows that another transaction inserts at the same time are skipped.
-_ADD_MISSING = text(
-    f"""
-    INSERT INTO deliveries (batch_id, seq, url, origin, state, due_at, created_at, lane)
-    SELECT e.batch_id, e.seq, :url, :origin, 'pending', :now, :now, {lane_sql(":origin", ":batch_id")}
-    {_MISSING} ORDER BY e.seq
-    ON CONFLICT (batch_id, seq, url) DO NOTHING
-    """
-).bindparams(bindparam("now", type_=Instant))
-
-
-@dataclass(frozen=True, slots=True)
-class MissingDeliveries:
-    """Deliveries to a URL that events of a batch do not have.
-
-    Args:
-        of_batch: include events about the batch itself, not only those about its items.
-    """
-
-    batch_id: int
-    url: str
-    origin: str
-    of_batch: bool = False
-
-    def parameters(self, low: int, high: int) -> dict[str, object]:
-        of_batch = int(self.of_batch)
-        return {"batch_id": self.batch_id, "url": self.url, "of_batch": of_batch, "low": low, "high": high}
-
-
-def last_seq(connection: Connection, batch_id: int) -> int:
-    """Return the `seq` of the last event of a batch, 0 if it has none."""
-    return int(connection.scalar(select(func.max(events.c.seq)).where(events.c.batch_id == batch_id)) or 0)
-
-
-def count_missing(connection: Connection, missing: MissingDeliveries, low: int, high: int) -> int:
-    """Return how many deliveries of a span are missing."""
-    return int(connection.scalar(_COUNT_MISSING, missing.parameters(low, high)) or 0)
-
-
-def add_missing(connection: Connection, missing: MissingDeliveries, low: int, high: int, now: datetime) -> int:
-    """Insert the missing deliveries of a span, due now. Return how many.
-
-    Return 0 if the batch was pruned in the meantime.
-    """
-    if not lock_against_prune(connection, [missing.batch_id]):
-        return 0
-    parameters = {**missing.parameters(low, high), "origin": missing.origin, "now": now}
-    return connection.execute(_ADD_MISSING, parameters).rowcount

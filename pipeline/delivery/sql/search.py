@@ -1,4 +1,4 @@
-"""Deliveries for users: listing, showing and replaying them."""
+"""Deliveries for users: listing, counting and showing them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, func, select
 
 from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import batches, bundles, deliveries, endpoints, events, items
-from pipeline.delivery.rules.delivery import MANUAL, DeliveryState
+from pipeline.delivery.rules.delivery import DeliveryState
 
-#: A delivery that is being sent cannot be replayed: its sender would overwrite the change.
-_REPLAYABLE = tuple(state.value for state in DeliveryState if state is not DeliveryState.SENDING)
+_SAME_EVENT = (events.c.batch_id == deliveries.c.batch_id) & (events.c.seq == deliveries.c.seq)
 _ENDPOINT_COLUMNS = ("disabled_reason", "disabled_at", "breaker", "open_until", "not_before")
-_WAITING = (DeliveryState.PENDING.value, DeliveryState.PAUSED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +95,29 @@ def count_waiting(connection: Connection) -> tuple[int, int, datetime | None]:
     return number + sending, sending, due_at
 
 
-def replay(connection: Connection, row: Row, now: datetime) -> bool:
-    """Make a delivery pending, due now, as a user asked. Return False if it is being sent or no longer exists.
+def count_by_state(connection: Connection, batch_id: int) -> dict[str, int]:
+    """Return how many deliveries of a batch are in each state."""
+    query = (
+        select(deliveries.c.state, func.count())
+        .where(deliveries.c.batch_id == batch_id)
+        .group_by(deliveries.c.state)
+        .order_by(deliveries.c.state)
+    )
+    return {state: count for state, count in connection.execute(query)}
 
-    Its event stays the same, and so do the webhook id and the body. A delivery that became final in a bundle leaves it
-    and is sent under the id of its own event. If the bundle still waits, all of it is sent.
-    """
-    is_bundle_waiting = row["bundle_id"] is not None and not row["is_alone"] and row["state"] in _WAITING
-    if is_bundle_waiting:
-        same_bundle = (deliveries.c.bundle_id == row["bundle_id"]) & deliveries.c.is_alone.is_(False)
-        statement = update(deliveries).where(same_bundle, deliveries.c.state.in_(_WAITING))
-    else:
-        statement = (
-            update(deliveries)
-            .where(deliveries.c.id == row["id"], deliveries.c.state.in_(_REPLAYABLE))
-            .values(is_alone=deliveries.c.bundle_id.is_not(None))
-        )
-    again = {"state": DeliveryState.PENDING.value, "due_at": now, "finished_at": None, "trigger": MANUAL}
-    return connection.execute(statement.values(**again)).rowcount > 0
+
+def find_by_item(connection: Connection, batch_id: int, item_id: int) -> list[Row]:
+    """Return the deliveries of an item's events, in the order of the events."""
+    query = (
+        select(deliveries, events.c.type)
+        .join(events, _SAME_EVENT)
+        .where(events.c.batch_id == batch_id, events.c.item_id == item_id)
+        .order_by(deliveries.c.seq, deliveries.c.id)
+    )
+    return rows(connection.execute(query))
 
 
 def _rows() -> Select[tuple[object, ...]]:
-    same_event = (events.c.batch_id == deliveries.c.batch_id) & (events.c.seq == deliveries.c.seq)
     return (
         select(
             deliveries,
@@ -129,7 +128,7 @@ def _rows() -> Select[tuple[object, ...]]:
             *(endpoints.c[name] for name in _ENDPOINT_COLUMNS),
             bundles.c.webhook_id.label("bundle"),
         )
-        .join(events, same_event)
+        .join(events, _SAME_EVENT)
         .join(batches, batches.c.id == deliveries.c.batch_id)
         .outerjoin(items, items.c.id == events.c.item_id)
         .outerjoin(endpoints, endpoints.c.origin == deliveries.c.origin)
