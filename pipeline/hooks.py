@@ -47,7 +47,7 @@ class Happening:
     @property
     def data(self) -> dict[str, Any]:
         """The result, or the batch's summary: what receivers find under `data`."""
-        return event.data(self.body)
+        return event.decode_data(self.body)
 
 
 #: A caller's hook. It must be quick and must not call out: the transaction holds the batch's row.

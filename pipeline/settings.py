@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pipeline.crypto.encryption import Encryption, InvalidEncryptionKey
 from pipeline.crypto.secrets import InvalidSecret
 from pipeline.crypto.signer import Signer
-from pipeline.domain.validation_text import expected
+from pipeline.domain.validation_text import describe_error
 from pipeline.errors import InvalidSettings
 
 PREFIX = "PIPELINE_"
@@ -204,7 +204,7 @@ def _explain(detail: Any) -> str:
     secret = Settings.model_fields[name].annotation in (SecretStr, SecretStr | None)
     given = os.environ.get(PREFIX + name.upper())
     shown = "" if secret or given is None else f" is {given!r}"
-    return f"{PREFIX}{name.upper()}{shown}: {expected(detail)}"
+    return f"{PREFIX}{name.upper()}{shown}: {describe_error(detail)}"
 
 
 def _known() -> str:

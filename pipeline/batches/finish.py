@@ -71,7 +71,7 @@ def _new_event(
         seq=seq,
         type=kind,
         item_row=None if row is None else row["id"],
-        body=event.body(kind, now, data),
+        body=event.encode_body(kind, now, data),
         callback_urls=tuple(dict.fromkeys(url for url in urls if url)),
     )
 

@@ -9,7 +9,7 @@ from pipeline.batches.find import pruned_meanwhile
 from pipeline.batches.sql import batches, events
 from pipeline.context import Context
 from pipeline.domain import event
-from pipeline.domain.event import RESULTS, EventType
+from pipeline.domain.event import RESULT_TYPES, EventType
 
 #: Events read at a time.
 PAGE = 1_000
@@ -40,9 +40,9 @@ def page(context: Context, batch_id: int, after: int, limit: int = PAGE) -> Page
         if not batches.exists(connection, batch_id):
             raise pruned_meanwhile()
         found = events.find_after(connection, batch_id, after, limit)
-    of_items = [row for row in found if row["type"] in RESULTS]
+    of_items = [row for row in found if row["type"] in RESULT_TYPES]
     return Page(
-        results=[event.data(row["body"]) for row in of_items],
+        results=[event.decode_data(row["body"]) for row in of_items],
         last_seq=found[-1]["seq"] if found else after,
         # Events after the end are about deliveries.
         is_end=any(row["type"] == EventType.BATCH_COMPLETED for row in found),

@@ -12,7 +12,7 @@ from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.did_you_mean import hint
 from pipeline.domain.item import Item
-from pipeline.domain.payload import Record, Rejection, encode, problem, text_of
+from pipeline.domain.payload import Record, Rejection, encode, find_problem, to_text
 from pipeline.errors import InvalidInput, InvalidItems
 from pipeline.settings import Network
 
@@ -127,7 +127,7 @@ class ItemValidator:
                 "line": line,
             }
         except InvalidInput as error:
-            raise _Refused(line, str(error), text_of(item.payload)) from None
+            raise _Refused(line, str(error), to_text(item.payload)) from None
 
     def _payload(self, item: Item) -> str:
         field = self._rules.text_field
@@ -195,7 +195,7 @@ def _checked_key(key: object) -> str:
         raise InvalidInput(f"its key is {key!r}; a key is a non-empty string")
     if len(key) > MAX_KEY_LENGTH:
         raise InvalidInput(f"its key has {len(key):,} characters; the limit is {MAX_KEY_LENGTH}")
-    reason = problem({"key": key})
+    reason = find_problem({"key": key})
     if reason:
         raise InvalidInput(reason)
     return key

@@ -14,7 +14,7 @@ from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.delivery import deliveries, endpoint_secrets, endpoints
 from pipeline.delivery.endpoints import KnownEndpoint
 from pipeline.delivery.rules.failure_text import explain
-from pipeline.domain.callback_url import parse
+from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.ids import item_id, webhook_id
 from pipeline.errors import InvalidInput
 
@@ -29,7 +29,7 @@ class Endpoint:
         self._context = context
         self._url = origin
         #: `scheme://host:port`.
-        self.origin = parse(origin, name="the endpoint").origin
+        self.origin = parse_callback_url(origin, name="the endpoint").origin
 
     def __repr__(self) -> str:
         return f"Endpoint({self.origin!r})"
@@ -85,7 +85,7 @@ class Endpoint:
             PipelineError: what the endpoint has of its own cannot be read here.
         """
         chosen = self._url if url is None else url
-        if parse(chosen, name="the URL").origin != self.origin:
+        if parse_callback_url(chosen, name="the URL").origin != self.origin:
             raise InvalidInput(f"the URL is not of {self.origin}; `client.endpoint(url).test()` takes any")
         sent = ping(self._context, chosen)
         seconds = (sent.ended_at - sent.started_at).total_seconds()

@@ -44,6 +44,6 @@ def retrying(run: Callable[[], T], *, patience: timedelta, stopping: threading.E
             return run()
         except TRANSIENT_ERRORS as error:
             attempt += 1
-            if time.monotonic() > end or stopping.wait(_BACKOFF.after(attempt).total_seconds()):
+            if time.monotonic() > end or stopping.wait(_BACKOFF.delay_after(attempt).total_seconds()):
                 raise
             log.warning("database_in_trouble", error=type(error).__name__, attempt=attempt)

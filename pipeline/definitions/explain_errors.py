@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from pipeline.domain.did_you_mean import hint
 from pipeline.domain.item import Stage
-from pipeline.domain.validation_text import expected
+from pipeline.domain.validation_text import describe_error
 from pipeline.stages.catalog import registry
 from pipeline.stages.catalog.spec import StageSpec
 
@@ -52,7 +52,7 @@ def _expected(details: ErrorDetails, location: _Location) -> str:
         return f"expected a list; in a file, write [[{path(location)}]] instead of [{path(location)}]"
     if details["type"] == "model_type" and isinstance(details["input"], list | tuple):
         return f"expected one table; in a file, write [{path(location)}] instead of [[{path(location)}]]"
-    return expected(details)
+    return describe_error(details)
 
 
 def _table(location: _Location) -> str:

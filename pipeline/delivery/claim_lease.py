@@ -17,7 +17,7 @@ from pipeline.delivery.rules.credentials import Credentials
 from pipeline.delivery.rules.delivery import Owed
 from pipeline.delivery.sql import bundles, claims
 from pipeline.delivery.sql.bundles import BundleMember
-from pipeline.domain.callback_url import origin
+from pipeline.domain.callback_url import parse_origin
 from pipeline.domain.ids import new_bundle_id, webhook_id
 
 
@@ -83,7 +83,7 @@ def _alone(connection: Connection, ids: Sequence[int], terms: Terms) -> list[Owe
 
 def _bundle(connection: Connection, members: Sequence[Due], terms: Terms) -> int:
     first = members[0]
-    row = {"webhook_id": new_bundle_id(), "url": first.url, "origin": origin(first.url), "created_at": terms.now}
+    row = {"webhook_id": new_bundle_id(), "url": first.url, "origin": parse_origin(first.url), "created_at": terms.now}
     ids = [member.id for member in members]
     return bundles.create(connection, row, ids, worker=terms.worker, lease_until=terms.until)
 

@@ -18,7 +18,7 @@ from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.sql import endpoints, redeliver, search
 from pipeline.delivery.sql.missing import MissingDeliveries, add_missing, count_missing, last_seq
 from pipeline.delivery.sql.redeliver import Selection
-from pipeline.domain.callback_url import check_callback_url, parse
+from pipeline.domain.callback_url import check_callback_url, parse_callback_url
 from pipeline.errors import Conflict, InvalidInput, NotFound
 
 #: Deliveries, or events of a batch, processed in one transaction.
@@ -164,7 +164,7 @@ def _chosen(
             raise InvalidInput(f"{name} is {at}, which has no time zone; give an aware datetime")
     if since is not None and until is not None and since > until:
         raise InvalidInput(f"since is {since}, after until, {until}; swap them")
-    endpoint = None if origin is None else parse(origin, name="the endpoint").origin
+    endpoint = None if origin is None else parse_callback_url(origin, name="the endpoint").origin
     with context.database.read() as connection:
         batch_id = None if batch is None else find_batch(connection, batch)["id"]
         if endpoint is not None and not (endpoints.get(connection, endpoint) or search.has_any(connection, endpoint)):

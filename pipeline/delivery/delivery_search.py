@@ -18,7 +18,7 @@ from pipeline.delivery.rules.endpoint_state import Condition, EndpointState, con
 from pipeline.delivery.rules.health import Health
 from pipeline.delivery.sql import search
 from pipeline.delivery.sql.search import DeliveryFilters
-from pipeline.domain.callback_url import parse
+from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.ids import WEBHOOK_PREFIX, split_webhook_id
 from pipeline.errors import InvalidInput, NotFound
 
@@ -135,9 +135,9 @@ def _conditions(connection: Connection, wanted: Wanted) -> DeliveryFilters:
     return DeliveryFilters(
         batch_ids=tuple(sorted(batches_wanted)),
         state=wanted.state,
-        origin=None if wanted.endpoint is None else parse(wanted.endpoint, name="the endpoint").origin,
+        origin=None if wanted.endpoint is None else parse_callback_url(wanted.endpoint, name="the endpoint").origin,
         item_id=item_id,
-        url=None if wanted.url is None else parse(wanted.url, name="the URL").url,
+        url=None if wanted.url is None else parse_callback_url(wanted.url, name="the URL").url,
         bundle_id=bundle_id,
         seq=seq,
         since=wanted.since,

@@ -23,7 +23,7 @@ from pipeline.delivery.rules.notice import Notice, NoticeType
 from pipeline.delivery.sql import backlog, endpoints, health, notices
 from pipeline.delivery.sql.pause import pause_deliveries, unpause_deliveries
 from pipeline.delivery.sql.recent_successes import SCANNED_DELIVERIES, RecentSuccesses, find_recent
-from pipeline.domain.callback_url import check_callback_url, parse
+from pipeline.domain.callback_url import check_callback_url, parse_callback_url
 from pipeline.errors import InvalidInput, NotFound
 
 #: Notices shown per endpoint, newest first.
@@ -270,7 +270,7 @@ def _is_known(connection: Connection, name: str) -> bool:
 
 
 def _origin(endpoint: str) -> str:
-    return parse(endpoint, name="the endpoint").origin
+    return parse_callback_url(endpoint, name="the endpoint").origin
 
 
 def _line(reason: str) -> str:

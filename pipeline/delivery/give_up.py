@@ -14,7 +14,7 @@ from pipeline.database.row import Row
 from pipeline.delivery.rules.delivery import EXPIRED
 from pipeline.delivery.sql import give_up, owe
 from pipeline.domain import event
-from pipeline.domain.callback_url import origin
+from pipeline.domain.callback_url import parse_origin
 from pipeline.domain.event import EventType
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.log import get_logger
@@ -69,9 +69,9 @@ def _tell_of_batch(connection: Connection, batch_id: int, dead: Sequence[Row], n
     events.add(connection, batch_id, happened, now)
     url = dead[0]["fallback_url"]
     owe.add_deliveries(
-        connection, batch_id, [{"seq": seq, "url": url, "origin": origin(url)} for seq, _ in numbered], now
+        connection, batch_id, [{"seq": seq, "url": url, "origin": parse_origin(url)} for seq, _ in numbered], now
     )
 
 
 def _body(row: Row, seq: int, now: datetime) -> bytes:
-    return event.body(EventType.DELIVERY_EXHAUSTED, now, event.exhausted_data(row["public_id"], seq, row))
+    return event.encode_body(EventType.DELIVERY_EXHAUSTED, now, event.exhausted_data(row["public_id"], seq, row))

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pipeline.delivery.sql import owe
-from pipeline.domain.callback_url import origin
+from pipeline.domain.callback_url import parse_origin
 from pipeline.hooks import Happening
 
 
@@ -18,5 +18,7 @@ def owe_callbacks(connection: Connection, happenings: Sequence[Happening], now: 
     Args:
         happenings: events of one batch.
     """
-    owed = [{"seq": each.seq, "url": url, "origin": origin(url)} for each in happenings for url in each.callback_urls]
+    owed = [
+        {"seq": each.seq, "url": url, "origin": parse_origin(url)} for each in happenings for url in each.callback_urls
+    ]
     owe.add_deliveries(connection, happenings[0].batch_row, owed, now)

@@ -1,1 +1,1 @@
-"""Pure rules: values in, decisions out. No input or output, no clock, no settings."""
+"""Pure rules: values in, decisions out. No I/O, no clock, no settings."""

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Delay after attempt n: uniform in [0, min(cap, base · 2^(n-1))].
+    """The delay after attempt n: uniform in [0, min(cap, base · 2^(n-1))].
 
-    Full jitter after Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    This is "full jitter" from Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
 
     base: timedelta = timedelta(seconds=1)
@@ -19,14 +19,13 @@ class Backoff:
     rng: random.Random = field(default_factory=random.Random, compare=False, repr=False)
 
     def ceiling(self, attempt: int) -> timedelta:
-        """The longest delay after attempt `attempt`, counted from 1."""
-
-        # The bound on the exponent keeps the product finite; it is far beyond any cap.
+        """Return the longest possible delay after attempt `attempt`, counted from 1."""
+        # Bounding the exponent keeps the product finite; the bound is far beyond any cap.
         seconds = self.base.total_seconds() * 2.0 ** min(attempt - 1, 100)
         return timedelta(seconds=min(self.cap.total_seconds(), seconds))
 
-    def after(self, attempt: int, *, retry_after: float | None = None) -> timedelta:
-        """The delay after attempt `attempt`. `retry_after` (seconds) only ever lengthens it."""
+    def delay_after(self, attempt: int, *, retry_after: float | None = None) -> timedelta:
+        """Return a random delay after attempt `attempt`; `retry_after`, in seconds, is added to it."""
         delay = self.ceiling(attempt) * self.rng.random()
         if retry_after is None:
             return delay

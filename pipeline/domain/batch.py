@@ -1,4 +1,4 @@
-"""Batches: their states, their progress, and when one is finished."""
+"""Batches: their states and their progress."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from enum import StrEnum
 
 
 class BatchState(StrEnum):
-    """Where a batch is. `accepting → running ⇄ paused → completed | cancelled`."""
+    """The state of a batch: `accepting → running ⇄ paused → completed | cancelled`."""
 
-    #: Its items are being written; nothing is released before the last one is there.
+    #: Its items are being written. None is released until all are stored.
     ACCEPTING = "accepting"
     #: Its items are released as the window allows.
     RUNNING = "running"
-    #: Nothing more is released; what was released before is finished.
+    #: No more items are released; those already released run to completion.
     PAUSED = "paused"
-    #: Every item is final. Final, unless dead items are replayed.
+    #: Every item is final. This state is final too, unless dead items are replayed.
     COMPLETED = "completed"
-    #: No item is released any more; those not begun become cancelled. Final.
+    #: No more items are released; those not started become cancelled. Final.
     CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a batch is. `waiting` items are pending, `in_flight` ones released, `running` those of them claimed."""
+    """How far a batch has come: items are `waiting` (pending), `in_flight` (released), or final.
+
+    `running` counts the items in flight that a worker has claimed.
+    """
 
     batch_id: str
     definition: str

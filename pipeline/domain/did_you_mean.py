@@ -1,4 +1,4 @@
-"""Hints for names that nearly exist."""
+"""Suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 
-#: Longest name a hint is looked for, and most names it is looked for among: the search is quadratic.
-_LONGEST = 80
-_MOST = 1_000
+# The search is quadratic, so longer names get no suggestion and further choices are not compared.
+_MAX_NAME_LENGTH = 80
+_MAX_CHOICES = 1_000
 
 
 def hint(name: str, choices: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` for the choice nearest to `name`, or nothing where none is near."""
-    if len(name) > _LONGEST:
+    """Return `; did you mean 'x'?` for the choice closest to `name`, or an empty string if none is close."""
+    if len(name) > _MAX_NAME_LENGTH:
         return ""
-    by_folded = {known.casefold(): known for known in islice(choices, _MOST)}
-    near = get_close_matches(name.casefold(), by_folded, n=1)
-    return f"; did you mean {by_folded[near[0]]!r}?" if near else ""
+    by_folded = {choice.casefold(): choice for choice in islice(choices, _MAX_CHOICES)}
+    matches = get_close_matches(name.casefold(), by_folded, n=1)
+    return f"; did you mean {by_folded[matches[0]]!r}?" if matches else ""

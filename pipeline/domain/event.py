@@ -1,4 +1,4 @@
-"""Events: what happened, as the bytes that every receiver gets."""
+"""Events: what happened, encoded as the bytes that every receiver gets."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from pipeline.domain.item import ItemState
 
 
 class EventType(StrEnum):
-    """Types as in Standard Webhooks: words joined by dots."""
+    """Event types in the style of Standard Webhooks: words joined by dots."""
 
     #: An item succeeded.
     ITEM_COMPLETED = "item.completed"
     #: An item is dead.
     ITEM_FAILED = "item.failed"
-    #: An item was cancelled with its batch.
+    #: An item was cancelled along with its batch.
     ITEM_CANCELLED = "item.cancelled"
     #: Every item of the batch is final.
     BATCH_COMPLETED = "batch.completed"
-    #: A delivery was given up; told to the batch's fallback URL.
+    #: A delivery was given up; sent to the batch's fallback URL.
     DELIVERY_EXHAUSTED = "delivery.exhausted"
 
 
-#: What an item came to; the other types are about the batch or a delivery.
-RESULTS = frozenset({EventType.ITEM_COMPLETED, EventType.ITEM_FAILED, EventType.ITEM_CANCELLED})
+#: Event types that carry the result of an item; the others are about a batch or a delivery.
+RESULT_TYPES = frozenset({EventType.ITEM_COMPLETED, EventType.ITEM_FAILED, EventType.ITEM_CANCELLED})
 
-
-_TYPE_OF_STATE = {
+_TYPE_BY_STATE = {
     ItemState.SUCCEEDED: EventType.ITEM_COMPLETED,
     ItemState.DEAD: EventType.ITEM_FAILED,
     ItemState.CANCELLED: EventType.ITEM_CANCELLED,
@@ -40,18 +39,21 @@ _TYPE_OF_STATE = {
 
 
 def item_event_type(state: ItemState) -> EventType:
-    return _TYPE_OF_STATE[state]
+    """Return the type of the event that reports an item's final state."""
+    return _TYPE_BY_STATE[state]
 
 
-def body(event_type: EventType, at: datetime, data: Mapping[str, Any]) -> bytes:
+def encode_body(event_type: EventType, timestamp: datetime, data: Mapping[str, Any]) -> bytes:
     """Return the compact UTF-8 JSON `{"type", "timestamp", "data"}` of Standard Webhooks 1.0."""
-    return orjson.dumps({"type": event_type, "timestamp": _written(at), "data": data}, option=orjson.OPT_UTC_Z)
+    body = {"type": event_type, "timestamp": _serializable(timestamp), "data": data}
+    return orjson.dumps(body, option=orjson.OPT_UTC_Z)
 
 
 def item_data(batch_id: str, seq: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result as `body` takes it: one shape for webhooks, the command line and Python.
+    """Return an item's result as event data: the same shape for webhooks, the command line and Python.
 
-    `row` is the item's row; its `classification` and `enrichment` are JSON text, embedded as they are.
+    Args:
+        row: the item's row; its `classification` and `enrichment` are JSON text, embedded unchanged.
     """
     return {
         "batch_id": batch_id,
@@ -61,11 +63,11 @@ def item_data(batch_id: str, seq: int, row: Mapping[str, Any]) -> dict[str, Any]
         "state": row["state"],
         "label": row["label"],
         "confidence": row["confidence"],
-        "classification": _embedded(row["classification"]),
-        "enrichment": _embedded(row["enrichment"]),
+        "classification": _json_fragment(row["classification"]),
+        "enrichment": _json_fragment(row["enrichment"]),
         "error": _error(row),
         "attempts": row["attempts"],
-        "timings": {name: _written(row[name]) for name in _TIMES},
+        "timings": {name: _serializable(row[name]) for name in _ITEM_TIMES},
     }
 
 
@@ -77,12 +79,12 @@ def batch_data(batch_id: str, seq: int, row: Mapping[str, Any]) -> dict[str, Any
         "batch_id": batch_id,
         "seq": seq,
         **{name: row[name] for name in names},
-        "timings": {name: instant(row[name]) for name in times},
+        "timings": {name: format_timestamp(row[name]) for name in times},
     }
 
 
 def exhausted_data(batch_id: str, seq: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data of `delivery.exhausted`: what was given up and why, with the event that nobody took."""
+    """Return the data of `delivery.exhausted`: which delivery was given up, why, and the event it carried."""
     return {
         "batch_id": batch_id,
         "seq": seq,
@@ -93,33 +95,37 @@ def exhausted_data(batch_id: str, seq: int, row: Mapping[str, Any]) -> dict[str,
         "status": row["last_status"],
         "error": row["last_error"],
         "event": orjson.Fragment(row["body"]),
-        "timings": {"created_at": instant(row["created_at"]), "finished_at": instant(row["finished_at"])},
+        "timings": {name: format_timestamp(row[name]) for name in ("created_at", "finished_at")},
     }
 
 
-def data(body: bytes) -> dict[str, Any]:
+def decode_data(body: bytes) -> dict[str, Any]:
     """Return the data of an event's body."""
-    found: dict[str, Any] = orjson.loads(body)["data"]
-    return found
+    data: dict[str, Any] = orjson.loads(body)["data"]
+    return data
 
 
-def instant(at: datetime | None) -> str | None:
+def format_timestamp(timestamp: datetime | None) -> str | None:
     """Return an instant as ISO 8601 in UTC, with microseconds and `Z`."""
-    if at is None:
+    if timestamp is None:
         return None
-    in_utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    in_utc = timestamp if timestamp.tzinfo is UTC else timestamp.astimezone(UTC)
     return in_utc.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
-def _written(at: datetime | None) -> datetime | str | None:
-    """Return an instant as `body` writes it as `instant` does, by itself where that is the same and much quicker."""
-    return at if at is not None and at.tzinfo is UTC and at.microsecond else instant(at)
+def _serializable(timestamp: datetime | None) -> datetime | str | None:
+    """Return the datetime itself if orjson writes it as `format_timestamp` does, which is much faster; else its text.
+
+    orjson leaves out the fraction of whole seconds.
+    """
+    is_native = timestamp is not None and timestamp.tzinfo is UTC and timestamp.microsecond
+    return timestamp if is_native else format_timestamp(timestamp)
 
 
-_TIMES = ("created_at", "queued_at", "started_at", "classified_at", "finished_at")
+_ITEM_TIMES = ("created_at", "queued_at", "started_at", "classified_at", "finished_at")
 
 
-def _embedded(text: str | None) -> orjson.Fragment | None:
+def _json_fragment(text: str | None) -> orjson.Fragment | None:
     return None if text is None else orjson.Fragment(text)
 
 

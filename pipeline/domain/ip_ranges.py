@@ -1,4 +1,4 @@
-"""Which addresses a callback may reach: public ones, and those a deployment allows by CIDR."""
+"""Which IP addresses callbacks may reach: public ones, and the networks that a deployment allows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# A table of our own: `ipaddress.is_global` of some Python versions lets through 192.0.0.192 (Oracle's metadata),
-# multicast, and IPv6 addresses that carry private IPv4 ones. Kept by hand after the IANA special-purpose registries.
+# Not `ipaddress.is_global`: in some Python versions it accepts 192.0.0.192 (Oracle's metadata service), multicast, and
+# IPv6 addresses that embed private IPv4 ones. Maintained by hand from the IANA special-purpose address registries.
 _NOT_PUBLIC_V4 = tuple(
     map(
         IPv4Network,
@@ -18,7 +18,7 @@ _NOT_PUBLIC_V4 = tuple(
             "10.0.0.0/8",
             "100.64.0.0/10",
             "127.0.0.0/8",
-            "168.63.129.16/32",  # Azure's wire server: globally routed by number, internal by use
+            "168.63.129.16/32",  # Azure's WireServer: a public number, but an internal service
             "169.254.0.0/16",
             "172.16.0.0/12",
             "192.0.0.0/24",
@@ -42,8 +42,8 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: Address) -> bool:
-    """Say whether an address is one of the open Internet."""
-    address = _meant(address)
+    """Return whether an address belongs to the public Internet."""
+    address = _unwrap_nat64(address)
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_V4)
     if address.scope_id is not None or address not in _UNICAST_V6:
@@ -52,13 +52,16 @@ def is_public(address: Address) -> bool:
 
 
 def is_allowed(address: Address, allow: Iterable[Network]) -> bool:
-    """Say whether a deployment's CIDRs name an address. An IPv4 range never covers IPv4-mapped IPv6 addresses."""
-    address = _meant(address)
+    """Return whether one of the `allow` networks contains an address.
+
+    An IPv4 network never contains IPv4-mapped IPv6 addresses.
+    """
+    address = _unwrap_nat64(address)
     return any(address.version == network.version and address in network for network in allow)
 
 
-def _meant(address: Address) -> Address:
-    # On a network that has only IPv6, every IPv4 receiver is reached through NAT64: the carried address decides.
+def _unwrap_nat64(address: Address) -> Address:
+    # On an IPv6-only network, every IPv4 receiver is reached through NAT64, so the embedded address decides.
     if isinstance(address, IPv6Address) and address.scope_id is None and address in _NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return address

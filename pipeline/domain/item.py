@@ -1,4 +1,4 @@
-"""Items: what a caller submits, what a stage sees, and the states between."""
+"""Items: as submitted, as a stage sees them, and their states."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 
 
 class ItemState(StrEnum):
-    """Where an item is. `pending → queued → running → … → succeeded | dead | cancelled`."""
+    """The state of an item: `pending → queued → running → … → succeeded | dead | cancelled`."""
 
-    #: Waits in SQL; may be released from `due_at` on.
+    #: Waiting in SQL; may be released from `due_at` on.
     PENDING = "pending"
-    #: Released to the broker under a lease; the message may be lost, the lease ends.
+    #: Released to the broker under a lease. If the message is lost, the lease expires.
     QUEUED = "queued"
     #: Claimed by a worker under a lease.
     RUNNING = "running"
-    #: All stages done; the result is stored. Final.
+    #: All stages succeeded and the result is stored. Final.
     SUCCEEDED = "succeeded"
-    #: Given up, with its reason; a person may replay it. Final.
+    #: Given up, with the reason stored. Final, unless a user replays it.
     DEAD = "dead"
-    #: Its batch was cancelled before it was done. Final.
+    #: Its batch was cancelled before it finished. Final.
     CANCELLED = "cancelled"
 
 
 class Stage(StrEnum):
-    """A step that every item passes, in this order."""
+    """A step that every item passes through, in this order."""
 
     CLASSIFY = "classify"
     ENRICH = "enrich"
@@ -34,12 +34,12 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item as submitted.
+    """An item as submitted.
 
     Args:
         payload: a JSON object.
-        key: the caller's own id, unique in the batch; default: the definition's `[input] key` field.
-        callback_url: where this item's events go, besides the batch's callback URL.
+        key: the caller's own id, unique within the batch; defaults to the definition's `[input] key` field.
+        callback_url: where this item's events go, in addition to the batch's callback URL.
     """
 
     payload: Mapping[str, Any] = field(repr=False)
@@ -49,9 +49,9 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One item as a classifier or an enricher sees it.
+    """An item as a classifier or an enricher sees it.
 
-    `id` is the row; `label` and `confidence` are known from the enrich stage on.
+    `id` is the id of its row. `label` and `confidence` are set in the enrich stage.
     """
 
     id: int
@@ -67,11 +67,11 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What a classifier answers.
+    """A classifier's answer.
 
     Args:
-        label: one of the definition's labels, where it lists them.
-        confidence: in [0, 1], or None where the classifier has none.
+        label: one of the definition's labels, if it lists any.
+        confidence: in [0, 1], or None if the classifier has none.
         scores: optionally, the score of each label.
     """
 
@@ -82,6 +82,6 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class Enrichment:
-    """What the enrichers answered together: one JSON object per enricher, by its name."""
+    """The answers of all enrichers: one JSON object per enricher, by name."""
 
     values: Mapping[str, Any]

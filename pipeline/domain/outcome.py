@@ -1,4 +1,4 @@
-"""What an attempt came to, and what follows from it."""
+"""The outcome of an attempt at a stage, and whether to retry."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from enum import StrEnum
 from pipeline.domain.backoff import Backoff
 from pipeline.domain.item import Classification, Enrichment
 
-#: Characters of an error message that are kept.
-MESSAGE_LIMIT = 500
+#: Longest stored error message, in characters.
+MAX_MESSAGE_LENGTH = 500
 
-#: Times an item may be put off by `Throttled` before it is given up; each waits at least the backoff.
+#: How often `Throttled` may snooze an item before it is given up; each snooze waits at least the backoff.
 MAX_SNOOZES = 1_000
 
 
 class FailureKind(StrEnum):
-    """How a failure is to be treated; decided where it is seen."""
+    """How a failure is treated; decided where it occurs."""
 
-    #: May pass: retried with backoff, an attempt is counted.
+    #: May go away: retried with backoff; counts as an attempt.
     TRANSIENT = "transient"
-    #: The other side asked to wait: retried, no attempt is counted.
+    #: The other side asked to wait: retried; does not count as an attempt.
     THROTTLED = "throttled"
-    #: Will not pass: dead at once.
+    #: Will not go away: the item is dead at once.
     PERMANENT = "permanent"
 
 
@@ -33,8 +33,8 @@ class Failure:
 
     Args:
         type: the exception's class name, or a code such as `timeout` or `unknown_label`.
-        message: for people; cut to `MESSAGE_LIMIT`, made safe to store.
-        retry_after: seconds the other side asked for.
+        message: for people; truncated to `MAX_MESSAGE_LENGTH` and stripped of characters that cannot be stored.
+        retry_after: how long the other side asked to wait, in seconds.
     """
 
     kind: FailureKind
@@ -43,19 +43,19 @@ class Failure:
     retry_after: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", storable(self.message)[:MESSAGE_LIMIT])
+        object.__setattr__(self, "message", strip_unstorable(self.message)[:MAX_MESSAGE_LENGTH])
 
 
-#: What running a stage on one item gives.
+#: The result of running a stage on one item.
 Outcome = Classification | Enrichment | Failure
 
 
 @dataclass(frozen=True, slots=True)
 class RetryAfter:
-    """Try again after this long; `counts` is False for a snooze."""
+    """Retry after `delay`; a snooze does not count as an attempt."""
 
     delay: timedelta
-    counts: bool = True
+    counts_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +63,27 @@ class GiveUp:
     """The item is dead."""
 
 
-def decide(failure: Failure, *, attempt: int, snoozes: int, max_attempts: int, backoff: Backoff) -> RetryAfter | GiveUp:
-    """Say what follows from a failed attempt. `attempt` counts from 1 and includes this one."""
+def decide_retry(
+    failure: Failure, *, attempt: int, snoozes: int, max_attempts: int, backoff: Backoff
+) -> RetryAfter | GiveUp:
+    """Decide whether and when to retry after a failed attempt.
+
+    Args:
+        attempt: the number of this attempt, counted from 1.
+        snoozes: how often the item has been snoozed so far.
+    """
     if failure.kind is FailureKind.PERMANENT:
         return GiveUp()
     if failure.kind is FailureKind.THROTTLED:
         if snoozes >= MAX_SNOOZES:
             return GiveUp()
-        return RetryAfter(backoff.after(snoozes + 1, retry_after=failure.retry_after), counts=False)
+        delay = backoff.delay_after(snoozes + 1, retry_after=failure.retry_after)
+        return RetryAfter(delay, counts_attempt=False)
     if attempt >= max_attempts:
         return GiveUp()
-    return RetryAfter(backoff.after(attempt, retry_after=failure.retry_after))
+    return RetryAfter(backoff.delay_after(attempt, retry_after=failure.retry_after))
 
 
-def storable(text: str) -> str:
-    """Return `text` without what PostgreSQL or UTF-8 cannot hold: NUL and lone surrogates."""
+def strip_unstorable(text: str) -> str:
+    """Return `text` without NUL and with lone surrogates as `?`: PostgreSQL and UTF-8 cannot hold them."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")

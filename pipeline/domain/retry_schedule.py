@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again: the schedule, and what a receiver asks for."""
+"""When to retry a failed delivery: retry schedules, and the receiver's `Retry-After`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from pipeline.domain.did_you_mean import hint
 from pipeline.errors import InvalidInput
 
-#: Two early steps, so that a receiver's rolling restart costs seconds; then the tail of Standard Webhooks.
+#: Two early retries, so that a receiver's rolling restart costs only seconds; then the schedule of Standard Webhooks.
 STANDARD_DELAYS = (
     timedelta(seconds=5),
     timedelta(seconds=30),
@@ -28,46 +28,46 @@ STANDARD_DELAYS = (
 )
 #: Five attempts in about a quarter of an hour, for results that somebody waits for or can read elsewhere.
 SHORT_DELAYS = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=3), timedelta(minutes=10))
-#: No delivery is tried later than this after its event, whatever the schedule or the receiver says.
+#: No delivery is retried later than this after its event, whatever the schedule or the receiver says.
 HORIZON = timedelta(days=4)
-#: The same of the short schedule: a receiver that asks to wait is waited for, but not beyond the day.
+#: The horizon of the short schedule: a receiver's `Retry-After` is honoured, but only within a day of the event.
 SHORT_HORIZON = timedelta(days=1)
-#: A receiver may ask for this much at the most.
-LONGEST_RETRY_AFTER = timedelta(hours=24)
+#: A longer `Retry-After` is cut to this.
+MAX_RETRY_AFTER = timedelta(hours=24)
 
 _RELATIVE_JITTER = 0.2
-_LONGEST_JITTER = timedelta(minutes=15)
+_MAX_JITTER = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Delays after attempts 1, 2, …; after one more than there are delays a delivery is dead.
+    """Delays after attempts 1, 2, …. A delivery has one attempt more than there are delays; then it is dead.
 
-    Jitter only adds: uniform, up to a fifth of the delay, or to `spread` where that is more, or to 15 minutes where
-    that is less.
+    Jitter only lengthens a delay. It is uniform between zero and a fifth of the delay; that upper bound is at least
+    `min_jitter` and at most 15 minutes.
 
     Args:
-        horizon: age of a delivery beyond which it is not tried again.
-        spread: least range of the jitter, so that short delays spread as well.
+        horizon: age beyond which a delivery is not retried.
+        min_jitter: lower limit of the jitter's upper bound, so that short delays are spread out too.
     """
 
     delays: tuple[timedelta, ...] = STANDARD_DELAYS
     horizon: timedelta = HORIZON
-    spread: timedelta = timedelta(seconds=2)
+    min_jitter: timedelta = timedelta(seconds=2)
     rng: random.Random = field(default_factory=random.Random, compare=False, repr=False)
 
     def is_exhausted(self, attempt: int) -> bool:
-        """Say whether attempt `attempt`, counted from 1, was the last."""
+        """Return whether attempt `attempt`, counted from 1, was the last."""
         return attempt > len(self.delays)
 
-    def after(self, attempt: int) -> timedelta:
-        """Return the delay after attempt `attempt`; before the first step the first's, beyond the last the last's."""
+    def delay_after(self, attempt: int) -> timedelta:
+        """Return the delay after attempt `attempt`; numbers out of range get the first or the last delay."""
         base = self.delays[min(max(attempt, 1), len(self.delays)) - 1] if self.delays else timedelta(0)
-        widest = min(max(base * _RELATIVE_JITTER, self.spread), _LONGEST_JITTER)
-        return base + widest * self.rng.random()
+        jitter = min(max(base * _RELATIVE_JITTER, self.min_jitter), _MAX_JITTER)
+        return base + jitter * self.rng.random()
 
 
-#: The schedules that a batch or an endpoint may name.
+#: The schedules that a batch or an endpoint may choose, by name.
 SCHEDULES: Mapping[str, Schedule] = {
     "standard": Schedule(),
     "short": Schedule(delays=SHORT_DELAYS, horizon=SHORT_HORIZON),
@@ -75,35 +75,36 @@ SCHEDULES: Mapping[str, Schedule] = {
 
 
 def check_schedule(name: str) -> str:
-    """Return the name of a schedule.
+    """Return `name` if it is the name of a schedule.
 
     Raises:
-        InvalidInput: there is none of that name.
+        InvalidInput: there is no schedule with that name.
     """
     if name not in SCHEDULES:
         known = " or ".join(SCHEDULES)
-        raise InvalidInput(f"there is no schedule {name!r}; it is {known}{hint(name, SCHEDULES)}")
+        raise InvalidInput(f"there is no schedule {name!r}; choose {known}{hint(name, SCHEDULES)}")
     return name
 
 
 def parse_retry_after(text: str | None, now: datetime) -> timedelta | None:
-    """Return how long a `Retry-After` header asks to wait: seconds, or a date in any form HTTP knows.
+    """Return how long a `Retry-After` header asks to wait, or None if it is missing or unreadable.
 
-    None where it says nothing usable; a date that is past says zero; never more than 24 hours.
+    Accepts seconds and dates in any format that HTTP allows (RFC 9110 §5.6.7); fractions of a second, which HTTP does
+    not allow, are rounded up. A date in the past means zero. The result is at most 24 hours.
     """
     if text is None:
         return None
     text = text.strip()
     if text.isascii() and text.replace(".", "", 1).isdigit():
-        return timedelta(seconds=math.ceil(min(float(text), LONGEST_RETRY_AFTER.total_seconds())))
-    at = _date(text)
-    return None if at is None else min(max(at - now, timedelta(0)), LONGEST_RETRY_AFTER)
+        return timedelta(seconds=math.ceil(min(float(text), MAX_RETRY_AFTER.total_seconds())))
+    date = _parse_date(text)
+    return None if date is None else min(max(date - now, timedelta(0)), MAX_RETRY_AFTER)
 
 
-def _date(text: str) -> datetime | None:
+def _parse_date(text: str) -> datetime | None:
     try:
-        at = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    # asctime's form names no zone; HTTP dates are in UTC.
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    # The asctime format names no time zone; HTTP dates are in UTC.
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date

@@ -1,18 +1,18 @@
-"""What was expected where a value does not fit, in words of people."""
+"""Turns pydantic's validation errors into plain English."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: By the type of pydantic's error; `{…}` are what it knows of the bound.
-_WORDS = {
+#: What was expected, by the type of pydantic's error; `{…}` are filled in from its context.
+_EXPECTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "dict_type": "a table",
     "float_parsing": "a number",
     "float_type": "a number",
-    "finite_number": "a number that is not infinite",
+    "finite_number": "a finite number",
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "{ge:g} or more",
     "int_from_float": "a whole number",
@@ -24,21 +24,21 @@ _WORDS = {
     "literal_error": "{expected}",
     "model_type": "a table",
     "path_type": "a path",
-    "string_too_long": "a text of at most {max_length:,} characters",
-    "string_type": "a text",
+    "string_too_long": "text of at most {max_length:,} characters",
+    "string_type": "text",
     "tuple_type": "a list",
 }
 
 
-def expected(details: Mapping[str, Any]) -> str:
-    """Return what an error of pydantic says, as `expected …` where the kind of value is the matter."""
+def describe_error(details: Mapping[str, Any]) -> str:
+    """Return what a pydantic error says, as `expected …` if the value has the wrong type or range."""
     kind, context = details["type"], details.get("ctx", {})
     if kind == "string_too_short":
-        return "expected a text that is not empty"
+        return "expected text that is not empty"
     if kind == "too_short":
         return "expected at least one, not an empty list"
-    words = _WORDS.get(kind)
-    if words is not None:
-        return f"expected {words.format(**context)}"
+    expected = _EXPECTED.get(kind)
+    if expected is not None:
+        return f"expected {expected.format(**context)}"
     message: str = details["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return message[:1].lower() + message[1:]

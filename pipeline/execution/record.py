@@ -17,7 +17,7 @@ from pipeline.database.row import Row
 from pipeline.database.tables import items
 from pipeline.definitions import Definition
 from pipeline.domain.item import Classification, Enrichment, ItemState, Stage
-from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide
+from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide_retry
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.sql import outcomes
 from pipeline.hooks import Hooks
@@ -106,7 +106,7 @@ def _sort(done: Done, into: _Sorted, *, now: datetime, worker: str) -> None:
 
 def _sort_failure(done: Done, failure: Failure, into: _Sorted, *, now: datetime, worker: str) -> None:
     row = done.row
-    decision = decide(
+    decision = decide_retry(
         failure,
         attempt=row["attempt"],
         snoozes=row["snoozes"],
@@ -118,7 +118,7 @@ def _sort_failure(done: Done, failure: Failure, into: _Sorted, *, now: datetime,
         into.final.append(_final(row, ItemState.DEAD) | error)
         outcome = "dead"
     else:
-        snoozed = 0 if decision.counts else 1
+        snoozed = 0 if decision.counts_attempt else 1
         into.waiting.append(
             _keys(row)
             | {
@@ -128,7 +128,7 @@ def _sort_failure(done: Done, failure: Failure, into: _Sorted, *, now: datetime,
             }
             | error
         )
-        outcome = "retry" if decision.counts else "snoozed"
+        outcome = "retry" if decision.counts_attempt else "snoozed"
     into.failed.append(_attempt(done, failure, outcome, now=now, worker=worker))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pipeline.domain.outcome import storable
+from pipeline.domain.outcome import strip_unstorable
 from pipeline.errors import InvalidInput
 
 
@@ -72,7 +72,7 @@ def canonical(pairs: Iterable[tuple[str, str]]) -> list[Example]:
         for part, value in (("text", text), ("label", label)):
             if not isinstance(value, str) or not value.strip():
                 raise InvalidInput(f"example {number}: its {part} is empty or no text; correct it or leave it out")
-        if label != storable(label):
+        if label != strip_unstorable(label):
             raise InvalidInput(f"example {number}: label {label!r} holds NUL or half a character; correct it")
         found.append(Example(text, label))
     return sorted(found)

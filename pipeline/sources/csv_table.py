@@ -31,7 +31,7 @@ def read_table(given: TextInput, delimiter: str | None = None) -> Iterator[Recor
     for row in rows:
         fault = rows.fault or _misfit(row, header)
         accepted = dict(zip(header, row, strict=False))
-        fault = fault or payload.problem(accepted, max_bytes=given.max_bytes)
+        fault = fault or payload.find_problem(accepted, max_bytes=given.max_bytes)
         if fault is None:
             yield Record(rows.line, accepted)
         else:

@@ -37,7 +37,7 @@ def parse(raw: bytes, place: InputPosition, max_bytes: int) -> dict[str, Any]:
 def _object(value: Any, max_bytes: int) -> tuple[dict[str, Any], bytes]:
     if not isinstance(value, dict):
         raise InvalidInput(f'{_KINDS.get(type(value), "null")}, not an object; an item is like {{"text": "…"}}')
-    return value, payload.body(value, max_bytes=max_bytes)
+    return value, payload.encode_bytes(value, max_bytes=max_bytes)
 
 
 def _parse_strictly(raw: bytes, place: InputPosition) -> Any:

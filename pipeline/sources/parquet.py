@@ -91,11 +91,11 @@ def _microseconds(column: Any, arrow: Any) -> Any:
 def _records(batch: Any, first: int, max_bytes: int) -> Iterator[Record | Rejection]:
     for number, row in enumerate(batch.to_pylist(), first):
         accepted = {name: _plain(value) for name, value in row.items()}
-        fault = payload.problem(accepted, max_bytes=max_bytes)
+        fault = payload.find_problem(accepted, max_bytes=max_bytes)
         if fault is None:
             yield Record(number, accepted)
         else:
-            yield Rejection(number, fault, payload.text_of(accepted))
+            yield Rejection(number, fault, payload.to_text(accepted))
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from pipeline.cli.time_arguments import seconds
 from pipeline.crypto.ed25519_key import public_of
 from pipeline.crypto.secrets import fingerprint
 from pipeline.delivery import endpoint_secrets as service
-from pipeline.domain.callback_url import parse
+from pipeline.domain.callback_url import parse_callback_url
 
 
 def _grace(value: str | float) -> float:
@@ -51,7 +51,7 @@ def rotate_secret(origin: str, grace: float, asymmetric: bool, as_json: bool) ->
     with opened(may_create=True) as context:
         made = service.rotate(context, origin, grace_seconds=grace, asymmetric=asymmetric)
     public_key = public_of(made) if asymmetric else None
-    name = parse(origin).origin
+    name = parse_callback_url(origin).origin
     if as_json:
         print_json(
             {
@@ -83,7 +83,7 @@ def forget_secret(origin: str, yes: bool, as_json: bool) -> None:
       pipeline endpoints forget-secret https://example.com
       pipeline endpoints forget-secret https://example.com --yes
     """
-    name = parse(origin, name="the endpoint").origin
+    name = parse_callback_url(origin, name="the endpoint").origin
     with opened() as context:
         own = service.describe(context, origin)
         has_none = own.locked is None and not own.secrets and not own.headers

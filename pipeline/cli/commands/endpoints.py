@@ -15,7 +15,7 @@ from pipeline.cli.show.output import Talk, many, print_json
 from pipeline.cli.show.table import print_table
 from pipeline.delivery import endpoints as service
 from pipeline.delivery.rules.endpoint_state import EndpointState
-from pipeline.domain.callback_url import parse
+from pipeline.domain.callback_url import parse_callback_url
 
 _BACKLOG = ("pending", "sending", "paused", "dead")
 _BELOW = ("last success", "oldest due", "state")
@@ -140,7 +140,7 @@ def disable(origin: str, reason: str | None, as_json: bool) -> None:
     with opened() as context, hushed():
         was_known = service.is_known(context, origin)
         paused = service.disable(context, origin, reason)
-    name = parse(origin, name="the endpoint").origin
+    name = parse_callback_url(origin, name="the endpoint").origin
     if as_json:
         print_json({"origin": name, "paused": paused})
         return

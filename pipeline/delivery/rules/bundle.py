@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from pipeline.domain.event import instant
+from pipeline.domain.event import format_timestamp
 
 #: Event type of a bundle. The state of each item is in its data.
 TYPE = "items.completed"
@@ -171,7 +171,7 @@ def _close(
 
 def body(created_at: datetime, bodies: Iterable[bytes]) -> bytes:
     """Return the body of a bundle: the data of each event byte for byte, in the given order."""
-    frame = orjson.dumps({"type": TYPE, "timestamp": instant(created_at)})
+    frame = orjson.dumps({"type": TYPE, "timestamp": format_timestamp(created_at)})
     return frame[:-1] + b"," + _DATA + b"[" + b",".join(_data(each) for each in bodies) + b"]}"
 
 

@@ -204,7 +204,7 @@ def _retry(sent: Sent, schedule: Schedule) -> Decision:
     # If asked to wait beyond the horizon, make the last attempt at the horizon.
     wait = min(max(asked or timedelta(0), pause or timedelta(0)), max(left, timedelta(0)))
     floor = OVERLOAD_PAUSE if sent.answer.is_overload else timedelta(0)
-    delay = max(schedule.after(sent.owed.spent), floor, wait)
+    delay = max(schedule.delay_after(sent.owed.spent), floor, wait)
     exhausted = pause is None and schedule.is_exhausted(sent.owed.spent)
     if exhausted or left <= timedelta(0) or delay > left:
         return Decision(DeliveryState.DEAD, AttemptOutcome.DEAD, pause=pause)

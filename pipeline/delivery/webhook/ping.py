@@ -15,7 +15,7 @@ from pipeline.delivery.rules.delivery import Owed, Sent
 from pipeline.delivery.webhook.client import WebhookClient
 from pipeline.delivery.webhook.options import ClientOptions
 from pipeline.domain.callback_url import Callback
-from pipeline.domain.event import instant
+from pipeline.domain.event import format_timestamp
 from pipeline.domain.ip_ranges import Network
 
 #: Type of a ping, as receivers see it.
@@ -63,7 +63,7 @@ async def _send(
 
 
 def _owed(callback: Callback, credentials: Credentials | None, now: datetime) -> Owed:
-    body = orjson.dumps({"type": TYPE, "timestamp": instant(now), "data": {"endpoint": callback.origin}})
+    body = orjson.dumps({"type": TYPE, "timestamp": format_timestamp(now), "data": {"endpoint": callback.origin}})
     return Owed(
         id=0,
         url=callback.url,

@@ -88,7 +88,7 @@ def test_settings_are_set_for_any_url_of_the_endpoint_and_taken_back(terminal: T
         (("example.com", "--rate", "1"), "the endpoint 'example.com' is not an absolute URL"),
         (
             ("https://user:secret@example.com", "--rate", "1"),
-            "example.com…' holds a user name or password",
+            "example.com…' contains a user name or password",
         ),
         ((HERE, "--header", "Authorization=secret"), "Authorization=@VARIABLE"),
         ((HERE, "--header", "Authorization=@NO_SUCH_VARIABLE"), "NO_SUCH_VARIABLE for 'Authorization' is not set"),

@@ -293,7 +293,7 @@ WRONG_VALUES = {
     '[classify]\nuse = "m:f"\n[retry]\nmax_attempts = 0': "expected 1 or more",
     '[classify]\nuse = "m:f"\nlabels = "a"': "expected a list",
     '[classify]\nuse = "m:f"\ntimeout_seconds = "x"': "expected a number",
-    '[classify]\nuse = "m:f"\n[input]\nkey = 1': "expected a text",
+    '[classify]\nuse = "m:f"\n[input]\nkey = 1': "expected text",
 }
 
 

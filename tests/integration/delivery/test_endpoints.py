@@ -47,7 +47,7 @@ def test_settings_are_kept_for_the_origin_of_any_url_of_it(database: Database) -
         ({"max_block_seconds": 5}, "max_block_seconds has no effect without ordering"),
         ({"coalesce_items": 501}, "expected a whole number from 1 to 500"),
         ({"coalesce_ms": 100}, "coalesce_ms has no effect without coalesce_items"),
-        ({"schedule": "shrot"}, "there is no schedule 'shrot'; it is standard or short; did you mean 'short'?"),
+        ({"schedule": "shrot"}, "there is no schedule 'shrot'; choose standard or short; did you mean 'short'?"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_refused_with_what_to_do(

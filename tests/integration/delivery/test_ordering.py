@@ -71,7 +71,7 @@ def every_third_fails_first(request: Request, attempt: int) -> int:
 def fail(database: Database, status: int = 500, *, worker: str = "a") -> list[int]:
     """Claim what may travel, and answer it with a failure that is tried again in an hour. Return what was claimed."""
     owed = claim(database, worker).owed
-    schedule = Schedule(delays=(HOUR,) * 3, spread=timedelta(0), rng=Even())
+    schedule = Schedule(delays=(HOUR,) * 3, min_jitter=timedelta(0), rng=Even())
     record_sent(database, [Sent(each, Answer(status), NOW, NOW) for each in owed], worker=worker, schedule=schedule)
     return [each.id for each in owed]
 

@@ -75,7 +75,7 @@ def to(*ports: int, path: str = "/hook?a=b") -> list[tuple[str, str]]:
 
 def options(deadline: float = 10, delays: Iterable[timedelta] = (AT_ONCE,) * 3, **others: Any) -> SenderOptions:
     """Return options whose schedule takes no time."""
-    schedule = Schedule(delays=tuple(delays), spread=timedelta(0))
+    schedule = Schedule(delays=tuple(delays), min_jitter=timedelta(0))
     return SenderOptions(client=ClientOptions(deadline_seconds=deadline), schedule=schedule, **others)
 
 

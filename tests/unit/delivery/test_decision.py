@@ -206,7 +206,7 @@ def test_every_answer_has_one_outcome_and_no_retry_is_beyond_the_horizon(
 def test_jitter_only_adds_and_is_bounded() -> None:
     schedule = Schedule(rng=random.Random(7))
     for attempt, base in enumerate(STANDARD_DELAYS, 1):
-        delays = [schedule.after(attempt) for _ in range(10_000)]
+        delays = [schedule.delay_after(attempt) for _ in range(10_000)]
         extra = min(max(base * 0.2, seconds(2)), timedelta(minutes=15))
         assert base <= min(delays)
         assert max(delays) <= base + extra

@@ -126,5 +126,5 @@ def test_a_lease_that_could_end_before_its_answer_is_recorded_is_refused() -> No
 
 
 def test_two_failures_at_the_same_instant_are_tried_at_different_times() -> None:
-    delays = {SCHEDULES["standard"].after(1) for _ in range(1_000)}
+    delays = {SCHEDULES["standard"].delay_after(1) for _ in range(1_000)}
     assert len(delays) > 990

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.delivery.webhook.request import USER_AGENT, UnfitHeader, head, opening
-from pipeline.domain.callback_url import parse
+from pipeline.domain.callback_url import parse_callback_url
 
 ATTEMPT = {"webhook-id": "msg_1", "webhook-attempt": "2"}
 SAME = f"content-type: application/json\r\nuser-agent: {USER_AGENT}\r\naccept: */*\r\naccept-encoding: identity\r\n"
@@ -27,7 +27,7 @@ SAME = f"content-type: application/json\r\nuser-agent: {USER_AGENT}\r\naccept: *
     ],
 )
 def test_a_request_begins_with_what_its_url_says(url: str, line: str, host: str) -> None:
-    assert opening(parse(url)) == f"POST {line} HTTP/1.1\r\nHost: {host}\r\n"
+    assert opening(parse_callback_url(url)) == f"POST {line} HTTP/1.1\r\nHost: {host}\r\n"
 
 
 def test_a_request_is_written_line_by_line() -> None:

@@ -1,4 +1,4 @@
-"""What may be registered as a callback URL, and how it is read."""
+"""Which callback URLs are accepted, and how they are parsed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl, check_callback_url, origin
+from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl, check_callback_url, parse_origin
 from pipeline.errors import InvalidArgument, InvalidInput
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
-UNREADABLE = [
+AMBIGUOUS = [
     "",
     "example.com",
     "//127.0.0.1/",
@@ -120,15 +120,15 @@ PRIVATE = [
 ]
 
 
-@pytest.mark.parametrize("url", UNREADABLE)
-def test_a_url_that_could_be_read_in_two_ways_is_refused(url: str) -> None:
+@pytest.mark.parametrize("url", AMBIGUOUS)
+def test_a_malformed_or_ambiguous_url_is_rejected(url: str) -> None:
     with pytest.raises(InvalidCallbackUrl, match="^callback_url "):
         check_callback_url(url, LOOPBACK)
 
 
 @pytest.mark.parametrize("host", PRIVATE)
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_private_host_is_refused_and_the_setting_is_named(scheme: str, host: str) -> None:
+def test_rejecting_a_private_host_names_the_setting(scheme: str, host: str) -> None:
     with pytest.raises(ForbiddenCallbackUrl, match="PIPELINE_ALLOW_PRIVATE_CALLBACKS"):
         check_callback_url(f"{scheme}://{host}/hook")
 
@@ -142,22 +142,22 @@ def test_a_private_host_is_refused_and_the_setting_is_named(scheme: str, host: s
         ("localhost", "127.0.0.0/8,::1/128"),
     ],
 )
-def test_the_setting_that_is_named_helps(host: str, network: str) -> None:
+def test_the_suggested_setting_allows_the_url(host: str, network: str) -> None:
     url = f"http://{host}/hook"
-    with pytest.raises(ForbiddenCallbackUrl) as refusal:
+    with pytest.raises(ForbiddenCallbackUrl) as caught:
         check_callback_url(url)
-    assert str(refusal.value).endswith(f"PIPELINE_ALLOW_PRIVATE_CALLBACKS={network}")
+    assert str(caught.value).endswith(f"PIPELINE_ALLOW_PRIVATE_CALLBACKS={network}")
     check_callback_url(url, [ip_network(each) for each in network.split(",")])
 
 
 @pytest.mark.parametrize("host", ["93.184.215.14", "example.com"])
-def test_no_setting_is_named_for_plain_http_in_public(host: str) -> None:
+def test_no_setting_is_suggested_for_plain_http_to_a_public_host(host: str) -> None:
     with pytest.raises(ForbiddenCallbackUrl, match="use https$"):
         check_callback_url(f"http://{host}/hook")
 
 
 @pytest.mark.parametrize(
-    ("url", "normal", "endpoint"),
+    ("url", "normalized", "endpoint"),
     [
         ("https://example.com", "https://example.com/", "https://example.com:443"),
         ("HTTPS://Example.COM./Hook?A=b", "https://example.com/Hook?A=b", "https://example.com:443"),
@@ -172,16 +172,16 @@ def test_no_setting_is_named_for_plain_http_in_public(host: str) -> None:
         ("https://[64:ff9b::808:808]:8443", "https://[64:ff9b::808:808]:8443/", "https://[64:ff9b::808:808]:8443"),
     ],
 )
-def test_a_public_url_is_accepted_in_normal_form(url: str, normal: str, endpoint: str | None) -> None:
+def test_a_public_url_is_accepted_and_normalized(url: str, normalized: str, endpoint: str | None) -> None:
     callback = check_callback_url(url)
-    assert callback.url == normal
-    assert check_callback_url(normal) == callback
-    assert origin(url) == callback.origin
+    assert callback.url == normalized
+    assert check_callback_url(normalized) == callback
+    assert parse_origin(url) == callback.origin
     assert endpoint is None or callback.origin == endpoint
 
 
 @pytest.mark.parametrize("url", ["http://example.com/", "http://1.1.1.1/"])
-def test_plain_http_to_a_public_host_is_refused(url: str) -> None:
+def test_plain_http_to_a_public_host_is_rejected(url: str) -> None:
     with pytest.raises(ForbiddenCallbackUrl, match="plain http"):
         check_callback_url(url)
     with pytest.raises(ForbiddenCallbackUrl, match="plain http"):
@@ -191,17 +191,17 @@ def test_plain_http_to_a_public_host_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:8000/", "http://[::1]:8000/", "http://localhost:8000/", "http://crm:8080/"]
 )
-def test_where_networks_are_allowed_their_addresses_and_names_may_be_called_over_http(url: str) -> None:
+def test_allowing_a_network_permits_http_to_its_addresses_and_to_host_names(url: str) -> None:
     assert check_callback_url(url, LOOPBACK).url == url
 
 
-def test_an_address_outside_the_allowed_networks_stays_refused() -> None:
+def test_an_address_outside_the_allowed_networks_is_rejected() -> None:
     with pytest.raises(ForbiddenCallbackUrl, match=r"private address 10\.0\.0\.1"):
         check_callback_url("http://10.0.0.1/", LOOPBACK)
 
 
 @pytest.mark.parametrize("port", [1, 22, 25, 1023, 3306, 5432, 6379, 9200])
-def test_a_port_of_another_service_is_refused(port: int) -> None:
+def test_a_port_of_another_service_is_rejected(port: int) -> None:
     with pytest.raises(ForbiddenCallbackUrl, match=f"port {port}"):
         check_callback_url(f"https://example.com:{port}/")
 
@@ -227,19 +227,19 @@ def test_messages_never_show_user_names_paths_or_queries(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("ftp://example.com/x", "cb 'ftp://example.com…' is not an absolute URL"),
         ("example.com", "cb 'example.com' is not an absolute URL"),
-        ("https://a{0}b.example/x", "cb 'https://a{0}b.example…' holds '{'"),
+        ("https://a{0}b.example/x", "cb 'https://a{0}b.example…' contains '{'"),
         ("http://10.0.0.1:8080/x", "cb 'http://10.0.0.1:8080…' has the private address 10.0.0.1"),
     ],
 )
-def test_messages_name_the_field_and_where_the_url_leads(url: str, said: str) -> None:
+def test_messages_name_the_field_and_the_host(url: str, message: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check_callback_url(url, name="cb")
-    assert str(caught.value).startswith(said)
-    assert str(caught.value.called({"cb": "--cb"})).startswith(f"--{said}")
+    assert str(caught.value).startswith(message)
+    assert str(caught.value.called({"cb": "--cb"})).startswith(f"--{message}")
 
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -247,7 +247,7 @@ HOSTS = st.text("abz019.-_%@:[]\\/?#①。xX ", min_size=1, max_size=20)
 
 
 @given(st.sampled_from(["http", "https", "HTTP"]), HOSTS, st.sampled_from(["", "/", "/a@b", "?q", "\\@h/"]))
-def test_whatever_is_accepted_is_read_alike_by_every_parser(scheme: str, host: str, rest: str) -> None:
+def test_every_parser_reads_an_accepted_url_the_same_way(scheme: str, host: str, rest: str) -> None:
     try:
         callback = check_callback_url(f"{scheme}://{host}{rest}", LOOPBACK)
     except InvalidInput:

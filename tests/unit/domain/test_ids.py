@@ -1,10 +1,12 @@
+"""Public ids: built, split again, and told from other text."""
+
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.ids import (
-    TaskName,
+    TaskIdParts,
     item_id,
     new_batch_id,
     split_item_id,
@@ -15,21 +17,21 @@ from pipeline.domain.ids import (
 
 
 @given(position=st.integers(1, 2**32), epoch=st.integers(1, 10**6), stage=st.sampled_from(["classify", "enrich"]))
-def test_a_task_id_says_which_item_stage_and_release(position: int, epoch: int, stage: str) -> None:
+def test_a_task_id_names_item_stage_and_epoch(position: int, epoch: int, stage: str) -> None:
     batch = new_batch_id()
     item = item_id(batch, position)
     assert split_item_id(item) == (batch, position)
-    assert split_task_id(task_id(item, stage, epoch)) == TaskName(item, stage, epoch)
+    assert split_task_id(task_id(item, stage, epoch)) == TaskIdParts(item, stage, epoch)
 
 
 @given(st.text())
-def test_any_text_is_either_an_id_or_refused(text: str) -> None:
+def test_any_text_is_either_split_or_rejected(text: str) -> None:
     split = split_item_id(text)
     assert split is None or isinstance(split[1], int)
     assert split_task_id(text) is None or text.count("-") >= 3
 
 
-def test_a_webhook_id_is_what_standard_webhooks_allows() -> None:
+def test_a_webhook_id_is_valid_in_standard_webhooks() -> None:
     first, second = webhook_id("0123456789abcdef", 1), webhook_id("0123456789abcdef", 2)
     assert first != second
     assert sorted([second, first]) == [first, second]

@@ -1,4 +1,4 @@
-"""Which addresses callbacks may reach, at the table and where the socket opens."""
+"""Which addresses callbacks may reach: by the table, in name lookups, and when the socket opens."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
 @pytest.mark.parametrize("address", INTERNAL)
-def test_an_internal_address_is_refused(address: str) -> None:
+def test_an_internal_address_is_blocked(address: str) -> None:
     assert not is_public(ip_address(address))
     with pytest.raises(BlockedAddress):
         SsrfGuard().check(address)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_a_public_address_is_not_refused(address: str) -> None:
+def test_a_public_address_is_allowed_unless_only_private_ones_are(address: str) -> None:
     assert is_public(ip_address(address))
     SsrfGuard().check(address)
     with pytest.raises(BlockedAddress):
@@ -57,37 +57,37 @@ def test_a_public_address_is_not_refused(address: str) -> None:
         ("fd00::1", "fd00::/8", True),
     ],
 )
-def test_an_allowed_network_covers_what_it_names_and_no_more(address: str, network: str, allowed: bool) -> None:
+def test_an_allowed_network_contains_its_own_addresses_only(address: str, network: str, allowed: bool) -> None:
     assert is_allowed(ip_address(address), [ip_network(network)]) is allowed
 
 
 @pytest.mark.parametrize("text", ["localhost", "", "127.1", "0x7f.1", "2130706433", "127.0.0.1\x00"])
-def test_what_is_no_address_is_refused_where_the_socket_opens(text: str) -> None:
+def test_text_that_is_not_an_address_is_blocked_when_the_socket_opens(text: str) -> None:
     with pytest.raises(BlockedAddress):
         SsrfGuard(LOOPBACK).check(text)
 
 
-def test_a_socket_opens_for_an_allowed_address_only() -> None:
+def test_a_socket_opens_only_to_an_allowed_address() -> None:
     kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
     SsrfGuard(LOOPBACK).open((*kind, ("127.0.0.1", 80))).close()
     with pytest.raises(BlockedAddress):
         SsrfGuard(LOOPBACK).open((*kind, ("10.0.0.1", 80)))
 
 
-def test_a_socket_address_with_an_interface_is_refused() -> None:
+def test_a_socket_address_with_a_scope_id_is_blocked() -> None:
     info = (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("2606:4700:4700::1111", 443, 0, 2))
     with pytest.raises(BlockedAddress):
         SsrfGuard().open(info)
 
 
-def test_the_error_names_no_address() -> None:
+def test_the_error_does_not_show_the_address() -> None:
     with pytest.raises(BlockedAddress) as caught:
         SsrfGuard().check("10.1.2.3")
     assert "10.1.2.3" not in str(caught.value)
 
 
-class Names:
-    """Answers with given addresses; with none it hangs until it is cancelled."""
+class StaticResolver:
+    """Resolves every name to the given addresses; without any it hangs until cancelled."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = addresses
@@ -114,42 +114,42 @@ class Names:
         return
 
 
-def resolve(names: Names, guard: SsrfGuard | None = None, times: int = 1) -> list[str]:
+def resolve(names: StaticResolver, times: int = 1) -> list[str]:
     async def run() -> list[str]:
-        resolver = VettingResolver(names, guard or SsrfGuard(), timeout_seconds=0.05 if not names.addresses else 10)
+        resolver = VettingResolver(names, SsrfGuard(), timeout_seconds=0.05 if not names.addresses else 10)
         try:
-            found = await asyncio.gather(*(resolver.resolve("name.example", 443) for _ in range(times)))
+            results = await asyncio.gather(*(resolver.resolve("name.example", 443) for _ in range(times)))
         finally:
             await resolver.close()
-        return [each["host"] for each in found[0]]
+        return [each["host"] for each in results[0]]
 
     return asyncio.run(run())
 
 
-def test_a_name_that_has_public_addresses_resolves() -> None:
-    assert resolve(Names("1.1.1.1", "2606:4700:4700::1111")) == ["1.1.1.1", "2606:4700:4700::1111"]
+def test_a_name_with_public_addresses_resolves() -> None:
+    assert resolve(StaticResolver("1.1.1.1", "2606:4700:4700::1111")) == ["1.1.1.1", "2606:4700:4700::1111"]
 
 
 @pytest.mark.parametrize("bad", ["127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "fe80::1%lo"])
-def test_one_bad_answer_refuses_the_name(bad: str) -> None:
+def test_one_private_address_blocks_the_name(bad: str) -> None:
     for addresses in (("1.1.1.1", bad), (bad, "1.1.1.1"), (*["1.1.1.1"] * 299, bad)):
         with pytest.raises(BlockedAddress):
-            resolve(Names(*addresses))
+            resolve(StaticResolver(*addresses))
 
 
-def test_at_most_four_addresses_are_tried_and_families_take_turns() -> None:
+def test_at_most_four_addresses_are_tried_alternating_between_families() -> None:
     v4 = [f"1.1.1.{number}" for number in range(1, 200)]
     v6 = [f"2606:4700:4700::{number}" for number in range(1, 200)]
-    assert resolve(Names(*v6, *v4)) == ["2606:4700:4700::1", "1.1.1.1", "2606:4700:4700::2", "1.1.1.2"]
-    assert resolve(Names(*v4)) == v4[:4]
+    assert resolve(StaticResolver(*v6, *v4)) == ["2606:4700:4700::1", "1.1.1.1", "2606:4700:4700::2", "1.1.1.2"]
+    assert resolve(StaticResolver(*v4)) == v4[:4]
 
 
-def test_lookups_of_one_name_at_the_same_time_are_one_lookup() -> None:
-    names = Names("1.1.1.1")
+def test_concurrent_lookups_of_one_name_share_one_query() -> None:
+    names = StaticResolver("1.1.1.1")
     resolve(names, times=50)
     assert names.calls == 1
 
 
-def test_a_lookup_that_hangs_is_given_up() -> None:
+def test_a_lookup_that_hangs_times_out() -> None:
     with pytest.raises(LookupTimeout):
-        resolve(Names(), times=1)
+        resolve(StaticResolver())

@@ -1,4 +1,4 @@
-"""Which payloads are accepted, and what a refusal says."""
+"""Which payloads are accepted, and why the others are rejected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.domain.payload import MAX_DEPTH, MAX_PAYLOAD_BYTES, encode, problem
+from pipeline.domain.payload import MAX_DEPTH, MAX_PAYLOAD_BYTES, encode, find_problem
 from pipeline.errors import InvalidInput
 
 
@@ -46,12 +46,12 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.text("abc", max_size=3), json_values, max_size=4))
 @settings(max_examples=100)
-def test_every_json_object_is_encoded_so_that_it_reads_back_the_same(payload):
-    assert problem(payload) is None
+def test_every_json_object_survives_a_round_trip(payload):
+    assert find_problem(payload) is None
     assert json.loads(encode(payload)) == payload
 
 
-def test_json_text_is_compact_and_not_escaped():
+def test_encoded_json_is_compact_and_not_escaped():
     assert encode({"a": [1, 2.5, None], "b": "é"}) == '{"a":[1,2.5,null],"b":"é"}'
 
 
@@ -67,8 +67,8 @@ def test_json_text_is_compact_and_not_escaped():
         {"a": None},
     ],
 )
-def test_what_json_can_say_is_accepted_although_a_quick_look_may_doubt_it(payload):
-    assert problem(payload) is None
+def test_a_payload_that_only_looks_suspicious_is_accepted(payload):
+    assert find_problem(payload) is None
 
 
 @pytest.mark.parametrize(
@@ -89,37 +89,38 @@ def test_what_json_can_say_is_accepted_although_a_quick_look_may_doubt_it(payloa
         ({"a\x00": 1}, "payload has the key 'a\\x00', which contains a NUL character"),
         ({"a": "\ud800"}, "payload.a contains a lone surrogate"),
         ({"\udfff": 1}, "payload has the key '\\udfff', which contains a lone surrogate"),
-        ({"a": {1: 2}}, "payload.a has the key 1, int; JSON keys are strings"),
+        ({"a": {1: 2}}, "payload.a has the key 1, int; JSON keys must be strings"),
         ([], "payload is list, not an object"),
         (None, "payload is null, not an object"),
         ("text", "payload is str, not an object"),
     ],
 )
-def test_a_value_that_is_not_json_is_refused_by_its_path(payload, reason):
-    assert (problem(payload) or "").startswith(reason)
+def test_rejecting_a_value_that_is_not_json_names_its_path(payload, reason):
+    assert (find_problem(payload) or "").startswith(reason)
     with pytest.raises(InvalidInput):
         encode(payload)
 
 
-def test_nesting_is_allowed_to_the_limit_and_not_beyond():
-    assert problem(nested(MAX_DEPTH)) is None
-    assert problem(nested(MAX_DEPTH + 1)) == f"payload is nested deeper than {MAX_DEPTH} levels"
-    assert problem(nested(900)) == f"payload is nested deeper than {MAX_DEPTH} levels"
+def test_nesting_is_allowed_up_to_the_limit():
+    assert find_problem(nested(MAX_DEPTH)) is None
+    assert find_problem(nested(MAX_DEPTH + 1)) == f"payload is nested deeper than {MAX_DEPTH} levels"
+    assert find_problem(nested(900)) == f"payload is nested deeper than {MAX_DEPTH} levels"
 
 
-def test_a_payload_that_contains_itself_is_refused():
+def test_a_payload_that_contains_itself_is_rejected():
     payload: dict = {}
     payload["self"] = payload
-    assert "nested deeper" in (problem(payload) or "")
+    assert "nested deeper" in (find_problem(payload) or "")
 
 
-def test_size_is_counted_in_bytes_of_compact_json():
-    room = MAX_PAYLOAD_BYTES - len('{"a":""}')
-    assert problem({"a": "x" * room}) is None
-    assert problem({"a": "x" * (room + 1)}) == "payload has 262,145 bytes as JSON; the limit is 262,144"
-    assert "262,14" in (problem({"a": "é" * (room // 2 + 1)}) or "")
-    assert problem({"a": "x" * 20}, max_bytes=10) == "payload has 28 bytes as JSON; the limit is 10"
+def test_size_is_measured_in_bytes_of_compact_json():
+    limit = MAX_PAYLOAD_BYTES - len('{"a":""}')
+    assert find_problem({"a": "x" * limit}) is None
+    assert find_problem({"a": "x" * (limit + 1)}) == "payload has 262,145 bytes as JSON; the limit is 262,144"
+    assert "262,14" in (find_problem({"a": "é" * (limit // 2 + 1)}) or "")
+    assert find_problem({"a": "x" * 20}, max_bytes=10) == "payload has 28 bytes as JSON; the limit is 10"
 
 
-def test_a_refusal_never_holds_the_value():
-    assert "secret" not in (problem({"token": {"secret": "top-secret\x00"}}) or "").replace("payload.token.secret", "")
+def test_a_message_never_shows_the_value():
+    problem = find_problem({"token": {"secret": "top-secret\x00"}}) or ""
+    assert "secret" not in problem.replace("payload.token.secret", "")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.domain.payload import problem
+from pipeline.domain.payload import find_problem
 from pipeline.errors import InvalidInput
 from pipeline.sources import Record, Rejection, read
 
@@ -257,7 +257,7 @@ def test_whatever_is_read_gives_records_rejections_or_one_clear_error(content, f
     items = []
     with suppress(InvalidInput):
         items = from_stdin(content, format=format, encoding=encoding)
-    assert all(problem(payload) is None for payload in payloads(items))
+    assert all(find_problem(payload) is None for payload in payloads(items))
     assert all(item.line >= 1 and len(getattr(item, "text", "")) <= 200 for item in items)
 
 
