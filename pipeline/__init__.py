@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.crypto.secrets import InvalidSecret
-from pipeline.crypto.verify import InvalidWebhook, verify_webhook
+from pipeline.crypto.verify_webhook import InvalidWebhook, verify_webhook
 
 # What a classifier or an enricher needs.
 from pipeline.domain.item import Classification, Item, WorkItem

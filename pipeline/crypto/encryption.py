@@ -1,4 +1,4 @@
-"""What is stored encrypted: secrets and headers of endpoints, under keys that only the environment has."""
+"""Encryption at rest, for the secrets and headers of endpoints; the keys are only in the environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipeline.crypto.secrets import decoded
+from pipeline.crypto.secrets import decode_base64
 from pipeline.errors import InvalidInput, PipelineError
 
 if TYPE_CHECKING:
@@ -24,49 +24,49 @@ class InvalidEncryptionKey(InvalidInput):
 
 
 class CannotDecrypt(PipelineError):
-    """What is stored encrypted cannot be read with the keys of this environment."""
+    """Stored data cannot be decrypted with the keys in this environment, or there is no key to encrypt it with."""
 
 
 class Encryption:
-    """Seals and opens JSON with Fernet: AES and a signature over it, so that what was changed does not open.
+    """Encrypts and decrypts JSON values with Fernet (AES-128-CBC with HMAC-SHA256), so tampering is detected.
 
     Args:
-        keys: the newest first; it seals, any opens.
+        keys: newest first. The newest encrypts; any of them decrypts.
 
     Raises:
-        InvalidEncryptionKey: one cannot be used. The message never shows it.
+        InvalidEncryptionKey: one of the keys is invalid. The message never shows it.
     """
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
         self._keys = tuple(base64.urlsafe_b64encode(parse_encryption_key(key)) for key in keys)
         self._fernet: MultiFernet | None = None
 
-    def seal(self, value: Any) -> str:
-        """Return `value` encrypted.
+    def encrypt(self, value: Any) -> str:
+        """Return `value`, encrypted.
 
         Raises:
             CannotDecrypt: there is no key.
         """
         return self._cipher().encrypt(orjson.dumps(value)).decode()
 
-    def open(self, sealed: str) -> Any:
-        """Return what was sealed.
+    def decrypt(self, token: str) -> Any:
+        """Return the value that `encrypt` turned into `token`.
 
         Raises:
-            CannotDecrypt: there is no key, or none of them sealed it.
+            CannotDecrypt: there is no key, or none of the keys decrypts it.
         """
         from cryptography.fernet import InvalidToken
 
         try:
-            return orjson.loads(self._cipher().decrypt(sealed))
+            return orjson.loads(self._cipher().decrypt(token))
         except InvalidToken:
             raise CannotDecrypt(
-                "it was encrypted with a key that is not among those of PIPELINE_ENCRYPTION_KEY; add that key behind "
-                "the newest, separated by a space, or set the secrets and headers anew"
+                "it was encrypted with a key that is not among those in PIPELINE_ENCRYPTION_KEY; add that key after "
+                "the newest, separated by a space, or set the secrets and headers again"
             ) from None
 
     def _cipher(self) -> MultiFernet:
-        # Most environments have no key: they do not wait for the library to load.
+        # Imported here because most environments have no key, and need not wait for the library to load.
         from cryptography.fernet import Fernet, MultiFernet
 
         if not self._keys:
@@ -77,19 +77,19 @@ class Encryption:
 
 
 def new_encryption_key() -> str:
-    """Return a fresh key: 32 random bytes in URL-safe base64."""
+    """Return a new key: 32 random bytes in URL-safe base64."""
     from cryptography.fernet import Fernet
 
     return Fernet.generate_key().decode()
 
 
 def parse_encryption_key(text: str) -> bytes:
-    """Return the bytes of a key: base64, URL-safe or not, of 32 bytes.
+    """Return the 32 bytes of a key, given as base64 in either alphabet.
 
     Raises:
-        InvalidEncryptionKey: it is none. The message never shows it.
+        InvalidEncryptionKey: it is not the base64 of 32 bytes. The message never shows it.
     """
-    key = decoded(text.replace("-", "+").replace("_", "/"))
+    key = decode_base64(text.replace("-", "+").replace("_", "/"))
     if key is None or len(key) != _KEY_BYTES:
         raise InvalidEncryptionKey(f"an encryption key is the base64 of {_KEY_BYTES} bytes; this one is not; {_REMEDY}")
     return key

@@ -1,4 +1,4 @@
-"""Signatures of version 1: HMAC-SHA256 with a secret that sender and receiver share."""
+"""Version 1 signatures of Standard Webhooks: HMAC-SHA256 with a secret that sender and receiver share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hmac
 
 
 class SharedKey:
-    """Signs and verifies."""
+    """A shared secret; signs and verifies."""
 
     version = "v1"
 
@@ -15,12 +15,13 @@ class SharedKey:
         self._keyed = hmac.new(key, digestmod=hashlib.sha256)
 
     def sign(self, prefix: bytes, body: bytes) -> bytes:
-        # A copy of the keyed state costs half of keying anew.
+        """Return the signature of `prefix + body`."""
+        # Copying the keyed state costs half as much as keying again.
         state = self._keyed.copy()
         state.update(prefix)
         state.update(body)
         return state.digest()
 
-    def fits(self, signature: bytes, prefix: bytes, body: bytes) -> bool:
-        """Say whether `signature` is one of `prefix` and `body`, in the same time whatever it is."""
+    def verify(self, signature: bytes, prefix: bytes, body: bytes) -> bool:
+        """Return whether `signature` is valid for `prefix + body`, comparing in constant time."""
         return hmac.compare_digest(self.sign(prefix, body), signature)

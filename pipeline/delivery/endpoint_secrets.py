@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from pipeline.context import Context
-from pipeline.crypto.ed25519_key import new_signing_secret, public_of
+from pipeline.crypto.ed25519_key import derive_public_key, new_signing_secret
 from pipeline.crypto.encryption import CannotDecrypt, Encryption
 from pipeline.crypto.secrets import SIGNING_PREFIX, Secret, fingerprint, new_secret
 from pipeline.crypto.signer import Signer
@@ -206,5 +206,5 @@ def _resealed(sealed: Sealed, vault: Encryption) -> dict[str, str | None]:
 
 
 def _known(secret: Secret) -> KnownSecret:
-    public_key = public_of(secret.text) if secret.text.startswith(SIGNING_PREFIX) else None
+    public_key = derive_public_key(secret.text) if secret.text.startswith(SIGNING_PREFIX) else None
     return KnownSecret(public_key, secret.expires_at, fingerprint(secret.text))

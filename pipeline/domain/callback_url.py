@@ -211,8 +211,8 @@ def _check_port(callback: Callback) -> None:
     if callback.port in WEB_PORTS or (callback.port >= 1024 and callback.port not in FORBIDDEN_PORTS):
         return
     raise _UrlProblem(
-        f"has port {callback.port}, which is not allowed; use 443, 80, or a port above 1023 that is not the default of a "
-        "database or queue"
+        f"has port {callback.port}, which is not allowed; use 443, 80, or a port above 1023 that is not the default "
+        "port of a database or queue"
     )
 
 

@@ -9,7 +9,7 @@ from pipeline.cli.run.session import opened
 from pipeline.cli.show.endpoint import origin
 from pipeline.cli.show.output import Talk, duration, print_json
 from pipeline.cli.time_arguments import seconds
-from pipeline.crypto.ed25519_key import public_of
+from pipeline.crypto.ed25519_key import derive_public_key
 from pipeline.crypto.secrets import fingerprint
 from pipeline.delivery import endpoint_secrets as service
 from pipeline.domain.callback_url import parse_callback_url
@@ -50,7 +50,7 @@ def rotate_secret(origin: str, grace: float, asymmetric: bool, as_json: bool) ->
     """
     with opened(may_create=True) as context:
         made = service.rotate(context, origin, grace_seconds=grace, asymmetric=asymmetric)
-    public_key = public_of(made) if asymmetric else None
+    public_key = derive_public_key(made) if asymmetric else None
     name = parse_callback_url(origin).origin
     if as_json:
         print_json(

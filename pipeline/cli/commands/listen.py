@@ -14,7 +14,7 @@ from pipeline.cli import options
 from pipeline.cli.run.stop_signals import Stop, Stopped
 from pipeline.cli.run.webhook_listener import Arrival, Conduct, Listener
 from pipeline.cli.show.output import Talk, cell, many
-from pipeline.crypto.verify import verifying_keys
+from pipeline.crypto.verify_webhook import parse_verifying_keys
 from pipeline.errors import InvalidInput
 
 #: Characters of a line's data.
@@ -52,7 +52,7 @@ def listen(
     given = tuple(" ".join(secrets).split()) or settings.load().secrets
     if not given:
         raise InvalidInput("there is no secret to verify with; give --secret, or set PIPELINE_WEBHOOK_SECRET")
-    verifying_keys(given)
+    parse_verifying_keys(given)
     talk = Talk()
 
     def tell(arrival: Arrival) -> None:

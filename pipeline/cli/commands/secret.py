@@ -6,7 +6,7 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.show.output import Talk, print_json
-from pipeline.crypto.ed25519_key import new_signing_secret, public_of
+from pipeline.crypto.ed25519_key import derive_public_key, new_signing_secret
 from pipeline.crypto.encryption import new_encryption_key
 from pipeline.crypto.secrets import new_secret
 
@@ -33,7 +33,7 @@ def secret(asymmetric: bool, encryption_key: bool, as_json: bool) -> None:
     if asymmetric and encryption_key:
         raise click.UsageError("--asymmetric and --encryption-key make different things; give one of them")
     made = new_encryption_key() if encryption_key else new_signing_secret() if asymmetric else new_secret()
-    public_key = public_of(made) if asymmetric else None
+    public_key = derive_public_key(made) if asymmetric else None
     if as_json:
         print_json({"secret": made, "public_key": public_key})
         return

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
 from typing import Any
 
-from pipeline.crypto.verify import InvalidWebhook, verify_webhook
+from pipeline.crypto.verify_webhook import InvalidWebhook, verify_webhook
 
 #: Bytes of a body, and connections at the same time: it is open to every program of this machine.
 MAX_BODY_BYTES = 32 * 2**20

@@ -65,7 +65,7 @@ class Sealed:
     def _opened(self, vault: Encryption, token: str | None) -> Any:
         if token is None:
             return None
-        found = vault.open(token)
+        found = vault.decrypt(token)
         if found["origin"] != self.origin:
             raise CannotDecrypt(f"it was stored for {found['origin']}; set the secrets and headers again")
         return found["value"]
@@ -74,12 +74,12 @@ class Sealed:
 def seal_secrets(vault: Encryption, origin: str, secrets: Sequence[Secret]) -> str | None:
     """Return an endpoint's secrets, encrypted for its row; None if it has none."""
     value = [{"secret": each.text, "expires_at": _written(each.expires_at)} for each in secrets]
-    return vault.seal({"origin": origin, "value": value}) if value else None
+    return vault.encrypt({"origin": origin, "value": value}) if value else None
 
 
 def seal_headers(vault: Encryption, origin: str, headers: Mapping[str, str]) -> str | None:
     """Return an endpoint's headers, encrypted for its row; None if it has none."""
-    return vault.seal({"origin": origin, "value": dict(headers)}) if headers else None
+    return vault.encrypt({"origin": origin, "value": dict(headers)}) if headers else None
 
 
 def rotated(newest: str, before: Sequence[Secret], now: datetime, grace: timedelta) -> tuple[Secret, ...]:

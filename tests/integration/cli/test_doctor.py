@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from pipeline.bootstrap import make_context
-from pipeline.crypto.ed25519_key import public_of
+from pipeline.crypto.ed25519_key import derive_public_key
 from pipeline.crypto.encryption import Encryption
 from pipeline.crypto.secrets import parse_secret
 from pipeline.database.engine import Database
@@ -117,15 +117,15 @@ def test_secrets_of_an_endpoint_that_cannot_be_read_here_fail_the_examination(
 
 def test_an_asymmetric_secret_is_printed_and_its_public_key_said(terminal: Terminal) -> None:
     result = terminal.run("secret", "--asymmetric")
-    assert public_of(result.stdout.strip()) in result.stderr
+    assert derive_public_key(result.stdout.strip()) in result.stderr
     made = json.loads(terminal.run("secret", "--asymmetric", "--json").stdout)
-    assert made["public_key"] == public_of(made["secret"])
+    assert made["public_key"] == derive_public_key(made["secret"])
 
 
 def test_an_encryption_key_is_fresh_and_valid(terminal: Terminal) -> None:
     first, second = (terminal.run("secret", "--encryption-key").stdout.strip() for _ in range(2))
     assert first != second
-    assert Encryption([first]).open(Encryption([first]).seal([1])) == [1]
+    assert Encryption([first]).decrypt(Encryption([first]).encrypt([1])) == [1]
     assert terminal.run("secret", "--encryption-key", "--asymmetric").exit_code == 2
 
 

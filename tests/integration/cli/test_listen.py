@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from pipeline.crypto.ed25519_key import new_signing_secret, public_of
+from pipeline.crypto.ed25519_key import derive_public_key, new_signing_secret
 from pipeline.crypto.secrets import new_secret
 from pipeline.crypto.signer import Signer
 from pipeline.database.engine import Database
@@ -135,7 +135,7 @@ def test_ctrl_c_ends_with_the_counts(listening: Callable[..., AbstractContextMan
 def test_a_public_key_verifies_and_the_settings_secret_is_the_default(terminal: Terminal) -> None:
     signing, shared = new_signing_secret(), new_secret()
     for words, environment, secret in (
-        (["--secret", public_of(signing)], {}, signing),
+        (["--secret", derive_public_key(signing)], {}, signing),
         ([], {"PIPELINE_WEBHOOK_SECRET": shared}, shared),
     ):
         process = terminal.start("listen", "--count", "1", *words, environment=environment)

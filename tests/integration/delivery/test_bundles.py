@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event, update
 
 from pipeline.bootstrap import make_context
-from pipeline.crypto.verify import verify_webhook
+from pipeline.crypto.verify_webhook import verify_webhook
 from pipeline.database import tables
 from pipeline.database.engine import Database
 from pipeline.delivery import deliveries as service

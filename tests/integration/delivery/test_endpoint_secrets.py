@@ -13,10 +13,10 @@ from standardwebhooks import Webhook
 
 from pipeline.bootstrap import make_context, make_hooks
 from pipeline.context import Context
-from pipeline.crypto.ed25519_key import public_of
+from pipeline.crypto.ed25519_key import derive_public_key
 from pipeline.crypto.encryption import CannotDecrypt, Encryption
 from pipeline.crypto.secrets import InvalidSecret, fingerprint
-from pipeline.crypto.verify import InvalidWebhook, verify_webhook
+from pipeline.crypto.verify_webhook import InvalidWebhook, verify_webhook
 from pipeline.database.engine import Database
 from pipeline.delivery.endpoint_secrets import (
     KnownSecret,
@@ -81,7 +81,7 @@ def test_an_endpoints_own_secret_signs_and_that_of_the_settings_until_its_grace_
     assert verifies(first, SECRET)
     at = int(second.headers["webhook-timestamp"])
     assert verify_webhook(second.body, second.headers, own, now=at)
-    with pytest.raises(InvalidWebhook, match="no signature fits"):
+    with pytest.raises(InvalidWebhook, match="no signature matches"):
         verify_webhook(second.body, second.headers, SECRET, now=at)
 
 
@@ -91,9 +91,9 @@ def test_an_asymmetric_secret_of_an_endpoint_verifies_with_what_is_shown_of_it(d
         secret = rotate(context, receiver.url, grace_seconds=0, asymmetric=True)
         (shown,) = describe(context, receiver.url).secrets
         sent(database, receiver.port)
-    assert shown.public_key == public_of(secret)
+    assert shown.public_key == derive_public_key(secret)
     assert receiver.requests[0].headers["webhook-signature"].startswith("v1a,")
-    assert verifies(receiver.requests[0], public_of(secret))
+    assert verifies(receiver.requests[0], derive_public_key(secret))
 
 
 def test_other_endpoints_are_signed_for_with_the_secret_of_the_settings(database: Database) -> None:
@@ -196,7 +196,7 @@ def test_what_an_endpoint_has_is_described_with_the_end_of_each_secret(database:
     assert found.origin == HERE
     assert found.secrets == (
         KnownSecret(None, None, fingerprint(newest)),
-        KnownSecret(public_of(secret), NOW + timedelta(seconds=60), fingerprint(secret)),
+        KnownSecret(derive_public_key(secret), NOW + timedelta(seconds=60), fingerprint(secret)),
         KnownSecret(None, NOW + timedelta(seconds=60), fingerprint(SECRET)),
     )
     assert fingerprint(newest) == hashlib.sha256(newest.encode()).hexdigest()[:8]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook
 
-from pipeline.crypto.verify import verify_webhook
+from pipeline.crypto.verify_webhook import verify_webhook
 from pipeline.database.engine import Database
 from pipeline.delivery.endpoints import enable
 from pipeline.delivery.sender.sender import Sender

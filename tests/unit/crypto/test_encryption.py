@@ -1,4 +1,4 @@
-"""What is stored encrypted, and what opens it."""
+"""Encryption at rest: what is encrypted, and which keys decrypt it."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ OLD, NEW = "bmV3IGtleXMgYXJlIHJhbmRvbSwgdGhpcyBpcyBub3Q=", "dGhlIG5ld2VzdCBvZiB0
 VALUE = {"authorization": "Bearer café ☕"}
 
 
-def test_what_is_sealed_opens_again_and_shows_nothing() -> None:
-    sealed = Encryption([NEW]).seal(VALUE)
-    assert Encryption([NEW]).open(sealed) == VALUE
-    assert "Bearer" not in sealed
-    assert "Bearer" not in base64.urlsafe_b64decode(sealed).decode("latin-1")
-    assert sealed != Encryption([NEW]).seal(VALUE)
+def test_an_encrypted_value_decrypts_and_shows_nothing() -> None:
+    token = Encryption([NEW]).encrypt(VALUE)
+    assert Encryption([NEW]).decrypt(token) == VALUE
+    assert "Bearer" not in token
+    assert "Bearer" not in base64.urlsafe_b64decode(token).decode("latin-1")
+    assert token != Encryption([NEW]).encrypt(VALUE)
 
 
-def test_the_newest_key_seals_and_any_opens() -> None:
-    sealed = Encryption([OLD]).seal(VALUE)
+def test_the_newest_key_encrypts_and_any_key_decrypts() -> None:
+    token = Encryption([OLD]).encrypt(VALUE)
     both = Encryption([NEW, OLD])
-    assert both.open(sealed) == VALUE
-    assert Encryption([NEW]).open(both.seal(VALUE)) == VALUE
+    assert both.decrypt(token) == VALUE
+    assert Encryption([NEW]).decrypt(both.encrypt(VALUE)) == VALUE
 
 
-def test_without_its_key_nothing_opens_and_the_setting_is_named() -> None:
-    sealed = Encryption([OLD]).seal(VALUE)
-    for vault in (Encryption(), Encryption([NEW])):
+def test_a_missing_key_is_an_error_that_names_the_setting() -> None:
+    token = Encryption([OLD]).encrypt(VALUE)
+    for encryption in (Encryption(), Encryption([NEW])):
         with pytest.raises(CannotDecrypt, match="PIPELINE_ENCRYPTION_KEY"):
-            vault.open(sealed)
+            encryption.decrypt(token)
     with pytest.raises(CannotDecrypt, match="pipeline secret --encryption-key"):
-        Encryption().seal(VALUE)
+        Encryption().encrypt(VALUE)
 
 
-def test_what_was_changed_does_not_open() -> None:
-    sealed = Encryption([NEW]).seal(VALUE)
-    for position in (0, len(sealed) // 2, len(sealed) - 5):
-        other = "A" if sealed[position] != "A" else "B"
+def test_a_tampered_value_does_not_decrypt() -> None:
+    token = Encryption([NEW]).encrypt(VALUE)
+    for position in (0, len(token) // 2, len(token) - 5):
+        other = "A" if token[position] != "A" else "B"
         with pytest.raises(CannotDecrypt):
-            Encryption([NEW]).open(sealed[:position] + other + sealed[position + 1 :])
+            Encryption([NEW]).decrypt(token[:position] + other + token[position + 1 :])
 
 
 @pytest.mark.parametrize("key", ["hunter2", "whsec_hunter2", NEW[:-2], "=" * 44, "ü" * 43 + "="])
-def test_a_key_that_cannot_be_used_is_refused_and_never_shown(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_key_is_rejected_and_never_shown(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidEncryptionKey, match="32 bytes") as caught:
         Encryption([key])
     assert key not in str(caught.value)
@@ -58,7 +58,7 @@ def test_a_key_that_cannot_be_used_is_refused_and_never_shown(key: str, monkeypa
     assert OLD not in str(refused.value)
 
 
-def test_several_keys_of_the_settings_are_used_newest_first_and_not_shown() -> None:
+def test_the_setting_lists_keys_newest_first_and_never_shows_them() -> None:
     settings = load(encryption_key=f"{NEW} {OLD}")
     assert settings.encryption_keys == (NEW, OLD)
     assert NEW not in repr(settings)
@@ -66,14 +66,13 @@ def test_several_keys_of_the_settings_are_used_newest_first_and_not_shown() -> N
     assert NEW not in repr(Encryption([NEW]))
 
 
-def test_a_new_key_is_random_and_can_be_used() -> None:
+def test_a_new_key_is_random_and_valid() -> None:
     first, second = new_encryption_key(), new_encryption_key()
     assert first != second
-    assert Encryption([first]).open(Encryption([first]).seal(VALUE)) == VALUE
+    assert Encryption([first]).decrypt(Encryption([first]).encrypt(VALUE)) == VALUE
 
 
-def test_padding_and_alphabet_of_a_key_are_free() -> None:
+def test_a_key_may_lack_padding_and_use_either_base64_alphabet() -> None:
     key = "-_" * 21 + "8="
-    assert (
-        Encryption([key.rstrip("=").replace("-", "+").replace("_", "/")]).open(Encryption([key]).seal(VALUE)) == VALUE
-    )
+    same_key = key.rstrip("=").replace("-", "+").replace("_", "/")
+    assert Encryption([same_key]).decrypt(Encryption([key]).encrypt(VALUE)) == VALUE
