@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.definitions import Definition, load
+from pipeline.definitions import Definition, load_definition
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
@@ -65,6 +65,6 @@ def stand(
         definition.write_text(content)
         chosen: dict[str, object] = {"lease_seconds": LEASE_SECONDS, "task_events": False} | settings
         with BROKERS[broker]() as server, Cluster(folder, postgres.database(), server.url, **chosen) as cluster:
-            ready = Stand(cluster, postgres, server, load(definition))
+            ready = Stand(cluster, postgres, server, load_definition(definition))
             with ready.crew(processes) if processes else nullcontext():
                 yield ready

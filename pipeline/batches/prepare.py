@@ -40,7 +40,7 @@ def prepare(context: Context, definition: Definition) -> None:
 def _check(definition: Definition, stage: Stage) -> tuple[Step, ...]:
     """Refuse a definition that no worker can run. Modules, secrets and extras may exist only where the workers are."""
     for spec in definition.specs(stage):
-        if callables.is_callable_name(spec.use) and not callables.is_findable(spec.use, definition.folder):
+        if callables.is_callable_name(spec.use) and not callables.has_module(spec.use, definition.folder):
             log.warning("callable_not_found_here", use=spec.use, folder=str(definition.folder))
         if spec.use == "keywords":
             _check_rules(definition, stage)

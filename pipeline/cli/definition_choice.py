@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline import definitions
 from pipeline.definitions import Definition
 from pipeline.definitions.definition_file import read_tables
-from pipeline.definitions.folder import OWN_FOLDER_FILE
+from pipeline.definitions.find_definition import DEFINITION_FILE
 from pipeline.errors import InvalidDefinition, NotFound
 
 
@@ -20,10 +20,10 @@ def choose(name: str | None, folder: Path | None) -> Definition:
         InvalidDefinition: it cannot be used.
     """
     if name is not None:
-        return definitions.find(name, folder)
+        return definitions.find_definition(name, folder)
     found = list(candidates(folder))
     if len(found) == 1:
-        return definitions.load(found[0])
+        return definitions.load_definition(found[0])
     places = " or ".join(str(place.absolute()) for place in _folders(folder))
     if not found:
         raise NotFound(f"there is no definition in {places}; name one with -p")
@@ -35,7 +35,7 @@ def candidates(folder: Path | None) -> Iterator[Path]:
     """Yield the definition files in `folder` and in the current directory, each once."""
     seen = set()
     for place in _folders(folder):
-        for path in sorted([*place.glob("*.toml"), *place.glob(f"*/{OWN_FOLDER_FILE}")]):
+        for path in sorted([*place.glob("*.toml"), *place.glob(f"*/{DEFINITION_FILE}")]):
             if path.resolve() not in seen and _is_definition(path):
                 seen.add(path.resolve())
                 yield path
@@ -50,5 +50,5 @@ def _is_definition(path: Path) -> bool:
         tables = read_tables(path)
     except InvalidDefinition:
         # A broken file is meant to be one where its name says so; loading it then says what is broken.
-        return path.name == OWN_FOLDER_FILE
+        return path.name == DEFINITION_FILE
     return "name" in tables and "classify" in tables

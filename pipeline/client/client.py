@@ -293,7 +293,7 @@ class Client:
     def _definition(self, given: str | Definition) -> Definition:
         if isinstance(given, Definition):
             return given
-        return definitions.find(given, self._context.settings.definitions)
+        return definitions.find_definition(given, self._context.settings.definitions)
 
     def _nudge(self) -> None:
         if self._context.settings.is_embedded:

@@ -1,4 +1,4 @@
-"""A pipeline definition, as a file or Python states it."""
+"""A pipeline definition, written in a file or in Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from pipeline.definitions.explain_errors import explain
+from pipeline.definitions.explain_errors import explain_errors
 from pipeline.definitions.input_and_retry import Input, Retry
 from pipeline.domain.backoff import Backoff
 from pipeline.domain.item import Stage
@@ -31,30 +31,31 @@ from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
 
 
-def _classifier(table: object) -> object:
-    return registry.parse(Stage.CLASSIFY, table) if isinstance(table, Mapping) else table
+def _parse_classifier(table: object) -> object:
+    return registry.parse_spec(Stage.CLASSIFY, table) if isinstance(table, Mapping) else table
 
 
-def _enricher(table: object) -> object:
-    return registry.parse(Stage.ENRICH, table) if isinstance(table, Mapping) else table
+def _parse_enricher(table: object) -> object:
+    return registry.parse_spec(Stage.ENRICH, table) if isinstance(table, Mapping) else table
 
 
 class Definition(BaseModel):
-    """Which classifier, which enrichers and which rules a batch is run with.
+    """The classifier, the enrichers and the retry rules that a batch runs with.
 
-    `Definition(name=…, classify={"use": …}, enrich=[{"use": …}])`, with the tables and fields that a file has. Files it
-    names, such as models, are looked for in `folder` (default: the current directory) and pinned by what they hold now.
+    `Definition(name=…, classify={"use": …}, enrich=[{"use": …}])` takes the same tables and fields as a file. Paths in
+    it, such as those of models, are relative to `folder`, which defaults to the current directory. The content of these
+    files is pinned by hash at once.
 
     Raises:
-        InvalidDefinition: every field that cannot be used, with its value and what was expected.
+        InvalidDefinition: a field is invalid; the message lists every such field with its value and what was expected.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=200)
     input: Input = Input()
-    classify: Annotated[SerializeAsAny[ClassifySpec], BeforeValidator(_classifier)]
-    enrich: tuple[Annotated[SerializeAsAny[EnrichSpec], BeforeValidator(_enricher)], ...] = ()
+    classify: Annotated[SerializeAsAny[ClassifySpec], BeforeValidator(_parse_classifier)]
+    enrich: tuple[Annotated[SerializeAsAny[EnrichSpec], BeforeValidator(_parse_enricher)], ...] = ()
     retry: Retry = Retry()
 
     _folder: Path = PrivateAttr()
@@ -73,57 +74,59 @@ class Definition(BaseModel):
         try:
             super().__init__(**tables)
         except ValidationError as error:
-            # Not chained: pydantic's own text repeats values, which may be secrets.
-            raise InvalidDefinition(explain(error, type(self), tables, source)) from None
+            # Not chained: pydantic's own message shows values, which may be secrets.
+            raise InvalidDefinition(explain_errors(error, type(self), tables, source)) from None
         self._folder = (folder or Path.cwd()).resolve()
-        self._files = self._pin() if files is None else dict(files)
+        self._files = self._pin_files() if files is None else dict(files)
         self._version = _version(self.content())
 
     @field_validator("enrich")
     @classmethod
     def _names_are_unique(cls, specs: tuple[EnrichSpec, ...]) -> tuple[EnrichSpec, ...]:
         names = [registry.answer_name(spec) for spec in specs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two enrichers are called {twice[0]!r}; set a different `name` in one of them")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"two enrichers are called {duplicates[0]!r}; set a different `name` in one of them")
         return specs
 
     @property
     def folder(self) -> Path:
-        """Where the files and modules that it names are, absolute."""
+        """The absolute path of the folder that its files and modules are relative to."""
         return self._folder
 
     @property
     def files(self) -> dict[str, str]:
-        """SHA-256 of each file that it names, by absolute path, as pinned when it was read."""
+        """The SHA-256 of each file it uses, by absolute path, as of when it was read."""
         return dict(self._files)
 
     @property
     def version(self) -> str:
-        """16 hexadecimal digits that change with the content, pinned files included."""
+        """16 hexadecimal digits, a hash of the content including the pinned files."""
         return self._version
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages that an item passes, in order."""
+        """The stages that an item passes through, in order."""
         return (Stage.CLASSIFY.value, Stage.ENRICH.value) if self.enrich else (Stage.CLASSIFY.value,)
 
     @property
     def backoff(self) -> Backoff:
-        """Delays between attempts."""
+        """The delays between attempts."""
         return self.retry.backoff()
 
     def content(self) -> dict[str, Any]:
-        """Return what is needed to run it elsewhere, as JSON; `from_content` is the inverse."""
-        # Only what was stated: a default added by a later release changes no version.
-        stated: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
-        return stated | {"folder": str(self._folder), "files": self.files}
+        """Return the definition as JSON values, to store it or run it elsewhere; `from_content` is the inverse."""
+        # Only fields that were set, so that a default added in a later release does not change the version.
+        fields: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
+        return fields | {"folder": str(self._folder), "files": self.files}
 
     def runner(self, stage: Stage | str, executor: Executor, steps: tuple[Step, ...] = ()) -> StageRunner:
-        """Return the runner of a stage: models loaded, callables imported. Slow; keep it for the process's life.
+        """Return the runner of a stage, with models loaded and callables imported.
+
+        This is slow; keep the runner for the life of the process.
 
         Args:
-            steps: what `steps` returned, where it was asked before.
+            steps: the stage's steps, if `self.steps` has already built them.
 
         Raises:
             InvalidDefinition: a file has changed, a callable cannot be imported, or an extra is not installed.
@@ -133,24 +136,24 @@ class Definition(BaseModel):
         return StageRunner(stage, steps, executor, labels=self.classify.labels if stage is Stage.CLASSIFY else None)
 
     def steps(self, stage: Stage) -> tuple[Step, ...]:
-        """Return the steps of a stage, ready to run, which is the slow part of `runner`.
+        """Build the steps of a stage, ready to run. This is the slow part of `runner`.
 
         Raises:
-            InvalidDefinition: as `runner`.
+            InvalidDefinition: as for `runner`.
         """
-        return registry.build(stage, self.specs(stage), self._folder, self._files)
+        return registry.build_steps(stage, self.specs(stage), self._folder, self._files)
 
     def specs(self, stage: Stage) -> tuple[StageSpec, ...]:
-        """Return what is stated about a stage's classifier or enrichers."""
+        """Return the parsed tables of a stage's classifier or enrichers."""
         return (self.classify,) if stage is Stage.CLASSIFY else self.enrich
 
-    def _pin(self) -> dict[str, str]:
-        named = [registry.files(stage, spec) for stage in Stage for spec in self.specs(stage)]
-        return file_pins.pin(self._folder, dict.fromkeys(name for names in named for name in names))
+    def _pin_files(self) -> dict[str, str]:
+        paths = [path for stage in Stage for spec in self.specs(stage) for path in registry.files(stage, spec)]
+        return file_pins.pin_files(self._folder, dict.fromkeys(paths))
 
 
 def from_content(content: Mapping[str, Any]) -> Definition:
-    """Return the definition whose `content()` this is; files are checked when a runner is made, not here.
+    """Return the definition with this `content()`. Its files are checked when a runner is built, not here.
 
     Raises:
         InvalidDefinition: this release cannot read it.

@@ -1,4 +1,4 @@
-"""Definition files."""
+"""Reads definitions from TOML files."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pipeline.definitions.definition import Definition
 from pipeline.errors import InvalidDefinition
 
 
-def load(path: Path) -> Definition:
-    """Read a definition from a TOML file; what it names is looked for in the file's folder.
+def load_definition(path: Path) -> Definition:
+    """Read a definition from a TOML file. Paths in it are relative to the file's folder.
 
     Raises:
-        InvalidDefinition: the file cannot be read, is not TOML (with line and column), or states what cannot be used.
+        InvalidDefinition: the file cannot be read, is not TOML (with line and column), or has invalid fields.
     """
     tables = read_tables(path)
     reserved = sorted(tables.keys() & {"folder", "files", "source"})
     if reserved:
-        raise InvalidDefinition(f"{path}: {reserved[0]} is no field of a definition; remove it")
+        raise InvalidDefinition(f"{path}: {reserved[0]} is not a field of a definition; remove it")
     return Definition(folder=path.absolute().parent, source=str(path), **tables)
 
 
@@ -30,7 +30,7 @@ def read_tables(path: Path) -> dict[str, Any]:
         InvalidDefinition: the file cannot be read or is not TOML.
     """
     try:
-        # Editors on Windows put a mark before the text that TOML does not know.
+        # Windows editors write a byte order mark, which TOML does not allow.
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise InvalidDefinition(f"{path} cannot be read: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The small tables of a definition: `[input]` and `[retry]`."""
+"""The `[input]` and `[retry]` tables of a definition."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pipeline.domain.backoff import Backoff
 
 
 class Input(BaseModel):
-    """`[input]`: which fields of a payload mean what."""
+    """`[input]`: the payload fields with the item's key and text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: Field with the caller's own id; without it items have no key unless one is given with them.
+    #: Field with the caller's own id. Without it, items only have a key if they are submitted with one.
     key: str | None = Field(default=None, min_length=1)
-    #: Field that the classifier reads.
+    #: Field with the text that the classifier reads.
     text: str = Field(default="text", min_length=1)
 
 
 class Retry(BaseModel):
-    """`[retry]`: how often and how far apart an item is tried."""
+    """`[retry]`: how often an item is attempted, and how long to wait in between."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: Attempts at each item, the first included.
+    #: Attempts per item, including the first.
     max_attempts: int = Field(default=5, ge=1, le=100)
-    #: Bound of the delay after the first attempt; it doubles with each.
+    #: Upper bound of the delay after the first attempt; it doubles with each further one.
     base_seconds: float = Field(default=1.0, ge=0, le=86_400, allow_inf_nan=False)
-    #: Longest delay.
+    #: Longest possible delay.
     cap_seconds: float = Field(default=300.0, ge=0, le=604_800, allow_inf_nan=False)
 
     @model_validator(mode="after")
@@ -39,5 +39,5 @@ class Retry(BaseModel):
         return self
 
     def backoff(self) -> Backoff:
-        """Return the delays these settings mean."""
+        """Return the backoff with these settings."""
         return Backoff(timedelta(seconds=self.base_seconds), timedelta(seconds=self.cap_seconds))

@@ -1,1 +1,1 @@
-"""The work itself: classifiers and enrichers behind one small interface, and the runner that calls them."""
+"""Classifiers and enrichers behind one small interface, and the runner that calls them."""

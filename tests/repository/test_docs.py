@@ -32,7 +32,7 @@ DOCS = ROOT / "docs"
 #: Folders of documents; the tutorial is a page beside them.
 KINDS = ("how-to", "reference", "explanation")
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "examples").glob("*.md")), *sorted(DOCS.rglob("*.md"))]
-BUILT_IN = [(stage, name) for stage in Stage for name in registry.names(stage)]
+BUILT_IN = [(stage, name) for stage in Stage for name in registry.builtin_names(stage)]
 
 
 def section(page: str, heading: str) -> str:

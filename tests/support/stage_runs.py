@@ -1,4 +1,4 @@
-"""Runs of a stage's steps, and what they emit."""
+"""Runs the steps of a stage in tests, and collects the items they emit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pipeline.stages.catalog.step import Mode, Step
 from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
 
-#: Seconds after which a wait is a failure; never how long anything takes.
-PATIENCE = 20
+#: Seconds after which a wait fails the test; nothing normally takes this long.
+WAIT_SECONDS = 20
 
 
 class Emitted:
-    """Collects what a run emits and waits for it."""
+    """Collects the items that a run emits, and waits for them."""
 
     def __init__(self) -> None:
         self.groups: list[list[tuple[WorkItem, Outcome]]] = []
@@ -40,7 +40,7 @@ class Emitted:
 
     def wait(self, count: int) -> dict[int, Outcome]:
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.ids) >= count, PATIENCE), f"{len(self.ids)} of {count}"
+            assert self._changed.wait_for(lambda: len(self.ids) >= count, WAIT_SECONDS), f"{len(self.ids)} of {count}"
         return self.outcomes
 
 

@@ -29,7 +29,7 @@ def check_definitions(chosen: Settings) -> Iterator[Check]:
 def _loaded(path: Path) -> Check:
     name = f"definition {path}"
     try:
-        definition = definitions.load(path)
+        definition = definitions.load_definition(path)
         with Executor() as executor:
             for stage in definition.stages:
                 definition.runner(Stage(stage), executor)

@@ -1,1 +1,1 @@
-"""Which classifiers and enrichers exist, and how a definition's step is built."""
+"""Which classifiers and enrichers exist, and how the steps of a definition are built."""

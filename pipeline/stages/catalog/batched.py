@@ -1,4 +1,4 @@
-"""The decorator that marks a callable as taking a list."""
+"""The decorator for classifiers and enrichers that take a list of items."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, TypeVar
 
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
 
-_MARK = "__pipeline_max_items__"
+_ATTRIBUTE = "__pipeline_max_items__"
 
 
 def batched(max_items: int = 64) -> Callable[[_Callable], _Callable]:
-    """Mark a classifier or an enricher that takes a list of items and answers in the same order.
+    """Mark a classifier or an enricher that takes a list of items and returns their answers in the same order.
 
-    An exception object among the answers fails its item. Where the call as a whole raises or takes too long, the items
-    are given again one by one, so that only the bad one fails; where another service asks to wait, answer
-    `[Throttled(…)] * len(items)` rather than raise.
+    An exception object among the answers fails only its item. If the call itself raises or times out, it is repeated
+    item by item, so that only the bad item fails. To pass on another service's request to wait, therefore return
+    `[Throttled(…)] * len(items)` instead of raising.
 
     Args:
-        max_items: at most so many items in one call, 1 to 10,000.
+        max_items: maximum number of items per call, 1 to 10,000.
 
     Raises:
-        TypeError: used without parentheses.
+        TypeError: the decorator is used without parentheses.
         ValueError: `max_items` is out of range.
     """
     if callable(max_items):
@@ -30,13 +30,13 @@ def batched(max_items: int = 64) -> Callable[[_Callable], _Callable]:
         raise ValueError(f"max_items must be a whole number from 1 to 10000, got {max_items!r}")
 
     def mark(target: _Callable) -> _Callable:
-        setattr(target, _MARK, max_items)
+        setattr(target, _ATTRIBUTE, max_items)
         return target
 
     return mark
 
 
-def list_limit(target: Callable[..., Any]) -> int | None:
-    """Return the `max_items` that `target` was marked with; None: it takes one item."""
-    limit = getattr(target, _MARK, None) or getattr(type(target).__call__, _MARK, None)
-    return limit if isinstance(limit, int) else None
+def get_max_items(target: Callable[..., Any]) -> int | None:
+    """Return the `max_items` of a callable marked with `batched`; None if it takes one item."""
+    max_items = getattr(target, _ATTRIBUTE, None) or getattr(type(target).__call__, _ATTRIBUTE, None)
+    return max_items if isinstance(max_items, int) else None

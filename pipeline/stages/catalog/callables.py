@@ -1,4 +1,4 @@
-"""`use = "module:callable"`: a caller's own classifier or enricher."""
+"""`use = "module:callable"`: the user's own classifiers and enrichers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from pipeline.domain.did_you_mean import hint
 from pipeline.errors import InvalidDefinition
-from pipeline.stages.catalog.batched import list_limit
-from pipeline.stages.catalog.import_module import import_module, is_there
+from pipeline.stages.catalog.batched import get_max_items
+from pipeline.stages.catalog.import_module import import_module, module_exists
 from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec, StageSpec
 from pipeline.stages.catalog.step import Mode, Step
 
@@ -25,41 +25,41 @@ class Enricher(EnrichSpec):
 
 
 def is_callable_name(use: str) -> bool:
-    """Whether `use` has the form "module:callable", where both may be dotted."""
+    """Return whether `use` has the form "module:callable"; both parts may be dotted."""
     module, colon, attribute = use.partition(":")
     return bool(colon) and all(part.isidentifier() for part in f"{module}.{attribute}".split("."))
 
 
-def is_findable(use: str, folder: Path) -> bool:
-    """Whether the module of `use` could be imported here; nothing is."""
-    return is_there(use.partition(":")[0], folder)
+def has_module(use: str, folder: Path) -> bool:
+    """Return whether the module of `use` exists, without importing it."""
+    return module_exists(use.partition(":")[0], folder)
 
 
 def short_name(use: str) -> str:
-    """Return the callable's own name, without its module and class."""
+    """Return the name of the callable without its module and class."""
     return use.rpartition(":")[2].rpartition(".")[2]
 
 
 def build(spec: StageSpec, folder: Path) -> Step:
-    """Import the callable and return its step: a coroutine function runs on the event loop, any other in a thread.
+    """Import the callable and return its step. Coroutine functions run on the event loop, all others in threads.
 
     Raises:
-        InvalidDefinition: it cannot be imported, is not callable, or cannot be called with one argument.
+        InvalidDefinition: it cannot be imported, is not callable, or does not accept one argument.
     """
-    target = _find(spec.use, folder)
+    target = _import_target(spec.use, folder)
     _check(spec.use, target)
-    limit = list_limit(_unwrapped(target))
+    max_items = get_max_items(_unwrap_partial(target))
     return Step(
         name=short_name(spec.use),
         call=target,
         mode=Mode.ASYNC if _is_async(target) else Mode.THREAD,
-        is_batched=limit is not None,
+        is_batched=max_items is not None,
         timeout_seconds=spec.timeout_seconds,
-        max_items=limit or 1,
+        max_items=max_items or 1,
     )
 
 
-def _find(use: str, folder: Path) -> Any:
+def _import_target(use: str, folder: Path) -> Any:
     module, _, attributes = use.partition(":")
     target: Any = import_module(module, folder)
     for name in attributes.split("."):
@@ -67,37 +67,37 @@ def _find(use: str, folder: Path) -> Any:
         try:
             target = getattr(owner, name)
         except AttributeError:
-            near = hint(name, [known for known in dir(owner) if not known.startswith("_")])
-            raise InvalidDefinition(f"{use!r}: {_title(owner)} has no {name!r}{near}") from None
+            suggestion = hint(name, [known for known in dir(owner) if not known.startswith("_")])
+            raise InvalidDefinition(f"{use!r}: {_describe(owner)} has no {name!r}{suggestion}") from None
     return target
 
 
-def _title(owner: object) -> str:
+def _describe(owner: object) -> str:
     name = getattr(owner, "__name__", type(owner).__name__)
     return f"module {name!r} ({getattr(owner, '__file__', 'built in')})" if inspect.ismodule(owner) else repr(name)
 
 
 def _check(use: str, target: Any) -> None:
     if inspect.isclass(target):
-        raise InvalidDefinition(f"{use!r} is a class; name a function, or an object made from the class")
+        raise InvalidDefinition(f"{use!r} is a class; name a function or an instance of the class")
     if not callable(target):
-        raise InvalidDefinition(f"{use!r} is of type {type(target).__name__}, which cannot be called; name a function")
+        raise InvalidDefinition(f"{use!r} is of type {type(target).__name__}, which is not callable; name a function")
     try:
         inspect.signature(target).bind(None)
     except TypeError as error:
-        argument = "a list of items" if list_limit(_unwrapped(target)) else "the item"
-        raise InvalidDefinition(f"{use!r} is called with one argument, {argument}: {error}") from None
+        argument = "a list of items" if get_max_items(_unwrap_partial(target)) else "the item"
+        raise InvalidDefinition(f"{use!r} must accept one argument, {argument}: {error}") from None
     except ValueError:
-        # Some callables written in C do not tell their signature; the first call will.
+        # Some callables written in C have no signature to check; a mismatch shows at the first call.
         return
 
 
 def _is_async(target: Callable[..., Any]) -> bool:
-    function = _unwrapped(target)
+    function = _unwrap_partial(target)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def _unwrapped(target: Any) -> Any:
+def _unwrap_partial(target: Any) -> Any:
     while isinstance(target, partial):
         target = target.func
     return target

@@ -1,4 +1,4 @@
-"""Which classifiers and enrichers there are, by the name that `use` gives them."""
+"""The registry of classifiers and enrichers, by the name in `use`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BUILTINS: Mapping[Stage, tuple[str, tuple[str, ...]]] = {
 }
 
 
-class _Module(Protocol):
+class _StageModule(Protocol):
     Spec: type[StageSpec]
 
     def build(self, spec: StageSpec, folder: Path) -> Step: ...
@@ -31,27 +31,27 @@ class _Module(Protocol):
     def files(self, spec: StageSpec) -> tuple[str, ...]: ...
 
 
-def names(stage: Stage) -> tuple[str, ...]:
-    """Return the names of the classifiers or enrichers that come with pipeline."""
+def builtin_names(stage: Stage) -> tuple[str, ...]:
+    """Return the names of the built-in classifiers or enrichers."""
     return _BUILTINS[stage][1]
 
 
 def spec_type(stage: Stage, use: object) -> type[StageSpec] | None:
-    """Return the model of a `[classify]` or `[[enrich]]` table; None where `use` names nothing."""
+    """Return the model of a `[classify]` or `[[enrich]]` table, or None if `use` is not a known name."""
     if not isinstance(use, str):
         return None
-    if use in names(stage):
-        return _module(stage, use).Spec
+    if use in builtin_names(stage):
+        return _load_builtin(stage, use).Spec
     if callables.is_callable_name(use):
         return callables.Classifier if stage is Stage.CLASSIFY else callables.Enricher
     return None
 
 
-def parse(stage: Stage, table: Mapping[str, Any]) -> StageSpec:
-    """Return the spec that a `[classify]` or `[[enrich]]` table states.
+def parse_spec(stage: Stage, table: Mapping[str, Any]) -> StageSpec:
+    """Return the spec in a `[classify]` or `[[enrich]]` table.
 
     Raises:
-        ValidationError: of pydantic, with the table's fields as locations.
+        ValidationError: from pydantic; locations are relative to the table.
     """
     model = spec_type(stage, table.get("use"))
     if model is None:
@@ -60,47 +60,47 @@ def parse(stage: Stage, table: Mapping[str, Any]) -> StageSpec:
 
 
 def answer_name(spec: StageSpec) -> str:
-    """Return the key of an enricher's answer under `enrichment`, or what messages call a classifier."""
-    stated = spec.name if isinstance(spec, EnrichSpec) else None
-    return stated or callables.short_name(spec.use)
+    """Return the key of an enricher's answer under `enrichment`, or the name of a classifier in messages."""
+    chosen = spec.name if isinstance(spec, EnrichSpec) else None
+    return chosen or callables.short_name(spec.use)
 
 
 def files(stage: Stage, spec: StageSpec) -> tuple[str, ...]:
-    """Return the files that `spec` names and a definition pins, relative to its folder."""
-    return _module(stage, spec.use).files(spec) if spec.use in names(stage) else ()
+    """Return the paths of the files that `spec` uses and a definition pins, relative to the definition's folder."""
+    return _load_builtin(stage, spec.use).files(spec) if spec.use in builtin_names(stage) else ()
 
 
-def build(stage: Stage, specs: Sequence[StageSpec], folder: Path, pinned: Mapping[str, str]) -> tuple[Step, ...]:
-    """Return the steps of a stage, ready to run: models loaded, callables imported.
+def build_steps(stage: Stage, specs: Sequence[StageSpec], folder: Path, pins: Mapping[str, str]) -> tuple[Step, ...]:
+    """Build the steps of a stage, ready to run: with models loaded and callables imported.
 
     Args:
         folder: the definition's folder, absolute.
-        pinned: SHA-256 of each file that the specs name, by absolute path.
+        pins: the SHA-256 of each file that the specs use, by absolute path.
 
     Raises:
         InvalidDefinition: a file has changed, a callable cannot be imported, or an extra is not installed.
     """
-    return tuple(_build(stage, spec, folder, pinned) for spec in specs)
+    return tuple(_build_step(stage, spec, folder, pins) for spec in specs)
 
 
-def _build(stage: Stage, spec: StageSpec, folder: Path, pinned: Mapping[str, str]) -> Step:
-    if spec.use not in names(stage):
+def _build_step(stage: Stage, spec: StageSpec, folder: Path, pins: Mapping[str, str]) -> Step:
+    if spec.use not in builtin_names(stage):
         return replace(callables.build(spec, folder), name=answer_name(spec))
-    file_pins.check(folder, files(stage, spec), pinned)
-    return replace(_module(stage, spec.use).build(spec, folder), name=answer_name(spec))
+    file_pins.check_pins(folder, files(stage, spec), pins)
+    return replace(_load_builtin(stage, spec.use).build(spec, folder), name=answer_name(spec))
 
 
-def _module(stage: Stage, use: str) -> _Module:
-    # By name: a worker loads only the kinds that its definitions use.
-    return cast(_Module, importlib.import_module(f"{_BUILTINS[stage][0]}.{use}"))
+def _load_builtin(stage: Stage, use: str) -> _StageModule:
+    # Imported on demand, so that a worker loads only what its definitions use.
+    return cast(_StageModule, importlib.import_module(f"{_BUILTINS[stage][0]}.{use}"))
 
 
 def _unknown_use(stage: Stage, table: Mapping[str, Any]) -> ValidationError:
     use = table.get("use")
-    expected = f'{", ".join(names(stage))} or "module:callable"'
+    expected = f'{", ".join(builtin_names(stage))} or "module:callable"'
     if use is None:
-        problem = PydanticCustomError("missing", "Field required: {expected}", {"expected": expected})
+        error = PydanticCustomError("missing", "Field required: {expected}", {"expected": expected})
     else:
-        near = hint(str(use), names(stage))
-        problem = PydanticCustomError("unknown_use", "expected {expected}{near}", {"expected": expected, "near": near})
-    return ValidationError.from_exception_data("use", [InitErrorDetails(type=problem, loc=("use",), input=use)])
+        context = {"expected": expected, "suggestion": hint(str(use), builtin_names(stage))}
+        error = PydanticCustomError("unknown_use", "expected {expected}{suggestion}", context)
+    return ValidationError.from_exception_data("use", [InitErrorDetails(type=error, loc=("use",), input=use)])

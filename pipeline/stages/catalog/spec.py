@@ -1,30 +1,43 @@
-"""What a definition may say about a stage; each kind of classifier or enricher adds its own fields."""
+"""The common fields of `[classify]` and `[[enrich]]` tables; each classifier and enricher adds its own."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from pipeline.stages.text.json_path import parse_path
+
+
+def _check_path(path: str) -> str:
+    parse_path(path)
+    return path
+
+
+#: The path of a payload field, such as "subject" or "account.domain".
+FieldPath = Annotated[str, Field(min_length=1), AfterValidator(_check_path)]
 
 
 class StageSpec(BaseModel):
-    """Fields that every `[classify]` and `[[enrich]]` table has."""
+    """Fields of every `[classify]` and `[[enrich]]` table."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
 
-    #: Which classifier or enricher: a name of ours, or "module:callable".
+    #: The classifier or enricher: the name of a built-in, or "module:callable".
     use: str = Field(min_length=1)
-    #: Bounds one item's stage.
+    #: Longest time that the stage may take for one item.
     timeout_seconds: float = Field(default=30.0, gt=0, le=3600)
 
 
 class ClassifySpec(StageSpec):
-    """Base of every `[classify]` table."""
+    """Fields of every `[classify]` table."""
 
-    #: The labels that may be answered; any other is the item's permanent error. None: any.
+    #: The allowed labels; any other answer is a permanent error of the item. None allows any label.
     labels: tuple[str, ...] | None = Field(default=None, min_length=1)
 
 
 class EnrichSpec(StageSpec):
-    """Base of every `[[enrich]]` table."""
+    """Fields of every `[[enrich]]` table."""
 
-    #: Key of the answer under `enrichment`; default: the enricher's or callable's name.
+    #: Key of the answer under `enrichment`; defaults to the name of the enricher or callable.
     name: str | None = Field(default=None, min_length=1)

@@ -1,4 +1,4 @@
-"""One classifier or one enricher, ready to run."""
+"""A classifier or an enricher, ready to run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 
 class Mode(StrEnum):
-    """Where a step's callable runs."""
+    """Where the callable of a step runs."""
 
-    #: In the calling thread, many items at once: quick work on the CPU that we wrote ourselves.
+    #: In the calling thread, many items at once: for the fast, CPU-bound built-ins.
     INLINE = "inline"
-    #: In a thread of its own, since a caller's function may block or hang.
+    #: In a separate thread, because the user's function may block or hang.
     THREAD = "thread"
-    #: On the process's event loop.
+    #: On the event loop of the process.
     ASYNC = "async"
 
 
@@ -24,13 +24,13 @@ class Step:
     """A callable and how to call it.
 
     Args:
-        name: key of its answer under `enrichment`; of a classifier, for messages.
-        call: takes one `WorkItem`, or where `is_batched` a list of them; returns the answer, or where `is_batched` the
-            answers in the same order, among which an exception object fails its item. In mode `ASYNC` it returns an
-            awaitable of that.
-        timeout_seconds: bounds each call; a list that takes longer is called again item by item.
-        max_items: at most so many items in one call.
-        max_concurrency: at most so many calls under way at once in a process; meaningless in mode `INLINE`.
+        name: key of the answer under `enrichment`; for a classifier, its name in messages.
+        call: takes a `WorkItem` and returns its answer. If `is_batched`, it takes a list of them and returns their
+            answers in the same order; an exception object among these fails only its item. In mode `ASYNC` it returns
+            an awaitable of the same.
+        timeout_seconds: time limit of each call; a list call that exceeds it is repeated item by item.
+        max_items: maximum number of items per call.
+        max_concurrency: maximum number of concurrent calls in a process; ignored in mode `INLINE`.
     """
 
     name: str

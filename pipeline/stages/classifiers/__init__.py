@@ -1,1 +1,1 @@
-"""Built-in classifiers: one file each, with `Spec`, `files` and `build`."""
+"""Built-in classifiers: one module each, with `Spec`, `files` and `build`."""

@@ -1,4 +1,4 @@
-"""Rules made ready: which of them a text matches first."""
+"""Compiled rules, and the search for the first one that matches a text."""
 
 from __future__ import annotations
 
@@ -9,39 +9,41 @@ from typing import Any
 from pipeline.domain.item import Classification
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.classifiers.rule import Rule
-from pipeline.stages.text.phrase_matcher import PhraseMatcher, normal
+from pipeline.stages.text.phrase_matcher import PhraseMatcher, normalize_phrase
 
 
 class Ruleset:
-    """Answers for a text what the first matching rule says.
+    """Classifies texts by the first rule that matches.
 
     Raises:
-        InvalidDefinition: a pattern is not RE2.
+        InvalidDefinition: a pattern is not valid RE2.
         ImportError: `ahocorasick_rs` or `re2` is not installed.
     """
 
-    def __init__(self, rules: Sequence[Rule], *, is_case_sensitive: bool, is_whole: bool) -> None:
-        numbers = _numbered(rules, is_case_sensitive)
+    def __init__(self, rules: Sequence[Rule], *, is_case_sensitive: bool, whole_words: bool) -> None:
+        vocabulary = _build_vocabulary(rules, is_case_sensitive)
         ordered = sorted(enumerate(rules, 1), key=lambda entry: -entry[1].priority)
-        self._rules = [_compiled(rule, position, numbers, is_case_sensitive) for position, rule in ordered]
-        self._vocabulary = PhraseMatcher(tuple(numbers), is_case_sensitive=is_case_sensitive, is_whole=is_whole)
-        self._rules_of = _by_word(self._rules)
-        self._always = frozenset(at for at, rule in enumerate(self._rules) if rule.pattern is not None)
+        self._rules = [_compile_rule(rule, number, vocabulary, is_case_sensitive) for number, rule in ordered]
+        self._matcher = PhraseMatcher(tuple(vocabulary), is_case_sensitive=is_case_sensitive, whole_words=whole_words)
+        self._rules_by_word = _index_by_word(self._rules)
+        self._rules_with_pattern = frozenset(
+            index for index, rule in enumerate(self._rules) if rule.pattern is not None
+        )
 
-    def answer(self, text: str) -> Classification | None:
+    def classify(self, text: str) -> Classification | None:
         """Return the answer of the first rule that matches, or None."""
-        found = self._vocabulary.find(text)
-        # Only rules of which a word was found can match: a thousand rules cost no more than ten.
-        candidates = self._always.union(*(self._rules_of.get(word, ()) for word in found))
-        for at in sorted(candidates):
-            if self._rules[at].matches(found, text):
-                return self._rules[at].answer
+        found = self._matcher.find(text)
+        # Only rules with a found word or a pattern can match, so a thousand rules cost no more than ten.
+        candidates = self._rules_with_pattern.union(*(self._rules_by_word.get(word, ()) for word in found))
+        for index in sorted(candidates):
+            if self._rules[index].matches(found, text):
+                return self._rules[index].answer
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    """A rule whose words are numbers of the vocabulary."""
+class _CompiledRule:
+    """A rule whose words are indexes into the vocabulary."""
 
     answer: Classification
     any: frozenset[int]
@@ -59,43 +61,43 @@ class _Rule:
         return not self.any
 
 
-def _numbered(rules: Sequence[Rule], is_case_sensitive: bool) -> dict[str, int]:
+def _build_vocabulary(rules: Sequence[Rule], is_case_sensitive: bool) -> dict[str, int]:
     words = (word for rule in rules for word in (*rule.any, *rule.all, *rule.none))
-    forms = dict.fromkeys(normal(word, is_case_sensitive=is_case_sensitive) for word in words)
-    return {form: number for number, form in enumerate(forms)}
+    normalized = dict.fromkeys(normalize_phrase(word, is_case_sensitive=is_case_sensitive) for word in words)
+    return {word: index for index, word in enumerate(normalized)}
 
 
-def _compiled(rule: Rule, position: int, numbers: dict[str, int], is_case_sensitive: bool) -> _Rule:
-    def known(words: tuple[str, ...]) -> frozenset[int]:
-        return frozenset(numbers[normal(word, is_case_sensitive=is_case_sensitive)] for word in words)
+def _compile_rule(rule: Rule, number: int, vocabulary: dict[str, int], is_case_sensitive: bool) -> _CompiledRule:
+    def indexes(words: tuple[str, ...]) -> frozenset[int]:
+        return frozenset(vocabulary[normalize_phrase(word, is_case_sensitive=is_case_sensitive)] for word in words)
 
-    pattern = _pattern(rule, position, is_case_sensitive)
-    return _Rule(Classification(rule.label), known(rule.any), known(rule.all), known(rule.none), pattern)
+    pattern = _compile_pattern(rule, number, is_case_sensitive)
+    return _CompiledRule(Classification(rule.label), indexes(rule.any), indexes(rule.all), indexes(rule.none), pattern)
 
 
-def _by_word(rules: list[_Rule]) -> dict[int, list[int]]:
-    """Return, for each word, the rules that may match because it was found; words of `none` make none match."""
-    found: dict[int, list[int]] = {}
-    for at, rule in enumerate(rules):
+def _index_by_word(rules: list[_CompiledRule]) -> dict[int, list[int]]:
+    """Return, for each word, the indexes of the rules that may match if it occurs: those with it in `any` or `all`."""
+    by_word: dict[int, list[int]] = {}
+    for index, rule in enumerate(rules):
         for word in rule.any | rule.all:
-            found.setdefault(word, []).append(at)
-    return found
+            by_word.setdefault(word, []).append(index)
+    return by_word
 
 
-def _pattern(rule: Rule, position: int, is_case_sensitive: bool) -> Any:
+def _compile_pattern(rule: Rule, number: int, is_case_sensitive: bool) -> Any:
     if rule.regex is None:
         return None
     import re2
 
     options = re2.Options()
     options.case_sensitive = is_case_sensitive
-    # Otherwise RE2 writes to stderr itself what is raised below.
+    # Otherwise RE2 also prints the error raised below to stderr.
     options.log_errors = False
     try:
         return re2.compile(rule.regex, options)
     except re2.error as error:
         reason = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else error
         raise InvalidDefinition(
-            f"rule {position} (label {rule.label!r}): regex {rule.regex!r} is not a valid RE2 pattern: {reason}."
+            f"rule {number} (label {rule.label!r}): regex {rule.regex!r} is not a valid RE2 pattern: {reason}."
             " RE2 has no look-around and no back-references: https://github.com/google/re2/wiki/Syntax"
         ) from error

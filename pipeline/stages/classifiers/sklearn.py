@@ -1,8 +1,8 @@
-"""`use = "sklearn"`: a model of scikit-learn that reads texts, from a skops file; `pipeline train` writes such files.
+"""`use = "sklearn"`: a scikit-learn text classifier in a skops file, such as `pipeline train` writes.
 
-Confidence is the model's own probability of the label it answers (`predict_proba`). A model that has only decision
-values answers with their softmax, which orders answers but is no probability; one that has neither has no confidence.
-What `pipeline train` writes is corrected on held-out examples: of answers with confidence 0.8, about 80 % are right.
+The confidence of an answer is the model's own probability for it (`predict_proba`). A model with only decision values
+gets their softmax, which ranks answers but is not a probability; one with neither has no confidence. Models written by
+`pipeline train` are calibrated on held-out examples: of the answers with confidence 0.8, about 80 % are correct.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from pipeline.domain.item import Classification, WorkItem
 from pipeline.errors import InvalidDefinition, Permanent
-from pipeline.stages.catalog.extra import missing
-from pipeline.stages.catalog.spec import ClassifySpec
+from pipeline.stages.catalog.missing_extra import missing_extra
+from pipeline.stages.catalog.spec import ClassifySpec, FieldPath
 from pipeline.stages.catalog.step import Mode, Step
-from pipeline.stages.text.json_path import parse, text_of
+from pipeline.stages.text.json_path import get_text
 
-#: Types that a file may hold besides what skops itself allows, which is estimators of scikit-learn, arrays and plain
-#: values. Trees stay out: a crafted one makes the process read outside its memory.
+#: Types that a file may contain beyond those skops allows itself (scikit-learn estimators, arrays and plain values).
+#: Trees are not allowed: a crafted one makes the process read memory out of bounds.
 TRUSTED_TYPES = (
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
@@ -30,27 +30,20 @@ TRUSTED_TYPES = (
     "sklearn.utils._bunch.Bunch",
 )
 
-#: Labels listed under `scores`, the best first.
+#: How many labels are listed under `scores`, best first.
 TOP_SCORES = 5
 
-_PICKLES = (".pkl", ".pickle", ".joblib", ".sav")
+_PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".sav")
 _ADVICE = "write it with `pipeline train`, or save a fitted scikit-learn Pipeline with skops.io.dump"
 
 
 class Spec(ClassifySpec):
     """`[classify]` with `use = "sklearn"`."""
 
-    #: Path of the skops file, from the definition's folder.
+    #: Path of the skops file, relative to the definition's folder.
     model: str = Field(min_length=1)
-    #: Payload field to read instead of the item's text; dots go deeper.
-    field: str | None = Field(default=None, min_length=1)
-
-    @field_validator("field")
-    @classmethod
-    def _is_path(cls, field: str | None) -> str | None:
-        if field is not None:
-            parse(field)
-        return field
+    #: Payload field to read instead of the item's text; dots reach nested fields.
+    field: FieldPath | None = None
 
 
 def files(spec: Spec) -> tuple[str, ...]:
@@ -59,44 +52,44 @@ def files(spec: Spec) -> tuple[str, ...]:
 
 
 def build(spec: Spec, folder: Path) -> Step:
-    """Return the classifier, its model loaded and tried.
+    """Build the classifier: load its model and try it once.
 
     Raises:
-        InvalidDefinition: the file is missing, damaged, a pickle, holds types that are not trusted or no classifier of
-            texts, answers labels that `labels` does not list; or the extra `sklearn` is not installed.
+        InvalidDefinition: the file is missing, damaged or a pickle; contains untrusted types or no text classifier; can
+            answer labels that are not in `labels`; or the extra `sklearn` is not installed.
     """
     path = folder / spec.model
-    model = _load(path)
+    model = _load_model(path)
     labels = _labels(model, path)
     unknown = [label for label in labels if spec.labels is not None and label not in spec.labels]
     if unknown:
-        raise InvalidDefinition(f"model {path} answers {unknown[:5]!r}, not among `labels`; add them or leave it out")
-    _order_weights(model)
-    answer = partial(_answers, model, labels, _scorer(model))
-    _try(answer, path)
-    call = partial(_classify, answer, spec.field)
+        raise InvalidDefinition(f"model {path} answers {unknown[:5]!r}, not among `labels`; add them or omit `labels`")
+    _make_weights_contiguous(model)
+    predict = partial(_predict, model, labels, _scorer(model))
+    _check_predict(predict, path)
+    call = partial(_classify, predict, spec.field)
     return Step("sklearn", call, Mode.INLINE, is_batched=True, timeout_seconds=spec.timeout_seconds)
 
 
-def _load(path: Path) -> Any:
-    if path.suffix.lower() in _PICKLES:
-        raise InvalidDefinition(f"model {path} is a pickle, and loading one runs whatever code it holds; {_ADVICE}")
+def _load_model(path: Path) -> Any:
+    if path.suffix.lower() in _PICKLE_SUFFIXES:
+        raise InvalidDefinition(f"model {path} is a pickle, and loading a pickle runs any code it contains; {_ADVICE}")
     if not path.is_file():
-        raise InvalidDefinition(f"model {path}: no such file; `pipeline train` writes one, `model` says where it is")
+        raise InvalidDefinition(f"model {path}: no such file; write one with `pipeline train`, or correct `model`")
     try:
         import sklearn  # noqa: F401
         from skops.io import load
         from skops.io.exceptions import UntrustedTypesFoundException
     except ImportError as error:
-        raise missing("sklearn", "sklearn", error) from error
+        raise missing_extra("sklearn", "sklearn", error) from error
     try:
         return load(path, trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
-        raise InvalidDefinition(f"model {path} is refused: {_first_line(error).rstrip('.')}; {_ADVICE}") from error
+        raise InvalidDefinition(f"model {path} is rejected: {_first_line(error).rstrip('.')}; {_ADVICE}") from error
     except Exception as error:
-        # A damaged or foreign file fails anywhere inside skops, in any way.
+        # Loading a file that is damaged or of another format may raise any exception inside skops.
         raise InvalidDefinition(
-            f"model {path} is no skops file or damaged ({_first_line(error)}); {_ADVICE}"
+            f"model {path} is damaged or not a skops file ({_first_line(error)}); {_ADVICE}"
         ) from error
 
 
@@ -104,17 +97,17 @@ def _labels(model: Any, path: Path) -> tuple[str, ...]:
     classes: Any = getattr(model, "classes_", None)
     if not hasattr(model, "predict") or getattr(classes, "ndim", None) != 1:
         kind = type(model).__name__
-        raise InvalidDefinition(f"model {path} holds a {kind}, which is no fitted classifier with classes; {_ADVICE}")
+        raise InvalidDefinition(f"model {path} contains a {kind}, which is not a fitted classifier; {_ADVICE}")
     return tuple(str(label) for label in classes)
 
 
-def _order_weights(model: Any) -> None:
+def _make_weights_contiguous(model: Any) -> None:
     import numpy as np
 
     last = model[-1] if hasattr(model, "steps") else model
     weights = getattr(last, "coef_", None)
     if isinstance(weights, np.ndarray) and weights.ndim == 2:
-        # A sparse row times the transposed weights copies them all at each call unless columns are contiguous.
+        # Unless columns are contiguous, each product of a sparse row and the transposed weights copies all weights.
         last.coef_ = np.asfortranarray(weights)
 
 
@@ -132,44 +125,44 @@ def _softmax(decisions: Any) -> Any:
     values = np.asarray(decisions, dtype=np.float64)
     if values.ndim == 1:
         values = np.column_stack([np.zeros_like(values), values])
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    exponentials = np.exp(values - values.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def _try(answer: Callable[[list[str]], Sequence[Classification]], path: Path) -> None:
+def _check_predict(predict: Callable[[list[str]], Sequence[Classification]], path: Path) -> None:
     try:
-        answer(["a text to try the model with"])
+        predict(["a text to try the model with"])
     except Exception as error:
-        # Any estimator may stand here, and each fails in its own way when it is given what it cannot read.
+        # The model may be any estimator, and may raise anything for input that it cannot read.
         reason = f"{type(error).__name__}: {_first_line(error)}"
-        advice = "save the whole Pipeline, with the step that turns texts into numbers"
+        advice = "save the whole Pipeline, including the step that turns texts into numbers"
         raise InvalidDefinition(f"model {path} cannot classify a text ({reason}); {advice}") from error
 
 
 def _classify(
-    answer: Callable[[list[str]], list[Classification]], field: str | None, items: list[WorkItem]
+    predict: Callable[[list[str]], list[Classification]], field: str | None, items: list[WorkItem]
 ) -> list[Classification | Permanent]:
-    texts = [_text(item, field) for item in items]
+    texts = [_text_or_error(item, field) for item in items]
     readable = [text for text in texts if isinstance(text, str)]
-    answers = iter(answer(readable) if readable else ())
+    answers = iter(predict(readable) if readable else ())
     return [next(answers) if isinstance(text, str) else text for text in texts]
 
 
-def _text(item: WorkItem, field: str | None) -> str | Permanent:
+def _text_or_error(item: WorkItem, field: str | None) -> str | Permanent:
     try:
-        return text_of(item, field)
+        return get_text(item, field)
     except Permanent as error:
         return error
 
 
-def _answers(
+def _predict(
     model: Any, labels: tuple[str, ...], scorer: Callable[[list[str]], Any] | None, texts: list[str]
 ) -> list[Classification]:
     if scorer is None:
         return [Classification(str(label)) for label in model.predict(texts)]
-    table = scorer(texts)
-    best = (-table).argsort(axis=1, kind="stable")[:, :TOP_SCORES].tolist()
-    return [_classification(labels, columns, row) for columns, row in zip(best, table.tolist(), strict=True)]
+    scores = scorer(texts)
+    best = (-scores).argsort(axis=1, kind="stable")[:, :TOP_SCORES].tolist()
+    return [_classification(labels, columns, row) for columns, row in zip(best, scores.tolist(), strict=True)]
 
 
 def _classification(labels: tuple[str, ...], columns: list[int], row: list[float]) -> Classification:

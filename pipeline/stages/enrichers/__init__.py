@@ -1,1 +1,1 @@
-"""Built-in enrichers: one file each, with `Spec`, `files` and `build`."""
+"""Built-in enrichers: one module each, with `Spec`, `files` and `build`."""

@@ -1,8 +1,8 @@
-"""`use = "contacts"`: e-mail addresses, phone numbers and domains in a text, written in one way each.
+"""`use = "contacts"`: the email addresses, phone numbers and domains in a text, normalized.
 
-The answer: `{"emails": ["ann@example.com"], "phones": ["+12125551234"], "domains": ["example.com"]}`; each once, in
-order of appearance. Domains are registered ones (`example.co.uk`, not `www.example.co.uk`), in ASCII. Nothing is looked
-up in a network.
+The answer: `{"emails": ["ann@example.com"], "phones": ["+12125551234"], "domains": ["example.com"]}`, without
+duplicates, in order of appearance. Domains are registered domains (`example.co.uk`, not `www.example.co.uk`), in ASCII.
+The network is not used.
 """
 
 from __future__ import annotations
@@ -11,34 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from pipeline.domain.item import WorkItem
 from pipeline.errors import Permanent
-from pipeline.stages.catalog.extra import missing
-from pipeline.stages.catalog.spec import EnrichSpec
+from pipeline.stages.catalog.missing_extra import missing_extra
+from pipeline.stages.catalog.spec import EnrichSpec, FieldPath
 from pipeline.stages.catalog.step import Mode, Step
-from pipeline.stages.enrichers.email_and_domains import Addresses
-from pipeline.stages.enrichers.phone_numbers import Phones
-from pipeline.stages.text.json_path import parse, text_of
+from pipeline.stages.enrichers.email_and_domains import AddressFinder
+from pipeline.stages.enrichers.phone_numbers import PhoneFinder
+from pipeline.stages.text.json_path import get_text
 
 
 class Spec(EnrichSpec):
     """`[[enrich]]` with `use = "contacts"`."""
 
-    #: Payload field to read instead of the item's text; dots go deeper.
-    field: str | None = Field(default=None, min_length=1)
-    #: Region, such as "US", of phone numbers without a country code; without it only numbers with `+` are found.
+    #: Payload field to read instead of the item's text; dots reach nested fields.
+    field: FieldPath | None = None
+    #: Region, such as "US", of phone numbers without a country code; without it, only numbers with `+` are found.
     region: str | None = None
-    #: Characters read of a text.
+    #: How many characters of a text are read.
     max_characters: int = Field(default=20_000, ge=1, le=1_000_000)
-
-    @field_validator("field")
-    @classmethod
-    def _is_path(cls, field: str | None) -> str | None:
-        if field is not None:
-            parse(field)
-        return field
 
 
 def files(spec: Spec) -> tuple[str, ...]:
@@ -47,32 +40,32 @@ def files(spec: Spec) -> tuple[str, ...]:
 
 
 def build(spec: Spec, folder: Path) -> Step:
-    """Return the enricher.
+    """Build the enricher.
 
     Raises:
-        InvalidDefinition: there is no such `region`, or the extra `contacts` is not installed.
+        InvalidDefinition: `region` does not exist, or the extra `contacts` is not installed.
     """
     try:
-        finder = _Finder(spec, Addresses(), Phones(spec.region))
+        enricher = _ContactsEnricher(spec, AddressFinder(), PhoneFinder(spec.region))
     except ImportError as error:
-        raise missing("contacts", "contacts", error) from error
+        raise missing_extra("contacts", "contacts", error) from error
     name = spec.name or "contacts"
-    # A long text can take tens of milliseconds; few of them together keep one call short.
-    return Step(name, finder.answers, Mode.INLINE, is_batched=True, timeout_seconds=spec.timeout_seconds, max_items=64)
+    # A long text can take tens of milliseconds, so a call gets few items.
+    return Step(name, enricher.enrich, Mode.INLINE, is_batched=True, timeout_seconds=spec.timeout_seconds, max_items=64)
 
 
 @dataclass(frozen=True, slots=True)
-class _Finder:
+class _ContactsEnricher:
     spec: Spec
-    addresses: Addresses
-    phones: Phones
+    addresses: AddressFinder
+    phones: PhoneFinder
 
-    def answers(self, items: list[WorkItem]) -> list[dict[str, Any] | Permanent]:
-        return [self._answer(item) for item in items]
+    def enrich(self, items: list[WorkItem]) -> list[dict[str, Any] | Permanent]:
+        return [self._enrich_item(item) for item in items]
 
-    def _answer(self, item: WorkItem) -> dict[str, Any] | Permanent:
+    def _enrich_item(self, item: WorkItem) -> dict[str, Any] | Permanent:
         try:
-            text = text_of(item, self.spec.field)[: self.spec.max_characters].encode("utf-8", "replace")
+            text = get_text(item, self.spec.field)[: self.spec.max_characters].encode("utf-8", "replace")
         except Permanent as error:
             return error
         found = self.addresses.find(text)

@@ -1,31 +1,35 @@
-"""E-mail addresses and domains in a text."""
+"""Finds email addresses and domains in a text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-#: Endings that are top-level domains and far more often files: taken for domains only after `www.`, `//` or `@`.
-FILE_ENDINGS = frozenset({"md", "mov", "py", "sh", "zip"})
+#: Top-level domains that are far more often file extensions; they count as domains only after `www.`, `//` or `@`.
+FILE_EXTENSIONS = frozenset({"md", "mov", "py", "sh", "zip"})
 
 _HOST = r"[\pL\pN\pM-]+(?:\.[\pL\pN\pM-]+)+"
 _URL = r"""(?i)\b(?:https?|ftp)://([^\s/?#<>"'()\[\]{},;|\\]+)[^\s<>",;]*"""
-# Of what RFC 5322 allows before the @, only what people use: the rest is punctuation around an address.
+# RFC 5322 allows more before the @, but people only use these; the rest is punctuation around an address.
 _EMAIL = rf"([\pL\pN\pM._%+'~-]+)@({_HOST})"
 _BARE_HOST = rf"(?:^|[^\pL\pN\pM._/\\@-])({_HOST})"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What stands in a text, each once, in order; `rest` is the text with spaces in place of URLs and addresses."""
+class FoundAddresses:
+    """The addresses in a text, without duplicates, in order of appearance.
+
+    Args:
+        rest: the text with URLs and email addresses replaced by spaces.
+    """
 
     emails: tuple[str, ...]
     domains: tuple[str, ...]
     rest: bytes
 
 
-class Addresses:
-    """Finds addresses without any network: syntax by RE2, endings by the public suffix list of the package.
+class AddressFinder:
+    """Finds email addresses and domains offline: by RE2 patterns and by tldextract's bundled public suffix list.
 
     Raises:
         ImportError: `re2`, `email_validator`, `idna` or `tldextract` is not installed.
@@ -40,33 +44,34 @@ class Addresses:
         self._url, self._email, self._bare_host = re2.compile(_URL), re2.compile(_EMAIL), re2.compile(_BARE_HOST)
         self._idna = idna
         self._validate, self._invalid = validate_email, EmailNotValidError
-        # No address to fetch a list from, no folder to keep it in: the list in the package is used.
+        # Without URLs to fetch a list from and without a cache, tldextract uses the list it ships with.
         self._suffixes = TLDExtract(suffix_list_urls=(), cache_dir=None)
 
-    def find(self, text: bytes) -> Found:
-        """Return what stands in `text`, which is UTF-8."""
+    def find(self, text: bytes) -> FoundAddresses:
+        """Find the addresses in `text`, which is UTF-8."""
         domains: dict[int, str | None] = {}
         urls = list(self._url.finditer(text))
         for url in urls:
-            domains[url.start()] = self._of_authority(url.group(1).decode())
-        # A password in a URL would look like an address.
-        text = blanked(text, (url.span() for url in urls))
-        found = list(self._email.finditer(text))
+            domains[url.start()] = self._domain_of_authority(url.group(1).decode())
+        # A password in a URL would look like an email address.
+        text = blank_out(text, (url.span() for url in urls))
+        matches = list(self._email.finditer(text))
         emails = []
-        for email in found:
-            address, domains[email.start()] = self._email_of(email.group(1).decode(), email.group(2).decode())
+        for email in matches:
+            address, domains[email.start()] = self._check_email(email.group(1).decode(), email.group(2).decode())
             emails.append(address)
-        text = blanked(text, (email.span() for email in found))
+        text = blank_out(text, (email.span() for email in matches))
         for host in self._bare_host.finditer(text):
             if text[host.end() : host.end() + 1] != b"(":
-                domains[host.start(1)] = self._of_bare_host(host.group(1).decode())
-        return Found(_distinct(emails), _distinct(domains[at] for at in sorted(domains)), text)
+                domains[host.start(1)] = self._domain_of_bare_host(host.group(1).decode())
+        in_order = (domains[position] for position in sorted(domains))
+        return FoundAddresses(_distinct(emails), _distinct(in_order), text)
 
-    def _of_authority(self, authority: str) -> str | None:
-        return self._registered(authority.rpartition("@")[2].partition(":")[0].rstrip(".!*_"))[1]
+    def _domain_of_authority(self, authority: str) -> str | None:
+        return self._registered_domain(authority.rpartition("@")[2].partition(":")[0].rstrip(".!*_"))[1]
 
-    def _email_of(self, local: str, host: str) -> tuple[str | None, str | None]:
-        host, domain = self._registered(host)
+    def _check_email(self, local: str, host: str) -> tuple[str | None, str | None]:
+        host, domain = self._registered_domain(host)
         if domain is None:
             return None, None
         address = local.lstrip(".'-~") + "@" + host
@@ -76,24 +81,27 @@ class Addresses:
             return None, None
         return checked.normalized, domain
 
-    def _of_bare_host(self, host: str) -> str | None:
-        host, domain = self._registered(host)
-        ending = host.rpartition(".")[2]
+    def _domain_of_bare_host(self, host: str) -> str | None:
+        host, domain = self._registered_domain(host)
+        suffix = host.rpartition(".")[2]
         # "the end.Next sentence"
-        is_sentence = ending[:1].isupper() and not ending.isupper()
-        is_file = ending.lower() in FILE_ENDINGS and not host.lower().startswith("www.")
+        is_sentence = suffix[:1].isupper() and not suffix.isupper()
+        is_file = suffix.lower() in FILE_EXTENSIONS and not host.lower().startswith("www.")
         return None if is_sentence or is_file else domain
 
-    def _registered(self, host: str) -> tuple[str, str | None]:
-        """Return the host and its registered domain in ASCII; a last part that is no ending is the next sentence's."""
+    def _registered_domain(self, host: str) -> tuple[str, str | None]:
+        """Return the host and its registered domain in ASCII.
+
+        A last label that is not a public suffix is taken for the beginning of the next sentence and dropped.
+        """
         host = host.strip("-")
         for candidate in (host, host.rpartition(".")[0]):
-            domain = self._suffixes.extract_str(self._ascii(candidate)).top_domain_under_public_suffix
+            domain = self._suffixes.extract_str(self._to_ascii(candidate)).top_domain_under_public_suffix
             if domain:
                 return candidate, domain
         return host, None
 
-    def _ascii(self, host: str) -> str:
+    def _to_ascii(self, host: str) -> str:
         if host.isascii():
             return host.lower()
         try:
@@ -102,8 +110,8 @@ class Addresses:
             return ""
 
 
-def blanked(text: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
-    """Return `text` with spaces in place of `spans`: what stands elsewhere keeps its place."""
+def blank_out(text: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
+    """Return `text` with `spans` overwritten by spaces, so that all positions stay the same."""
     copy = bytearray(text)
     for start, end in spans:
         copy[start:end] = b" " * (end - start)

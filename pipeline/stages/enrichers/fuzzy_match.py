@@ -1,4 +1,4 @@
-"""The key most like a text, without comparing it with every key."""
+"""Finds the key most similar to a text without comparing it with every key."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from array import array
 from collections.abc import Iterable
 from itertools import chain
 
-#: Keys compared with one text at most: some milliseconds. Among a million keys that are all alike, the best may be
-#: missed.
-MOST_CANDIDATES = 10_000
+#: Most keys compared with one text, to bound the time to a few milliseconds. Among a million keys that are all similar,
+#: the best match may be missed.
+MAX_CANDIDATES = 10_000
 
-# Keys of like length share a list, so that far longer or shorter ones are never looked at.
+# Keys of similar length share a posting list, so that much longer or shorter ones are never considered.
 _BUCKET_CHARACTERS = 4
 
-#: Characters of a key or a text that count.
-_LONGEST = 500
+#: Characters of a key or a text that are compared.
+_MAX_CHARACTERS = 500
 
 
-class Neighbours:
-    """Keys by the trigrams of their words; a text is compared with keys that share one of its rarest.
+class FuzzyIndex:
+    """An index of keys by the trigrams of their words; a text is compared with keys that share its rarest trigrams.
 
-    Likeness is rapidfuzz's `ratio` of letters and digits without case, from 0 to 100, in the order given or with the
-    words sorted, whichever is higher: "Acme, Inc." is "inc acme".
+    Similarity is rapidfuzz's `ratio`, from 0 to 100, of letters and digits without case. It is computed with the words
+    in their original order and sorted, and the higher score counts: "Acme, Inc." equals "inc acme".
 
     Args:
-        keys: what is searched; an answer is a position in it.
-        min_score: the least likeness of an answer.
+        keys: the keys to search; results are indexes into it.
+        min_score: lowest similarity of a match.
 
     Raises:
         ImportError: `rapidfuzz` is not installed.
@@ -34,65 +34,69 @@ class Neighbours:
     def __init__(self, keys: Iterable[str], min_score: float) -> None:
         from rapidfuzz import fuzz, process, utils
 
-        self._ratio, self._extract, self._plain = fuzz.ratio, process.extractOne, utils.default_process
-        self._part = min_score / 100
+        self._ratio, self._extract_best, self._strip_punctuation = fuzz.ratio, process.extractOne, utils.default_process
+        self._min_ratio = min_score / 100
         self._min_score = min_score
-        self._forms = [self._form(key) for key in keys]
-        # The same object where the words are sorted already, which costs nothing twice.
-        self._sorted_forms = [_sorted(form) for form in self._forms]
+        self._keys = [self._normalize(key) for key in keys]
+        # If the words are sorted already, this is the same object and takes no extra memory.
+        self._sorted_keys = [_sort_words(key) for key in self._keys]
         self._postings: dict[str, array[int]] = {}
-        for at, form in enumerate(self._forms):
-            bucket = _bucket(len(form))
-            for gram in _grams(form):
-                self._postings.setdefault(gram + bucket, array("I")).append(at)
+        for index, key in enumerate(self._keys):
+            bucket = _bucket(len(key))
+            for trigram in _trigrams(key):
+                self._postings.setdefault(trigram + bucket, array("I")).append(index)
 
-    def nearest(self, text: str) -> tuple[int, float] | None:
-        """Return (position, likeness) of the key most like `text`, or None where none reaches `min_score`."""
-        form = self._form(text)
-        near = list(self._candidates(form))
-        found = [
-            self._extract(query, [forms[at] for at in near], scorer=self._ratio, score_cutoff=self._min_score)
-            for query, forms in ((form, self._forms), (_sorted(form), self._sorted_forms))
+    def find_nearest(self, text: str) -> tuple[int, float] | None:
+        """Return the (index, score) of the key most similar to `text`, or None if none reaches `min_score`."""
+        query = self._normalize(text)
+        candidates = list(self._find_candidates(query))
+        matches = [
+            self._extract_best(
+                words, [keys[index] for index in candidates], scorer=self._ratio, score_cutoff=self._min_score
+            )
+            for words, keys in ((query, self._keys), (_sort_words(query), self._sorted_keys))
         ]
-        best = max((match for match in found if match is not None), key=lambda match: match[1], default=None)
-        return None if best is None else (near[best[2]], best[1])
+        best = max((match for match in matches if match is not None), key=lambda match: match[1], default=None)
+        return None if best is None else (candidates[best[2]], best[1])
 
-    def _form(self, text: str) -> str:
-        return " ".join(self._plain(text[:_LONGEST]).split())
+    def _normalize(self, text: str) -> str:
+        return " ".join(self._strip_punctuation(text[:_MAX_CHARACTERS]).split())
 
-    def _candidates(self, form: str) -> set[int]:
-        """Return keys of a fitting length that share one of the rarest trigrams, rarest first."""
-        buckets = self._buckets(len(form))
-        rarest = sorted((self._with(gram, buckets) for gram in _grams(form)), key=lambda found: sum(map(len, found)))
-        found: set[int] = set()
-        for posting in chain.from_iterable(rarest[: self._probes(len(form))]):
-            found.update(posting[: max(MOST_CANDIDATES - len(found), 0)])
-        return found
+    def _find_candidates(self, query: str) -> set[int]:
+        """Return keys of suitable length that share one of the query's rarest trigrams."""
+        buckets = self._suitable_buckets(len(query))
+        by_trigram = [self._find_postings(trigram, buckets) for trigram in _trigrams(query)]
+        rarest = sorted(by_trigram, key=lambda postings: sum(map(len, postings)))
+        candidates: set[int] = set()
+        for posting in chain.from_iterable(rarest[: self._trigrams_to_try(len(query))]):
+            candidates.update(posting[: max(MAX_CANDIDATES - len(candidates), 0)])
+        return candidates
 
-    def _with(self, gram: str, buckets: list[str]) -> list[array[int]]:
-        return [self._postings[gram + bucket] for bucket in buckets if gram + bucket in self._postings]
+    def _find_postings(self, trigram: str, buckets: list[str]) -> list[array[int]]:
+        return [self._postings[trigram + bucket] for bucket in buckets if trigram + bucket in self._postings]
 
-    def _buckets(self, length: int) -> list[str]:
-        # `ratio` of at least `part` bounds the other length on both sides.
-        least, most = length * self._part / (2 - self._part), length * (2 - self._part) / self._part
-        lengths = range(int(least), min(int(most), 2 * _LONGEST) + _BUCKET_CHARACTERS, _BUCKET_CHARACTERS)
+    def _suitable_buckets(self, length: int) -> list[str]:
+        # A minimum `ratio` bounds the length of the other text on both sides.
+        shortest = length * self._min_ratio / (2 - self._min_ratio)
+        longest = length * (2 - self._min_ratio) / self._min_ratio
+        lengths = range(int(shortest), min(int(longest), 2 * _MAX_CHARACTERS) + _BUCKET_CHARACTERS, _BUCKET_CHARACTERS)
         return [_bucket(length) for length in lengths]
 
-    def _probes(self, length: int) -> int:
-        """Return how many trigrams must be tried so that a key near enough shares one of them."""
-        # `ratio` allows so many insertions and deletions, and each breaks up to three trigrams.
-        edits = int((1 - self._part) * length * 2 / self._part)
+    def _trigrams_to_try(self, length: int) -> int:
+        """Return how many trigrams to try so that every key similar enough shares one of them."""
+        # The minimum `ratio` allows this many insertions and deletions, each of which breaks up to three trigrams.
+        edits = int((1 - self._min_ratio) * length * 2 / self._min_ratio)
         return 3 * edits + 1
 
 
-def _grams(form: str) -> set[str]:
-    padded = (f"  {word} " for word in form.split())
-    return {word[at : at + 3] for word in padded for at in range(len(word) - 2)}
+def _trigrams(text: str) -> set[str]:
+    padded = (f"  {word} " for word in text.split())
+    return {word[start : start + 3] for word in padded for start in range(len(word) - 2)}
 
 
-def _sorted(form: str) -> str:
-    joined = " ".join(sorted(form.split()))
-    return form if joined == form else joined
+def _sort_words(text: str) -> str:
+    joined = " ".join(sorted(text.split()))
+    return text if joined == text else joined
 
 
 def _bucket(length: int) -> str:

@@ -1,7 +1,7 @@
-"""`use = "http"`: what a service of yours answers for an item, as JSON.
+"""`use = "http"`: the JSON answer of your own HTTP service for an item.
 
-Redirects, proxies and the process's environment are not followed. A request may be repeated: a worker can be killed
-between the answer and its record.
+Redirects are not followed, and proxy settings in the environment are ignored. A request may be repeated: a worker can
+be killed after the response and before it is recorded.
 """
 
 from __future__ import annotations
@@ -14,100 +14,105 @@ from typing import Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pipeline.errors import InvalidDefinition
-from pipeline.stages.catalog.environment import expand
-from pipeline.stages.catalog.extra import missing
+from pipeline.stages.catalog.environment import expand_variables
+from pipeline.stages.catalog.missing_extra import missing_extra
 from pipeline.stages.catalog.spec import EnrichSpec
 from pipeline.stages.catalog.step import Mode, Step
-from pipeline.stages.enrichers.url_template import Template
-from pipeline.stages.text.json_path import parse
+from pipeline.stages.enrichers.url_template import UrlTemplate
+from pipeline.stages.text.json_path import parse_path
 
-_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+# The characters of a token (RFC 9110 §5.6.2).
+_TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
-# They say how the message is framed and read, which is the client's business.
-_OWN_HEADERS = frozenset({"accept-encoding", "connection", "content-length", "host", "te", "transfer-encoding"})
+# Headers that control framing and encoding, which is the client's responsibility.
+_RESERVED_HEADERS = frozenset({"accept-encoding", "connection", "content-length", "host", "te", "transfer-encoding"})
 
 
 class Spec(EnrichSpec):
     """`[[enrich]]` with `use = "http"`."""
 
-    # A refused `url` may hold a password.
+    # An invalid `url` may contain a password.
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    #: Fields of the payload stand in braces, percent-encoded; `{label}` and `{key}` are the item's own.
+    #: Payload fields go in braces and are percent-encoded; `{label}` and `{key}` are the item's own.
     url: str = Field(min_length=1)
     method: Literal["GET", "POST"] = "GET"
-    #: `${NAME}` in a value is taken from the environment of the worker, so that secrets stay there.
+    #: `${NAME}` in a value is read from the worker's environment, so that secrets stay there.
     headers: dict[str, str] = Field(default_factory=dict, repr=False)
-    #: POST only: name = payload field, sent as a JSON object; default: the payload.
+    #: POST only: name = payload field, sent as a JSON object; defaults to the whole payload.
     body: dict[str, str] | None = Field(default=None, min_length=1)
-    #: Name in the answer = path in the JSON, such as "data.company[0].name"; default: the whole object.
+    #: Name in the answer = path in the response, such as "data.company[0].name"; defaults to the whole object.
     fields: dict[str, str] | None = Field(default=None, min_length=1)
-    #: Bounds the request from connecting to the last byte.
+    #: Time limit of the request, from connecting to the last byte of the response.
     timeout_seconds: float = Field(default=10.0, gt=0, le=3600)
-    #: Longer answers are the item's permanent error.
+    #: Longest response; a longer one is a permanent error of the item.
     max_bytes: int = Field(default=262_144, ge=1, le=16_777_216)
-    #: What 404, 410 and 204 mean: the answer has null in each of `fields` (without `fields`: is empty), or dead.
+    #: What a status of 404, 410 or 204 does: "null" sets each of `fields` to null (without `fields`, the answer is
+    #: empty), "dead" makes the item dead.
     not_found: Literal["null", "dead"] = "null"
-    #: Requests under way at once in one worker process.
+    #: Most concurrent requests in one worker process.
     max_concurrency: int = Field(default=64, ge=1, le=1_000)
 
     @field_validator("url")
     @classmethod
-    def _is_template(cls, url: str) -> str:
-        Template.parse(url)
+    def _url_is_a_template(cls, url: str) -> str:
+        UrlTemplate.parse(url)
         return url
 
     @field_validator("fields", "body")
     @classmethod
-    def _are_paths(cls, fields: dict[str, str] | None) -> dict[str, str] | None:
+    def _values_are_paths(cls, fields: dict[str, str] | None) -> dict[str, str] | None:
         for path in (fields or {}).values():
-            parse(path)
+            parse_path(path)
         return fields
 
     @field_validator("headers")
     @classmethod
-    def _are_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+    def _headers_may_be_set(cls, headers: dict[str, str]) -> dict[str, str]:
         for name in headers:
-            if not name or not _TOKEN.issuperset(name) or name.lower() in _OWN_HEADERS:
-                raise ValueError(f"header {name!r} cannot be set; take it out")
+            if not name or not _TOKEN_CHARACTERS.issuperset(name) or name.lower() in _RESERVED_HEADERS:
+                raise ValueError(f"header {name!r} cannot be set; remove it")
         return headers
 
     @model_validator(mode="after")
-    def _sends_a_body_by_post(self) -> Spec:
+    def _body_needs_post(self) -> Spec:
         if self.body is not None and self.method != "POST":
-            raise ValueError('`body` is sent by method = "POST" only')
+            raise ValueError('`body` can only be sent with method = "POST"')
         return self
 
 
 def files(spec: Spec) -> tuple[str, ...]:
-    """Return no paths: the service answers as it is then."""
+    """Return no paths: the service's answers are not pinned."""
     return ()
 
 
 def build(spec: Spec, folder: Path, environ: Mapping[str, str] = os.environ) -> Step:
-    """Return the enricher; its `call` has `aclose()`, which ends the connections of the running loop.
+    """Build the enricher. Its `call` has an `aclose()` that closes the connections of the running loop.
 
     Raises:
-        InvalidDefinition: a variable of `headers` is not set or cannot be sent, or the extra `http` is not installed.
+        InvalidDefinition: a variable in `headers` is not set, a header cannot be sent, or the extra `http` is not
+            installed.
     """
-    headers = {name: _header(name, value, environ) for name, value in spec.headers.items()}
+    headers = {name: _expand_header(name, value, environ) for name, value in spec.headers.items()}
     try:
-        # The client's module needs the extra as a whole.
-        from pipeline.stages.enrichers.http_exchange import Exchange
+        # Imported here because the module needs the extra.
+        from pipeline.stages.enrichers.http_exchange import HttpEnricher
     except ImportError as error:
-        raise missing("http", "http", error) from error
+        raise missing_extra("http", "http", error) from error
     return Step(
         spec.name or "http",
-        Exchange(spec, headers),
+        HttpEnricher(spec, headers),
         Mode.ASYNC,
         timeout_seconds=spec.timeout_seconds,
         max_concurrency=spec.max_concurrency,
     )
 
 
-def _header(name: str, value: str, environ: Mapping[str, str]) -> str:
-    # A secret read from a file often ends with a line break.
-    text = expand(value, f"http header {name!r}", environ).strip()
+def _expand_header(name: str, value: str, environ: Mapping[str, str]) -> str:
+    # A secret that was read from a file often ends with a line break.
+    text = expand_variables(value, f"http header {name!r}", environ).strip()
     if not text.isascii() or not text.isprintable():
-        raise InvalidDefinition(f"http header {name!r} holds a character that cannot be sent; only printable ASCII can")
+        raise InvalidDefinition(
+            f"http header {name!r} contains a character that cannot be sent; use printable ASCII only"
+        )
     return text

@@ -1,4 +1,4 @@
-"""One request and its answer; imported only where the extra `http` is installed."""
+"""Sends an item's HTTP request and reads the response; needs the extra `http`."""
 
 from __future__ import annotations
 
@@ -10,55 +10,56 @@ import httpx2
 import orjson
 
 from pipeline.domain.item import WorkItem
+from pipeline.domain.retry_schedule import parse_retry_after
 from pipeline.errors import Permanent, Transient
 from pipeline.stages.enrichers import http_response
-from pipeline.stages.enrichers.http_connections import Connections
-from pipeline.stages.enrichers.url_template import Template, value_of
-from pipeline.stages.text.json_path import ABSENT, parse
+from pipeline.stages.enrichers.http_connections import HttpConnections
+from pipeline.stages.enrichers.url_template import UrlTemplate, get_item_value
+from pipeline.stages.text.json_path import ABSENT, parse_path
 
 if TYPE_CHECKING:
     from pipeline.stages.enrichers.http import Spec
 
 
-class Exchange:
-    """Asks the service for one item at a time, over connections that are kept."""
+class HttpEnricher:
+    """Sends one request per item, over persistent connections."""
 
     def __init__(self, spec: Spec, headers: dict[str, str]) -> None:
         self._spec = spec
-        self._url = Template.parse(spec.url)
-        self._fields = {name: parse(path) for name, path in spec.fields.items()} if spec.fields else None
+        self._url = UrlTemplate.parse(spec.url)
+        self._fields = {name: parse_path(path) for name, path in spec.fields.items()} if spec.fields else None
         self._headers = httpx2.Headers({"Accept": "application/json", "User-Agent": "pipeline"})
         if spec.method == "POST":
             self._headers["Content-Type"] = "application/json"
         self._headers.update(headers)
-        # What comes compressed could be a thousand times larger than what was counted.
+        # A compressed response could expand to a thousand times the bytes that were counted.
         self._headers["Accept-Encoding"] = "identity"
         self._timeout = httpx2.Timeout(spec.timeout_seconds).as_dict()
-        self._connections = Connections()
+        self._connections = HttpConnections()
 
     async def __call__(self, item: WorkItem) -> dict[str, Any]:
-        """Return the answer for `item`.
+        """Return the service's answer for `item`.
 
         Raises:
-            Permanent, Transient, Throttled: with the host alone in the message.
+            Permanent, Transient, Throttled: the message shows only the host of the URL.
         """
-        request = self._request(item)
+        request = self._build_request(item)
         try:
-            async with asyncio.timeout(self._spec.timeout_seconds), self._connections.sent(request) as found:
-                return await self._read(found)
+            async with asyncio.timeout(self._spec.timeout_seconds), self._connections.send(request) as response:
+                return await self._read(response)
         except (TimeoutError, httpx2.TimeoutException):
-            raise Transient(f"{self._url.host} gave no answer in {self._spec.timeout_seconds:g} s") from None
+            raise Transient(f"{self._url.host} did not answer within {self._spec.timeout_seconds:g} s") from None
         except httpx2.ConnectError as error:
             raise Transient(f"{self._url.host} cannot be reached: {error}") from None
         except httpx2.TransportError as error:
             raise Transient(f"{self._url.host}: the connection failed ({type(error).__name__})") from None
 
     async def aclose(self) -> None:
-        """End the connections of the running loop."""
+        """Close the connections of the running loop."""
         await self._connections.aclose()
 
-    def _request(self, item: WorkItem) -> httpx2.Request:
-        content = self._body(item) if self._spec.method == "POST" else None
+    def _build_request(self, item: WorkItem) -> httpx2.Request:
+        content = self._encode_body(item) if self._spec.method == "POST" else None
         try:
             return httpx2.Request(
                 self._spec.method,
@@ -68,35 +69,35 @@ class Exchange:
                 extensions={"timeout": self._timeout},
             )
         except httpx2.InvalidURL:
-            raise Permanent(f"{self._url.host}: the item's fields make no valid url; one may be too long") from None
+            raise Permanent(f"{self._url.host}: the item's fields make an invalid URL; one may be too long") from None
 
-    def _body(self, item: WorkItem) -> bytes:
+    def _encode_body(self, item: WorkItem) -> bytes:
         if self._spec.body is None:
             return orjson.dumps(item.payload)
-        values = {name: value_of(item, field) for name, field in self._spec.body.items()}
+        values = {name: get_item_value(item, field) for name, field in self._spec.body.items()}
         return orjson.dumps({name: None if value is ABSENT else value for name, value in values.items()})
 
-    async def _read(self, found: httpx2.Response) -> dict[str, Any]:
-        # The body is read whatever the status says: only then can the connection be used again.
-        body = await self._whole(found)
-        if found.status_code in http_response.NOT_FOUND:
+    async def _read(self, response: httpx2.Response) -> dict[str, Any]:
+        # The body is read whatever the status, because only then can the connection be reused.
+        body = await self._read_body(response)
+        if response.status_code in http_response.NOT_FOUND:
             if self._spec.not_found == "dead":
-                raise Permanent(f"{self._url.host} answered {found.status_code}: nothing under that name")
+                raise Permanent(f"{self._url.host} answered {response.status_code}: it has nothing for this item")
             return dict.fromkeys(self._fields or ())
-        wait = http_response.retry_after(found.headers.get("retry-after"), datetime.now(UTC))
-        failure = http_response.failure(found.status_code, wait, self._url.host)
-        if failure is not None:
-            raise failure
+        retry_after = parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC))
+        error = http_response.error_for_status(response.status_code, retry_after, self._url.host)
+        if error is not None:
+            raise error
         if body is None:
             raise Permanent(f"{self._url.host} answered more than {self._spec.max_bytes} bytes; raise `max_bytes`")
-        if found.headers.get("content-encoding", "identity") != "identity":
-            raise Permanent(f"{self._url.host} answered compressed, although asked not to")
-        return http_response.answer(body, self._fields, self._url.host)
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise Permanent(f"{self._url.host} sent a compressed response, although asked not to")
+        return http_response.decode_answer(body, self._fields, self._url.host)
 
-    async def _whole(self, found: httpx2.Response) -> bytes | None:
-        """Return the body, or None where it is longer than `max_bytes`; the rest is not read."""
+    async def _read_body(self, response: httpx2.Response) -> bytes | None:
+        """Return the body, or None if it is longer than `max_bytes`; the rest is not read."""
         body = bytearray()
-        async for chunk in found.aiter_raw():
+        async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > self._spec.max_bytes:
                 return None

@@ -1,4 +1,4 @@
-"""A reference table in memory, by its key."""
+"""A reference table in memory, indexed by its key."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from uuid import UUID
 
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.enrichers.lookup_table import LookupTable
-from pipeline.stages.text.text_folding import composed, folded
+from pipeline.stages.text.text_folding import fold_case, normalize_nfc
 
-#: Names in the answer that are not columns.
-RESERVED = ("matched", "score")
+#: Names in every answer that are not columns.
+RESERVED_NAMES = ("matched", "score")
 
-# Repeated values, such as a tier, are kept once; a column with more different ones is none of that kind.
-_MOST_SHARED = 10_000
-#: Characters of a key that a message repeats.
+# Repeated values, such as a tier, are stored once. Columns with more distinct values than this rarely repeat any.
+_MAX_SHARED_VALUES = 10_000
+#: Characters of a key shown in messages.
 _SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Index:
-    """Rows by key, in the order of the table; `names` are those of a row's values in the answer."""
+class LookupIndex:
+    """The rows of a table by key, in table order.
+
+    Args:
+        name: the table's name in messages.
+        names: the names of a row's values in the answer.
+    """
 
     name: str
     names: tuple[str, ...]
@@ -35,30 +40,33 @@ class Index:
     @classmethod
     def read(
         cls, table: LookupTable, key: str, fields: Sequence[str] | Mapping[str, str] | None, *, is_folded: bool
-    ) -> Index:
-        """Read `table`. Rows with an empty key are left out: nothing can name them.
+    ) -> LookupIndex:
+        """Read `table`. Rows with an empty key are skipped, since no item can match them.
+
+        Args:
+            is_folded: whether keys match regardless of case and white space.
 
         Raises:
-            InvalidDefinition: a column is missing, a key stands twice, or a value cannot be written as JSON.
+            InvalidDefinition: a column is missing, a key occurs twice, or a value cannot be represented in JSON.
         """
-        columns = _columns(table, key, fields)
+        columns = _select_columns(table, key, fields)
         rows: dict[str, tuple[Any, ...]] = {}
         numbers = array("Q")
         shared: dict[str, str] = {}
         for number, (value, *values) in table.rows((key, *columns.values())):
-            text = key_of(value, is_folded=is_folded)
+            text = normalize_key(value, is_folded=is_folded)
             if text is None:
                 continue
             if text in rows:
                 first = numbers[list(rows).index(text)]
-                raise InvalidDefinition(_twice(table, key, str(value), (first, number)))
+                raise InvalidDefinition(_duplicate_key(table, key, str(value), (first, number)))
             numbers.append(number)
-            rows[text] = tuple(_shared(_plain(value, table), shared) for value in values)
+            rows[text] = tuple(_share(_to_json(value, table), shared) for value in values)
         return cls(table.name, tuple(columns), rows)
 
 
-def key_of(value: Any, *, is_folded: bool) -> str | None:
-    """Return the text by which `value` is found, or None where it is empty or NaN. The number 42.0 is found as "42"."""
+def normalize_key(value: Any, *, is_folded: bool) -> str | None:
+    """Return the text that `value` is stored and looked up under, or None if it is empty or NaN. 42.0 becomes "42"."""
     if value is None or value != value:
         return None
     if isinstance(value, bool):
@@ -66,30 +74,30 @@ def key_of(value: Any, *, is_folded: bool) -> str | None:
     if isinstance(value, float | Decimal) and value == value // 1:
         value = int(value)
     text = str(value)
-    text = " ".join(folded(text).split()) if is_folded else composed(text)
+    text = " ".join(fold_case(text).split()) if is_folded else normalize_nfc(text)
     return text or None
 
 
-def _columns(table: LookupTable, key: str, fields: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
+def _select_columns(table: LookupTable, key: str, fields: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
     if fields is None:
         fields = [column for column in table.columns if column != key]
     columns = dict(fields) if isinstance(fields, Mapping) else {column: column for column in fields}
-    taken = next((name for name in columns if name in RESERVED), None)
-    if taken is not None:
-        renamed = f'{{ table_{taken} = "{columns[taken]}" }}'
-        raise InvalidDefinition(f"{table.name}: {taken!r} is part of every answer; rename it: fields = {renamed}")
+    reserved = next((name for name in columns if name in RESERVED_NAMES), None)
+    if reserved is not None:
+        renamed = f'{{ table_{reserved} = "{columns[reserved]}" }}'
+        raise InvalidDefinition(f"{table.name}: {reserved!r} is part of every answer; rename it: fields = {renamed}")
     return columns
 
 
-def _twice(table: LookupTable, key: str, value: str, numbers: tuple[int, int]) -> str:
+def _duplicate_key(table: LookupTable, key: str, value: str, numbers: tuple[int, int]) -> str:
     return (
-        f"{table.name}: {key!r} {value[:_SHOWN]!r} stands in {table.counted} {numbers[0]} and in {table.counted}"
-        f" {numbers[1]}; make keys unique, or set `normalize = false` if they differ in case or spaces only"
+        f"{table.name}: {key!r} {value[:_SHOWN]!r} occurs in {table.row_unit} {numbers[0]} and in {table.row_unit}"
+        f" {numbers[1]}; make keys unique, or set `normalize = false` if they differ only in case or spaces"
     )
 
 
-def _plain(value: Any, table: LookupTable) -> Any:
-    """Return `value` as JSON holds it: a decimal, a time, an id as text, so that nothing of it is lost."""
+def _to_json(value: Any, table: LookupTable) -> Any:
+    """Return `value` as a JSON value; decimals, dates, times and UUIDs become text, so that nothing is lost."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, str | bool | int | float | list | dict):
@@ -100,11 +108,11 @@ def _plain(value: Any, table: LookupTable) -> Any:
         return str(value)
     kind = type(value).__name__
     raise InvalidDefinition(
-        f"{table.name} has a value of type {kind}, which JSON cannot hold; leave it out by `fields`"
+        f"{table.name} has a value of type {kind}, which JSON cannot represent; exclude its column with `fields`"
     )
 
 
-def _shared(value: Any, shared: dict[str, str]) -> Any:
+def _share(value: Any, shared: dict[str, str]) -> Any:
     if not isinstance(value, str):
         return value
-    return shared.setdefault(value, value) if len(shared) < _MOST_SHARED else shared.get(value, value)
+    return shared.setdefault(value, value) if len(shared) < _MAX_SHARED_VALUES else shared.get(value, value)

@@ -1,4 +1,4 @@
-"""Reference tables: CSV and Parquet files, SQL databases, read once from beginning to end."""
+"""Reference tables from CSV files, Parquet files and SQL databases, read once from start to end."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.domain.did_you_mean import hint
 from pipeline.errors import InvalidDefinition
-from pipeline.stages.catalog.extra import missing
+from pipeline.stages.catalog.missing_extra import missing_extra
 
-_ROWS_AT_ONCE = 10_000
+_ROWS_PER_FETCH = 10_000
 
 Rows = Iterator[tuple[int, tuple[Any, ...]]]
 
@@ -28,49 +28,49 @@ class LookupTable:
     """An open table.
 
     Args:
-        name: for messages.
-        columns: names, in order.
-        counted: what the number of a row counts: `line` of a file or `row`, both from 1.
-        read: gives the number and all values of each row; can be called once.
+        name: its name in messages.
+        columns: the column names, in order.
+        row_unit: what row numbers count: "line" in a file, or "row"; both start at 1.
+        read: yields the number and all values of each row; can be called once.
     """
 
     name: str
     columns: tuple[str, ...]
-    counted: str
+    row_unit: str
     read: Callable[[], Rows]
 
-    def rows(self, wanted: tuple[str, ...]) -> Rows:
-        """Yield the number of each row and its values of the `wanted` columns.
+    def rows(self, columns: tuple[str, ...]) -> Rows:
+        """Yield each row's number and its values in `columns`.
 
         Raises:
-            InvalidDefinition: there is no such column.
+            InvalidDefinition: a column does not exist.
         """
-        at = [self._position(column) for column in wanted]
-        pick = itemgetter(*at) if len(at) > 1 else lambda values: (values[at[0]],)
-        return ((number, pick(values)) for number, values in self.read())
+        indexes = [self._find_column(column) for column in columns]
+        select = itemgetter(*indexes) if len(indexes) > 1 else lambda values: (values[indexes[0]],)
+        return ((number, select(values)) for number, values in self.read())
 
-    def _position(self, column: str) -> int:
+    def _find_column(self, column: str) -> int:
         if column not in self.columns:
-            near = hint(column, self.columns) or f"; it has {', '.join(map(repr, self.columns[:20]))}"
-            raise InvalidDefinition(f"{self.name} has no column {column!r}{near}")
+            suggestion = hint(column, self.columns) or f"; it has {', '.join(map(repr, self.columns[:20]))}"
+            raise InvalidDefinition(f"{self.name} has no column {column!r}{suggestion}")
         return self.columns.index(column)
 
 
 @contextmanager
 def open_file(path: Path, delimiter: str) -> Iterator[LookupTable]:
-    """Open a `.parquet` file, or any other as CSV in UTF-8 with a header.
+    """Open a `.parquet` file, or any other file as CSV in UTF-8 with a header.
 
     Raises:
-        InvalidDefinition: the file is missing, damaged, or of another format.
+        InvalidDefinition: the file is missing, damaged, or in another format.
     """
     if not path.is_file():
-        raise InvalidDefinition(f"table {path} is not there; paths are taken from the definition's folder")
+        raise InvalidDefinition(f"table {path} does not exist; paths are relative to the definition's folder")
     if path.suffix.lower() == ".parquet":
-        yield _parquet(path)
+        yield _open_parquet(path)
         return
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            yield _csv(path.name, csv.reader(file, delimiter=delimiter, strict=True))
+            yield _read_csv(path.name, csv.reader(file, delimiter=delimiter, strict=True))
     except UnicodeDecodeError as error:
         raise InvalidDefinition(
             f"table {path.name} is not UTF-8 (byte {error.start} of the file); save it as UTF-8"
@@ -79,21 +79,21 @@ def open_file(path: Path, delimiter: str) -> Iterator[LookupTable]:
 
 @contextmanager
 def open_database(url: sa.URL, statement: sa.Executable) -> Iterator[LookupTable]:
-    """Run a query; it is never committed.
+    """Run a query, without ever committing.
 
     Raises:
-        InvalidDefinition: the database or the query refuses; the message holds no credentials.
+        InvalidDefinition: the connection or the query fails; the message contains no credentials.
     """
     name = f"database {url.get_backend_name()} {url.database or ''}".rstrip()
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
-        # SQLite would make an empty one.
-        raise InvalidDefinition(f"{name} is not there; paths are taken from the definition's folder")
+        # SQLite would create an empty database.
+        raise InvalidDefinition(f"{name} does not exist; paths are relative to the definition's folder")
     try:
         engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True)
-        with engine.connect().execution_options(yield_per=_ROWS_AT_ONCE) as connection:
+        with engine.connect().execution_options(yield_per=_ROWS_PER_FETCH) as connection:
             result = connection.execute(statement)
             columns = tuple(result.keys())
-            _refuse_twins(name, columns)
+            _check_unique_columns(name, columns)
             yield LookupTable(
                 name, columns, "row", lambda: ((number, tuple(row)) for number, row in enumerate(result, 1))
             )
@@ -102,16 +102,16 @@ def open_database(url: sa.URL, statement: sa.Executable) -> Iterator[LookupTable
         raise InvalidDefinition(f"{name} cannot be read: {reason}") from None
 
 
-def _csv(name: str, reader: Any) -> LookupTable:
-    lines = _lines(name, reader)
+def _read_csv(name: str, reader: Any) -> LookupTable:
+    lines = _read_lines(name, reader)
     _, columns = next(lines, (0, ()))
     if not columns:
-        raise InvalidDefinition(f"table {name} is empty; its first line names the columns")
-    _refuse_twins(name, columns)
-    return LookupTable(f"table {name}", columns, "line", lambda: _even(name, columns, lines))
+        raise InvalidDefinition(f"table {name} is empty; its first line must name the columns")
+    _check_unique_columns(name, columns)
+    return LookupTable(f"table {name}", columns, "line", lambda: _check_lengths(name, columns, lines))
 
 
-def _lines(name: str, reader: Any) -> Rows:
+def _read_lines(name: str, reader: Any) -> Rows:
     try:
         for values in reader:
             # A blank line has no values.
@@ -121,7 +121,7 @@ def _lines(name: str, reader: Any) -> Rows:
         raise InvalidDefinition(f"table {name}, line {reader.line_num}: {error}") from error
 
 
-def _even(name: str, columns: tuple[str, ...], lines: Rows) -> Rows:
+def _check_lengths(name: str, columns: tuple[str, ...], lines: Rows) -> Rows:
     for number, values in lines:
         if len(values) != len(columns):
             found = f"{len(values)} values for {len(columns)} columns"
@@ -129,26 +129,26 @@ def _even(name: str, columns: tuple[str, ...], lines: Rows) -> Rows:
         yield number, values
 
 
-def _parquet(path: Path) -> LookupTable:
+def _open_parquet(path: Path) -> LookupTable:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise missing("parquet", "lookup", error) from error
+        raise missing_extra("parquet", "lookup", error) from error
     try:
         file = ParquetFile(path)
     except (ArrowException, OSError) as error:
-        raise InvalidDefinition(f"table {path.name} is no Parquet file or damaged") from error
+        raise InvalidDefinition(f"table {path.name} is damaged or not a Parquet file") from error
     columns = tuple(file.schema_arrow.names)
-    _refuse_twins(path.name, columns)
+    _check_unique_columns(path.name, columns)
     batches = (
         zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE)
+        for batch in file.iter_batches(batch_size=_ROWS_PER_FETCH)
     )
     return LookupTable(f"table {path.name}", columns, "row", lambda: enumerate(chain.from_iterable(batches), 1))
 
 
-def _refuse_twins(name: str, columns: tuple[str, ...]) -> None:
-    twins = sorted({column for column in columns if columns.count(column) > 1})
-    if twins:
-        raise InvalidDefinition(f"table {name} has the column {twins[0]!r} more than once; name columns apart")
+def _check_unique_columns(name: str, columns: tuple[str, ...]) -> None:
+    duplicates = sorted({column for column in columns if columns.count(column) > 1})
+    if duplicates:
+        raise InvalidDefinition(f"table {name} has the column {duplicates[0]!r} more than once; rename one of them")

@@ -1,4 +1,4 @@
-"""A URL with fields of an item in its path and query."""
+"""URLs with fields of an item in their path and query."""
 
 from __future__ import annotations
 
@@ -9,80 +9,82 @@ from urllib.parse import quote, urlsplit
 
 from pipeline.domain.item import WorkItem
 from pipeline.errors import Permanent
-from pipeline.stages.text.json_path import ABSENT, field_of, parse
+from pipeline.stages.text.json_path import ABSENT, get_field, parse_path
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
-    """Literal parts and the fields between them.
+class UrlTemplate:
+    """The literal parts of a URL and the fields between them.
 
     Args:
-        host: host and port, for messages: the rest of the URL may hold what is in a payload.
-        parts: (literal, field or None), in order.
+        host: host and port, for messages; the rest of the URL may contain payload data.
+        parts: pairs of a literal and the field after it, or None at the end.
     """
 
     host: str
     parts: tuple[tuple[str, str | None], ...]
 
     @classmethod
-    def parse(cls, url: str) -> Template:
-        """Read a template such as `https://crm.internal/companies/{domain}?tier={account.tier}`.
+    def parse(cls, url: str) -> UrlTemplate:
+        """Parse a template such as `https://crm.internal/companies/{domain}?tier={account.tier}`.
 
         Raises:
-            ValueError: it is no http(s) URL, holds credentials, or a field stands in scheme or host.
+            ValueError: it is not an http(s) URL, contains credentials, or has a field in its scheme or host.
         """
         try:
-            found = list(Formatter().parse(url))
+            parsed = list(Formatter().parse(url))
         except ValueError:
-            raise ValueError("`url` has a lone brace; write fields as {name} and a real brace as {{ or }}") from None
-        parts = tuple((literal, field) for literal, field, _, _ in found)
-        if any(spec or conversion for _, _, spec, conversion in found):
+            raise ValueError(
+                "`url` has an unpaired brace; write fields as {name} and literal braces as {{ or }}"
+            ) from None
+        parts = tuple((literal, field) for literal, field, _, _ in parsed)
+        if any(spec or conversion for _, _, spec, conversion in parsed):
             raise ValueError("`url` has a field with '!' or ':'; write {name} or {name.inner} only")
         for _, field in parts:
             if field is not None:
-                parse(field)
-        return cls(_host(parts), parts)
+                parse_path(field)
+        return cls(_check_host(parts), parts)
 
     def fill(self, item: WorkItem) -> str:
-        """Return the URL for `item`; values are percent-encoded.
+        """Return the URL for `item`, with values percent-encoded.
 
         Raises:
-            Permanent: a field is absent, empty, or no text, number or boolean; the message names it.
+            Permanent: a field is missing, empty, or not text, a number or a boolean; the message names it.
         """
-        return "".join(literal if field is None else literal + _encoded(item, field) for literal, field in self.parts)
+        return "".join(literal if field is None else literal + _encode(item, field) for literal, field in self.parts)
 
 
-def value_of(item: WorkItem, name: str) -> Any:
-    """Return the item's label or key where it is named `label` or `key`, else a payload field, or `ABSENT`."""
+def get_item_value(item: WorkItem, name: str) -> Any:
+    """Return the item's label or key if `name` is `label` or `key`; otherwise a payload field, or `ABSENT`."""
     if name == "label":
         return item.label
-    return item.key if name == "key" else field_of(item.payload, name)
+    return item.key if name == "key" else get_field(item.payload, name)
 
 
-def _host(parts: tuple[tuple[str, str | None], ...]) -> str:
+def _check_host(parts: tuple[tuple[str, str | None], ...]) -> str:
     head, field = parts[0] if parts else ("", None)
     url = urlsplit(head)
     if url.scheme not in ("http", "https") or not url.hostname:
         raise ValueError("`url` must begin like 'https://crm.internal/', without fields in scheme or host")
     if url.username is not None or url.password is not None:
-        raise ValueError('`url` holds credentials; send them by `headers`, from the environment: "${NAME}"')
-    # A field that continues the host would let a payload choose where the request goes.
+        raise ValueError('`url` contains credentials; send them in `headers`, from the environment: "${NAME}"')
+    # A field that continued the host would let a payload choose the destination of the request.
     if field is not None and not (url.path or url.query):
         raise ValueError("`url` must have '/' between its host and its first field")
     return f"{url.hostname}:{url.port}" if url.port else url.hostname
 
 
-def _encoded(item: WorkItem, field: str) -> str:
-    value = value_of(item, field)
+def _encode(item: WorkItem, field: str) -> str:
+    value = get_item_value(item, field)
     if value is ABSENT or value is None or value == "":
-        raise Permanent(f"url needs {field!r}, which is absent or empty")
+        raise Permanent(f"url needs {field!r}, which is missing or empty")
     if not isinstance(value, str | int | float):
         raise Permanent(f"url needs text or a number in {field!r}, which is of type {type(value).__name__}")
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    # Dots are never encoded, and as a whole part of a path they mean another path.
+    # Dots are never encoded, and a path segment of only dots leads to another path.
     if text in (".", ".."):
-        raise Permanent(f"{field!r} is {text!r}, which cannot stand in a url")
+        raise Permanent(f"{field!r} is {text!r}, which cannot be used in a URL")
     try:
         return quote(text, safe="")
     except UnicodeEncodeError:
-        raise Permanent(f"{field!r} holds a lone surrogate, which cannot stand in a url") from None
+        raise Permanent(f"{field!r} contains a lone surrogate, which cannot be used in a URL") from None

@@ -1,1 +1,1 @@
-"""Runs one stage over many items: threads, the event loop, results one by one."""
+"""Runs a stage on many items, in threads or on the event loop, and emits results as they finish."""

@@ -1,4 +1,4 @@
-"""One call of user code, and the calls of one step under way."""
+"""Calls of user code, and the lane that limits how many calls of a step run concurrently."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ _log = get_logger(__name__)
 
 
 class Call:
-    """A callable, its argument, and who wants the answer.
+    """A callable, its argument, and the callback that receives the answer.
+
+    A call completes once: with its answer, by being abandoned, or by being cancelled.
 
     Args:
-        target: called with `argument`; in a thread it returns the answer, on the loop an awaitable of it.
-        timeout_seconds: counted from when the call starts, not from when it is submitted.
-        done: receives the answer, or as an object the exception that was raised, exactly once.
-        step: the name of what is called, for logs.
+        target: called with `argument`; returns the answer in a thread, and an awaitable of it on the event loop.
+        timeout_seconds: measured from the start of the call, not from its submission.
+        on_done: called at most once, with the answer or with the exception that was raised.
+        step: the name of the step, for logs.
     """
 
-    __slots__ = ("_done", "_settled", "argument", "step", "target", "timeout_seconds")
+    __slots__ = ("_completed", "_on_done", "argument", "step", "target", "timeout_seconds")
 
     def __init__(
         self,
         target: Callable[[Any], Any],
         argument: object,
         timeout_seconds: float,
-        done: Callable[[object], None],
+        on_done: Callable[[object], None],
         step: str = "",
     ) -> None:
         self.step = step
         self.target = target
         self.argument = argument
         self.timeout_seconds = timeout_seconds
-        self._done = done
-        self._settled = Lock()
+        self._on_done = on_done
+        self._completed = Lock()
 
-    def settle(self, answer: object) -> bool:
-        """Hand over `answer`; False where the call was settled before: its timeout and its end may meet."""
-        if not self.discard():
+    def complete(self, answer: object) -> bool:
+        """Deliver `answer`; return False if the call was already complete: it may finish just as it times out."""
+        if not self.cancel():
             return False
-        self._hand_over(answer)
+        self._deliver(answer)
         return True
 
     def abandon(self, error: Exception) -> bool:
-        """Settle with `error`, since nobody waits for the answer any more, and log it; False as `settle`."""
-        if not self.discard():
+        """Deliver `error` without waiting for the answer any longer, and log it; return False like `complete`."""
+        if not self.cancel():
             return False
         items = self.argument if isinstance(self.argument, list) else [self.argument]
         _log.warning(
@@ -58,54 +60,54 @@ class Call:
             items=[item.item_id for item in items if isinstance(item, WorkItem)],
             timeout_seconds=self.timeout_seconds,
         )
-        self._hand_over(error)
+        self._deliver(error)
         return True
 
     @property
-    def is_settled(self) -> bool:
-        return self._settled.locked()
+    def is_complete(self) -> bool:
+        return self._completed.locked()
 
-    def discard(self) -> bool:
-        """Settle without an answer; False where the call was settled before."""
-        return self._settled.acquire(blocking=False)
+    def cancel(self) -> bool:
+        """Complete the call without an answer; return False if it was already complete."""
+        return self._completed.acquire(blocking=False)
 
-    def _hand_over(self, answer: object) -> None:
+    def _deliver(self, answer: object) -> None:
         try:
-            self._done(answer)
+            self._on_done(answer)
         except Exception as error:
-            # The thread or the loop that brought the answer serves others. No traceback: its locals hold payloads.
+            # The thread or loop that runs this serves other calls. No traceback, because its locals contain payloads.
             _log.error("answer_not_received", error=type(error).__name__)
 
 
 class CallHost(Protocol):
-    """Where calls run."""
+    """Runs the calls of lanes: in threads, or on an event loop."""
 
-    def serve(self, lane: CallLane, count: int) -> None:
-        """Run calls of `lane`, `count` at once, until `lane.take()` gives none."""
+    def run_lane(self, lane: CallLane, slots: int) -> None:
+        """Run up to `slots` calls of `lane` concurrently, until `lane.take_next()` returns None in each slot."""
 
 
 class CallLane:
-    """The calls of one step: at most `max_concurrency` under way, the others wait in order."""
+    """The calls of one step: at most `max_concurrency` run concurrently, and the others wait in order."""
 
     def __init__(self, host: CallHost, max_concurrency: int) -> None:
         self._host = host
-        self._places = max_concurrency
+        self._free_slots = max_concurrency
         self._waiting: deque[Call] = deque()
         self._lock = Lock()
 
     def submit(self, calls: Iterable[Call]) -> None:
-        """Start the calls, as many as there are places; the others start as places become free."""
+        """Start as many calls as there are free slots; the others start when slots become free."""
         with self._lock:
             self._waiting.extend(calls)
-            count = min(self._places, len(self._waiting))
-            self._places -= count
-        if count:
-            self._host.serve(self, count)
+            slots = min(self._free_slots, len(self._waiting))
+            self._free_slots -= slots
+        if slots:
+            self._host.run_lane(self, slots)
 
-    def take(self) -> Call | None:
-        """Return the next call for a place that became free; None gives the place back."""
+    def take_next(self) -> Call | None:
+        """Return the next call for a slot that became free; None frees the slot."""
         with self._lock:
             if self._waiting:
                 return self._waiting.popleft()
-            self._places += 1
+            self._free_slots += 1
             return None

@@ -1,4 +1,4 @@
-"""Where user code runs: a process's event loop and its threads."""
+"""Runs user code on the threads and the event loop of a process."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pipeline.stages.run.worker_threads import WorkerThreads
 
 
 class Executor:
-    """One per process; both parts start at the first call, so make it freely and after any fork.
+    """The worker threads and the event loop of a process, which needs only one executor.
 
-    `close` ends both and never waits for a hung thread; calls under way then never settle, and nothing is emitted for
-    their items: their leases run out, which costs them no attempt.
+    Both start with the first call, so creating an executor is cheap; create it after any fork. `close` stops both and
+    never waits for a hung thread. Calls that are still running then never complete, and nothing is emitted for their
+    items; the leases of these items expire without using up an attempt.
 
     Args:
-        loop: runs coroutines; None: an event loop with its default limits.
+        loop: runs coroutines; defaults to an event loop with default limits.
     """
 
     def __init__(self, loop: EventLoop | None = None) -> None:
@@ -23,11 +24,11 @@ class Executor:
         self._loop = loop or EventLoop()
 
     def lane(self, step: Step) -> CallLane:
-        """Return a lane that runs up to `step.max_concurrency` calls at once, in the place that its mode names."""
+        """Return a lane for the calls of `step`, on the threads or the event loop depending on its mode."""
         return CallLane(self._loop if step.mode is Mode.ASYNC else self._threads, step.max_concurrency)
 
     def close(self) -> None:
-        """Give up what is under way and end the threads and the loop."""
+        """Cancel running calls and stop the threads and the loop."""
         self._threads.close()
         self._loop.close()
 

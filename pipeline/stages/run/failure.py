@@ -1,4 +1,4 @@
-"""From what a callable raised to the failure of its item."""
+"""Turns exceptions of user code into failures of items."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numbers import Real
 from pipeline.domain.outcome import Failure, FailureKind
 from pipeline.errors import Permanent, Throttled, Transient
 
-#: Longest wait that `Throttled` may ask for, in seconds: a day.
+#: Longest wait that `Throttled` may request, in seconds: one day.
 MAX_RETRY_AFTER = 86_400.0
 
 _SEVERITY = {FailureKind.THROTTLED: 0, FailureKind.TRANSIENT: 1, FailureKind.PERMANENT: 2}
 
 
-class TookTooLong(Transient):
+class CallTimeout(Transient):
     """A call exceeded its timeout; recorded as `timeout`."""
 
     def __init__(self, seconds: float) -> None:
@@ -23,24 +23,24 @@ class TookTooLong(Transient):
 
 
 class WrongLength(Permanent):
-    """A list call did not answer each of its items; recorded as `wrong_length`."""
+    """A list call did not return one answer per item; recorded as `wrong_length`."""
 
 
-_CODES: dict[type[BaseException], str] = {TookTooLong: "timeout", WrongLength: "wrong_length"}
+_CODES: dict[type[BaseException], str] = {CallTimeout: "timeout", WrongLength: "wrong_length"}
 
 
 def from_exception(error: BaseException) -> Failure:
-    """Return the failure that `error` means; what is none of `pipeline.errors` is transient."""
+    """Return the failure for an exception; exceptions that are not from `pipeline.errors` are transient."""
     return Failure(
         kind=_kind(error),
         type=_CODES.get(type(error), type(error).__name__),
         message=_message(error),
-        retry_after=_wait(error.retry_after) if isinstance(error, Throttled) else None,
+        retry_after=_valid_wait(error.retry_after) if isinstance(error, Throttled) else None,
     )
 
 
-def severest(failures: Iterable[Failure]) -> Failure:
-    """Return the failure that decides: permanent, then transient, then the longest throttled; the first of equals."""
+def most_severe(failures: Iterable[Failure]) -> Failure:
+    """Return the most severe failure: permanent, then transient, then the longest throttled; of equals, the first."""
     return max(failures, key=lambda failure: (_SEVERITY[failure.kind], failure.retry_after or 0.0))
 
 
@@ -56,12 +56,12 @@ def _message(error: BaseException) -> str:
     try:
         return str(error) or type(error).__name__
     except Exception:
-        # A broken __str__ must not hide the failure it belongs to.
+        # A broken __str__ must not hide the failure itself.
         return type(error).__name__
 
 
-def _wait(seconds: object) -> float | None:
-    """Return `seconds` where it can be waited for: user code may pass anything, such as a header's text."""
+def _valid_wait(seconds: object) -> float | None:
+    """Return `seconds` as a valid wait, or None; user code may pass anything, such as the text of a header."""
     if isinstance(seconds, bool) or not isinstance(seconds, Real) or math.isnan(seconds):
         return None
     return min(max(float(seconds), 0.0), MAX_RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""What is known of one item while its steps run."""
+"""The results of an item's steps, and the outcome they add up to."""
 
 from __future__ import annotations
 
@@ -11,55 +11,62 @@ from pipeline.stages.run import failure, validate_answer
 
 
 class ItemResults:
-    """One item and the results of its steps; `missing` counts those that are still to come.
+    """An item and the results of its steps so far.
 
-    `is_lost` says that a step failed for good, so that no other can save the item.
+    Attributes:
+        pending: how many results are still to come.
+        has_failed: whether a step has failed permanently, so that no other step can change the outcome.
     """
 
-    __slots__ = ("is_lost", "item", "missing", "results")
+    __slots__ = ("has_failed", "item", "pending", "results")
 
     def __init__(self, item: WorkItem, steps: int) -> None:
         self.item = item
-        self.missing = steps
+        self.pending = steps
         self.results: list[object] = [None] * steps
-        self.is_lost = False
+        self.has_failed = False
 
-    def put(self, position: int, result: object) -> None:
-        """Note the result of the step at `position`."""
+    def set_result(self, position: int, result: object) -> None:
+        """Store the result of the step at `position`."""
         self.results[position] = result
-        self.missing -= 1
+        self.pending -= 1
         if isinstance(result, Failure) and result.kind is FailureKind.PERMANENT:
-            self.is_lost = True
+            self.has_failed = True
 
 
-class Judge:
-    """Reads answers by the rules of a stage."""
+class AnswerReader:
+    """Validates the answers of a stage's steps and combines them into outcomes.
+
+    Args:
+        labels: the labels that a classifier may answer; None allows any.
+    """
 
     def __init__(self, stage: Stage, steps: Sequence[Step], labels: frozenset[str] | None) -> None:
         self._stage = stage
         self._steps = steps
         self._labels = labels
 
-    def result(self, position: int, answer: object) -> object:
-        """Return what `answer` of the step at `position` amounts to: a valid answer or a `Failure`."""
-        read = self._read(answer)
-        if isinstance(read, Failure) and len(self._steps) > 1:
-            # Several enrichers ran; only the message can say which one failed.
-            return Failure(read.kind, read.type, f"{self._steps[position].name}: {read.message}", read.retry_after)
-        return read
+    def read(self, position: int, answer: object) -> object:
+        """Return the valid answer of the step at `position`, or a `Failure`."""
+        result = self._validate(answer)
+        if isinstance(result, Failure) and len(self._steps) > 1:
+            # With several enrichers, only the message can say which one failed.
+            step = self._steps[position]
+            return Failure(result.kind, result.type, f"{step.name}: {result.message}", result.retry_after)
+        return result
 
-    def outcome(self, tally: ItemResults) -> Outcome:
-        """Return what the stage came to for an item of which no result is missing."""
-        failures = [result for result in tally.results if isinstance(result, Failure)]
+    def combine(self, item: ItemResults) -> Outcome:
+        """Return the outcome of the stage for an item with no pending results."""
+        failures = [result for result in item.results if isinstance(result, Failure)]
         if failures:
-            return failure.severest(failures)
-        if self._stage is Stage.CLASSIFY and isinstance(tally.results[0], Classification):
-            return tally.results[0]
-        return Enrichment({step.name: result for step, result in zip(self._steps, tally.results, strict=True)})
+            return failure.most_severe(failures)
+        if self._stage is Stage.CLASSIFY and isinstance(item.results[0], Classification):
+            return item.results[0]
+        return Enrichment({step.name: result for step, result in zip(self._steps, item.results, strict=True)})
 
-    def _read(self, answer: object) -> object:
+    def _validate(self, answer: object) -> object:
         if isinstance(answer, BaseException):
             return failure.from_exception(answer)
         if self._stage is Stage.CLASSIFY:
-            return validate_answer.classification(answer, self._labels)
-        return validate_answer.enrichment(answer)
+            return validate_answer.validate_classification(answer, self._labels)
+        return validate_answer.validate_enrichment(answer)

@@ -1,4 +1,4 @@
-"""Runs one stage for many items; each is emitted the moment it is done."""
+"""Runs a stage for many items, and emits each item the moment it is done."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from pipeline.stages.catalog.step import Mode, Step
 from pipeline.stages.run.call_lane import Call, CallLane
 from pipeline.stages.run.emit_group import Emit, EmitGroup
 from pipeline.stages.run.executor import Executor
-from pipeline.stages.run.item_results import ItemResults, Judge
-from pipeline.stages.run.spread_answers import spread
+from pipeline.stages.run.item_results import AnswerReader, ItemResults
+from pipeline.stages.run.spread_answers import spread_answers
 
 T = TypeVar("T")
 
 
 class StageRunner:
-    """The steps of a stage and where they run; one per process and definition, shared by its threads.
+    """Runs the steps of a stage. A process needs one runner per definition and stage, shared by its threads.
 
-    Inline steps run first, in order and over all items. Then an item's other steps run at the same time as each other
-    and whatever other items do: no item waits for another, but for places where more calls hang than
-    `Step.max_concurrency` allows.
+    Inline steps run first, one after the other, each on all items. Then the other steps of all items run concurrently.
+    No item waits for another, unless `Step.max_concurrency` calls of a step are all busy.
 
     Args:
-        steps: exactly one where the stage is `classify`; any number where it is `enrich`.
-        labels: the labels that a classifier may answer; None: any.
+        steps: exactly one for the `classify` stage; any number for `enrich`.
+        labels: the labels that a classifier may answer; None allows any.
 
     Raises:
-        ValueError: the stage cannot have that many steps.
+        ValueError: the stage cannot have this number of steps.
     """
 
     def __init__(
@@ -40,90 +39,92 @@ class StageRunner:
             raise ValueError(f"the classify stage has exactly one step, got {len(steps)}")
         self.stage = stage
         self.steps = tuple(steps)
-        self._judge = Judge(stage, self.steps, None if labels is None else frozenset(labels))
+        self._reader = AnswerReader(stage, self.steps, None if labels is None else frozenset(labels))
         self._lanes = {n: executor.lane(step) for n, step in enumerate(steps) if step.mode is not Mode.INLINE}
-        self._list_limit = min((step.max_items for step in steps if step.mode is Mode.INLINE), default=None)
+        self._chunk_size = min((step.max_items for step in steps if step.mode is Mode.INLINE), default=None)
 
     def run(self, items: Sequence[WorkItem], emit: Emit) -> None:
-        """Run the stage; every item reaches `emit` exactly once, failed or not.
+        """Run the stage, and pass every item to `emit` exactly once, whether it succeeded or failed.
 
-        Returns when the inline steps are done and the others are under way. `emit` is called by one thread at a time,
-        during this call or later, and must be quick: it may run on the event loop. Ctrl-C during an inline step leaves
-        this method, as does what `emit` raises in it; the items that were not emitted by then never are.
+        Returns once the inline steps are done and the others have started. `emit` is called from one thread at a time,
+        during this call or later, and must be fast because it may run on the event loop. A KeyboardInterrupt in an
+        inline step is raised from here, and so are exceptions of `emit`; items not emitted by then never are.
         """
-        run = _Run(self.steps, self._judge, self._lanes, emit)
-        for chunk in _chunks(items, self._list_limit or len(items)):
-            run.begin([ItemResults(item, len(self.steps)) for item in chunk])
+        run = _Run(self.steps, self._reader, self._lanes, emit)
+        for chunk in _chunks(items, self._chunk_size or len(items)):
+            run.start([ItemResults(item, len(self.steps)) for item in chunk])
 
 
 class _Run:
-    def __init__(self, steps: tuple[Step, ...], judge: Judge, lanes: dict[int, CallLane], emit: Emit) -> None:
+    """One run of the steps of a stage over some items."""
+
+    def __init__(self, steps: tuple[Step, ...], reader: AnswerReader, lanes: dict[int, CallLane], emit: Emit) -> None:
         self._steps = steps
-        self._judge = judge
+        self._reader = reader
         self._lanes = lanes
-        self._outlet = EmitGroup(emit)
+        self._finished = EmitGroup(emit)
         self._lock = Lock()
 
-    def begin(self, tallies: list[ItemResults]) -> None:
-        """Run the inline steps, emit what they finish and start the other steps of the rest."""
+    def start(self, items: list[ItemResults]) -> None:
+        """Run the inline steps, emit the items that are then finished, and start the other steps of the rest."""
         for position, step in enumerate(self._steps):
             if step.mode is Mode.INLINE:
-                self._run_inline(position, [tally for tally in tallies if not tally.is_lost])
-        self._emit([tally for tally in tallies if tally.is_lost or not tally.missing])
-        waiting = [tally for tally in tallies if tally.missing and not tally.is_lost]
+                self._run_inline(position, [item for item in items if not item.has_failed])
+        self._emit([item for item in items if item.has_failed or not item.pending])
+        unfinished = [item for item in items if item.pending and not item.has_failed]
         for position, lane in self._lanes.items():
             size = self._steps[position].max_items if self._steps[position].is_batched else 1
-            lane.submit([self._call(position, group) for group in _chunks(waiting, size)])
+            lane.submit([self._make_call(position, group) for group in _chunks(unfinished, size)])
 
-    def _run_inline(self, position: int, tallies: list[ItemResults]) -> None:
-        answers = _inline(self._steps[position], [tally.item for tally in tallies])
-        for tally, answer in zip(tallies, answers, strict=True):
-            tally.put(position, self._judge.result(position, answer))
+    def _run_inline(self, position: int, items: list[ItemResults]) -> None:
+        answers = _call_inline(self._steps[position], [each.item for each in items])
+        for item, answer in zip(items, answers, strict=True):
+            item.set_result(position, self._reader.read(position, answer))
 
-    def _call(self, position: int, tallies: Sequence[ItemResults]) -> Call:
+    def _make_call(self, position: int, items: Sequence[ItemResults]) -> Call:
         step = self._steps[position]
-        items = [tally.item for tally in tallies]
-        argument = items if step.is_batched else items[0]
-        return Call(step.call, argument, step.timeout_seconds, partial(self._receive, position, tallies), step.name)
+        work_items = [each.item for each in items]
+        argument = work_items if step.is_batched else work_items[0]
+        return Call(step.call, argument, step.timeout_seconds, partial(self._on_answer, position, items), step.name)
 
-    def _receive(self, position: int, tallies: Sequence[ItemResults], answer: object) -> None:
-        """Take the answer of a call; it comes on the thread or the loop that made the call."""
-        answers = spread(answer, len(tallies)) if self._steps[position].is_batched else [answer]
+    def _on_answer(self, position: int, items: Sequence[ItemResults], answer: object) -> None:
+        """Handle the answer of a call, on the thread or the loop that made the call."""
+        answers = spread_answers(answer, len(items)) if self._steps[position].is_batched else [answer]
         if isinstance(answers, list):
-            self._settle(position, tallies, answers)
-        elif len(tallies) == 1:
-            self._settle(position, tallies, [answers])
+            self._set_results(position, items, answers)
+        elif len(items) == 1:
+            self._set_results(position, items, [answers])
         else:
-            self._lanes[position].submit([self._call(position, [tally]) for tally in tallies])
+            self._lanes[position].submit([self._make_call(position, [item]) for item in items])
 
-    def _settle(self, position: int, tallies: Sequence[ItemResults], answers: list[Any]) -> None:
-        results = [self._judge.result(position, answer) for answer in answers]
-        # An item's steps end on different threads; whoever brings its last result emits it.
+    def _set_results(self, position: int, items: Sequence[ItemResults], answers: list[Any]) -> None:
+        results = [self._reader.read(position, answer) for answer in answers]
+        # The steps of an item finish on different threads; the one that sets its last result emits it.
         with self._lock:
-            for tally, result in zip(tallies, results, strict=True):
-                tally.put(position, result)
-            finished = [tally for tally in tallies if not tally.missing]
+            for item, result in zip(items, results, strict=True):
+                item.set_result(position, result)
+            finished = [item for item in items if not item.pending]
         self._emit(finished)
 
     def _emit(self, finished: list[ItemResults]) -> None:
         if finished:
-            self._outlet.add([(tally.item, self._judge.outcome(tally)) for tally in finished])
+            self._finished.add([(each.item, self._reader.combine(each)) for each in finished])
 
 
-def _inline(step: Step, items: Sequence[WorkItem]) -> list[Any]:
-    """Return an answer, or the exception raised in its place, for each item."""
+def _call_inline(step: Step, items: Sequence[WorkItem]) -> list[Any]:
+    """Return an answer for each item, or the exception that was raised instead."""
     if not step.is_batched:
-        return [_attempt(step, item) for item in items]
-    answers = spread(_attempt(step, items), len(items)) if items else []
+        return [_call_or_error(step, item) for item in items]
+    answers = spread_answers(_call_or_error(step, items), len(items)) if items else []
     if isinstance(answers, list):
         return answers
     if len(items) == 1:
         return [answers]
-    return [answer for item in items for answer in _inline(step, [item])]
+    return [answer for item in items for answer in _call_inline(step, [item])]
 
 
-def _attempt(step: Step, argument: object) -> object:
-    # Not BaseException: inline steps are ours, so Ctrl-C here is the person's.
+def _call_or_error(step: Step, argument: object) -> object:
+    # Not BaseException: inline steps are built in, so a KeyboardInterrupt here comes from the user.
     try:
         return step.call(argument)
     except Exception as error:

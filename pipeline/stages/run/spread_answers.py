@@ -1,4 +1,4 @@
-"""The answers of a list call, one for each item."""
+"""Splits the answer of a list call into one answer per item."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from pipeline.stages.run.failure import WrongLength
 
 
-def spread(answer: Any, count: int) -> list[Any] | BaseException:
-    """Return the `count` answers in `answer`, or why it has none to give: what was raised, or `WrongLength`."""
+def spread_answers(answer: Any, count: int) -> list[Any] | BaseException:
+    """Return the `count` answers in `answer`; if there are not so many, the exception raised or a `WrongLength`."""
     if isinstance(answer, BaseException):
         return answer
     try:
@@ -26,5 +26,5 @@ def spread(answer: Any, count: int) -> list[Any] | BaseException:
 def _is_sequence(answer: object) -> bool:
     if isinstance(answer, str | bytes | bytearray):
         return False
-    # An array of numpy is none by its class, yet what most models return; one without dimensions has no length.
+    # Most models return numpy arrays, which are not a `Sequence`; one without dimensions has no length.
     return isinstance(answer, Sequence) or bool(getattr(answer, "shape", ()))

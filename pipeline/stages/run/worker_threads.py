@@ -10,60 +10,62 @@ from dataclasses import dataclass, field
 from threading import Condition, Event, Lock, Thread
 
 from pipeline.stages.run.call_lane import Call, CallLane
-from pipeline.stages.run.failure import TookTooLong
+from pipeline.stages.run.failure import CallTimeout
 
 #: Seconds without work after which a thread ends.
 IDLE_SECONDS = 30.0
 
-#: Threads that may hang in calls that were given up, before no more are hired beside those that are left.
-MOST_ABANDONED = 256
+#: Most threads that may hang in abandoned calls. Beyond this, no threads are started as long as any are left.
+MAX_ABANDONED = 256
 
 
 class Abandoned(BaseException):
-    """Raised inside a thread whose call nobody waits for any more; user code should let it pass."""
+    """Raised in a thread whose call has been abandoned; user code should let it propagate."""
 
 
-def abandon(thread: Thread) -> None:
-    """Raise `Abandoned` in a thread, at its next step of Python code."""
+def interrupt_thread(thread: Thread) -> None:
+    """Raise `Abandoned` in a thread, when it next executes Python code."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Abandoned))
 
 
 class WorkerThreads:
-    """Up to as many threads as the lanes ask for, started on demand and kept while there is work.
+    """Runs calls in threads that are started on demand, one per slot of the lanes at most, and end when idle.
 
-    One thread at a time is woken, and wakes the next when it comes to run. So calls that block get a thread each at
-    once, while calls that only compute are run by a few threads, which is faster: they cannot run side by side anyway.
+    Only one thread is woken at a time; once it runs, it wakes the next. Calls that block therefore get a thread each
+    without delay, while calls that only compute share a few threads, which is faster because the GIL does not let them
+    run in parallel anyway.
 
-    A call that exceeds its timeout is abandoned: it is settled at once, `Abandoned` is raised in its thread, which ends
-    loops of Python code, and its place goes to another thread. What blocks in native code keeps its
-    thread until it returns.
+    A call that exceeds its timeout is abandoned: it fails at once, `Abandoned` is raised in its thread, which ends
+    Python loops, and another thread takes over its slot. A call that blocks in native code keeps its thread until it
+    returns.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._work = Condition(self._lock)
         self._deadlines = Condition(self._lock)
+        # Lanes with a slot that has no thread yet, once per slot.
         self._lanes: deque[CallLane] = deque()
         self._workers: set[_Worker] = set()
         self._idle = 0
-        # Threads that did not come back yet from calls that were given up.
+        # Threads that have not returned yet from abandoned calls.
         self._abandoned = 0
-        # A thread was woken or hired and has not come to run yet.
+        # Whether a thread was woken or started and is not running yet.
         self._is_waking = False
         self._watched_until = math.inf
         self._has_watchdog = False
         self._closed = False
 
-    def serve(self, lane: CallLane, count: int) -> None:
-        """Give `count` threads to `lane`. After `close` nothing is started."""
+    def run_lane(self, lane: CallLane, slots: int) -> None:
+        """Run calls of `lane` in up to `slots` threads. After `close`, nothing is started."""
         with self._lock:
             if self._closed:
                 return
-            self._lanes.extend([lane] * count)
+            self._lanes.extend([lane] * slots)
             self._wake_one()
 
     def close(self) -> None:
-        """End the threads without waiting for any. Calls under way are given up and never settle."""
+        """Stop the threads without waiting for them. Running calls are cancelled and never complete."""
         with self._lock:
             self._closed = True
             self._lanes.clear()
@@ -71,7 +73,7 @@ class WorkerThreads:
             self._work.notify_all()
             self._deadlines.notify_all()
         for worker, call in busy:
-            if call.discard():
+            if call.cancel():
                 worker.interrupt()
 
     def _wake_one(self) -> None:
@@ -79,48 +81,48 @@ class WorkerThreads:
             return
         if self._idle:
             self._work.notify()
-        elif not self._hire():
+        elif not self._start_worker():
             return
         self._is_waking = True
 
-    def _hire(self) -> bool:
-        if self._abandoned >= MOST_ABANDONED and self._workers:
+    def _start_worker(self) -> bool:
+        if self._abandoned >= MAX_ABANDONED and self._workers:
             return False
         worker = _Worker()
-        worker.thread = Thread(target=self._employ, args=(worker,), name="pipeline-stage", daemon=True)
+        worker.thread = Thread(target=self._run_worker, args=(worker,), name="pipeline-stage", daemon=True)
         try:
             worker.thread.start()
         except RuntimeError:
-            # The machine gives no more threads; those that exist come to these lanes when they are free.
+            # The system's thread limit is reached; the existing threads serve these lanes when they become free.
             if not self._workers:
                 raise
             return False
         self._workers.add(worker)
         return True
 
-    def _employ(self, worker: _Worker) -> None:
+    def _run_worker(self, worker: _Worker) -> None:
         with self._lock:
             self._is_waking = False
         try:
             while (lane := self._next_lane(worker)) is not None:
-                while not self._closed and (call := lane.take()) is not None:
-                    if not self._run(worker, lane, call):
-                        self._come_back()
+                while not self._closed and (call := lane.take_next()) is not None:
+                    if not self._run_call(worker, lane, call):
+                        self._on_abandoned_thread_end()
                         return
         except Abandoned:
-            # Arrived when the call had just ended; this thread is replaced already.
-            self._come_back()
+            # Raised just after the call had ended; this thread has already been replaced.
+            self._on_abandoned_thread_end()
 
-    def _come_back(self) -> None:
+    def _on_abandoned_thread_end(self) -> None:
         with self._lock:
             self._abandoned -= 1
             self._wake_one()
 
     def _next_lane(self, worker: _Worker) -> CallLane | None:
-        """Wait for work. None ends the thread."""
+        """Wait for a lane to serve; None ends the thread."""
         with self._lock:
             while not self._lanes and not self._closed:
-                if not self._wait():
+                if not self._wait_for_work():
                     break
             if not self._lanes:
                 self._workers.discard(worker)
@@ -129,28 +131,28 @@ class WorkerThreads:
             self._wake_one()
             return lane
 
-    def _wait(self) -> bool:
+    def _wait_for_work(self) -> bool:
         self._idle += 1
         was_woken = self._work.wait(IDLE_SECONDS)
         self._idle -= 1
-        # Even if it was not: a wake-up and the end of the wait may have met.
+        # Even after a timeout, because a wake-up may have arrived at the same moment.
         self._is_waking = False
         return was_woken
 
-    def _run(self, worker: _Worker, lane: CallLane, call: Call) -> bool:
-        """Run one call; False where this thread was abandoned meanwhile."""
-        self._watch(worker, _Current(lane, call, time.monotonic() + call.timeout_seconds))
-        answer = _answer(call)
-        if call.settle(answer):
+    def _run_call(self, worker: _Worker, lane: CallLane, call: Call) -> bool:
+        """Run one call; return False if this thread was abandoned in the meantime."""
+        self._watch(worker, _RunningCall(lane, call, time.monotonic() + call.timeout_seconds))
+        answer = _call_target(call)
+        if call.complete(answer):
             worker.current = None
             return True
         worker.interrupted.wait()
-        # `Abandoned` is on its way: meet it here, where it is caught, and not in the last lines of `threading`.
+        # `Abandoned` is about to be raised. Let it happen here, where it is caught, not while `threading` cleans up.
         for _ in range(10):
             time.sleep(0)
         return False
 
-    def _watch(self, worker: _Worker, current: _Current) -> None:
+    def _watch(self, worker: _Worker, current: _RunningCall) -> None:
         with self._lock:
             worker.current = current
             if not self._has_watchdog:
@@ -163,11 +165,11 @@ class WorkerThreads:
     def _abandon_overdue(self) -> None:
         while (overdue := self._overdue()) is not None:
             for worker, current in overdue:
-                if current.call.abandon(TookTooLong(current.call.timeout_seconds)):
+                if current.call.abandon(CallTimeout(current.call.timeout_seconds)):
                     worker.interrupt()
                     self._replace(worker, current.lane)
 
-    def _overdue(self) -> list[tuple[_Worker, _Current]] | None:
+    def _overdue(self) -> list[tuple[_Worker, _RunningCall]] | None:
         """Wait until calls exceed their timeouts and return them; None once closed."""
         with self._lock:
             while not self._closed:
@@ -186,12 +188,12 @@ class WorkerThreads:
         with self._lock:
             self._workers.discard(worker)
             self._abandoned += 1
-        self.serve(lane, 1)
+        self.run_lane(lane, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Current:
-    """What a thread is doing; `deadline` is on the monotonic clock."""
+class _RunningCall:
+    """The call that a thread is running; `deadline` is on the monotonic clock."""
 
     lane: CallLane
     call: Call
@@ -201,18 +203,18 @@ class _Current:
 @dataclass(slots=True, eq=False)
 class _Worker:
     thread: Thread = field(init=False)
-    current: _Current | None = None
+    current: _RunningCall | None = None
     interrupted: Event = field(default_factory=Event)
 
     def interrupt(self) -> None:
-        """Raise `Abandoned` in the thread, at its next step of Python code."""
-        abandon(self.thread)
+        """Raise `Abandoned` in the thread, when it next executes Python code."""
+        interrupt_thread(self.thread)
         self.interrupted.set()
 
 
-def _answer(call: Call) -> object:
+def _call_target(call: Call) -> object:
     try:
         return call.target(call.argument)
     except BaseException as error:
-        # SystemExit of user code is its item's failure, not the end of a thread that others count on.
+        # SystemExit in user code is a failure of its item, and must not end a thread that serves other items.
         return error

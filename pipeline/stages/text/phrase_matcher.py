@@ -1,13 +1,13 @@
-"""Many words and phrases, found in a text in one pass."""
+"""Finds many words and phrases in a text in one pass."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
 
-from pipeline.stages.text.text_folding import composed, folded
+from pipeline.stages.text.text_folding import fold_case, normalize_nfc
 
-# Scripts written without spaces between words: a "whole word" cannot be told there, so every place counts.
+# Scripts written without spaces between words. Word boundaries are unknown there, so a match anywhere counts.
 _UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
@@ -20,62 +20,62 @@ _UNSPACED = (
 
 
 class PhraseMatcher:
-    """Finds which of its words stand in a text: one Aho–Corasick pass, whatever their number.
+    """Finds which of its phrases occur in a text, in one Aho–Corasick pass however many there are.
 
     Args:
-        words: words or phrases; white space inside a phrase stands for any run of white space.
-        is_case_sensitive: otherwise both sides are case-folded (`ß` equals `SS`).
-        is_whole: a word counts only where no letter, digit or combining mark continues it.
+        phrases: words or phrases; white space in a phrase matches any run of white space.
+        is_case_sensitive: if False, phrases and texts are case-folded (`ß` equals `SS`).
+        whole_words: whether a match must not be preceded or followed by a letter, digit or combining mark.
 
     Raises:
         ImportError: `ahocorasick_rs` is not installed.
     """
 
-    def __init__(self, words: Sequence[str], *, is_case_sensitive: bool, is_whole: bool) -> None:
+    def __init__(self, phrases: Sequence[str], *, is_case_sensitive: bool, whole_words: bool) -> None:
         from ahocorasick_rs import AhoCorasick, Implementation
 
         self._is_case_sensitive = is_case_sensitive
-        self._is_whole = is_whole
-        self._has_phrases = any(len(word.split()) > 1 for word in words)
-        patterns = [normal(word, is_case_sensitive=is_case_sensitive) for word in words]
-        # A DFA reads one table cell per byte; its size is a matter of concern only beyond some thousand words.
+        self._whole_words = whole_words
+        self._has_spaces = any(len(phrase.split()) > 1 for phrase in phrases)
+        patterns = [normalize_phrase(phrase, is_case_sensitive=is_case_sensitive) for phrase in phrases]
+        # A DFA reads one table cell per byte, but becomes too large beyond a few thousand words.
         implementation = Implementation.DFA if sum(map(len, patterns)) < 50_000 else Implementation.ContiguousNFA
         self._automaton = AhoCorasick(patterns, implementation=implementation, store_patterns=False)
 
     def find(self, text: str) -> set[int]:
-        """Return the positions, in the sequence given, of the words that stand in `text`."""
-        text = _composed(text, self._is_case_sensitive)
-        if self._has_phrases:
+        """Return the indexes of the phrases that occur in `text`."""
+        text = _normalize(text, self._is_case_sensitive)
+        if self._has_spaces:
             text = " ".join(text.split())
         matches = self._automaton.find_matches_as_indexes(text, overlapping=True)
-        if not self._is_whole:
-            return {word for word, _, _ in matches}
-        return {word for word, start, end in matches if _stands_alone(text, start, end)}
+        if not self._whole_words:
+            return {index for index, _, _ in matches}
+        return {index for index, start, end in matches if _is_whole_word(text, start, end)}
 
 
-def normal(word: str, *, is_case_sensitive: bool) -> str:
-    """Return the form in which a word is searched."""
-    return " ".join(_composed(word, is_case_sensitive).split())
+def normalize_phrase(phrase: str, *, is_case_sensitive: bool) -> str:
+    """Return the form in which a phrase is searched for."""
+    return " ".join(_normalize(phrase, is_case_sensitive).split())
 
 
-def _composed(text: str, is_case_sensitive: bool) -> str:
-    return composed(text) if is_case_sensitive else folded(text)
+def _normalize(text: str, is_case_sensitive: bool) -> str:
+    return normalize_nfc(text) if is_case_sensitive else fold_case(text)
 
 
-def _stands_alone(text: str, start: int, end: int) -> bool:
-    if start > 0 and _continues(text[start - 1], text[start]):
+def _is_whole_word(text: str, start: int, end: int) -> bool:
+    if start > 0 and _is_inside_word(text[start - 1], text[start]):
         return False
-    return end == len(text) or not _continues(text[end - 1], text[end])
+    return end == len(text) or not _is_inside_word(text[end - 1], text[end])
 
 
-def _continues(left: str, right: str) -> bool:
-    """Whether no word boundary lies between two neighbours."""
+def _is_inside_word(left: str, right: str) -> bool:
+    """Return whether two adjacent characters belong to the same word."""
     if left.isascii() and right.isascii():
         return left.isalnum() and right.isalnum()
-    return _is_wordlike(left) and _is_wordlike(right) and not _is_unspaced(left) and not _is_unspaced(right)
+    return _is_word_character(left) and _is_word_character(right) and not _is_unspaced(left) and not _is_unspaced(right)
 
 
-def _is_wordlike(char: str) -> bool:
+def _is_word_character(char: str) -> bool:
     return char.isalnum() or unicodedata.category(char).startswith("M")
 
 

@@ -278,7 +278,7 @@ def test_a_key_that_is_null_says_what_a_key_is(terminal: Terminal) -> None:
 
 def test_a_file_that_is_no_definition_is_told_so(terminal: Terminal) -> None:
     items = str(terminal.write_items(["x"]))
-    assert f"{items} is no definition; one is written in TOML" in refused(terminal, "run", items, "-p", items)
+    assert f"{items} is not a definition; definitions are TOML files" in refused(terminal, "run", items, "-p", items)
 
 
 def test_a_byte_is_told_by_where_it_is(terminal: Terminal) -> None:

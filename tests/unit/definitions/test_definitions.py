@@ -1,4 +1,4 @@
-"""Definitions: what a file may state, how mistakes are reported, and what travels to a worker."""
+"""Definitions: reading them, reporting mistakes in them, and sending them to a worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.definitions import Definition, find, from_content, load
+from pipeline.definitions import Definition, find_definition, from_content, load_definition
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.errors import InvalidDefinition, NotFound
 from pipeline.stages.run.executor import Executor
@@ -63,10 +63,10 @@ def _import_state() -> Iterator[None]:
         del sys.modules[name]
 
 
-def refusal(path: Path) -> str:
-    with pytest.raises(InvalidDefinition) as refused:
-        load(path)
-    return str(refused.value)
+def error_message(path: Path) -> str:
+    with pytest.raises(InvalidDefinition) as caught:
+        load_definition(path)
+    return str(caught.value)
 
 
 def small(**tables: Any) -> Definition:
@@ -74,8 +74,8 @@ def small(**tables: Any) -> Definition:
 
 
 class TestReading:
-    def test_a_file_states_everything(self, write: Write, tmp_path: Path) -> None:
-        definition = load(write(FULL))
+    def test_a_file_may_set_every_field(self, write: Write, tmp_path: Path) -> None:
+        definition = load_definition(write(FULL))
         assert definition.name == "support-tickets"
         assert (definition.input.key, definition.input.text) == ("ticket_id", "body")
         assert definition.classify.labels == ("billing", "other")
@@ -86,47 +86,47 @@ class TestReading:
         assert definition.stages == ("classify", "enrich")
         assert definition.folder == tmp_path
 
-    def test_what_is_not_stated_has_a_default(self, write: Write) -> None:
-        definition = load(write(f'name = "small"\n{SMALL}'))
+    def test_omitted_fields_have_defaults(self, write: Write) -> None:
+        definition = load_definition(write(f'name = "small"\n{SMALL}'))
         assert (definition.input.key, definition.input.text) == (None, "text")
         assert definition.retry.max_attempts == 5
         assert definition.backoff.ceiling(1) == timedelta(seconds=1)
         assert definition.backoff.ceiling(99) == timedelta(minutes=5)
         assert definition.stages == ("classify",)
 
-    def test_python_states_the_same_as_a_file(self, write: Write, tmp_path: Path) -> None:
-        stated = Definition(
+    def test_a_definition_in_python_equals_the_same_one_in_a_file(self, write: Write, tmp_path: Path) -> None:
+        in_python = Definition(
             name="small", classify={"use": "my_rules:classify"}, enrich=[{"use": "a:b"}], folder=tmp_path
         )
-        read = load(write(f'name = "small"\n{SMALL}[[enrich]]\nuse = "a:b"\n'))
-        assert stated == read
-        assert stated.version == read.version
+        in_file = load_definition(write(f'name = "small"\n{SMALL}[[enrich]]\nuse = "a:b"\n'))
+        assert in_python == in_file
+        assert in_python.version == in_file.version
 
-    def test_a_file_saved_by_an_editor_on_windows_is_read(self, tmp_path: Path) -> None:
+    def test_a_file_may_have_a_byte_order_mark_and_windows_line_ends(self, tmp_path: Path) -> None:
         path = tmp_path / "windows.toml"
         path.write_bytes(b"\xef\xbb\xbf" + f'name = "small"\r\n{SMALL}'.encode())
-        assert load(path).name == "small"
+        assert load_definition(path).name == "small"
 
-    def test_a_definition_cannot_be_changed(self) -> None:
+    def test_a_definition_is_immutable(self) -> None:
         with pytest.raises(ValueError, match="frozen"):
             small().name = "other"
 
 
 class TestMistakes:
-    def test_a_syntax_error_has_its_line_and_column(self, write: Write) -> None:
+    def test_a_syntax_error_is_reported_with_line_and_column(self, write: Write) -> None:
         path = write('name = "x"\n[classify\n')
-        message = refusal(path)
+        message = error_message(path)
         assert str(path) in message
         assert "line 2, column" in message
 
-    def test_a_file_that_is_not_there_or_not_text_is_named(self, tmp_path: Path) -> None:
+    def test_a_missing_file_and_one_that_is_not_text_are_named(self, tmp_path: Path) -> None:
         path = tmp_path / "absent.toml"
-        assert f"{path} cannot be read: No such file" in refusal(path)
+        assert f"{path} cannot be read: No such file" in error_message(path)
         path.write_bytes(b"name = '\xff'")
-        assert f"{path} is not UTF-8 text (byte 8 of the file)" in refusal(path)
+        assert f"{path} is not UTF-8 text (byte 8 of the file)" in error_message(path)
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "expected"),
         [
             (SMALL, "name is missing"),
             ('name = "x"', "classify is missing"),
@@ -134,13 +134,16 @@ class TestMistakes:
             ('name = "x"\n[classify]\nuse = "keyword"', "classify.use = 'keyword': expected keywords, sklearn or"),
             ('name = "x"\n[classify]\nuse = "keyword"', "did you mean 'keywords'?"),
             ('name = "x"\n[classify]\nuse = "m.f"', "classify.use = 'm.f': expected"),
-            (f'nam = "x"\n{SMALL}', "nam is no field of a definition; did you mean 'name'?"),
-            (f'folder = "x"\nname = "x"\n{SMALL}', "folder is no field of a definition"),
-            (f'name = "x"\n{SMALL}timeout_second = 3', "classify.timeout_second is no field of [classify]; did you"),
+            (f'nam = "x"\n{SMALL}', "nam is not a field of a definition; did you mean 'name'?"),
+            (f'folder = "x"\nname = "x"\n{SMALL}', "folder is not a field of a definition"),
+            (f'name = "x"\n{SMALL}timeout_second = 3', "classify.timeout_second is not a field of [classify]; did you"),
             (f'name = "x"\n{SMALL}zzz = 3', "its fields are use, timeout_seconds, labels"),
             (f'name = "x"\n{SMALL}timeout_seconds = "soon"', "classify.timeout_seconds = 'soon': expected a number"),
             (f'name = "x"\n{SMALL}timeout_seconds = nan', "classify.timeout_seconds = nan: expected"),
-            (f'name = "x"\n{SMALL}[[enrich]]\nuse = "a:b"\n[[enrich]]\nuse = "c:d"\nnme = 1', "enrich[1].nme is no"),
+            (
+                f'name = "x"\n{SMALL}[[enrich]]\nuse = "a:b"\n[[enrich]]\nuse = "c:d"\nnme = 1',
+                "enrich[1].nme is not a field",
+            ),
             (f'name = "x"\n{SMALL}[[enrich]]\nuse = "languag"', "did you mean 'language'?"),
             (f'name = "x"\n{SMALL}[enrich]\nuse = "a:b"', "write [[enrich]] instead of [enrich]"),
             ('name = "x"\n[[classify]]\nuse = "a:b"', "write [classify] instead of [[classify]]"),
@@ -148,32 +151,33 @@ class TestMistakes:
             (f'name = "x"\n{SMALL}[retry]\nmax_attempts = 0', "retry.max_attempts = 0: expected 1 or more"),
             (f'name = "x"\n{SMALL}[retry]\nmax_attempts = 101', "retry.max_attempts = 101: expected 100 or less"),
             (f'name = "x"\n{SMALL}[retry]\ncap_seconds = 0.5', "cap_seconds = 0.5 is below base_seconds = 1"),
-            (f'name = "x"\n{SMALL}[input]\nkye = "id"', "input.kye is no field of [input]; did you mean 'key'?"),
+            (f'name = "x"\n{SMALL}[input]\nkye = "id"', "input.kye is not a field of [input]; did you mean 'key'?"),
         ],
     )
     def test_a_mistake_is_reported_with_file_field_value_and_what_was_expected(
-        self, write: Write, text: str, said: str
+        self, write: Write, text: str, expected: str
     ) -> None:
         path = write(text)
-        message = refusal(path)
+        message = error_message(path)
         assert message.startswith(f"{path}: ")
-        assert said in message
+        assert expected in message
 
-    def test_a_mistake_inside_a_rule_names_the_rules_fields(self, write: Write) -> None:
+    def test_a_mistake_inside_a_rule_suggests_the_rules_fields(self, write: Write) -> None:
         text = 'name = "x"\n[classify]\nuse = "keywords"\n[[classify.rules]]\nlabel = "a"\nanyy = ["b"]'
-        assert "classify.rules[0].anyy is no field of [classify.rules[0]]; did you mean 'any'?" in refusal(write(text))
+        expected = "classify.rules[0].anyy is not a field of [classify.rules[0]]; did you mean 'any'?"
+        assert expected in error_message(write(text))
 
-    def test_every_mistake_is_reported_at_once(self, write: Write) -> None:
-        message = refusal(write("nam = 1\n[classify]\nuse = 7\n[retry]\nmax_attempts = 0"))
+    def test_all_mistakes_are_reported_at_once(self, write: Write) -> None:
+        message = error_message(write("nam = 1\n[classify]\nuse = 7\n[retry]\nmax_attempts = 0"))
         assert len(message.splitlines()) == 4
 
-    def test_credentials_are_not_repeated(self, write: Write) -> None:
+    def test_credentials_are_not_shown(self, write: Write) -> None:
         text = f'name = "x"\n{SMALL}timeout_seconds = "https://me:hunter2@host/"\n[retry]\napi_token = "hunter2"'
-        message = refusal(write(text))
+        message = error_message(write(text))
         assert "classify.timeout_seconds" in message
         assert "hunter2" not in message
 
-    def test_python_meets_the_same_words(self) -> None:
+    def test_a_mistake_in_python_has_the_same_message(self) -> None:
         with pytest.raises(InvalidDefinition, match=r"retry.max_attempts = 0: expected 1 or more"):
             small(retry={"max_attempts": 0})
 
@@ -183,14 +187,14 @@ class TestMistakes:
         | st.dictionaries(st.sampled_from(["use", "name", "rules", "x"]), inner, max_size=3),
         max_leaves=8,
     )))  # fmt: skip
-    def test_whatever_is_stated_ends_in_a_definition_or_in_words(self, tables: dict[str, Any]) -> None:
+    def test_any_tables_give_a_definition_or_a_clear_error(self, tables: dict[str, Any]) -> None:
         with suppress(InvalidDefinition):
             assert Definition(**tables).stages[0] == "classify"
 
 
 class TestContent:
-    def test_content_is_json_from_which_the_same_definition_comes(self, write: Write) -> None:
-        definition = load(write(FULL))
+    def test_content_survives_a_round_trip_through_json(self, write: Write) -> None:
+        definition = load_definition(write(FULL))
         content = orjson.loads(orjson.dumps(definition.content()))
         assert from_content(content) == definition
         assert from_content(content).version == definition.version
@@ -216,34 +220,34 @@ class TestContent:
     def test_any_change_changes_the_version(self, change: dict[str, Any]) -> None:
         assert small(**change).version != small().version
 
-    def test_content_that_this_release_cannot_read_is_named(self) -> None:
-        content = small().content() | {"classify": {"use": "of a later release"}}
+    def test_content_from_a_newer_release_is_an_error_that_names_the_definition(self) -> None:
+        content = small().content() | {"classify": {"use": "from a newer release"}}
         with pytest.raises(InvalidDefinition, match="stored definition 'small': classify.use"):
             from_content(content)
 
 
 class TestFind:
-    def test_a_path_is_read(self, write: Write) -> None:
-        assert find(str(write(f'name = "x"\n{SMALL}'))).name == "x"
+    def test_a_definition_is_found_by_its_path(self, write: Write) -> None:
+        assert find_definition(str(write(f'name = "x"\n{SMALL}'))).name == "x"
 
     @pytest.mark.parametrize(
         "place", ["tickets.toml", "tickets/definition.toml", "some-file.toml", "some-folder/definition.toml"]
     )
-    def test_a_name_is_found_by_its_file_its_folder_or_what_the_file_says(
+    def test_a_definition_is_found_by_file_name_folder_name_or_its_own_name(
         self, write: Write, tmp_path: Path, place: str
     ) -> None:
         write(f'name = "tickets"\n{SMALL}', place)
         write(f'name = "other"\n{SMALL}', "other.toml")
         write("broken [", "broken.toml")
-        assert find("tickets", tmp_path).name == "tickets"
+        assert find_definition("tickets", tmp_path).name == "tickets"
 
-    def test_a_name_is_looked_for_in_the_current_directory_too(
+    def test_a_name_is_looked_up_in_the_current_directory_too(
         self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write(f'name = "tickets"\n{SMALL}')
         (tmp_path / "empty").mkdir()
         monkeypatch.chdir(tmp_path)
-        definition = find("tickets", tmp_path / "empty")
+        definition = find_definition("tickets", tmp_path / "empty")
         assert definition.name == "tickets"
         assert definition.folder == tmp_path
 
@@ -253,33 +257,35 @@ class TestFind:
         write(f'name = "here"\n{SMALL}', "tickets/definition.toml")
         write(f'name = "there"\n{SMALL}', "definitions/tickets.toml")
         monkeypatch.chdir(tmp_path)
-        assert find("tickets", tmp_path / "definitions").name == "there"
+        assert find_definition("tickets", tmp_path / "definitions").name == "there"
 
-    def test_an_unknown_name_lists_what_exists_and_the_nearest(
+    def test_an_unknown_name_lists_what_exists_and_suggests_the_closest(
         self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write(f'name = "tickets"\n{SMALL}')
         write(f'name = "leads"\n{SMALL}', "leads/definition.toml")
         write('name = "no definition"', "pyproject.toml")
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(NotFound) as missing:
-            find("tikets", tmp_path)
-        assert "there are leads, tickets; did you mean 'tickets'?" in str(missing.value)
-        assert str(tmp_path) in str(missing.value)
+        with pytest.raises(NotFound) as caught:
+            find_definition("tikets", tmp_path)
+        assert "there are leads, tickets; did you mean 'tickets'?" in str(caught.value)
+        assert str(tmp_path) in str(caught.value)
 
-    def test_a_file_that_is_not_there_says_what_to_give(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_any_definition_the_error_says_what_to_give(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         with pytest.raises(NotFound, match=r"no definition 'absent.toml'.*give the path of a .toml file"):
-            find("absent.toml")
+            find_definition("absent.toml")
 
 
 @pytest.mark.usefixtures("_import_state")
 class TestRunner:
-    def test_a_definition_gives_the_runner_of_its_stage(self, write: Write) -> None:
+    def test_a_definition_builds_the_runner_of_a_stage(self, write: Write) -> None:
         write("def classify(item): return item.text", "texts_of_items.py")
         text = 'name = "x"\n[classify]\nuse = "texts_of_items:classify"\nlabels = ["a"]\ntimeout_seconds = 9'
         with Executor() as executor:
-            runner = load(write(text)).runner("classify", executor)
+            runner = load_definition(write(text)).runner("classify", executor)
             assert [(step.name, step.timeout_seconds) for step in runner.steps] == [("classify", 9)]
             items = [WorkItem(n, f"b-{n}", "b", None, {}, text, 1) for n, text in enumerate(["a", "z"])]
             done: dict[int, object] = {}
@@ -295,15 +301,15 @@ class TestRunner:
         assert done[0] == Classification("a")
         assert getattr(done[1], "type", None) == "unknown_label"
 
-    def test_enrichers_answer_under_their_own_name_or_the_one_they_are_given(self, write: Write) -> None:
+    def test_an_enrichers_answer_is_stored_under_its_own_or_a_chosen_name(self, write: Write) -> None:
         write("def company(item): return {}", "companies_of_items.py")
         text = f'name = "x"\n{SMALL}' + "".join(
             f'[[enrich]]\nuse = "companies_of_items:company"\n{name}' for name in ("", 'name = "again"\n')
         )
         with Executor() as executor:
-            runner = load(write(text)).runner(Stage.ENRICH, executor)
+            runner = load_definition(write(text)).runner(Stage.ENRICH, executor)
         assert [step.name for step in runner.steps] == ["company", "again"]
 
-    def test_a_missing_module_is_reported_when_the_runner_is_made(self) -> None:
+    def test_a_missing_module_is_reported_when_the_runner_is_built(self) -> None:
         with Executor() as executor, pytest.raises(InvalidDefinition, match="no module 'my_rules'"):
             small().runner(Stage.CLASSIFY, executor)

@@ -1,4 +1,4 @@
-"""Files that a definition names are pinned by what they hold, and every kind of stage keeps the catalog's promises."""
+"""The files of a definition are pinned by hash, and every built-in stage meets the catalog's requirements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.definitions import Definition, from_content, load
+from pipeline.definitions import Definition, from_content, load_definition
 from pipeline.domain.item import Stage
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.catalog import file_pins, registry
@@ -40,7 +40,7 @@ def table(tmp_path: Path) -> Path:
 def definition(tmp_path: Path, table: Path) -> Definition:
     path = tmp_path / "leads.toml"
     path.write_text(TEXT)
-    return load(path)
+    return load_definition(path)
 
 
 class TestPins:
@@ -48,47 +48,45 @@ class TestPins:
         assert definition.files == {str(table): hashlib.sha256(table.read_bytes()).hexdigest()}
         assert definition.content()["files"] == definition.files
 
-    def test_the_version_changes_with_what_the_file_holds(self, definition: Definition, table: Path) -> None:
+    def test_the_version_changes_with_the_content_of_a_file(self, definition: Definition, table: Path) -> None:
         table.write_text("domain,tier\nacme.test,silver\n")
-        assert load(table.parent / "leads.toml").version != definition.version
+        assert load_definition(table.parent / "leads.toml").version != definition.version
 
-    def test_a_batch_runs_with_the_file_it_was_submitted_with_or_not_at_all(
-        self, definition: Definition, table: Path
-    ) -> None:
+    def test_a_batch_runs_only_with_the_file_it_was_submitted_with(self, definition: Definition, table: Path) -> None:
         submitted = from_content(definition.content())
         before = table.read_text()
         with Executor() as executor:
             assert [step.name for step in submitted.runner(Stage.ENRICH, executor).steps] == ["account"]
             table.write_text("domain,tier\nacme.test,silver\n")
-            with pytest.raises(InvalidDefinition, match="restore the file or submit the batch again") as refused:
+            with pytest.raises(InvalidDefinition, match="restore the file or submit the batch again") as caught:
                 submitted.runner(Stage.ENRICH, executor)
-            assert str(table) in str(refused.value)
+            assert str(table) in str(caught.value)
             table.write_text(before)
             assert submitted.runner(Stage.ENRICH, executor).steps
 
-    def test_a_file_that_is_missing_is_named_when_the_definition_is_read(self, definition: Definition) -> None:
+    def test_a_missing_file_is_named_when_the_definition_is_read(self, definition: Definition) -> None:
         (definition.folder / "accounts.csv").unlink()
         with pytest.raises(InvalidDefinition, match=r"accounts.csv cannot be read: No such file"):
-            load(definition.folder / "leads.toml")
+            load_definition(definition.folder / "leads.toml")
 
     def test_a_stored_definition_is_read_without_its_files(self, definition: Definition, table: Path) -> None:
         table.unlink()
         assert from_content(definition.content()).version == definition.version
 
-    def test_a_file_that_was_never_pinned_is_refused(self, table: Path) -> None:
+    def test_a_file_that_was_never_pinned_is_rejected(self, table: Path) -> None:
         with pytest.raises(InvalidDefinition, match="submit the batch again"):
-            file_pins.check(table.parent, [table.name], {})
+            file_pins.check_pins(table.parent, [table.name], {})
 
 
-@pytest.mark.parametrize(("stage", "use"), [(stage, use) for stage in Stage for use in registry.names(stage)])
+@pytest.mark.parametrize(("stage", "use"), [(stage, use) for stage in Stage for use in registry.builtin_names(stage)])
 class TestCatalog:
-    def test_a_kind_has_a_model_of_its_stage_that_refuses_unknown_fields(self, stage: Stage, use: str) -> None:
+    def test_a_builtin_has_a_model_for_its_stage_that_rejects_unknown_fields(self, stage: Stage, use: str) -> None:
         model = registry.spec_type(stage, use)
         assert model is not None
         assert issubclass(model, ClassifySpec if stage is Stage.CLASSIFY else EnrichSpec)
         assert model.model_config.get("extra") == "forbid"
 
-    def test_a_kind_is_known_without_its_optional_packages(self, stage: Stage, use: str) -> None:
+    def test_a_builtin_is_known_without_its_optional_packages(self, stage: Stage, use: str) -> None:
         code = f"""
 import sys
 class Absent:

@@ -1,4 +1,4 @@
-"""What tests of stage runs share."""
+"""Fixtures for tests that run stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contacts enricher: what is found in texts as people write them, and what is not."""
+"""The contacts enricher: what it finds in texts as people write them, and what it ignores."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def item(text: str = "", **payload: Any) -> WorkItem:
     return WorkItem(id=1, item_id="b-1", batch_id="b", key=None, payload=payload, text=text, attempt=1)
 
 
-def ready(**options: Any) -> Step:
+def make_step(**options: Any) -> Step:
     return build(Spec.model_validate({"use": "contacts", **options}), Path())
 
 
-US = ready(region="US")
+US = make_step(region="US")
 
 
 def find(text: str, step: Step = US) -> dict[str, list[str]]:
@@ -48,11 +48,11 @@ def find(text: str, step: Step = US) -> dict[str, list[str]]:
         ("", []),
     ],
 )
-def test_email_addresses_are_found_and_normalised(text: str, emails: list[str]) -> None:
+def test_email_addresses_are_found_and_normalized(text: str, emails: list[str]) -> None:
     assert find(text)["emails"] == emails
 
 
-def test_a_password_in_a_url_is_no_address() -> None:
+def test_a_password_in_a_url_is_not_an_email_address() -> None:
     found = find("https://user:secret@host.example.com/path?to=x")
     assert found == {"emails": [], "phones": [], "domains": ["example.com"]}
 
@@ -93,22 +93,22 @@ def test_phone_numbers_are_found_as_e164(text: str, phones: list[str]) -> None:
         "1234567890123456789012345",
     ],
 )
-def test_other_numbers_are_no_phone_numbers(text: str) -> None:
+def test_other_numbers_are_not_phone_numbers(text: str) -> None:
     assert find(text)["phones"] == []
 
 
 def test_without_a_region_only_numbers_with_a_country_code_are_found() -> None:
-    assert find("212-555-1234 or +1 212-555-1235", ready())["phones"] == ["+12125551235"]
+    assert find("212-555-1234 or +1 212-555-1235", make_step())["phones"] == ["+12125551235"]
 
 
-def test_a_region_reads_numbers_as_they_are_written_there() -> None:
-    assert find("Tel. 030 901820", ready(region="DE"))["phones"] == ["+4930901820"]
+def test_a_region_determines_the_national_number_format() -> None:
+    assert find("Tel. 030 901820", make_step(region="DE"))["phones"] == ["+4930901820"]
 
 
-@pytest.mark.parametrize(("region", "near"), [("us", "'US'"), ("Germany", "'DE'"), ("XX", "'US'")])
-def test_an_unknown_region_is_refused(region: str, near: str) -> None:
-    with pytest.raises(InvalidDefinition, match=f"region '{region}'.*{near}"):
-        ready(region=region)
+@pytest.mark.parametrize(("region", "suggestion"), [("us", "'US'"), ("Germany", "'DE'"), ("XX", "'US'")])
+def test_an_unknown_region_is_rejected(region: str, suggestion: str) -> None:
+    with pytest.raises(InvalidDefinition, match=f"region '{region}'.*{suggestion}"):
+        make_step(region=region)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_domains_are_registered_ones_in_order_of_appearance(text: str, domains: 
     assert find(text)["domains"] == domains
 
 
-def test_a_signature_is_read_whole() -> None:
+def test_everything_in_a_signature_is_found() -> None:
     text = "Best,\nAnn Lee <ann.lee@acme.co.uk> | +44 20 7946 0958 | www.acme.co.uk\nYour ref: 2079460959"
     assert find(text) == {
         "emails": ["ann.lee@acme.co.uk"],
@@ -141,29 +141,29 @@ def test_a_signature_is_read_whole() -> None:
 
 
 def test_text_beyond_the_limit_is_not_read() -> None:
-    assert find("x" * 100 + " ann@example.com", ready(max_characters=100))["emails"] == []
+    assert find("x" * 100 + " ann@example.com", make_step(max_characters=100))["emails"] == []
 
 
-def test_an_item_without_the_field_is_dead_and_its_neighbour_is_not() -> None:
-    answers = ready(field="body").call([item("ann@example.com"), item(body="ann@example.com")])
+def test_an_item_without_the_field_fails_alone() -> None:
+    answers = make_step(field="body").call([item("ann@example.com"), item(body="ann@example.com")])
     assert isinstance(answers[0], Permanent)
     assert answers[1]["emails"] == ["ann@example.com"]
 
 
-def test_nothing_is_pinned_by_hash() -> None:
+def test_no_file_is_pinned() -> None:
     assert files(Spec(use="contacts")) == ()
 
 
 @pytest.mark.parametrize(
     "junk", ["a@", "a.", "1 2-3.", "+1 ", "1", "http://", "a@b.c ", "212-555-1234 ", "(", "2024-01-15 ", "\u0301a-"]
 )
-def test_a_long_text_is_answered_whatever_it_holds(junk: str) -> None:
-    # Work that grew with the square of the text would run into the time limit of the tests.
-    found = find(junk * (200_000 // len(junk)) + " bob@example.com", ready(region="US", max_characters=1_000_000))
+def test_a_long_text_is_read_in_linear_time(junk: str) -> None:
+    # Quadratic work would exceed the tests' time limit.
+    found = find(junk * (200_000 // len(junk)) + " bob@example.com", make_step(region="US", max_characters=1_000_000))
     assert found["emails"][-1] == "bob@example.com"
 
 
 @given(st.text(alphabet=st.sampled_from("a1é@.+-() /:#\u0301\ud800\x00_"), max_size=60))
 @settings(max_examples=200)
-def test_any_text_is_answered(text: str) -> None:
+def test_any_text_gets_an_answer(text: str) -> None:
     assert set(find(text)) == {"emails", "phones", "domains"}

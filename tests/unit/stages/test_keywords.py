@@ -1,4 +1,4 @@
-"""The rules classifier: which label a text gets, and what a wrong rule is told."""
+"""The keywords classifier: which label a text gets, and the messages for invalid rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from pipeline.domain.item import Classification, WorkItem
 from pipeline.errors import InvalidDefinition, Permanent
-from pipeline.stages.classifiers.keywords import Spec, build, files, labels
+from pipeline.stages.classifiers.keywords import Spec, all_labels, build, files
 
 
 def item(text: str = "", **payload: Any) -> WorkItem:
@@ -26,7 +26,7 @@ def spec(*rules: dict[str, Any], **options: Any) -> Spec:
     return Spec.model_validate({"use": "keywords", "rules": rules, "default": "other", **options})
 
 
-def label(text: str, *rules: dict[str, Any], **options: Any) -> str:
+def classify(text: str, *rules: dict[str, Any], **options: Any) -> str:
     (answer,) = build(spec(*rules, **options), Path()).call([item(text)])
     assert isinstance(answer, Classification)
     return answer.label
@@ -35,25 +35,25 @@ def label(text: str, *rules: dict[str, Any], **options: Any) -> str:
 BILLING = {"label": "billing", "any": ["refund", "credit card"]}
 
 
-def test_a_word_gives_its_rules_label() -> None:
-    assert label("I want a refund.", BILLING) == "billing"
+def test_a_matching_rule_determines_the_label() -> None:
+    assert classify("I want a refund.", BILLING) == "billing"
 
 
-def test_a_text_without_any_of_the_words_gets_the_default() -> None:
-    assert label("I cannot log in", BILLING) == "other"
+def test_a_text_that_no_rule_matches_gets_the_default() -> None:
+    assert classify("I cannot log in", BILLING) == "other"
 
 
 def test_an_empty_text_gets_the_default() -> None:
-    assert label("", BILLING) == "other"
+    assert classify("", BILLING) == "other"
 
 
-def test_rules_answer_without_a_confidence() -> None:
+def test_answers_have_no_confidence() -> None:
     assert build(spec(BILLING), Path()).call([item("refund")]) == [Classification("billing", None, None)]
 
 
-def test_case_does_not_count_unless_asked_for() -> None:
-    assert label("REFUND!", BILLING) == "billing"
-    assert label("REFUND!", BILLING, case_sensitive=True) == "other"
+def test_case_is_ignored_by_default() -> None:
+    assert classify("REFUND!", BILLING) == "billing"
+    assert classify("REFUND!", BILLING, case_sensitive=True) == "other"
 
 
 @pytest.mark.parametrize(
@@ -66,96 +66,96 @@ def test_case_does_not_count_unless_asked_for() -> None:
         ("ДОМ", "мой дом"),
     ],
 )
-def test_case_is_folded_as_unicode_says(word: str, text: str) -> None:
-    assert label(text, {"label": "hit", "any": [word]}) == "hit"
+def test_case_is_folded_by_unicode_rules(word: str, text: str) -> None:
+    assert classify(text, {"label": "hit", "any": [word]}) == "hit"
 
 
 @pytest.mark.parametrize("text", ["refunded", "prerefund", "refund2", "refund\u0301"])
-def test_a_word_inside_a_longer_one_does_not_count(text: str) -> None:
-    assert label(text, BILLING) == "other"
-    assert label(text, BILLING, whole_words=False) == "billing"
+def test_a_word_inside_a_longer_word_does_not_match(text: str) -> None:
+    assert classify(text, BILLING) == "other"
+    assert classify(text, BILLING, whole_words=False) == "billing"
 
 
 @pytest.mark.parametrize("text", ["(refund)", "refund, please", "no_refund", "the-refund", "refund\n", "«refund»"])
 def test_punctuation_ends_a_word(text: str) -> None:
-    assert label(text, BILLING) == "billing"
+    assert classify(text, BILLING) == "billing"
 
 
-def test_white_space_in_a_phrase_stands_for_any_white_space() -> None:
-    assert label("my credit \n card", BILLING) == "billing"
-    assert label("my creditcard", BILLING) == "other"
+def test_white_space_in_a_phrase_matches_any_white_space() -> None:
+    assert classify("my credit \n card", BILLING) == "billing"
+    assert classify("my creditcard", BILLING) == "other"
 
 
-def test_a_word_of_symbols_is_bounded_only_where_it_ends_in_a_letter() -> None:
-    assert label("C++17 code", {"label": "cpp", "any": ["c++"]}) == "cpp"
-    assert label("abc++", {"label": "cpp", "any": ["c++"]}) == "other"
+def test_a_word_boundary_is_only_required_next_to_a_letter() -> None:
+    assert classify("C++17 code", {"label": "cpp", "any": ["c++"]}) == "cpp"
+    assert classify("abc++", {"label": "cpp", "any": ["c++"]}) == "other"
 
 
 @pytest.mark.parametrize(
     ("word", "text"), [("退款", "我要退款谢谢"), ("ยกเลิก", "ขอยกเลิกครับ"), ("iphone", "iPhone手机")]
 )
-def test_scripts_without_spaces_match_anywhere(word: str, text: str) -> None:
-    assert label(text, {"label": "hit", "any": [word]}) == "hit"
+def test_words_in_scripts_without_spaces_match_anywhere(word: str, text: str) -> None:
+    assert classify(text, {"label": "hit", "any": [word]}) == "hit"
 
 
-def test_the_first_rule_of_the_file_wins() -> None:
-    assert label("refund", {"label": "a", "any": ["refund"]}, {"label": "b", "any": ["refund"]}) == "a"
+def test_the_first_rule_in_the_file_wins() -> None:
+    assert classify("refund", {"label": "a", "any": ["refund"]}, {"label": "b", "any": ["refund"]}) == "a"
 
 
-def test_a_higher_priority_goes_before_the_order_of_the_file() -> None:
+def test_priority_overrides_file_order() -> None:
     rules = ({"label": "a", "any": "refund"}, {"label": "b", "any": "refund", "priority": 1})
-    assert label("refund", *rules) == "b"
+    assert classify("refund", *rules) == "b"
 
 
-def test_all_words_of_all_must_be_there() -> None:
+def test_all_words_of_all_must_occur() -> None:
     rule = {"label": "card", "all": ["card", "lost"]}
-    assert label("lost my card", rule) == "card"
-    assert label("my card", rule) == "other"
+    assert classify("lost my card", rule) == "card"
+    assert classify("my card", rule) == "other"
 
 
-def test_all_and_any_are_both_needed_where_both_are_given() -> None:
+def test_a_rule_with_all_and_any_needs_both() -> None:
     rule = {"label": "card", "all": ["card"], "any": ["lost", "stolen"]}
-    assert label("card stolen", rule) == "card"
-    assert label("card", rule) == "other"
-    assert label("stolen", rule) == "other"
+    assert classify("card stolen", rule) == "card"
+    assert classify("card", rule) == "other"
+    assert classify("stolen", rule) == "other"
 
 
-def test_a_word_of_none_keeps_the_rule_from_matching() -> None:
+def test_a_word_of_none_prevents_a_match() -> None:
     rule = {"label": "billing", "any": ["refund"], "none": ["thanks"]}
-    assert label("refund", rule) == "billing"
-    assert label("thanks for the refund", rule) == "other"
+    assert classify("refund", rule) == "billing"
+    assert classify("thanks for the refund", rule) == "other"
 
 
 def test_overlapping_words_are_all_found() -> None:
     rule = {"label": "hit", "all": ["credit card", "card number", "credit card number"]}
-    assert label("my credit card number", rule) == "hit"
+    assert classify("my credit card number", rule) == "hit"
 
 
 def test_a_pattern_is_an_alternative_to_the_words() -> None:
     rule = {"label": "order", "any": ["parcel"], "regex": r"order\s+#?\d{4}"}
-    assert label("ORDER #1234", rule) == "order"
-    assert label("my parcel", rule) == "order"
-    assert label("order it", rule) == "other"
+    assert classify("ORDER #1234", rule) == "order"
+    assert classify("my parcel", rule) == "order"
+    assert classify("order it", rule) == "other"
 
 
-def test_a_pattern_must_come_with_all_the_words_of_all() -> None:
+def test_a_pattern_does_not_replace_the_words_of_all() -> None:
     rule = {"label": "order", "all": ["late"], "regex": r"\d{4}"}
-    assert label("late 1234", rule) == "order"
-    assert label("1234", rule) == "other"
-    assert label("late", rule) == "other"
+    assert classify("late 1234", rule) == "order"
+    assert classify("1234", rule) == "other"
+    assert classify("late", rule) == "other"
 
 
-def test_a_pattern_heeds_case_where_asked_for() -> None:
-    assert label("ÉCOLE", {"label": "hit", "regex": "école"}) == "hit"
-    assert label("ÉCOLE", {"label": "hit", "regex": "école"}, case_sensitive=True) == "other"
+def test_a_pattern_is_case_sensitive_only_on_request() -> None:
+    assert classify("ÉCOLE", {"label": "hit", "regex": "école"}) == "hit"
+    assert classify("ÉCOLE", {"label": "hit", "regex": "école"}, case_sensitive=True) == "other"
 
 
-def test_a_pattern_that_would_explode_elsewhere_is_answered() -> None:
-    assert label("a" * 20_000 + "!", {"label": "hit", "regex": "(a+)+$"}) == "other"
+def test_a_pattern_prone_to_catastrophic_backtracking_runs_in_linear_time() -> None:
+    assert classify("a" * 20_000 + "!", {"label": "hit", "regex": "(a+)+$"}) == "other"
 
 
 @pytest.mark.parametrize(("pattern", "reason"), [("(", "missing )"), (r"(?<=a)b", "(?<"), (r"(a)\1", r"\1")])
-def test_an_invalid_pattern_names_rule_pattern_and_reason(pattern: str, reason: str) -> None:
+def test_the_error_for_an_invalid_pattern_names_rule_pattern_and_reason(pattern: str, reason: str) -> None:
     with pytest.raises(InvalidDefinition) as caught:
         build(spec(BILLING, {"label": "bad", "regex": pattern}), Path())
     message = str(caught.value)
@@ -164,36 +164,36 @@ def test_an_invalid_pattern_names_rule_pattern_and_reason(pattern: str, reason: 
     assert reason in message
 
 
-def test_without_a_default_an_unmatched_item_is_dead_and_its_neighbour_is_not() -> None:
+def test_without_a_default_an_unmatched_item_fails_alone() -> None:
     unmatched, matched = build(spec(BILLING, default=None), Path()).call([item("hello"), item("refund")])
     assert isinstance(unmatched, Permanent)
     assert "no rule matched" in str(unmatched)
     assert matched == Classification("billing")
 
 
-def test_a_payload_field_is_read_where_named() -> None:
+def test_field_selects_a_payload_field() -> None:
     step = build(spec(BILLING, field="ticket.subject"), Path())
     assert step.call([item("x", ticket={"subject": "refund"})]) == [Classification("billing")]
 
 
 @pytest.mark.parametrize("payload", [{}, {"ticket": {"subject": 5}}, {"ticket": ["subject"]}])
-def test_a_payload_without_the_field_is_dead_by_its_name(payload: dict[str, Any]) -> None:
+def test_the_error_for_a_missing_field_names_it(payload: dict[str, Any]) -> None:
     (answer,) = build(spec(BILLING, field="ticket.subject"), Path()).call([item("refund", **payload)])
     assert isinstance(answer, Permanent)
     assert "'ticket.subject'" in str(answer)
 
 
-def test_labels_are_those_of_the_rules_and_the_default() -> None:
+def test_all_labels_are_those_of_the_rules_and_the_default() -> None:
     rules = ({"label": "b", "any": "x"}, {"label": "a", "any": "y"}, {"label": "b", "any": "z"})
-    assert labels(spec(*rules)) == ("b", "a", "other")
+    assert all_labels(spec(*rules)) == ("b", "a", "other")
 
 
 @pytest.mark.parametrize(
     ("rules", "options", "message"),
     [
         ([], {}, "at least 1"),
-        ([{"label": "a"}], {}, "asks for nothing"),
-        ([{"label": "a", "none": ["x"]}], {}, "asks for nothing"),
+        ([{"label": "a"}], {}, "has no condition"),
+        ([{"label": "a", "none": ["x"]}], {}, "has no condition"),
         ([{"label": "a", "any": ["x", " "]}], {}, "a word is empty"),
         ([{"label": "", "any": ["x"]}], {}, "at least 1"),
         ([{"label": "a", "any": ["x"], "anny": ["y"]}], {}, "anny"),
@@ -202,23 +202,23 @@ def test_labels_are_those_of_the_rules_and_the_default() -> None:
         ([{"label": "a", "any": ["x"]}], {"field": "a[x]"}, "brackets"),
     ],
 )
-def test_a_wrong_rule_is_refused(rules: list[dict[str, Any]], options: dict[str, Any], message: str) -> None:
+def test_an_invalid_rule_is_rejected(rules: list[dict[str, Any]], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         spec(*rules, **options)
 
 
-def test_nothing_is_pinned_by_hash() -> None:
+def test_no_file_is_pinned() -> None:
     assert files(spec(BILLING)) == ()
 
 
-def test_the_module_is_imported_without_its_extra() -> None:
+def test_importing_the_module_does_not_import_its_extra() -> None:
     code = (
         "import sys, pipeline.stages.classifiers.keywords; sys.exit(bool({'re2', 'ahocorasick_rs'} & {*sys.modules}))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
-def test_a_missing_extra_is_named_with_the_command_that_installs_it() -> None:
+def test_the_error_for_a_missing_extra_has_the_command_that_installs_it() -> None:
     code = """
 import sys
 from pathlib import Path
@@ -229,9 +229,9 @@ try:
 except Exception as error:
     print(type(error).__name__, error)
 """
-    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60).stdout
-    assert shown.startswith("InvalidDefinition")
-    assert "pip install 'pipeline[keywords]'" in shown
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert output.startswith("InvalidDefinition")
+    assert "pip install 'pipeline[keywords]'" in output
 
 
 WORDS = st.text(alphabet="ab", min_size=1, max_size=3)
@@ -239,19 +239,19 @@ WORDS = st.text(alphabet="ab", min_size=1, max_size=3)
 
 @given(words=st.lists(WORDS, min_size=1, max_size=5), text=st.lists(WORDS, max_size=8))
 @settings(max_examples=150)
-def test_whole_words_are_those_between_spaces(words: list[str], text: list[str]) -> None:
+def test_whole_words_match_between_spaces(words: list[str], text: list[str]) -> None:
     expected = "hit" if set(words) & set(text) else "other"
-    assert label(" ".join(text), {"label": "hit", "any": words}) == expected
+    assert classify(" ".join(text), {"label": "hit", "any": words}) == expected
 
 
 @given(words=st.lists(WORDS, min_size=1, max_size=5), text=st.text(alphabet="ab c", max_size=12))
 @settings(max_examples=150)
-def test_parts_of_words_are_those_that_contain(words: list[str], text: str) -> None:
+def test_partial_words_match_anywhere_in_the_text(words: list[str], text: str) -> None:
     expected = "hit" if all(word in text for word in words) else "other"
-    assert label(text, {"label": "hit", "all": words}, whole_words=False) == expected
+    assert classify(text, {"label": "hit", "all": words}, whole_words=False) == expected
 
 
 @given(text=st.text(max_size=40), word=st.text(alphabet=string.ascii_letters, min_size=1, max_size=5))
 @settings(max_examples=150)
-def test_any_text_is_answered(text: str, word: str) -> None:
-    assert label(f"{text} {word} {text}", {"label": "hit", "any": [word]}) == "hit"
+def test_a_word_is_found_in_any_text(text: str, word: str) -> None:
+    assert classify(f"{text} {word} {text}", {"label": "hit", "any": [word]}) == "hit"

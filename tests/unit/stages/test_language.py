@@ -1,4 +1,4 @@
-"""The language enricher, with the model that comes with its package."""
+"""The language enricher, with the model that ships with its package."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def detect(text: str, **options: Any) -> dict[str, Any]:
         ("你好世界", "zh"),
     ],
 )
-def test_the_language_is_told_with_a_confidence(text: str, language: str) -> None:
+def test_the_language_is_detected_with_a_confidence(text: str, language: str) -> None:
     answer = detect(text)
     assert answer["language"] == language
     assert 0.5 < answer["confidence"] <= 1.0
@@ -56,24 +56,24 @@ def test_a_text_without_enough_letters_has_no_language(text: str) -> None:
     assert detect(text) == UNKNOWN
 
 
-def test_text_behind_a_line_break_counts() -> None:
+def test_text_after_a_line_break_is_read() -> None:
     assert detect("1234\r\n\nBonjour, je voudrais annuler ma commande.")["language"] == "fr"
 
 
-def test_an_unsure_answer_is_null_where_a_confidence_is_asked_for() -> None:
-    sure = detect("Where is my order?")
-    assert sure["confidence"] < 1
-    answer = detect("Where is my order?", min_confidence=1)
-    assert answer == {"language": None, "confidence": sure["confidence"]}
+def test_an_answer_below_min_confidence_is_null() -> None:
+    answer = detect("Where is my order?")
+    assert answer["confidence"] < 1
+    too_low = detect("Where is my order?", min_confidence=1)
+    assert too_low == {"language": None, "confidence": answer["confidence"]}
 
 
-def test_a_batch_is_answered_in_order() -> None:
+def test_answers_are_in_the_order_of_the_items() -> None:
     texts = ["Where is my order, please?", "", "Bonjour, je voudrais annuler ma commande."]
     answers = build(spec(), Path()).call([item(text) for text in texts])
     assert [answer["language"] for answer in answers] == ["en", None, "fr"]
 
 
-def test_a_payload_field_is_read_where_named_and_null_counts_as_empty() -> None:
+def test_field_selects_a_payload_field_and_null_counts_as_empty() -> None:
     step = build(spec(field="mail.body"), Path())
     answers = step.call(
         [item("x", mail={"body": "Bonjour, je voudrais annuler"}), item("x", mail={"body": None}), item()]
@@ -84,16 +84,16 @@ def test_a_payload_field_is_read_where_named_and_null_counts_as_empty() -> None:
     assert "'mail.body'" in str(answers[2])
 
 
-def test_the_answer_bears_the_name_given() -> None:
+def test_the_name_of_the_answer_can_be_chosen() -> None:
     assert build(spec(), Path()).name == "language"
     assert build(spec(name="lang"), Path()).name == "lang"
 
 
-def test_nothing_is_pinned_by_hash() -> None:
+def test_no_file_is_pinned() -> None:
     assert files(spec()) == ()
 
 
-def test_an_unknown_option_is_refused() -> None:
+def test_an_unknown_option_is_rejected() -> None:
     with pytest.raises(ValidationError, match="model"):
         spec(model="full")
 
@@ -113,17 +113,17 @@ sys.addaudithook(watch)
 answers = build(Spec(use="language"), Path()).call([WorkItem(1, "b-1", "b", None, {}, "Where is my order?", 1)])
 print(answers[0]["language"])
 """
-    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
-    assert shown.stdout.strip() == "en"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "en"
 
 
 @given(st.text(max_size=200))
 @settings(max_examples=100)
-def test_any_text_is_answered(text: str) -> None:
+def test_any_text_gets_an_answer(text: str) -> None:
     answer = detect(text)
     assert 0.0 <= answer["confidence"] <= 1.0
     assert answer["language"] is None or answer["language"].isascii()
 
 
-def test_a_lone_surrogate_is_answered() -> None:
+def test_a_text_with_a_lone_surrogate_gets_an_answer() -> None:
     assert detect("\ud800 where is my order, please?")["language"] == "en"

@@ -1,4 +1,4 @@
-"""Every item is emitted exactly once, on its own, whatever the others do."""
+"""The runner emits every item exactly once, independently of the others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
 from tests.support.stage_runs import (
     EVERY_MODE,
-    PATIENCE,
+    WAIT_SECONDS,
     Emitted,
     enrich,
     failure_of,
@@ -31,13 +31,13 @@ from tests.support.stage_runs import (
 
 
 class TestEnrich:
-    def test_an_item_without_enrichers_is_enriched_with_nothing(self, executor: Executor) -> None:
+    def test_without_enrichers_the_enrichment_is_empty(self, executor: Executor) -> None:
         assert enrich(executor, [], make_items(2)) == {1: Enrichment({}), 2: Enrichment({})}
 
     def test_inline_enrichers_run_before_the_others_and_in_order(self, executor: Executor) -> None:
         order: list[str] = []
 
-        def note(name: str) -> Callable[[WorkItem], dict[str, Any]]:
+        def record(name: str) -> Callable[[WorkItem], dict[str, Any]]:
             def call(item: WorkItem) -> dict[str, Any]:
                 order.append(name)
                 return {}
@@ -45,15 +45,17 @@ class TestEnrich:
             return call
 
         steps = [
-            make_step(note("thread"), Mode.THREAD, name="thread"),
-            make_step(note("first"), name="first"),
-            make_step(note("second"), name="second"),
+            make_step(record("thread"), Mode.THREAD, name="thread"),
+            make_step(record("first"), name="first"),
+            make_step(record("second"), name="second"),
         ]
         enrich(executor, steps, make_items(1))
         assert order == ["first", "second", "thread"]
 
     @EVERY_MODE
-    def test_the_most_severe_failure_decides_and_names_its_enricher(self, executor: Executor, mode: Mode) -> None:
+    def test_the_outcome_is_the_most_severe_failure_with_its_enrichers_name(
+        self, executor: Executor, mode: Mode
+    ) -> None:
         def failing(error: Exception) -> Callable[[WorkItem], dict[str, Any]]:
             def call(item: WorkItem) -> dict[str, Any]:
                 raise error
@@ -65,10 +67,10 @@ class TestEnrich:
         assert enrich(executor, steps, make_items(1))[1] == Failure(FailureKind.PERMANENT, "Permanent", "c: p")
         assert enrich(executor, steps[:2], make_items(1))[1] == Failure(FailureKind.TRANSIENT, "Transient", "b: x")
 
-    def test_an_item_that_is_lost_inline_costs_no_further_call(self, executor: Executor) -> None:
+    def test_an_item_that_fails_permanently_inline_gets_no_further_calls(self, executor: Executor) -> None:
         called: list[int] = []
 
-        def refuse(item: WorkItem) -> dict[str, Any]:
+        def reject(item: WorkItem) -> dict[str, Any]:
             if item.id == 1:
                 raise Permanent("no")
             return {}
@@ -77,7 +79,7 @@ class TestEnrich:
             called.append(item.id)
             return {}
 
-        steps = [make_step(refuse, name="a"), make_step(call, Mode.THREAD, name="b")]
+        steps = [make_step(reject, name="a"), make_step(call, Mode.THREAD, name="b")]
         outcomes = enrich(executor, steps, make_items(2))
         assert failure_of(outcomes[1]).message == "a: no"
         assert called == [2]
@@ -97,25 +99,25 @@ def shared_executor() -> Iterator[Executor]:
         yield executor
 
 
-def misbehave(what: str) -> object:
-    if what == "ok":
+def answer_or_raise(behaviour: str) -> object:
+    if behaviour == "ok":
         return {}
-    if what == "invalid":
-        return "no object"
-    error = {"raise": ValueError, "permanent": Permanent, "throttled": Throttled, "other": Exception}[what]
+    if behaviour == "invalid":
+        return "not an object"
+    error = {"raise": ValueError, "permanent": Permanent, "throttled": Throttled, "other": Exception}[behaviour]
     raise error("x")
 
 
 @settings(max_examples=60)
 @given(kinds=STEPS, table=st.lists(st.lists(ANSWERS, min_size=4, max_size=4), max_size=12))
-def test_every_item_is_emitted_exactly_once_whatever_the_steps_do(
+def test_every_item_is_emitted_exactly_once(
     shared_executor: Executor, kinds: list[tuple[Mode, bool, int]], table: list[list[str]]
 ) -> None:
     def call(step: int, is_batched: bool) -> Callable[[Any], Any]:
-        def one(item: WorkItem) -> object:
-            return misbehave(table[item.id - 1][step])
+        def call_item(item: WorkItem) -> object:
+            return answer_or_raise(table[item.id - 1][step])
 
-        return (lambda items: [one(item) for item in items]) if is_batched else one
+        return (lambda items: [call_item(item) for item in items]) if is_batched else call_item
 
     steps = [
         in_mode(call(n, is_batched), mode, name=str(n), is_batched=is_batched, max_items=size)
@@ -126,11 +128,11 @@ def test_every_item_is_emitted_exactly_once_whatever_the_steps_do(
     outcomes = emitted.wait(len(table))
     assert sorted(emitted.ids) == list(range(1, len(table) + 1))
     for item, row in enumerate(table, start=1):
-        assert isinstance(outcomes[item], Enrichment) == all(what == "ok" for what in row[: len(steps)])
+        assert isinstance(outcomes[item], Enrichment) == all(behaviour == "ok" for behaviour in row[: len(steps)])
 
 
 class TestEmit:
-    def test_emit_is_called_by_one_thread_at_a_time(self, executor: Executor) -> None:
+    def test_emit_is_called_from_one_thread_at_a_time(self, executor: Executor) -> None:
         emitted, inside = Emitted(), threading.Lock()
         overlaps: list[int] = []
 
@@ -151,7 +153,7 @@ class TestEmit:
             sys.setswitchinterval(interval)
         assert overlaps == []
 
-    def test_a_receiver_that_fails_once_does_not_stop_what_comes_after(self, executor: Executor) -> None:
+    def test_an_exception_of_emit_does_not_stop_later_items(self, executor: Executor) -> None:
         emitted = Emitted()
 
         def emit(group: list[tuple[WorkItem, Outcome]]) -> None:
@@ -164,7 +166,7 @@ class TestEmit:
 
 
 class TestClose:
-    def test_close_does_not_wait_for_a_hung_thread_which_then_emits_nothing(self) -> None:
+    def test_close_does_not_wait_for_a_hung_thread_whose_item_is_never_emitted(self) -> None:
         executor, emitted = Executor(), Emitted()
         started, go, ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -178,33 +180,33 @@ class TestClose:
 
         step = make_step(call, Mode.THREAD, max_concurrency=1)
         StageRunner(Stage.CLASSIFY, [step], executor).run(make_items(3), emitted)
-        assert started.wait(PATIENCE)
+        assert started.wait(WAIT_SECONDS)
         executor.close()
-        # It would wait here for ever if close had waited for the thread: only now may it go on.
+        # The thread can only finish now. Had `close` waited for it, the test would never get here.
         go.set()
-        assert ended.wait(PATIENCE)
+        assert ended.wait(WAIT_SECONDS)
         assert emitted.groups == []
 
-    def test_close_cancels_coroutines_and_ends_the_loop(self) -> None:
+    def test_close_cancels_coroutines_and_stops_the_loop(self) -> None:
         executor, emitted = Executor(), Emitted()
         started, cleaned = threading.Event(), threading.Event()
 
         async def call(item: WorkItem) -> str:
             started.set()
             try:
-                await asyncio.sleep(PATIENCE)
+                await asyncio.sleep(WAIT_SECONDS)
                 return "late"
             finally:
                 cleaned.set()
 
         StageRunner(Stage.CLASSIFY, [make_step(call, Mode.ASYNC)], executor).run(make_items(2), emitted)
-        assert started.wait(PATIENCE)
+        assert started.wait(WAIT_SECONDS)
         executor.close()
         assert cleaned.is_set()
         assert emitted.groups == []
         executor.close()
 
-    def test_an_executor_that_was_never_used_starts_no_thread(self) -> None:
+    def test_an_unused_executor_starts_no_thread(self) -> None:
         before = threading.active_count()
         with Executor() as executor:
             executor.lane(make_step(print, Mode.THREAD))

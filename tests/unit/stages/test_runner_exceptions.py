@@ -1,4 +1,4 @@
-"""What an exception in user code does to its item."""
+"""How exceptions in user code become failures of items."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TestExceptions:
         ],
         ids=lambda value: str(value),
     )
-    def test_an_exception_decides_how_its_item_is_treated(
+    def test_the_exception_type_determines_the_failure_kind(
         self, executor: Executor, mode: Mode, error: Exception, kind: FailureKind
     ) -> None:
         def call(item: WorkItem) -> str:
@@ -48,7 +48,7 @@ class TestExceptions:
 
     @USER_MODES
     @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
-    def test_what_would_end_a_process_ends_only_the_item(
+    def test_an_exception_that_would_end_the_process_fails_only_its_item(
         self, executor: Executor, mode: Mode, error: type[BaseException]
     ) -> None:
         def call(item: WorkItem) -> str:
@@ -72,31 +72,31 @@ class TestExceptions:
 
         assert failure_of(classify(executor, make_step(call, Mode.ASYNC), make_items(1))[1]).type == "CancelledError"
 
-    def test_ctrl_c_in_an_inline_step_reaches_the_person(self, executor: Executor) -> None:
+    def test_ctrl_c_in_an_inline_step_is_raised(self, executor: Executor) -> None:
         def call(item: WorkItem) -> str:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             StageRunner(Stage.CLASSIFY, [make_step(call)], executor).run(make_items(1), Emitted())
 
-    def test_an_error_that_cannot_be_printed_is_still_a_failure(self, executor: Executor) -> None:
-        class Silent(Exception):
+    def test_an_exception_with_a_broken_str_is_still_a_failure(self, executor: Executor) -> None:
+        class Broken(Exception):
             def __str__(self) -> str:
                 raise RuntimeError
 
         def call(item: WorkItem) -> str:
-            raise Silent
+            raise Broken
 
-        assert failure_of(classify(executor, make_step(call), make_items(1))[1]).message == "Silent"
+        assert failure_of(classify(executor, make_step(call), make_items(1))[1]).message == "Broken"
 
     @pytest.mark.parametrize(
-        ("stated", "kept"),
+        ("retry_after", "recorded"),
         [(2, 2.0), (-1, 0.0), (float("nan"), None), (float("inf"), 86_400.0), ("30", None), (True, None)],
     )
-    def test_a_wait_that_makes_no_sense_is_not_recorded(
-        self, executor: Executor, stated: Any, kept: float | None
+    def test_an_invalid_retry_after_is_corrected_or_ignored(
+        self, executor: Executor, retry_after: Any, recorded: float | None
     ) -> None:
         def call(item: WorkItem) -> str:
-            raise Throttled(retry_after=stated)
+            raise Throttled(retry_after=retry_after)
 
-        assert failure_of(classify(executor, make_step(call), make_items(1))[1]).retry_after == kept
+        assert failure_of(classify(executor, make_step(call), make_items(1))[1]).retry_after == recorded

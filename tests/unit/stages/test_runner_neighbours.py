@@ -1,4 +1,4 @@
-"""No item waits for another, and one that fails fails alone."""
+"""No item waits for another, and a bad item fails alone."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
 from tests.support.stage_runs import (
     EVERY_MODE,
-    PATIENCE,
     USER_MODES,
+    WAIT_SECONDS,
     Emitted,
     classify,
     enrich,
@@ -29,28 +29,28 @@ from tests.support.stage_runs import (
 )
 
 
-class TestNoHostage:
-    def test_a_plain_function_that_waits_delays_none_of_199_others(self, executor: Executor) -> None:
+class TestIndependence:
+    def test_a_plain_function_that_waits_does_not_delay_199_others(self, executor: Executor) -> None:
         go = threading.Event()
 
         def call(item: WorkItem) -> str:
             if item.id == 7:
-                assert go.wait(PATIENCE)
+                assert go.wait(WAIT_SECONDS)
             return "a"
 
-        self._others_first(executor, make_step(call, Mode.THREAD), go.set)
+        self._check_others_finish_first(executor, make_step(call, Mode.THREAD), go.set)
 
-    def test_a_coroutine_that_waits_delays_none_of_199_others(self, executor: Executor) -> None:
+    def test_a_coroutine_that_waits_does_not_delay_199_others(self, executor: Executor) -> None:
         go = threading.Event()
 
         async def call(item: WorkItem) -> str:
             if item.id == 7:
-                await asyncio.to_thread(go.wait, PATIENCE)
+                await asyncio.to_thread(go.wait, WAIT_SECONDS)
             return "a"
 
-        self._others_first(executor, make_step(call, Mode.ASYNC), go.set)
+        self._check_others_finish_first(executor, make_step(call, Mode.ASYNC), go.set)
 
-    def _others_first(self, executor: Executor, step: Step, release: Callable[[], None]) -> None:
+    def _check_others_finish_first(self, executor: Executor, step: Step, release: Callable[[], None]) -> None:
         emitted = Emitted()
         StageRunner(Stage.CLASSIFY, [step], executor).run(make_items(200), emitted)
         others = emitted.wait(199)
@@ -59,14 +59,14 @@ class TestNoHostage:
         emitted.wait(200)
         assert sorted(emitted.ids) == list(range(1, 201))
 
-    def test_an_item_that_waits_in_one_enricher_does_not_hold_back_the_enrichers_of_others(
+    def test_an_item_that_waits_in_one_enricher_does_not_delay_the_enrichers_of_others(
         self, executor: Executor
     ) -> None:
         go = threading.Event()
 
         def slow(item: WorkItem) -> dict[str, Any]:
             if item.id == 1:
-                assert go.wait(PATIENCE)
+                assert go.wait(WAIT_SECONDS)
             return {"slow": item.id}
 
         async def quick(item: WorkItem) -> dict[str, Any]:
@@ -83,8 +83,8 @@ class TestNoHostage:
         go.set()
         assert emitted.wait(20)[1] == Enrichment({"slow": {"slow": 1}, "quick": {"quick": 1}, "inline": {}})
 
-    def test_the_enrichers_of_an_item_run_at_the_same_time(self, executor: Executor) -> None:
-        meeting = threading.Barrier(2, timeout=PATIENCE)
+    def test_the_enrichers_of_an_item_run_concurrently(self, executor: Executor) -> None:
+        meeting = threading.Barrier(2, timeout=WAIT_SECONDS)
 
         def call(item: WorkItem) -> dict[str, Any]:
             meeting.wait()
@@ -93,42 +93,44 @@ class TestNoHostage:
         steps = [make_step(call, Mode.THREAD, name="a"), make_step(call, Mode.THREAD, name="b")]
         assert enrich(executor, steps, make_items(1)) == {1: Enrichment({"a": {}, "b": {}})}
 
-    def test_run_returns_while_calls_are_under_way(self, executor: Executor) -> None:
+    def test_run_returns_while_calls_are_running(self, executor: Executor) -> None:
         go = threading.Event()
         emitted = Emitted()
-        runner = StageRunner(Stage.CLASSIFY, [make_step(lambda _: go.wait(PATIENCE) and "a", Mode.THREAD)], executor)
+        runner = StageRunner(
+            Stage.CLASSIFY, [make_step(lambda _: go.wait(WAIT_SECONDS) and "a", Mode.THREAD)], executor
+        )
         runner.run(make_items(3), emitted)
         assert emitted.groups == []
         go.set()
         emitted.wait(3)
 
     @USER_MODES
-    def test_at_most_max_concurrency_calls_are_under_way(self, executor: Executor, mode: Mode) -> None:
-        lock, running, most = threading.Lock(), 0, 0
+    def test_at_most_max_concurrency_calls_run_concurrently(self, executor: Executor, mode: Mode) -> None:
+        lock, running, peak = threading.Lock(), 0, 0
 
-        def enter(change: int) -> None:
-            nonlocal running, most
+        def count(change: int) -> None:
+            nonlocal running, peak
             with lock:
                 running += change
-                most = max(most, running)
+                peak = max(peak, running)
 
         async def on_loop(item: WorkItem) -> str:
-            enter(1)
+            count(1)
             await asyncio.sleep(0)
-            enter(-1)
+            count(-1)
             return "a"
 
         def in_thread(item: WorkItem) -> str:
-            enter(1)
-            enter(-1)
+            count(1)
+            count(-1)
             return "a"
 
         step = make_step(on_loop if mode is Mode.ASYNC else in_thread, mode, max_concurrency=3)
         classify(executor, step, make_items(50))
-        assert 1 <= most <= 3
+        assert 1 <= peak <= 3
 
 
-class TestOneBadItemFailsAlone:
+class TestBadItems:
     @EVERY_MODE
     def test_an_exception_in_a_list_call_fails_only_the_item_that_raises(self, executor: Executor, mode: Mode) -> None:
         def call(items: list[WorkItem]) -> list[str]:
@@ -141,7 +143,7 @@ class TestOneBadItemFailsAlone:
         assert set(outcomes.values()) == {Classification("a")}
 
     @EVERY_MODE
-    def test_an_exception_object_among_the_answers_fails_its_item_without_a_second_call(
+    def test_an_exception_object_among_the_answers_fails_its_item_without_another_call(
         self, executor: Executor, mode: Mode
     ) -> None:
         calls: list[int] = []
@@ -156,7 +158,7 @@ class TestOneBadItemFailsAlone:
 
     @EVERY_MODE
     @pytest.mark.parametrize("answer", [["a"], ["a"] * 9, "abc", None, {1: "a"}, 7], ids=repr)
-    def test_a_list_call_with_a_wrong_number_of_answers_is_called_again_one_by_one(
+    def test_a_list_call_with_the_wrong_number_of_answers_is_repeated_item_by_item(
         self, executor: Executor, mode: Mode, answer: object
     ) -> None:
         outcomes = classify(
@@ -167,14 +169,14 @@ class TestOneBadItemFailsAlone:
         assert set(outcomes.values()) == {Classification("a")}
 
     @EVERY_MODE
-    def test_a_single_item_with_a_wrong_number_of_answers_is_dead(self, executor: Executor, mode: Mode) -> None:
+    def test_a_single_item_with_the_wrong_number_of_answers_is_dead(self, executor: Executor, mode: Mode) -> None:
         outcomes = classify(executor, in_mode(lambda items: [], mode, is_batched=True), make_items(2))
         for outcome in outcomes.values():
             assert failure_of(outcome).kind is FailureKind.PERMANENT
             assert failure_of(outcome).type == "wrong_length"
 
     @EVERY_MODE
-    def test_lists_have_at_most_max_items(self, executor: Executor, mode: Mode) -> None:
+    def test_list_calls_have_at_most_max_items(self, executor: Executor, mode: Mode) -> None:
         sizes: list[int] = []
 
         def call(items: list[WorkItem]) -> list[str]:
@@ -184,7 +186,7 @@ class TestOneBadItemFailsAlone:
         classify(executor, in_mode(call, mode, is_batched=True, max_items=4), make_items(10))
         assert sorted(sizes) == [2, 4, 4]
 
-    def test_a_label_outside_the_definitions_is_dead_and_the_nearest_is_named(self, executor: Executor) -> None:
+    def test_an_unknown_label_is_dead_and_the_closest_is_suggested(self, executor: Executor) -> None:
         step = make_step(lambda item: "billing" if item.id == 1 else "biling")
         outcomes = classify(executor, step, make_items(2), labels=["billing", "other"])
         assert outcomes[1] == Classification("billing")

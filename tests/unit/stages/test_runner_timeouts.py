@@ -1,4 +1,4 @@
-"""Calls that take too long are given up, and cost only themselves."""
+"""A call that times out is abandoned, and fails only its own items."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pipeline.stages.run.async_loop.loop import EventLoop
 from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
 from tests.support.stage_runs import (
-    PATIENCE,
     USER_MODES,
+    WAIT_SECONDS,
     Emitted,
     classify,
     in_mode,
@@ -24,14 +24,14 @@ from tests.support.stage_runs import (
     make_step,
 )
 
-#: Seconds that a call may take where the test is about calls that take longer: many times what the others take, on a
-#: busy machine too.
+#: The timeout of calls in tests about calls that exceed it, in seconds: many times what the other calls take, even on a
+#: busy machine.
 SHORT = 0.3
 
 
 @pytest.fixture
 def executor() -> Iterator[Executor]:
-    """An executor that soon notices that its loop is blocked."""
+    """An executor that quickly detects a blocked loop."""
     with Executor(EventLoop(watch_seconds=0.05, late_seconds=0.2)) as executor:
         yield executor
 
@@ -39,7 +39,7 @@ def executor() -> Iterator[Executor]:
 class TestTimeouts:
     TIMEOUT = Failure(FailureKind.TRANSIENT, "timeout", f"took longer than {SHORT:g} s")
 
-    def test_an_endless_loop_is_cut_and_its_thread_stops(self, executor: Executor) -> None:
+    def test_an_endless_loop_times_out_and_its_thread_ends(self, executor: Executor) -> None:
         stopped = threading.Event()
 
         def call(item: WorkItem) -> str:
@@ -52,9 +52,9 @@ class TestTimeouts:
 
         outcomes = classify(executor, make_step(call, Mode.THREAD, timeout_seconds=SHORT), make_items(2))
         assert outcomes == {1: self.TIMEOUT, 2: Classification("a")}
-        assert stopped.wait(PATIENCE)
+        assert stopped.wait(WAIT_SECONDS)
 
-    def test_a_call_that_blocks_for_ever_gives_its_place_to_the_next(self, executor: Executor) -> None:
+    def test_the_slot_of_a_call_that_blocks_forever_goes_to_the_next_call(self, executor: Executor) -> None:
         go = threading.Event()
 
         def call(item: WorkItem) -> str:
@@ -67,7 +67,7 @@ class TestTimeouts:
         go.set()
         assert outcomes == {1: self.TIMEOUT, 2: self.TIMEOUT, 3: Classification("a"), 4: Classification("a")}
 
-    def test_a_call_that_swallows_its_end_is_emitted_once(self, executor: Executor) -> None:
+    def test_a_call_that_swallows_its_interruption_is_emitted_once(self, executor: Executor) -> None:
         ended = threading.Event()
 
         def call(item: WorkItem) -> str:
@@ -82,17 +82,17 @@ class TestTimeouts:
         step = make_step(call, Mode.THREAD, timeout_seconds=SHORT)
         runner = StageRunner(Stage.CLASSIFY, [step], executor)
         runner.run(make_items(1), emitted)
-        assert ended.wait(PATIENCE)
+        assert ended.wait(WAIT_SECONDS)
         assert emitted.wait(1) == {1: self.TIMEOUT}
         assert emitted.ids == [1]
 
-    def test_a_coroutine_is_cut_even_if_it_refuses_to_be_cancelled(self, executor: Executor) -> None:
+    def test_a_coroutine_times_out_even_if_it_suppresses_cancellation(self, executor: Executor) -> None:
         cancelled = threading.Event()
 
         async def call(item: WorkItem) -> str:
             while item.id <= 2:
                 try:
-                    await asyncio.sleep(PATIENCE)
+                    await asyncio.sleep(WAIT_SECONDS)
                 except asyncio.CancelledError:
                     if item.id == 1:
                         cancelled.set()
@@ -101,9 +101,9 @@ class TestTimeouts:
 
         outcomes = classify(executor, make_step(call, Mode.ASYNC, timeout_seconds=SHORT), make_items(3))
         assert outcomes == {1: self.TIMEOUT, 2: self.TIMEOUT, 3: Classification("a")}
-        assert cancelled.wait(PATIENCE)
+        assert cancelled.wait(WAIT_SECONDS)
 
-    def test_a_coroutine_that_blocks_the_loop_costs_only_itself(self, executor: Executor) -> None:
+    def test_a_coroutine_that_blocks_the_loop_fails_alone(self, executor: Executor) -> None:
         go = threading.Event()
 
         async def call(item: WorkItem) -> str:
@@ -116,7 +116,7 @@ class TestTimeouts:
         outcomes = classify(executor, make_step(call, Mode.ASYNC, timeout_seconds=SHORT, name="mine"), make_items(51))
         assert outcomes.pop(25) == self.TIMEOUT
         assert outcomes == {number: Classification("a") for number in range(1, 52) if number != 25}
-        # The loop that was given up ends by itself once it is let go, and the new one goes on.
+        # The abandoned loop ends by itself once it is unblocked, and the new one keeps working.
         stuck = [thread for thread in threading.enumerate() if thread.name == "pipeline-loop"]
         go.set()
         emitted = Emitted()
@@ -124,10 +124,10 @@ class TestTimeouts:
         StageRunner(Stage.CLASSIFY, [step], executor).run(make_items(60), emitted)
         assert set(emitted.wait(60).values()) == {Classification("a")}
         assert len(emitted.ids) == 60
-        stuck[0].join(PATIENCE)
+        stuck[0].join(WAIT_SECONDS)
         assert not stuck[0].is_alive()
 
-    def test_a_task_of_a_coroutine_that_blocks_costs_only_what_is_overdue(self, executor: Executor) -> None:
+    def test_a_coroutine_whose_child_task_blocks_the_loop_times_out(self, executor: Executor) -> None:
         go = threading.Event()
 
         async def child() -> str:
@@ -141,12 +141,12 @@ class TestTimeouts:
         go.set()
         assert outcomes == {1: self.TIMEOUT}
 
-    def test_places_that_a_blocked_loop_had_promised_are_kept(self, executor: Executor) -> None:
+    def test_work_queued_on_a_blocked_loop_runs_elsewhere(self, executor: Executor) -> None:
         go = threading.Event()
-        begun = threading.Event()
+        started = threading.Event()
 
         async def block(item: WorkItem) -> str:
-            begun.set()
+            started.set()
             go.wait()
             return "a"
 
@@ -156,7 +156,7 @@ class TestTimeouts:
         first, second = Emitted(), Emitted()
         step = make_step(block, Mode.ASYNC, timeout_seconds=SHORT)
         StageRunner(Stage.CLASSIFY, [step], executor).run(make_items(1), first)
-        assert begun.wait(PATIENCE)
+        assert started.wait(WAIT_SECONDS)
         step = make_step(quick, Mode.ASYNC, max_concurrency=2)
         StageRunner(Stage.CLASSIFY, [step], executor).run(make_items(9), second)
         assert set(second.wait(9).values()) == {Classification("a")}
@@ -164,7 +164,7 @@ class TestTimeouts:
         go.set()
 
     @pytest.mark.parametrize("mode", [Mode.THREAD, Mode.ASYNC])
-    def test_a_call_that_is_given_up_is_named_in_the_log(
+    def test_an_abandoned_call_is_logged_with_step_and_items(
         self, executor: Executor, mode: Mode, caplog: pytest.LogCaptureFixture
     ) -> None:
         go = threading.Event()
@@ -180,7 +180,7 @@ class TestTimeouts:
         assert "b-1" in line
 
     @USER_MODES
-    def test_a_list_that_takes_too_long_is_called_again_one_by_one(self, executor: Executor, mode: Mode) -> None:
+    def test_a_list_call_that_times_out_is_repeated_item_by_item(self, executor: Executor, mode: Mode) -> None:
         go = threading.Event()
 
         def in_thread(items: list[WorkItem]) -> list[str]:
@@ -190,7 +190,7 @@ class TestTimeouts:
 
         async def on_loop(items: list[WorkItem]) -> list[str]:
             if any(item.id == 2 for item in items):
-                await asyncio.sleep(PATIENCE)
+                await asyncio.sleep(WAIT_SECONDS)
             return ["a"] * len(items)
 
         call = on_loop if mode is Mode.ASYNC else in_thread

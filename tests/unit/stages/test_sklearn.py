@@ -1,4 +1,4 @@
-"""The classifier that answers with a model of scikit-learn."""
+"""The sklearn classifier, and the models it accepts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def spec(**fields: Any) -> Spec:
     return Spec(**{"use": "sklearn", "model": "model.skops"} | fields)
 
 
-def test_a_list_of_items_is_answered_in_order_with_the_models_own_probabilities(save: Callable[..., Path]) -> None:
+def test_answers_are_in_order_and_have_the_models_own_probabilities(save: Callable[..., Path]) -> None:
     model = fitted(linear_model.LogisticRegression())
 
     step = build(spec(timeout_seconds=3), save(model))
@@ -75,7 +75,7 @@ def test_a_list_of_items_is_answered_in_order_with_the_models_own_probabilities(
     assert [answer.confidence for answer in found] == pytest.approx(expected.tolist(), abs=1e-4)
 
 
-def test_scores_name_the_best_few_labels_best_first(save: Callable[..., Path]) -> None:
+def test_scores_list_the_top_labels_best_first(save: Callable[..., Path]) -> None:
     [answer] = build(spec(), save(fitted(linear_model.LogisticRegression()))).call([item("late parcel")])
 
     assert len(answer.scores) == TOP_SCORES < len(SAMPLES)
@@ -84,13 +84,13 @@ def test_scores_name_the_best_few_labels_best_first(save: Callable[..., Path]) -
     assert answer.scores["delivery"] == answer.confidence
 
 
-def test_one_item_alone_is_answered_as_it_is_among_others(save: Callable[..., Path]) -> None:
+def test_an_item_gets_the_same_answer_alone_and_in_a_list(save: Callable[..., Path]) -> None:
     step = build(spec(), save(fitted(linear_model.SGDClassifier(loss="log_loss", random_state=0))))
 
     assert [answer for text in TEXTS for answer in step.call([item(text)])] == step.call([item(text) for text in TEXTS])
 
 
-def test_a_text_without_a_known_word_is_answered_with_low_confidence(save: Callable[..., Path]) -> None:
+def test_a_text_without_a_known_word_gets_a_low_confidence(save: Callable[..., Path]) -> None:
     empty, known = build(spec(), save(fitted(linear_model.LogisticRegression(C=100)))).call(
         [item(""), item("late parcel")]
     )
@@ -99,7 +99,7 @@ def test_a_text_without_a_known_word_is_answered_with_low_confidence(save: Calla
 
 
 @pytest.mark.parametrize("labels", [LABELS, ["billing" if label == "billing" else "rest" for label in LABELS]])
-def test_decision_values_become_shares_that_order_the_answers(labels: list[str], save: Callable[..., Path]) -> None:
+def test_decision_values_become_a_softmax_that_ranks_answers(labels: list[str], save: Callable[..., Path]) -> None:
     model = fitted(svm.LinearSVC(), labels)
 
     found = build(spec(), save(model)).call([item(text) for text in TEXTS])
@@ -122,7 +122,7 @@ def test_a_calibrated_model_is_trusted(save: Callable[..., Path]) -> None:
     assert step.call([item("late parcel")])[0].label == "delivery"
 
 
-def test_labels_that_are_numbers_are_answered_as_text(save: Callable[..., Path]) -> None:
+def test_numeric_labels_become_text(save: Callable[..., Path]) -> None:
     numbers = [list(SAMPLES).index(label) for label in LABELS]
 
     [answer] = build(spec(), save(fitted(linear_model.LogisticRegression(), numbers))).call([item("late parcel")])
@@ -131,7 +131,7 @@ def test_labels_that_are_numbers_are_answered_as_text(save: Callable[..., Path])
     assert isinstance(answer.confidence, float)
 
 
-def test_a_field_of_the_payload_is_read_where_the_definition_names_one(save: Callable[..., Path]) -> None:
+def test_field_selects_a_payload_field(save: Callable[..., Path]) -> None:
     step = build(spec(field="mail.body"), save(fitted(linear_model.LogisticRegression())))
 
     good, bad, last = step.call(
@@ -143,23 +143,23 @@ def test_a_field_of_the_payload_is_read_where_the_definition_names_one(save: Cal
     assert "mail.body" in str(bad)
 
 
-def test_items_without_the_field_alone_do_not_reach_the_model(save: Callable[..., Path]) -> None:
+def test_the_model_is_not_called_if_no_item_has_the_field(save: Callable[..., Path]) -> None:
     step = build(spec(field="body"), save(fitted(linear_model.LogisticRegression())))
 
     assert [type(answer) for answer in step.call([item("a"), item("b")])] == [Permanent, Permanent]
 
 
-def test_the_file_is_named_for_hashing() -> None:
+def test_the_model_file_is_pinned() -> None:
     assert files(spec(model="models/tickets.skops")) == ("models/tickets.skops",)
 
 
 @pytest.mark.parametrize("fields", [{"model": ""}, {"field": "a..b"}, {"colour": "red"}])
-def test_a_table_that_cannot_be_is_refused(fields: dict[str, str]) -> None:
+def test_an_invalid_field_is_rejected(fields: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         spec(**fields)
 
 
-def test_labels_the_definition_does_not_list_are_refused_before_an_item_meets_them(save: Callable[..., Path]) -> None:
+def test_a_model_with_labels_that_the_definition_does_not_list_is_rejected(save: Callable[..., Path]) -> None:
     folder = save(fitted(linear_model.LogisticRegression()))
 
     with pytest.raises(InvalidDefinition, match=r"answers \['praise'\], not among `labels`"):
@@ -167,47 +167,47 @@ def test_labels_the_definition_does_not_list_are_refused_before_an_item_meets_th
     build(spec(labels=(*SAMPLES, "another")), folder)
 
 
-def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(InvalidDefinition, match=r"model\.skops: no such file; `pipeline train` writes one"):
+def test_the_error_for_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDefinition, match=r"model\.skops: no such file; write one with `pipeline train`"):
         build(spec(), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["model.pkl", "model.PICKLE", "model.joblib"])
-def test_a_pickle_is_refused_unopened(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidDefinition, match=r"is a pickle, and loading one runs whatever code.*skops\.io\.dump"):
+def test_a_pickle_is_rejected_without_opening_it(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidDefinition, match=r"is a pickle, and loading a pickle runs any code.*skops\.io\.dump"):
         build(spec(model=name), tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"PK\x03\x04 cut short"])
-def test_a_file_of_another_format_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_in_another_format_is_rejected(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "model.skops").write_bytes(content)
 
-    with pytest.raises(InvalidDefinition, match="is no skops file or damaged"):
+    with pytest.raises(InvalidDefinition, match="is damaged or not a skops file"):
         build(spec(), tmp_path)
 
 
-def test_an_archive_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+def test_an_archive_without_a_model_is_rejected(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "model.skops", "w") as archive:
         archive.writestr("readme.txt", "no model here")
 
-    with pytest.raises(InvalidDefinition, match=r"is no skops file or damaged.*pipeline train"):
+    with pytest.raises(InvalidDefinition, match=r"is damaged or not a skops file.*pipeline train"):
         build(spec(), tmp_path)
 
 
-def test_a_half_copied_file_is_refused(save: Callable[..., Path]) -> None:
+def test_a_truncated_file_is_rejected(save: Callable[..., Path]) -> None:
     path = save(fitted(linear_model.LogisticRegression())) / "model.skops"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
-    with pytest.raises(InvalidDefinition, match="is no skops file or damaged"):
+    with pytest.raises(InvalidDefinition, match="is damaged or not a skops file"):
         build(spec(), path.parent)
 
 
-def test_types_that_are_not_trusted_are_refused_by_name(save: Callable[..., Path]) -> None:
+def test_the_error_for_untrusted_types_names_them(save: Callable[..., Path]) -> None:
     model = pipelines.make_pipeline(
         preprocessing.FunctionTransformer(sorted), features.TfidfVectorizer(), linear_model.LogisticRegression()
     ).fit(TEXTS, LABELS)
 
-    with pytest.raises(InvalidDefinition, match=r"is refused: Untrusted types.*builtins\.sorted"):
+    with pytest.raises(InvalidDefinition, match=r"is rejected: Untrusted types.*builtins\.sorted"):
         build(spec(), save(model))
 
 
@@ -229,18 +229,18 @@ def test_types_that_are_not_trusted_are_refused_by_name(save: Callable[..., Path
 def test_a_file_without_a_fitted_classifier_is_refused(
     make: Callable[[], Any], kind: str, save: Callable[..., Path]
 ) -> None:
-    with pytest.raises(InvalidDefinition, match=f"holds a {kind}, which is no fitted classifier with classes"):
+    with pytest.raises(InvalidDefinition, match=f"contains a {kind}, which is not a fitted classifier"):
         build(spec(), save(make()))
 
 
-def test_a_classifier_that_cannot_read_texts_is_refused(save: Callable[..., Path]) -> None:
+def test_a_classifier_that_does_not_read_texts_is_rejected(save: Callable[..., Path]) -> None:
     model = linear_model.LogisticRegression().fit(numpy.eye(len(LABELS)), LABELS)
 
     with pytest.raises(InvalidDefinition, match="cannot classify a text .*save the whole Pipeline"):
         build(spec(), save(model))
 
 
-def test_without_its_extra_the_message_says_what_to_install(
+def test_the_error_for_a_missing_extra_has_the_command_that_installs_it(
     save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = save(fitted(linear_model.LogisticRegression()))

@@ -1,4 +1,4 @@
-"""What a classifier or an enricher may answer."""
+"""Which answers of classifiers and enrichers are valid."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from hypothesis import strategies as st
 
 from pipeline.domain.item import Classification
 from pipeline.domain.outcome import Failure, FailureKind
-from pipeline.stages.run import validate_answer
-from pipeline.stages.run.validate_answer import DEPTH_LIMIT, ENRICHMENT_LIMIT, LABEL_LIMIT
+from pipeline.stages.run.validate_answer import (
+    MAX_DEPTH,
+    MAX_ENRICHMENT_BYTES,
+    MAX_LABEL_LENGTH,
+    validate_classification,
+    validate_enrichment,
+)
 
 
 class Label(StrEnum):
@@ -65,8 +70,8 @@ class TestClassification:
         ],
         ids=repr,
     )
-    def test_a_label_may_be_given_in_these_ways(self, answer: object, expected: Classification) -> None:
-        read = validate_answer.classification(answer, None)
+    def test_valid_answers_become_classifications(self, answer: object, expected: Classification) -> None:
+        read = validate_classification(answer, None)
         assert read == expected
         assert isinstance(read, Classification)
         assert type(read.label) is str
@@ -86,7 +91,7 @@ class TestClassification:
             (" \n", "invalid_label"),
             ("a\x00", "invalid_label"),
             ("\ud800", "invalid_label"),
-            ("a" * (LABEL_LIMIT + 1), "invalid_label"),
+            ("a" * (MAX_LABEL_LENGTH + 1), "invalid_label"),
             ((7, 0.5), "invalid_label"),
             (Classification(None), "invalid_label"),  # type: ignore[arg-type]
             (("a", 1.5), "invalid_confidence"),
@@ -106,21 +111,21 @@ class TestClassification:
         ],
         ids=lambda value: repr(value)[:40],
     )
-    def test_anything_else_is_dead_with_a_code(self, answer: object, code: str) -> None:
-        read = validate_answer.classification(answer, None)
+    def test_anything_else_is_a_permanent_failure_with_a_code(self, answer: object, code: str) -> None:
+        read = validate_classification(answer, None)
         assert isinstance(read, Failure)
         assert (read.kind, read.type) == (FailureKind.PERMANENT, code)
         assert read.message
 
-    def test_a_label_that_is_not_the_definitions_is_named_and_cut(self) -> None:
-        read = validate_answer.classification("x" * 300, frozenset({"a"}))
+    def test_the_message_for_an_unknown_label_shows_it_truncated(self) -> None:
+        read = validate_classification("x" * 300, frozenset({"a"}))
         assert isinstance(read, Failure)
         assert read.type == "unknown_label"
         assert "x" * 80 in read.message
         assert "x" * 81 not in read.message
 
-    def test_an_answer_that_is_no_label_is_not_repeated(self) -> None:
-        read = validate_answer.classification({"secret": "hunter2"}, None)
+    def test_the_message_does_not_show_an_answer_that_is_not_a_label(self) -> None:
+        read = validate_classification({"secret": "hunter2"}, None)
         assert isinstance(read, Failure)
         assert "hunter2" not in read.message
 
@@ -136,14 +141,14 @@ JSON = st.dictionaries(TEXTS, VALUES, max_size=4)
 
 class TestEnrichment:
     @given(JSON)
-    def test_a_json_object_is_kept_as_it_is(self, answer: dict[str, Any]) -> None:
-        read = validate_answer.enrichment(answer)
+    def test_a_json_object_is_kept_unchanged(self, answer: dict[str, Any]) -> None:
+        read = validate_enrichment(answer)
         assert read == answer
         assert orjson.loads(orjson.dumps(read)) == answer
 
-    def test_what_the_caller_changes_later_changes_nothing(self) -> None:
+    def test_the_answer_is_copied_deeply(self) -> None:
         answer: dict[str, Any] = {"a": [1]}
-        read = validate_answer.enrichment(answer)
+        read = validate_enrichment(answer)
         answer["a"].append(2)
         assert read == {"a": [1]}
 
@@ -161,8 +166,8 @@ class TestEnrichment:
         ],
         ids=repr,
     )
-    def test_what_converts_cleanly_is_accepted(self, value: object, kept: object) -> None:
-        read = validate_answer.enrichment({"a": value})
+    def test_values_that_convert_without_loss_are_accepted(self, value: object, kept: object) -> None:
+        read = validate_enrichment({"a": value})
         assert read == {"a": kept}
         assert isinstance(read, dict)
         assert type(read["a"]) is type(kept)
@@ -188,30 +193,30 @@ class TestEnrichment:
             {"a": {1, 2}},
             {"a": b"bytes"},
             {"a": np.array([1, 2])},
-            nested(DEPTH_LIMIT + 1),
-            {"a": "x" * ENRICHMENT_LIMIT},
+            nested(MAX_DEPTH + 1),
+            {"a": "x" * MAX_ENRICHMENT_BYTES},
             Hostile(),
         ],
-        # An address would be another name in each process that runs tests.
+        # Without memory addresses, which would give the test another id in each process.
         ids=lambda answer: repr(answer).partition(" at 0x")[0][:40],
     )
-    def test_anything_else_is_dead(self, answer: object) -> None:
-        read = validate_answer.enrichment(answer)
+    def test_anything_else_is_a_permanent_failure(self, answer: object) -> None:
+        read = validate_enrichment(answer)
         assert isinstance(read, Failure)
         assert (read.kind, read.type) == (FailureKind.PERMANENT, "invalid_enrichment")
 
-    def test_the_limits_themselves_are_allowed(self) -> None:
-        fits = {"a": "x" * (ENRICHMENT_LIMIT - len('{"a":""}'))}
-        assert validate_answer.enrichment(fits) == fits
-        assert validate_answer.enrichment(nested(DEPTH_LIMIT)) == nested(DEPTH_LIMIT)
+    def test_answers_at_the_limits_are_allowed(self) -> None:
+        largest = {"a": "x" * (MAX_ENRICHMENT_BYTES - len('{"a":""}'))}
+        assert validate_enrichment(largest) == largest
+        assert validate_enrichment(nested(MAX_DEPTH)) == nested(MAX_DEPTH)
 
-    def test_an_object_that_contains_itself_is_refused(self) -> None:
+    def test_an_object_that_contains_itself_is_rejected(self) -> None:
         answer: dict[str, Any] = {}
         answer["a"] = answer
-        assert isinstance(validate_answer.enrichment(answer), Failure)
+        assert isinstance(validate_enrichment(answer), Failure)
 
     @pytest.mark.parametrize("answer", [{"a": {"hunter2"}}, {"a": b"hunter2"}], ids=repr)
-    def test_values_are_not_repeated_in_the_message(self, answer: object) -> None:
-        read = validate_answer.enrichment(answer)
+    def test_the_message_does_not_show_values(self, answer: object) -> None:
+        read = validate_enrichment(answer)
         assert isinstance(read, Failure)
         assert "hunter2" not in read.message

@@ -1,4 +1,4 @@
-"""One event loop on a thread of its own, and the calls under way on it."""
+"""An event loop on a dedicated thread, and the calls running on it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Protocol
 
 from pipeline.log import get_logger
 from pipeline.stages.run.call_lane import Call, CallLane
-from pipeline.stages.run.failure import TookTooLong
-from pipeline.stages.run.worker_threads import abandon
+from pipeline.stages.run.failure import CallTimeout
+from pipeline.stages.run.worker_threads import interrupt_thread
 
-#: Seconds that cancelled calls have to clean up when the loop ends.
+#: Seconds that cancelled calls have to clean up when the loop stops.
 GRACE_SECONDS = 0.5
 
 _log = get_logger(__name__)
@@ -24,175 +24,175 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoopCall:
-    """A call of a lane; `deadline` is on the monotonic clock, infinite before it begins."""
+    """A call of a lane on the loop; `deadline` is on the monotonic clock, and infinite until the call starts."""
 
     lane: CallLane
     call: Call
     deadline: float = float("inf")
 
 
-class Owner(Protocol):
-    """Where work goes that a loop finds itself with after it was given up."""
+class LoopOwner(Protocol):
+    """Takes back the work that an abandoned loop still picks up."""
 
-    def serve(self, lane: CallLane, count: int) -> None: ...
+    def run_lane(self, lane: CallLane, slots: int) -> None: ...
 
-    def resume(self, places: list[LoopCall]) -> None: ...
+    def restart_calls(self, calls: list[LoopCall]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class AbandonedLoop:
-    """What was on a loop that was given up.
+    """The work of an abandoned loop.
 
     Args:
-        blocking: the calls that block it.
-        others: calls that have to begin anew elsewhere.
-        promised: lanes whose places it had not got round to, once for each place.
+        blocking: the calls that block the loop.
+        interrupted: the other calls, which must start again elsewhere.
+        queued_lanes: lanes with slots for which no call was started yet, once per slot.
     """
 
     blocking: list[LoopCall]
-    others: list[LoopCall]
-    promised: list[CallLane]
+    interrupted: list[LoopCall]
+    queued_lanes: list[CallLane]
 
 
 class LoopThread:
-    """An event loop that runs calls until it is ended, or given up because a call blocks it."""
+    """An event loop that runs calls until it is stopped, or abandoned because a call blocks it."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: LoopOwner) -> None:
         self._owner = owner
         self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._main, name="pipeline-loop", daemon=True)
-        self._places: dict[asyncio.Task[object], LoopCall] = {}
-        # What the loop has not got round to: a lane's next call, or a call that another loop had begun.
+        self._thread = Thread(target=self._run, name="pipeline-loop", daemon=True)
+        self._running: dict[asyncio.Task[object], LoopCall] = {}
+        # Work not yet started: the next call of a lane, or a call that another loop had started.
         self._inbox: deque[CallLane | LoopCall] = deque()
-        self._has_ended = False
-        self._is_given_up = False
+        self._is_stopped = False
+        self._is_abandoned = False
         self._thread.start()
 
-    def put(self, work: list[CallLane] | list[LoopCall]) -> None:
-        """Run the next call of each lane, or these calls, at once."""
+    def submit(self, work: list[CallLane] | list[LoopCall]) -> None:
+        """Start the next call of each lane, or these calls."""
         self._inbox.extend(work)
-        self._loop.call_soon_threadsafe(self._open, len(work))
+        self._loop.call_soon_threadsafe(self._start_queued, len(work))
 
-    def end(self) -> None:
-        """Cancel what is under way, which never settles, and end the loop; waits about a second at most."""
-        self._has_ended = True
-        self._stop()
+    def stop(self) -> None:
+        """Cancel running calls, which never complete, and stop the loop; waits for about a second at most."""
+        self._is_stopped = True
+        self._stop_loop()
         if self._thread is not current_thread():
             self._thread.join(2 * GRACE_SECONDS)
 
     @property
     def is_idle(self) -> bool:
-        return not self._places and not self._inbox
+        return not self._running and not self._inbox
 
     def ping(self) -> Event:
-        """Return an event that the loop sets when it comes round."""
-        came = Event()
+        """Return an event that the loop sets when it next runs its callbacks."""
+        pong = Event()
         with suppress(RuntimeError):  # The loop is closed already.
-            self._loop.call_soon_threadsafe(came.set)
-        return came
+            self._loop.call_soon_threadsafe(pong.set)
+        return pong
 
     def is_overdue(self) -> bool:
-        """Whether a call should have been cut by now, or none that anyone waits for is under way."""
-        deadlines = [place.deadline for place in self._awaited().values()]
+        """Return whether a call should have timed out by now, or there is no incomplete call."""
+        deadlines = [running.deadline for running in self._incomplete().values()]
         return min(deadlines, default=0.0) <= time.monotonic()
 
-    def give_up(self) -> AbandonedLoop:
-        """Take everything from a loop that does not come round, and end it whenever it does."""
-        # First of all: what the loop begins from here on, it hands over itself.
-        self._is_given_up = True
-        running, places = asyncio.current_task(self._loop), self._awaited()
-        if running in self._places:
-            blocking = {running}
+    def abandon(self) -> AbandonedLoop:
+        """Take all work from a loop that does not respond, and let it end as soon as it does."""
+        # Set first: from here on, the loop itself hands over any call that it starts.
+        self._is_abandoned = True
+        current, incomplete = asyncio.current_task(self._loop), self._incomplete()
+        if current in self._running:
+            blocking = {current}
         else:
-            # A task or a callback that a call has started: of these only the time is known.
-            blocking = {task for task, place in places.items() if place.deadline <= time.monotonic()}
-        inbox = list(self._emptied())
-        abandon(self._thread)
-        self._stop()
+            # A task or callback started by some call blocks the loop; only the deadlines tell which calls to blame.
+            blocking = {task for task, running in incomplete.items() if running.deadline <= time.monotonic()}
+        inbox = list(self._drain_inbox())
+        interrupt_thread(self._thread)
+        self._stop_loop()
         return AbandonedLoop(
-            blocking=[place for task, place in places.items() if task in blocking],
-            others=[place for task, place in places.items() if task not in blocking]
-            + [each for each in inbox if isinstance(each, LoopCall)],
-            promised=[each for each in inbox if isinstance(each, CallLane)],
+            blocking=[running for task, running in incomplete.items() if task in blocking],
+            interrupted=[running for task, running in incomplete.items() if task not in blocking]
+            + [work for work in inbox if isinstance(work, LoopCall)],
+            queued_lanes=[work for work in inbox if isinstance(work, CallLane)],
         )
 
-    def _awaited(self) -> dict[asyncio.Task[object], LoopCall]:
-        return {task: place for task, place in self._places.copy().items() if not place.call.is_settled}
+    def _incomplete(self) -> dict[asyncio.Task[object], LoopCall]:
+        return {task: running for task, running in self._running.copy().items() if not running.call.is_complete}
 
-    def _emptied(self) -> Iterator[CallLane | LoopCall]:
+    def _drain_inbox(self) -> Iterator[CallLane | LoopCall]:
         with suppress(IndexError):
             while True:
                 yield self._inbox.popleft()
 
-    def _stop(self) -> None:
+    def _stop_loop(self) -> None:
         with suppress(RuntimeError):  # The loop is closed already.
             self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _main(self) -> None:
+    def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        while not (self._has_ended or self._is_given_up):
+        while not (self._is_stopped or self._is_abandoned):
             try:
                 self._loop.run_forever()
             except BaseException as error:
-                # SystemExit in a callback of user code leaves run_forever; the calls of others go on.
+                # A callback of user code that raises SystemExit ends run_forever; the other calls must go on.
                 _log.error("loop_interrupted", error=type(error).__name__)
-        if not self._is_given_up:
-            for place in self._places.values():
-                place.call.discard()
-        _drain(self._loop)
+        if not self._is_abandoned:
+            for running in self._running.values():
+                running.call.cancel()
+        _close_loop(self._loop)
 
-    def _open(self, count: int) -> None:
+    def _start_queued(self, count: int) -> None:
         for _ in range(count):
             try:
                 work = self._inbox.popleft()
             except IndexError:
-                # Whoever gave this loop up has taken it.
+                # The loop was abandoned, and its inbox emptied.
                 return
             if isinstance(work, LoopCall):
-                self._begin(work.lane, work.call)
+                self._start_call(work.lane, work.call)
             else:
-                self._begin_next(work)
+                self._start_next(work)
 
-    def _begin_next(self, lane: CallLane) -> None:
-        if self._is_given_up:
-            self._owner.serve(lane, 1)
-        elif not self._has_ended and (call := lane.take()) is not None:
-            self._begin(lane, call)
+    def _start_next(self, lane: CallLane) -> None:
+        if self._is_abandoned:
+            self._owner.run_lane(lane, 1)
+        elif not self._is_stopped and (call := lane.take_next()) is not None:
+            self._start_call(lane, call)
 
-    def _begin(self, lane: CallLane, call: Call) -> None:
-        task = self._loop.create_task(_answer(call))
-        self._places[task] = place = LoopCall(lane, call, time.monotonic() + call.timeout_seconds)
-        expiry = self._loop.call_later(call.timeout_seconds, self._expire, task)
-        task.add_done_callback(lambda ended: self._finish(ended, expiry))
-        if self._is_given_up:
-            # Given up between the look at it and now: the call may be among the others or not. Twice does no harm.
-            self._owner.resume([place])
+    def _start_call(self, lane: CallLane, call: Call) -> None:
+        task = self._loop.create_task(_await_target(call))
+        self._running[task] = running = LoopCall(lane, call, time.monotonic() + call.timeout_seconds)
+        timer = self._loop.call_later(call.timeout_seconds, self._on_timeout, task)
+        task.add_done_callback(lambda ended: self._on_done(ended, timer))
+        if self._is_abandoned:
+            # Abandoned in the meantime, so the call may or may not be among those taken. Starting it twice is harmless.
+            self._owner.restart_calls([running])
 
-    def _expire(self, task: asyncio.Task[object]) -> None:
-        place = self._places[task]
-        if not self._is_given_up and place.call.abandon(TookTooLong(place.call.timeout_seconds)):
+    def _on_timeout(self, task: asyncio.Task[object]) -> None:
+        running = self._running[task]
+        if not self._is_abandoned and running.call.abandon(CallTimeout(running.call.timeout_seconds)):
             task.cancel()
-            self._begin_next(place.lane)
+            self._start_next(running.lane)
 
-    def _finish(self, task: asyncio.Task[object], expiry: asyncio.TimerHandle) -> None:
-        expiry.cancel()
-        if self._is_given_up:
-            # The call was settled or begins anew elsewhere; what it came to here is late.
+    def _on_done(self, task: asyncio.Task[object], timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        if self._is_abandoned:
+            # The call is complete or starts again elsewhere; its answer here comes too late.
             return
-        place = self._places.pop(task)
-        if place.call.settle(asyncio.CancelledError("cancelled") if task.cancelled() else task.result()):
-            self._begin_next(place.lane)
+        running = self._running.pop(task)
+        if running.call.complete(asyncio.CancelledError("cancelled") if task.cancelled() else task.result()):
+            self._start_next(running.lane)
 
 
-async def _answer(call: Call) -> object:
+async def _await_target(call: Call) -> object:
     try:
         return await call.target(call.argument)
     except BaseException as error:
-        # A task hands SystemExit on to the loop; here it is one item's failure.
+        # A task would pass SystemExit on to the loop; here it is a failure of one item.
         return error
 
 
-def _drain(loop: asyncio.AbstractEventLoop) -> None:
+def _close_loop(loop: asyncio.AbstractEventLoop) -> None:
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()
