@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import InvalidInput
-from pipeline.files.output_file import refuse_busy
+from pipeline.files.output_file import check_not_in_use
 
 _STANDARD = "-"
 _STDIN = 0
@@ -40,7 +40,7 @@ def refuse_shared(*, reads: Mapping[str, str | Path | None], writes: Mapping[str
             )
         known.append((name, found))
         if path != _STANDARD:
-            refuse_busy(path)
+            check_not_in_use(path)
 
 
 def _identity(path: str | Path | None, standard: int) -> _Identity | None:

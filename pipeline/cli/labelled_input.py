@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.domain.payload import Rejection
 from pipeline.errors import InvalidInput
-from pipeline.sources import read
+from pipeline.sources import read_items
 
 
 def rows(source: str, input_format: str | None, encoding: str | None) -> Iterator[dict[str, Any]]:
@@ -16,7 +16,7 @@ def rows(source: str, input_format: str | None, encoding: str | None) -> Iterato
     Raises:
         InvalidInput: the file or one of its rows cannot be read; training on the rest would hide what is missing.
     """
-    for record in read(source, format=input_format, encoding=encoding):
+    for record in read_items(source, format=input_format, encoding=encoding):
         if isinstance(record, Rejection):
             raise InvalidInput(f"{source}, line {record.line}: {record.reason}")
         yield record.payload

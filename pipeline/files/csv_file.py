@@ -1,4 +1,4 @@
-"""CSV: one row a result, safe to open in a spreadsheet."""
+"""Writes CSV: one row per result, safe to open in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-#: Column by column, the path to its value. `classification` and `enrichment` are JSON in one column each, since their
-#: fields depend on the definition.
+#: The path of each column's value. `classification` and `enrichment` are one column of JSON each, because their fields
+#: depend on the definition.
 COLUMNS = (
     "batch_id",
     "item_id",
@@ -32,24 +32,24 @@ COLUMNS = (
     "timings.finished_at",
 )
 
-#: A spreadsheet runs a cell that begins so, also after white space that it drops.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+#: Spreadsheets run cells that begin like this as formulas, even after white space, which they strip.
+_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class CsvWriter:
-    """Writes results as CSV in UTF-8: a header, then one row each; null is an empty cell.
+    """Writes results as CSV in UTF-8: a header, then one row per result; null is an empty cell.
 
-    Text that a spreadsheet would run as a formula (begins with `=`, `+`, `-`, `@`, tab or line end) gets a `'` in
-    front; a reader that is no spreadsheet removes it. Numbers stay as they are.
+    Text that a spreadsheet would run as a formula, because it begins with `=`, `+`, `-`, `@`, a tab or a line end, is
+    prefixed with `'`. Programs that read the file must remove it. Numbers are not prefixed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._rows = csv.writer(_Utf8(file))
+        self._rows = csv.writer(_Utf8Writer(file))
         self._rows.writerow(COLUMNS)
 
     def write(self, result: Mapping[str, Any]) -> None:
-        self._rows.writerow([_cell(_value(result, column)) for column in COLUMNS])
+        self._rows.writerow([_format_cell(_get_value(result, column)) for column in COLUMNS])
 
     def flush(self) -> None:
         self._file.flush()
@@ -57,8 +57,8 @@ class CsvWriter:
     close = flush
 
 
-class _Utf8:
-    """Encodes what the csv module writes; io.TextIOWrapper would close the file, standard output included."""
+class _Utf8Writer:
+    """Encodes the output of the csv module. io.TextIOWrapper would close the file, which may be standard output."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -67,15 +67,15 @@ class _Utf8:
         return self._file.write(text.encode())
 
 
-def _value(result: Mapping[str, Any], column: str) -> Any:
+def _get_value(result: Mapping[str, Any], column: str) -> Any:
     outer, _, inner = column.partition(".")
     value = result.get(outer)
     return value.get(inner) if inner and value is not None else value
 
 
-def _cell(value: Any) -> Any:
+def _format_cell(value: Any) -> Any:
     if isinstance(value, str):
-        return "'" + value if value.startswith(_FORMULA_STARTS) else value
+        return "'" + value if value.startswith(_FORMULA_PREFIXES) else value
     if value is None or isinstance(value, int | float):
         return value
     return orjson.dumps(value).decode()

@@ -1,4 +1,4 @@
-"""JSON Lines: one compact result a line, to be followed while it grows."""
+"""Writes JSON Lines: one compact result per line, in a file that can be read while it grows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from pipeline.files.output_file import in_place
+from pipeline.files.output_file import open_in_place
 
 _BLOCK_BYTES = 64 * 1024
 
 
 class JsonLinesWriter:
-    """Writes results to an open file; others see them after `flush`."""
+    """Writes results to an open file. Other processes see them after `flush`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -30,13 +30,13 @@ class JsonLinesWriter:
     close = flush
 
 
-def last_seq(path: str | Path) -> int:
-    """Return `seq` of the last whole line, 0 where there is none: results after it are still to be written."""
+def read_last_seq(path: str | Path) -> int:
+    """Return the `seq` of the last complete line, or 0 if there is none; later results are still to be written."""
     if not Path(path).is_file():
         return 0
     with Path(path).open("rb") as file:
-        end = _end_of_whole_lines(file)
-        file.seek(_end_of_whole_lines(file, end - 1) if end else 0)
+        end = _find_line_end(file)
+        file.seek(_find_line_end(file, end - 1) if end else 0)
         line = file.read(end - file.tell())
     try:
         return int(orjson.loads(line)["seq"])
@@ -45,20 +45,20 @@ def last_seq(path: str | Path) -> int:
 
 
 @contextmanager
-def without_torn_line(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to append to, rid of the half line that a process leaves which is killed while it writes."""
-    with in_place(path, append=True) as file:
-        file.truncate(_end_of_whole_lines(file))
+def open_for_append(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file for appending, without the incomplete last line that a killed process may have left."""
+    with open_in_place(path, append=True) as file:
+        file.truncate(_find_line_end(file))
         yield file
 
 
-def _end_of_whole_lines(file: BinaryIO, before: int | None = None) -> int:
-    """Return the offset after the last line end before `before`, by default the file's end; 0 where there is none."""
-    begin = file.seek(0, os.SEEK_END) if before is None else before
-    while begin > 0:
-        end, begin = begin, max(begin - _BLOCK_BYTES, 0)
-        file.seek(begin)
-        found = file.read(end - begin).rfind(b"\n")
-        if found >= 0:
-            return begin + found + 1
+def _find_line_end(file: BinaryIO, before: int | None = None) -> int:
+    """Return the offset after the last line end before `before` (default: the end of the file), or 0 if none."""
+    start = file.seek(0, os.SEEK_END) if before is None else before
+    while start > 0:
+        end, start = start, max(start - _BLOCK_BYTES, 0)
+        file.seek(start)
+        index = file.read(end - start).rfind(b"\n")
+        if index >= 0:
+            return start + index + 1
     return 0

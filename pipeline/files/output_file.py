@@ -1,4 +1,4 @@
-"""Files that are written: in place, or as a whole."""
+"""Opens files for writing, either in place or by replacing them atomically."""
 
 from __future__ import annotations
 
@@ -16,34 +16,37 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-def checked(target: str | Path) -> Path:
-    """Return the file to write.
+def check_target(target: str | Path) -> Path:
+    """Return the path of the file to write.
 
     Raises:
-        InvalidInput: it is a folder, or the folder it is to be in does not exist.
+        InvalidInput: it is a folder, or its parent folder does not exist.
     """
     path = Path(target)
     if path.is_dir():
         raise InvalidInput(f"cannot write to {path}: it is a folder; give a file in it")
     if not path.parent.is_dir():
-        raise InvalidInput(f"cannot write {path}: there is no folder {path.parent}; make it first")
+        raise InvalidInput(f"cannot write {path}: there is no folder {path.parent}; create it first")
     return path
 
 
 @contextmanager
-def in_place(target: str | Path, *, append: bool = False) -> Iterator[BinaryIO]:
-    """A file that grows as it is written, by one process at a time.
+def open_in_place(target: str | Path, *, append: bool = False) -> Iterator[BinaryIO]:
+    """Open a file that grows as it is written, by one process at a time.
+
+    Args:
+        append: keep the existing content.
 
     Raises:
         InvalidInput: it cannot be opened, or another process is writing to it.
     """
-    path = checked(target)
+    path = check_target(target)
     if path.exists() and not path.is_file():
-        # Pipes and devices cannot be cut, and have no end to append to.
+        # Pipes and devices cannot be truncated, and have no end to append to.
         with _open(path, "wb") as file:
             yield file
         return
-    # Created where it is missing. What is there is cut only once the file is ours.
+    # This mode creates a missing file, and does not truncate an existing one before it is locked.
     with _open(path, "ab+") as file:
         _lock(file, path)
         if not append:
@@ -51,8 +54,12 @@ def in_place(target: str | Path, *, append: bool = False) -> Iterator[BinaryIO]:
         yield file
 
 
-def refuse_busy(target: str | Path) -> None:
-    """Raise InvalidInput where another process is writing to a file that exists."""
+def check_not_in_use(target: str | Path) -> None:
+    """Check that no other process is writing to a file, if it exists.
+
+    Raises:
+        InvalidInput: another process is writing to it.
+    """
     path = Path(target)
     if path.is_file():
         with _open(path, "ab") as file:
@@ -60,39 +67,39 @@ def refuse_busy(target: str | Path) -> None:
 
 
 @contextmanager
-def as_a_whole(target: str | Path) -> Iterator[BinaryIO]:
-    """A file that replaces `target` when the block ends well, and leaves it as it was when the block raises."""
-    # The link stays a link; what it points to is replaced.
-    path = checked(target).resolve()
+def open_for_replacement(target: str | Path) -> Iterator[BinaryIO]:
+    """Open a file that atomically replaces `target` when the block succeeds; if it raises, `target` is unchanged."""
+    # If the target is a symbolic link, the file that it points to is replaced.
+    path = check_target(target).resolve()
     if path.exists() and not path.is_file():
-        # A pipe or a device: a file renamed over it would take its place.
+        # Renaming a file onto a pipe or a device would remove it.
         with _open(path, "wb") as file:
             yield file
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with _open(part, "wb") as file:
+        with _open(temporary, "wb") as file:
             yield file
             file.flush()
-            # The new name must not reach the disk before the content does.
+            # The content must reach the disk before the new name does.
             os.fsync(file.fileno())
-        part.replace(path)
+        temporary.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
     if fcntl is None:
         return
     try:
-        # It ends with the process, however that ends.
+        # The system releases the lock when the process ends, even if it is killed.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise InvalidInput(
-            f"another process is writing to {path}; wait until it is done, or name another file"
+            f"another process is writing to {path}; wait until it is done, or choose another file"
         ) from None
     except OSError:
-        # Some network file systems have no locks.
+        # Some network file systems do not support locks.
         return
 
 

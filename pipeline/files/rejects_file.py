@@ -1,4 +1,4 @@
-"""The rejects file: what was refused, and why."""
+"""The rejects file: the records that were rejected, and why."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Self
 import orjson
 
 from pipeline.domain.payload import Rejection
-from pipeline.files.output_file import in_place
+from pipeline.files.output_file import open_in_place
 
 
-class Rejects:
+class RejectsFile:
     """Writes rejections as JSON Lines `{"line", "reason", "text"}`; each is in the file when `write` returns.
 
     Raises:
-        InvalidInput: the folder does not exist or the file cannot be written; when the context is entered.
+        InvalidInput: when the context is entered: the folder does not exist, or the file cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -26,7 +26,7 @@ class Rejects:
         self.count = 0
 
     def __enter__(self) -> Self:
-        self._file = self._stack.enter_context(in_place(self._path))
+        self._file = self._stack.enter_context(open_in_place(self._path))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -34,14 +34,14 @@ class Rejects:
 
     def write(self, rejection: Rejection) -> None:
         self._file.write(orjson.dumps(rejection, option=orjson.OPT_APPEND_NEWLINE))
-        # A rejection is rare, and a process killed later must not take it along.
+        # Rejections are rare, and must not be lost if the process is killed later.
         self._file.flush()
         self.count += 1
 
 
 def write_rejects(path: str | Path, rejections: Iterable[Rejection]) -> int:
-    """Write each rejection as it comes, and return how many they were."""
-    with Rejects(path) as rejects:
+    """Write each rejection as it arrives, and return how many there were."""
+    with RejectsFile(path) as rejects:
         for rejection in rejections:
             rejects.write(rejection)
         return rejects.count

@@ -1,7 +1,7 @@
-"""Reading items from files and standard input, one at a time, each either a record or a rejection."""
+"""Reads items from files and standard input, each as a record or a rejection."""
 
 from pipeline.domain.payload import Record, Rejection
 from pipeline.sources.format import InputFormat
-from pipeline.sources.reader import read
+from pipeline.sources.reader import read_items
 
-__all__ = ["InputFormat", "Record", "Rejection", "read"]
+__all__ = ["InputFormat", "Record", "Rejection", "read_items"]

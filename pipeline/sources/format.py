@@ -1,4 +1,4 @@
-"""Formats of input: by name, by a file's suffix, by the first bytes."""
+"""Input formats, determined by name, by file suffix, or by the first bytes."""
 
 from __future__ import annotations
 
@@ -10,44 +10,53 @@ from pipeline.errors import InvalidInput
 
 
 class InputFormat(StrEnum):
-    """How items are written in a file; any but Parquet may be compressed with gzip."""
+    """The format of the items in a file. All formats except Parquet may be compressed with gzip."""
 
-    #: One JSON object a line.
+    #: One JSON object per line.
     JSONL = "jsonl"
-    #: One array of JSON objects; a file that holds lines is read as lines.
+    #: An array of JSON objects; a file with one object per line is read as JSON Lines.
     JSON = "json"
-    #: A header, then one row an item; the delimiter is found out.
+    #: A header, then one item per row; the delimiter is detected.
     CSV = "csv"
-    #: As CSV, separated by tabs.
+    #: CSV, separated by tabs.
     TSV = "tsv"
-    #: Columns; needs the extra `parquet`.
+    #: Apache Parquet; needs the extra `parquet`.
     PARQUET = "parquet"
 
 
-_BY_NAME = {**{str(known): known for known in InputFormat}, "ndjson": InputFormat.JSONL}
+_BY_NAME = {**{str(each): each for each in InputFormat}, "ndjson": InputFormat.JSONL}
 _NAMES = ", ".join(InputFormat)
 
 
-def named(name: str) -> InputFormat:
-    """Return the format called `name`; raises InvalidInput where there is none."""
+def parse_format(name: str) -> InputFormat:
+    """Return the format with this name, in any case.
+
+    Raises:
+        InvalidInput: there is no such format.
+    """
     found = _BY_NAME.get(name.lower())
     if found is None:
         raise InvalidInput(f"unknown format {name!r}{hint(name, _BY_NAME)}; formats are {_NAMES}")
     return found
 
 
-def of_path(path: Path) -> InputFormat:
-    """Return the format that `path`'s suffix says; raises InvalidInput where it says none."""
-    bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    found = _BY_NAME.get(bare.suffix.lower().removeprefix("."))
+def format_from_suffix(path: Path) -> InputFormat:
+    """Return the format for the suffix of `path`, ignoring `.gz`.
+
+    Raises:
+        InvalidInput: the suffix is missing or unknown.
+    """
+    uncompressed = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    suffix = uncompressed.suffix
+    found = _BY_NAME.get(suffix.lower().removeprefix("."))
     if found is None:
-        said = f"the suffix {bare.suffix!r} is no known format" if bare.suffix else "the name has no suffix"
-        raise InvalidInput(f"cannot tell the format of {path}: {said}; say it with --format ({_NAMES})")
+        reason = f"the suffix {suffix!r} is unknown" if suffix else "the name has no suffix"
+        raise InvalidInput(f"cannot tell the format of {path}: {reason}; name it with --format ({_NAMES})")
     return found
 
 
-def of_head(head: bytes) -> InputFormat:
-    """Return the format that the first bytes of a text look like."""
+def guess_format(head: bytes) -> InputFormat:
+    """Guess the format of a text from its first bytes."""
     first = head.lstrip()[:1]
     if first == b"[":
         return InputFormat.JSON

@@ -1,4 +1,4 @@
-"""Where in an input something begins."""
+"""Positions in an input."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from typing import NamedTuple
 
 
 class InputPosition(NamedTuple):
-    """A line from 1, the characters before it on that line, the bytes before it in the whole input."""
+    """A position in an input.
+
+    Args:
+        line: counted from 1.
+        column: characters before the position on its line.
+        offset: bytes before the position in the whole input.
+    """
 
     line: int = 1
     column: int = 0
     offset: int = 0
 
-    def after(self, text: bytes) -> InputPosition:
-        """Return the place that follows `text`."""
+    def advance(self, text: bytes) -> InputPosition:
+        """Return the position after `text`, which begins here."""
         lines = text.count(b"\n")
         last = text[text.rfind(b"\n") + 1 :]
         column = len(last.decode("utf-8", "replace"))

@@ -1,8 +1,8 @@
-"""A JSON array, cut into its elements as it streams: one refused element leaves its neighbours alone."""
+"""Reads a JSON array element by element as it streams, so that an invalid element is rejected alone."""
 
 from __future__ import annotations
 
-import re  # noqa: TID251 - two constant patterns, possessive throughout, hence linear
+import re  # noqa: TID251 - two constant patterns, possessive throughout and therefore linear
 from collections.abc import Iterator
 
 from pipeline.domain.payload import Record, Rejection
@@ -12,78 +12,80 @@ from pipeline.sources.text_input import TextInput
 
 _CHUNK_BYTES = 64 * 1024
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-#: Up to what ends or opens an element, and inside an element up to the next bracket.
-_BETWEEN = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + rb")*+[\[\]{},]", re.DOTALL)
-_INSIDE = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+[\[\]{}]", re.DOTALL)
+#: Matches up to the next character that ends or opens an element; inside an element, up to the next bracket.
+_BETWEEN_ELEMENTS = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + rb")*+[\[\]{},]", re.DOTALL)
+_INSIDE_ELEMENT = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+[\[\]{}]", re.DOTALL)
 
 
-def read_array(given: TextInput) -> Iterator[Record | Rejection]:
-    """Yield what each element holds.
+def read_array(source: TextInput) -> Iterator[Record | Rejection]:
+    """Yield a record or a rejection for each element.
 
     Raises:
-        InvalidInput: the array is cut off, an element is too long to be one, or text follows the end.
+        InvalidInput: the array is truncated, an element does not end, or text follows the array.
     """
     is_first = True
-    for place, raw, is_last in _elements(given):
+    for position, raw, is_last in _split_elements(source):
         element = raw.strip()
         if is_first and is_last and not element:
             return
         is_first = False
-        lead = raw[: len(raw) - len(raw.lstrip())]
-        yield given.accept(element, place.after(lead))
+        leading_space = raw[: len(raw) - len(raw.lstrip())]
+        yield source.parse_record(element, position.advance(leading_space))
 
 
-def _elements(given: TextInput) -> Iterator[tuple[InputPosition, bytes, bool]]:
-    """Yield (place, bytes, whether it is the last) of whatever stands between brackets and commas."""
-    opening = _opening(given)
-    place, buffer = InputPosition().after(opening), b""
-    begin = end = depth = 0
+def _split_elements(source: TextInput) -> Iterator[tuple[InputPosition, bytes, bool]]:
+    """Yield (position, bytes, whether it is the last) of each part between the array's brackets and commas."""
+    opening = _read_opening(source)
+    position, buffer = InputPosition().advance(opening), b""
+    start = end = depth = 0
     while True:
-        found = (_INSIDE if depth else _BETWEEN).match(buffer, end)
-        if found is None:
-            buffer, begin, end = buffer[begin:] + _more(given, len(buffer) - begin, place), 0, end - begin
+        match = (_INSIDE_ELEMENT if depth else _BETWEEN_ELEMENTS).match(buffer, end)
+        if match is None:
+            buffer, start, end = buffer[start:] + _read_more(source, len(buffer) - start, position), 0, end - start
             continue
-        end = found.end()
-        mark = buffer[end - 1 : end]
-        if mark in b"[{":
+        end = match.end()
+        delimiter = buffer[end - 1 : end]
+        if delimiter in b"[{":
             depth += 1
         elif depth:
-            depth -= mark in b"]}"
+            depth -= delimiter in b"]}"
         else:
-            yield place, buffer[begin : end - 1], mark != b","
-            place, begin = place.after(buffer[begin:end]), end
-            if mark != b",":
-                return _end(mark, buffer[end:], place, given)
+            yield position, buffer[start : end - 1], delimiter != b","
+            position, start = position.advance(buffer[start:end]), end
+            if delimiter != b",":
+                return _check_end(delimiter, buffer[end:], position, source)
 
 
-def _opening(given: TextInput) -> bytes:
+def _read_opening(source: TextInput) -> bytes:
     opening = b""
     while not opening.endswith(b"["):
-        opening += given.stream.read(1)
+        opening += source.stream.read(1)
     return opening
 
 
-def _more(given: TextInput, held: int, place: InputPosition) -> bytes:
-    if held > given.max_record_bytes:
+def _read_more(source: TextInput, buffered: int, position: InputPosition) -> bytes:
+    if buffered > source.max_record_bytes:
         raise InvalidInput(
-            f"{given.name}, line {place.line}: the element that begins here does not end within "
-            f"{given.max_record_bytes:,} bytes; is a quote or a bracket missing?"
+            f"{source.name}, line {position.line}: the element that begins here does not end within "
+            f"{source.max_record_bytes:,} bytes; is a quote or a bracket missing?"
         )
-    chunk = given.stream.read1(_CHUNK_BYTES)
+    chunk = source.stream.read1(_CHUNK_BYTES)
     if not chunk:
         raise InvalidInput(
-            f"{given.name} is cut off: the JSON array does not end, and its last element begins on line {place.line}"
+            f"{source.name} is truncated: the JSON array does not end; its last element begins on line {position.line}"
         )
     return chunk
 
 
-def _end(mark: bytes, rest: bytes, place: InputPosition, given: TextInput) -> None:
-    if mark == b"}":
-        raise InvalidInput(f"{given.name}, line {place.line}: a }} here closes nothing; what follows cannot be read")
+def _check_end(delimiter: bytes, rest: bytes, position: InputPosition, source: TextInput) -> None:
+    if delimiter == b"}":
+        raise InvalidInput(
+            f"{source.name}, line {position.line}: this }} has no matching {{; the rest of the input cannot be read"
+        )
     while not rest.strip():
-        place = place.after(rest)
-        rest = given.stream.read1(_CHUNK_BYTES)
+        position = position.advance(rest)
+        rest = source.stream.read1(_CHUNK_BYTES)
         if not rest:
             return
-    place = place.after(rest[: len(rest) - len(rest.lstrip())])
-    raise InvalidInput(f"{given.name}, line {place.line}: there is text after the end of the JSON array; remove it")
+    position = position.advance(rest[: len(rest) - len(rest.lstrip())])
+    raise InvalidInput(f"{source.name}, line {position.line}: there is text after the JSON array; remove it")

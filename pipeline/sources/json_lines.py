@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line."""
+"""Reads JSON Lines: one object per line."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Iterator
 
 from pipeline.domain.payload import Record, Rejection
 from pipeline.sources.input_position import InputPosition
-from pipeline.sources.text_input import TextInput, refuse
+from pipeline.sources.text_input import TextInput, reject
 
 
-def read_lines(given: TextInput) -> Iterator[Record | Rejection]:
-    """Yield what each line holds; blank lines are skipped."""
-    longest = given.max_record_bytes
-    for place, raw in numbered(given):
-        if len(raw) > longest:
-            yield refuse(place.line, given.too_long, raw)
+def read_lines(source: TextInput) -> Iterator[Record | Rejection]:
+    """Yield a record or a rejection for each line; blank lines are skipped."""
+    max_bytes = source.max_record_bytes
+    for position, raw in number_lines(source):
+        if len(raw) > max_bytes:
+            yield reject(position.line, source.too_long, raw)
         elif not raw.isspace():
-            yield given.accept(raw, place)
+            yield source.parse_record(raw, position)
 
 
-def numbered(given: TextInput) -> Iterator[tuple[InputPosition, bytes]]:
-    """Yield each line with its place; of one that is too long only a part, which is too long as well."""
-    size = given.max_record_bytes + 1
+def number_lines(source: TextInput) -> Iterator[tuple[InputPosition, bytes]]:
+    """Yield each line with its position; a line of more than `max_record_bytes` is truncated to one byte more."""
+    size = source.max_record_bytes + 1
     number = offset = 0
-    while raw := given.stream.readline(size):
+    while raw := source.stream.readline(size):
         number += 1
         yield InputPosition(number, 0, offset), raw
         offset += len(raw)
         while len(raw) == size and not raw.endswith(b"\n"):
-            raw = given.stream.readline(size)
+            raw = source.stream.readline(size)
             offset += len(raw)

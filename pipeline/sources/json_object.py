@@ -1,4 +1,4 @@
-"""One JSON object, strictly: no value is lost or changed silently, but for decimals beyond a double's digits."""
+"""Parses a JSON object strictly: no value is lost or changed, except decimals with more digits than a double has."""
 
 from __future__ import annotations
 
@@ -12,66 +12,75 @@ from pipeline.errors import InvalidInput
 from pipeline.sources.input_position import InputPosition
 
 _WHITESPACE = b" \t\r\n"
-_KINDS = {list: "an array", str: "a string", bool: "true or false", int: "a number", float: "a number"}
+_TYPE_NAMES = {list: "an array", str: "a string", bool: "true or false", int: "a number", float: "a number"}
+#: Characters of a key or number shown in messages.
 _SHOWN = 60
 
 
-def parse(raw: bytes, place: InputPosition, max_bytes: int) -> dict[str, Any]:
-    """Return the object that `raw`, found at `place`, holds; `max_bytes` bounds it as compact JSON.
+def parse_object(raw: bytes, position: InputPosition, max_bytes: int) -> dict[str, Any]:
+    """Parse the JSON object in `raw`.
+
+    Args:
+        position: where `raw` begins in the input, for messages.
+        max_bytes: size limit of the object as compact JSON.
 
     Raises:
-        InvalidInput: not JSON, not an object, or no payload that can be stored unchanged.
-        UnicodeDecodeError: not UTF-8.
+        InvalidInput: it is not JSON, not an object, or cannot be stored unchanged as a payload.
+        UnicodeDecodeError: it is not UTF-8.
     """
     try:
         value = orjson.loads(raw)
     except ValueError:
-        return _object(_parse_strictly(raw, place), max_bytes)[0]
-    found, text = _object(value, max_bytes)
-    # The same bytes but for white space: no key was given twice and no number rounded, which orjson would not say.
-    if text.translate(None, _WHITESPACE) != raw.translate(None, _WHITESPACE):
-        _parse_strictly(raw, place)
-    return found
+        return _check_object(_parse_strictly(raw, position), max_bytes)[0]
+    item, encoded = _check_object(value, max_bytes)
+    # orjson accepts duplicate keys and rounds large numbers without an error. If the bytes are the same except for
+    # white space, neither happened.
+    if encoded.translate(None, _WHITESPACE) != raw.translate(None, _WHITESPACE):
+        _parse_strictly(raw, position)
+    return item
 
 
-def _object(value: Any, max_bytes: int) -> tuple[dict[str, Any], bytes]:
+def _check_object(value: Any, max_bytes: int) -> tuple[dict[str, Any], bytes]:
     if not isinstance(value, dict):
-        raise InvalidInput(f'{_KINDS.get(type(value), "null")}, not an object; an item is like {{"text": "…"}}')
+        name = _TYPE_NAMES.get(type(value), "null")
+        raise InvalidInput(f'{name}, not an object; an item looks like {{"text": "…"}}')
     return value, payload.encode_bytes(value, max_bytes=max_bytes)
 
 
-def _parse_strictly(raw: bytes, place: InputPosition) -> Any:
+def _parse_strictly(raw: bytes, position: InputPosition) -> Any:
     text = raw.decode().rstrip()
     try:
-        return _STRICT.decode(text)
+        return _STRICT_DECODER.decode(text)
     except json.JSONDecodeError as error:
         if error.lineno == 1:
-            where = f"column {error.colno + place.column}"
+            where = f"column {error.colno + position.column}"
         else:
-            where = f"line {place.line + error.lineno - 1}, column {error.colno}"
+            where = f"line {position.line + error.lineno - 1}, column {error.colno}"
         raise InvalidInput(f"invalid JSON at {where}: {error.msg[:1].lower()}{error.msg[1:]}") from None
     except RecursionError:
         raise InvalidInput(f"payload is nested deeper than {payload.MAX_DEPTH} levels") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
         seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise InvalidInput(f"the key {twice[:_SHOWN]!r} appears twice in one object; keep one")
-    return found
+        duplicate = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise InvalidInput(f"the key {duplicate[:_SHOWN]!r} appears twice in one object; keep one")
+    return value
 
 
 def _exact_integer(digits: str) -> int:
-    # The longest has 20 characters; int() itself refuses thousands of digits with a message of its own.
+    # The longest valid integer has 20 characters. int() itself rejects thousands of digits, with a different message.
     if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**64:
         raise InvalidInput(f"{digits[:_SHOWN]} is an integer beyond 64 bits; send it as a string")
     return number
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise InvalidInput(f"{name} is not JSON; use null or leave the field out")
+def _reject_constant(name: str) -> NoReturn:
+    raise InvalidInput(f"{name} is not JSON; use null or omit the field")
 
 
-_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_exact_integer, parse_constant=_no_constant)
+_STRICT_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_keys, parse_int=_exact_integer, parse_constant=_reject_constant
+)

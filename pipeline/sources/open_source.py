@@ -1,4 +1,4 @@
-"""Where items come from: a file or standard input, decompressed."""
+"""Opens a file or standard input for reading, and decompresses it."""
 
 from __future__ import annotations
 
@@ -15,63 +15,67 @@ from pipeline.domain.did_you_mean import hint
 from pipeline.errors import InvalidInput
 
 STDIN = "-"
-_GZIP = b"\x1f\x8b"
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
-def name_of(source: str | Path) -> str:
-    """Return what messages call `source`."""
+def display_name(source: str | Path) -> str:
+    """Return the name of `source` in messages."""
     return "standard input" if source == STDIN else str(source)
 
 
-def existing(source: str | Path) -> Path:
-    """Return the file that `source` names; raises InvalidInput where it is missing or a folder."""
+def check_file(source: str | Path) -> Path:
+    """Return the path of the file `source`.
+
+    Raises:
+        InvalidInput: it does not exist, or is a folder.
+    """
     path = Path(source)
     try:
         if path.is_dir():
-            raise InvalidInput(f"{path} is a folder; give one file")
+            raise InvalidInput(f"{path} is a folder; give a file")
         if not path.exists():
-            raise InvalidInput(f"there is no file {path}{_similar(path)}")
+            raise InvalidInput(f"there is no file {path}{_suggest_file(path)}")
     except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot read {path}: {error}") from None
     return path
 
 
 @contextmanager
-def opened(source: str | Path, stdin: BinaryIO | None) -> Iterator[io.BufferedReader]:
-    """The bytes of `source`, decompressed where they are gzip, whatever the name says.
+def open_source(source: str | Path, stdin: BinaryIO | None) -> Iterator[io.BufferedReader]:
+    """Open `source` and yield its bytes; gzip data is decompressed whatever the file's name.
 
     Raises:
-        InvalidInput: it cannot be opened or read to its end; also while the block reads.
+        InvalidInput: it cannot be opened or read to the end; may also be raised from reads inside the block.
     """
-    with _explained(name_of(source)), ExitStack() as stack:
-        stream = _standard_input(stdin, stack) if source == STDIN else stack.enter_context(Path(source).open("rb"))
-        if stream.peek(2).startswith(_GZIP):
-            stream = stack.enter_context(_buffered(gzip.GzipFile(fileobj=stream)))
+    with _explain_errors(display_name(source)), ExitStack() as stack:
+        stream = _open_stdin(stdin, stack) if source == STDIN else stack.enter_context(Path(source).open("rb"))
+        if stream.peek(2).startswith(_GZIP_MAGIC):
+            stream = stack.enter_context(_buffer(gzip.GzipFile(fileobj=stream)))
         yield stream
 
 
-def _standard_input(stdin: BinaryIO | None, stack: ExitStack) -> io.BufferedReader:
-    given = sys.stdin.buffer if stdin is None else stdin
-    if isinstance(given, io.BufferedReader):
-        return given
-    stream = _buffered(given)
-    # It is the caller's to close; a reader that goes out of scope would close it.
+def _open_stdin(stdin: BinaryIO | None, stack: ExitStack) -> io.BufferedReader:
+    raw = sys.stdin.buffer if stdin is None else stdin
+    if isinstance(raw, io.BufferedReader):
+        return raw
+    stream = _buffer(raw)
+    # The caller closes `stdin`. Without detaching, the buffered reader would close it when it is garbage-collected.
     stack.callback(stream.detach)
     return stream
 
 
-def _buffered(stream: object) -> io.BufferedReader:
+def _buffer(stream: object) -> io.BufferedReader:
     return io.BufferedReader(cast(io.RawIOBase, stream))
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _explain_errors(name: str) -> Iterator[None]:
     try:
         yield
     except EOFError:
-        raise InvalidInput(f"{name} is cut off: the gzip data ends too early; copy the file again") from None
+        raise InvalidInput(f"{name} is truncated: the gzip data ends too early; copy the file again") from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise InvalidInput(f"{name} is damaged gzip data: {error}") from None
+        raise InvalidInput(f"{name} contains damaged gzip data: {error}") from None
     except UnicodeError as error:
         raise InvalidInput(
             f"cannot decode {name}: {error}; name its encoding with --encoding, for example utf-8 or utf-16-le"
@@ -80,7 +84,7 @@ def _explained(name: str) -> Iterator[None]:
         raise InvalidInput(f"cannot read {name}: {error.strerror or error}") from None
 
 
-def _similar(path: Path) -> str:
+def _suggest_file(path: Path) -> str:
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent} either"
     return hint(path.name, (entry.name for entry in path.parent.iterdir()))

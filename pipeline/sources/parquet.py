@@ -1,4 +1,4 @@
-"""Parquet: rows by record batches; values that JSON does not know become text."""
+"""Reads Parquet by record batches; values that JSON cannot represent become text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pipeline.domain import payload
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
 
-#: Rows decoded at once: enough to be fast, few enough that wide rows stay small in memory.
+#: Rows decoded at once: enough to be fast, and few enough for wide rows to use little memory.
 _BATCH_ROWS = 1_000
 
-_AS_JSON: dict[type, Callable[[Any], object]] = {
+_JSON_CONVERSIONS: dict[type, Callable[[Any], object]] = {
     datetime: datetime.isoformat,
     date: date.isoformat,
     time: time.isoformat,
@@ -26,26 +26,29 @@ _AS_JSON: dict[type, Callable[[Any], object]] = {
 }
 
 
-def read_columns(path: Path, max_bytes: int) -> Iterator[Record | Rejection]:
-    """Yield what each row holds. Instants and dates become ISO 8601, decimals text, durations seconds.
+def read_parquet(path: Path, max_bytes: int) -> Iterator[Record | Rejection]:
+    """Yield a record or a rejection for each row.
+
+    Timestamps, dates and times become ISO 8601 text, decimals and UUIDs text, and durations seconds.
 
     Raises:
-        InvalidInput: the extra `parquet` is missing, the file is damaged, or a column holds bytes.
+        InvalidInput: the extra `parquet` is not installed, the file is damaged, a column contains bytes, or two columns
+            have the same name.
     """
-    arrow, parquet = _arrow()
+    arrow, parquet = _import_arrow()
     try:
         with parquet.ParquetFile(path) as file:
-            _check(file.schema_arrow, arrow, path)
-            first = 1
+            _check_schema(file.schema_arrow, arrow, path)
+            first_row = 1
             for batch in file.iter_batches(_BATCH_ROWS):
-                yield from _records(_with_microseconds(batch, arrow), first, max_bytes)
-                first += batch.num_rows
+                yield from _read_batch(_with_microseconds(batch, arrow), first_row, max_bytes)
+                first_row += batch.num_rows
     except (arrow.ArrowException, OSError, ValueError) as error:
-        said = str(error).partition("\n")[0]
-        raise InvalidInput(f"{path} cannot be read as Parquet: {said}") from None
+        reason = str(error).partition("\n")[0]
+        raise InvalidInput(f"{path} cannot be read as Parquet: {reason}") from None
 
 
-def _arrow() -> tuple[Any, Any]:
+def _import_arrow() -> tuple[Any, Any]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -54,54 +57,54 @@ def _arrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _check(schema: Any, arrow: Any, path: Path) -> None:
+def _check_schema(schema: Any, arrow: Any, path: Path) -> None:
     for field in schema:
         if schema.names.count(field.name) > 1:
             raise InvalidInput(f"{path}: two columns are called {field.name!r}; names must differ")
-        if _holds_bytes(field.type, arrow.types):
+        if _contains_bytes(field.type, arrow.types):
             raise InvalidInput(
-                f"{path}: column {field.name!r} holds bytes ({field.type}), which JSON cannot hold; "
-                "convert it to text or leave it out"
+                f"{path}: column {field.name!r} contains bytes ({field.type}), which JSON cannot represent; "
+                "convert it to text or remove it"
             )
 
 
-def _holds_bytes(kind: Any, types: Any) -> bool:
+def _contains_bytes(kind: Any, types: Any) -> bool:
     if types.is_dictionary(kind):
-        return _holds_bytes(kind.value_type, types)
+        return _contains_bytes(kind.value_type, types)
     is_bytes = types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
-    return is_bytes or any(_holds_bytes(kind.field(index).type, types) for index in range(kind.num_fields))
+    return is_bytes or any(_contains_bytes(kind.field(index).type, types) for index in range(kind.num_fields))
 
 
 def _with_microseconds(batch: Any, arrow: Any) -> Any:
-    """Return the batch with instants and times cut to microseconds, the finest that Python's hold."""
-    columns = [_microseconds(column, arrow) for column in batch.columns]
+    """Return the batch with times truncated to microseconds, the resolution of Python's types."""
+    columns = [_to_microseconds(column, arrow) for column in batch.columns]
     return arrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
-def _microseconds(column: Any, arrow: Any) -> Any:
+def _to_microseconds(column: Any, arrow: Any) -> Any:
     kind = column.type
     if arrow.types.is_timestamp(kind):
-        # In UTC, since the zone's name may be unknown here; the instant is the same.
+        # Converted to UTC, because the name of the time zone may be unknown on this machine.
         return column.cast(arrow.timestamp("us", "UTC" if kind.tz else None), safe=False)
     if arrow.types.is_time64(kind):
         return column.cast(arrow.time64("us"), safe=False)
     return column.cast(arrow.duration("us"), safe=False) if arrow.types.is_duration(kind) else column
 
 
-def _records(batch: Any, first: int, max_bytes: int) -> Iterator[Record | Rejection]:
-    for number, row in enumerate(batch.to_pylist(), first):
-        accepted = {name: _plain(value) for name, value in row.items()}
-        fault = payload.find_problem(accepted, max_bytes=max_bytes)
-        if fault is None:
-            yield Record(number, accepted)
+def _read_batch(batch: Any, first_row: int, max_bytes: int) -> Iterator[Record | Rejection]:
+    for number, row in enumerate(batch.to_pylist(), first_row):
+        item = {name: _to_json(value) for name, value in row.items()}
+        problem = payload.find_problem(item, max_bytes=max_bytes)
+        if problem is None:
+            yield Record(number, item)
         else:
-            yield Rejection(number, fault, payload.to_text(accepted))
+            yield Rejection(number, problem, payload.to_text(item))
 
 
-def _plain(value: Any) -> Any:
-    convert = _AS_JSON.get(type(value))
+def _to_json(value: Any) -> Any:
+    convert = _JSON_CONVERSIONS.get(type(value))
     if convert is not None:
         return convert(value)
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {name: _to_json(inner) for name, inner in value.items()}
+    return [_to_json(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""Reading items: from where, in which format and encoding."""
+"""Reads items from a source, in any format and encoding."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pipeline.domain.payload import MAX_PAYLOAD_BYTES, Record, Rejection
 from pipeline.errors import InvalidInput
 from pipeline.sources import encodings
 from pipeline.sources.csv_table import read_table
-from pipeline.sources.format import InputFormat, named, of_head, of_path
+from pipeline.sources.format import InputFormat, format_from_suffix, guess_format, parse_format
 from pipeline.sources.json_array import read_array
 from pipeline.sources.json_lines import read_lines
-from pipeline.sources.open_source import STDIN, existing, name_of, opened
-from pipeline.sources.parquet import read_columns
+from pipeline.sources.open_source import STDIN, check_file, display_name, open_source
+from pipeline.sources.parquet import read_parquet
 from pipeline.sources.text_input import TextInput
 
 
-def read(
+def read_items(
     source: str | Path,
     *,
     format: str | None = None,
@@ -26,30 +26,31 @@ def read(
     stdin: BinaryIO | None = None,
     max_bytes: int = MAX_PAYLOAD_BYTES,
 ) -> Iterator[Record | Rejection]:
-    """Yield the items of `source` in order, each as a record or as the rejection of one; memory stays flat.
+    """Yield the items of `source` in order, each as a record or a rejection, in constant memory.
 
     Args:
-        source: a file, or `-` for standard input. Gzip is recognised by its first bytes.
-        format: one of `InputFormat`; default: what the file's suffix says, or the first bytes of a pipe.
-        encoding: of text, by its Python name; default: what a byte order mark says, else UTF-8.
-        stdin: what `-` reads, instead of the process's own; it is left open.
-        max_bytes: of one payload as compact JSON.
+        source: a file, or `-` for standard input. Gzip is detected by its first bytes.
+        format: one of `InputFormat`; defaults to that of the file's suffix, or for a pipe, of its first bytes.
+        encoding: Python's name of the text encoding; defaults to that of the byte order mark, or UTF-8.
+        stdin: what `-` reads instead of the process's standard input; it is left open.
+        max_bytes: size limit of one payload as compact JSON.
 
     Raises:
-        InvalidInput: nothing can be read from `source`, at once where its name, format or encoding says so, else
-            while it is read: it is empty, damaged or cut off. What was yielded before stays valid.
+        InvalidInput: `source` cannot be read. This is raised at once if its name, the format or the encoding is wrong,
+            and while reading if it is empty, damaged or truncated. Items yielded before remain valid.
     """
-    chosen = named(format) if format is not None else None
-    declared = encodings.known(encoding) if encoding is not None else None
-    path = None if source == STDIN else existing(source)
-    if chosen is None and path is not None and path.is_file():
-        chosen = of_path(path)
-    if chosen is InputFormat.PARQUET:
-        return _some(read_columns(_needs_file(path), max_bytes), name_of(source))
-    return _some(_read_text(source, chosen, declared, stdin, max_bytes), name_of(source))
+    chosen_format = parse_format(format) if format is not None else None
+    chosen_encoding = encodings.normalize_encoding(encoding) if encoding is not None else None
+    path = None if source == STDIN else check_file(source)
+    if chosen_format is None and path is not None and path.is_file():
+        chosen_format = format_from_suffix(path)
+    if chosen_format is InputFormat.PARQUET:
+        return _require_items(read_parquet(_require_file(path), max_bytes), display_name(source))
+    items = _read_text(source, chosen_format, chosen_encoding, stdin, max_bytes)
+    return _require_items(items, display_name(source))
 
 
-def _some(items: Iterator[Record | Rejection], name: str) -> Iterator[Record | Rejection]:
+def _require_items(items: Iterator[Record | Rejection], name: str) -> Iterator[Record | Rejection]:
     first = next(items, None)
     if first is None:
         raise InvalidInput(f"no items in {name}")
@@ -57,32 +58,34 @@ def _some(items: Iterator[Record | Rejection], name: str) -> Iterator[Record | R
     yield from items
 
 
-def _needs_file(path: Path | None) -> Path:
+def _require_file(path: Path | None) -> Path:
     if path is None:
-        raise InvalidInput("Parquet cannot be read from standard input; save it and give the file")
+        raise InvalidInput("Parquet cannot be read from standard input; save it to a file and give its name")
     return path
 
 
 def _read_text(
-    source: str | Path, chosen: InputFormat | None, declared: str | None, stdin: BinaryIO | None, max_bytes: int
+    source: str | Path, format: InputFormat | None, encoding: str | None, stdin: BinaryIO | None, max_bytes: int
 ) -> Iterator[Record | Rejection]:
-    with opened(source, stdin) as compressed:
-        encoding = declared or encodings.detect(compressed)
-        stream = encodings.as_utf8(compressed, encoding)
-        yield from _reader(chosen, TextInput(stream, name_of(source), encoding, max_bytes))
+    with open_source(source, stdin) as raw:
+        encoding = encoding or encodings.detect_encoding(raw)
+        stream = encodings.convert_to_utf8(raw, encoding)
+        yield from _read_records(format, TextInput(stream, display_name(source), encoding, max_bytes))
 
 
-def _reader(chosen: InputFormat | None, given: TextInput) -> Iterator[Record | Rejection]:
-    head = given.stream.peek()
-    if chosen is None and head.startswith(b"PAR1"):
-        _needs_file(None)
-    looks_like = of_head(head)
-    chosen = chosen or looks_like
-    if chosen in (InputFormat.CSV, InputFormat.TSV):
-        return read_table(given, "\t" if chosen is InputFormat.TSV else None)
-    if chosen is InputFormat.JSON and looks_like is InputFormat.JSON:
-        return read_array(given)
-    first, line_end, _ = head.lstrip().partition(b"\n")
-    if line_end and first.strip() == b"{":
-        raise InvalidInput(f"{given.name} begins with one object over several lines; write an array, or one a line")
-    return read_lines(given)
+def _read_records(format: InputFormat | None, source: TextInput) -> Iterator[Record | Rejection]:
+    head = source.stream.peek()
+    if format is None and head.startswith(b"PAR1"):
+        _require_file(None)
+    guessed = guess_format(head)
+    format = format or guessed
+    if format in (InputFormat.CSV, InputFormat.TSV):
+        return read_table(source, "\t" if format is InputFormat.TSV else None)
+    if format is InputFormat.JSON and guessed is InputFormat.JSON:
+        return read_array(source)
+    first_line, line_end, _ = head.lstrip().partition(b"\n")
+    if line_end and first_line.strip() == b"{":
+        raise InvalidInput(
+            f"{source.name} begins with an object that spans several lines; write an array, or one object per line"
+        )
+    return read_lines(source)

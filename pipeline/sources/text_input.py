@@ -1,4 +1,4 @@
-"""A text input that is open: what every reader reads."""
+"""An open text input, as the readers of all text formats take it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
-from pipeline.sources.encodings import undecodable
+from pipeline.sources.encodings import describe_decode_error
 from pipeline.sources.input_position import InputPosition
-from pipeline.sources.json_object import parse
+from pipeline.sources.json_object import parse_object
 
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """An input and what is said of it.
+    """An open text input.
 
     Args:
-        stream: its text as UTF-8, without a byte order mark.
-        name: what messages call it.
-        encoding: what it was before it became UTF-8.
-        max_bytes: of one payload as compact JSON.
+        stream: the text as UTF-8, without a byte order mark.
+        name: the input's name in messages.
+        encoding: the original encoding.
+        max_bytes: size limit of one payload as compact JSON.
     """
 
     stream: io.BufferedReader
@@ -30,23 +30,24 @@ class TextInput:
 
     @property
     def max_record_bytes(self) -> int:
-        """Of one line or array element: JSON with escapes takes up to six bytes where compact JSON takes one."""
+        """Size limit of one line or array element. JSON escapes take up to six bytes for one of compact JSON."""
         return 8 * self.max_bytes
 
     @property
     def too_long(self) -> str:
+        """The reason to reject a record longer than `max_record_bytes`."""
         return f"longer than {self.max_record_bytes:,} bytes; a payload may have {self.max_bytes:,}"
 
-    def accept(self, raw: bytes, place: InputPosition) -> Record | Rejection:
-        """Return the object that `raw`, found at `place`, holds, or why it is refused."""
+    def parse_record(self, raw: bytes, position: InputPosition) -> Record | Rejection:
+        """Parse the JSON object in `raw`, which begins at `position`."""
         try:
-            return Record(place.line, parse(raw, place, self.max_bytes))
+            return Record(position.line, parse_object(raw, position, self.max_bytes))
         except UnicodeDecodeError as error:
-            return refuse(place.line, undecodable(error, self.encoding, place.offset), raw)
+            return reject(position.line, describe_decode_error(error, self.encoding, position.offset), raw)
         except InvalidInput as error:
-            return refuse(place.line, str(error), raw)
+            return reject(position.line, str(error), raw)
 
 
-def refuse(line: int, reason: str, raw: bytes) -> Rejection:
-    """Return the rejection of a record of UTF-8 bytes, valid or not."""
+def reject(line: int, reason: str, raw: bytes) -> Rejection:
+    """Return a rejection with the text of `raw`; bytes that are not valid UTF-8 are escaped."""
     return Rejection(line, reason, raw.decode("utf-8", "backslashreplace").strip())

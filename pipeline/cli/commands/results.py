@@ -16,7 +16,7 @@ from pipeline.cli.run.session import opened, sqlite_file
 from pipeline.cli.run.stop_signals import Stop, Stopped
 from pipeline.cli.show.output import Talk, many
 from pipeline.context import Context
-from pipeline.files import Writer, writer
+from pipeline.files import ResultWriter, open_writer
 
 _POLL_SECONDS = 0.1
 
@@ -49,7 +49,7 @@ def results(batch: str, output: str, output_format: str | None, follow: bool, af
             row = find_batch(connection, batch)
         name, written = row["public_id"], _Written(after)
         try:
-            with writer(output, output_format) as out:
+            with open_writer(output, output_format) as out:
                 _write(context, row["id"], name if follow else None, written, out, stop)
         except Stopped:
             Talk().warn(_how_to_go_on(name, output, written, follow=follow))
@@ -74,7 +74,9 @@ def _how_to_go_on(batch: str, output: str, written: _Written, *, follow: bool) -
     return f"stopped after seq {written.seq}. Go on with: {again} --after {written.seq}"
 
 
-def _write(context: Context, batch_id: int, follow: str | None, written: _Written, out: Writer, stop: Stop) -> None:
+def _write(
+    context: Context, batch_id: int, follow: str | None, written: _Written, out: ResultWriter, stop: Stop
+) -> None:
     """Write what there is, and, where `follow` names the batch, what is still to come."""
     while True:
         # Asked before the log is read: what finishes in between is in the next page.

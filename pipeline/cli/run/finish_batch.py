@@ -23,7 +23,7 @@ from pipeline.delivery.delivery_search import Wanted
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.errors import Conflict
-from pipeline.files import Writer, writer
+from pipeline.files import ResultWriter, open_writer
 
 Counts = dict[str, int]
 
@@ -63,7 +63,7 @@ def finish(client: Client, batch: Batch, wishes: Wishes, stop: Stop, *, rejected
         wishes.talk.say("PIPELINE_BROKER_URL is set: workers elsewhere do the work, this only follows")
     started = time.monotonic()
     tally = ResultTotals()
-    target = nullcontext() if wishes.output is None else writer(wishes.output)
+    target = nullcontext() if wishes.output is None else open_writer(wishes.output)
     with target as out, view(wishes.talk, beside_data=wishes.prints_results) as shown:
         client.work(only=batch)
         progress = _follow(context, batch, _taker(tally, out), lambda now: shown.show(now, tally.top()), stop)
@@ -94,7 +94,7 @@ def _tell(found: Summary, wishes: Wishes) -> int:
     return found.exit_code
 
 
-def _taker(tally: ResultTotals, out: Writer | None) -> Callable[[results.Page], None]:
+def _taker(tally: ResultTotals, out: ResultWriter | None) -> Callable[[results.Page], None]:
     def take(page: results.Page) -> None:
         for result in page.results:
             tally.add(result)

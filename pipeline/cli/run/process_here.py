@@ -19,7 +19,7 @@ from pipeline.cli.show.output import Talk, many
 from pipeline.client.batch import Batch
 from pipeline.client.client import Client, connect
 from pipeline.errors import InvalidInput
-from pipeline.files.output_file import checked
+from pipeline.files.output_file import check_target
 from workers.garbage_collector import calm
 
 
@@ -34,7 +34,7 @@ def process(source: Request | str, wishes: Wishes, *, on_stored: Callable[[Store
     """
     log_output.show()
     if wishes.output not in (None, "-"):
-        checked(str(wishes.output))
+        check_target(str(wishes.output))
     refuse_overwriting(source, wishes.output)
     begun: list[str] = []
     with Stop() as stop:

@@ -19,8 +19,8 @@ from pipeline.context import Context
 from pipeline.domain.payload import Rejection
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.errors import InvalidArgument, InvalidItems
-from pipeline.files import Rejects
-from pipeline.sources import read
+from pipeline.files import RejectsFile
+from pipeline.sources import read_items
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -127,7 +127,7 @@ def store(context: Context, request: Request, talk: Talk, stop: Stop) -> Stored:
         InvalidItems: items were refused and `--on-error fail` holds, or there is none.
         Stopped: nothing is stored.
     """
-    records = read(request.source, format=request.input_format, encoding=request.encoding)
+    records = read_items(request.source, format=request.input_format, encoding=request.encoding)
     submission = request.submission(context)
     with _refusals(request, talk) as refusals, _counting(talk) as count:
         try:
@@ -153,7 +153,7 @@ def store(context: Context, request: Request, talk: Talk, stop: Stop) -> Stored:
 @dataclass(slots=True)
 class _Refusals:
     talk: Talk
-    file: Rejects | None
+    file: RejectsFile | None
     all_or_none: bool
     count: int = field(default=0)
 
@@ -168,7 +168,9 @@ class _Refusals:
 
 @contextmanager
 def _refusals(request: Request, talk: Talk) -> Iterator[_Refusals]:
-    file: AbstractContextManager[Rejects | None] = Rejects(request.rejects) if request.rejects else nullcontext()
+    file: AbstractContextManager[RejectsFile | None] = (
+        RejectsFile(request.rejects) if request.rejects else nullcontext()
+    )
     with file as opened:
         refusals = _Refusals(talk, opened, all_or_none=request.on_error == "fail")
         yield refusals

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import InvalidInput
-from pipeline.files import Rejects, last_seq, write_rejects, writer
-from pipeline.sources import Rejection, read
+from pipeline.files import RejectsFile, open_writer, read_last_seq, write_rejects
+from pipeline.sources import Rejection, read_items
 
 TIMES = {name: "2026-03-01T12:00:00.000000Z" for name in ("created_at", "queued_at", "started_at", "finished_at")}
 
@@ -50,17 +50,17 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def write_until(error, target, format, **options):
-    with writer(target, format, **options) as out:
+def write_one_and_raise(error, target, format, **options):
+    with open_writer(target, format, **options) as out:
         out.write(result(1))
         out.flush()
         raise error
 
 
-def test_lines_can_be_followed_as_they_are_flushed(tmp_path):
+def test_lines_can_be_read_as_soon_as_they_are_flushed(tmp_path):
     path = tmp_path / "out.jsonl"
     path.write_text("from an earlier run\n")
-    with writer(path) as out:
+    with open_writer(path) as out:
         for seq in (1, 2):
             out.write(result(seq))
             out.flush()
@@ -72,35 +72,35 @@ def test_lines_can_be_followed_as_they_are_flushed(tmp_path):
 def test_lines_written_before_an_error_are_kept(tmp_path):
     path = tmp_path / "out.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        write_until(KeyboardInterrupt, path, "jsonl")
+        write_one_and_raise(KeyboardInterrupt, path, "jsonl")
     assert lines(path) == [result(1)]
 
 
-def test_appending_goes_on_after_the_last_whole_line(tmp_path):
+def test_appending_continues_after_the_last_complete_line(tmp_path):
     path = tmp_path / "out.jsonl"
-    whole = "".join(json.dumps(result(seq, key="x" * 50_000)) + "\n" for seq in (1, 2, 3))
-    path.write_text(whole + json.dumps(result(4, key="x" * 200_000))[:-1])
-    assert last_seq(path) == 3
-    with writer(path, append=True) as out:
+    complete = "".join(json.dumps(result(seq, key="x" * 50_000)) + "\n" for seq in (1, 2, 3))
+    path.write_text(complete + json.dumps(result(4, key="x" * 200_000))[:-1])
+    assert read_last_seq(path) == 3
+    with open_writer(path, append=True) as out:
         out.write(result(4))
     assert [line["seq"] for line in lines(path)] == [1, 2, 3, 4]
-    assert last_seq(path) == 4
+    assert read_last_seq(path) == 4
 
 
 @pytest.mark.parametrize("content", [None, "", '{"seq": 7', "no json\n", "[]\n"])
-def test_a_file_without_a_whole_result_is_begun_from_the_first(tmp_path, content):
+def test_a_file_without_a_complete_result_starts_with_the_first(tmp_path, content):
     path = tmp_path / "out.jsonl"
     if content is not None:
         path.write_text(content)
-    assert last_seq(path) == 0
-    with writer(path, append=True) as out:
+    assert read_last_seq(path) == 0
+    with open_writer(path, append=True) as out:
         out.write(result(1))
-    assert last_seq(path) == 1
+    assert read_last_seq(path) == 1
 
 
-def test_csv_has_a_column_for_each_known_field(tmp_path):
+def test_csv_has_a_column_for_each_field(tmp_path):
     path = tmp_path / "out.csv"
-    with writer(path, "csv") as out:
+    with open_writer(path, "csv") as out:
         out.write(result(1))
         out.write(result(2, **DEAD))
     first, second = csv.DictReader(io.StringIO(path.read_text(), newline=""))
@@ -115,26 +115,26 @@ def test_csv_has_a_column_for_each_known_field(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
-def test_csv_text_never_runs_as_a_formula(key):
+def test_csv_text_cannot_run_as_a_formula(key):
     out = io.BytesIO()
-    with writer("-", "csv", stdout=out) as rows:
+    with open_writer("-", "csv", stdout=out) as rows:
         rows.write(result(1, key=key, confidence=-0.5))
     row = next(csv.DictReader(io.StringIO(out.getvalue().decode(), newline="")))
     assert row["key"] == "'" + key
     assert row["confidence"] == "-0.5"
 
 
-def test_csv_can_be_read_as_items_again(tmp_path):
+def test_csv_output_can_be_read_as_input(tmp_path):
     path, key = tmp_path / "out.csv", 'a "quoted", key\nof two\rlines\r\n'
-    with writer(path, "csv") as out:
+    with open_writer(path, "csv") as out:
         out.write(result(1, key=key))
-    (record,) = read(path)
+    (record,) = read_items(path)
     assert record.payload["key"] == key
 
 
-def test_parquet_holds_every_result_in_groups_of_ten_thousand(tmp_path):
+def test_parquet_contains_every_result_in_row_groups_of_ten_thousand(tmp_path):
     path = tmp_path / "out.parquet"
-    with writer(path, "parquet") as out:
+    with open_writer(path, "parquet") as out:
         for seq in range(1, 10_002):
             out.write(result(seq, **(DEAD if seq == 2 else {})))
             out.flush()
@@ -149,20 +149,20 @@ def test_parquet_holds_every_result_in_groups_of_ten_thousand(tmp_path):
     assert json.loads(second["error"]) == DEAD["error"]
 
 
-def test_parquet_without_results_is_a_file_without_rows(tmp_path):
-    with writer(tmp_path / "out.parquet", "parquet"):
+def test_parquet_without_results_has_no_rows(tmp_path):
+    with open_writer(tmp_path / "out.parquet", "parquet"):
         pass
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
-def test_a_table_replaces_the_old_one_only_when_it_is_whole(tmp_path, format):
+def test_a_table_replaces_the_old_file_only_when_it_is_complete(tmp_path, format):
     path = tmp_path / "out"
     path.write_text("old")
     with pytest.raises(RuntimeError):
-        write_until(RuntimeError, path, format)
+        write_one_and_raise(RuntimeError, path, format)
     assert path.read_text() == "old"
-    with writer(path, format) as out:
+    with open_writer(path, format) as out:
         out.write(result(1))
         out.flush()
         assert path.read_text() == "old"
@@ -170,9 +170,9 @@ def test_a_table_replaces_the_old_one_only_when_it_is_whole(tmp_path, format):
     assert os.listdir(tmp_path) == ["out"]
 
 
-def test_a_table_written_to_a_link_replaces_what_it_points_to(tmp_path):
+def test_a_table_written_to_a_symbolic_link_replaces_its_target(tmp_path):
     (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
-    with writer(tmp_path / "link.csv", "csv") as out:
+    with open_writer(tmp_path / "link.csv", "csv") as out:
         out.write(result(1))
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "real.csv").read_text().startswith("batch_id,")
@@ -181,48 +181,48 @@ def test_a_table_written_to_a_link_replaces_what_it_points_to(tmp_path):
 def test_a_table_can_be_written_to_a_named_pipe(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    read_back = []
-    reader = threading.Thread(target=lambda: read_back.append(path.read_text()))
+    received = []
+    reader = threading.Thread(target=lambda: received.append(path.read_text()))
     reader.start()
-    with writer(path, "csv") as out:
+    with open_writer(path, "csv") as out:
         out.write(result(1))
     reader.join()
-    assert len(read_back[0].splitlines()) == 2
+    assert len(received[0].splitlines()) == 2
     assert path.is_fifo()
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])
 def test_standard_output_is_written_and_left_open(format):
     out = io.BytesIO()
-    with writer("-", format, stdout=out) as results:
+    with open_writer("-", format, stdout=out) as results:
         results.write(result(1))
     assert b"b-1" in out.getvalue()
     assert not out.closed
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])
-def test_a_reader_that_has_gone_is_the_callers_to_handle(format):
+def test_a_closed_pipe_raises_broken_pipe_error(format):
     receiving, sending = os.pipe()
     os.close(receiving)
     with open(sending, "wb", buffering=0) as stdout, pytest.raises(BrokenPipeError):
-        write_until(RuntimeError, "-", format, stdout=stdout)
+        write_one_and_raise(RuntimeError, "-", format, stdout=stdout)
 
 
-def test_a_target_that_cannot_be_written_is_refused_before_any_result(tmp_path):
+def test_an_invalid_target_is_rejected_before_any_result(tmp_path):
     for format in ("jsonl", "csv", "parquet"):
         with (
-            pytest.raises(InvalidInput, match="there is no folder .*/no; make it first"),
-            writer(tmp_path / "no" / "out", format),
+            pytest.raises(InvalidInput, match="there is no folder .*/no; create it first"),
+            open_writer(tmp_path / "no" / "out", format),
         ):
             pass
-        with pytest.raises(InvalidInput, match="it is a folder"), writer(tmp_path, format):
+        with pytest.raises(InvalidInput, match="it is a folder"), open_writer(tmp_path, format):
             pass
     with (
-        pytest.raises(InvalidInput, match="unknown format 'xlsx'; results are"),
-        writer(tmp_path / "out", "xlsx"),
+        pytest.raises(InvalidInput, match="unknown format 'xlsx'; results can be written as"),
+        open_writer(tmp_path / "out", "xlsx"),
     ):
         pass
-    with pytest.raises(InvalidInput, match="cannot append to csv"), writer(tmp_path / "out", "csv", append=True):
+    with pytest.raises(InvalidInput, match="cannot append to csv"), open_writer(tmp_path / "out", "csv", append=True):
         pass
     assert os.listdir(tmp_path) == []
 
@@ -230,22 +230,22 @@ def test_a_target_that_cannot_be_written_is_refused_before_any_result(tmp_path):
 def test_parquet_is_not_written_to_a_terminal():
     main, terminal = os.openpty()
     with open(main, "rb"), open(terminal, "wb", buffering=0) as stdout, pytest.raises(InvalidInput, match="a terminal"):
-        write_until(RuntimeError, "-", "parquet", stdout=stdout)
+        write_one_and_raise(RuntimeError, "-", "parquet", stdout=stdout)
 
 
-def test_rejections_are_in_the_file_as_soon_as_they_are_written(tmp_path):
+def test_each_rejection_is_in_the_file_as_soon_as_it_is_written(tmp_path):
     path = tmp_path / "rejects.jsonl"
-    with Rejects(path) as rejects:
+    with RejectsFile(path) as rejects:
         rejects.write(Rejection(3, "an array, not an object", "[1]"))
         assert lines(path) == [{"line": 3, "reason": "an array, not an object", "text": "[1]"}]
     assert rejects.count == 1
 
 
-def test_rejections_before_an_input_breaks_off_are_kept(tmp_path):
+def test_rejections_before_the_end_of_a_truncated_input_are_kept(tmp_path):
     source = tmp_path / "in.json"
     source.write_text('[1, {"a": 1}, 2, {"a"')
-    items = read(source)
-    with pytest.raises(InvalidInput, match="cut off"):
+    items = read_items(source)
+    with pytest.raises(InvalidInput, match="truncated"):
         write_rejects(tmp_path / "rejects.jsonl", (item for item in items if isinstance(item, Rejection)))
     assert [line["text"] for line in lines(tmp_path / "rejects.jsonl")] == ["1", "2"]
 

@@ -1,4 +1,4 @@
-"""Reading items from CSV and Parquet."""
+"""Reading CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InvalidInput
-from pipeline.sources import Record, Rejection, read
+from pipeline.sources import Record, Rejection, read_items
 
 
 def rows(content, **options):
     stdin = io.BytesIO(content if isinstance(content, bytes) else content.encode())
-    return list(read("-", format="csv", stdin=stdin, **options))
+    return list(read_items("-", format="csv", stdin=stdin, **options))
 
 
-def test_each_row_becomes_an_object_of_texts_with_the_line_it_begins_on():
+def test_each_row_becomes_an_object_of_texts_with_its_first_line_number():
     assert rows('id,text\n1,"two\nlines, ""quoted"""\n\n2,\r\n') == [
         Record(2, {"id": "1", "text": 'two\nlines, "quoted"'}),
         Record(5, {"id": "2", "text": ""}),
@@ -32,25 +32,25 @@ def test_each_row_becomes_an_object_of_texts_with_the_line_it_begins_on():
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_found_in_the_header(delimiter):
+def test_the_delimiter_is_detected_from_the_header(delimiter):
     header, row = delimiter.join(["id", '"a, b; c"', "text"]), delimiter.join(["1", "2", "3"])
     assert rows(f"{header}\n{row}\n") == [Record(2, {"id": "1", "a, b; c": "2", "text": "3"})]
 
 
-def test_one_column_needs_no_delimiter():
+def test_a_single_column_needs_no_delimiter():
     assert rows("text\nhello\n") == [Record(2, {"text": "hello"})]
 
 
-def test_a_file_of_tabs_is_read_although_its_header_has_more_commas(tmp_path):
+def test_a_tsv_file_is_separated_by_tabs_even_if_its_header_has_more_commas(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text("a,b,c\td\n1\t2\n")
-    assert list(read(path)) == [Record(2, {"a,b,c": "1", "d": "2"})]
+    assert list(read_items(path)) == [Record(2, {"a,b,c": "1", "d": "2"})]
 
 
-def test_a_compressed_file_with_byte_order_mark_is_read(tmp_path):
+def test_a_compressed_file_with_a_byte_order_mark_is_read(tmp_path):
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress("\ufeff id ;text\n1;é\n".encode()))
-    assert list(read(path)) == [Record(2, {"id": "1", "text": "é"})]
+    assert list(read_items(path)) == [Record(2, {"id": "1", "text": "é"})]
 
 
 def test_utf16_from_a_spreadsheet_is_read():
@@ -64,54 +64,54 @@ def test_utf16_from_a_spreadsheet_is_read():
         ("1", "1 field where the header has 2"),
         ('1,"a"b', "text follows a closing quote"),
         ("1,a\x00b", "payload.text contains a NUL character"),
-        ("1,a\rb", "a carriage return stands alone"),
+        ("1,a\rb", "there is a carriage return without a line feed"),
         ("1," + "x" * 262_200, "a field is longer than a payload may be"),
         ("x" * 262_000 + "," + "x" * 262_000, "payload has 524,0"),
         ("1," + "x" * 3_000_000, "longer than 2,097,152 bytes"),
     ],
 )
-def test_a_bad_row_is_refused_with_its_line_and_its_neighbours_are_read(row, reason):
-    before, refused, after = rows(f"id,text\n1,a\n{row}\n2,b\n")
+def test_an_invalid_row_is_rejected_alone_with_its_line_number(row, reason):
+    before, rejection, after = rows(f"id,text\n1,a\n{row}\n2,b\n")
     assert (before, after) == (Record(2, {"id": "1", "text": "a"}), Record(4, {"id": "2", "text": "b"}))
-    assert refused.line == 3
-    assert refused.reason.startswith(reason)
-    assert refused.text == row[:2_097_153]
+    assert rejection.line == 3
+    assert rejection.reason.startswith(reason)
+    assert rejection.text == row[:2_097_153]
 
 
-def test_a_row_of_several_lines_is_refused_with_all_of_them():
-    (refused, after) = rows('id,text\n1,"a\nb",c\n2,b\n')
-    assert refused == Rejection(2, refused.reason, '1,"a\nb",c')
-    assert refused.reason.endswith("needs quotes (lines 2 to 3)")
+def test_the_rejection_of_a_multi_line_row_contains_all_its_lines():
+    (rejection, after) = rows('id,text\n1,"a\nb",c\n2,b\n')
+    assert rejection == Rejection(2, rejection.reason, '1,"a\nb",c')
+    assert rejection.reason.endswith("needs quotes (lines 2 to 3)")
     assert after.line == 4
 
 
-def test_a_quote_that_is_never_closed_is_refused_not_lost():
-    first, refused = rows('id,text\n1,a\n2,"b\n3,c\n')
+def test_a_row_with_an_unclosed_quote_is_rejected():
+    first, rejection = rows('id,text\n1,a\n2,"b\n3,c\n')
     assert first.line == 2
-    assert refused.line == 3
-    assert refused.reason == "the input ends inside a quoted field; is a closing quote missing? (lines 3 to 4)"
+    assert rejection.line == 3
+    assert rejection.reason == "the input ends inside a quoted field; is a closing quote missing? (lines 3 to 4)"
 
 
-def test_bytes_of_another_encoding_refuse_their_row_only():
-    first, refused, last = rows(b"id,text\n1,a\n2,caf\xe9\n3,c\n")
+def test_bytes_in_another_encoding_reject_only_their_row():
+    first, rejection, last = rows(b"id,text\n1,a\n2,caf\xe9\n3,c\n")
     assert (first.line, last.line) == (2, 4)
-    assert refused.line == 3
-    assert refused.reason.startswith("byte 17 of the input (0xe9) is not valid UTF-8; ")
+    assert rejection.line == 3
+    assert rejection.reason.startswith("byte 17 of the input (0xe9) is not valid UTF-8; ")
     assert rows(b"id,text\n2,caf\xe9\n", encoding="cp1252") == [Record(2, {"id": "2", "text": "café"})]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,b,a\n1,2,3\n", "standard input, line 1: the header names 'a' twice"),
+        ("a,b,a\n1,2,3\n", "standard input, line 1: the header has 'a' twice"),
         ("\na,,b\n1,2,3\n", "standard input, line 2: column 2 of the header has no name"),
-        ("a,b\rc,d\n1,2\n", "line 1: a carriage return stands alone"),
+        ("a,b\rc,d\n1,2\n", "line 1: there is a carriage return without a line feed"),
         (b"caf\xe9,b\n1,2\n", "line 1: byte 3"),
         ("a,b\n", "no items in standard input"),
         ("a,b\n,\n \n", "no items in standard input"),
     ],
 )
-def test_a_header_that_cannot_be_used_is_an_error(content, message):
+def test_an_invalid_header_is_an_error(content, message):
     with pytest.raises(InvalidInput, match=message):
         rows(content)
 
@@ -127,7 +127,7 @@ def test_a_header_that_cannot_be_used_is_an_error(content, message):
     st.sampled_from(",;\t|"),
 )
 @settings(max_examples=60)
-def test_whatever_a_csv_writer_writes_is_read_back(table, delimiter):
+def test_the_output_of_a_csv_writer_is_read_back_unchanged(table, delimiter):
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)
     writer.writerow(["first", "second"])
@@ -141,7 +141,7 @@ def parquet(folder, columns):
     return path
 
 
-def test_parquet_rows_are_read_with_what_json_does_not_know_as_text(tmp_path):
+def test_parquet_values_that_json_cannot_represent_become_text(tmp_path):
     at = datetime(2026, 3, 1, 12, 30, 0, 250_000, UTC)
     path = parquet(
         tmp_path,
@@ -160,7 +160,7 @@ def test_parquet_rows_are_read_with_what_json_does_not_know_as_text(tmp_path):
             "nested": [{"days": [date(2026, 3, 1)]}],
         },
     )
-    assert list(read(path)) == [
+    assert list(read_items(path)) == [
         Record(
             1,
             {
@@ -181,11 +181,11 @@ def test_parquet_rows_are_read_with_what_json_does_not_know_as_text(tmp_path):
     ]
 
 
-def test_a_bad_parquet_row_is_refused_by_its_number(tmp_path):
+def test_an_invalid_parquet_row_is_rejected_with_its_number(tmp_path):
     path = parquet(
         tmp_path, {"n": list(range(2500)), "score": [float("nan") if n == 2001 else 0.5 for n in range(2500)]}
     )
-    items = list(read(path))
+    items = list(read_items(path))
     assert [item.line for item in items] == list(range(1, 2501))
     assert [(item.line, item.reason) for item in items if isinstance(item, Rejection)] == [
         (2002, "payload.score is nan: JSON has neither NaN nor infinity; use null")
@@ -194,25 +194,25 @@ def test_a_bad_parquet_row_is_refused_by_its_number(tmp_path):
 
 @pytest.mark.parametrize("values", [[b"x"], [[b"x"]], [{"inner": b"x"}]])
 def test_a_parquet_column_of_bytes_is_an_error(tmp_path, values):
-    with pytest.raises(InvalidInput, match="column 'photo' holds bytes"):
-        list(read(parquet(tmp_path, {"photo": values})))
+    with pytest.raises(InvalidInput, match="column 'photo' contains bytes"):
+        list(read_items(parquet(tmp_path, {"photo": values})))
 
 
-def test_parquet_columns_of_one_name_are_an_error(tmp_path):
+def test_parquet_columns_with_the_same_name_are_an_error(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
     with pytest.raises(InvalidInput, match="two columns are called 'a'"):
-        list(read(path))
+        list(read_items(path))
 
 
-def test_parquet_without_rows_or_without_sense_is_an_error(tmp_path):
+def test_an_empty_or_damaged_parquet_file_is_an_error(tmp_path):
     with pytest.raises(InvalidInput, match="no items in"):
-        list(read(parquet(tmp_path, {"a": pa.array([], pa.string())})))
+        list(read_items(parquet(tmp_path, {"a": pa.array([], pa.string())})))
     damaged = tmp_path / "b.parquet"
     damaged.write_bytes(b"PAR1 no parquet at all")
     with pytest.raises(InvalidInput, match="b.parquet cannot be read as Parquet: "):
-        list(read(damaged))
+        list(read_items(damaged))
     whole = parquet(tmp_path, {"a": ["x"] * 1000}).read_bytes()
     damaged.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InvalidInput, match="b.parquet cannot be read as Parquet: "):
-        list(read(damaged))
+        list(read_items(damaged))
