@@ -1,1 +1,1 @@
-"""Train and evaluate classifiers on labelled data."""
+"""Trains and evaluates classifiers on labelled data."""

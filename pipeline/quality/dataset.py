@@ -1,4 +1,4 @@
-"""The examples of one training: which are learned from, which are scored, and whether they are enough."""
+"""The examples of a training run, split into those to train on and those to score."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import InvalidInput
-from pipeline.quality.example import Example, Holdout, canonical, hold_out
+from pipeline.quality.example import Example, HoldoutSplit, hold_out, sort_examples
 
-_MOST_NAMED = 5
+#: Labels listed in one message.
+_MAX_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """All examples in canonical order, how they are split, and the test examples if there are any."""
+    """All examples in canonical order, their split, and the separate test examples, if any."""
 
     examples: list[Example]
-    split: Holdout
+    split: HoldoutSplit
     tests: list[Example] | None
 
     @property
@@ -29,7 +30,7 @@ class Dataset:
 
     @property
     def held_out(self) -> list[Example]:
-        return [self.examples[position] for position in self.split.scored]
+        return [self.examples[position] for position in self.split.held_out]
 
     @property
     def scored(self) -> list[Example]:
@@ -40,41 +41,41 @@ class Dataset:
         return "held-out examples" if self.tests is None else "test examples"
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what a person should know before trusting the scores."""
+        """Return what users should know before they trust the scores."""
         warnings = []
-        if self.split.single:
-            warnings.append(f"one example only, which is never held out: {_named(self.split.single)}")
-        strange = tuple(sorted({example.label for example in self.scored} - set(self.labels)))
-        if strange:
-            warnings.append(f"in the test examples but never trained on: {_named(strange)}")
+        if self.split.singletons:
+            warnings.append(f"only one example, so it is never held out: {_list_labels(self.split.singletons)}")
+        untrained = tuple(sorted({example.label for example in self.scored} - set(self.labels)))
+        if untrained:
+            warnings.append(f"in the test examples, but never trained on: {_list_labels(untrained)}")
         return tuple(warnings)
 
 
-def gather(
+def build_dataset(
     examples: Iterable[tuple[str, str]], test: Iterable[tuple[str, str]] | None, *, share: float, seed: int
 ) -> Dataset:
-    """Return the examples with `share` of each class held out.
+    """Hold out `share` of each class and return the dataset.
 
     Raises:
-        InvalidInput: fewer than two classes, only single examples, no test examples although some were promised, or
-            an empty text or label.
+        InvalidInput: there are fewer than two classes, every class has only one example, `test` is empty, or a text or
+            label is empty.
     """
-    found = canonical(examples)
+    sorted_examples = sort_examples(examples)
     data = Dataset(
-        examples=found,
-        split=hold_out([example.label for example in found], share, seed),
-        tests=None if test is None else canonical(test),
+        examples=sorted_examples,
+        split=hold_out([example.label for example in sorted_examples], share, seed),
+        tests=None if test is None else sort_examples(test),
     )
     if len(data.labels) < 2:
-        seen = f"all have the label {data.labels[0]!r}" if data.labels else "there are none"
-        raise InvalidInput(f"a classifier needs examples of at least two classes; {seen}")
-    if not data.split.scored:
-        raise InvalidInput("each class has a single example, so that nothing can be held out; give at least two of one")
+        problem = f"all have the label {data.labels[0]!r}" if data.labels else "there are none"
+        raise InvalidInput(f"a classifier needs examples of at least two classes; {problem}")
+    if not data.split.held_out:
+        raise InvalidInput("every class has only one example, so none can be held out; give at least two of one class")
     if data.tests == []:
-        raise InvalidInput("there are no test examples; give some, or leave them out to score held-out examples")
+        raise InvalidInput("there are no test examples; give some, or omit them to score held-out examples")
     return data
 
 
-def _named(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - _MOST_NAMED} more" if len(labels) > _MOST_NAMED else ""
-    return ", ".join(map(repr, labels[:_MOST_NAMED])) + more
+def _list_labels(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _MAX_LISTED} more" if len(labels) > _MAX_LISTED else ""
+    return ", ".join(map(repr, labels[:_MAX_LISTED])) + more

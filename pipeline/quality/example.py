@@ -1,4 +1,4 @@
-"""Labelled examples: what a model is trained on and measured with."""
+"""Labelled examples, to train a model on and to measure it with."""
 
 from __future__ import annotations
 
@@ -15,102 +15,104 @@ from pipeline.errors import InvalidInput
 
 
 class Example(NamedTuple):
-    """A text and the class a person gave it."""
+    """A text and the label that a person gave it."""
 
     text: str
     label: str
 
 
 @dataclass(frozen=True, slots=True)
-class Holdout:
-    """Which examples to learn from and which to score, by position.
+class HoldoutSplit:
+    """The positions of the examples to train on and of those held out.
 
     Args:
-        single: classes with one example; it stays in training, so nothing is known of their score.
+        singletons: classes with only one example, which is trained on, so that these classes get no score.
     """
 
     training: tuple[int, ...]
-    scored: tuple[int, ...]
-    single: tuple[str, ...]
+    held_out: tuple[int, ...]
+    singletons: tuple[str, ...]
 
 
-def labelled(rows: Iterable[Mapping[str, Any]], *, label: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield (row without its label, label) of each row; numbers and booleans become text.
+def read_labelled_rows(rows: Iterable[Mapping[str, Any]], *, label: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield (row without its label, label) for each row; labels that are numbers or booleans become text.
 
     Raises:
-        InvalidInput: a row has no such column or the label is empty; the message names column and row, from 1.
+        InvalidInput: a row lacks the column `label`, or its label is empty; the message names the column and the row,
+            counted from 1.
     """
     for number, row in enumerate(rows, 1):
-        answer = _cell(row, label, number).strip()
+        answer = _read_cell(row, label, number).strip()
         if not answer:
-            raise InvalidInput(f"row {number}: column {label!r} is empty; give each row its label or leave the row out")
+            raise InvalidInput(f"row {number}: column {label!r} is empty; add the label or remove the row")
         yield {name: value for name, value in row.items() if name != label}, answer
 
 
-def examples(rows: Iterable[Mapping[str, Any]], *, text: str, label: str) -> Iterator[Example]:
-    """Yield the example of each row, reading the columns `text` and `label`.
+def read_examples(rows: Iterable[Mapping[str, Any]], *, text: str, label: str) -> Iterator[Example]:
+    """Yield an example for each row, from the columns `text` and `label`.
 
     Raises:
-        InvalidInput: a row lacks one of the columns, or its text or label is empty; with column and row, from 1.
+        InvalidInput: a row lacks one of the columns, or its text or label is empty; the message names the column and
+            the row, counted from 1.
     """
-    for number, (row, answer) in enumerate(labelled(rows, label=label), 1):
-        words = _cell(row, text, number)
-        if not words.strip():
-            raise InvalidInput(f"row {number}: column {text!r} is empty; there is nothing to learn from, leave it out")
-        yield Example(words, answer)
+    for number, (row, answer) in enumerate(read_labelled_rows(rows, label=label), 1):
+        content = _read_cell(row, text, number)
+        if not content.strip():
+            raise InvalidInput(f"row {number}: column {text!r} is empty; add the text or remove the row")
+        yield Example(content, answer)
 
 
-def canonical(pairs: Iterable[tuple[str, str]]) -> list[Example]:
-    """Return the examples in one order, whatever order they came in.
+def sort_examples(pairs: Iterable[tuple[str, str]]) -> list[Example]:
+    """Return the examples in canonical order, which does not depend on the order of the input.
 
     Raises:
-        InvalidInput: an example has an empty text or label, or a label that is not Unicode; the message names its
-            position, from 1.
+        InvalidInput: an example has an empty text or label, or a label that cannot be stored; the message names its
+            position, counted from 1.
     """
-    found = []
+    examples = []
     for number, (text, label) in enumerate(pairs, 1):
         for part, value in (("text", text), ("label", label)):
             if not isinstance(value, str) or not value.strip():
-                raise InvalidInput(f"example {number}: its {part} is empty or no text; correct it or leave it out")
+                raise InvalidInput(f"example {number}: its {part} is empty or not text; correct or remove it")
         if label != strip_unstorable(label):
-            raise InvalidInput(f"example {number}: label {label!r} holds NUL or half a character; correct it")
-        found.append(Example(text, label))
-    return sorted(found)
+            raise InvalidInput(f"example {number}: label {label!r} contains NUL or a lone surrogate; correct it")
+        examples.append(Example(text, label))
+    return sorted(examples)
 
 
-def data_hash(pairs: Sequence[Example]) -> str:
-    """Return the SHA-256 of canonical examples: one JSON array [text, label] on a line each, escaped to ASCII."""
+def hash_examples(examples: Sequence[Example]) -> str:
+    """Return the SHA-256 of the examples as lines of JSON arrays [text, label], escaped to ASCII."""
     digest = hashlib.sha256()
-    for text, label in pairs:
+    for text, label in examples:
         digest.update(json.dumps([text, label]).encode("ascii") + b"\n")
     return digest.hexdigest()
 
 
-def hold_out(labels: Sequence[str], share: float, seed: int) -> Holdout:
-    """Hold out `share` of each class, but at least one of two examples and never the only one."""
+def hold_out(labels: Sequence[str], share: float, seed: int) -> HoldoutSplit:
+    """Hold out `share` of each class: at least one example if there are two or more, and never all of them."""
     positions: dict[str, list[int]] = defaultdict(list)
     for position, label in enumerate(labels):
         positions[label].append(position)
-    scored: set[int] = set()
+    held_out: set[int] = set()
     rng = random.Random(seed)
     for label in sorted(positions):
         of_class = positions[label]
         count = min(max(round(len(of_class) * share), 1), len(of_class) - 1)
-        scored.update(rng.sample(of_class, count))
-    return Holdout(
-        training=tuple(position for position in range(len(labels)) if position not in scored),
-        scored=tuple(sorted(scored)),
-        single=tuple(label for label, count in sorted(Counter(labels).items()) if count == 1),
+        held_out.update(rng.sample(of_class, count))
+    return HoldoutSplit(
+        training=tuple(position for position in range(len(labels)) if position not in held_out),
+        held_out=tuple(sorted(held_out)),
+        singletons=tuple(label for label, count in sorted(Counter(labels).items()) if count == 1),
     )
 
 
-def _cell(row: Mapping[str, Any], column: str, number: int) -> str:
+def _read_cell(row: Mapping[str, Any], column: str, number: int) -> str:
     if column not in row:
-        known = ", ".join(map(repr, list(row)[:20]))
-        raise InvalidInput(f"row {number} has no column {column!r}; it has {known or 'none'}")
+        columns = ", ".join(map(repr, list(row)[:20]))
+        raise InvalidInput(f"row {number} has no column {column!r}; it has {columns or 'none'}")
     value = row[column]
     if value is None:
         return ""
     if not isinstance(value, str | int | float):
-        raise InvalidInput(f"row {number}: column {column!r} holds a {type(value).__name__}; text is needed")
+        raise InvalidInput(f"row {number}: column {column!r} contains a {type(value).__name__}; it must be text")
     return str(value)

@@ -1,4 +1,4 @@
-"""What training a model came to, and the card that is kept beside the model."""
+"""The report on a trained model, and its model card: a Markdown file next to the model."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _CARD_CONFUSIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """How good a trained model is and what it was made of.
+    """How good a trained model is, and what it was trained on.
 
     Args:
         model: the skops file.
-        card: the Markdown file beside it that says all this.
-        score: accuracy, macro F1, the score of each class, and the worst confusions.
+        card: the Markdown file next to it with the content of this report.
+        score: accuracy, macro F1, the score of each class, and the most frequent confusions.
         scored_on: "held-out examples" or "test examples".
-        labels: what the model can answer.
-        n_train: examples that the written model was fitted to, the held-out ones included.
-        n_held_out: of these, how many a first model had not seen; they set `confidence_scale` and, without test
-            examples, the scores.
-        n_scored: examples behind the scores.
-        n_terms: words and pairs of words the model knows.
-        confidence_scale: factor that makes confidence fit how often answers are right.
-        data_hash: SHA-256 of the examples, whatever their order.
+        labels: the labels that the model can answer.
+        n_train: examples that the final model was fitted to, including those held out before.
+        n_held_out: how many of these were held out from the first model; they determine `confidence_scale` and, without
+            test examples, the scores.
+        n_scored: examples that the scores are based on.
+        n_terms: words and word pairs that the model knows.
+        confidence_scale: the factor that calibrates confidence.
+        data_hash: SHA-256 of the examples, independent of their order.
         model_hash: SHA-256 of the model file.
-        versions: of the packages the model was made with.
-        warnings: what a person should know before trusting the scores.
-        seconds: how long it took.
+        versions: versions of Python and of the packages that made the model.
+        warnings: what users should know before they trust the scores.
+        seconds: how long training took.
     """
 
     model: Path
@@ -69,63 +69,64 @@ class TrainingReport:
 
 
 def card_path(model: Path) -> Path:
-    """Return where the card of a model stands: `tickets.skops` has `tickets.card.md`."""
+    """Return the path of a model's card: that of `tickets.skops` is `tickets.card.md`."""
     return model.with_suffix(".card.md")
 
 
-def card(report: TrainingReport) -> str:
-    """Return the card: Markdown for people, and at its end the same as JSON for programs."""
-    return "\n".join([*_summary(report), "", *_table(report), *_confused(report), *_data(report), ""])
+def render_card(report: TrainingReport) -> str:
+    """Return the text of the card: Markdown for people, followed by the same data as JSON for programs."""
+    scores = (*_render_classes(report), *_render_confusions(report))
+    return "\n".join([*_render_summary(report), "", *scores, *_render_json(report), ""])
 
 
-def _summary(report: TrainingReport) -> Iterator[str]:
+def _render_summary(report: TrainingReport) -> Iterator[str]:
     yield f"# {report.model.name}"
     yield ""
-    yield "Classifier of texts: TF-IDF of words and pairs of words, one linear separator for each class."
+    yield "Text classifier: TF-IDF of words and word pairs, with one linear classifier per class."
     yield ""
     measured = f"on {report.n_scored:,} {report.scored_on}"
     yield f"- Accuracy {report.accuracy:.3f}, macro F1 {report.macro_f1:.3f}, {measured}."
     if report.scored_on.startswith("test"):
-        yield "- The scores are of this very model, on examples it was not trained on."
+        yield "- The scores are those of this model, on examples it was not trained on."
     else:
-        yield "- The scores are of a first model that had not seen these; this one was fitted anew to all examples."
+        yield "- The scores are those of a first model that had not seen these; this one was then fitted to all of them."
     yield f"- Trained on {report.n_train:,} examples of {len(report.labels)} classes; {report.n_terms:,} terms."
-    yield f"- Confidence: {_confidence(report)}."
+    yield f"- Confidence: {_describe_confidence(report)}."
     for warning in report.warnings:
         yield f"- Warning: {warning}."
 
 
-def _confidence(report: TrainingReport) -> str:
+def _describe_confidence(report: TrainingReport) -> str:
     if report.confidence_scale == 1.0:
-        return "as the separators give it, uncorrected"
-    on = f"{report.n_held_out:,} held-out examples"
-    return f"of answers with 0.8, about 80 % are right (made so on {on}: weights times {report.confidence_scale:g})"
+        return "not calibrated"
+    calibration = f"{report.n_held_out:,} held-out examples (weights times {report.confidence_scale:g})"
+    return f"calibrated on {calibration}; of the answers with 0.8, about 80 % are correct"
 
 
-def _table(report: TrainingReport) -> Iterator[str]:
+def _render_classes(report: TrainingReport) -> Iterator[str]:
     yield "| class | precision | recall | F1 | scored |"
     yield "| --- | ---: | ---: | ---: | ---: |"
     for each in report.classes:
-        shares = f"{each.precision:.3f} | {each.recall:.3f} | {each.f1:.3f}"
-        yield f"| {_cell(each.label)} | {shares} | {each.support} |"
+        scores = f"{each.precision:.3f} | {each.recall:.3f} | {each.f1:.3f}"
+        yield f"| {_escape_cell(each.label)} | {scores} | {each.support} |"
     yield ""
 
 
-def _confused(report: TrainingReport) -> Iterator[str]:
+def _render_confusions(report: TrainingReport) -> Iterator[str]:
     if report.score.confusions:
-        yield "| taken for another: class | answered | times |"
+        yield "| confused class | answered as | times |"
         yield "| --- | --- | ---: |"
         for each in report.score.confusions[:_CARD_CONFUSIONS]:
-            yield f"| {_cell(each.truth)} | {_cell(each.answer)} | {each.count} |"
+            yield f"| {_escape_cell(each.truth)} | {_escape_cell(each.answer)} | {each.count} |"
         yield ""
 
 
-def _data(report: TrainingReport) -> Iterator[str]:
-    facts = asdict(report) | {"model": report.model.name, "card": report.card.name}
+def _render_json(report: TrainingReport) -> Iterator[str]:
+    data = asdict(report) | {"model": report.model.name, "card": report.card.name}
     yield "```json"
-    yield orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
+    yield orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
     yield "```"
 
 
-def _cell(label: str) -> str:
+def _escape_cell(label: str) -> str:
     return " ".join(label.replace("|", "\\|").split())

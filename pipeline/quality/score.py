@@ -1,4 +1,4 @@
-"""How good answers are: accuracy, precision, recall and F1 of each class, and what is confused with what."""
+"""Scores of answers: accuracy; precision, recall and F1 of each class; and which classes are confused."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One class, each share in [0, 1], 0.0 where it has no denominator.
+    """The scores of one class, each in [0, 1], and 0.0 if the denominator is zero.
 
     Args:
-        precision: share of the answers with this label that are right.
-        recall: share of the examples of this class that were answered with it.
-        f1: harmonic mean of the two.
+        precision: share of the answers with this label that are correct.
+        recall: share of the examples of this class that got its label.
+        f1: harmonic mean of precision and recall.
         support: number of examples of this class.
     """
 
@@ -27,7 +27,7 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """`count` examples of class `truth` were answered with `answer`."""
+    """`count` examples of class `truth` got the label `answer`."""
 
     truth: str
     answer: str
@@ -36,12 +36,12 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """All classes together.
+    """The scores over all classes.
 
     Args:
-        accuracy: share of the examples that were answered rightly.
-        macro_f1: mean F1 over the classes, each counting the same however rare it is.
-        classes: every label among truths and answers, sorted.
+        accuracy: share of the examples that were answered correctly.
+        macro_f1: mean F1 over the classes, with equal weight for frequent and rare ones.
+        classes: the score of every label among truths and answers, sorted by label.
         confusions: wrong answers, most frequent first.
     """
 
@@ -52,25 +52,25 @@ class Score:
 
 
 def score(truths: Sequence[str], answers: Sequence[str | None]) -> Score:
-    """Return how well `answers` fit `truths`. No answer (None) is wrong, but confuses no two classes.
+    """Return how well `answers` match `truths`. A missing answer (None) is wrong, but not a confusion.
 
     Raises:
-        ValueError: nothing to score, or not one answer for each truth.
+        ValueError: there is nothing to score, or the numbers of answers and truths differ.
     """
     pairs = Counter(zip(truths, answers, strict=True))
     if not pairs:
         raise ValueError("there is nothing to score: give at least one example")
-    classes = _classes(pairs)
+    classes = _score_classes(pairs)
     return Score(
         accuracy=sum(count for (truth, answer), count in pairs.items() if truth == answer) / pairs.total(),
         macro_f1=sum(each.f1 for each in classes) / len(classes),
         classes=classes,
-        confusions=_confusions(pairs),
+        confusions=_find_confusions(pairs),
     )
 
 
-def _classes(pairs: Counter[tuple[str, str | None]]) -> tuple[ClassScore, ...]:
-    right: Counter[str] = Counter()
+def _score_classes(pairs: Counter[tuple[str, str | None]]) -> tuple[ClassScore, ...]:
+    correct: Counter[str] = Counter()
     support: Counter[str] = Counter()
     answered: Counter[str] = Counter()
     for (truth, answer), count in pairs.items():
@@ -78,20 +78,20 @@ def _classes(pairs: Counter[tuple[str, str | None]]) -> tuple[ClassScore, ...]:
         if answer is not None:
             answered[answer] += count
         if truth == answer:
-            right[truth] += count
+            correct[truth] += count
     return tuple(
         ClassScore(
             label=label,
-            precision=_share(right[label], answered[label]),
-            recall=_share(right[label], support[label]),
-            f1=_share(2 * right[label], answered[label] + support[label]),
+            precision=_ratio(correct[label], answered[label]),
+            recall=_ratio(correct[label], support[label]),
+            f1=_ratio(2 * correct[label], answered[label] + support[label]),
             support=support[label],
         )
         for label in sorted(support.keys() | answered.keys())
     )
 
 
-def _confusions(pairs: Counter[tuple[str, str | None]]) -> tuple[Confusion, ...]:
+def _find_confusions(pairs: Counter[tuple[str, str | None]]) -> tuple[Confusion, ...]:
     wrong = [
         Confusion(truth, answer, count)
         for (truth, answer), count in pairs.items()
@@ -100,5 +100,5 @@ def _confusions(pairs: Counter[tuple[str, str | None]]) -> tuple[Confusion, ...]
     return tuple(sorted(wrong, key=lambda each: (-each.count, each.truth, each.answer)))
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
+def _ratio(numerator: int, denominator: int) -> float:
+    return numerator / denominator if denominator else 0.0

@@ -16,9 +16,9 @@ from pipeline.cli.show.scores import print_classes, print_confusions
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, Outcome
 from pipeline.errors import InvalidInput
-from pipeline.quality.evaluate import Classify, Evaluation
-from pipeline.quality.evaluate import evaluate as measure
-from pipeline.quality.example import labelled as with_labels
+from pipeline.quality.evaluation import Classify, Evaluation
+from pipeline.quality.evaluation import evaluate as measure
+from pipeline.quality.example import read_labelled_rows
 from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
 
@@ -57,7 +57,7 @@ def evaluate(
     """
     chosen = choose(definition, settings.load().definitions)
     field = text or chosen.input.text
-    pairs = with_labels(labelled_input.rows(data, input_format, encoding), label=label)
+    pairs = read_labelled_rows(labelled_input.rows(data, input_format, encoding), label=label)
     with Executor() as executor:
         classify = _classifier(chosen.runner(Stage.CLASSIFY, executor))
         found = measure(classify, pairs, text_of=lambda payload: _text(payload, field))

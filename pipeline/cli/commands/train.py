@@ -12,9 +12,9 @@ from pipeline.cli import labelled_input, options
 from pipeline.cli.file_conflicts import refuse_shared
 from pipeline.cli.show.output import Talk, duration, print_facts, print_json
 from pipeline.cli.show.scores import print_classes
-from pipeline.quality.example import Example, examples
+from pipeline.quality.example import Example, read_examples
 from pipeline.quality.model_card import TrainingReport, card_path
-from pipeline.quality.train import train as fit
+from pipeline.quality.training import train as fit
 
 
 @click.command()
@@ -56,7 +56,7 @@ def train(
     refuse_shared(reads={"DATA": data, "--test": test}, writes={"-o": output, "the card": card_path(Path(output))})
 
     def pairs(source: str) -> Iterator[Example]:
-        return examples(labelled_input.rows(source, input_format, encoding), text=text, label=label)
+        return read_examples(labelled_input.rows(source, input_format, encoding), text=text, label=label)
 
     report = fit(
         pairs(data),

@@ -17,7 +17,7 @@ from pipeline.stages.catalog.step import Mode
 from pipeline.stages.classifiers.sklearn import TOP_SCORES, Spec, build, files
 from tests.support.lazy import Lazy
 
-# One process imports it for all.
+# Run all of these in one process, so that only it imports scikit-learn.
 pytestmark = pytest.mark.xdist_group("sklearn")
 
 numpy = Lazy("numpy")
@@ -226,7 +226,7 @@ def test_the_error_for_untrusted_types_names_them(save: Callable[..., Path]) -> 
     ],
     ids=["no model", "no classifier", "a regressor", "not fitted"],
 )
-def test_a_file_without_a_fitted_classifier_is_refused(
+def test_a_file_without_a_fitted_classifier_is_rejected(
     make: Callable[[], Any], kind: str, save: Callable[..., Path]
 ) -> None:
     with pytest.raises(InvalidDefinition, match=f"contains a {kind}, which is not a fitted classifier"):

@@ -1,4 +1,4 @@
-"""Measure a classifier on labelled items."""
+"""Measures a classifier on labelled items."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pipeline.domain.outcome import Failure
 from pipeline.errors import InvalidInput
 from pipeline.quality.score import ClassScore, Confusion, score
 
-#: Items given to the classifier at once.
+#: Items passed to the classifier at once.
 MICRO_BATCH = 64
 
-#: The classify stage as evaluation sees it: outcomes in the order of the items.
+#: Runs the classify stage; returns outcomes in the order of the items.
 Classify = Callable[[list[WorkItem]], list[Classification | Failure]]
 
-_BATCH = "evaluation"
+_BATCH_ID = "evaluation"
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How well a classifier did.
+    """How well a classifier performs.
 
     Args:
-        n: items measured.
-        accuracy: share of all items answered rightly; a failed item counts as wrong.
+        n: number of items measured.
+        accuracy: share of items answered correctly; a failed item counts as wrong.
         macro_f1: mean F1 over the classes.
-        classes: score of each class.
-        confusions: the worst, most frequent first.
-        errors: failed items by type of failure; `n_errors` is their sum.
+        classes: the score of each class.
+        confusions: the most frequent confusions, most frequent first.
+        errors: number of failed items by type of failure; `n_errors` is the sum.
         messages: the first message of each type of failure.
         seconds: time spent in the classifier.
     """
@@ -53,9 +53,11 @@ class Evaluation:
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Answers:
+    """The answers so far, next to the true labels."""
+
     truths: list[str] = field(default_factory=list)
-    answers: list[str | None] = field(default_factory=list)
+    labels: list[str | None] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     messages: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
@@ -63,9 +65,9 @@ class _Seen:
     def add(self, truth: str, outcome: Classification | Failure) -> None:
         self.truths.append(truth)
         if isinstance(outcome, Classification):
-            self.answers.append(outcome.label)
+            self.labels.append(outcome.label)
         else:
-            self.answers.append(None)
+            self.labels.append(None)
             self.errors[outcome.type] += 1
             self.messages.setdefault(outcome.type, outcome.message)
 
@@ -75,55 +77,60 @@ def evaluate(
     labelled: Iterable[tuple[dict[str, Any], str]],
     *,
     text_of: Callable[[dict[str, Any]], str],
-    most_confusions: int = 20,
+    max_confusions: int = 20,
     micro_batch: int = MICRO_BATCH,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Return how well `classify` answers (payload, label) pairs. Nothing is retried.
+    """Return how well `classify` answers (payload, label) pairs. Failed items are not retried.
 
     Args:
-        text_of: the text of a payload that classifiers read, as the definition says.
+        text_of: returns the text of a payload that the classifier reads, as set in the definition.
+        max_confusions: maximum number of confusions listed.
+        micro_batch: number of items passed to `classify` at once.
         progress: called with the number of items measured so far.
 
     Raises:
         InvalidInput: there are no labelled items.
     """
-    seen = _Seen()
-    for group in _groups(labelled, micro_batch):
-        items = [_item(len(seen.truths) + n, payload, text_of(payload)) for n, (payload, _) in enumerate(group, 1)]
+    answers = _Answers()
+    for group in _split_into_groups(labelled, micro_batch):
+        first = len(answers.truths) + 1
+        items = [_make_item(number, payload, text_of(payload)) for number, (payload, _) in enumerate(group, first)]
         started = time.perf_counter()
         outcomes = classify(items)
-        seen.seconds += time.perf_counter() - started
+        answers.seconds += time.perf_counter() - started
         for (_, truth), outcome in zip(group, outcomes, strict=True):
-            seen.add(truth, outcome)
+            answers.add(truth, outcome)
         if progress is not None:
-            progress(len(seen.truths))
-    if not seen.truths:
+            progress(len(answers.truths))
+    if not answers.truths:
         raise InvalidInput("there are no labelled items to measure; give at least one")
-    return _evaluation(seen, most_confusions)
+    return _build_evaluation(answers, max_confusions)
 
 
-def _evaluation(seen: _Seen, most_confusions: int) -> Evaluation:
-    found = score(seen.truths, seen.answers)
+def _build_evaluation(answers: _Answers, max_confusions: int) -> Evaluation:
+    scores = score(answers.truths, answers.labels)
     return Evaluation(
-        n=len(seen.truths),
-        accuracy=found.accuracy,
-        macro_f1=found.macro_f1,
-        classes=found.classes,
-        confusions=found.confusions[:most_confusions],
-        errors=dict(seen.errors.most_common()),
-        messages=seen.messages,
-        seconds=seen.seconds,
+        n=len(answers.truths),
+        accuracy=scores.accuracy,
+        macro_f1=scores.macro_f1,
+        classes=scores.classes,
+        confusions=scores.confusions[:max_confusions],
+        errors=dict(answers.errors.most_common()),
+        messages=answers.messages,
+        seconds=answers.seconds,
     )
 
 
-def _groups(labelled: Iterable[tuple[dict[str, Any], str]], size: int) -> Iterator[list[tuple[dict[str, Any], str]]]:
+def _split_into_groups(
+    labelled: Iterable[tuple[dict[str, Any], str]], size: int
+) -> Iterator[list[tuple[dict[str, Any], str]]]:
     pairs = iter(labelled)
     while group := list(islice(pairs, size)):
         yield group
 
 
-def _item(number: int, payload: dict[str, Any], text: str) -> WorkItem:
+def _make_item(number: int, payload: dict[str, Any], text: str) -> WorkItem:
     return WorkItem(
-        id=number, item_id=f"{_BATCH}-{number}", batch_id=_BATCH, key=None, payload=payload, text=text, attempt=1
+        id=number, item_id=f"{_BATCH_ID}-{number}", batch_id=_BATCH_ID, key=None, payload=payload, text=text, attempt=1
     )

@@ -1,4 +1,4 @@
-"""Training: what is learned from, what is measured, what is written, what is refused."""
+"""Training: the data it uses, the scores it measures, the files it writes, and the input it rejects."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from pipeline.domain.item import Classification, WorkItem
 from pipeline.errors import InvalidInput
-from pipeline.quality.example import canonical, data_hash, examples, hold_out, labelled
-from pipeline.quality.train import train
+from pipeline.quality.example import hash_examples, hold_out, read_examples, read_labelled_rows, sort_examples
+from pipeline.quality.training import train
 from pipeline.stages.classifiers.sklearn import Spec, build
-from pipeline.stages.models.vocabulary import MAX_TERM_LENGTH, frequent
+from pipeline.stages.models.vocabulary import MAX_TERM_LENGTH, frequent_terms
 
-# One process imports scikit-learn for all.
+# Run all of these in one process, so that only it imports scikit-learn.
 pytestmark = pytest.mark.xdist_group("sklearn")
 
 WORDS = {
@@ -57,7 +57,7 @@ def test_a_trained_model_labels_texts_it_has_never_seen(tmp_path: Path) -> None:
     ]
 
 
-def test_the_report_says_what_was_trained_held_out_and_scored(tmp_path: Path) -> None:
+def test_the_report_describes_training_hold_out_and_scores(tmp_path: Path) -> None:
     steps: list[str] = []
 
     report = train(tickets(40), output=tmp_path / "tickets.skops", held_out=0.25, seed=7, progress=steps.append)
@@ -69,11 +69,11 @@ def test_the_report_says_what_was_trained_held_out_and_scored(tmp_path: Path) ->
     assert report.accuracy == 1.0
     assert report.warnings == ()
     assert report.model_hash == hashlib.sha256(report.model.read_bytes()).hexdigest()
-    assert steps[1:3] == ["fitting to 90 examples, without the 30 held out", "fitting to all 120 examples"]
+    assert steps[1:3] == ["fitting to 90 examples, with 30 held out", "fitting to all 120 examples"]
 
 
-def test_held_out_examples_are_not_learned_from_when_they_are_scored(tmp_path: Path) -> None:
-    # Labels by chance: only a model that has seen the scored examples could answer them.
+def test_the_scored_model_has_not_seen_the_held_out_examples(tmp_path: Path) -> None:
+    # The labels are random, so only a model that has seen the scored examples could answer them.
     rng = random.Random(3)
     noise = [(f"word{n} word{n}x", rng.choice(["heads", "tails"])) for n in range(400)]
 
@@ -81,10 +81,10 @@ def test_held_out_examples_are_not_learned_from_when_they_are_scored(tmp_path: P
 
     assert report.accuracy < 0.65
     written = answers(report.model, [text for text, _ in noise])
-    assert [answer.label for answer in written] == [label for _, label in noise], "the written model has seen them all"
+    assert [answer.label for answer in written] == [label for _, label in noise], "the final model has seen them all"
 
 
-def test_test_examples_are_what_the_scores_are_of(tmp_path: Path) -> None:
+def test_the_model_is_scored_on_the_test_examples(tmp_path: Path) -> None:
     wrong = [(text, "login") for text, label in tickets(5, seed=2) if label == "billing"]
 
     report = train(tickets(), output=tmp_path / "tickets.skops", test=[*wrong, ("parcel late", "lost")])
@@ -93,7 +93,7 @@ def test_test_examples_are_what_the_scores_are_of(tmp_path: Path) -> None:
     assert report.n_scored == 6
     assert report.accuracy == 0.0
     assert report.score.confusions[0].count == 5
-    assert report.warnings == ("in the test examples but never trained on: 'lost'",)
+    assert report.warnings == ("in the test examples, but never trained on: 'lost'",)
 
 
 def test_the_same_examples_in_any_order_give_the_same_answers(tmp_path: Path) -> None:
@@ -108,13 +108,14 @@ def test_the_same_examples_in_any_order_give_the_same_answers(tmp_path: Path) ->
     assert (one.data_hash, one.score, one.confidence_scale) == (two.data_hash, two.score, two.confidence_scale)
 
 
-def test_another_example_gives_another_data_hash() -> None:
-    assert data_hash(canonical(tickets())) != data_hash(canonical([*tickets(), ("one more", "login")]))
-    assert data_hash(canonical([("a b", "c")])) != data_hash(canonical([("a", "b c")]))
+def test_different_examples_have_different_hashes() -> None:
+    more = [*tickets(), ("one more", "login")]
+    assert hash_examples(sort_examples(tickets())) != hash_examples(sort_examples(more))
+    assert hash_examples(sort_examples([("a b", "c")])) != hash_examples(sort_examples([("a", "b c")]))
 
 
-def test_confidence_is_how_often_answers_are_right(tmp_path: Path) -> None:
-    # A third of the labels are drawn anew, so that no classifier can be right much more than 7 times in 9.
+def test_confidence_equals_the_share_of_correct_answers(tmp_path: Path) -> None:
+    # A third of the labels are random, so no classifier can be correct much more often than 7 times in 9.
     rng = random.Random(11)
 
     def blurred(seed: int) -> list[tuple[str, str]]:
@@ -126,16 +127,16 @@ def test_confidence_is_how_often_answers_are_right(tmp_path: Path) -> None:
     fresh = blurred(2)
 
     found = answers(report.model, [text for text, _ in fresh])
-    right = sum(answer.label == label for answer, (_, label) in zip(found, fresh, strict=True)) / len(fresh)
+    accuracy = sum(answer.label == label for answer, (_, label) in zip(found, fresh, strict=True)) / len(fresh)
     assert report.confidence_scale != 1.0
-    assert sum(answer.confidence or 0.0 for answer in found) / len(found) == pytest.approx(right, abs=0.05)
+    assert sum(answer.confidence or 0.0 for answer in found) / len(found) == pytest.approx(accuracy, abs=0.05)
 
 
-def test_few_held_out_examples_leave_confidence_uncorrected(tmp_path: Path) -> None:
+def test_confidence_is_not_calibrated_on_too_few_examples(tmp_path: Path) -> None:
     report = train(tickets(10), output=tmp_path / "tickets.skops")
 
     assert report.confidence_scale == 1.0
-    assert "uncorrected" in report.card.read_text()
+    assert "not calibrated" in report.card.read_text()
 
 
 def test_two_classes_are_enough(tmp_path: Path) -> None:
@@ -147,15 +148,15 @@ def test_two_classes_are_enough(tmp_path: Path) -> None:
     assert set(good.scores) == {"billing", "delivery"}
 
 
-def test_a_class_with_one_example_is_learned_and_warned_of(tmp_path: Path) -> None:
+def test_a_class_with_one_example_is_learned_with_a_warning(tmp_path: Path) -> None:
     report = train([*tickets(), ("unsubscribe newsletter", "privacy")], output=tmp_path / "tickets.skops")
 
-    assert report.warnings == ("one example only, which is never held out: 'privacy'",)
+    assert report.warnings == ("only one example, so it is never held out: 'privacy'",)
     assert "privacy" in report.labels
     assert answers(report.model, ["unsubscribe newsletter"])[0].label == "privacy"
 
 
-def test_the_card_stands_beside_the_model_for_people_and_programs(tmp_path: Path) -> None:
+def test_the_card_next_to_the_model_has_text_and_json(tmp_path: Path) -> None:
     odd = [(f"odd {n}", "a|b") for n in range(4)]
 
     report = train([*tickets(), *odd], output=tmp_path / "models" / "tickets.skops", seed=4, now=lambda: NOON)
@@ -163,22 +164,22 @@ def test_the_card_stands_beside_the_model_for_people_and_programs(tmp_path: Path
     text = report.card.read_text(encoding="utf-8")
     facts = json.loads(text.split("```json\n")[1].split("```")[0])
     assert report.card == tmp_path / "models" / "tickets.card.md"
-    assert "fitted anew to all examples" in text
+    assert "then fitted to all of them" in text
     assert "| a\\|b | 1.000 |" in text
     assert facts["trained_at"] == "2026-11-21T12:00:00Z"
     assert (facts["model"], facts["seed"], facts["n_train"]) == ("tickets.skops", 4, 124)
-    assert facts["data_hash"] == data_hash(canonical([*tickets(), *odd]))
+    assert facts["data_hash"] == hash_examples(sort_examples([*tickets(), *odd]))
     assert facts["score"]["accuracy"] == report.accuracy
     assert set(facts["versions"]) == {"python", "scikit-learn", "skops", "numpy", "pipeline"}
 
 
-def test_no_text_of_an_example_is_in_the_card(tmp_path: Path) -> None:
+def test_the_card_does_not_contain_texts_of_examples(tmp_path: Path) -> None:
     report = train([*tickets(), ("xyzzy invoice", "billing")], output=tmp_path / "tickets.skops")
 
     assert "xyzzy" not in report.card.read_text()
 
 
-def test_files_are_replaced_whole_and_nothing_is_left_beside_them(tmp_path: Path) -> None:
+def test_files_are_replaced_and_no_temporary_files_remain(tmp_path: Path) -> None:
     (tmp_path / "tickets.skops").write_text("an older model")
 
     train(tickets(), output=tmp_path / "tickets.skops")
@@ -187,7 +188,7 @@ def test_files_are_replaced_whole_and_nothing_is_left_beside_them(tmp_path: Path
     assert answers(tmp_path / "tickets.skops", ["refund invoice"])[0].label == "billing"
 
 
-def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_the_error_for_an_unwritable_output_names_it(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file where a folder is needed")
 
     with pytest.raises(InvalidInput, match=r"cannot write .*tickets\.skops: .*choose another output"):
@@ -198,7 +199,7 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         train(tickets(), output=tmp_path / "folder.skops")
 
 
-def test_a_card_that_cannot_be_written_leaves_no_half_file(tmp_path: Path) -> None:
+def test_an_unwritable_card_leaves_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "tickets.card.md").mkdir()
 
     with pytest.raises(InvalidInput, match=r"cannot write .*tickets\.card\.md"):
@@ -211,14 +212,14 @@ def test_a_card_that_cannot_be_written_leaves_no_half_file(tmp_path: Path) -> No
     [
         ([], "at least two classes; there are none"),
         ([("a text", "spam"), ("b text", "spam")], "at least two classes; all have the label 'spam'"),
-        ([("a text", "spam"), ("b text", "ham")], "each class has a single example"),
+        ([("a text", "spam"), ("b text", "ham")], "every class has only one example"),
         ([("a text", "spam"), ("  ", "ham")], "example 2: its text is empty"),
         ([("a text", "spam"), ("b text", "")], "example 2: its label is empty"),
-        ([("a text", "spam"), ("b text", "h\ud800m")], "example 2: label .* half a character"),
-        ([("?!", "spam"), ("...", "ham"), ("--", "ham")], "no text has a word in it"),
+        ([("a text", "spam"), ("b text", "h\ud800m")], "example 2: label .* a lone surrogate"),
+        ([("?!", "spam"), ("...", "ham"), ("--", "ham")], "no text contains a word"),
     ],
 )
-def test_examples_nothing_can_be_learned_from_are_refused(
+def test_examples_that_cannot_be_trained_on_are_rejected(
     pairs: list[tuple[str, str]], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidInput, match=message):
@@ -226,7 +227,7 @@ def test_examples_nothing_can_be_learned_from_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_promised_test_examples_must_be_there(tmp_path: Path) -> None:
+def test_empty_test_examples_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="no test examples"):
         train(tickets(), output=tmp_path / "tickets.skops", test=[])
 
@@ -240,7 +241,7 @@ def test_promised_test_examples_must_be_there(tmp_path: Path) -> None:
         ("tickets.skops", 0.1, -1, "seed is -1"),
     ],
 )
-def test_options_that_cannot_be_are_refused_before_anything_is_read(
+def test_invalid_options_are_rejected_before_anything_is_read(
     output: str, held_out: float, seed: int, message: str
 ) -> None:
     unread = iter(tickets())
@@ -250,7 +251,9 @@ def test_options_that_cannot_be_are_refused_before_anything_is_read(
     assert len(list(unread)) == len(tickets())
 
 
-def test_training_without_its_extra_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_extra_has_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delitem(sys.modules, "pipeline.stages.models.linear_model", raising=False)
     monkeypatch.delattr("pipeline.stages.models.linear_model", raising=False)
     monkeypatch.setitem(sys.modules, "skops", None)
@@ -260,11 +263,11 @@ def test_training_without_its_extra_says_what_to_install(tmp_path: Path, monkeyp
         train(tickets(), output=tmp_path / "tickets.skops")
 
 
-def test_rows_become_examples_by_the_names_of_their_columns() -> None:
+def test_examples_are_read_from_the_named_columns() -> None:
     rows = [{"id": 7, "body": "late parcel", "kind": " delivery "}, {"id": 8, "body": "refund", "kind": 3}]
 
-    assert list(examples(rows, text="body", label="kind")) == [("late parcel", "delivery"), ("refund", "3")]
-    assert list(labelled(rows, label="kind"))[0] == ({"id": 7, "body": "late parcel"}, "delivery")
+    assert list(read_examples(rows, text="body", label="kind")) == [("late parcel", "delivery"), ("refund", "3")]
+    assert list(read_labelled_rows(rows, label="kind"))[0] == ({"id": 7, "body": "late parcel"}, "delivery")
 
 
 @pytest.mark.parametrize(
@@ -275,12 +278,12 @@ def test_rows_become_examples_by_the_names_of_their_columns() -> None:
         ({}, "row 2 has no column 'kind'; it has none"),
         ({"body": "x", "kind": None}, "row 2: column 'kind' is empty"),
         ({"body": " ", "kind": "x"}, "row 2: column 'body' is empty"),
-        ({"body": ["x"], "kind": "x"}, "row 2: column 'body' holds a list; text is needed"),
+        ({"body": ["x"], "kind": "x"}, "row 2: column 'body' contains a list; it must be text"),
     ],
 )
-def test_a_row_that_is_no_example_is_named_by_row_and_column(row: dict[str, object], message: str) -> None:
+def test_the_error_for_an_invalid_row_names_row_and_column(row: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        list(examples([{"body": "x", "kind": "x"}, row], text="body", label="kind"))
+        list(read_examples([{"body": "x", "kind": "x"}, row], text="body", label="kind"))
 
 
 @settings(max_examples=60)
@@ -289,42 +292,42 @@ def test_a_row_that_is_no_example_is_named_by_row_and_column(row: dict[str, obje
     share=st.floats(0.01, 0.5),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_every_class_keeps_examples_to_learn_from_and_every_example_has_one_place(
+def test_the_split_is_a_partition_that_keeps_every_class_in_training(
     labels: list[str], share: float, seed: int
 ) -> None:
     split = hold_out(labels, share, seed)
 
-    assert sorted(split.training + split.scored) == list(range(len(labels)))
-    scored, total = Counter(labels[n] for n in split.scored), Counter(labels)
+    assert sorted(split.training + split.held_out) == list(range(len(labels)))
+    held_out, total = Counter(labels[n] for n in split.held_out), Counter(labels)
     assert {labels[n] for n in split.training} == set(labels)
-    assert split.single == tuple(sorted(label for label, count in total.items() if count == 1))
+    assert split.singletons == tuple(sorted(label for label, count in total.items() if count == 1))
     for label, count in total.items():
-        assert scored[label] == min(max(round(count * share), 1), count - 1)
+        assert held_out[label] == min(max(round(count * share), 1), count - 1)
     assert hold_out(labels, share, seed) == split
 
 
-def test_terms_in_most_documents_are_kept_and_come_sorted() -> None:
+def test_the_terms_in_the_most_documents_are_kept_and_sorted() -> None:
     documents = [["b", "a", "a"], ["b", "c"], ["b", "c", "d"], ["x" * (MAX_TERM_LENGTH + 1), "b"]]
 
-    assert frequent(documents, at_least=1, at_most=9) == ["a", "b", "c", "d"]
-    assert frequent(documents, at_least=2, at_most=9) == ["b", "c"]
-    assert frequent(documents, at_least=1, at_most=3) == ["a", "b", "c"]
+    assert frequent_terms(documents, min_documents=1, max_terms=9) == ["a", "b", "c", "d"]
+    assert frequent_terms(documents, min_documents=2, max_terms=9) == ["b", "c"]
+    assert frequent_terms(documents, min_documents=1, max_terms=3) == ["a", "b", "c"]
 
 
-def test_frequent_terms_survive_where_the_rare_ones_are_too_many_to_count() -> None:
+def test_frequent_terms_survive_when_rare_terms_exceed_the_limit() -> None:
     documents = ([f"rare{n}", f"odd{n}", "always", *(["often"] if n % 3 else [])] for n in range(2_000))
 
-    assert frequent(documents, at_least=500, at_most=9, max_counted=50) == ["always", "often"]
+    assert frequent_terms(documents, min_documents=500, max_terms=9, max_counted=50) == ["always", "often"]
 
 
-def test_rare_terms_are_forgotten_where_they_are_too_many_to_count() -> None:
+def test_rare_terms_are_dropped_when_they_exceed_the_limit() -> None:
     documents = [["twice"], *([f"rare{n}"] for n in range(200)), ["twice"]]
 
-    assert frequent(documents, at_least=2, at_most=9) == ["twice"]
-    assert frequent(documents, at_least=2, at_most=9, max_counted=50) == []
+    assert frequent_terms(documents, min_documents=2, max_terms=9) == ["twice"]
+    assert frequent_terms(documents, min_documents=2, max_terms=9, max_counted=50) == []
 
 
-def test_a_model_file_lists_no_term_one_by_one(tmp_path: Path) -> None:
+def test_the_schema_of_a_model_file_does_not_grow_with_its_terms(tmp_path: Path) -> None:
     more = [(f"{text} extra{n} word{n}", label) for n, (text, label) in enumerate(tickets())]
 
     small = train(tickets(), output=tmp_path / "small.skops")
