@@ -89,7 +89,10 @@ def _render_summary(report: TrainingReport) -> Iterator[str]:
     if report.scored_on.startswith("test"):
         yield "- The scores are those of this model, on examples it was not trained on."
     else:
-        yield "- The scores are those of a first model that had not seen these; this one was then fitted to all of them."
+        yield (
+            "- The scores are those of a first model that had not seen these examples; "
+            "this model was then fitted to all of them."
+        )
     yield f"- Trained on {report.n_train:,} examples of {len(report.labels)} classes; {report.n_terms:,} terms."
     yield f"- Confidence: {_describe_confidence(report)}."
     for warning in report.warnings:

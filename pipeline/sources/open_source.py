@@ -42,7 +42,7 @@ def check_file(source: str | Path) -> Path:
 
 @contextmanager
 def open_source(source: str | Path, stdin: BinaryIO | None) -> Iterator[io.BufferedReader]:
-    """Open `source` and yield its bytes; gzip data is decompressed whatever the file's name.
+    """Open `source` and yield its bytes; gzip data is decompressed regardless of the file's name.
 
     Raises:
         InvalidInput: it cannot be opened or read to the end; may also be raised from reads inside the block.

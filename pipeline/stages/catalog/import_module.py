@@ -50,7 +50,7 @@ def _extend_sys_path(folder: Path) -> list[Path]:
 
 
 def _check_not_shadowed(name: str, folders: list[Path]) -> None:
-    """Raise if Python would import another module of this name than the user's; it holds only one module per name."""
+    """Raise if Python would import a different module with this name; it keeps only one module per name."""
     top_level = name.partition(".")[0]
     wanted = next((source for path in folders if (source := _find_source(path, top_level))), None)
     actual = _find_origin(top_level)

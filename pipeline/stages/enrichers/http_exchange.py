@@ -78,7 +78,7 @@ class HttpEnricher:
         return orjson.dumps({name: None if value is ABSENT else value for name, value in values.items()})
 
     async def _read(self, response: httpx2.Response) -> dict[str, Any]:
-        # The body is read whatever the status, because only then can the connection be reused.
+        # The body is read regardless of the status, because only then can the connection be reused.
         body = await self._read_body(response)
         if response.status_code in http_response.NOT_FOUND:
             if self._spec.not_found == "dead":

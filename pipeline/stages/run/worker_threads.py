@@ -29,7 +29,7 @@ def interrupt_thread(thread: Thread) -> None:
 
 
 class WorkerThreads:
-    """Runs calls in threads that are started on demand, one per slot of the lanes at most, and end when idle.
+    """Runs calls in threads that start on demand, at most one per slot of a lane, and end when idle.
 
     Only one thread is woken at a time; once it runs, it wakes the next. Calls that block therefore get a thread each
     without delay, while calls that only compute share a few threads, which is faster because the GIL does not let them
