@@ -63,10 +63,19 @@ class Response:
         Raises:
             MalformedAnswer: it is no answer, or its headers are beyond the limits.
         """
+        if self.heard + len(data) > MAX_HEAD_BYTES:
+            for bound in (MAX_HEAD_BYTES + 1, self._most + 1):
+                left = bound - self.heard
+                if 0 < left < len(data):
+                    # The bound is checked where it lies, in whatever pieces the bytes come.
+                    self.feed(data[:left])
+                    self.feed(data[left:])
+                    return
         self.heard += len(data)
         if self._parser is None:
-            # Nobody asked for what follows an answer, and it is not to be taken for the next one.
-            self.is_kept = False
+            # Nobody asked for what follows an answer, and it is not to be taken for the next one. Empty lines say nothing.
+            if data.strip(b"\r\n"):
+                self.is_kept = False
             return
         try:
             self._parser.feed_data(data)
@@ -139,7 +148,7 @@ class Response:
     def on_body(self, piece: bytes) -> None:
         if self.is_over:
             return
-        self._body += piece[: KEPT_OF_FAILURE - len(self._body)]
+        self._body += piece[: min(KEPT_OF_FAILURE - len(self._body), self._left)]
         self._left -= len(piece)
         if self._left <= 0:
             self.give_up()
