@@ -1,4 +1,4 @@
-"""Answers that nobody would write: whatever bytes come, in whatever pieces, reading them ends in an answer or an error."""
+"""Responses made of anything: reading them ends in an answer or in the one error, however the bytes are cut."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.delivery.rules.delivery import Answer
-from pipeline.delivery.webhook.errors import MalformedAnswer
+from pipeline.delivery.webhook.errors import MalformedResponse
 from pipeline.delivery.webhook.response import FRAMED, KEPT_OF_FAILURE, MAX_HEAD_BYTES, Response
 
 #: Bytes of a body that are read, so few that examples go beyond them.
@@ -56,11 +56,11 @@ def read(pieces: Sequence[bytes]) -> tuple[Answer | None, bool, bool] | None:
     try:
         for piece in pieces:
             response.feed(piece)
-    except MalformedAnswer:
+    except MalformedResponse:
         assert response.status is None
         assert response.is_over
         return None
-    return response.status and response.answer(), response.is_over, response.is_kept
+    return response.status and response.answer(), response.is_over, response.is_reusable
 
 
 @given(contents, cuts)
@@ -82,16 +82,18 @@ def test_bounds_are_reached_at_the_same_byte_in_whatever_pieces(content: bytes, 
 
 
 @given(contents, cuts, st.booleans())
-def test_what_was_read_can_be_stored_whenever_the_connection_ends(content: bytes, at: list[int], is_clean: bool) -> None:
+def test_what_was_read_can_be_stored_whenever_the_connection_ends(
+    content: bytes, at: list[int], is_clean: bool
+) -> None:
     response = Response(LIMIT)
     try:
         for piece in cut(content, at):
             response.feed(piece)
-    except MalformedAnswer:
+    except MalformedResponse:
         return
-    response.close() if is_clean else response.give_up()
+    response.close() if is_clean else response.stop()
     assert response.is_over
-    assert not response.is_kept
+    assert not response.is_reusable
     if response.status is None:
         with pytest.raises(RuntimeError):
             response.answer()
@@ -146,9 +148,9 @@ def test_what_has_no_end_takes_little_memory_and_is_given_up(begin: bytes, endle
     try:
         response.feed(begin)
         while not response.is_over:
-            assert response.heard <= MOST
+            assert response.received <= MOST
             response.feed(piece)
-    except MalformedAnswer:
+    except MalformedResponse:
         assert response.is_over
     finally:
         _, peak = tracemalloc.get_traced_memory()
