@@ -93,6 +93,8 @@ class Settings(BaseSettings):
     stop_seconds: float = Field(default=10.0, ge=0, le=3_600)
     #: Whether each item's tasks send events, which is what Flower shows.
     task_events: bool = True
+    #: Whether messages travel by the transports in `workers/transports`; false: by kombu's own, which are slower.
+    fast_transport: bool = True
     #: Days that a batch is kept after it completed, with all that hangs on it; unset: everything is kept.
     retention_days: float | None = Field(default=None, gt=0, le=36_500)
     #: Workers that may die holding an item before it is given up: with all that ran, in few, and twice alone, since one

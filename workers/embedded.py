@@ -16,6 +16,7 @@ from pipeline.settings import EMBEDDED_BROKER_URL
 from workers.app import app
 from workers.engine.engine import Engine, running_engine, set_running
 from workers.engine.stage_engine import countdown
+from workers.transports.choice import embedded_transport
 
 #: Seconds that a worker may take to start.
 START_SECONDS = 30.0
@@ -52,10 +53,8 @@ class Embedded:
     def _start(self) -> None:
         # Queues of this transport outlive their connections; messages of a stopped worker are stale.
         Channel.queues.clear()
-        app.conf.broker_url, app.conf.broker_transport = (
-            EMBEDDED_BROKER_URL,
-            "workers.transports.memory:MemoryTransport",
-        )
+        app.conf.broker_url = EMBEDDED_BROKER_URL
+        app.conf.broker_transport = embedded_transport(is_fast=self._context.settings.fast_transport)
         app.finalize()
         self._engine = Engine(app, self._context, batch_id=self._batch_id)
         set_running(self._engine)

@@ -1,1 +1,1 @@
-"""HTTP/1.1 to receivers: connections, requests, responses, and the SSRF guard."""
+"""Sends webhooks: signs requests, guards addresses, and speaks HTTP/1.1 to receivers."""

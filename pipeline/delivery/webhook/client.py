@@ -1,37 +1,58 @@
-"""One signed POST: guarded, within a deadline, and answered with a code where there is no status."""
+"""Sends one webhook: checks its URL, signs it, and hands it to the HTTP client."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from pipeline.crypto.signer import Signer
 from pipeline.delivery.rules.credentials import Credentials
 from pipeline.delivery.rules.delivery import BLOCKED, INTERNAL, UNUSABLE, Answer, Owed
-from pipeline.delivery.webhook.connect import Connector, tls
-from pipeline.delivery.webhook.errors import Lost, code_of
+from pipeline.delivery.webhook.http_client import open_http_client
 from pipeline.delivery.webhook.options import ClientOptions
-from pipeline.delivery.webhook.pool import ConnectionPool
-from pipeline.delivery.webhook.request import head, opening
-from pipeline.delivery.webhook.response import Response
-from pipeline.delivery.webhook.ssrf_guard import Resolver, SsrfGuard, SystemResolver
 from pipeline.domain.callback_url import Callback, ForbiddenCallbackUrl, InvalidCallbackUrl, check_callback_url
 from pipeline.domain.ip_ranges import Network
 from pipeline.log import get_logger
 
+if TYPE_CHECKING:
+    from pipeline.delivery.webhook.ssrf_guard import Resolver
+
 log = get_logger(__name__)
 
-_NOTHING = Credentials()
-#: URLs that are read and checked once, not at every attempt.
+_NO_CREDENTIALS = Credentials()
+#: URLs that are parsed and checked once, not at every attempt.
 _KNOWN_URLS = 4_096
 
 
-class WebhookClient:
-    """Connects by https to public or allowed addresses, by http to allowed ones only, and keeps connections.
+def _user_agent() -> str:
+    try:
+        return f"pipeline/{version('pipeline')}"
+    except PackageNotFoundError:
+        return "pipeline/0"
 
-    Built inside the running event loop; `close` ends it.
+
+USER_AGENT = _user_agent()
+#: Sent with every webhook; an endpoint's own headers override them.
+_DEFAULT_HEADERS = {
+    "content-type": "application/json",
+    "user-agent": USER_AGENT,
+    "accept": "*/*",
+    "accept-encoding": "identity",
+}
+
+
+class WebhookClient:
+    """Sends signed webhooks to the URLs that this deployment may call.
+
+    Build it inside the running event loop; call `close` at the end.
+
+    Args:
+        signer: signs for endpoints that have no secrets of their own.
+        allow: CIDRs that callbacks may reach although they are private, plain http included.
+        resolver: looks up names; None: the operating system does.
     """
 
     def __init__(
@@ -42,79 +63,48 @@ class WebhookClient:
         resolver: Resolver | None = None,
     ) -> None:
         self._signer = signer
-        self._options = options = options or ClientOptions()
-        self._loop = asyncio.get_running_loop()
-        networks, inner = tuple(allow), resolver or SystemResolver()
-        self._dialers = {
-            "https": Connector(SsrfGuard(networks, public=True), inner, options.connect_seconds, tls()),
-            "http": Connector(SsrfGuard(networks, public=False), inner, options.connect_seconds, None),
-        }
-        self._pool = ConnectionPool(options.idle_seconds, options.connection_seconds)
+        networks = tuple(allow)
+        self._http = open_http_client(networks, options or ClientOptions(), resolver)
 
         @lru_cache(_KNOWN_URLS)
-        def checked(url: str) -> tuple[Callback, str]:
-            callback = check_callback_url(url, networks)
-            return callback, opening(callback)
+        def checked(url: str) -> Callback:
+            return check_callback_url(url, networks)
 
         self._checked = checked
 
     async def post(self, owed: Owed, at: datetime) -> Answer:
-        """Make one attempt at the instant `at`, which is signed. Never raises for what a receiver does."""
+        """Make one attempt and return the response, or the code of what went wrong. Never raises.
+
+        Args:
+            at: the time of the attempt, which is part of the signature.
+        """
         try:
-            callback, begin = self._checked(owed.url)
+            callback = self._checked(owed.url)
         except ForbiddenCallbackUrl:
             return Answer(error=BLOCKED)
         except InvalidCallbackUrl:
             return Answer(error=UNUSABLE)
         if owed.credentials is not None and callback.origin != owed.origin:
-            # What one endpoint has of its own is for no other to see.
+            # An endpoint's secrets and headers must not reach another endpoint.
             return Answer(error=UNUSABLE)
-        reply = Response(self._options.answer_bytes)
         try:
-            await self._exchange(callback, self._head(owed, begin, int(at.timestamp())), owed.body, reply)
+            return await self._http.post(callback, self._headers(owed, int(at.timestamp())), owed.body)
         except Exception as error:
-            return self._failure(error, owed)
-        return reply.answer()
+            log.error("delivery_attempt_failed", delivery=owed.id, origin=owed.origin, error=type(error).__name__)
+            return Answer(error=INTERNAL)
 
     async def close(self) -> None:
-        self._pool.close()
-        for dialer in self._dialers.values():
-            await dialer.close()
-        # What is closed is gone after the loop's next round.
-        await asyncio.sleep(0)
+        """Close all connections."""
+        await self._http.close()
 
-    async def _exchange(self, callback: Callback, request: bytes, body: bytes, reply: Response) -> None:
-        """Send on a kept connection, and on a new one where there is none or it turns out to be closed."""
-        deadline = self._loop.time() + self._options.deadline_seconds
-        line = self._pool.take(callback.origin)
-        if line is not None:
-            try:
-                await line.exchange(request, body, reply, deadline)
-            except Lost:
-                if reply.heard:
-                    raise
-                # The receiver closed it before it saw the request. Others of that time are no better.
-                self._pool.drop(callback.origin)
-            else:
-                self._pool.put(callback.origin, line)
-                return
-        line = await self._dialers[callback.scheme].dial(callback, deadline)
-        await line.exchange(request, body, reply, deadline)
-        self._pool.put(callback.origin, line)
-
-    def _failure(self, error: Exception, owed: Owed) -> Answer:
-        code = code_of(error)
-        if code == INTERNAL:
-            log.error("delivery_attempt_failed", delivery=owed.id, origin=owed.origin, error=type(error).__name__)
-        return Answer(error=code)
-
-    def _head(self, owed: Owed, begin: str, timestamp: int) -> bytes:
-        own = owed.credentials or _NOTHING
+    def _headers(self, owed: Owed, timestamp: int) -> dict[str, str]:
+        own = owed.credentials or _NO_CREDENTIALS
         signer = own.signer or self._signer
-        attempt = {
+        return {
+            **_DEFAULT_HEADERS,
             "webhook-id": owed.webhook_id,
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signer.sign(owed.webhook_id, timestamp, owed.body),
             "webhook-attempt": str(owed.attempt),
+            **own.headers,
         }
-        return head(begin, attempt, own.headers, len(owed.body))

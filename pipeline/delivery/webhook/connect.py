@@ -1,4 +1,4 @@
-"""Opens connections: names are looked up and vetted, addresses raced, TLS verified, all within a time."""
+"""Opens connections: looks up and checks names, races addresses and verifies TLS, all within one timeout."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from pipeline.delivery.webhook.errors import ConnectTimeout
 from pipeline.delivery.webhook.ssrf_guard import AddressInfo, Resolver, SsrfGuard, VettingResolver
 from pipeline.domain.callback_url import Callback
 
-#: Part of the time to connect that looking up the name may take.
+#: Share of the connect timeout that a name lookup may take.
 LOOKUP_SHARE = 0.8
-#: Seconds until the next address is tried beside the one that has not answered yet (RFC 8305).
+#: Seconds before the next address is tried in parallel to one that has not answered yet (RFC 8305).
 NEXT_ADDRESS_SECONDS = 0.25
 
 
 class Connector:
-    """Connects to what its guard allows.
+    """Opens connections to the addresses that its guard permits.
 
     Args:
+        connect_seconds: for name lookup, TCP and TLS together.
         tls: None for plain http.
     """
 
@@ -34,17 +35,17 @@ class Connector:
         self._connect_seconds = connect_seconds
         self._tls = tls
 
-    async def dial(self, callback: Callback, deadline: float) -> Connection:
+    async def connect(self, callback: Callback, deadline: float) -> Connection:
         """Return a new connection.
 
         Args:
-            deadline: in the loop's time; it may leave less than the time to connect.
+            deadline: in the loop's time; it may be sooner than the connect timeout.
 
         Raises:
-            BlockedAddress: an address is refused.
-            ConnectTimeout: it took too long.
+            BlockedAddress: an address is not permitted.
+            ConnectTimeout: it took longer than `connect_seconds`.
             TimeoutError: the deadline passed.
-            OSError: no connection came about; `socket.gaierror`, `ssl.SSLError` and the others say why.
+            OSError: it failed; `socket.gaierror`, `ssl.SSLError` and other subclasses say why.
         """
         connect_by = asyncio.get_running_loop().time() + self._connect_seconds
         try:
@@ -56,16 +57,17 @@ class Connector:
             raise
 
     async def close(self) -> None:
+        """Cancel name lookups that still run."""
         await self._resolver.close()
 
     async def _connect(self, callback: Callback) -> Connection:
-        # Resolved once for each connection: an answer vetted earlier says nothing about the next.
+        # Names are resolved for each connection: an answer that was checked earlier says nothing about the next one.
         infos = await self._infos(callback)
         while True:
             try:
                 return await self._open(infos, callback.host)
             except OSError:
-                # One of each family was tried to its end, TLS included.
+                # One address of each family has failed, at TCP or at TLS.
                 aiohappyeyeballs.pop_addr_infos_interleave(infos, 1)
                 if not infos:
                     raise
@@ -81,10 +83,10 @@ class Connector:
         opened = await aiohappyeyeballs.start_connection(
             infos, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1, loop=loop, socket_factory=self._guard.open
         )
-        _, line = await loop.create_connection(
+        _, connection = await loop.create_connection(
             Connection, sock=opened, ssl=self._tls, server_hostname=None if self._tls is None else host
         )
-        return line
+        return connection
 
 
 def _info(host: str, port: int) -> AddressInfo:
@@ -93,8 +95,11 @@ def _info(host: str, port: int) -> AddressInfo:
     return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port)
 
 
-def tls() -> ssl.SSLContext:
-    """Return what https is spoken with: certificates of the system or of SSL_CERT_FILE, and the host name checked."""
+def make_tls_context() -> ssl.SSLContext:
+    """Return the settings for https: TLS 1.2 or newer, and certificates checked against the system's authorities.
+
+    `SSL_CERT_FILE` replaces the system's authorities.
+    """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

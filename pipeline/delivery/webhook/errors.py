@@ -1,4 +1,4 @@
-"""What can go wrong before there is an answer, and the one-word codes of it."""
+"""What can go wrong before there is a status, and the code for each."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from pipeline.delivery.webhook.ssrf_guard import BlockedAddress, LookupTimeout
 
 
 class ConnectTimeout(Exception):
-    """Name, connection and TLS together took too long."""
+    """Name lookup, TCP and TLS took longer than `connect_seconds`."""
 
 
-class MalformedAnswer(Exception):
-    """What came is no answer of HTTP, or one with more headers than are read."""
+class MalformedResponse(Exception):
+    """The received bytes are not an HTTP response, or its headers exceed the limits."""
 
 
-class Lost(OSError):
-    """A connection ended without an answer. It has the number of the system's error, and not its class."""
+class ConnectionLost(OSError):
+    """A connection ended before there was a status.
+
+    It carries the errno of its cause and not the cause's class, so that it is never mistaken for a timeout.
+    """
 
     def __init__(self, cause: Exception | None = None) -> None:
-        # Without a cause the receiver closed it in good order.
+        # Without a cause, the receiver closed the connection cleanly.
         super().__init__(errno.ECONNRESET if cause is None else getattr(cause, "errno", None), "the connection is lost")
 
 
@@ -38,7 +41,7 @@ _OF_ERRNO = {
 }
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
-# The first that fits; subclasses stand before their bases.
+# The first match counts; subclasses precede their bases.
 _OF_CLASS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (BlockedAddress, BLOCKED),
     (LookupTimeout, "dns_timeout"),
@@ -46,14 +49,14 @@ _OF_CLASS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], st
     (TimeoutError, TIMEOUT),
     (ssl.SSLCertVerificationError, "tls_verify"),
     (ssl.SSLError, "tls_handshake"),
-    (MalformedAnswer, "protocol_error"),
+    (MalformedResponse, "protocol_error"),
     (ConnectionRefusedError, "connection_refused"),
     ((ConnectionResetError, BrokenPipeError, ConnectionAbortedError), "connection_reset"),
 )
 
 
 def code_of(error: BaseException) -> str:
-    """Return the code of what went wrong; `internal_error` for what no receiver can cause."""
+    """Return the code of an error; `internal_error` if no receiver and no network can cause it."""
     for kind, code in _OF_CLASS:
         if isinstance(error, kind):
             return code

@@ -1,4 +1,4 @@
-"""What can be tuned about sending."""
+"""What can be tuned about sending callbacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from pipeline.domain.retry_schedule import Schedule
 
-#: A lease that ends sooner after the deadline is one that a slow record may lose.
+#: With less, a lease could expire while a slow database still records the response.
 LEAST_LEASE_MARGIN = timedelta(seconds=5)
 
 
@@ -16,11 +16,11 @@ class ClientOptions:
     """Limits of one request.
 
     Args:
-        deadline_seconds: wall clock, from looking up the name to the last byte read.
-        connect_seconds: name, connection and TLS together.
-        answer_bytes: read of an answer's body, so that its connection can be used again; then it is closed.
+        deadline_seconds: wall clock time from the name lookup to the last byte read.
+        connect_seconds: for name lookup, TCP and TLS together.
+        answer_bytes: bytes of a response's body that are read. Its connection is reused only if the body ends by then.
         idle_seconds: how long an unused connection is kept.
-        connection_seconds: how old a connection may be that is used again.
+        connection_seconds: the age after which a connection is not used again.
     """
 
     deadline_seconds: float = 15.0
@@ -32,22 +32,22 @@ class ClientOptions:
 
 @dataclass(frozen=True, slots=True)
 class SenderOptions:
-    """How much at a time, and how patiently.
+    """How much the sender does at a time, and how often it tries.
 
     Args:
         client: limits of one request.
-        per_endpoint: requests in flight at one endpoint, where `endpoints.in_flight_cap` says nothing else. With 64,
+        per_endpoint: requests in flight to one endpoint, unless `endpoints.in_flight_cap` says otherwise. With 64,
             groups are large enough for cheap SQL (measured: a fifth less CPU than with 32).
-        total: requests in flight over all endpoints.
-        claim: deliveries taken in one transaction.
-        poll_seconds: how late work is found of which nobody told.
-        group: answers recorded in one transaction, unless fewer are in flight.
-        group_seconds: how long an answer waits at the most to be recorded with others.
-        schedule: when a failed delivery is tried again, where neither its endpoint nor its batch names a schedule.
-        lease_margin: what a lease outlives the deadline by: time to record, and for clocks to disagree.
+        total: requests in flight to all endpoints together.
+        claim: deliveries claimed in one transaction.
+        poll_seconds: how late due work is found when no one wakes the sender.
+        group: responses recorded in one transaction, unless fewer are in flight.
+        group_seconds: how long a response waits at most to be recorded with others.
+        schedule: when a failed delivery is retried, unless its endpoint or its batch names a schedule.
+        lease_margin: how long a lease outlives the deadline, to allow for recording and for clocks that disagree.
 
     Raises:
-        ValueError: leases could end before answers are recorded, so that deliveries would be sent twice.
+        ValueError: leases could expire before responses are recorded, so that deliveries would be sent twice.
     """
 
     client: ClientOptions = field(default_factory=ClientOptions)

@@ -1,4 +1,4 @@
-"""One request to see whether a receiver answers: signed and guarded like all, and owed by nobody."""
+"""Sends one signed test request to a receiver. It belongs to no batch, and nothing about it is stored."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def send_ping(
     clock: Callable[[], datetime],
     options: ClientOptions | None = None,
 ) -> Sent:
-    """Send a ping and return what came of it; nothing is stored, and no endpoint's health changes.
+    """Send a ping and return its outcome. It does not count toward the endpoint's health.
 
     Args:
-        credentials: what the endpoint has of its own; None: `signer` signs.
-        allow: CIDRs that may be reached although private.
+        credentials: the endpoint's own secrets and headers; None: `signer` signs.
+        allow: CIDRs that callbacks may reach although they are private.
     """
     owed = _owed(callback, credentials, clock())
-    # Not asyncio.run: it would wait for a name lookup that hangs.
+    # Not asyncio.run, which would wait for a name lookup that hangs.
     loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(_send(owed, signer, allow, clock, options))

@@ -1,4 +1,4 @@
-"""Connections that wait for their next request: by endpoint, for a while, and none beyond its age."""
+"""Idle connections by endpoint, for a limited time and up to a limited age."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import deque
 
 from pipeline.delivery.webhook.connection import Connection
 
-# Looks for idle connections at the most, in the time that one may be idle.
+# How many times at most idle connections are looked through while one of them reaches `idle_seconds`.
 _SWEEPS = 16
 
 
 class ConnectionPool:
-    """Used on one event loop.
+    """Keeps connections open between requests. Used on one event loop.
 
     Args:
         idle_seconds: how long an unused connection is kept.
@@ -23,52 +23,52 @@ class ConnectionPool:
         self._loop = asyncio.get_running_loop()
         self._idle = idle_seconds
         self._max_age = max_age
-        # The one that was used last stands last.
-        self._lines: dict[str, deque[Connection]] = {}
+        # The one that was used last is at the end.
+        self._connections: dict[str, deque[Connection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
     def take(self, origin: str) -> Connection | None:
-        """Return a connection that can be used; None where there is none."""
-        lines = self._lines.get(origin)
-        while lines:
-            line = lines.pop()
-            if line.is_open and self._loop.time() - line.opened_at <= self._max_age:
-                return line
-            line.abort()
+        """Return a connection that can be used, or None."""
+        connections = self._connections.get(origin)
+        while connections:
+            connection = connections.pop()
+            if connection.is_open and self._loop.time() - connection.opened_at <= self._max_age:
+                return connection
+            connection.abort()
         return None
 
-    def put(self, origin: str, line: Connection) -> None:
-        """Keep a connection that is not in use; one that is closed is forgotten."""
-        if not line.is_open:
+    def put(self, origin: str, connection: Connection) -> None:
+        """Keep a connection that is no longer in use, unless it is closed."""
+        if not connection.is_open:
             return
-        line.idle_since = self._loop.time()
-        self._lines.setdefault(origin, deque()).append(line)
+        connection.idle_since = self._loop.time()
+        self._connections.setdefault(origin, deque()).append(connection)
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._idle, self._close_idle)
 
     def drop(self, origin: str) -> None:
-        """Close what is kept for an endpoint."""
-        for line in self._lines.pop(origin, ()):
-            line.abort()
+        """Close the idle connections to an endpoint."""
+        for connection in self._connections.pop(origin, ()):
+            connection.abort()
 
     def close(self) -> None:
-        """Close all. They are gone after the loop's next round."""
+        """Close all idle connections. Their sockets are closed in the loop's next round."""
         if self._sweep is not None:
             self._sweep.cancel()
-        for origin in tuple(self._lines):
+        for origin in tuple(self._connections):
             self.drop(origin)
 
     def _close_idle(self) -> None:
-        """Close what has been idle for long enough, and come back when the next has."""
+        """Close connections that have been idle for long enough, and schedule the next sweep."""
         until = self._loop.time() - self._idle
-        for lines in self._lines.values():
-            while lines and lines[0].idle_since <= until:
-                lines.popleft().abort()
-        self._lines = {origin: lines for origin, lines in self._lines.items() if lines}
-        first = min((lines[0].idle_since for lines in self._lines.values()), default=None)
+        for connections in self._connections.values():
+            while connections and connections[0].idle_since <= until:
+                connections.popleft().abort()
+        self._connections = {origin: connections for origin, connections in self._connections.items() if connections}
+        first = min((connections[0].idle_since for connections in self._connections.values()), default=None)
         if first is None:
             self._sweep = None
         else:
-            # Not for each by itself: of many endpoints, some connection is always the next.
+            # With many endpoints, some connection is always about to expire: sweep for several of them at a time.
             soonest = self._loop.time() + self._idle / _SWEEPS
             self._sweep = self._loop.call_at(max(first + self._idle, soonest), self._close_idle)

@@ -1,24 +1,25 @@
-"""What a receiver answered: the status line decides, whatever becomes of the body behind it."""
+"""Reads a response as it arrives. The status line decides, no matter what becomes of the body."""
 
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from pipeline.delivery.rules.delivery import Answer
-from pipeline.delivery.webhook.errors import MalformedAnswer
+from pipeline.delivery.webhook.errors import MalformedResponse
 
-#: Bytes and lines of an answer's headers, and bytes of one line.
+#: Limits of a response's headers: bytes in all, lines, and bytes of one line.
 MAX_HEADER_BYTES = 65_536
 MAX_HEADERS = 100
 MAX_LINE_BYTES = 8_190
-#: Bytes before the end of the headers, with what stands between them and with interim answers.
+#: Bytes up to the end of the headers, interim responses and empty lines included.
 MAX_HEAD_BYTES = 2 * MAX_HEADER_BYTES
-#: Bytes on the wire for one of the body: what frames chunks is read as well, and is nobody's to drag out.
+#: Bytes on the wire for each byte of the body. Chunk framing is read too, and must not go on forever.
 FRAMED = 8
-#: Bytes of an answer's body that are kept, as UTF-8: of a failure to look into, of a success as a sign.
+#: Bytes of the body that are kept, as UTF-8: enough to look into a failure, and a hint for a success.
 KEPT_OF_FAILURE, KEPT_OF_SUCCESS = 4_096, 256
 
 _SWITCHING = 101
@@ -26,89 +27,114 @@ _CONTROL_LENGTH = 64
 _HOST_LENGTH = 253
 _RETRY_AFTER, _CONTROL, _LOCATION = b"retry-after", b"webhook-delivery", b"location"
 _FRAMING = (b"content-length", b"transfer-encoding")
-_TOLD = frozenset({_RETRY_AFTER, _CONTROL, _LOCATION, *_FRAMING})
+_KEPT_HEADERS = frozenset({_RETRY_AFTER, _CONTROL, _LOCATION, *_FRAMING})
 
 
 class Response:
-    """An answer while it comes in.
+    """A response while it arrives. What it reads does not depend on how the bytes are cut into pieces.
 
     Args:
-        limit: bytes of the body that are read; beyond that the answer is over.
+        limit: bytes of the body that are read; after that the response is over.
     """
 
     def __init__(self, limit: int) -> None:
-        #: None until the headers have come.
+        #: None until the headers are complete.
         self.status: int | None = None
-        #: Bytes that came, of whatever kind.
-        self.heard = 0
-        #: Whether nothing more is waited for.
+        #: Bytes received so far, of any kind.
+        self.received = 0
+        #: Whether no more bytes are needed.
         self.is_over = False
-        #: Whether its connection can be used again.
-        self.is_kept = False
+        #: Whether the connection can be used for another request.
+        self.is_reusable = False
         self._left = limit
-        self._most = MAX_HEAD_BYTES + FRAMED * limit
+        self._max_bytes = MAX_HEAD_BYTES + FRAMED * limit
         self._lines = self._header_bytes = 0
-        self._told: dict[bytes, bytes] = {}
+        self._headers: dict[bytes, bytes] = {}
         self._body = bytearray()
-        self._is_whole = False
+        self._is_complete = False
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
-        # What receivers do, and what none can misuse: nothing that is read here is passed on.
+        # Receivers do these things, and they are harmless here, since nothing that is read is passed on.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
 
     def feed(self, data: bytes) -> None:
-        """Take what came.
+        """Take the bytes that arrived.
 
         Raises:
-            MalformedAnswer: it is no answer, or its headers are beyond the limits.
+            MalformedResponse: they are not a response, or its headers exceed the limits.
         """
-        self.heard += len(data)
-        if self._parser is None:
-            # Nobody asked for what follows an answer, and it is not to be taken for the next one.
-            self.is_kept = False
-            return
-        try:
-            self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
-            self.give_up()
+        if self.received + len(data) <= MAX_HEAD_BYTES:
+            self._feed(data)
         else:
-            if self.heard > MAX_HEAD_BYTES and (self.status is None or self.heard > self._most):
-                self.give_up()
-        if self.is_over:
-            # It knows this object by its methods: together they would be left to the collector.
-            self._parser = None
-            if self.status is None:
-                raise MalformedAnswer
+            for piece in self._cut(data):
+                self._feed(piece)
 
     def close(self) -> None:
-        """Note that the receiver has said its last: a body that nothing else bounds is whole."""
-        self._is_whole = self._is_whole or self._told.keys().isdisjoint(_FRAMING)
-        self.give_up()
+        """Note that the receiver has closed the connection: a body without other framing is complete."""
+        self._is_complete = self._is_complete or self._headers.keys().isdisjoint(_FRAMING)
+        self.stop()
 
-    def give_up(self) -> None:
-        """Wait for no more."""
-        self.is_over, self.is_kept = True, False
+    def stop(self) -> None:
+        """Read no further."""
+        self.is_over, self.is_reusable = True, False
 
     def answer(self) -> Answer:
-        """Return what has come, once there is a `status`."""
+        """Return what has arrived.
+
+        Raises:
+            RuntimeError: there is no `status` yet.
+        """
         status = self.status
         if status is None:
-            raise RuntimeError("nothing has been answered yet")
+            raise RuntimeError("there is no status yet")
         control, location = self._text_of(_CONTROL), self._text_of(_LOCATION)
+        limit = KEPT_OF_SUCCESS if 200 <= status <= 299 else KEPT_OF_FAILURE
         return Answer(
             status=status,
             retry_after=self._text_of(_RETRY_AFTER),
             control=None if control is None else control.strip().lower()[:_CONTROL_LENGTH],
-            location=_host(location) if 300 <= status <= 399 else None,
-            text=self._text(KEPT_OF_SUCCESS if 200 <= status <= 299 else KEPT_OF_FAILURE),
+            location=redirect_host(location) if 300 <= status <= 399 else None,
+            text=body_text(
+                bytes(self._body), limit, is_complete=self._is_complete and len(self._body) < KEPT_OF_FAILURE
+            ),
         )
 
-    # What the parser calls. What it is fed may hold more than one answer: the first that is not interim counts.
+    def _cut(self, data: bytes) -> Iterator[bytes]:
+        """Yield the bytes in pieces that end one byte beyond each limit, where `_feed` checks it."""
+        for limit in (MAX_HEAD_BYTES, self._max_bytes):
+            left = max(limit + 1 - self.received, 0)
+            if data[:left]:
+                yield data[:left]
+            data = data[left:]
+        if data:
+            yield data
+
+    def _feed(self, data: bytes) -> None:
+        self.received += len(data)
+        if self._parser is None:
+            # Bytes after a response belong to no request, and must not be taken for the next response. Empty lines
+            # are harmless.
+            self.is_reusable = self.is_reusable and not data.strip(b"\r\n")
+            return
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self.stop()
+        else:
+            if self.received > (MAX_HEAD_BYTES if self.status is None else self._max_bytes):
+                self.stop()
+        if self.is_over:
+            # The parser refers to this object: without this, only the garbage collector could free them.
+            self._parser = None
+            if self.status is None:
+                raise MalformedResponse
+
+    # Callbacks of the parser. It may be fed more than one response: the first that is not interim counts.
 
     def on_message_begin(self) -> None:
         if self.is_over:
-            self.is_kept = False
+            self.is_reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.status is not None:
@@ -116,12 +142,12 @@ class Response:
         size = len(name) + len(value)
         self._lines += 1
         self._header_bytes += size
-        is_much = self._lines > MAX_HEADERS or self._header_bytes > MAX_HEADER_BYTES or size > MAX_LINE_BYTES
-        if is_much or b"\0" in value:
-            raise MalformedAnswer
+        is_too_much = self._lines > MAX_HEADERS or self._header_bytes > MAX_HEADER_BYTES or size > MAX_LINE_BYTES
+        if is_too_much or b"\0" in value:
+            raise MalformedResponse
         name = name.lower()
-        if name in _TOLD:
-            self._told.setdefault(name, value)
+        if name in _KEPT_HEADERS:
+            self._headers.setdefault(name, value)
 
     def on_headers_complete(self) -> None:
         if self.status is not None or self._parser is None:
@@ -129,46 +155,49 @@ class Response:
         status = self._parser.get_status_code()
         if 100 <= status <= 199 and status != _SWITCHING:
             self._lines = self._header_bytes = 0
-            self._told.clear()
+            self._headers.clear()
             return
         self.status = status
         if status == _SWITCHING:
-            # What follows is another protocol.
-            self.give_up()
+            # Another protocol follows.
+            self.stop()
 
     def on_body(self, piece: bytes) -> None:
         if self.is_over:
             return
-        self._body += piece[: KEPT_OF_FAILURE - len(self._body)]
+        self._body += piece[: min(KEPT_OF_FAILURE - len(self._body), self._left)]
         self._left -= len(piece)
         if self._left <= 0:
-            self.give_up()
+            self.stop()
 
     def on_message_complete(self) -> None:
         if self.status is None or self.is_over or self._parser is None:
             return
-        self.is_over = self._is_whole = True
-        self.is_kept = self._parser.should_keep_alive()
+        self.is_over = self._is_complete = True
+        self.is_reusable = self._parser.should_keep_alive()
 
     def _text_of(self, header: bytes) -> str | None:
-        value = self._told.get(header)
+        value = self._headers.get(header)
         return None if value is None else value.rstrip(b" \t").decode(errors="surrogateescape")
 
-    def _text(self, limit: int) -> str | None:
-        """Return the beginning of the body as text that a database takes: no NUL, no half characters at its end."""
-        if not self._body:
-            return None
-        body = bytes(self._body[:limit])
-        if body.isascii():
-            return body.decode().replace("\0", "") or None
-        is_whole = self._is_whole and len(self._body) <= limit and len(self._body) < KEPT_OF_FAILURE
-        text = codecs.getincrementaldecoder("utf-8")("replace").decode(body, final=is_whole).replace("\0", "")
-        # What stands for a byte that is no text takes three.
-        return text.encode()[:limit].decode(errors="ignore") or None
+
+def body_text(body: bytes, limit: int, *, is_complete: bool) -> str | None:
+    """Return the start of a body as text that every database stores: without NUL, and at most `limit` bytes of UTF-8.
+
+    Args:
+        is_complete: whether nothing of the body is missing; otherwise an incomplete character at its end is left out.
+    """
+    start = body[:limit]
+    if start.isascii():
+        return start.decode().replace("\0", "") or None
+    is_end = is_complete and len(body) <= limit
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(start, final=is_end).replace("\0", "")
+    # The replacement character takes three bytes, the byte that it replaces only one.
+    return text.encode()[:limit].decode(errors="ignore") or None
 
 
-def _host(location: str | None) -> str | None:
-    """Return the host a redirect names; the rest of it may hold what is nobody's business."""
+def redirect_host(location: str | None) -> str | None:
+    """Return the host that a redirect names. The rest of its URL may contain secrets."""
     try:
         host = urlsplit(location or "").hostname
     except ValueError:

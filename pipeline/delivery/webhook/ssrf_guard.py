@@ -1,4 +1,4 @@
-"""The guard: what a name resolves to is vetted as a whole, and every socket once more when it opens."""
+"""Keeps callbacks away from private addresses: checks everything a name resolves to, and each socket as it opens."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, Protocol, TypedDict
 
 from pipeline.domain.ip_ranges import Network, is_allowed, is_public
 
-#: Addresses of one name that are tried at the most, families taking turns.
+#: Addresses of one name that are tried at most, alternating between IPv6 and IPv4.
 MAX_ADDRESSES = 4
-#: Of an answer, waiting to be read.
+#: Size of a socket's receive buffer.
 RECEIVED_BYTES = 32_768
 
-#: (family, type, protocol, canonical name, socket address), as `getaddrinfo` gives it.
+#: (family, type, protocol, canonical name, socket address), as `getaddrinfo` returns it.
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 
 
@@ -44,11 +44,12 @@ class Resolver(Protocol):
             OSError: there are none, or the lookup failed; `socket.gaierror` says which.
         """
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Release what the resolver holds."""
 
 
 class BlockedAddress(OSError):
-    """An address that callbacks must not reach. The message names none: it may be shown to a stranger."""
+    """An address that callbacks must not reach. The message does not name it: strangers may get to see the message."""
 
     def __init__(self) -> None:
         super().__init__("address is not allowed for callbacks")
@@ -60,11 +61,11 @@ class LookupTimeout(OSError):
 
 @dataclass(frozen=True, slots=True)
 class SsrfGuard:
-    """Decides by the address itself, whatever the URL says.
+    """Decides by the address of a socket, not by the URL.
 
     Args:
-        allow: CIDRs that may be reached although private.
-        public: whether public addresses may be reached; not over plain http.
+        allow: CIDRs that may be reached although they are private.
+        public: whether public addresses may be reached. Over plain http they may not.
     """
 
     allow: tuple[Network, ...] = ()
@@ -80,20 +81,24 @@ class SsrfGuard:
             raise BlockedAddress
 
     def open(self, info: AddressInfo) -> socket.socket:
-        """Return a socket for an address that may be reached: literals, names and whatever comes all pass here."""
+        """Return an unconnected socket for an address. Every connection passes here, to a name or to an address.
+
+        Raises:
+            BlockedAddress: the address must not be reached.
+        """
         family, kind, protocol, _, address = info
         self.check(address[0])
-        # An IPv6 scope names an interface of this machine.
+        # An IPv6 scope id names a network interface of this machine.
         if len(address) == 4 and address[3]:
             raise BlockedAddress
         opened = socket.socket(family, kind, protocol)
-        # What came is read at one go: without a bound that is a quarter of a megabyte for each request.
+        # asyncio reads all that has arrived at once: by default up to a quarter of a megabyte for each request.
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
         return opened
 
 
 class SystemResolver:
-    """Asks the operating system, on a thread of the event loop's pool."""
+    """Asks the operating system, on a thread of the event loop's default executor."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -104,7 +109,7 @@ class SystemResolver:
         return [
             Resolved(hostname=host, host=_text(address), port=port, family=of, proto=proto, flags=socket.AI_NUMERICHOST)
             for of, _, proto, _, address in found
-            # The version of IP that this Python was built without has no text in its place.
+            # For an IP version that this Python was built without, the address is not text.
             if isinstance(address[0], str)
         ]
 
@@ -113,9 +118,9 @@ class SystemResolver:
 
 
 class VettingResolver:
-    """Resolves with `inner`, and refuses a name of which any answer is refused.
+    """Resolves with `inner`, and refuses a name if any of its addresses is refused.
 
-    Lookups of one name that run at the same time are one lookup: a name server that hangs costs one thread.
+    Simultaneous lookups of one name share one lookup, so that a name server that hangs costs one thread.
     """
 
     def __init__(self, inner: Resolver, guard: SsrfGuard, timeout_seconds: float) -> None:
@@ -155,13 +160,13 @@ class VettingResolver:
 
     def _forget(self, key: tuple[str, int, int], done: asyncio.Task[list[Resolved]]) -> None:
         del self._running[key]
-        # Whoever asked may have given up: the failure then has no reader, which asyncio would report.
+        # Every caller may have given up. asyncio would then report that no one has seen the exception.
         if not done.cancelled():
             done.exception()
 
 
 def _text(address: tuple[Any, ...]) -> str:
-    """Return an address as text, with the interface that it belongs to: such a one is refused."""
+    """Return an address as text, with its scope id if it has one: the guard refuses those."""
     host: str = address[0]
     return f"{host}%{address[3]}" if len(address) == 4 and address[3] and "%" not in host else host
 

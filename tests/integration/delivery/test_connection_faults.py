@@ -6,7 +6,6 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -36,7 +35,6 @@ def post(
     names: Names | None = None,
     options: ClientOptions | None = None,
     credentials: Credentials | None = None,
-    between: Callable[[], None] = lambda: None,
 ) -> list[Answer]:
     """Post to `url` by one client, one request after the other, and return the answers."""
     origin = url.rpartition("/")[0]
@@ -47,7 +45,6 @@ def post(
         answers = []
         for number in range(times):
             if number:
-                between()
                 # What came meanwhile is read.
                 await asyncio.sleep(0.01)
             answers.append(await client.post(owed, NOW))
@@ -87,33 +84,6 @@ def test_a_connection_is_used_again_where_its_answer_ended_in_good_order(content
         answers = post(receiver.url, 3)
     assert {answer.is_success for answer in answers} == {True}
     assert (receiver.connections, len(receiver.requests)) == (connections, 3)
-
-
-def test_what_is_said_on_an_idle_connection_answers_no_request() -> None:
-    held: list[socket.socket] = []
-
-    def say(request: Request, connection: socket.socket) -> bool:
-        held.append(connection)
-        return answer(200)(request, connection)
-
-    with Scripted(say) as receiver:
-        answers = post(
-            receiver.url, 2, between=lambda: held[0].sendall(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")
-        )
-    assert [answer.status for answer in answers] == [200, 200]
-    assert receiver.connections == 2
-
-
-def test_an_ipv6_receiver_is_reached_by_its_address() -> None:
-    heard: list[bytes] = []
-
-    def talk(connection: socket.socket) -> None:
-        heard.append(connection.recv(65_536))
-        connection.sendall(b"HTTP/1.1 204 No\r\n\r\n")
-
-    with listening(talk, socket.AF_INET6) as port:
-        assert post(f"http://[::1]:{port}/hook") == [Answer(204)]
-    assert f"\r\nHost: [::1]:{port}\r\n".encode() in heard[0]
 
 
 def test_the_next_address_is_tried_where_one_is_refused() -> None:
@@ -193,20 +163,6 @@ def test_an_answer_before_the_request_is_written_counts_and_its_connection_is_no
         answers = post(f"http://127.0.0.1:{port}/hook", 2, body=b"x" * 8_000_000)
     assert [answer.code for answer in answers] == ["http_413"] * 2
     assert len(accepted) == 2
-
-
-def test_a_slow_reader_gets_a_large_body_whole() -> None:
-    body = b"".join(b"%07d\n" % number for number in range(500_000))
-    got = bytearray()
-
-    def talk(connection: socket.socket) -> None:
-        while not got.endswith(b"0499999\n"):
-            got.extend(connection.recv(5_000))
-        connection.sendall(b"HTTP/1.1 204 No\r\n\r\n")
-
-    with listening(talk) as port:
-        assert post(f"http://127.0.0.1:{port}/hook", body=body) == [Answer(204)]
-    assert bytes(got).partition(b"\r\n\r\n")[2] == body
 
 
 def test_a_header_that_is_more_than_a_line_is_not_sent() -> None:

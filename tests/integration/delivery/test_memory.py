@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.crypto.signer import Signer
 from pipeline.delivery.rules.delivery import Answer, Owed
-from pipeline.delivery.webhook.client import ClientOptions, WebhookClient
+from pipeline.delivery.webhook.client import WebhookClient
+from pipeline.delivery.webhook.options import ClientOptions
 from tests.support.receivers.configured import NOW
 from tests.support.receivers.listening import listening
 from tests.support.receivers.owed import LOOPBACK, SECRET

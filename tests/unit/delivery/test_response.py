@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.delivery.rules.delivery import Answer
-from pipeline.delivery.webhook.errors import MalformedAnswer
+from pipeline.delivery.webhook.errors import MalformedResponse
 from pipeline.delivery.webhook.response import MAX_HEAD_BYTES, Response
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -13,16 +13,16 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 def fed(content: bytes, size: int | None = None, limit: int = 16_384) -> Response:
     """Return what has taken `content` in pieces of `size` until it was over."""
-    reply = Response(limit)
+    response = Response(limit)
     step = size or len(content) or 1
     for start in range(0, len(content), step):
-        reply.feed(content[start : start + step])
-    return reply
+        response.feed(content[start : start + step])
+    return response
 
 
 @pytest.mark.parametrize("size", [None, 1, 7])
 @pytest.mark.parametrize(
-    ("content", "answer", "is_kept"),
+    ("content", "answer", "is_reusable"),
     [
         (b"HTTP/1.1 204 No Content\r\n\r\n", Answer(204), True),
         (OK + b"content-length: 2\r\n\r\nok", Answer(200, text="ok"), True),
@@ -55,10 +55,10 @@ def fed(content: bytes, size: int | None = None, limit: int = 16_384) -> Respons
     ],
 )
 def test_an_answer_is_the_same_in_whatever_pieces_it_comes(
-    content: bytes, answer: Answer, is_kept: bool, size: int | None
+    content: bytes, answer: Answer, is_reusable: bool, size: int | None
 ) -> None:
-    reply = fed(content, size)
-    assert (reply.answer(), reply.is_over, reply.is_kept) == (answer, True, is_kept)
+    response = fed(content, size)
+    assert (response.answer(), response.is_over, response.is_reusable) == (answer, True, is_reusable)
 
 
 @pytest.mark.parametrize("size", [None, 1, 1_000])
@@ -75,7 +75,7 @@ def test_an_answer_is_the_same_in_whatever_pieces_it_comes(
     ],
 )
 def test_what_is_no_answer_is_refused(content: bytes, size: int | None) -> None:
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedResponse):
         fed(content, size)
 
 
@@ -88,20 +88,20 @@ def test_as_many_headers_as_are_allowed_are_read() -> None:
     ("begin", "endless"), [(b"", b"HTTP/1.1 102 Processing\r\n\r\n"), (b"", b"\r\n"), (OK + b"x: ", b"y" * 64)]
 )
 def test_a_head_without_end_is_refused_soon(begin: bytes, endless: bytes) -> None:
-    reply = fed(begin)
-    while reply.heard + len(endless) <= MAX_HEAD_BYTES:
-        reply.feed(endless)
-    with pytest.raises(MalformedAnswer):
-        reply.feed(endless)
+    response = fed(begin)
+    while response.received + len(endless) <= MAX_HEAD_BYTES:
+        response.feed(endless)
+    with pytest.raises(MalformedResponse):
+        response.feed(endless)
 
 
 @pytest.mark.parametrize("endless", [b"1\r\na\r\n", b"1;" + b"x" * 1_000 + b"\r\na\r\n", b"0\r\nx: " + b"y" * 9_000])
 def test_a_body_that_is_mostly_framing_comes_to_an_end(endless: bytes) -> None:
-    reply = fed(OK + b"transfer-encoding: chunked\r\n\r\n", limit=1_000)
-    while not reply.is_over:
-        reply.feed(endless)
-    assert (reply.answer().status, reply.is_kept) == (200, False)
-    assert reply.heard < 2 * MAX_HEAD_BYTES
+    response = fed(OK + b"transfer-encoding: chunked\r\n\r\n", limit=1_000)
+    while not response.is_over:
+        response.feed(endless)
+    assert (response.answer().status, response.is_reusable) == (200, False)
+    assert response.received < 2 * MAX_HEAD_BYTES
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_body_that_is_mostly_framing_comes_to_an_end(endless: bytes) -> None:
     ],
 )
 def test_the_end_of_a_connection_ends_a_body_that_nothing_else_bounds(content: bytes, text: str) -> None:
-    reply = fed(content)
-    assert not reply.is_over
-    reply.close()
-    assert (reply.answer(), reply.is_over, reply.is_kept) == (Answer(500, text=text), True, False)
+    response = fed(content)
+    assert not response.is_over
+    response.close()
+    assert (response.answer(), response.is_over, response.is_reusable) == (Answer(500, text=text), True, False)

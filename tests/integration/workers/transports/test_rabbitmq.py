@@ -159,30 +159,6 @@ def test_each_message_arrives_once_and_in_order_and_few_reads_bring_them(connect
     assert taker.transport.reads < MESSAGES / 10
 
 
-def test_no_more_than_the_prefetch_limit_is_held_until_something_is_acknowledged(
-    connect: Connect,
-    consume: Consume,
-) -> None:
-    put(connect(), range(MESSAGES))
-    taker = consume(prefetch=10)
-    taker.run(10)
-    taker.come_round()
-    assert taker.got == list(range(10))
-    assert waiting(connect()) == MESSAGES - 10
-    taker.acknowledge()
-    taker.run(20)
-    taker.come_round()
-    assert taker.got == list(range(20))
-
-
-def test_large_messages_among_small_ones_arrive_whole_and_in_order(connect: Connect, consume: Consume) -> None:
-    bodies = [str(number) * (200_000 if number % 5 == 0 else 20) for number in range(30)]
-    put(connect(), bodies)
-    taker = consume()
-    taker.run(30)
-    assert taker.got == bodies
-
-
 def test_a_message_of_whatever_kind_is_what_kombus_own_transport_makes_of_it(
     connect: Connect, consume: Consume, broker: RabbitMQ
 ) -> None:
@@ -397,25 +373,6 @@ def test_a_channel_that_the_server_closed_begins_to_count_again(connect: Connect
     taker.come_round()
     assert sorted(taker.got) == [3, 4, 5, 6, 7, 8, 9]
     assert taker.consumer.channel.is_open
-
-
-def test_a_lost_connection_brings_back_what_was_not_acknowledged(
-    connect: Connect, consume: Consume, broker: RabbitMQ
-) -> None:
-    put(connect(), range(20))
-    taker = consume()
-    taker.run(20)
-    taker.acknowledge(*range(10))
-    taker.come_round()
-    broker.close_connections()
-    with pytest.raises((ConnectionForced, OSError)):
-        taker.run_until(lambda: False)
-    assert not any(message.delivery_info["redelivered"] for message in taker.messages)
-    again = consume()
-    again.run(10)
-    again.come_round()
-    assert again.got == list(range(10, 20))
-    assert all(message.delivery_info["redelivered"] for message in again.messages)
 
 
 def test_a_silent_server_is_noticed_and_one_that_only_beats_is_alive(

@@ -83,14 +83,6 @@ def test_a_batch_arrives_whole_and_in_order_and_few_writes_send_it(connect: Conn
     assert waiting(connect()) == list(range(MESSAGES))
 
 
-def test_a_batch_is_written_in_groups_of_its_size(connect: Connect) -> None:
-    connection = connect()
-    with connection.Producer() as producer, producer.batch(max_size=10):
-        publish(producer, range(25))
-        assert len(waiting_soon(connect(), 20)) == 20
-    assert waiting_soon(connect(), 5) == [20, 21, 22, 23, 24]
-
-
 def waiting_soon(connection: Connection, number: int) -> list[Any]:
     found: list[Any] = []
     while len(found) < number:
@@ -126,17 +118,6 @@ def test_what_is_sent_is_byte_for_byte_what_kombu_sends(connect: Connect, broker
             got += [(found.body, found.properties, found.headers)] if found else []
     kombus.release()
     assert got[0] == got[1]
-
-
-def test_a_batch_that_is_given_up_publishes_nothing(connect: Connect) -> None:
-    connection = connect()
-    with connection.Producer() as producer:
-        with suppress(LookupError), producer.batch():
-            publish(producer, [1])
-            raise LookupError
-        with confirmed(producer, 1, LONG), producer.batch():
-            publish(producer, [2])
-    assert waiting(connect()) == [2]
 
 
 def test_of_a_message_that_cannot_be_written_no_part_is(connect: Connect) -> None:

@@ -101,43 +101,6 @@ def test_each_message_arrives_once_and_in_order_and_few_round_trips_bring_them(
     assert calls(broker, "brpop") + calls(broker, "rpop") - before <= 6
 
 
-def test_no_more_than_the_prefetch_limit_is_taken_until_something_is_acknowledged(
-    connect: Callable[..., Connection], broker: Redis
-) -> None:
-    connection = connect()
-    put(connection, FIRST, range(MESSAGES))
-    taker = Taker(connection, prefetch=10)
-    taker.drain(10)
-    taker.look()
-    assert taker.got == list(range(10))
-    with broker.client() as client:
-        assert client.llen("one") == MESSAGES - 10
-    taker.acknowledge()
-    taker.drain(20)
-    taker.look()
-    assert taker.got == list(range(20))
-
-
-def test_a_queue_that_is_never_empty_does_not_keep_the_other_waiting(connect: Callable[..., Connection]) -> None:
-    connection = connect()
-    put(connection, FIRST, range(1_000))
-    put(connection, SECOND, range(1_000, 1_010))
-    taker = Taker(connection, prefetch=50)
-    taker.drain(50)
-    taker.acknowledge()
-    taker.drain(60)
-    assert set(range(1_000, 1_010)) <= set(taker.got)
-
-
-def test_urgent_messages_come_before_others_of_their_queue(connect: Callable[..., Connection]) -> None:
-    connection = connect()
-    put(connection, FIRST, range(5), priority=9)
-    put(connection, FIRST, range(5, 10), priority=0)
-    taker = Taker(connection)
-    taker.drain(10)
-    assert taker.got == [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]
-
-
 def test_what_is_published_together_is_one_command_for_each_queue(
     connect: Callable[..., Connection], broker: Redis
 ) -> None:
@@ -151,18 +114,6 @@ def test_what_is_published_together_is_one_command_for_each_queue(
     taker.drain(MESSAGES)
     assert sorted(taker.got) == list(range(MESSAGES))
     assert [number for number in taker.got if number % 2 == 0] == list(range(0, MESSAGES, 2))
-
-
-def test_a_batch_that_is_given_up_publishes_nothing(connect: Callable[..., Connection], broker: Redis) -> None:
-    connection = connect()
-    with connection.Producer() as producer:
-        with suppress(LookupError), producer.batch():
-            producer.publish(1, exchange="", routing_key="one")
-            raise LookupError
-        with producer.batch():
-            producer.publish(2, exchange="", routing_key="one")
-    with broker.client() as client:
-        assert client.llen("one") == 1
 
 
 def test_headers_that_json_does_not_have_arrive_as_they_were(connect: Callable[..., Connection]) -> None:
@@ -301,19 +252,6 @@ def test_messages_that_are_published_together_expire_with_their_queue(
         producer.publish(1, exchange="", routing_key="short")
     with broker.client() as client:
         assert 0 < client.pttl("short") <= 60_000
-
-
-def test_a_lost_connection_loses_nothing_that_was_not_taken(connect: Callable[..., Connection], broker: Redis) -> None:
-    connection = connect()
-    put(connection, FIRST, range(MESSAGES))
-    taker = Taker(connection, prefetch=10)
-    taker.drain(10)
-    broker.disconnect()
-    taker.acknowledge()
-    connection.close()
-    again = Taker(connect(), prefetch=MESSAGES)
-    again.drain(MESSAGES - 10)
-    assert again.got == list(range(10, MESSAGES))
 
 
 def test_a_server_that_comes_back_empty_is_consumed_from_again(

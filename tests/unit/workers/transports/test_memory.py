@@ -63,17 +63,3 @@ def test_a_long_queue_does_not_keep_the_other_waiting(connection: Connection, qu
             connection.drain_events(timeout=1)
     assert queues[1].name in got
     assert len(got) == BULK + 1
-
-
-def test_a_queue_that_is_cancelled_by_a_message_brings_no_other(connection: Connection, queues: list[Queue]) -> None:
-    put(connection, queues[0], 20)
-    got: list[Any] = []
-
-    def take(message: Any) -> None:
-        got.append(message.payload)
-        if message.payload == 3:
-            consumer.cancel_by_queue(queues[0].name)
-
-    with Consumer(connection.channel(), queues, on_message=take) as consumer:
-        connection.drain_events(timeout=1)
-    assert got == [0, 1, 2, 3]

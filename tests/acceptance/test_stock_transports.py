@@ -1,0 +1,122 @@
+"""The whole pipeline on kombu's own transports, which `PIPELINE_FAST_TRANSPORT=false` goes back to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.factories import connect, make_definition, make_items
+from tests.support.invariants import assert_complete, assert_delivered
+from tests.support.receiver import SECRET, Receiver
+from tests.support.servers.fixtures import on_rabbitmq, on_redis
+from tests.support.servers.rabbitmq import RabbitMQ
+from tests.support.servers.redis import Redis
+from tests.support.servers.worker import Cluster
+
+STAGES = ("--queues", "classify,enrich")
+REST = ("--queues", "deliver,control")
+#: Labels each item with the transport of the process that classifies it.
+SOURCE = """
+    from workers.app import app
+
+    def classify(item):
+        transport = type(app.connection_for_read().transport)
+        return f"{transport.__module__}:{transport.__name__}"
+
+    async def enrich(item):
+        return {"characters": len(item.text)}
+"""
+GATED = """
+    import asyncio, pathlib
+
+    def classify(item):
+        return "x"
+
+    async def enrich(item):
+        while not pathlib.Path(%r).exists():
+            await asyncio.sleep(0.02)
+        return {}
+"""
+
+
+@pytest.fixture(params=[False, True], ids=["stock", "fast"])
+def is_fast(request: pytest.FixtureRequest) -> bool:
+    """Whether the setting asks for our transports."""
+    return bool(request.param)
+
+
+@pytest.fixture
+def chosen(broker: Redis | RabbitMQ, postgresql_url: str, tmp_path: Path, is_fast: bool) -> Iterator[Cluster]:
+    """A cluster whose workers have the setting."""
+    with Cluster(tmp_path, postgresql_url, broker.url, fast_transport=is_fast) as running:
+        yield running
+
+
+@pytest.fixture
+def stock(broker: Redis | RabbitMQ, postgresql_url: str, tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster on kombu's own transport."""
+    with Cluster(tmp_path, postgresql_url, broker.url, fast_transport=False) as running:
+        yield running
+
+
+def run_a_batch(cluster: Cluster) -> set[str | None]:
+    """Run a small batch with callbacks from its submission to the last callback, and return the labels."""
+    workers = [cluster.worker(*STAGES), cluster.worker(*REST)]
+    with Receiver() as receiver:
+        batch = cluster.client.submit(
+            make_items(200), cluster.definition(SOURCE), callback_url=receiver.url, batch_callback_url=receiver.url
+        )
+        labels = {result.label for result in batch.results(follow=True)}
+        receiver.wait_for(lambda r: len(r.bodies) == 201)
+    assert assert_complete(cluster.database, batch.id, 200) == {"succeeded": 200}
+    assert_delivered(cluster.database, batch.id, 201)
+    for worker in workers:
+        worker.stop()
+        assert "Traceback" not in worker.log
+    return labels
+
+
+@on_redis
+def test_a_batch_runs_on_redis_with_either_transport(chosen: Cluster, is_fast: bool) -> None:
+    ours, kombus = "workers.transports.redis_bulk:RedisTransport", "kombu.transport.redis:Transport"
+    assert run_a_batch(chosen) == {ours if is_fast else kombus}
+
+
+@on_rabbitmq
+def test_a_batch_runs_on_rabbitmq_with_either_transport(chosen: Cluster, is_fast: bool) -> None:
+    ours, kombus = "workers.transports.rabbitmq.transport:RabbitMQTransport", "kombu.transport.pyamqp:Transport"
+    assert run_a_batch(chosen) == {ours if is_fast else kombus}
+
+
+def test_a_batch_runs_embedded_with_either_transport(tmp_path: Path, is_fast: bool) -> None:
+    settings = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8", "fast_transport": is_fast}
+    with Receiver() as receiver, connect(tmp_path, **settings) as client:
+        batch = client.submit(make_items(200), make_definition(tmp_path, SOURCE), callback_url=receiver.url)
+        labels = {result.label for result in batch.results(follow=True)}
+        receiver.wait_for(lambda r: len(r.bodies) == 200)
+        assert assert_complete(client.context.database, batch.id, 200) == {"succeeded": 200}
+    assert labels == {"workers.transports.memory:MemoryTransport" if is_fast else "kombu.transport.memory:Transport"}
+
+
+def test_what_a_killed_worker_held_is_run_by_another_on_kombus_transports(stock: Cluster, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    stock.worker(*REST)
+    killed = stock.worker(*STAGES)
+    batch = stock.client.submit(make_items(100), stock.definition(GATED % str(gate)))
+    stock.wait_for(lambda: stock.count(stage="enrich", state="running") > 0)
+    killed.kill()
+    gate.touch()
+    stock.worker(*STAGES)
+    batch.wait(60)
+    assert assert_complete(stock.database, batch.id, 100) == {"succeeded": 100}
+
+
+def test_workers_on_either_transport_share_the_queues(stock: Cluster) -> None:
+    workers = [stock.worker(*STAGES), stock.worker(*STAGES, fast_transport=True), stock.worker(*REST)]
+    batch = stock.client.submit(make_items(400), stock.definition(SOURCE))
+    # The same items, whoever takes them.
+    batch.wait(60)
+    assert assert_complete(stock.database, batch.id, 400) == {"succeeded": 400}
+    assert not any("Traceback" in worker.log for worker in workers)
