@@ -21,7 +21,7 @@ from pipeline.database.engine import Database
 from pipeline.delivery.rules.delivery import Answer
 from pipeline.delivery.webhook.http_client import HttpClient, UnfitHeader, open_http_client
 from pipeline.delivery.webhook.options import ClientOptions
-from pipeline.domain.callback_url import parse
+from pipeline.domain.callback_url import parse_callback_url
 from tests.support.receivers.authority import Authority
 from tests.support.receivers.listening import listening
 from tests.support.receivers.owed import Sending, options, owe, states, to, wait_until
@@ -59,14 +59,16 @@ def post(
         client = open_client(ClientOptions(**{"deadline_seconds": 20.0, **limits}))  # type: ignore[arg-type]
         try:
             if at_once:
-                return list(await asyncio.gather(*(client.post(parse(url), headers, body) for _ in range(times))))
+                return list(
+                    await asyncio.gather(*(client.post(parse_callback_url(url), headers, body) for _ in range(times)))
+                )
             answers = []
             for number in range(times):
                 if number:
                     between()
                     # What arrived meanwhile is read.
                     await asyncio.sleep(0.01)
-                answers.append(await client.post(parse(url), headers, body))
+                answers.append(await client.post(parse_callback_url(url), headers, body))
             return answers
         finally:
             await client.close()
@@ -387,13 +389,13 @@ def test_requests_at_once_have_a_connection_each(open_client: Open) -> None:
 def test_a_cancelled_request_closes_its_connection_and_no_other(open_client: Open) -> None:
     async def run() -> Answer:
         client = open_client(ClientOptions())
-        hung = asyncio.create_task(client.post(parse(silent.url), HEADERS, b"{}"))
-        await client.post(parse(receiver.url), HEADERS, b"{}")
+        hung = asyncio.create_task(client.post(parse_callback_url(silent.url), HEADERS, b"{}"))
+        await client.post(parse_callback_url(receiver.url), HEADERS, b"{}")
         await asyncio.to_thread(silent.wait_for, lambda seen: len(seen.requests) == 1)
         hung.cancel()
         await asyncio.gather(hung, return_exceptions=True)
         await asyncio.to_thread(silent.wait_for, lambda seen: seen.closed == 1)
-        found = await client.post(parse(receiver.url), HEADERS, b"{}")
+        found = await client.post(parse_callback_url(receiver.url), HEADERS, b"{}")
         await client.close()
         return found
 
