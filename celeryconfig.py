@@ -9,7 +9,7 @@ from kombu.transport import TRANSPORT_ALIASES as _transport_aliases
 
 from pipeline.broker.messages import DISPATCH_TASK, QUEUE_OF, SWEEP_TASK
 from pipeline.settings import EMBEDDED_BROKER_URL, Transport, load
-from workers.transports.choice import fast_aliases
+from workers.transports.choice import fast_aliases as _fast_aliases
 
 _settings = load()
 _transport = _settings.transport
@@ -128,7 +128,7 @@ broker_transport_options = _transport_options[_transport]
 # Many messages per round trip. Registered under the usual aliases, because programs such as Flower read the scheme of
 # the URL.
 if _settings.fast_transport and not _settings.is_embedded:
-    _transport_aliases |= fast_aliases(_transport)
+    _transport_aliases |= _fast_aliases(_transport)
 
 # --- beat ---------------------------------------------------------------------------------------------------------
 # Workers on the `control` queue dispatch and sweep on their own timers. Beat only adds a second trigger; messages that
