@@ -76,6 +76,8 @@ def release(
 ) -> list[ReleasedItem]:
     """Move pending items to queued, and increment their epochs. Return those that were still pending.
 
+    Rows that another transaction holds are left for the next round.
+
     Args:
         worker: the process whose memory holds the messages; None if a broker does.
     """
@@ -92,9 +94,12 @@ def release(
 @cache
 def _release(dialect: Dialect) -> Update:
     given = item_rows(dialect, "id")
+    # A round releases items of several batches by several statements, so it must not wait for a row: a recorder that
+    # lost its lease locks rows of all batches in the order of their ids.
+    is_free = skip_locked(dialect, items, items.c.id == given.c.id, recheck_state(items.c.state, "pending"))
     return (
         update(items)
-        .where(items.c.id == given.c.id, recheck_state(items.c.state, "pending"))
+        .where(is_free)
         .values(
             state=ItemState.QUEUED.value,
             epoch=items.c.epoch + 1,

@@ -21,6 +21,7 @@ from pipeline.execution.dispatch import Dispatcher, Message
 from pipeline.execution.rules.fairness import FLOOR
 from pipeline.settings import load
 from tests.support.factories import make_definition, make_items
+from tests.support.servers.fixtures import on_postgresql
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -113,3 +114,15 @@ def test_what_one_batch_leaves_of_the_window_another_takes(context: Context, tmp
     dispatcher.dispatch()
     assert len(sent) == dispatcher.window
     assert sum(message.id // POSITIONS_PER_BATCH == 1 for message in sent) == 3
+
+
+@on_postgresql  # SQLite has one writer at a time
+def test_a_round_does_not_wait_for_items_that_another_transaction_holds(context: Context, tmp_path: Path) -> None:
+    submit(context, make_items(5), Submission(make_definition(tmp_path)))
+    released: list[Message] = []
+    dispatcher = Dispatcher(context, released.extend)
+    with context.database.write() as holder:
+        held = holder.scalar(select(items.c.id).where(items.c.position == 2).with_for_update())
+        assert dispatcher.dispatch().released == 4
+    assert dispatcher.dispatch().released == 1
+    assert released[-1].id == held
