@@ -122,7 +122,7 @@ def set_(origin: str, headers: tuple[Source, ...], removed: tuple[str, ...], as_
         try:
             found = service.configure(context, origin, headers=named, **changed)
         except InvalidArgument as error:
-            raise error.called(_CALLED) from None
+            raise error.with_names(_CALLED) from None
     for name in absent:
         Talk().warn(f"{found.origin} had no header {name!r} to take away")
     if as_json:

@@ -142,7 +142,7 @@ def store(context: Context, request: Request, talk: Talk, stop: Stop) -> Stored:
         except InvalidItems as error:
             raise _explained(error, request) from None
         except InvalidArgument as error:
-            raise error.called(_CALLED) from None
+            raise error.with_names(_CALLED) from None
     if submitted.without_url:
         talk.warn(f"{many(submitted.without_url, 'item')} without a callback URL in {request.callback_url_field!r}")
     if not submitted.is_new:

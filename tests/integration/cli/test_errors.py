@@ -235,7 +235,7 @@ def test_networks_for_callbacks_that_are_none_are_shown_by_example(
 ) -> None:
     monkeypatch.setenv("PIPELINE_ALLOW_PRIVATE_CALLBACKS", "localhost")
     said = refused(terminal, "status")
-    assert "names 'localhost', which is no network; such as 127.0.0.0/8 or 10.1.2.3/32" in said
+    assert "'localhost' is not a network; use CIDR notation, such as 127.0.0.0/8 or 10.1.2.3/32" in said
 
 
 def test_a_fallback_without_a_callback_says_that_nothing_falls_back(terminal: Terminal) -> None:

@@ -135,11 +135,11 @@ def test_configuration_files_of_the_current_directory_are_not_run(terminal: Term
     [
         ((), {"PIPELINE_BROKER_URL": ""}, 2, "nothing to watch: PIPELINE_BROKER_URL is not set"),
         ((), {"PIPELINE_BROKER_URL": "redis://ada:hidden@127.0.0.1:1/0"}, 3, "redis://127.0.0.1:1/0: Error 111"),
-        ((), {"PIPELINE_FLOWER_AUTH": "hidden"}, 2, "PIPELINE_FLOWER_AUTH: must be user:password"),
+        ((), {"PIPELINE_FLOWER_AUTH": "hidden"}, 2, "PIPELINE_FLOWER_AUTH: expected user:password"),
         (("--no-auth", "--address", "0.0.0.0"), {}, 2, "would show tasks to the network"),
         (("--no-auth", "--allow-control"), {}, 2, "leave out one"),
         (("--broker-api", "http://ada:hidden@127.0.0.1:1/api/"), {}, 2, "PIPELINE_FLOWER_BROKER_API instead"),
-        ((), {"PIPELINE_FLOWER_BROKER_API": "ada:hidden@127.0.0.1:1"}, 2, "must be like http://"),
+        ((), {"PIPELINE_FLOWER_BROKER_API": "ada:hidden@127.0.0.1:1"}, 2, "expected a URL such as http://"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_reason(
