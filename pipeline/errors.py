@@ -1,19 +1,19 @@
-"""Every error a caller can meet.
+"""Errors that the library raises.
 
 PipelineError
-├── InvalidInput            what was given cannot be accepted           exit code 2
+├── InvalidInput            the input cannot be accepted                exit code 2
 │   ├── InvalidSettings     a PIPELINE_* variable
 │   ├── InvalidDefinition   a definition file or object
 │   ├── InvalidItems        one or more items of a submission
-│   ├── InvalidArgument     a value given under a name
+│   ├── InvalidArgument     the value of a named argument
 │   └── NotFound            no such batch, item, delivery or definition
 ├── Conflict                the request contradicts what is stored      exit code 2
-├── Unreachable             database or broker does not answer          exit code 3
-└── WrongSchema             the database is of another version          exit code 3
+├── Unreachable             the database or broker does not respond     exit code 3
+└── WrongSchema             the database has a different version        exit code 3
 
 StageError                  raised by a classifier or an enricher
 ├── Transient               may work later: retried with backoff
-├── Throttled               the other side asked to wait: retried, no attempt counted
+├── Throttled               the other side asked to wait: retried without using up an attempt
 └── Permanent               will never work: the item is dead at once
 """
 
@@ -24,28 +24,28 @@ from typing import Self
 
 
 class PipelineError(Exception):
-    """Something a person can act on; the message says what happened and what to do."""
+    """An error that the user can act on. The message says what happened and what to do."""
 
     exit_code = 2
 
 
 class InvalidInput(PipelineError):
-    """What was given cannot be accepted."""
+    """The input cannot be accepted."""
 
 
 class InvalidSettings(InvalidInput):
-    """A setting has a value that cannot be used."""
+    """A setting is unknown or has an invalid value."""
 
 
 class InvalidDefinition(InvalidInput):
-    """A definition cannot be used; the message names the file, the field and what was expected."""
+    """A definition is invalid. The message names the file, the field and the expected value."""
 
 
 class InvalidItems(InvalidInput):
-    """Items of a submission were refused.
+    """Items of a submission were rejected.
 
     Attributes:
-        rejections: one `Rejection` per refused item, in input order (at most the first 1,000).
+        rejections: one `Rejection` per rejected item, in input order; at most the first 1,000.
     """
 
     def __init__(self, message: str, rejections: tuple[object, ...] = ()) -> None:
@@ -54,29 +54,30 @@ class InvalidItems(InvalidInput):
 
 
 class InvalidArgument(InvalidInput):
-    """What was given under a name cannot be used; the message calls it as the caller does.
+    """The value of a named argument is invalid. The message uses the name that the caller knows.
 
     Args:
-        text: the message, with `{0}`, `{1}`, … where names stand; see `as_it_is` for the rest.
-        names: as Python has them.
+        template: the message, with `{0}`, `{1}`, … in place of argument names; pass other text through
+            `escape_braces`.
+        names: the argument names as the Python API spells them.
     """
 
-    def __init__(self, text: str, *names: str) -> None:
-        super().__init__(text.format(*names))
-        self._text, self._names = text, names
+    def __init__(self, template: str, *names: str) -> None:
+        super().__init__(template.format(*names))
+        self._template, self._names = template, names
 
-    def called(self, names: Mapping[str, str]) -> Self:
-        """Return the same error for a caller who knows other names, such as `--callback-url`."""
-        return type(self)(self._text, *(names.get(each, each) for each in self._names))
+    def with_names(self, names: Mapping[str, str]) -> Self:
+        """Return the same error with other argument names, such as `--callback-url` for `callback_url`."""
+        return type(self)(self._template, *(names.get(name, name) for name in self._names))
 
 
-def as_it_is(text: str) -> str:
-    """Return what a message of `InvalidArgument` says as it is, whatever is in it."""
+def escape_braces(text: str) -> str:
+    """Return `text` with braces doubled, so that an `InvalidArgument` template prints it unchanged."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
 class NotFound(InvalidInput):
-    """No batch, item, delivery or definition of that name."""
+    """There is no batch, item, delivery or definition of that name."""
 
 
 class Conflict(PipelineError):
@@ -84,31 +85,31 @@ class Conflict(PipelineError):
 
 
 class Unreachable(PipelineError):
-    """A service that is needed does not answer."""
+    """A required service does not respond."""
 
     exit_code = 3
 
 
 class WrongSchema(PipelineError):
-    """The database was made by another version of pipeline."""
+    """The database schema belongs to a different version of pipeline."""
 
     exit_code = 3
 
 
 class StageError(Exception):
-    """Base of what a classifier or an enricher raises to say how its failure is to be treated."""
+    """Base class of the errors with which a classifier or enricher says how to handle its failure."""
 
 
 class Transient(StageError):
-    """The failure may pass: the item is retried with exponential backoff, up to `max_attempts`."""
+    """The failure may be temporary: the item is retried with exponential backoff, up to `max_attempts`."""
 
 
 class Throttled(StageError):
-    """The other side asked to wait. The item is retried and no attempt is counted.
+    """The other side asked to wait: the item is retried without using up an attempt.
 
     Args:
-        message: what to record.
-        retry_after: seconds to wait at least; without it the definition's backoff applies.
+        message: the text to record.
+        retry_after: minimum delay in seconds; None applies the definition's backoff.
     """
 
     def __init__(self, message: str = "throttled", *, retry_after: float | None = None) -> None:
@@ -117,4 +118,4 @@ class Throttled(StageError):
 
 
 class Permanent(StageError):
-    """The failure will not pass: the item is dead at once, with this message."""
+    """The failure is permanent: the item is dead at once, with this message."""

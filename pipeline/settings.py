@@ -1,4 +1,4 @@
-"""Settings: one frozen object, read once from `PIPELINE_*` and checked before anything starts."""
+"""Settings: one immutable object, read once from the `PIPELINE_*` environment variables and validated at startup."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from pipeline.domain.validation_text import describe_error
 from pipeline.errors import InvalidSettings
 
 PREFIX = "PIPELINE_"
-#: The broker of the embedded mode: queues in this process's memory.
+#: Broker of the embedded mode: queues in the memory of this process.
 EMBEDDED_BROKER_URL = "memory://localhost/"
 
 Network = IPv4Network | IPv6Network
 
 
 class Transport(StrEnum):
-    """What carries messages."""
+    """The message broker."""
 
     MEMORY = "memory"
     REDIS = "redis"
     RABBITMQ = "rabbitmq"
 
 
-#: By the scheme of the broker's URL.
+#: Transport by the scheme of the broker URL.
 _TRANSPORTS = {
     "memory": Transport.MEMORY,
     "redis": Transport.REDIS,
@@ -51,7 +51,7 @@ def _network(text: str) -> Network:
     try:
         return ip_network(text)
     except ValueError:
-        raise ValueError(f"names {text!r}, which is no network; such as 127.0.0.0/8 or 10.1.2.3/32") from None
+        raise ValueError(f"{text!r} is not a network; use CIDR notation, such as 127.0.0.0/8 or 10.1.2.3/32") from None
 
 
 def _scheme(url: SecretStr) -> str:
@@ -59,46 +59,46 @@ def _scheme(url: SecretStr) -> str:
 
 
 class Settings(BaseSettings):
-    """Everything that can be set from outside. Each field is the variable `PIPELINE_` + its name in capitals."""
+    """All settings. Each field is read from the environment variable `PIPELINE_` + the field name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    #: Where state lives: `sqlite:///FILE` or `postgresql://…`.
+    #: URL of the database: `sqlite:///FILE` or `postgresql://…`.
     database_url: SecretStr = SecretStr("sqlite:///pipeline.db")
-    #: `redis://…` or `amqp://…`; unset: embedded, workers are threads of the same process.
+    #: URL of the broker: `redis://…` or `amqp://…`. Unset: embedded mode, workers are threads of the same process.
     broker_url: SecretStr | None = None
-    #: Folder in which definitions are found by name.
+    #: Folder that is searched for definitions by name.
     definitions: Path | None = None
-    #: `whsec_…` or `whsk_…`: signs callbacks. Several, separated by spaces: all sign, the first is the newest.
+    #: `whsec_…` or `whsk_…` secrets that sign callbacks, separated by spaces, newest first. Each of them signs.
     webhook_secret: SecretStr | None = None
-    #: Encrypts what endpoints have of their own. Several, separated by spaces: the first encrypts, any decrypts.
+    #: Keys that encrypt endpoints' own secrets and headers, separated by spaces. The first encrypts, any decrypts.
     encryption_key: SecretStr | None = None
-    #: `user:password`, with which people sign in to Flower.
+    #: `user:password` for signing in to Flower.
     flower_auth: SecretStr | None = None
-    #: `http://user:password@…/api/`: where Flower asks RabbitMQ how long queues are.
+    #: `http://user:password@…/api/`: the RabbitMQ management API from which Flower reads queue lengths.
     flower_broker_api: SecretStr | None = None
-    #: CIDRs, separated by commas, that callbacks may reach although they are private; plain http included.
+    #: Private networks that callbacks may reach, also over plain http: CIDRs, separated by commas.
     allow_private_callbacks: Annotated[tuple[Network, ...], NoDecode] = ()
-    #: Largest payload of an item, in bytes of compact JSON.
+    #: Maximum size of an item's payload, in bytes of compact JSON.
     max_payload_bytes: int = Field(default=262_144, ge=1, le=16_777_216)
-    #: Micro-batches that a worker process runs at once: while one waits for the database, another computes.
+    #: Micro-batches that a worker process runs concurrently: while one waits for the database, another computes.
     concurrency: int = Field(default=2, ge=1, le=256)
-    #: Items a worker gathers into one call at the most.
+    #: Maximum number of items that a worker gathers into one call.
     batch_items: int = Field(default=128, ge=1, le=10_000)
-    #: Milliseconds a worker waits for more messages after the first.
+    #: Milliseconds that a worker waits for more messages after the first.
     batch_wait_ms: float = Field(default=5.0, ge=0, le=1_000)
-    #: Seconds without a sign of life after which released or running work is taken back.
+    #: Seconds without a heartbeat after which released or running work is taken back.
     lease_seconds: float = Field(default=30.0, ge=1, le=3_600)
-    #: Seconds a stopping worker gives what it has begun.
+    #: Seconds that a stopping worker allows for work in progress.
     stop_seconds: float = Field(default=10.0, ge=0, le=3_600)
-    #: Whether each item's tasks send events, which is what Flower shows.
+    #: Whether each item's tasks send the Celery events that Flower displays.
     task_events: bool = True
-    #: Whether messages travel by the transports in `workers/transports`; false: by kombu's own, which are slower.
+    #: Whether messages use the transports in `workers/transports`; false: those of kombu, which are slower.
     fast_transport: bool = True
-    #: Days that a batch is kept after it completed, with all that hangs on it; unset: everything is kept.
+    #: Days to keep a batch and everything that belongs to it after it completes. Unset: keep everything.
     retention_days: float | None = Field(default=None, gt=0, le=36_500)
-    #: Workers that may die holding an item before it is given up: with all that ran, in few, and twice alone, since one
-    #: death alone may still have been a kill from outside.
+    #: Number of workers that may die while running an item before the item is dead. With the default, the item runs
+    #: once among all others, once in a small group, and twice alone, since one death alone may be a kill from outside.
     max_crashes: int = Field(default=4, ge=1, le=100)
 
     @field_validator("allow_private_callbacks", mode="before")
@@ -112,13 +112,13 @@ class Settings(BaseSettings):
     @classmethod
     def _broker(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and _scheme(value) not in _TRANSPORTS:
-            raise ValueError(f"names {_scheme(value)!r}; a broker is redis://…, rediss://… or amqp://…, amqps://…")
+            raise ValueError(f"unsupported scheme {_scheme(value)!r}; use redis://…, rediss://…, amqp://… or amqps://…")
         return value
 
     @field_validator("webhook_secret", mode="after")
     @classmethod
     def _secrets(cls, value: SecretStr | None) -> SecretStr | None:
-        # Of compose files and the like, an empty value means none.
+        # Compose files and the like pass an empty value for an unset variable.
         if value is not None and value.get_secret_value().strip():
             try:
                 Signer(value.get_secret_value().split())
@@ -141,9 +141,9 @@ class Settings(BaseSettings):
     def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             user, _, password = value.get_secret_value().partition(":")
-            # Browsers disagree on how to encode anything else.
+            # Browsers disagree on how to encode non-ASCII credentials.
             if not (user and password and (user + password).isascii() and (user + password).isprintable()):
-                raise ValueError("must be user:password, both of printable ASCII characters")
+                raise ValueError("expected user:password, both in printable ASCII characters")
         return value
 
     @field_validator("flower_broker_api", mode="after")
@@ -152,7 +152,7 @@ class Settings(BaseSettings):
         if value is not None and not (
             _scheme(value) in ("http", "https") and urlsplit(value.get_secret_value()).hostname
         ):
-            raise ValueError("must be like http://user:password@rabbitmq.internal:15672/api/")
+            raise ValueError("expected a URL such as http://user:password@rabbitmq.internal:15672/api/")
         return value
 
     @property
@@ -170,44 +170,49 @@ class Settings(BaseSettings):
 
     @property
     def encryption_keys(self) -> tuple[str, ...]:
-        """The keys that encrypt what endpoints have of their own, newest first."""
+        """The keys that encrypt endpoints' own secrets and headers, newest first."""
         return tuple(self.encryption_key.get_secret_value().split()) if self.encryption_key else ()
 
 
 def load(**overrides: Any) -> Settings:
-    """Return the settings of this environment; `overrides` that are not None win.
+    """Return the settings from the environment. `overrides` that are not None replace them.
 
     Raises:
-        InvalidSettings: a variable or override cannot be used, or a `PIPELINE_*` variable is not known.
+        InvalidSettings: a variable or override is invalid, or a `PIPELINE_*` variable is unknown.
     """
-    _refuse_unknown(os.environ)
+    _check_names(os.environ)
     given = {name: value for name, value in overrides.items() if value is not None}
     unknown = set(given) - set(Settings.model_fields)
     if unknown:
-        raise InvalidSettings(f"no setting is called {', '.join(sorted(unknown))}; {_known()}")
+        raise InvalidSettings(f"there is no setting {', '.join(sorted(unknown))}; {_valid_names()}")
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise InvalidSettings("\n".join(_explain(detail) for detail in error.errors())) from None
+        raise InvalidSettings("\n".join(_message(detail) for detail in error.errors())) from None
 
 
-def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    names = {PREFIX + name.upper() for name in Settings.model_fields}
-    for variable in environment:
-        if variable.startswith(PREFIX) and variable not in names:
-            near = difflib.get_close_matches(variable, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else _known()
-            raise InvalidSettings(f"{variable} is set, but there is no such setting; {hint}")
+def variable(name: str) -> str:
+    """Return the environment variable of the setting `name`."""
+    return PREFIX + name.upper()
 
 
-def _explain(detail: Any) -> str:
+def _check_names(environment: Mapping[str, str]) -> None:
+    known = {variable(name) for name in Settings.model_fields}
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else _valid_names()
+            raise InvalidSettings(f"{name} is set, but there is no such setting; {hint}")
+
+
+def _message(detail: Any) -> str:
     name = str(detail["loc"][0])
-    # Values of secrets never reach a message; the others help.
-    secret = Settings.model_fields[name].annotation in (SecretStr, SecretStr | None)
-    given = os.environ.get(PREFIX + name.upper())
-    shown = "" if secret or given is None else f" is {given!r}"
-    return f"{PREFIX}{name.upper()}{shown}: {describe_error(detail)}"
+    # Never print the value of a secret.
+    is_secret = Settings.model_fields[name].annotation in (SecretStr, SecretStr | None)
+    value = os.environ.get(variable(name))
+    quoted = "" if is_secret or value is None else f" is {value!r}"
+    return f"{variable(name)}{quoted}: {describe_error(detail)}"
 
 
-def _known() -> str:
-    return "known are " + ", ".join(sorted(PREFIX + name.upper() for name in Settings.model_fields))
+def _valid_names() -> str:
+    return "valid names are " + ", ".join(sorted(map(variable, Settings.model_fields)))

@@ -1,72 +1,66 @@
-"""The command line: each command parses, calls the library, and prints."""
+"""The command line: each command parses its arguments, calls the library, and prints."""
 
 from __future__ import annotations
 
 import click
 
-from pipeline.cli.program import Entry, Program
+from pipeline.cli.program import Program
 from pipeline.cli.show.version import print_version
 
-#: Every command by section, in the order of `pipeline --help`. A command's module is imported when it is called.
+#: Every command and its one-line summary, by the section of `pipeline --help`.
 COMMANDS = {
-    "Work": {
-        "run": Entry("pipeline.cli.commands.run:run", "Process INPUT here, to the end."),
-        "submit": Entry("pipeline.cli.commands.submit:submit", "Store INPUT as a batch and print its id."),
-        "worker": Entry("pipeline.cli.commands.worker:worker", "Work on batches, beside other workers."),
+    "Processing": {
+        "run": "Process INPUT and wait until it is finished.",
+        "submit": "Store INPUT as a batch and print the batch id.",
+        "worker": "Run a worker that processes batches.",
     },
-    "Look": {
-        "status": Entry("pipeline.cli.commands.status:status", "List batches, or show one in detail."),
-        "watch": Entry("pipeline.cli.commands.watch:watch", "Follow a batch until it is complete."),
-        "results": Entry("pipeline.cli.commands.results:results", "Write the results of a batch."),
-        "show": Entry("pipeline.cli.commands.show:show", "Show one item from all sides."),
-        "flower": Entry("pipeline.cli.commands.flower:flower", "Show tasks, workers and queues in a browser."),
+    "Monitoring": {
+        "status": "List recent batches, or show one in detail.",
+        "watch": "Follow BATCH until it is complete.",
+        "results": "Write the results of BATCH.",
+        "show": "Show everything about one item.",
+        "flower": "Show tasks, workers and queues in a browser.",
     },
-    "Steer": {
-        "pause": Entry("pipeline.cli.commands.control:pause", "Release no more items of a batch."),
-        "resume": Entry("pipeline.cli.commands.control:resume", "Release items of a paused batch again."),
-        "cancel": Entry("pipeline.cli.commands.control:cancel", "Cancel what a batch has not begun."),
-        "dead": Entry("pipeline.cli.commands.dead:dead", "Items that were given up: list, show, replay."),
-        "deliveries": Entry(
-            "pipeline.cli.commands.deliveries:deliveries", "Callbacks that are owed: list, show, replay."
-        ),
-        "endpoints": Entry(
-            "pipeline.cli.commands.endpoints:endpoints", "What receives callbacks: list, show, set, test."
-        ),
+    "Management": {
+        "pause": "Pause BATCH.",
+        "resume": "Resume a paused BATCH.",
+        "cancel": "Cancel the remaining items of BATCH.",
+        "dead": "Manage dead items.",
+        "deliveries": "Manage callback deliveries.",
+        "endpoints": "Manage callback endpoints.",
     },
     "Models": {
-        "train": Entry("pipeline.cli.commands.train:train", "Train a classifier of texts from labelled data."),
-        "evaluate": Entry(
-            "pipeline.cli.commands.evaluate:evaluate", "Measure a definition's classifier on labelled data."
-        ),
+        "train": "Train a text classifier from labelled data.",
+        "evaluate": "Evaluate a definition's classifier on labelled data.",
     },
-    "Set up": {
-        "doctor": Entry("pipeline.cli.commands.doctor:doctor", "Check the installation and say what to do."),
-        "db": Entry("pipeline.cli.commands.db:db", "The database's version: current, upgrade."),
-        "secret": Entry("pipeline.cli.commands.secret:secret", "Print a fresh secret that signs callbacks."),
-        "listen": Entry("pipeline.cli.commands.listen:listen", "Receive webhooks on this machine, to try things out."),
+    "Setup and diagnostics": {
+        "doctor": "Check the installation and suggest fixes.",
+        "db": "Manage the database.",
+        "secret": "Generate a secret for signing callbacks.",
+        "listen": "Receive and verify webhooks on this machine.",
     },
 }
 
 
 @click.group(cls=Program, sections=COMMANDS)
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Show the version."
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Print the version."
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of unexpected errors, and more of what happens.")
+@click.option("--debug", is_flag=True, help="Print debug logs and tracebacks.")
 def main(**_: bool) -> None:
-    """Bulk classification and enrichment: every item's result leaves the moment that item is done.
+    """Classify and enrich items in bulk. Each result is available as soon as its item is finished.
 
-    Data goes to standard output, everything else to standard error. Settings are read from PIPELINE_* variables.
-    BATCH is an id, the beginning of one, or `last`.
+    Data goes to standard output, messages to standard error. Settings come from PIPELINE_* environment variables.
+    BATCH is a batch id, a unique prefix of one, or `last`.
 
     \b
     Exit codes:
-      0  all good
-      1  items are dead or cancelled, callbacks are not delivered, or a check failed
-      2  wrong usage or bad input
-      3  a service is unreachable
-      70  a fault of pipeline itself
-      130  stopped by Ctrl-C or SIGTERM
+        0  success
+        1  dead or cancelled items, undelivered callbacks, or a failed check
+        2  invalid usage or input
+        3  a service is unreachable
+       70  internal error, a bug in pipeline
+      130  interrupted by Ctrl-C or SIGTERM
 
     \b
     Examples:

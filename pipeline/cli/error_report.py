@@ -1,4 +1,4 @@
-"""What a person or a program is told when a command fails."""
+"""Error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -9,48 +9,53 @@ import orjson
 
 from pipeline.errors import PipelineError
 
-#: As after SIGINT in any shell.
-STOPPED = 130
-#: Not foreseen, hence none of the documented codes; EX_SOFTWARE of sysexits.
-UNEXPECTED = 70
+#: As shells report a process that SIGINT ended.
+INTERRUPTED = 130
+#: EX_SOFTWARE of sysexits, for errors that no documented code covers.
+INTERNAL_ERROR = 70
+
+_BUG_HINT = "This is a bug in pipeline. Run `pipeline --debug …` with the same arguments for a traceback."
+
+
+class Declined(click.Abort):
+    """The user answered a confirmation prompt with no."""
 
 
 def report(error: Exception, *, as_json: bool, debug: bool) -> int:
-    """Say on standard error what went wrong; return the exit code."""
+    """Print an error to standard error and return the exit code."""
     if debug and not isinstance(error, click.exceptions.Exit | click.ClickException | click.Abort):
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    if isinstance(error, click.ClickException) and not as_json:
-        error.show()
-        return error.exit_code
-    code, kind, message = _described(error)
+    code, kind, message = _classify(error)
     if as_json:
         click.echo(orjson.dumps({"error": {"type": kind, "message": message}}), err=True)
-    else:
-        click.echo(f"error: {message}", err=True)
+        return code
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n", err=True)
+    click.echo(f"error: {message}", err=True)
     return code
 
 
-def _described(error: Exception) -> tuple[int, str, str]:
+def _classify(error: Exception) -> tuple[int, str, str]:
+    """Return the exit code, the type and the message of an error."""
     kind = type(error).__name__
     match error:
+        case Declined():
+            return INTERRUPTED, "Stopped", "cancelled; nothing was changed"
         case click.Abort():
-            return STOPPED, "Stopped", "stopped; what was begun is kept, and the same command may be given again"
+            return INTERRUPTED, "Stopped", "interrupted; completed work is kept, and you can run the same command again"
         case click.ClickException():
             return error.exit_code, kind, error.format_message()
         case PipelineError():
             return error.exit_code, kind, str(error)
         case ConnectionError():
-            return 3, kind, f"a service does not answer: {error}; `pipeline doctor` says which"
+            return 3, kind, f"a service does not respond: {error}; run `pipeline doctor` to find out which"
         case OSError():
-            named = f"{error.filename}: " if error.filename else ""
-            return 2, kind, f"{named}{error.strerror or error}"
-    return UNEXPECTED, kind, f"unexpected {kind}: {_first_line(error)}\n{_HINT}"
+            prefix = f"{error.filename}: " if error.filename else ""
+            return 2, kind, f"{prefix}{error.strerror or error}"
+    return INTERNAL_ERROR, kind, f"unexpected {kind}: {_first_line(error)}\n{_BUG_HINT}"
 
 
 def _first_line(error: Exception) -> str:
-    # SQLAlchemy's own text repeats statement and parameters, payloads among them; the driver's does not.
+    # SQLAlchemy's own text repeats the statement and its parameters, which may hold payloads; the driver's does not.
     cause = getattr(error, "orig", None) or error
     return str(cause).partition("\n")[0][:300] or "no message"
-
-
-_HINT = "This is a fault of pipeline; `pipeline --debug …` with the same arguments shows where."

@@ -10,11 +10,11 @@ from pipeline.errors import InvalidInput
 from pipeline.sources import read_items
 
 
-def rows(source: str, input_format: str | None, encoding: str | None) -> Iterator[dict[str, Any]]:
+def read_rows(source: str, input_format: str | None, encoding: str | None) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file of labelled data.
 
     Raises:
-        InvalidInput: the file or one of its rows cannot be read; training on the rest would hide what is missing.
+        InvalidInput: the file or one of its rows cannot be read. Skipping rows would silently change the scores.
     """
     for record in read_items(source, format=input_format, encoding=encoding):
         if isinstance(record, Rejection):

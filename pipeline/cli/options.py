@@ -1,53 +1,82 @@
-"""Options that several commands have."""
+"""Options and arguments that several commands share."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from pipeline.cli.error_report import Declined
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no summary; warnings and errors stay.")
 batch = click.argument("batch", metavar="BATCH")
-yes = click.option("-y", "--yes", is_flag=True, help="Do not ask; needed where nobody can answer.")
+origin = click.argument("origin", metavar="ORIGIN")
+delivery = click.argument("name", metavar="ID")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print no progress and no summary, only warnings and errors.")
+yes = click.option(
+    "-y", "--yes", is_flag=True, help="Do not ask for confirmation; required in a non-interactive shell."
+)
+dry_run = click.option("--dry-run", is_flag=True, help="Report what would be done, and change nothing.")
 definition = click.option(
     "-p",
     "--definition",
     metavar="DEFINITION",
-    help="Name or path of the definition; default: the only one in PIPELINE_DEFINITIONS or the current directory.",
+    help="Name or path of the definition. Default: the only one in PIPELINE_DEFINITIONS or the current directory.",
 )
 input_format = click.option(
     "--format",
     "input_format",
     metavar="FORMAT",
-    help="jsonl, json, csv, tsv or parquet; default: by the file's suffix, for `-` by its first bytes.",
+    help="Input format: jsonl, json, csv, tsv or parquet. Default: from the suffix; for `-`, from the first bytes.",
 )
-of_batch = click.option(
-    "--batch", metavar="BATCH", default="last", show_default=True, help="Where a key of yours is given: of this batch."
+encoding = click.option(
+    "--encoding",
+    metavar="ENCODING",
+    help="Text encoding, such as cp1252. Default: from the byte order mark, otherwise UTF-8.",
 )
-encoding = click.option("--encoding", help="Of text, such as cp1252; default: what a byte order mark says, else UTF-8.")
+batch_of_key = click.option(
+    "--batch", metavar="BATCH", default="last", show_default=True, help="The batch in which to look up an item key."
+)
+payload = click.option("--payload", is_flag=True, help="Include the item's payload.")
 
 
 def limit(default: int) -> Callable[[F], F]:
-    """Return `--limit`."""
+    """Return the option `--limit`."""
     return click.option(
-        "--limit", type=click.IntRange(1), default=default, show_default=True, help="List at most so many."
+        "--limit",
+        type=click.IntRange(1),
+        metavar="N",
+        default=default,
+        show_default=True,
+        help="Maximum number of entries to list.",
     )
 
 
+def with_options(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """Return a decorator that adds options to a command, in the order of the help."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def confirm(question: str, yes: bool) -> None:
-    """Ask a person at a terminal.
+    """Ask the user to confirm, unless `yes` is set.
 
     Raises:
-        click.Abort: the answer is no.
-        click.UsageError: there is no terminal: nobody can answer.
+        Declined: the answer is no.
+        click.UsageError: standard input is not a terminal, so nobody can answer.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Nobody can answer here, since standard input is no terminal: give --yes")
-    click.confirm(question, abort=True, err=True)
+        raise click.UsageError(f'cannot ask "{question}": standard input is not a terminal; pass --yes')
+    if not click.confirm(question, err=True):
+        raise Declined

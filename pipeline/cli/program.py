@@ -1,42 +1,39 @@
-"""The program: finds commands without importing them all, and turns every error into a message and an exit code."""
+"""The main command: imports a subcommand when it is called, and turns every error into a message and an exit code."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from pipeline.cli import error_report
 from pipeline.cli.show import output
 
-
-class Entry(NamedTuple):
-    """Where a command is (`module:attribute`), and its line in the overview."""
-
-    place: str
-    help: str
+_PACKAGE = "pipeline.cli.commands"
 
 
 class Program(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A group that imports the module of a command when the command is called.
 
-    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, Entry]], **options: Any) -> None:
+    The command `NAME` is the attribute `NAME` of the module `pipeline.cli.commands.NAME`.
+    """
+
+    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, str]], **options: Any) -> None:
+        """Create the group; `sections` maps each heading of the help to its commands and their summaries."""
         super().__init__(*args, **options)
         self._sections = sections
-        self._entries = {name: entry for section in sections.values() for name, entry in section.items()}
+        self._names = [name for commands in sections.values() for name in commands]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._entries)
+        return self._names
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = self._entries.get(cmd_name)
-        if entry is None:
+        if cmd_name not in self._names:
             return None
-        module, _, attribute = entry.place.partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        command: click.Command = getattr(import_module(f"{_PACKAGE}.{cmd_name}"), cmd_name)
         return command
 
     def resolve_command(
@@ -45,20 +42,20 @@ class Program(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as error:
-            raise click.NoSuchCommand(error.command_name, possibilities=self.list_commands(ctx), ctx=ctx) from None
+            raise click.NoSuchCommand(error.command_name, possibilities=self._names, ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        width = max(map(len, self._entries))
-        for title, entries in self._sections.items():
-            with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), entry.help) for name, entry in entries.items()])
+        width = max(map(len, self._names))
+        for heading, commands in self._sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), summary) for name, summary in commands.items()])
 
     def main(  # type: ignore[override]  # it always exits
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **options: Any
     ) -> NoReturn:
-        """Run, and exit with the code of what happened. Commands return their code; None is 0."""
+        """Run the command line and exit. A command returns its exit code; None means 0."""
         words = list(sys.argv[1:] if args is None else args)
-        output.accept_any_text()
+        output.escape_unencodable()
         options["standalone_mode"] = False
         try:
             code = super().main(words, prog_name or "pipeline", **options)

@@ -1,4 +1,4 @@
-"""The reference of every command, made of their help: `python -m pipeline.cli.reference > docs/reference/cli.md`."""
+"""Generate the command reference from the help texts: `python -m pipeline.cli.reference > docs/reference/cli.md`."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ _WIDTH = 100
 
 _HEAD = """# Command line
 
-This page is made of what `--help` says: `python -m pipeline.cli.reference > docs/reference/cli.md`.
+This page is generated from the help texts: `python -m pipeline.cli.reference > docs/reference/cli.md`.
 """
 
 
-def commands(command: click.Command, path: tuple[str, ...] = ("pipeline",)) -> Iterator[tuple[str, click.Command]]:
-    """Yield each command with its full name, groups before what is in them."""
+def walk_commands(command: click.Command, path: tuple[str, ...] = ("pipeline",)) -> Iterator[tuple[str, click.Command]]:
+    """Yield the full name of each command and the command; a group comes before its subcommands."""
     yield " ".join(path), command
     if isinstance(command, click.Group):
         with click.Context(command) as ctx:
             for name in command.list_commands(ctx):
-                found = command.get_command(ctx, name)
-                if found is not None:
-                    yield from commands(found, (*path, name))
+                subcommand = command.get_command(ctx, name)
+                if subcommand is not None:
+                    yield from walk_commands(subcommand, (*path, name))
 
 
-def page() -> str:
-    """Return the page as Markdown."""
-    return "\n".join([_HEAD, *(_section(name, command) for name, command in commands(main))])
+def reference_page() -> str:
+    """Return the reference page as Markdown."""
+    return "\n".join([_HEAD, *(_section(name, command) for name, command in walk_commands(main))])
 
 
 def _section(name: str, command: click.Command) -> str:
@@ -38,4 +38,4 @@ def _section(name: str, command: click.Command) -> str:
 
 
 if __name__ == "__main__":
-    click.echo(page(), nl=False)
+    click.echo(reference_page(), nl=False)

@@ -1,4 +1,4 @@
-"""Instants as people type them."""
+"""Times and durations as users type them."""
 
 from __future__ import annotations
 
@@ -6,44 +6,49 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
-def instant(value: str | datetime) -> datetime:
-    """Return `2026-11-21T08:00`, local unless it names a zone, or `6h`, so long ago.
+def parse_time(value: str | datetime) -> datetime:
+    """Parse a time such as `2026-11-21T08:00`, or an age such as `6h`, and return it in UTC.
+
+    A time without a time zone is local time. An age is counted back from now.
 
     Raises:
-        click.BadParameter: it is neither.
+        click.BadParameter: the value is neither.
     """
     if isinstance(value, datetime):
         return value
-    ago = _seconds(value)
+    age = _seconds(value)
     try:
-        if ago is not None:
-            return datetime.now(UTC) - timedelta(seconds=ago)
-        # A time without a zone is taken as this machine's.
+        if age is not None:
+            return datetime.now(UTC) - timedelta(seconds=age)
         return datetime.fromisoformat(value).astimezone(UTC)
     except (ValueError, OverflowError):
         raise click.BadParameter(
-            f"{value!r} is no time; give one, such as 2026-11-21T08:00Z, or how long ago: 90m, 6h, 3d, 1w"
+            f"{value!r} is not a time; expected a time such as 2026-11-21T08:00Z, or an age such as 90m, 6h, 3d, 1w"
         ) from None
 
 
-def seconds(value: str | float) -> float:
-    """Return `90`, or `90m`, `6h`, `3d`, `1w`, in seconds.
+def parse_duration(value: str | float) -> float:
+    """Parse a duration such as `90`, in seconds, or `90m`, `6h`, `3d`, `1w`, and return it in seconds.
 
     Raises:
-        click.BadParameter: it is neither.
+        click.BadParameter: the value is neither.
     """
     if not isinstance(value, str):
         return value
-    long = _seconds(value)
+    seconds = _seconds(value)
     try:
-        return float(value) if long is None else float(long)
+        return float(value) if seconds is None else float(seconds)
     except (ValueError, OverflowError):
-        raise click.BadParameter(f"{value!r} is no time; give seconds, or such as 90m, 6h, 3d, 1w") from None
+        raise click.BadParameter(
+            f"{value!r} is not a duration; expected seconds, or a duration such as 90m, 6h, 3d, 1w"
+        ) from None
 
 
 def _seconds(value: str) -> int | None:
     number, unit = value[:-1], value[-1:]
-    return int(number) * _SECONDS[unit] if unit in _SECONDS and number.isascii() and number.isdigit() else None
+    return (
+        int(number) * _UNIT_SECONDS[unit] if unit in _UNIT_SECONDS and number.isascii() and number.isdigit() else None
+    )

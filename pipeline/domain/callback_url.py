@@ -13,7 +13,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.domain.ip_ranges import Address, Network, is_allowed, is_public
-from pipeline.errors import InvalidArgument, as_it_is
+from pipeline.errors import InvalidArgument, escape_braces
 
 MAX_URL_LENGTH = 2_048
 #: The only ports allowed below 1024.
@@ -116,7 +116,7 @@ def _message(url: str, problem: _UrlProblem) -> str:
     host = rest.replace("\\", "/").partition("?")[0].partition("#")[0].partition("/")[0].rpartition("@")[2]
     shown = f"{scheme}{slashes}{host}"
     ellipsis = "" if shown == url.removesuffix("/") else "…"
-    return f"{{0}} '{as_it_is(ascii(shown[:_SHOWN])[1:-1])}{ellipsis}' {as_it_is(str(problem))}"
+    return "{0} " + escape_braces(f"'{ascii(shown[:_SHOWN])[1:-1]}{ellipsis}' {problem}")
 
 
 def _parse(url: str) -> Callback:

@@ -1,1 +1,1 @@
-"""What `pipeline doctor` looks at: one file per part of the installation, each yields checks."""
+"""The checks of `pipeline doctor`: one module per part of the installation."""

@@ -1,4 +1,4 @@
-"""The broker: reachable, or none at all."""
+"""Checks of the broker."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from kombu.connection import Connection
 from kombu.exceptions import KombuError
 
 from pipeline.cli.checks.check import Check, ok, unreachable
-from pipeline.cli.checks.configuration import shown_server
+from pipeline.cli.show.redaction import redact_url
 from pipeline.settings import Settings
 
-_SECONDS = 3.0
+_TIMEOUT_SECONDS = 3.0
 
 
-def check_broker(chosen: Settings) -> Iterator[Check]:
-    """Yield whether the broker answers."""
-    if chosen.is_embedded or chosen.broker_url is None:
-        yield ok("broker", "none: workers run in the process of `pipeline run`")
+def check_broker(settings: Settings) -> Iterator[Check]:
+    """Yield whether the broker responds."""
+    if settings.is_embedded or settings.broker_url is None:
+        yield ok("broker", "none: `pipeline run` does the work in its own process")
         return
-    url = chosen.broker_url.get_secret_value()
+    url = settings.broker_url.get_secret_value()
     try:
-        with Connection(url, connect_timeout=_SECONDS) as connection:  # type: ignore[no-untyped-call]  # kombu has no types
-            connection.ensure_connection(max_retries=1, timeout=_SECONDS)
+        with Connection(url, connect_timeout=_TIMEOUT_SECONDS) as connection:  # type: ignore[no-untyped-call]  # kombu has no types
+            connection.ensure_connection(max_retries=1, timeout=_TIMEOUT_SECONDS)
     except (OSError, KombuError, ImportError) as error:
-        yield unreachable("broker", f"{shown_server(url)}: {error}", "start it, or correct PIPELINE_BROKER_URL")
+        yield unreachable(
+            "broker", f"{redact_url(url)}: {str(error).rstrip('.')}", "start it, or correct PIPELINE_BROKER_URL"
+        )
     else:
-        yield ok("broker", shown_server(url))
+        yield ok("broker", redact_url(url))

@@ -1,4 +1,4 @@
-"""One line of `pipeline doctor`."""
+"""One check of `pipeline doctor`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ from enum import StrEnum
 
 
 class CheckStatus(StrEnum):
-    """How a check came out."""
+    """The outcome of a check."""
 
-    #: As it should be.
+    #: No problem.
     OK = "ok"
-    #: Works, but somebody should know.
+    #: Works, but may be a problem.
     WARN = "warn"
-    #: Something will not work.
+    #: Something does not work.
     FAIL = "fail"
-    #: A service does not answer.
+    #: A service does not respond.
     UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at, how it is, and, unless it is ok, what to do."""
+    """The outcome of a check.
+
+    Attributes:
+        name: what was checked.
+        verdict: the outcome.
+        value: what was found.
+        advice: how to fix it; empty if there is no problem.
+    """
 
     name: str
     verdict: CheckStatus

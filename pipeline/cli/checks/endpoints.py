@@ -1,4 +1,4 @@
-"""Endpoints: whether their own secrets and headers can be read here, and which fail or are disabled."""
+"""Checks of the endpoints: their secrets and headers can be decrypted, and none is failing or disabled."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Iterator
 
 from pipeline.bootstrap import make_hooks
 from pipeline.cli.checks.check import Check, fail, ok, warn
-from pipeline.cli.show.endpoint_trouble import in_trouble
-from pipeline.cli.show.output import many
+from pipeline.cli.show.output import pluralize
+from pipeline.cli.show.unhealthy_endpoints import unhealthy_endpoints
 from pipeline.context import Context
 from pipeline.database.engine import Database
 from pipeline.delivery.endpoint_secrets import describe_all
 from pipeline.settings import Settings
 
 
-def check_endpoints(chosen: Settings, database: Database) -> Iterator[Check]:
-    """Yield a line for those that can be read, one for each that cannot, and one for each that is in trouble."""
-    context = Context(chosen, database, make_hooks(database))
-    found = describe_all(context)
-    readable = [each for each in found if each.locked is None]
+def check_endpoints(settings: Settings, database: Database) -> Iterator[Check]:
+    """Yield one check for all endpoints that can be decrypted, and one for each that cannot or is unhealthy."""
+    context = Context(settings, database, make_hooks(database))
+    described = describe_all(context)
+    readable = [endpoint for endpoint in described if endpoint.locked is None]
     if readable:
-        yield ok("endpoints", f"{many(len(readable), 'endpoint')} with secrets or headers of their own")
-    for each in found:
-        if each.locked is not None:
-            yield fail("endpoints", f"{each.origin}: its secrets or headers cannot be read", each.locked)
-    for said, advice in in_trouble(context):
-        yield warn("endpoint", said, f"{advice} says more")
+        yield ok("endpoints", f"{pluralize(len(readable), 'endpoint')} with own secrets or headers")
+    for endpoint in described:
+        if endpoint.locked is not None:
+            yield fail("endpoints", f"{endpoint.origin}: its secrets or headers cannot be decrypted", endpoint.locked)
+    for condition, command in unhealthy_endpoints(context):
+        yield warn("endpoint", condition, f"for details run `{command}`")

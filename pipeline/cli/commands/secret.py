@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pipeline.cli import options
-from pipeline.cli.show.output import Talk, print_json
+from pipeline.cli.show.output import Messages, print_json
 from pipeline.crypto.ed25519_key import derive_public_key, new_signing_secret
 from pipeline.crypto.encryption import new_encryption_key
 from pipeline.crypto.secrets import new_secret
@@ -13,16 +13,20 @@ from pipeline.crypto.secrets import new_secret
 
 @click.command()
 @click.option(
-    "--asymmetric", is_flag=True, help="Make a whsk_… that signs; receivers get the whpk_… on standard error, no more."
+    "--asymmetric",
+    is_flag=True,
+    help="Generate a whsk_… key. Its public key (whpk_…), all that receivers need, is printed to standard error.",
 )
 @click.option(
     "--encryption-key",
     is_flag=True,
-    help="Make a key for PIPELINE_ENCRYPTION_KEY: endpoints' own secrets are kept by it.",
+    help="Generate a key for PIPELINE_ENCRYPTION_KEY, which encrypts endpoints' own secrets and headers.",
 )
 @options.as_json
 def secret(asymmetric: bool, encryption_key: bool, as_json: bool) -> None:
-    """Print a fresh secret for PIPELINE_WEBHOOK_SECRET; receivers verify callbacks with the same.
+    """Generate a secret for signing callbacks.
+
+    Set PIPELINE_WEBHOOK_SECRET to it. Receivers verify callbacks with the same secret, or with the public key.
 
     \b
     Examples:
@@ -31,12 +35,12 @@ def secret(asymmetric: bool, encryption_key: bool, as_json: bool) -> None:
       export PIPELINE_ENCRYPTION_KEY=$(pipeline secret --encryption-key)
     """
     if asymmetric and encryption_key:
-        raise click.UsageError("--asymmetric and --encryption-key make different things; give one of them")
-    made = new_encryption_key() if encryption_key else new_signing_secret() if asymmetric else new_secret()
-    public_key = derive_public_key(made) if asymmetric else None
+        raise click.UsageError("--asymmetric and --encryption-key cannot be combined")
+    generated = new_encryption_key() if encryption_key else new_signing_secret() if asymmetric else new_secret()
+    public_key = derive_public_key(generated) if asymmetric else None
     if as_json:
-        print_json({"secret": made, "public_key": public_key})
+        print_json({"secret": generated, "public_key": public_key})
         return
     if public_key:
-        Talk().say(f"receivers verify with {public_key}")
-    click.echo(made)
+        Messages().info(f"public key for receivers: {public_key}")
+    click.echo(generated)

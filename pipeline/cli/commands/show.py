@@ -7,22 +7,25 @@ import click
 from pipeline.batches import progress as batch_progress
 from pipeline.batches.find import LAST
 from pipeline.cli import options
-from pipeline.cli.commands.status import counts
-from pipeline.cli.run.session import opened
-from pipeline.cli.show.item import described, find, print_item
-from pipeline.cli.show.output import print_facts, print_json
-from pipeline.delivery import deliveries
+from pipeline.cli.run.session import open_context
+from pipeline.cli.show.batch import progress_json
+from pipeline.cli.show.item import find_item, item_json, print_item
+from pipeline.cli.show.output import print_fields, print_json
+from pipeline.context import Context
+from pipeline.domain.batch import Progress
+from pipeline.errors import NotFound
 
 
 @click.command()
 @click.argument("name", metavar="ID")
-@options.of_batch
-@click.option("--payload", is_flag=True, help="Show the item's payload as well.")
+@options.batch_of_key
+@options.payload
 @options.as_json
 def show(name: str, batch: str, payload: bool, as_json: bool) -> None:
-    """Show one item from all sides: state, answers, failed attempts, callbacks.
+    """Show everything about one item.
 
-    ID is an item's id, the id of a Celery task, your own key of an item, or a batch.
+    That is its state, answers, failed attempts and callbacks. ID is an item id, the id of a Celery task, your own key
+    of an item, or a batch.
 
     \b
     Examples:
@@ -30,12 +33,20 @@ def show(name: str, batch: str, payload: bool, as_json: bool) -> None:
       pipeline show 5k2v9qxw3n8m4tjd-17 --payload
       pipeline show 5k2v9qxw3n8m4tjd-17-classify-1 --json
     """
-    with opened() as context:
-        details = None if name == LAST else find(context, name, batch)
+    with open_context() as context:
+        details = None if name == LAST else find_item(context, name, batch)
         if details is not None:
-            owed = deliveries.of_item(context, details.batch["id"], details.item["id"])
-            found = described(details, owed, with_payload=payload)
-            print_json(found) if as_json else print_item(found)
+            item = item_json(context, details, with_payload=payload)
+            print_json(item) if as_json else print_item(item)
             return
-        progress = counts(batch_progress.progress(context, name))
-    print_json(progress) if as_json else print_facts({key.replace("_", " "): value for key, value in progress.items()})
+        progress = progress_json(_find_batch(context, name, batch))
+    print_json(progress) if as_json else print_fields(progress)
+
+
+def _find_batch(context: Context, name: str, batch: str) -> Progress:
+    try:
+        return batch_progress.progress(context, name)
+    except NotFound:
+        raise NotFound(
+            f"{name!r} is neither an item, nor a key in batch {batch!r}, nor a batch; --batch looks up keys in another"
+        ) from None

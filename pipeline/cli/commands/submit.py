@@ -8,25 +8,26 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.commands.run import CALLBACK_WAIT
-from pipeline.cli.run.finish_batch import Wishes
-from pipeline.cli.run.process_here import process, refuse_overwriting
-from pipeline.cli.run.session import opened
-from pipeline.cli.run.stop_signals import Stop
-from pipeline.cli.run.submission import Request, Stored, request_options, store
-from pipeline.cli.run.wake_workers import nudge
-from pipeline.cli.show.output import Talk, print_json
+from pipeline.cli.run.finish_batch import RunOptions
+from pipeline.cli.run.process_batch import check_files, process_batch
+from pipeline.cli.run.session import open_context
+from pipeline.cli.run.stop_signals import StopSignals
+from pipeline.cli.run.submission import StoredBatch, SubmitRequest, store_batch, submission_options
+from pipeline.cli.run.wake_workers import wake_workers
+from pipeline.cli.show.output import Messages, print_json
 
 
 @click.command()
 @click.argument("source", metavar="INPUT")
-@request_options
-@click.option("--watch", is_flag=True, help="Follow the batch to its end; without a broker, do its work here.")
+@submission_options
+@click.option("--watch", is_flag=True, help="Follow the batch until it is finished; without a broker, process it here.")
 @options.quiet
 @options.as_json
 def submit(source: str, watch: bool, quiet: bool, as_json: bool, **given: Any) -> int:
-    """Store INPUT as a batch and print its id on standard output, nothing else.
+    """Store INPUT as a batch and print the batch id.
 
-    Workers take it up if there are any; without a broker, nothing works on it until `pipeline run --batch BATCH`.
+    Only the id goes to standard output. Workers process the batch if any are running; without a broker, it waits for
+    `pipeline run --batch BATCH`.
 
     \b
     Examples:
@@ -34,27 +35,32 @@ def submit(source: str, watch: bool, quiet: bool, as_json: bool, **given: Any) -
       pipeline submit leads.csv --idempotency-key 2026-11-21 --weight 2
       batch=$(pipeline submit - --format jsonl < tickets.jsonl)
     """
-    talk = Talk(quiet)
-    request = Request(source=source, **given)
+    messages = Messages(quiet)
+    request = SubmitRequest(source=source, **given)
     if watch:
-        wishes = Wishes(output=None, callback_wait=CALLBACK_WAIT, as_json=as_json, talk=talk)
-        return process(request, wishes, on_stored=None if as_json else _print_id)
-    refuse_overwriting(request, None)
-    with opened(may_create=True) as context, Stop() as stop:
-        stored = store(context, request, talk, stop)
-        nudge(context, talk)
+        run_options = RunOptions(output=None, callback_wait=CALLBACK_WAIT, as_json=as_json, messages=messages)
+        return process_batch(request, run_options, on_stored=None if as_json else _print_id)
+    check_files(request, None)
+    with open_context(may_create=True) as context, StopSignals() as stop:
+        stored = store_batch(context, request, messages, stop)
+        wake_workers(context, messages)
         is_embedded = context.settings.is_embedded
     if as_json:
-        found = stored.submitted
+        submitted = stored.submitted
         print_json(
-            {"batch_id": found.batch_id, "total": found.total, "is_new": found.is_new, "rejected": stored.rejected}
+            {
+                "batch_id": submitted.batch_id,
+                "total": submitted.total,
+                "is_new": submitted.is_new,
+                "rejected": stored.rejected,
+            }
         )
     else:
         _print_id(stored)
     if is_embedded:
-        talk.say(f"stored; nothing works on it until `pipeline run --batch {stored.submitted.batch_id}`")
+        messages.info(f"stored; to process it, run `pipeline run --batch {stored.submitted.batch_id}`")
     return 0
 
 
-def _print_id(stored: Stored) -> None:
+def _print_id(stored: StoredBatch) -> None:
     click.echo(stored.submitted.batch_id)

@@ -8,18 +8,19 @@ import click
 
 from pipeline.batches import progress as batch_progress
 from pipeline.cli import options
-from pipeline.cli.commands.status import counts
-from pipeline.cli.run.session import opened
-from pipeline.cli.run.stop_signals import Stop, Stopped
-from pipeline.cli.show.output import Talk, print_facts, print_json
-from pipeline.cli.show.progress_view import ProgressView, view
+from pipeline.cli.run.session import open_context
+from pipeline.cli.run.stop_signals import Stopped, StopSignals
+from pipeline.cli.show.batch import progress_json
+from pipeline.cli.show.output import Messages, print_fields, print_json
+from pipeline.cli.show.progress_view import ProgressView, progress_view
+from pipeline.cli.show.result_totals import top_labels
 from pipeline.context import Context
-from pipeline.domain.batch import Progress
+from pipeline.domain.batch import BatchState, Progress
 
 _POLL_SECONDS = 0.5
 #: Counting labels reads every item of the batch.
 _LABELS_SECONDS = 5.0
-#: After so long without a change somebody may be waiting for workers that do not run.
+#: Seconds without progress after which the command suggests what may be wrong.
 IDLE_SECONDS = 10.0
 
 
@@ -28,60 +29,68 @@ IDLE_SECONDS = 10.0
 @options.quiet
 @options.as_json
 def watch(batch: str, quiet: bool, as_json: bool) -> int:
-    """Follow BATCH until it is complete; this only looks, and Ctrl-C stops nothing but the view.
+    """Follow BATCH until it is complete.
+
+    This only displays progress: Ctrl-C stops the display, not the batch. Exit code 1 if items are dead or cancelled.
 
     \b
     Examples:
       pipeline watch last
       pipeline watch last --quiet --json
     """
-    talk = Talk(quiet)
-    with opened() as context, Stop() as stop:
+    messages = Messages(quiet)
+    with open_context() as context, StopSignals() as stop:
         try:
-            with view(talk) as shown:
-                progress = _follow(context, batch_progress.progress(context, batch).batch_id, shown, talk, stop)
+            with progress_view(messages) as view:
+                progress = _follow(context, batch_progress.progress(context, batch).batch_id, view, messages, stop)
         except Stopped:
             return 0
     if as_json:
-        print_json(counts(progress))
+        print_json(progress_json(progress))
     elif not quiet:
-        print_facts({name.replace("_", " "): value for name, value in counts(progress).items()}, err=True)
+        print_fields(progress_json(progress), err=True)
     if progress.dead or progress.cancelled:
-        talk.warn(f"{progress.dead:,} dead, {progress.cancelled:,} cancelled: `pipeline dead list {progress.batch_id}`")
+        hint = f"`pipeline dead list {progress.batch_id}` lists dead items"
+        messages.warn(f"{progress.dead:,} dead, {progress.cancelled:,} cancelled; {hint}")
         return 1
     return 0
 
 
-def _follow(context: Context, batch: str, shown: ProgressView, talk: Talk, stop: Stop) -> Progress:
-    labels, labels_at, idle = "", 0.0, _Idle(talk, context.settings.is_embedded)
+def _follow(context: Context, batch: str, view: ProgressView, messages: Messages, stop: StopSignals) -> Progress:
+    labels, next_labels = "", 0.0
+    idle_hint = _IdleHint(messages, context.settings.is_embedded)
     while True:
         progress = batch_progress.progress(context, batch)
-        if time.monotonic() >= labels_at:
-            found = batch_progress.labels(context, batch)
-            labels = ", ".join(f"{label} {count:,}" for label, count in list(found.items())[:4])
-            labels_at = time.monotonic() + _LABELS_SECONDS
-        shown.show(progress, labels)
+        if time.monotonic() >= next_labels:
+            labels = top_labels(batch_progress.labels(context, batch).items())
+            next_labels = time.monotonic() + _LABELS_SECONDS
+        view.show(progress, labels)
         if progress.is_complete:
             return progress
-        idle.look(progress)
+        idle_hint.update(progress)
         stop.wait(_POLL_SECONDS)
 
 
-class _Idle:
-    """Says once that nothing moves."""
+class _IdleHint:
+    """Prints a hint, once, if the batch makes no progress."""
 
-    def __init__(self, talk: Talk, is_embedded: bool) -> None:
-        self._talk = talk
+    def __init__(self, messages: Messages, is_embedded: bool) -> None:
+        self._messages = messages
         self._is_embedded = is_embedded
         self._last: Progress | None = None
-        self._since: float | None = time.monotonic()
+        self._idle_since: float | None = time.monotonic()
 
-    def look(self, progress: Progress) -> None:
+    def update(self, progress: Progress) -> None:
+        """Compare with the last progress; print the hint if it has not changed for `IDLE_SECONDS`."""
         if progress != self._last:
-            self._last, self._since = progress, time.monotonic()
-        elif self._since is not None and time.monotonic() - self._since >= IDLE_SECONDS:
-            self._since = None
-            how = f"`pipeline run --batch {progress.batch_id}` does the work" if self._is_embedded else "start workers"
-            if progress.state == "paused":
-                how = f"it is paused; `pipeline resume {progress.batch_id}`"
-            self._talk.warn(f"nothing has moved for {IDLE_SECONDS:.0f} s; no worker seems to run: {how}")
+            self._last, self._idle_since = progress, time.monotonic()
+        elif self._idle_since is not None and time.monotonic() - self._idle_since >= IDLE_SECONDS:
+            self._idle_since = None
+            self._messages.warn(f"no progress for {IDLE_SECONDS:.0f} s; {self._hint(progress)}")
+
+    def _hint(self, progress: Progress) -> str:
+        if progress.state is BatchState.PAUSED:
+            return f"the batch is paused: run `pipeline resume {progress.batch_id}`"
+        if self._is_embedded:
+            return f"no process seems to work on it: run `pipeline run --batch {progress.batch_id}`"
+        return "no worker seems to be running: start one with `pipeline worker`"

@@ -7,9 +7,9 @@ import sys
 
 import click
 
-from pipeline import settings
 from pipeline.bootstrap import make_context
 from pipeline.errors import InvalidInput, InvalidSettings
+from pipeline.settings import load as load_settings
 
 _QUEUES = ("classify", "enrich", "deliver", "control")
 _POOLS = ("threads", "solo", "prefork")
@@ -17,7 +17,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 class _Queues(click.ParamType[str]):
-    """Names of queues, separated by commas."""
+    """The names of queues, separated by commas."""
 
     name = "queues"
 
@@ -25,35 +25,51 @@ class _Queues(click.ParamType[str]):
         names = [name.strip() for name in value.split(",") if name.strip()]
         unknown = [name for name in names if name not in _QUEUES]
         if unknown or not names:
-            self.fail(f"{', '.join(unknown) or 'nothing'} is no queue; choose from {', '.join(_QUEUES)}", param, ctx)
+            reason = f"unknown queue: {', '.join(unknown)}" if unknown else "no queue given"
+            self.fail(f"{reason}; choose from {', '.join(_QUEUES)}", param, ctx)
         return ",".join(dict.fromkeys(names))
 
 
 @click.command()
 @click.option(
-    "--queues", "-Q", type=_Queues(), default=",".join(_QUEUES), show_default=True, help="What this worker does."
+    "--queues",
+    "-Q",
+    type=_Queues(),
+    metavar="QUEUES",
+    default=",".join(_QUEUES),
+    show_default=True,
+    help="Queues to serve, separated by commas.",
 )
-@click.option("--processes", "-n", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes to run.")
+@click.option(
+    "--processes",
+    "-n",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Number of processes.",
+)
 @click.option(
     "--pool",
     type=click.Choice(_POOLS),
     default="threads",
     show_default=True,
-    help="threads: fastest. prefork: code that may crash or leak takes only its own process with it.",
+    help="threads is fastest; prefork isolates code that may crash or leak memory in child processes.",
 )
-@click.option("--name", help="Name in Flower, unique on this host. Default: with the process id.")
 @click.option(
-    "--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="Least grave event to log."
+    "--name", metavar="NAME", help="Name of the worker in Flower, unique on this host. Default: pipeline-PID."
 )
+@click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="Lowest level to log.")
 def worker(queues: str, processes: int, pool: str, name: str | None, log_level: str) -> int:
-    """Work on batches, beside any number of other workers on the same database and broker.
+    """Run a worker that processes batches.
 
-    Queues: `classify` and `enrich` run the stages of items, `deliver` sends callbacks, `control` dispatches and
-    sweeps. Each must be served by some worker; several may serve the same. Threads of one process share one core for
-    what is written in Python: use processes.
+    Any number of workers can share a database and a broker. The queues `classify` and `enrich` run the stages of items,
+    `deliver` sends callbacks, `control` dispatches items and runs the sweeps. Each queue needs at least one worker, and
+    several workers may serve the same queue. The threads of a process share one core for pure Python code; use
+    --processes to use more.
 
-    SIGTERM and Ctrl-C finish what has begun, or hand it back after PIPELINE_STOP_SECONDS; SIGQUIT and a second Ctrl-C
-    hand it back at once. Whatever ends otherwise is found by the sweeps.
+    On SIGTERM or Ctrl-C, a worker finishes its work, or returns it to the queue after PIPELINE_STOP_SECONDS. On SIGQUIT
+    or a second Ctrl-C, it returns its work at once. If a worker dies in any other way, the sweeps recover its work.
 
     \b
     Examples:
@@ -62,12 +78,12 @@ def worker(queues: str, processes: int, pool: str, name: str | None, log_level: 
       pipeline worker --queues deliver,control
       pipeline worker --queues enrich --pool prefork --processes 2
     """
-    _check_set_up()
-    # Two of one name would take each other's mail.
+    _check_setup()
+    # Two workers of the same name would receive each other's control messages.
     name = name or f"pipeline-{os.getpid()}"
     if "@" in name:
-        raise InvalidInput(f"--name {name!r}: the host is added by itself; give a name without @")
-    # Here, since Celery is not needed to refuse what cannot work.
+        raise InvalidInput(f"--name {name!r}: give a name without @; the host name is added automatically")
+    # Imported late: the checks above do not need Celery.
     if processes == 1 or pool == "prefork":
         from workers import process
 
@@ -82,12 +98,12 @@ def worker(queues: str, processes: int, pool: str, name: str | None, log_level: 
     return Supervisor([[*command, "--name", f"{name}-{number}"] for number in range(1, processes + 1)]).run()
 
 
-def _check_set_up() -> None:
-    """Refuse here what every process would stumble over."""
-    chosen = settings.load()
-    if chosen.is_embedded:
+def _check_setup() -> None:
+    """Fail early, once, if no worker process could start: without a broker, or with an unusable database."""
+    settings = load_settings()
+    if settings.is_embedded:
         raise InvalidSettings(
-            "PIPELINE_BROKER_URL is not set, and without a broker there is nothing that workers could share; set it "
-            "to redis://… or amqp://…, or use `pipeline run`, which works in its own process"
+            "PIPELINE_BROKER_URL is not set, and workers need a broker; set it to redis://… or amqp://…, or use "
+            "`pipeline run`, which needs none"
         )
-    make_context(chosen).database.close()
+    make_context(settings).database.close()

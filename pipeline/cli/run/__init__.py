@@ -1,1 +1,1 @@
-"""Long-running work behind commands: processing in this process, following, listening, stopping."""
+"""Longer work behind the commands: submitting, processing, listening, serving, and stopping cleanly."""

@@ -1,4 +1,4 @@
-"""Work on one batch to its end: follow its results, wait for its callbacks, say what it came to."""
+"""Process an existing batch to the end: write its results, wait for its callbacks, print the summary."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.batches import results
-from pipeline.cli.run.stop_signals import Stop
-from pipeline.cli.show.delivery import why_it_waits
-from pipeline.cli.show.output import Talk, cell, print_json
-from pipeline.cli.show.progress_view import LOOK_SECONDS, view
+from pipeline.cli.run.stop_signals import StopSignals
+from pipeline.cli.show.delivery import wait_reason
+from pipeline.cli.show.output import Messages, format_value, print_json
+from pipeline.cli.show.progress_view import REFRESH_SECONDS, progress_view
 from pipeline.cli.show.result_totals import ResultTotals
-from pipeline.cli.show.summary import Summary, print_summary, summary
+from pipeline.cli.show.summary import Summary, print_summary, summarize
 from pipeline.client.batch import Batch
 from pipeline.client.client import Client
 from pipeline.context import Context
@@ -25,135 +25,148 @@ from pipeline.domain.batch import BatchState, Progress
 from pipeline.errors import Conflict
 from pipeline.files import ResultWriter, open_writer
 
-Counts = dict[str, int]
-
-#: Seconds between two looks for new results while none come.
-_POLL_SECONDS = 0.03
-_CALLBACK_SECONDS = 0.2
-_UNDER_WAY = (DeliveryState.PENDING, DeliveryState.SENDING)
-_NOT_DELIVERED = (DeliveryState.PENDING, DeliveryState.PAUSED, DeliveryState.DEAD)
+#: Seconds between two polls for results while there are no new ones.
+_RESULT_POLL_SECONDS = 0.03
+_CALLBACK_POLL_SECONDS = 0.2
+_OPEN_STATES = (DeliveryState.PENDING, DeliveryState.SENDING)
+_UNDELIVERED_STATES = (DeliveryState.PENDING, DeliveryState.PAUSED, DeliveryState.DEAD)
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a person wants from a run: where results go, how long to wait for callbacks (seconds), what to print."""
+class RunOptions:
+    """The options of a run.
+
+    Args:
+        output: the file for the results; `-` is standard output, None writes none.
+        callback_wait: how long to wait for callbacks once all items are final, in seconds.
+        as_json: print the summary as JSON.
+        messages: where messages go.
+    """
 
     output: str | None
     callback_wait: float
     as_json: bool
-    talk: Talk
+    messages: Messages
 
     @property
     def prints_results(self) -> bool:
         return self.output == "-"
 
 
-def finish(client: Client, batch: Batch, wishes: Wishes, stop: Stop, *, rejected: int) -> int:
-    """Process a batch to its end, here or where the workers are; return the exit code.
+def finish_batch(client: Client, batch: Batch, options: RunOptions, stop: StopSignals, *, rejected: int) -> int:
+    """Process a batch to the end, in this process or by following the workers, and return the exit code.
 
     Raises:
         Conflict: the batch is paused.
-        Stopped: it was asked for; what is in flight is handed back when the client closes.
+        Stopped: a stop was requested; closing the client returns the items in flight to the queue.
     """
     before = batch.progress()
     if before.state is BatchState.PAUSED:
-        raise Conflict(f"batch {batch.id} is paused; `pipeline resume {batch.id}` first")
+        raise Conflict(f"batch {batch.id} is paused; run `pipeline resume {batch.id}` first")
     context = client.context
     if not context.settings.is_embedded:
-        wishes.talk.say("PIPELINE_BROKER_URL is set: workers elsewhere do the work, this only follows")
+        options.messages.info("PIPELINE_BROKER_URL is set: workers process the batch, this command follows it")
     started = time.monotonic()
-    tally = ResultTotals()
-    target = nullcontext() if wishes.output is None else open_writer(wishes.output)
-    with target as out, view(wishes.talk, beside_data=wishes.prints_results) as shown:
+    totals = ResultTotals()
+    target = nullcontext() if options.output is None else open_writer(options.output)
+    with target as out, progress_view(options.messages, prints_results=options.prints_results) as view:
         client.work(only=batch)
-        progress = _follow(context, batch, _taker(tally, out), lambda now: shown.show(now, tally.top()), stop)
+        progress = _follow(context, batch, _page_handler(totals, out), lambda now: view.show(now, totals.top()), stop)
         seconds = time.monotonic() - started
-        callbacks = _await_callbacks(context, batch, wishes.callback_wait, partial(shown.show, progress), stop)
-    error, waits = _why(context, batch, callbacks)
-    found = summary(
+        callbacks = _await_callbacks(context, batch, options.callback_wait, partial(view.show, progress), stop)
+    error, waits = _undelivered_reasons(context, batch, callbacks)
+    summary = summarize(
         batch.progress(),
         rejected=rejected,
-        # A replayed item was counted twice.
-        labels=tally.ranked() if tally.count == progress.final else batch.labels(),
-        latency=tally.latency(),
+        # A replayed item has several results; in that case count labels in the database.
+        labels=totals.ranked() if totals.count == progress.final else batch.labels(),
+        latency=totals.latency(),
         finished=progress.final - before.final,
         seconds=seconds,
         callbacks=callbacks,
         callback_error=error,
         callback_waits=waits,
-        output=wishes.output,
+        output=options.output,
     )
-    return _tell(found, wishes)
+    return _report(summary, options)
 
 
-def _tell(found: Summary, wishes: Wishes) -> int:
-    if wishes.as_json and not wishes.prints_results:
-        print_json(found.to_json())
+def _report(summary: Summary, options: RunOptions) -> int:
+    if options.as_json and not options.prints_results:
+        print_json(summary.to_json())
     else:
-        print_summary(found, wishes.talk)
-    return found.exit_code
+        print_summary(summary, options.messages)
+    return summary.exit_code
 
 
-def _taker(tally: ResultTotals, out: ResultWriter | None) -> Callable[[results.Page], None]:
-    def take(page: results.Page) -> None:
+def _page_handler(totals: ResultTotals, out: ResultWriter | None) -> Callable[[results.Page], None]:
+    """Return a function that counts and writes the results of a page."""
+
+    def handle(page: results.Page) -> None:
         for result in page.results:
-            tally.add(result)
+            totals.add(result)
             if out is not None:
                 out.write(result)
         if out is not None:
             out.flush()
 
-    return take
+    return handle
 
 
 def _follow(
-    context: Context, batch: Batch, take: Callable[[results.Page], None], show: Callable[[Progress], None], stop: Stop
+    context: Context,
+    batch: Batch,
+    on_page: Callable[[results.Page], None],
+    on_progress: Callable[[Progress], None],
+    stop: StopSignals,
 ) -> Progress:
-    """Pass every page of results on, from the batch's first, until it is complete."""
-    after, look_at = 0, 0.0
+    """Read every page of the batch's results from the first, until the batch is complete."""
+    after, next_refresh = 0, 0.0
     while True:
-        if time.monotonic() >= look_at:
+        if time.monotonic() >= next_refresh:
             progress = batch.progress()
-            show(progress)
-            look_at = time.monotonic() + LOOK_SECONDS
+            on_progress(progress)
+            next_refresh = time.monotonic() + REFRESH_SECONDS
         page = results.page(context, batch.row_id, after)
-        take(page)
+        on_page(page)
         stop.check()
-        # Complete before the log was read to its end: nothing follows.
+        # The batch was complete before this page was read: there are no more results.
         if page.last_seq == after and progress.is_complete:
             return progress
         if page.last_seq == after:
-            stop.wait(_POLL_SECONDS)
+            stop.wait(_RESULT_POLL_SECONDS)
         after = page.last_seq
         if page.is_end:
-            look_at = 0.0
+            next_refresh = 0.0
 
 
-def _await_callbacks(context: Context, batch: Batch, seconds: float, show: Callable[[str], None], stop: Stop) -> Counts:
-    """Wait until no callback is under way, or none will be in time; return how many are in each state."""
+def _await_callbacks(
+    context: Context, batch: Batch, seconds: float, on_wait: Callable[[str], None], stop: StopSignals
+) -> dict[str, int]:
+    """Wait until no callback is pending, or none can be sent in time; return the number in each state."""
     end = time.monotonic() + seconds
     while True:
         asked = time.monotonic()
         callbacks = deliveries.counts(context, batch.id)
-        under_way = sum(callbacks.get(state, 0) for state in _UNDER_WAY)
-        if not under_way or time.monotonic() >= end or _is_too_late(context, batch, callbacks, end):
+        pending = sum(callbacks.get(state, 0) for state in _OPEN_STATES)
+        if not pending or time.monotonic() >= end or _is_too_late(context, batch, callbacks, end):
             return callbacks
-        show(f"waiting for {under_way:,} callbacks")
-        # Counting a million takes a while: most of the time is left to whoever sends them.
-        stop.wait(max(_CALLBACK_SECONDS, 4 * (time.monotonic() - asked)))
+        on_wait(f"waiting for {pending:,} callbacks")
+        # Counting a million takes a while; leave most of the time to the sender.
+        stop.wait(max(_CALLBACK_POLL_SECONDS, 4 * (time.monotonic() - asked)))
 
 
-def _why(context: Context, batch: Batch, callbacks: Counts) -> tuple[str | None, str | None]:
-    """Return what the last attempt at a callback came to that is not delivered, and what one waits for."""
+def _undelivered_reasons(context: Context, batch: Batch, callbacks: dict[str, int]) -> tuple[str | None, str | None]:
+    """Return the last error of an undelivered callback, and what one of them waits for."""
     error = waits = None
-    for state in (each for each in _NOT_DELIVERED if callbacks.get(each)):
+    for state in (state for state in _UNDELIVERED_STATES if callbacks.get(state)):
         for row in delivery_search.newest(context, Wanted(batch=batch.id, state=state), limit=1):
-            error = error or cell(row["last_error"]) or None
-            waits = waits or why_it_waits(context, row)
+            error = error or format_value(row["last_error"]) or None
+            waits = waits or wait_reason(context, row)
     return error, waits
 
 
-def _is_too_late(context: Context, batch: Batch, callbacks: Counts, end: float) -> bool:
+def _is_too_late(context: Context, batch: Batch, callbacks: dict[str, int], end: float) -> bool:
     if callbacks.get(DeliveryState.SENDING):
         return False
     due_at = deliveries.next_due_at(context, batch.id)

@@ -1,7 +1,7 @@
 """Flower in this process. Needs the extra `flower`.
 
-Its own command would also run a `flowerconfig.py` of the current directory, and take the password as an argument that
-every user of the machine can read.
+Flower's own command would also run a `flowerconfig.py` of the current directory, and take the password as an argument,
+which every user of the machine can read.
 """
 
 from __future__ import annotations
@@ -22,13 +22,23 @@ from flower.utils.broker import validate_broker_api
 from pipeline.errors import InvalidInput
 from workers.app import app
 
-#: The id names item, stage and release; the exception is why a task failed or is tried again.
+#: The task id names item, stage and release; the exception says why a task failed or is retried.
 _COLUMNS = "name,uuid,state,exception,received,runtime,worker"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How Flower is shown. `auth` is `user:password`; None lets everybody in."""
+class FlowerOptions:
+    """FlowerOptions of the Flower server.
+
+    Args:
+        address: the address to listen on.
+        port: the port to listen on; 0 takes any free one.
+        auth: `user:password`; None disables the login.
+        url_prefix: the path under which a proxy serves Flower.
+        broker_api: URL of RabbitMQ's management API.
+        max_tasks: number of tasks to keep in memory.
+        is_read_only: refuse to stop workers, change pools and send tasks.
+    """
 
     address: str
     port: int
@@ -39,38 +49,45 @@ class Options:
     is_read_only: bool
 
 
-def serve(options: Options, *, on_ready: Callable[[str], None]) -> NoReturn:
-    """Serve until SIGTERM or SIGINT, and end the process; `on_ready` hears the URL.
+def serve(options: FlowerOptions, *, on_ready: Callable[[str], None]) -> NoReturn:
+    """Serve until SIGTERM or SIGINT, then end the process.
+
+    Args:
+        options: the options of the server.
+        on_ready: called with the URL when the server listens.
 
     Raises:
-        InvalidInput: the address cannot be listened on, or `broker_api` is no URL.
+        InvalidInput: cannot listen on the address, or `broker_api` is not a valid URL.
     """
     _apply(options)
-    # A browser is refused once before it asks for the password: nobody needs to know.
+    # A browser sends its first request without the password; the 401 in the log would only confuse.
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
-    # That no worker answers is on the page of workers.
+    # The page of workers shows that none responds.
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)
     server = Flower(capp=app, options=flower_options, **_settings(options.url_prefix))
     try:
         port = server.start_http_server()
     except OSError as error:
         raise InvalidInput(
-            f"cannot listen on {options.address} port {options.port}: {error.strerror}; choose with --address, --port"
+            f"cannot listen on {options.address} port {options.port}: {error.strerror}; "
+            "choose another --address or --port"
         ) from None
     for number in (signal.SIGINT, signal.SIGTERM):
         server.io_loop.asyncio_loop.add_signal_handler(number, server.stop)
     on_ready(_url(options, port))
     server.start()
-    # Its threads hold nothing, but may wait for a broker that is gone, for ever.
+    # Its threads hold no state, but may wait forever for a broker that is gone.
     os._exit(0)
 
 
-def _apply(options: Options) -> None:
+def _apply(options: FlowerOptions) -> None:
     if options.broker_api is not None:
         try:
             validate_broker_api(options.broker_api)
         except ValueError as error:
-            raise InvalidInput(f"--broker-api: {error}; it is like http://rabbitmq.internal:15672/api/") from None
+            raise InvalidInput(
+                f"--broker-api: {error}; expected a URL such as http://rabbitmq.internal:15672/api/"
+            ) from None
     flower_options.address = options.address
     flower_options.port = options.port
     flower_options.basic_auth = [] if options.auth is None else [options.auth]
@@ -86,7 +103,7 @@ def _settings(url_prefix: str | None) -> dict[str, object]:
     return {**flower_settings, **(paths if url_prefix else {})}
 
 
-def _url(options: Options, port: int) -> str:
+def _url(options: FlowerOptions, port: int) -> str:
     host = f"[{options.address}]" if ":" in options.address else options.address
     prefix = (options.url_prefix or "").strip("/")
     return f"http://{host}:{port}/{prefix}"

@@ -1,4 +1,4 @@
-"""Logs of the library: on standard error, where they spoil no data."""
+"""Log messages of the library, on standard error."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import click
 
 
-def show() -> None:
-    """Under `pipeline --debug`, show all that is logged; otherwise Python itself prints warnings and worse."""
+def configure_logging() -> None:
+    """Print all log messages under `pipeline --debug`. Otherwise Python prints warnings and errors by default."""
     if click.get_current_context().find_root().params.get("debug"):
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
         for name in ("pipeline", "workers"):
@@ -18,13 +18,13 @@ def show() -> None:
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Log nothing below an error, unless under `--debug`: the command itself says what it has done."""
+def errors_only() -> Iterator[None]:
+    """Log errors only, unless under `--debug`: for commands that print what they did."""
     logger = logging.getLogger("pipeline")
-    before = logger.level
-    if before != logging.DEBUG:
+    level = logger.level
+    if level != logging.DEBUG:
         logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logger.setLevel(level)

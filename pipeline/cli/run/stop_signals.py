@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks to stop where nothing is torn, the second ends at once."""
+"""Ctrl-C and SIGTERM: the first signal asks for a clean stop, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
-    """A person or the system asked this command to stop."""
+    """The user or the system asked the command to stop."""
 
 
-class Stop:
-    """Hears the signals from enter to exit."""
+class StopSignals:
+    """Handles stop signals from enter to exit."""
 
     def __init__(self) -> None:
-        self._is_asked = False
-        # Unlike an event's lock, its own may be taken by a handler that interrupts a wait.
-        self._woken: SimpleQueue[None] = SimpleQueue()
+        self._is_requested = False
+        # SimpleQueue.put is reentrant, so the handler may interrupt a wait on the queue. The lock of an Event is not.
+        self._wakeups: SimpleQueue[None] = SimpleQueue()
         self._is_reading = False
-        self._before: dict[signal.Signals, Any] = {}
+        self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {each: signal.signal(each, self._hear) for each in _SIGNALS}
+            self._previous = {number: signal.signal(number, self._handle) for number in _SIGNALS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raise `Stopped` if it was asked for."""
-        if self._is_asked:
+        """Raise `Stopped` if a stop was requested."""
+        if self._is_requested:
             raise Stopped
 
     def wait(self, seconds: float) -> None:
-        """Wait that long, or raise `Stopped` as soon as it is asked for."""
+        """Wait for `seconds`; raise `Stopped` as soon as a stop is requested."""
         with suppress(Empty):
-            self._woken.get(timeout=seconds)
+            self._wakeups.get(timeout=seconds)
         self.check()
 
-    def reading(self, items: Iterable[T]) -> Iterator[T]:
-        """Yield from `items`; a wait for input is cut short."""
+    def interruptible(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield from `items`; a stop request also interrupts the wait for the next item."""
         source = iter(items)
         while True:
             self.check()
@@ -63,14 +63,14 @@ class Stop:
                 self._is_reading = False
             if item is _END:
                 return
-            yield item  # type: ignore[misc]  # the sentinel is gone
+            yield item  # type: ignore[misc]  # never the sentinel here
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        self._is_asked = True
-        self._woken.put(None)
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
-        # A read would go on after the handler, on a terminal for ever.
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._is_requested = True
+        self._wakeups.put(None)
+        for signum in _SIGNALS:
+            signal.signal(signum, signal.SIG_DFL)
+        # Python retries an interrupted read after the handler returns; on a terminal it would wait forever.
         if self._is_reading:
             raise Stopped
 

@@ -1,4 +1,4 @@
-"""What `run` and `submit` are asked to take in, and taking it in."""
+"""Submission of a batch: the options of `run` and `submit`, and storing the items."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import click
 
 from pipeline.batches.submit import OnProgress, Submission, Submitted, submit
 from pipeline.cli import options
-from pipeline.cli.definition_choice import choose
-from pipeline.cli.run.stop_signals import Stop
-from pipeline.cli.show.output import Talk, many
+from pipeline.cli.definition_choice import choose_definition
+from pipeline.cli.run.stop_signals import StopSignals
+from pipeline.cli.show.output import Messages, pluralize
 from pipeline.cli.show.table import console
 from pipeline.context import Context
 from pipeline.domain.payload import Rejection
@@ -24,52 +24,65 @@ from pipeline.sources import read_items
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Refused items named on the terminal; all of them are in the rejects file.
-_SHOWN = 10
+#: Rejected items that are printed; the rejects file has all of them.
+_PRINTED_REJECTIONS = 10
 
-#: How people name what Python names otherwise.
-_CALLED = {name: f"--{name.replace('_', '-')}" for name in ("callback_url", "batch_callback_url", "fallback_url")}
+#: The options by the names of the arguments in the Python API.
+_OPTION_NAMES = {name: f"--{name.replace('_', '-')}" for name in ("callback_url", "batch_callback_url", "fallback_url")}
 
 _OPTIONS = (
     options.definition,
     options.input_format,
     options.encoding,
-    click.option("--key", metavar="FIELD", help="Field with your own id of each item; default: the definition's."),
-    click.option("--callback-url", metavar="URL", help="Receives every item's event, signed, the moment it happens."),
-    click.option("--callback-url-field", metavar="FIELD", help="Field with an item's own callback URL."),
-    click.option("--batch-callback-url", metavar="URL", help="Receives one event when the batch is complete."),
-    click.option("--fallback-url", metavar="URL", help="Receives one event for each callback that is given up."),
+    click.option(
+        "--key", metavar="FIELD", help="Field that holds your own id of each item. Default: from the definition."
+    ),
+    click.option(
+        "--callback-url", metavar="URL", help="URL that receives a signed event for each item as soon as it finishes."
+    ),
+    click.option("--callback-url-field", metavar="FIELD", help="Field that holds an item's own callback URL."),
+    click.option("--batch-callback-url", metavar="URL", help="URL that receives one event when the batch is complete."),
+    click.option(
+        "--fallback-url", metavar="URL", help="URL that receives one event for each callback that is given up."
+    ),
     click.option(
         "--callback-schedule",
         type=click.Choice(list(SCHEDULES)),
-        help="How callbacks are tried again: standard, for four days, or short, for a quarter of an hour.",
+        help="How callbacks are retried: standard, for up to four days, or short, for up to a quarter of an hour.",
     ),
     click.option(
-        "--idempotency-key", metavar="KEY", help="The same key again finds the same batch: nothing runs twice."
+        "--idempotency-key", metavar="KEY", help="Submit only once: the same key again finds the existing batch."
     ),
     click.option(
         "--on-error",
         type=click.Choice(["fail", "skip"]),
         default="fail",
         show_default=True,
-        help="When items cannot be accepted: accept none, or the others.",
+        help="If items cannot be accepted: fail rejects all of INPUT, skip accepts the other items.",
     ),
-    click.option("--rejects", metavar="FILE", help="Write refused items and why to FILE, as JSON Lines, whole."),
-    click.option("--weight", type=click.IntRange(1), default=1, show_default=True, help="Share beside other batches."),
-    click.option("--fair-key", default="", metavar="NAME", help="Batches of one NAME share what one batch gets."),
+    click.option("--rejects", metavar="FILE", help="Write rejected items, complete and with reasons, as JSON Lines."),
+    click.option(
+        "--weight",
+        type=click.IntRange(1),
+        metavar="N",
+        default=1,
+        show_default=True,
+        help="Share of the workers' capacity, relative to other batches.",
+    ),
+    click.option(
+        "--fair-key", default="", metavar="NAME", help="Batches with the same NAME together get the share of one batch."
+    ),
 )
 
 
-def request_options(command: F) -> F:
-    """Give a command the options that a `Request` is made of."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def submission_options(command: F) -> F:
+    """Add the options of a `SubmitRequest` to a command."""
+    return options.with_options(_OPTIONS)(command)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A source of items and what to do with them; the fields are the options."""
+class SubmitRequest:
+    """The source of the items, and the options of the batch, named like the command-line options."""
 
     source: str
     definition: str | None
@@ -87,19 +100,19 @@ class Request:
     weight: int
     fair_key: str
 
-    def submission(self, context: Context) -> Submission:
-        """Return what the service is asked.
+    def to_submission(self, context: Context) -> Submission:
+        """Return the submission without its items.
 
         Raises:
-            click.UsageError: one option says nothing without another.
+            click.UsageError: an option has no effect without another.
         """
         if self.fallback_url and not (self.callback_url or self.callback_url_field or self.batch_callback_url):
             raise click.UsageError(
-                "--fallback-url says nothing without a callback that can fail: give --callback-url, "
-                "--callback-url-field or --batch-callback-url"
+                "--fallback-url has no effect without a callback; add --callback-url, --callback-url-field or "
+                "--batch-callback-url"
             )
         return Submission(
-            definition=choose(self.definition, context.settings.definitions),
+            definition=choose_definition(self.definition, context.settings.definitions),
             callback_url=self.callback_url,
             batch_callback_url=self.batch_callback_url,
             fallback_url=self.fallback_url,
@@ -113,46 +126,49 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A batch that was taken in, and how many items were refused."""
+class StoredBatch:
+    """A stored batch, and the number of rejected items."""
 
     submitted: Submitted
     rejected: int
 
 
-def store(context: Context, request: Request, talk: Talk, stop: Stop) -> Stored:
-    """Read the source and store its items as a batch; memory stays flat.
+def store_batch(context: Context, request: SubmitRequest, messages: Messages, stop: StopSignals) -> StoredBatch:
+    """Read the source and store its items as a batch, in constant memory.
 
     Raises:
-        InvalidItems: items were refused and `--on-error fail` holds, or there is none.
-        Stopped: nothing is stored.
+        InvalidItems: an item was rejected under `--on-error fail`, or there are no items.
+        Stopped: a stop was requested; nothing is stored.
     """
     records = read_items(request.source, format=request.input_format, encoding=request.encoding)
-    submission = request.submission(context)
-    with _refusals(request, talk) as refusals, _counting(talk) as count:
+    submission = request.to_submission(context)
+    with _open_rejections(request, messages) as rejections, _submit_progress(messages) as on_progress:
         try:
             submitted = submit(
                 context,
-                stop.reading(records),
+                stop.interruptible(records),
                 submission,
-                on_reject=refusals.add,
-                on_progress=count,
-                all_or_none=refusals.all_or_none,
+                on_reject=rejections.add,
+                on_progress=on_progress,
+                all_or_none=rejections.all_or_none,
             )
         except InvalidItems as error:
-            raise _explained(error, request) from None
+            raise _with_hint(error, request) from None
         except InvalidArgument as error:
-            raise error.called(_CALLED) from None
+            raise error.with_names(_OPTION_NAMES) from None
     if submitted.without_url:
-        talk.warn(f"{many(submitted.without_url, 'item')} without a callback URL in {request.callback_url_field!r}")
+        count = pluralize(submitted.without_url, "item")
+        messages.warn(f"{count} without a callback URL in the field {request.callback_url_field!r}")
     if not submitted.is_new:
-        talk.say(f"idempotency key {request.idempotency_key!r} is known: going on with batch {submitted.batch_id}")
-    return Stored(submitted, refusals.count)
+        messages.info(
+            f"idempotency key {request.idempotency_key!r} was used before: continuing batch {submitted.batch_id}"
+        )
+    return StoredBatch(submitted, rejections.count)
 
 
 @dataclass(slots=True)
-class _Refusals:
-    talk: Talk
+class _Rejections:
+    messages: Messages
     file: RejectsFile | None
     all_or_none: bool
     count: int = field(default=0)
@@ -161,36 +177,37 @@ class _Refusals:
         self.count += 1
         if self.file is not None:
             self.file.write(rejection)
-        # Where none is accepted, the error names them.
-        if self.count <= _SHOWN and not self.all_or_none:
-            self.talk.say(f"skipped line {rejection.line}: {rejection.reason}")
+        # If all items are rejected, the error message lists them.
+        if self.count <= _PRINTED_REJECTIONS and not self.all_or_none:
+            self.messages.info(f"skipped line {rejection.line}: {rejection.reason}")
 
 
 @contextmanager
-def _refusals(request: Request, talk: Talk) -> Iterator[_Refusals]:
+def _open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Rejections]:
     file: AbstractContextManager[RejectsFile | None] = (
         RejectsFile(request.rejects) if request.rejects else nullcontext()
     )
     with file as opened:
-        refusals = _Refusals(talk, opened, all_or_none=request.on_error == "fail")
-        yield refusals
-        if refusals.count:
-            where = f"; see {request.rejects}" if request.rejects else "; --rejects FILE keeps them"
-            talk.warn(f"{many(refusals.count, 'item')} skipped{where}")
+        rejections = _Rejections(messages, opened, all_or_none=request.on_error == "fail")
+        yield rejections
+        if rejections.count:
+            hint = f"see {request.rejects}" if request.rejects else "to keep them, pass --rejects FILE"
+            messages.warn(f"{pluralize(rejections.count, 'item')} skipped; {hint}")
 
 
 @contextmanager
-def _counting(talk: Talk) -> Iterator[OnProgress]:
-    shown = console(err=True)
-    if talk.is_quiet or not shown.is_terminal:
+def _submit_progress(messages: Messages) -> Iterator[OnProgress]:
+    """Display the number of stored items on a terminal."""
+    out = console(err=True)
+    if messages.is_quiet or not out.is_terminal:
         yield lambda count: None
         return
-    with shown.status("reading", spinner="line") as status:
+    with out.status("reading", spinner="line") as status:
         yield lambda count: status.update(f"reading, {count:,} items stored")
 
 
-def _explained(error: InvalidItems, request: Request) -> InvalidItems:
+def _with_hint(error: InvalidItems, request: SubmitRequest) -> InvalidItems:
     if request.on_error == "skip" or not error.rejections:
         return error
-    kept = f"; the refused ones are in {request.rejects}" if request.rejects else ""
+    kept = f"; the rejected ones are in {request.rejects}" if request.rejects else ""
     return InvalidItems(f"{error}\n--on-error skip accepts the others{kept}", error.rejections)

@@ -1,15 +1,15 @@
-"""Tell the workers elsewhere that there is something to do."""
+"""Waking workers when there is new work."""
 
 from __future__ import annotations
 
 from pipeline.broker.messages import wake_dispatcher
-from pipeline.cli.show.output import Talk
+from pipeline.cli.show.output import Messages
 from pipeline.context import Context
 
 
-def nudge(context: Context, talk: Talk) -> None:
-    """Wake the dispatcher of the workers, where a broker is set; what is stored does not depend on it."""
+def wake_workers(context: Context, messages: Messages) -> None:
+    """Wake the dispatcher through the broker, if one is set. Without the wake-up, work only starts later."""
     if context.settings.is_embedded:
         return
     if not wake_dispatcher(context.settings):
-        talk.warn("the broker does not answer; work begins when it is back")
+        messages.warn("the broker does not respond; work starts when it is back")

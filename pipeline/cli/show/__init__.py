@@ -1,1 +1,1 @@
-"""How batches, items, deliveries and endpoints look on a terminal and in JSON."""
+"""The presentation of batches, items, deliveries and endpoints, in text and in JSON."""

@@ -1,12 +1,12 @@
-"""One delivery as the command line shows it."""
+"""One delivery and its attempts."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pipeline.cli.show.endpoint import in_words
-from pipeline.cli.show.item import attempt, delivery
-from pipeline.cli.show.output import cell, print_facts
+from pipeline.cli.show.endpoint import condition_text
+from pipeline.cli.show.item import attempt_json, delivery_row_json
+from pipeline.cli.show.output import format_value, print_fields
 from pipeline.cli.show.table import print_table
 from pipeline.context import Context
 from pipeline.database.row import Row
@@ -16,90 +16,96 @@ from pipeline.delivery.delivery_search import waits_for
 from pipeline.delivery.rules.endpoint_state import Condition
 from pipeline.domain.ids import item_id
 
-#: Characters of an answer that people are shown; JSON has all that is kept.
-_SHOWN_ANSWER = 200
+#: Characters of a response in the text output; the JSON has everything that is stored.
+_RESPONSE_LENGTH = 200
 _ATTEMPT = ("number", "started_at", "duration_seconds", "outcome", "status", "error_type", "trigger", "error_message")
 
 
-def described(context: Context, row: Row) -> dict[str, Any]:
-    """Return what is known of a delivery, as `--json` prints it."""
-    item, waits = row["item_id"], waits_for(context, row)
+def delivery_json(context: Context, row: Row) -> dict[str, Any]:
+    """Return a delivery as `--json` prints it."""
+    item, condition = row["item_id"], waits_for(context, row)
     return {
-        **delivery(row, row["public_id"]),
+        **delivery_row_json(row, row["public_id"]),
         "batch_id": row["public_id"],
         "item_id": None if item is None else item_id(row["public_id"], item % POSITIONS_PER_BATCH),
         "key": row["key"],
         "bundle": row["bundle"],
         "endpoint_disabled": row["disabled_reason"],
-        "waits": None if waits is None else _plain(waits),
+        "waits": None if condition is None else _condition_json(condition),
     }
 
 
-def with_attempts(context: Context, shown: Shown) -> dict[str, Any]:
-    """The same, with each attempt."""
-    return {**described(context, shown.delivery), "attempts": [_attempt(row) for row in shown.attempts]}
+def delivery_with_attempts_json(context: Context, shown: Shown) -> dict[str, Any]:
+    """Return a delivery and its attempts as `--json` prints them."""
+    return {**delivery_json(context, shown.delivery), "attempts": [_attempt_json(row) for row in shown.attempts]}
 
 
-def print_list(context: Context, rows: list[Row]) -> None:
-    """Print deliveries, for people."""
+def print_deliveries(context: Context, rows: list[Row]) -> None:
+    """Print deliveries as a table."""
     headers = (
         "id", "item", "key", "event", "state", "attempts", "due", "delivered", "status", "error", "url",
     )  # fmt: skip
     cells = []
     for row in rows:
-        found = described(context, row)
-        is_waiting = found["state"] in ("pending", "sending", "paused")
+        delivery = delivery_json(context, row)
+        is_waiting = delivery["state"] in ("pending", "sending", "paused")
         cells.append(
             (
-                str(found["id"]),
-                # What is of the batch itself has no item.
-                found["item_id"] or found["batch_id"],
-                found["key"],
-                found["type"],
-                found["state"],
-                found["attempt"],
-                found["due_at"] if is_waiting else None,
-                found["finished_at"] if found["state"] == "delivered" else None,
-                str(found["last_status"] or ""),
-                "; ".join(filter(None, (found["last_error"], why_it_waits(context, row)))),
-                found["url"],
+                str(delivery["id"]),
+                # A batch event has no item.
+                delivery["item_id"] or delivery["batch_id"],
+                delivery["key"],
+                delivery["type"],
+                delivery["state"],
+                delivery["attempt"],
+                delivery["due_at"] if is_waiting else None,
+                delivery["finished_at"] if delivery["state"] == "delivered" else None,
+                str(delivery["last_status"] or ""),
+                "; ".join(filter(None, (delivery["last_error"], wait_reason(context, row)))),
+                delivery["url"],
             )
         )
-    print_table(headers, cells, right={"id", "attempts", "status"}, below=("url", "error", "event", "key", "due"))
+    below = ("url", "error", "event", "key", "due")
+    print_table(headers, cells, right={"id", "attempts", "status"}, below=below, empty="no deliveries")
 
 
 def print_delivery(context: Context, shown: Shown) -> None:
-    """Print a delivery and its attempts, for people."""
-    found = described(context, shown.delivery)
-    facts = {name.replace("_", " "): value for name, value in found.items() if name != "waits"}
-    facts |= {"id": str(found["id"]), "waits": why_it_waits(context, shown.delivery)}
-    facts["last status"] = str(found["last_status"] or "")
-    print_facts(facts)
-    attempts = [_attempt(row) for row in shown.attempts]
+    """Print a delivery and its attempts as text."""
+    delivery = delivery_json(context, shown.delivery)
+    fields = {name: value for name, value in delivery.items() if name != "waits"}
+    fields |= {"id": str(delivery["id"]), "waits for": wait_reason(context, shown.delivery)}
+    fields["last_status"] = str(delivery["last_status"] or "")
+    print_fields(fields)
+    attempts = [_attempt_json(row) for row in shown.attempts]
     if not attempts:
         return
-    headers = ("number", "started", "seconds", "outcome", "status", "error", "trigger", "message", "answer")
-    rows = [[*(each[name] for name in _ATTEMPT), _beginning(each["answer"])] for each in attempts]
+    headers = ("number", "started", "seconds", "outcome", "status", "error", "trigger", "message", "response")
+    rows = [[*(attempt[name] for name in _ATTEMPT), _truncate(attempt["answer"])] for attempt in attempts]
     print_table(
-        headers, rows, right={"number", "seconds", "status"}, below=("answer", "message", "trigger"), title="attempts"
+        headers, rows, right={"number", "seconds", "status"}, below=("response", "message", "trigger"), title="attempts"
     )
 
 
-def why_it_waits(context: Context, row: Row) -> str | None:
-    """Return `endpoint open until 12:00:30`, where a delivery waits for its endpoint."""
-    found = waits_for(context, row)
-    return None if found is None else f"endpoint {in_words(found)}"
+def wait_reason(context: Context, row: Row) -> str | None:
+    """Return what a delivery waits for, such as `endpoint open until 12:00:30`; None if not for its endpoint."""
+    condition = waits_for(context, row)
+    return None if condition is None else f"endpoint {condition_text(condition)}"
 
 
-def _plain(waits: Condition) -> dict[str, Any]:
-    return {"endpoint": waits.state.value, "since": waits.since, "until": waits.until, "reason": waits.reason}
+def _condition_json(condition: Condition) -> dict[str, Any]:
+    return {
+        "endpoint": condition.state.value,
+        "since": condition.since,
+        "until": condition.until,
+        "reason": condition.reason,
+    }
 
 
-def _attempt(row: Row) -> dict[str, Any]:
+def _attempt_json(row: Row) -> dict[str, Any]:
     seconds = (row["ended_at"] - row["started_at"]).total_seconds()
-    return {**attempt(row), "duration_seconds": round(seconds, 3), "answer": row["answer"]}
+    return {**attempt_json(row), "duration_seconds": round(seconds, 3), "answer": row["answer"]}
 
 
-def _beginning(answer: str | None) -> str:
-    text = cell(answer)
-    return text if len(text) <= _SHOWN_ANSWER else f"{text[:_SHOWN_ANSWER]}…"
+def _truncate(response: str | None) -> str:
+    text = format_value(response)
+    return text if len(text) <= _RESPONSE_LENGTH else f"{text[:_RESPONSE_LENGTH]}…"

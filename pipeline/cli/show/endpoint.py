@@ -1,13 +1,11 @@
-"""One endpoint as the command line shows it: never a secret, never the value of a header."""
+"""One endpoint. Secrets and header values are never shown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import click
-
-from pipeline.cli.show.output import brief, cell, print_facts
+from pipeline.cli.show.output import format_counts, format_time, format_value, print_fields
 from pipeline.cli.show.table import print_table
 from pipeline.delivery.endpoint_secrets import Described, KnownSecret
 from pipeline.delivery.endpoints import KnownEndpoint
@@ -18,10 +16,8 @@ from pipeline.delivery.rules.rate import DEFAULT_BURST_SECONDS
 from pipeline.delivery.sql.recent_successes import SCANNED_DELIVERIES
 from pipeline.delivery.webhook.options import SenderOptions
 
-origin = click.argument("origin", metavar="ORIGIN")
-
-#: What can be configured, by the name of its option without the dashes in front.
-SETTINGS = {
+#: The name of each setting by its option, without the leading dashes.
+SETTING_BY_OPTION = {
     "schedule": "schedule",
     "rate": "rate",
     "burst": "burst",
@@ -31,23 +27,22 @@ SETTINGS = {
     "coalesce": "coalesce_items",
     "coalesce-ms": "coalesce_ms",
 }
-#: What holds where nothing is configured, by option.
+#: The default of each setting, by option.
 _DEFAULTS = {
-    "schedule": "standard, unless the batch has another",
-    "rate": "none, as many requests as are answered",
-    "burst": f"{DEFAULT_BURST_SECONDS:g} s of the rate",
-    "in-flight": SenderOptions().per_endpoint,
+    "schedule": "standard, or the schedule of the batch",
+    "rate": "unlimited",
+    "burst": f"as many as the rate allows in {DEFAULT_BURST_SECONDS:g} s",
+    "in-flight": str(SenderOptions().per_endpoint),
     "ordered": "no",
-    "max-block": "for good, where it is ordered",
-    "coalesce": "no, a request an item",
-    "coalesce-ms": int(DEFAULT_WAIT.total_seconds() * 1_000),
+    "max-block": "unlimited, if ordered",
+    "coalesce": "off, one item per request",
+    "coalesce-ms": f"{DEFAULT_WAIT.total_seconds() * 1_000:.0f}",
 }
-#: Why an endpoint is disabled.
-_REASONS: Mapping[str, str] = {
-    DisabledReason.GONE: "it answered 410",
+_DISABLED_REASONS: Mapping[str, str] = {
+    DisabledReason.GONE: "it answered 410 Gone",
     DisabledReason.RECEIVER_REQUEST: "it answered `webhook-delivery: disable`",
-    DisabledReason.FAILING: "it took nothing for five days",
-    DisabledReason.MANUAL: "somebody disabled it",
+    DisabledReason.FAILING: "no delivery succeeded for five days",
+    DisabledReason.MANUAL: "disabled by a user",
 }
 _HEALTH = ("not_before", "failing_since", "last_failure_at", "failing_events")
 _SECRET = ("public_key", "expires_at", "fingerprint")
@@ -55,17 +50,17 @@ _NOTICE = ("created_at", "type", "detail")
 _BREAKER = ("open_until", "trips", "consecutive_failures")
 
 
-def described(endpoint: KnownEndpoint) -> dict[str, Any]:
-    """Return what is known of an endpoint, as `--json` prints it."""
-    found = endpoint.condition
+def endpoint_json(endpoint: KnownEndpoint) -> dict[str, Any]:
+    """Return an endpoint as `--json` prints it."""
+    condition = endpoint.condition
     return {
         "origin": endpoint.origin,
-        "state": found.state.value,
-        "since": found.since,
-        "until": found.until,
-        "reason": found.reason,
+        "state": condition.state.value,
+        "since": condition.since,
+        "until": condition.until,
+        "reason": condition.reason,
         "settings": endpoint.settings,
-        "secrets": [{name: getattr(each, name) for name in _SECRET} for each in endpoint.own.secrets],
+        "secrets": [{name: getattr(secret, name) for name in _SECRET} for secret in endpoint.own.secrets],
         "headers": list(endpoint.own.headers),
         "locked": endpoint.own.locked,
         "backlog": endpoint.backlog,
@@ -78,73 +73,64 @@ def described(endpoint: KnownEndpoint) -> dict[str, Any]:
     }
 
 
-def in_words(condition: Condition) -> str:
-    """Return how an endpoint is: `open until 12:00:30`, `disabled since 2026-11-20 12:00: it answered 410`."""
-    since = f" since {brief(condition.since)}" if condition.since and not condition.until else ""
-    until = f" until {brief(condition.until)}" if condition.until else ""
-    reason = f": {_said(condition)}" if condition.reason else ""
+def condition_text(condition: Condition) -> str:
+    """Return a condition such as `open until 12:00:30` or `disabled since 2026-11-20 12:00: it answered 410 Gone`."""
+    since = f" since {format_time(condition.since)}" if condition.since and not condition.until else ""
+    until = f" until {format_time(condition.until)}" if condition.until else ""
+    reason = f": {_reason_text(condition)}" if condition.reason else ""
     return f"{condition.state.value}{since}{until}{reason}"
 
 
-def _said(condition: Condition) -> str:
-    """Return a reason in words; of what a person gave, only that."""
+def _reason_text(condition: Condition) -> str:
+    """Return the reason of a condition as text; if a user gave a reason, only that."""
     code, colon, text = str(condition.reason).partition(": ")
     if condition.state is not EndpointState.DISABLED:
         return str(condition.reason)
-    return text if colon else _REASONS.get(code, code)
-
-
-def counted(backlog: Mapping[str, int]) -> str:
-    """Return a backlog: `3 pending, 1 dead`."""
-    return ", ".join(f"{count:,} {state}" for state, count in backlog.items()) or "none"
+    return text if colon else _DISABLED_REASONS.get(code, code)
 
 
 def print_endpoint(endpoint: KnownEndpoint) -> None:
-    """Print what is known of an endpoint, for people."""
+    """Print an endpoint as text."""
     health = endpoint.health
-    print_facts(
+    print_fields(
         {
             "endpoint": endpoint.origin,
-            "state": in_words(endpoint.condition),
-            "backlog": counted(endpoint.backlog),
+            "state": condition_text(endpoint.condition),
+            "backlog": format_counts(endpoint.backlog) or "none",
             "oldest due": endpoint.oldest_due_at,
-            "delivered": _taken(endpoint),
+            "delivered": f"{endpoint.taken.number:,} of the latest {SCANNED_DELIVERIES:,} deliveries to all endpoints",
             "last success": endpoint.last_success_at,
             "last failure": health.last_failure_at,
-            "events failed since": health.failing_events or None,
-            **settings(endpoint),
-            "secrets": _secrets(endpoint.own),
+            "failed events": f"{health.failing_events:,} since the last success" if health.failing_events else None,
+            **setting_fields(endpoint),
+            "secrets": _secrets_text(endpoint.own),
             "headers": ", ".join(endpoint.own.headers) or None,
         }
     )
     if endpoint.notices:
         rows = [(notice["created_at"], notice["type"], notice["detail"]) for notice in endpoint.notices]
-        print_table(("when", "notice", "detail"), rows, title="notices", below=("detail",))
+        print_table(("time", "notice", "detail"), rows, title="notices", below=("detail",))
 
 
-def _taken(endpoint: KnownEndpoint) -> str:
-    return f"{endpoint.taken.number:,} (of the newest {SCANNED_DELIVERIES:,} callbacks to all endpoints)"
+def setting_fields(endpoint: KnownEndpoint) -> dict[str, str]:
+    """Return the settings of an endpoint as text, by option."""
+    values = {option: endpoint.settings[name] for option, name in SETTING_BY_OPTION.items()}
+    return {option: _setting_text(option, value) for option, value in values.items()}
 
 
-def settings(endpoint: KnownEndpoint) -> dict[str, object]:
-    """Return what is configured, by the names of the options."""
-    found = {option: endpoint.settings[name] for option, name in SETTINGS.items()}
-    return {option: _setting(option, value) for option, value in found.items()}
-
-
-def _setting(option: str, value: object) -> object:
+def _setting_text(option: str, value: object) -> str:
     if value is None:
         return f"default: {_DEFAULTS[option]}"
-    return f"{value:g}" if isinstance(value, float) else value
+    return f"{value:g}" if isinstance(value, float) else format_value(value)
 
 
-def _secrets(own: Described) -> str:
+def _secrets_text(own: Described) -> str:
     if own.locked is not None:
         return own.locked
-    return "; ".join(map(_secret, own.secrets)) or "those of PIPELINE_WEBHOOK_SECRET"
+    return "; ".join(map(_secret_text, own.secrets)) or "those of PIPELINE_WEBHOOK_SECRET"
 
 
-def _secret(known: KnownSecret) -> str:
-    named = "whsec_…" if known.public_key is None else f"whsk_… (public key {known.public_key})"
-    kind = f"{named} {known.fingerprint}"
-    return kind if known.expires_at is None else f"{kind} until {cell(known.expires_at)}"
+def _secret_text(secret: KnownSecret) -> str:
+    kind = "whsec_…" if secret.public_key is None else f"whsk_… (public key {secret.public_key})"
+    expires = "" if secret.expires_at is None else f" until {format_value(secret.expires_at)}"
+    return f"{kind} {secret.fingerprint}{expires}"

@@ -1,10 +1,9 @@
-"""One item from all sides: its row, its failed attempts, and what is owed for it."""
+"""One item: its row, its failed attempts and its deliveries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -12,10 +11,12 @@ from pipeline.batches import progress
 from pipeline.batches.find import find_batch
 from pipeline.batches.progress import Details
 from pipeline.batches.sql import items
-from pipeline.cli.show.output import cell, print_facts
+from pipeline.cli.show.output import format_value, print_fields
+from pipeline.cli.show.redaction import redact_url
 from pipeline.cli.show.table import print_table
 from pipeline.context import Context
 from pipeline.database.row import Row
+from pipeline.delivery import deliveries
 from pipeline.domain.ids import item_id, webhook_id
 from pipeline.errors import NotFound
 
@@ -29,90 +30,88 @@ _ATTEMPT = (
 _DELIVERY = ("id", "type", "state", "attempt", "due_at", "last_status", "last_error", "created_at", "finished_at")
 
 
-def find(context: Context, name: str, batch: str) -> Details | None:
-    """Return the item that an item id, a task id, or, in `batch`, a key names; None where it is neither.
+def find_item(context: Context, name: str, batch: str) -> Details | None:
+    """Return the item with this item id, task id or, in `batch`, key; None if there is none.
 
     Raises:
-        NotFound: it looks like an id, but there is no such item.
+        NotFound: the name looks like an id, but there is no such item; or there is no such batch.
     """
     try:
         details = progress.details(context, name)
     except NotFound:
-        # Keys may look like ids: T-0001.
-        details = _by_key(context, name, batch)
+        # A key may look like an id: T-0001.
+        details = _find_by_key(context, name, batch)
         if details is None:
-            raise
+            raise NotFound(f"there is no item {name!r}, neither by id nor by key in batch {batch!r}") from None
         return details
-    return details or _by_key(context, name, batch)
+    return details or _find_by_key(context, name, batch)
 
 
-def _by_key(context: Context, key: str, batch: str) -> Details | None:
+def _find_by_key(context: Context, key: str, batch: str) -> Details | None:
     with context.database.read() as connection:
         row = find_batch(connection, batch)
         position = items.positions_of_keys(connection, row["id"], [key]).get(key)
     return None if position is None else progress.details(context, item_id(row["public_id"], position))
 
 
-def described(details: Details, owed: Sequence[Row], *, with_payload: bool) -> dict[str, Any]:
-    """Return what is known of an item and its deliveries, as `--json` prints it."""
-    row = details.item
+def item_json(context: Context, details: Details, *, with_payload: bool) -> dict[str, Any]:
+    """Return an item, its failed attempts and its deliveries as `--json` prints them."""
+    row, batch = details.item, details.batch
+    owed: Sequence[Row] = deliveries.of_item(context, batch["id"], row["id"])
     return {
-        "batch_id": details.batch["public_id"],
-        "item_id": item_id(details.batch["public_id"], row["position"]),
+        "batch_id": batch["public_id"],
+        "item_id": item_id(batch["public_id"], row["position"]),
         **{name: row[name] for name in (*_PLAIN, *_TIMES, "worker")},
-        **{name: _parsed(row[name]) for name in ("classification", "enrichment")},
+        **{name: _parse(row[name]) for name in ("classification", "enrichment")},
         "error": {name: row[f"error_{name}"] for name in _ERROR} if row["error_kind"] else None,
-        **({"payload": _parsed(row["payload"])} if with_payload else {}),
-        "failed_attempts": [attempt(each) for each in details.attempts],
-        "deliveries": [delivery(each, details.batch["public_id"]) for each in owed],
+        **({"payload": _parse(row["payload"])} if with_payload else {}),
+        "failed_attempts": [attempt_json(attempt) for attempt in details.attempts],
+        "deliveries": [delivery_row_json(delivery, batch["public_id"]) for delivery in owed],
     }
 
 
-def attempt(row: Row) -> dict[str, Any]:
+def attempt_json(row: Row) -> dict[str, Any]:
     """Return an attempt as `--json` prints it."""
     return {name: row[name] for name in _ATTEMPT}
 
 
-def delivery(row: Row, batch_id: str) -> dict[str, Any]:
+def delivery_row_json(row: Row, batch_id: str) -> dict[str, Any]:
     """Return a delivery of a batch as `--json` prints it."""
     return {
         **{name: row[name] for name in _DELIVERY},
-        "url": shown_url(row["url"]),
+        "url": redact_url(row["url"]),
         "endpoint": row["origin"],
         "webhook_id": webhook_id(batch_id, row["seq"]),
     }
 
 
-def shown_url(url: str) -> str:
-    """Return a URL without user name, password and query, any of which may hold a secret."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
-
-
-def print_item(found: Mapping[str, Any]) -> None:
-    """Print what `described` returned, for people."""
-    named = {name.replace("_", " "): _shown(value) for name, value in found.items() if not isinstance(value, list)}
-    print_facts(named)
-    if found["failed_attempts"]:
-        print_attempts(found["failed_attempts"], "failed attempts")
-    if found["deliveries"]:
+def print_item(item: Mapping[str, Any]) -> None:
+    """Print the value of `item_json` as text."""
+    fields = {name: _text(value) for name, value in item.items() if not isinstance(value, list)}
+    print_fields(fields | {"error": _error_text(item["error"])})
+    if item["failed_attempts"]:
+        _print_attempts(item["failed_attempts"])
+    if item["deliveries"]:
         headers = ("id", "event", "state", "attempts", "due", "status", "error", "url")
-        fields = ("id", "type", "state", "attempt", "due_at", "last_status", "last_error", "url")
-        rows = [[str(row["id"]), *(row[name] for name in fields[1:])] for row in found["deliveries"]]
+        names = ("id", "type", "state", "attempt", "due_at", "last_status", "last_error", "url")
+        rows = [[str(row["id"]), *(row[name] for name in names[1:])] for row in item["deliveries"]]
         print_table(headers, rows, title="deliveries", below=("url", "error", "due"))
 
 
-def print_attempts(rows: list[dict[str, Any]], title: str) -> None:
-    """Print attempts, for people."""
+def _error_text(error: Mapping[str, Any] | None) -> str | None:
+    return None if error is None else f"{error['type']}: {error['message']} ({error['kind']}, in {error['stage']})"
+
+
+def _print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
     headers = ("stage", "number", "outcome", "status", "error", "message", "ended")
-    fields = ("stage", "number", "outcome", "status", "error_type", "error_message", "ended_at")
-    print_table(headers, [[row[name] for name in fields] for row in rows], title=title, below=("message", "error"))
+    names = ("stage", "number", "outcome", "status", "error_type", "error_message", "ended_at")
+    rows = [[attempt[name] for name in names] for attempt in attempts]
+    print_table(headers, rows, title="failed attempts", below=("message", "error"))
 
 
-def _parsed(text: str | None) -> Any:
+def _parse(text: str | None) -> Any:
     return None if text is None else orjson.loads(text)
 
 
-def _shown(value: Any) -> str:
-    return orjson.dumps(value).decode() if isinstance(value, dict) else cell(value)
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode() if isinstance(value, dict) else format_value(value)

@@ -1,4 +1,4 @@
-"""What is printed: data on standard output, talk on standard error."""
+"""Data on standard output, messages on standard error, and values as text."""
 
 from __future__ import annotations
 
@@ -13,41 +13,48 @@ import orjson
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
-    """Speaks to the person on standard error; a quiet one only warns."""
+class Messages:
+    """Messages for the user on standard error. In quiet mode only warnings are printed."""
 
     is_quiet: bool = False
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
+        """Print a message, unless in quiet mode."""
         if not self.is_quiet:
             click.echo(text, err=True)
 
     def warn(self, text: str) -> None:
+        """Print a message, also in quiet mode."""
         click.echo(text, err=True)
 
 
-def accept_any_text() -> None:
-    """Print what the terminal's encoding cannot hold as an escape instead of failing."""
+def escape_unencodable() -> None:
+    """Print characters that the terminal's encoding lacks as escapes instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def print_json(value: object) -> None:
-    """Print one JSON value; the encoding is UTF-8 whatever the terminal's is."""
-    click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
+    """Print a value as JSON, in UTF-8 regardless of the terminal's encoding."""
+    click.echo(orjson.dumps(value, default=_to_json, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
 
 
-def print_facts(facts: Mapping[str, object], *, err: bool = False) -> None:
-    """Print names and values, one pair a line; those without a value are left out."""
-    known = {name: cell(value) for name, value in facts.items() if value not in (None, "")}
-    width = max(map(len, known), default=0)
-    for name, value in known.items():
-        click.echo(f"{name.ljust(width)}  {value}", err=err)
+def print_fields(fields: Mapping[str, object], *, err: bool = False) -> None:
+    """Print one field per line, names and values aligned. Fields without a value are left out."""
+    texts = {label(name): format_value(value) for name, value in fields.items() if value not in (None, "")}
+    width = max(map(len, texts), default=0)
+    for name, text in texts.items():
+        click.echo(f"{name.ljust(width)}  {text}", err=err)
 
 
-def cell(value: object) -> str:
-    """Return a value as text for people. What could steer a terminal is escaped."""
+def label(name: str) -> str:
+    """Return the name of a JSON field as a label for people: `batch_id` as `batch id`."""
+    return name.replace("_", " ")
+
+
+def format_value(value: object) -> str:
+    """Return a value as text for people. Characters that could control a terminal are escaped."""
     match value:
         case None:
             return ""
@@ -59,24 +66,18 @@ def cell(value: object) -> str:
             return f"{value:,.3f}"
         case datetime():
             return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(value))
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(value))
 
 
-def brief(at: datetime) -> str:
-    """Return an instant as people say it: without the day where that is today."""
+def format_time(at: datetime) -> str:
+    """Return a time in short form: the time of day for today, otherwise date and minute."""
     local = at.astimezone()
     is_today = local.date() == datetime.now().astimezone().date()
     return local.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M")
 
 
-def many(count: int, noun: str) -> str:
-    """Return `1 item`, `2,000 items`, `3 batches`."""
-    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else plural}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it: `0.3 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+def format_duration(seconds: float) -> str:
+    """Return a duration such as `0.3 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -87,7 +88,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3_600} h {whole % 3_600 // 60} min"
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    return str(value)
+def pluralize(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 item`, `2,000 items`, `3 batches`."""
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
+def format_counts(counts: Mapping[str, int]) -> str:
+    """Return counts by name without the zeros: `3 pending, 1 dead`."""
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+
+
+def _to_json(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)

@@ -1,4 +1,4 @@
-"""Scores of a classifier, for people."""
+"""Scores of a classifier as tables."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pipeline.quality.score import ClassScore, Confusion
 _NUMBERS = ("precision", "recall", "f1", "support")
 
 
-def print_classes(classes: Sequence[ClassScore]) -> None:
+def print_class_scores(scores: Sequence[ClassScore]) -> None:
     """Print precision, recall, F1 and support of each class."""
-    rows = [(each.label, each.precision, each.recall, each.f1, each.support) for each in classes]
+    rows = [(score.label, score.precision, score.recall, score.f1, score.support) for score in scores]
     print_table(("class", *_NUMBERS), rows, right=set(_NUMBERS))
 
 
-def print_confusions(confusions: Sequence[Confusion], most: int) -> None:
-    """Print which classes were taken for which, most frequent first."""
+def print_confusions(confusions: Sequence[Confusion], limit: int) -> None:
+    """Print the most frequent confusions of one class with another, at most `limit`."""
     if confusions:
-        rows = [(each.truth, each.answer, each.count) for each in confusions[:most]]
-        print_table(("class", "taken for", "times"), rows, right={"times"}, title="worst confusions")
+        rows = [(confusion.truth, confusion.answer, confusion.count) for confusion in confusions[:limit]]
+        print_table(("class", "predicted", "count"), rows, right={"count"}, title="most frequent confusions")

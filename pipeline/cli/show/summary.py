@@ -1,34 +1,36 @@
-"""What a run came to."""
+"""The summary of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.cli.show.output import Talk, duration, many, print_facts
+from pipeline.cli.show.output import Messages, format_counts, format_duration, pluralize, print_fields
 from pipeline.cli.show.table import print_table
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.domain.batch import Progress
 
-#: Labels in the table; all of them are in the JSON.
-_LABELS = 15
-#: Deliveries that are neither delivered nor cancelled.
-_OWED = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.PAUSED, DeliveryState.DEAD)
+#: Number of labels in the table; the JSON has all of them.
+_TABLE_LABELS = 15
+_OPEN_STATES = (DeliveryState.PENDING, DeliveryState.SENDING)
+_STUCK_STATES = (DeliveryState.PAUSED, DeliveryState.DEAD)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The end of a run, as `--json` prints it.
+    """The outcome of a run, as `--json` prints it.
 
-    Args:
+    Attributes:
         rejected: items of the input that were skipped.
+        labels: the number of items by label.
         latency: seconds from an item's release to its end, median and 95th percentile.
-        items_per_second: finished by this run.
-        callbacks: deliveries by state.
-        callback_error: what the last attempt at a callback came to that is still owed or was given up.
-        callback_waits: what one that is still owed waits for.
-        seconds: from the first release to the last item, without waiting for callbacks.
+        items_per_second: items that this run finished per second.
+        seconds: duration of the run up to the last item, without the wait for callbacks.
+        callbacks: the number of deliveries by state.
+        callback_error: the last error of a callback that is not delivered.
+        callback_waits: what a callback that is not delivered waits for.
+        output: the file of the results.
     """
 
     batch_id: str
@@ -49,17 +51,17 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.dead or self.cancelled or self.undelivered else 0
+        return 1 if self.dead or self.cancelled or self.undelivered(*_OPEN_STATES, *_STUCK_STATES) else 0
 
-    @property
-    def undelivered(self) -> int:
-        return sum(self.callbacks.get(state, 0) for state in _OWED)
+    def undelivered(self, *states: DeliveryState) -> int:
+        """Return the number of callbacks in these states."""
+        return sum(self.callbacks.get(state, 0) for state in states)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def summary(
+def summarize(
     progress: Progress,
     *,
     rejected: int,
@@ -92,64 +94,63 @@ def summary(
     )
 
 
-def print_summary(found: Summary, talk: Talk) -> None:
-    """Tell a person, on standard error, what a run came to and what to do next; a quiet one only what is not good."""
-    if not talk.is_quiet:
-        _print_all(found)
-    for hint in _hints(found):
-        talk.warn(hint)
+def print_summary(summary: Summary, messages: Messages) -> None:
+    """Print the summary and hints for the next step to standard error; in quiet mode only the hints."""
+    if not messages.is_quiet:
+        _print_labels(summary)
+        print_fields(_fields(summary), err=True)
+    for hint in _hints(summary):
+        messages.warn(hint)
 
 
-def _print_all(found: Summary) -> None:
-    if found.labels:
-        ranked = sorted(found.labels.items(), key=lambda pair: (-pair[1], pair[0]))
-        shown = [(label, count, f"{count / found.total:.1%}") for label, count in ranked[:_LABELS]]
-        if len(ranked) > _LABELS:
-            shown.append((f"{len(ranked) - _LABELS:,} more labels", sum(count for _, count in ranked[_LABELS:]), ""))
-        print_table(["label", "items", "share"], shown, right={"items", "share"}, err=True)
-    print_facts(_facts(found), err=True)
+def _print_labels(summary: Summary) -> None:
+    if not summary.labels:
+        return
+    ranked = sorted(summary.labels.items(), key=lambda pair: (-pair[1], pair[0]))
+    rows = [(label, count, f"{count / summary.total:.1%}") for label, count in ranked[:_TABLE_LABELS]]
+    if len(ranked) > _TABLE_LABELS:
+        others = ranked[_TABLE_LABELS:]
+        rows.append((f"{len(others):,} more labels", sum(count for _, count in others), ""))
+    print_table(["label", "items", "share"], rows, right={"items", "share"}, err=True)
 
 
-def _facts(found: Summary) -> dict[str, str]:
-    latency = found.latency
+def _fields(summary: Summary) -> dict[str, str]:
+    rate, latency = summary.items_per_second, summary.latency
     return {
-        "batch": found.batch_id,
-        "items": _counted({name: getattr(found, name) for name in ("succeeded", "dead", "cancelled")}),
-        "skipped": f"{found.rejected:,}" if found.rejected else "",
-        "time": f"{duration(found.seconds)}, {found.items_per_second:,.0f} items/s" if found.items_per_second else "",
+        "batch": summary.batch_id,
+        "items": format_counts({name: getattr(summary, name) for name in ("succeeded", "dead", "cancelled")}),
+        "skipped": f"{summary.rejected:,}" if summary.rejected else "",
+        "time": f"{format_duration(summary.seconds)}, {rate:,.0f} items/s" if rate else "",
         "latency": f"p50 {latency['p50_seconds']:.3f} s, p95 {latency['p95_seconds']:.3f} s" if latency else "",
-        "callbacks": _counted(found.callbacks),
-        "results": found.output or "",
+        "callbacks": format_counts(summary.callbacks),
+        "results": summary.output or "",
     }
 
 
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-
-
-def _hints(found: Summary) -> list[str]:
-    batch = found.batch_id
-    hints = []
-    if found.dead:
-        hints.append(
-            f"{found.dead:,} dead: `pipeline dead list {batch}` says why, `pipeline dead replay {batch}` retries"
+def _hints(summary: Summary) -> Iterator[str]:
+    batch = summary.batch_id
+    if summary.dead:
+        yield (
+            f"{pluralize(summary.dead, 'dead item')}: `pipeline dead list {batch}` shows the errors, "
+            f"`pipeline dead replay {batch}` retries"
         )
-    if found.cancelled:
-        hints.append(f"{found.cancelled:,} cancelled with their batch; submit them again to have them done")
-    owed = sum(found.callbacks.get(state, 0) for state in (DeliveryState.PENDING, DeliveryState.SENDING))
-    if owed:
-        hints.append(
-            f"{many(owed, 'callback')} still owed{_why(found)}: `pipeline run --batch {batch}` goes on sending them, "
-            f"`pipeline deliveries list --batch {batch} --state pending` lists them"
+    if summary.cancelled:
+        yield f"{pluralize(summary.cancelled, 'item')} cancelled with the batch; submit them again to process them"
+    pending = summary.undelivered(*_OPEN_STATES)
+    if pending:
+        yield (
+            f"{pluralize(pending, 'callback')} not delivered yet{_reason(summary)}: `pipeline run --batch {batch}` "
+            f"continues sending, `pipeline deliveries list --batch {batch} --state pending` lists them"
         )
-    stuck = sum(found.callbacks.get(state, 0) for state in (DeliveryState.DEAD, DeliveryState.PAUSED))
+    stuck = summary.undelivered(*_STUCK_STATES)
     if stuck:
-        said = f"{many(stuck, 'callback')} given up or paused{_why(found)}"
-        hints.append(f"{said}: `pipeline deliveries list --batch {batch}` says why")
-    return hints
+        yield (
+            f"{pluralize(stuck, 'callback')} dead or paused{_reason(summary)}: "
+            f"`pipeline deliveries list --batch {batch}` shows why"
+        )
 
 
-def _why(found: Summary) -> str:
-    error = f"the last attempt: {found.callback_error}" if found.callback_error else None
-    said = "; ".join(filter(None, (error, found.callback_waits)))
-    return f" ({said})" if said else ""
+def _reason(summary: Summary) -> str:
+    error = f"last attempt: {summary.callback_error}" if summary.callback_error else None
+    reasons = "; ".join(filter(None, (error, summary.callback_waits)))
+    return f" ({reasons})" if reasons else ""

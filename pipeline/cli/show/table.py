@@ -1,4 +1,4 @@
-"""Tables for people, on any terminal: nothing is broken in the middle of a word, and no column is empty."""
+"""Tables that fit any terminal: words are never broken, and empty columns are left out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.cli.show.output import brief, cell
+from pipeline.cli.show.output import Messages, format_time, format_value
 
-#: Where output goes to a file or another program, tables are as wide as they are.
+#: Width of a table that goes to a file or another program: unlimited.
 _UNBOUNDED = 10_000
 _GAP = "  "
 
@@ -25,27 +25,39 @@ def print_table(
     right: Collection[str] = (),
     below: Sequence[str] = (),
     title: str | None = None,
+    empty: str | None = None,
     err: bool = False,
 ) -> None:
-    """Print a table of texts; columns that are empty throughout are left out.
+    """Print a table. Columns without any value are left out.
 
-    Where a terminal is too narrow, columns of `below` stand on a line below their row, as many as it takes, the first
-    named first. Where that does not do, every column does.
+    If the terminal is too narrow, columns of `below` move to a line below their row, in the given order, as many as
+    necessary. If that is not enough, all columns but the first move.
 
     Args:
-        right: columns of numbers.
+        headers: the names of the columns.
+        rows: the values of each row; times are printed in short form on a terminal.
+        right: the columns that are aligned right.
+        below: the columns that may move below the row.
+        title: printed above the table, after an empty line.
+        empty: printed to standard error instead of a table without rows.
+        err: print to standard error.
     """
     out = console(err=err)
+    rows = list(rows)
+    if not rows and empty:
+        Messages().info(empty)
+        return
     table = _Table(headers, [[_text(value, out) for value in row] for row in rows], right)
     if title:
+        out.print()
         out.print(Text(title, style="bold"))
     for line in _lines(table, below, out.width, rule="─" if out.encoding.startswith("utf") else "-"):
-        # A line that is too long for a terminal is broken by it, and stays one where it is copied.
+        # The terminal wraps a line that is too long; copying it still gives one line.
         out.print(line, soft_wrap=True)
 
 
 def console(*, err: bool) -> Console:
-    """Return a console that prints texts as they are; NO_COLOR and the stream's encoding are honoured."""
+    """Return a console that prints text unchanged. It respects NO_COLOR and the encoding of the stream."""
     stream = sys.stderr if err else sys.stdout
     width = None if stream.isatty() else _UNBOUNDED
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
@@ -57,47 +69,46 @@ class _Table:
     rows: Sequence[Sequence[str]]
     right: Collection[str]
 
-    def kept(self) -> list[int]:
-        """Return the columns that hold something."""
-        every = range(len(self.headers))
-        return [each for each in every if not self.rows or any(row[each] for row in self.rows)]
+    def columns(self) -> list[int]:
+        """Return the indexes of the columns that have a value; of all columns, if there are no rows."""
+        indexes = range(len(self.headers))
+        return [index for index in indexes if not self.rows or any(row[index] for row in self.rows)]
 
-    def width(self, column: int) -> int:
-        return max(map(cell_len, (self.headers[column], *(row[column] for row in self.rows))))
+    def column_width(self, index: int) -> int:
+        return max(map(cell_len, (self.headers[index], *(row[index] for row in self.rows))))
+
+    def width(self, columns: Sequence[int]) -> int:
+        return sum(map(self.column_width, columns)) + len(_GAP) * (len(columns) - 1)
 
     def line(self, row: Sequence[str], columns: Sequence[int]) -> str:
         padded = []
-        for each in columns:
-            space = " " * (self.width(each) - cell_len(row[each]))
-            padded.append(space + row[each] if self.headers[each] in self.right else row[each] + space)
+        for index in columns:
+            padding = " " * (self.column_width(index) - cell_len(row[index]))
+            padded.append(padding + row[index] if self.headers[index] in self.right else row[index] + padding)
         return _GAP.join(padded).rstrip()
 
-    def pairs(self, row: Sequence[str], columns: Sequence[int]) -> list[str]:
-        return [f"{self.headers[each]} {row[each]}".strip() for each in columns if row[each]]
+    def labelled_cells(self, row: Sequence[str], columns: Sequence[int]) -> list[str]:
+        return [f"{self.headers[index]} {row[index]}".strip() for index in columns if row[index]]
 
 
 def _lines(table: _Table, below: Sequence[str], width: int, *, rule: str) -> Iterator[Text]:
-    beside = table.kept()
-    beneath = [each for name in below for each in beside if table.headers[each] == name]
+    inline = table.columns()
+    movable = [index for name in below for index in inline if table.headers[index] == name]
     moved: list[int] = []
-    while beneath and _width(table, beside) > width:
-        moved.insert(0, beneath.pop(0))
-        beside.remove(moved[0])
-    if _width(table, beside) > width:
-        beside, moved = beside[:1], beside[1:] + moved
-    yield Text(table.line(table.headers, beside), style="bold")
-    yield Text(rule * min(_width(table, beside), width))
+    while movable and table.width(inline) > width:
+        moved.insert(0, movable.pop(0))
+        inline.remove(moved[0])
+    if table.width(inline) > width:
+        inline, moved = inline[:1], inline[1:] + moved
+    yield Text(table.line(table.headers, inline), style="bold")
+    yield Text(rule * min(table.width(inline), width))
     for row in table.rows:
-        yield Text(table.line(row, beside))
-        yield from map(Text, _wrapped(table.pairs(row, moved), width))
+        yield Text(table.line(row, inline))
+        yield from map(Text, _wrap(table.labelled_cells(row, moved), width))
 
 
-def _width(table: _Table, columns: Sequence[int]) -> int:
-    return sum(table.width(each) for each in columns) + len(_GAP) * (len(columns) - 1)
-
-
-def _wrapped(parts: Sequence[str], width: int) -> Iterator[str]:
-    """Yield lines of parts, none of which is broken."""
+def _wrap(parts: Sequence[str], width: int) -> Iterator[str]:
+    """Yield indented lines made of whole parts."""
     line = ""
     for part in parts:
         longer = f"{line}{_GAP}{part}" if line else f"{_GAP}{part}"
@@ -110,4 +121,4 @@ def _wrapped(parts: Sequence[str], width: int) -> Iterator[str]:
 
 
 def _text(value: object, out: Console) -> str:
-    return brief(value) if isinstance(value, datetime) and out.is_terminal else cell(value)
+    return format_time(value) if isinstance(value, datetime) and out.is_terminal else format_value(value)

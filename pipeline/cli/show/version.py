@@ -1,4 +1,4 @@
-"""Which version of pipeline this is."""
+"""The version of pipeline."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 
-def own_version() -> str:
+def installed_version() -> str:
     """Return the installed version."""
     try:
         return version("pipeline")
     except PackageNotFoundError:
-        return "unknown (run from a checkout)"
+        return "unknown (running from a checkout)"
 
 
-def print_version(ctx: click.Context, _parameter: click.Parameter, is_wanted: bool) -> None:
-    """Print the version and end, where it is wanted."""
-    if is_wanted and not ctx.resilient_parsing:
-        click.echo(f"pipeline {own_version()}")
+def print_version(ctx: click.Context, _parameter: click.Parameter, is_requested: bool) -> None:
+    """Print the version and exit, if requested: the callback of `--version`."""
+    if is_requested and not ctx.resilient_parsing:
+        click.echo(f"pipeline {installed_version()}")
         ctx.exit()

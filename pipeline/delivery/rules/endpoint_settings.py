@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.domain.did_you_mean import hint
 from pipeline.domain.retry_schedule import check_schedule
-from pipeline.errors import InvalidArgument, InvalidInput, as_it_is
+from pipeline.errors import InvalidArgument, InvalidInput, escape_braces
 
 #: Requests per second; a higher limit has no effect.
 MAX_RATE = 100_000.0
@@ -53,7 +53,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _unfit(name: str, value: Any, expected: str) -> InvalidArgument:
-    return InvalidArgument(f"{{0}} is {as_it_is(repr(value))}; expected {expected}", name)
+    return InvalidArgument(f"{{0}} is {escape_braces(repr(value))}; expected {expected}", name)
 
 
 def _number(least: float, most: float) -> Callable[[str, Any], float]:

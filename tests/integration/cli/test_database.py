@@ -1,4 +1,4 @@
-"""A database that cannot be used: which file it is, what is wrong with it, and what to do."""
+"""Unusable databases: the message names the file, the problem and the fix."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ def terminal(terminal: Terminal) -> Terminal:
 
 
 def checks(terminal: Terminal) -> dict[str, tuple[str, str]]:
-    """Return verdict and value of each check of `doctor`."""
+    """Return the verdict and value of each check of `pipeline doctor`, by name."""
     return {
-        each["name"]: (each["verdict"], each["value"]) for each in json.loads(terminal.run("doctor", "--json").stdout)
+        check["name"]: (check["verdict"], check["value"])
+        for check in json.loads(terminal.run("doctor", "--json").stdout)
     }
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
-def test_a_database_in_memory_is_refused(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_in_memory_database_is_rejected(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("PIPELINE_DATABASE_URL", url)
     for words in [("run", "items.jsonl"), ("status",), ("submit", "items.jsonl")]:
         result = terminal.run(*words)
@@ -38,44 +39,42 @@ def test_a_database_in_memory_is_refused(terminal: Terminal, monkeypatch: pytest
         pipeline.connect(database_url=url)
 
 
-def test_a_file_that_is_no_database_is_named(terminal: Terminal) -> None:
+def test_a_file_that_is_not_a_database_is_named(terminal: Terminal) -> None:
     terminal.write("pipeline.db", "these are notes, and long enough not to be taken for an empty file\n" * 50)
     for words in [("run", "items.jsonl"), ("status",), ("db", "upgrade")]:
         result = terminal.run(*words)
         assert result.exit_code == 2, result.stderr
         assert f"{terminal.folder / 'pipeline.db'} is not a SQLite database" in result.stderr
-    verdict, said = checks(terminal)["database"]
+    verdict, value = checks(terminal)["database"]
     assert verdict == "fail"
-    assert "is not a SQLite database" in said
+    assert "is not a SQLite database" in value
 
 
 class TestReadOnly:
     @pytest.fixture(autouse=True)
     def read_only(self, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
         terminal.run("run", "items.jsonl")
-        # Holds for root as well, which the rights of files do not.
+        # Applies to root as well, unlike file permissions.
         monkeypatch.setenv("PIPELINE_DATABASE_URL", "sqlite:///file:pipeline.db?mode=ro&uri=true")
 
-    def test_looking_works(self, terminal: Terminal) -> None:
+    def test_reading_works(self, terminal: Terminal) -> None:
         assert terminal.data("status", "last")["succeeded"] == 1
         assert "billing" in terminal.run("results", "last").stdout
 
     @pytest.mark.parametrize("words", [("run", "items.jsonl"), ("submit", "items.jsonl"), ("pause", "last")])
-    def test_changing_says_that_it_is_read_only(self, terminal: Terminal, words: tuple[str, ...]) -> None:
+    def test_writing_reports_that_the_database_is_read_only(self, terminal: Terminal, words: tuple[str, ...]) -> None:
         result = terminal.run(*words)
         assert result.exit_code == 3, result.stderr
         assert "is read-only" in result.stderr
         assert "unexpected" not in result.stderr
 
-    def test_the_doctor_finds_it(self, terminal: Terminal) -> None:
-        verdict, said = checks(terminal)["writable"]
+    def test_doctor_reports_it(self, terminal: Terminal) -> None:
+        verdict, value = checks(terminal)["writable"]
         assert verdict == "fail"
-        assert "read-only" in said
+        assert "read-only" in value
 
 
-def test_a_folder_that_does_not_exist_is_named_as_the_user_wrote_it(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_folder_is_named_as_the_user_wrote_it(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINE_DATABASE_URL", "sqlite:///missing/pipeline.db")
     result = terminal.run("run", "items.jsonl")
     assert result.exit_code == 3

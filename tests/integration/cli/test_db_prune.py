@@ -1,4 +1,4 @@
-"""`pipeline db prune`: says what would go, asks, and names who holds back what stays."""
+"""`pipeline db prune`: dry run, confirmation, and the reason for which old batches are kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.receivers.configured import NOW
 from tests.support.receivers.old import DAY, ORIGIN, change, end_batch, ids
 from tests.support.terminal import ROOT, Terminal
 
-#: How many days before today the day is, from which batches of tests count back.
+#: Days between NOW, from which the test data counts back, and today.
 OFFSET = (datetime.now(UTC) - NOW) / DAY
 THIRTY = ("db", "prune", "--older-than", "30d")
 
@@ -28,15 +28,15 @@ def terminal(terminal: Terminal, database_url: str, database: Database, monkeypa
     return terminal
 
 
-def test_a_dry_run_says_what_would_go_and_what_is_kept_for_whom(terminal: Terminal, database: Database) -> None:
+def test_a_dry_run_reports_what_would_be_deleted_and_what_is_kept(terminal: Terminal, database: Database) -> None:
     result = terminal.run(*THIRTY, "--dry-run")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "1 batch with 3 items and 3 callbacks to delete; without --dry-run it is done" in result.stderr
-    assert f"kept 1 batch as old, with callbacks that are to be sent still, to {ORIGIN} (1 batch)" in result.stderr
+    assert "would delete 1 batch with 3 items and 3 callbacks\n" in result.stderr
+    assert f"kept 1 batch of that age: callbacks still have to be sent to {ORIGIN} (1 batch); " in result.stderr
     assert ids(database) == [1, 2, 3]
 
 
-def test_what_is_old_is_deleted_and_counted(terminal: Terminal, database: Database) -> None:
+def test_old_batches_are_deleted_and_counted(terminal: Terminal, database: Database) -> None:
     found = terminal.data(*THIRTY)
     assert found == {
         "batches": 1,
@@ -53,24 +53,26 @@ def test_what_is_old_is_deleted_and_counted(terminal: Terminal, database: Databa
 
 
 @pytest.mark.parametrize(("answer", "left"), [(b"n\n", [1, 2, 3]), (b"y\n", [1, 3])])
-def test_a_person_is_asked_first(terminal: Terminal, database: Database, answer: bytes, left: list[int]) -> None:
-    person, keyboard = os.openpty()
+def test_the_user_is_asked_for_confirmation(
+    terminal: Terminal, database: Database, answer: bytes, left: list[int]
+) -> None:
+    user, keyboard = os.openpty()
     try:
-        os.write(person, answer)
+        os.write(user, answer)
         command = [sys.executable, "-m", "pipeline", *THIRTY]
         done = subprocess.run(command, cwd=ROOT, stdin=keyboard, capture_output=True, text=True, timeout=60)
     finally:
-        os.close(person)
+        os.close(user)
         os.close(keyboard)
     assert "Delete 1 batch with 3 items and 3 callbacks?" in done.stderr
     assert ids(database) == left
 
 
 @pytest.mark.parametrize(
-    ("when", "said"),
-    [("3x", "is no time"), ("d", "is no time"), ("-3d", "is no time"), ("9999-01-01", "in the future")],
+    ("when", "message"),
+    [("3x", "is not a time"), ("d", "is not a time"), ("-3d", "is not a time"), ("9999-01-01", "in the future")],
 )
-def test_a_time_that_cannot_be_meant_is_refused(terminal: Terminal, database: Database, when: str, said: str) -> None:
+def test_an_invalid_or_future_time_is_rejected(terminal: Terminal, database: Database, when: str, message: str) -> None:
     result = terminal.run("db", "prune", f"--older-than={when}", "--yes")
-    assert (result.exit_code, said in result.stderr) == (2, True)
+    assert (result.exit_code, message in result.stderr) == (2, True)
     assert ids(database) == [1, 2, 3]

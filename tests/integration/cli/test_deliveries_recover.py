@@ -1,4 +1,4 @@
-"""Callbacks on the command line: of one endpoint, with what was answered, and sent again by the many."""
+"""`pipeline deliveries recover`, `replay-missing` and `send`: resend many callbacks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def terminal(terminal: Terminal, database_url: str, monkeypatch: pytest.MonkeyPa
 
 
 def fail(database: Database, receiver: Scripted, count: int, *, batch_id: int = 1, at: datetime = NOW) -> None:
-    """Owe so many events to a receiver that refuses them for good, and have them sent."""
+    """Send `count` events to a receiver that rejects them permanently."""
     owe_items(database, receiver.url, count, batch_id=batch_id, at=at)
     with Sending(database, options=options(delays=[])):
         wait_until(lambda: "pending" not in states(database) and "sending" not in states(database))
@@ -44,14 +44,14 @@ def test_callbacks_are_recovered_by_batch_endpoint_and_time(terminal: Terminal, 
         fail(database, two, 3, batch_id=2)
 
         def count(*words: str) -> int:
-            found = terminal.data("deliveries", "recover", "--dry-run", *words)
-            assert found["dry_run"] is True
-            return int(found["callbacks"])
+            report = terminal.data("deliveries", "recover", "--dry-run", *words)
+            assert report["dry_run"] is True
+            return int(report["callbacks"])
 
         assert count() == 6
         assert count("--endpoint", one.url) == 3
         with database.write() as connection:
-            # The first was given up long ago; the one whose event is of long ago was given up just now.
+            # The first delivery was given up long ago; the one with an old event was given up just now.
             connection.execute(
                 update(tables.deliveries).values(finished_at=LONG_AGO).where(tables.deliveries.c.id == 1)
             )
@@ -59,19 +59,18 @@ def test_callbacks_are_recovered_by_batch_endpoint_and_time(terminal: Terminal, 
         assert count("--until", (NOW - timedelta(days=1)).isoformat()) == 1
         assert count("--batch", f"{2:016d}") == 4
         assert count("--state", "delivered") == 0
-        said = terminal.run("deliveries", "recover", "--dry-run", "--endpoint", one.url).stderr
-        assert said == "3 callbacks to send again; without --dry-run it is done\n"
+        message = terminal.run("deliveries", "recover", "--dry-run", "--endpoint", one.url).stderr
+        assert message == "would resend 3 callbacks\n"
         assert states(database) == ["dead"] * 6
-        assert {each["endpoint_disabled"] for each in terminal.data("deliveries", "list", "--endpoint", two.url)} == {
-            None
-        }
+        assert {
+            delivery["endpoint_disabled"] for delivery in terminal.data("deliveries", "list", "--endpoint", two.url)
+        } == {None}
 
         one.answering = answer()
         words = ("deliveries", "recover", "--endpoint", one.url, "--since", "24h")
         result = terminal.run(*words, input="y\n")
         assert (result.exit_code, states(database)) == (2, ["dead"] * 6)
-        assert "Send again 2 callbacks? Nobody can answer here" in result.stderr
-        assert "give --yes" in result.stderr
+        assert 'cannot ask "Resend 2 callbacks?": standard input is not a terminal; pass --yes' in result.stderr
         assert terminal.data(*words, "--yes")["callbacks"] == 2
         with Sending(database):
             wait_until(lambda: sorted(states(database)) == ["dead"] * 4 + ["delivered"] * 2)
@@ -83,25 +82,25 @@ def test_callbacks_are_recovered_by_batch_endpoint_and_time(terminal: Terminal, 
         configure(database, disabled, disabled_at=NOW, disabled_reason="manual")
         assert count() == 1
         assert terminal.data("deliveries", "recover", "--dry-run")["left_out"] == {disabled: 3}
-        said = terminal.run("deliveries", "recover", "--endpoint", disabled).stderr.splitlines()
-        assert said == [
-            f"3 callbacks left out: {disabled} is disabled; `pipeline endpoints enable {disabled}`",
-            "0 callbacks pending, due now",
+        messages = terminal.run("deliveries", "recover", "--endpoint", disabled).stderr.splitlines()
+        assert messages == [
+            f"skipped 3 callbacks: {disabled} is disabled, `pipeline endpoints enable {disabled}` enables it",
+            "0 callbacks pending and due now",
         ]
 
 
-def test_deliveries_of_one_endpoint_are_listed(terminal: Terminal, database: Database) -> None:
+def test_deliveries_are_filtered_by_endpoint(terminal: Terminal, database: Database) -> None:
     owe_items(database, "http://127.0.0.1:8001/hook", 3)
     owe_items(database, "http://127.0.0.1:8002/hook", 1)
     listed = terminal.data("deliveries", "list", "--endpoint", "http://127.0.0.1:8001/another?path")
-    assert [each["id"] for each in listed] == [3, 2, 1]
+    assert [delivery["id"] for delivery in listed] == [3, 2, 1]
     assert terminal.data("deliveries", "list", "--endpoint", "http://127.0.0.1:8003") == []
     result = terminal.run("deliveries", "list", "--endpoint", "http://127.0.0.1:8001", "--limit", "2")
-    assert "there are more; --limit 20 shows them, --before 2 the next ones" in result.stderr
+    assert "there are more; --limit 20 lists more, --before 2 the next page" in result.stderr
     assert terminal.run("deliveries", "list", "--endpoint", "127.0.0.1").exit_code == 2
 
 
-def test_each_attempt_is_shown_with_its_duration_its_trigger_and_how_the_answer_began(
+def test_each_attempt_is_shown_with_duration_trigger_and_the_start_of_the_response(
     terminal: Terminal, database: Database
 ) -> None:
     long = b"overloaded, " * 100
@@ -121,47 +120,49 @@ def test_each_attempt_is_shown_with_its_duration_its_trigger_and_how_the_answer_
     assert "manual" in shown
 
 
-def test_what_was_never_owed_to_a_url_is_sent_there(terminal: Terminal, database: Database) -> None:
+def test_events_that_were_never_sent_to_a_url_are_sent_there(terminal: Terminal, database: Database) -> None:
     with Scripted(answer()) as early, Scripted(answer()) as late:
         owe_items(database, early.url, 3)
         owe_batch_event(database, early.url)
         words = ("deliveries", "replay-missing", late.url, "--batch", "last")
         assert terminal.data(*words, "--dry-run") == {"callbacks": 3, "dry_run": True}
-        assert "3 callbacks to send to" in terminal.run(*words, "--dry-run").stderr
+        assert "would send 3 callbacks to http://" in terminal.run(*words, "--dry-run").stderr
         assert "a=b" not in terminal.run(*words, "--dry-run").stderr
         assert not late.requests
-        assert "give --yes" in terminal.run(*words).stderr
+        assert "pass --yes" in terminal.run(*words).stderr
         assert terminal.data(*words, "--yes")["callbacks"] == 3
         assert terminal.data(*words, "--batch-events", "--yes")["callbacks"] == 1
-        assert terminal.data(*words, "--batch-events")["callbacks"] == 0, "nothing to ask about"
+        assert terminal.data(*words, "--batch-events")["callbacks"] == 0, (
+            "without callbacks, there is no question to confirm"
+        )
         with Sending(database):
             late.wait_for(lambda seen: len(seen.requests) == 4)
             wait_until(lambda: states(database) == ["delivered"] * 8)
 
 
-def test_all_that_is_owed_is_sent_by_one_command(terminal: Terminal, database: Database) -> None:
+def test_all_pending_callbacks_are_sent_by_one_command(terminal: Terminal, database: Database) -> None:
     with Scripted(answer(500, "webhook-delivery: abort-message")) as one, Scripted(answer(429)) as two:
         fail(database, one, 2)
         fail(database, one, 1, batch_id=2)
         one.answering = answer()
-        said = terminal.run("deliveries", "recover", "--yes").stderr
-        assert said == "3 callbacks pending, due now; `pipeline deliveries send` sends them\n"
+        message = terminal.run("deliveries", "recover", "--yes").stderr
+        assert message == "3 callbacks pending and due now; to send them, run `pipeline deliveries send`\n"
         result = terminal.run("deliveries", "send")
-        assert (result.exit_code, result.stderr) == (0, "3 callbacks sent or given up; none is owed any more\n")
+        assert (result.exit_code, result.stderr) == (0, "3 callbacks sent or given up; none left to send\n")
         assert states(database) == ["delivered"] * 3
 
         owe_items(database, two.url, 1, batch_id=3)
         result = terminal.run("deliveries", "send", "--wait", "20", "--json")
-        found = json.loads(result.stdout)
-        assert (result.exit_code, found["settled"], found["owed"]) == (1, 0, 1), "it waits for the endpoint, a minute"
-        assert datetime.fromisoformat(found["next_due_at"]) > datetime.now(UTC)
-        assert "0 callbacks sent or given up, 1 still owed, the next due" in terminal.run("deliveries", "send").stderr
+        report = json.loads(result.stdout)
+        assert (result.exit_code, report["settled"], report["owed"]) == (1, 0, 1), "throttled for a minute"
+        assert datetime.fromisoformat(report["next_due_at"]) > datetime.now(UTC)
+        assert "0 callbacks sent or given up, 1 left, next due" in terminal.run("deliveries", "send").stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (("recover", "--since", "yesterday"), "'yesterday' is no time; give one, such as 2026-11-21T08:00Z"),
+        (("recover", "--since", "yesterday"), "'yesterday' is not a time; expected a time such as 2026-11-21T08:00Z"),
         (("recover", "--batch", "nothing"), "there is no batch 'nothing'"),
         (("recover", "--endpoint", "example.com"), "the endpoint 'example.com' is not an absolute URL"),
         (
@@ -175,6 +176,6 @@ def test_all_that_is_owed_is_sent_by_one_command(terminal: Terminal, database: D
         (("list", "--state", "lost"), "'lost' is not one of"),
     ],
 )
-def test_bad_input_says_what_to_do(terminal: Terminal, words: tuple[str, ...], said: str) -> None:
+def test_invalid_input_is_rejected_with_what_to_do(terminal: Terminal, words: tuple[str, ...], message: str) -> None:
     result = terminal.run("deliveries", *words)
-    assert (result.exit_code, said in " ".join(result.stderr.split())) == (2, True), result.stderr
+    assert (result.exit_code, message in " ".join(result.stderr.split())) == (2, True), result.stderr

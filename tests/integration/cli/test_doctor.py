@@ -1,4 +1,4 @@
-"""`pipeline doctor`, `db`, `secret`, and the program itself."""
+"""`pipeline doctor`, `db` and `secret`, and the program itself."""
 
 from __future__ import annotations
 
@@ -20,40 +20,41 @@ from tests.support.receiver import SECRET
 from tests.support.terminal import Terminal
 
 
-def examined(terminal: Terminal, code: int) -> dict[str, Any]:
+def run_doctor(terminal: Terminal, code: int) -> dict[str, Any]:
+    """Run `pipeline doctor`, which must exit with `code`; return its checks by name."""
     result = terminal.run("doctor", "--json")
     assert result.exit_code == code, result.output
     return {check["name"]: check for check in json.loads(result.stdout)}
 
 
-def test_a_fresh_folder_is_healthy_and_stays_empty(terminal: Terminal) -> None:
-    found = examined(terminal, 0)
+def test_an_empty_folder_passes_and_stays_empty(terminal: Terminal) -> None:
+    found = run_doctor(terminal, 0)
     assert found["python"]["verdict"] == "ok"
-    assert "first run makes it" in found["database"]["value"]
+    assert "first run creates it" in found["database"]["value"]
     assert found["broker"]["value"].startswith("none")
     assert found["PIPELINE_WEBHOOK_SECRET"]["verdict"] == "warn"
     assert list(terminal.folder.iterdir()) == []
 
 
-def test_a_database_in_use_is_looked_at(terminal: Terminal) -> None:
+def test_an_existing_database_is_checked(terminal: Terminal) -> None:
     terminal.write_definition()
     terminal.run("submit", str(terminal.write_items(["x"])))
-    found = examined(terminal, 0)
+    found = run_doctor(terminal, 0)
     assert found["journal mode"]["value"] == "wal"
     assert found["writable"]["verdict"] == "ok"
     assert found["schema"]["verdict"] == "ok"
     assert "mail" in found["definition mail.toml"]["value"]
 
 
-def test_every_line_of_the_table_that_is_not_ok_says_what_to_do(terminal: Terminal) -> None:
+def test_a_check_with_a_problem_has_advice(terminal: Terminal) -> None:
     shown = terminal.run("doctor").stdout
-    assert "export PIPELINE_WEBHOOK_SECRET=$(pipeline secret)" in shown
+    assert "→ callbacks need a secret: export PIPELINE_WEBHOOK_SECRET=$(pipeline secret)\n" in shown
 
 
-def test_a_missing_folder_of_definitions_is_one_finding(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_definitions_folder_is_reported_once(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINE_DEFINITIONS", "nowhere")
-    rows = [row for row in json.loads(terminal.run("doctor", "--json").stdout) if row["name"] == "definitions"]
-    assert [row["verdict"] for row in rows] == ["fail"]
+    checks = json.loads(terminal.run("doctor", "--json").stdout)
+    assert [check["verdict"] for check in checks if check["name"] == "definitions"] == ["fail"]
 
 
 def test_secrets_are_never_shown(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,19 +66,17 @@ def test_secrets_are_never_shown(terminal: Terminal, monkeypatch: pytest.MonkeyP
     assert "127.0.0.1:1" in result.stdout
     for word in (SECRET, "lovelace", "byron", "babbage"):
         assert word not in result.output
-    assert examined(terminal, 3)["broker"]["verdict"] == "unreachable"
+    assert run_doctor(terminal, 3)["broker"]["verdict"] == "unreachable"
 
 
-def test_a_broken_definition_and_setting_fail_the_examination(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_definition_or_setting_fails(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal.write("bad.toml", 'name = "bad"\n[classify]\nuse = "sklearn"\nmodel = "missing.skops"\n')
-    assert examined(terminal, 1)["definition bad.toml"]["verdict"] == "fail"
+    assert run_doctor(terminal, 1)["definition bad.toml"]["verdict"] == "fail"
     monkeypatch.setenv("PIPELINE_CONCURRENCY", "many")
-    assert "PIPELINE_CONCURRENCY" in examined(terminal, 1)["settings"]["value"]
+    assert "PIPELINE_CONCURRENCY" in run_doctor(terminal, 1)["settings"]["value"]
 
 
-def test_the_version_of_the_database_is_told_and_raised(terminal: Terminal) -> None:
+def test_the_database_version_is_shown_and_upgraded(terminal: Terminal) -> None:
     assert terminal.run("db", "current").exit_code == 2
     assert terminal.run("db", "upgrade").exit_code == 0
     assert terminal.data("db", "current")["is_current"] is True
@@ -89,40 +88,38 @@ def test_the_version_of_the_database_is_told_and_raised(terminal: Terminal) -> N
     result = terminal.run("db", "current", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["database"] == "9999"
-    assert examined(terminal, 1)["schema"]["verdict"] == "fail"
+    assert run_doctor(terminal, 1)["schema"]["verdict"] == "fail"
 
 
-def test_a_secret_is_fresh_and_valid(terminal: Terminal) -> None:
+def test_a_secret_is_new_and_valid(terminal: Terminal) -> None:
     first, second = (terminal.run("secret").stdout.strip() for _ in range(2))
     assert first != second
     assert len(parse_secret(first)) == 32
 
 
-def test_secrets_of_an_endpoint_that_cannot_be_read_here_fail_the_examination(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_endpoint_secrets_that_cannot_be_decrypted_fail(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal.write_definition()
     terminal.run("submit", str(terminal.write_items(["x"])))
-    assert "endpoints" not in examined(terminal, 0)
+    assert "endpoints" not in run_doctor(terminal, 0)
     monkeypatch.setenv("PIPELINE_ENCRYPTION_KEY", terminal.run("secret", "--encryption-key").stdout.strip())
     context = make_context(load())
     rotate(context, "https://receiver.example/hook")
     context.database.close()
-    assert examined(terminal, 0)["endpoints"]["value"].startswith("1 endpoint")
+    assert run_doctor(terminal, 0)["endpoints"]["value"].startswith("1 endpoint")
     monkeypatch.delenv("PIPELINE_ENCRYPTION_KEY")
-    found = examined(terminal, 1)["endpoints"]
+    found = run_doctor(terminal, 1)["endpoints"]
     assert "https://receiver.example:443" in found["value"]
     assert "PIPELINE_ENCRYPTION_KEY" in found["advice"]
 
 
-def test_an_asymmetric_secret_is_printed_and_its_public_key_said(terminal: Terminal) -> None:
+def test_an_asymmetric_secret_is_printed_with_its_public_key(terminal: Terminal) -> None:
     result = terminal.run("secret", "--asymmetric")
     assert derive_public_key(result.stdout.strip()) in result.stderr
-    made = json.loads(terminal.run("secret", "--asymmetric", "--json").stdout)
-    assert made["public_key"] == derive_public_key(made["secret"])
+    generated = json.loads(terminal.run("secret", "--asymmetric", "--json").stdout)
+    assert generated["public_key"] == derive_public_key(generated["secret"])
 
 
-def test_an_encryption_key_is_fresh_and_valid(terminal: Terminal) -> None:
+def test_an_encryption_key_is_new_and_valid(terminal: Terminal) -> None:
     first, second = (terminal.run("secret", "--encryption-key").stdout.strip() for _ in range(2))
     assert first != second
     assert Encryption([first]).decrypt(Encryption([first]).encrypt([1])) == [1]
@@ -149,14 +146,14 @@ def test_help_imports_nothing_heavy(terminal: Terminal) -> None:
     assert shown.rstrip().endswith(b"heavy: []")
 
 
-def test_any_terminal_can_show_any_label(terminal: Terminal) -> None:
+def test_any_label_can_be_printed_on_any_terminal(terminal: Terminal) -> None:
     terminal.write_definition()
     items = terminal.write_items(["an invoice"])
     terminal.write("mail.toml", Path("mail.toml").read_text().replace('"billing"', '"請求 [x]"'))
-    old = {"PYTHONIOENCODING": "ascii", "NO_COLOR": "1", "TERM": "dumb"}
-    process = terminal.start("run", str(items), "-o", "-", environment=old)
-    shown, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
-    assert json.loads(shown)["label"] == "請求 [x]"
-    assert b"\\u8acb\\u6c42 [x]" in said
-    assert said.isascii()
+    ascii_terminal = {"PYTHONIOENCODING": "ascii", "NO_COLOR": "1", "TERM": "dumb"}
+    process = terminal.start("run", str(items), "-o", "-", environment=ascii_terminal)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert json.loads(stdout)["label"] == "請求 [x]"
+    assert b"\\u8acb\\u6c42 [x]" in stderr
+    assert stderr.isascii()

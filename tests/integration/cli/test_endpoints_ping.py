@@ -1,4 +1,4 @@
-"""`pipeline endpoints test`: a ping to an endpoint."""
+"""`pipeline endpoints test`: send a ping to an endpoint."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.support.terminal import Terminal
 
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch) -> str:
-    made = new_encryption_key()
-    monkeypatch.setenv("PIPELINE_ENCRYPTION_KEY", made)
-    return made
+    generated = new_encryption_key()
+    monkeypatch.setenv("PIPELINE_ENCRYPTION_KEY", generated)
+    return generated
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def terminal(terminal: Terminal, database_url: str, monkeypatch: pytest.MonkeyPa
     return terminal
 
 
-def refused(terminal: Terminal, *words: str, input: str | None = None) -> str:
-    """Run a command that must refuse; return what it says."""
+def rejected(terminal: Terminal, *words: str, input: str | None = None) -> str:
+    """Run a command that must exit with 2; return what it prints to standard error."""
     result = terminal.run("endpoints", *words, input=input)
     assert result.exit_code == 2, result.output
     return result.stderr
@@ -44,13 +44,13 @@ def row_of(database_url: str, origin: str) -> dict[str, Any] | None:
         database.close()
 
 
-def test_a_ping_is_signed_and_answered_and_kept_nowhere(terminal: Terminal, database_url: str) -> None:
+def test_a_ping_is_signed_and_not_stored(terminal: Terminal, database_url: str) -> None:
     with Receiver() as receiver:
-        found = terminal.data("endpoints", "test", f"{receiver.url}?token=hidden")
-        assert (found["status"], found["error"], found["url"]) == (204, None, f"{receiver.url}?…")
+        result = terminal.data("endpoints", "test", f"{receiver.url}?token=hidden")
+        assert (result["status"], result["error"], result["url"]) == (204, None, f"{receiver.url}?…")
         (event,) = receiver.events()
         assert event["type"] == "webhook.ping"
-        assert set(receiver.bodies) == {found["webhook_id"]}
+        assert set(receiver.bodies) == {result["webhook_id"]}
         assert receiver.unverified == 0
         assert "status            204" in terminal.run("endpoints", "test", receiver.url).stdout
     assert terminal.data("endpoints", "list") == []
@@ -58,27 +58,27 @@ def test_a_ping_is_signed_and_answered_and_kept_nowhere(terminal: Terminal, data
 
 
 @pytest.mark.parametrize(
-    ("status", "header", "said"),
+    ("status", "header", "message"),
     [
         (500, "x-a: b", "the receiver responded with 500"),
         (404, "x-a: b", "the receiver has nothing at that path"),
         (302, "location: https://elsewhere.example/x", "redirected to elsewhere.example"),
-        (410, "x-a: b", "a callback that is answered so disables its endpoint"),
-        (500, "webhook-delivery: abort-message", "a callback that is answered so is given up at once"),
+        (410, "x-a: b", "this response to a callback disables the endpoint"),
+        (500, "webhook-delivery: abort-message", "this response to a callback makes the callback dead at once"),
     ],
 )
-def test_a_ping_that_fails_says_what_to_do_and_changes_no_endpoint(
-    terminal: Terminal, database_url: str, status: int, header: str, said: str
+def test_a_failed_ping_is_explained_and_has_no_effect_on_the_endpoint(
+    terminal: Terminal, database_url: str, status: int, header: str, message: str
 ) -> None:
     with Scripted(answer(status, header, body=b"no \x1b[31m thanks")) as receiver:
         result = terminal.run("endpoints", "test", receiver.url)
         assert result.exit_code == 1
-        assert said in result.stdout
+        assert message in result.stdout
         assert "no \\x1b[31m thanks" in result.stdout
         assert row_of(database_url, f"http://127.0.0.1:{receiver.port}") is None
 
 
-def test_a_ping_that_finds_nobody_says_so(terminal: Terminal) -> None:
+def test_a_ping_to_a_closed_port_is_explained(terminal: Terminal) -> None:
     with Receiver() as receiver:
         url = receiver.url
     result = terminal.run("endpoints", "test", url)
@@ -86,28 +86,26 @@ def test_a_ping_that_finds_nobody_says_so(terminal: Terminal) -> None:
     assert "nothing is listening on that host and port" in result.stdout
 
 
-def test_a_ping_goes_to_no_address_that_callbacks_must_not_reach(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ping_to_a_forbidden_address_is_not_sent(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     with Scripted(answer()) as receiver:
-        # Anything is allowed, so that names pass; what they resolve to is looked at when the socket opens.
+        # With any private network allowed, host names pass the first check; their addresses are checked on connecting.
         monkeypatch.setenv("PIPELINE_ALLOW_PRIVATE_CALLBACKS", "10.0.0.0/8")
-        assert "PIPELINE_ALLOW_PRIVATE_CALLBACKS=127.0.0.1/32" in refused(terminal, "test", receiver.url)
+        assert "PIPELINE_ALLOW_PRIVATE_CALLBACKS=127.0.0.1/32" in rejected(terminal, "test", receiver.url)
         result = terminal.run("endpoints", "test", f"http://localhost:{receiver.port}/")
         assert (result.exit_code, "ssrf_blocked" in result.stdout) == (1, True)
-        assert "not an absolute URL" in refused(terminal, "test", "example.com")
+        assert "not an absolute URL" in rejected(terminal, "test", "example.com")
         assert receiver.connections == 0
 
 
-def test_a_ping_without_a_secret_or_a_key_is_not_sent(
+def test_a_ping_without_a_usable_secret_is_not_sent(
     terminal: Terminal, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Scripted(answer()) as receiver:
         terminal.run("endpoints", "rotate-secret", receiver.url)
         monkeypatch.setenv("PIPELINE_ENCRYPTION_KEY", new_encryption_key())
-        assert "encrypted with a key that is not among those" in refused(terminal, "test", receiver.url)
+        assert "encrypted with a key that is not among those" in rejected(terminal, "test", receiver.url)
         monkeypatch.delenv("PIPELINE_WEBHOOK_SECRET")
-        assert "create a secret with `pipeline secret`" in refused(terminal, "test", receiver.url)
+        assert "create a secret with `pipeline secret`" in rejected(terminal, "test", receiver.url)
         assert receiver.connections == 0
 
 
@@ -116,5 +114,6 @@ def test_a_disabled_endpoint_is_pinged_and_stays_disabled(terminal: Terminal) ->
         terminal.run("endpoints", "disable", receiver.url, "--reason", "it moves")
         result = terminal.run("endpoints", "test", receiver.url)
         assert (result.exit_code, len(receiver.bodies)) == (0, 1)
-    assert ": it moves: only pings are sent there" in result.stderr
+    assert "receives pings but no callbacks: it is disabled since" in result.stderr
+    assert ": it moves; to send callbacks, run `pipeline endpoints enable" in result.stderr
     assert terminal.data("endpoints", "show", receiver.url)["state"] == "disabled"

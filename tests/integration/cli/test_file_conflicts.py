@@ -1,4 +1,4 @@
-"""What a command reads it does not overwrite, and two commands do not write one file."""
+"""Commands do not overwrite the files that they read, and two commands do not write the same file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHARED = {
     "results over input, by another path": ("run", "items.jsonl", "-o", "./hard.jsonl"),
     "results over input, by a link": ("run", "soft.jsonl", "-o", "items.jsonl"),
     "rejects over input": ("run", "items.jsonl", "--rejects", "items.jsonl"),
-    "rejects over input of a submission": ("submit", "items.jsonl", "--rejects", "hard.jsonl"),
+    "rejects over input of submit": ("submit", "items.jsonl", "--rejects", "hard.jsonl"),
     "results and rejects in one": ("run", "items.jsonl", "-o", "new.jsonl", "--rejects", "./new.jsonl"),
     "results over the definition": ("run", "items.jsonl", "-p", "mail.toml", "-o", "mail.toml"),
     "a model over its data": ("train", "items.jsonl", "--text", "text", "--label", "id", "-o", "hard.jsonl"),
@@ -37,7 +37,7 @@ SHARED = {
 
 
 @pytest.mark.parametrize("words", SHARED.values(), ids=SHARED)
-def test_a_file_that_is_read_or_written_already_is_not_overwritten(terminal: Terminal, words: tuple[str, ...]) -> None:
+def test_an_input_or_another_output_is_not_overwritten(terminal: Terminal, words: tuple[str, ...]) -> None:
     before = contents(terminal)
     result = terminal.run(*words)
     assert result.exit_code == 2, result.output
@@ -46,7 +46,7 @@ def test_a_file_that_is_read_or_written_already_is_not_overwritten(terminal: Ter
 
 
 @pytest.mark.parametrize("command", ["run --batch last", "results last", "results last --format csv"])
-def test_results_do_not_replace_the_database(terminal: Terminal, command: str) -> None:
+def test_results_do_not_overwrite_the_database(terminal: Terminal, command: str) -> None:
     terminal.run("submit", "items.jsonl")
     result = terminal.run(*command.split(), "-o", "pipeline.db")
     assert result.exit_code == 2
@@ -54,14 +54,12 @@ def test_results_do_not_replace_the_database(terminal: Terminal, command: str) -
     assert terminal.data("status", "last")["total"] == 2
 
 
-def test_pipes_and_devices_may_be_given_twice(terminal: Terminal) -> None:
+def test_devices_may_be_used_twice(terminal: Terminal) -> None:
     result = terminal.run("run", "items.jsonl", "-o", os.devnull, "--rejects", os.devnull)
     assert result.exit_code == 0, result.stderr
 
 
-def test_a_file_that_another_run_is_writing_is_refused(
-    terminal: Terminal,
-) -> None:
+def test_a_file_that_another_run_is_writing_is_rejected(terminal: Terminal) -> None:
     definition = str(terminal.write_obedient_definition())
     waiting = str(terminal.write_items(["done", "wait"], "waiting.jsonl"))
     first = terminal.start("run", waiting, "-p", definition, "-o", "out.jsonl")

@@ -1,4 +1,4 @@
-"""`pipeline flower`: a real Flower on a real Redis, asked through HTTP."""
+"""`pipeline flower`: a real Flower on a real Redis, queried over HTTP."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tests.support.flower import Flower, flower
 from tests.support.servers.redis import Redis
 from tests.support.terminal import ROOT, Terminal
 
-# All but a few look at one Flower.
+# Most tests share one Flower.
 pytestmark = pytest.mark.xdist_group("flower")
 
-#: What no page may show.
+#: Must not appear on any page.
 BROKER_PASSWORD = "analytical-engine"
 
 
 @pytest.fixture(scope="module")
 def broker_url(redis: Redis) -> str:
-    """The URL of a broker that asks for a password."""
+    """The URL of a broker that requires a password."""
     with redis.client() as client:
         client.acl_setuser(
             "babbage",
@@ -37,13 +37,13 @@ def broker_url(redis: Redis) -> str:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Flower]:
-    """Flower as most people run it; tests leave it running."""
+    """Flower with default options, shared by tests that do not stop it."""
     with flower(Terminal(tmp_path_factory.mktemp("flower")), broker_url) as started:
         yield started
 
 
 @pytest.mark.parametrize("path", ["/", "/tasks", "/broker", "/api/tasks", "/api/workers", "/api/queues/length"])
-def test_pages_and_api_are_for_those_who_sign_in(running: Flower, path: str) -> None:
+def test_pages_and_api_require_a_login(running: Flower, path: str) -> None:
     assert running.get(path, user="").status == 401
     assert running.get(path, password="wrong").status == 401
     shown = running.get(path)
@@ -51,19 +51,19 @@ def test_pages_and_api_are_for_those_who_sign_in(running: Flower, path: str) -> 
     assert BROKER_PASSWORD not in shown.body
 
 
-def test_it_says_that_it_is_alive_without_a_password(running: Flower) -> None:
+def test_the_health_check_needs_no_login(running: Flower) -> None:
     assert running.get("/healthcheck", user="").body == "OK"
 
 
-def test_it_listens_on_this_machine_only(running: Flower) -> None:
+def test_it_listens_on_loopback_only(running: Flower) -> None:
     assert running.url.startswith("http://127.0.0.1:")
     port = int(running.url.rpartition(":")[2])
-    # Whoever listens on every address has this one, too.
+    # Fails if Flower listens on all addresses.
     with socket.socket() as another:
         another.bind(("127.0.0.2", port))
 
 
-def test_queues_show_what_waits_in_them(running: Flower, terminal: Terminal, broker_url: str) -> None:
+def test_queue_lengths_are_shown(running: Flower, terminal: Terminal, broker_url: str) -> None:
     before = running.queues()
     assert set(before) == {"classify", "enrich", "deliver", "control"}
     terminal.write_definition()
@@ -71,26 +71,26 @@ def test_queues_show_what_waits_in_them(running: Flower, terminal: Terminal, bro
     submitting = terminal.start(
         "submit", str(terminal.write_items(["x"])), environment={"PIPELINE_BROKER_URL": broker_url}
     )
-    _, complaint = submitting.communicate(timeout=60)
-    assert submitting.returncode == 0, complaint
-    # A submission wakes the dispatcher; nobody is there to hear it.
+    _, stderr = submitting.communicate(timeout=60)
+    assert submitting.returncode == 0, stderr
+    # A submission sends a wake-up message to the dispatcher; no worker takes it.
     assert running.queues() == {**before, "control": before["control"] + 1}
 
 
-def test_who_signs_in_may_look_but_not_touch(running: Flower) -> None:
+def test_it_is_read_only_by_default(running: Flower) -> None:
     before = running.queues()
     assert running.post("/api/task/send-task/control.dispatch", {"args": []}).status == 403
     assert running.queues() == before
 
 
-def test_control_is_given_by_an_option(terminal: Terminal, broker_url: str) -> None:
+def test_an_option_allows_control(terminal: Terminal, broker_url: str) -> None:
     with flower(terminal, broker_url, "--allow-control") as running:
         before = running.queues()
         assert running.post("/api/task/send-task/control.dispatch", {"args": []}).status == 200
         assert running.queues()["control"] == before["control"] + 1
 
 
-def test_without_a_chosen_password_one_is_made_and_said(terminal: Terminal, broker_url: str) -> None:
+def test_a_password_is_generated_and_printed(terminal: Terminal, broker_url: str) -> None:
     with flower(terminal, broker_url, PIPELINE_FLOWER_AUTH="") as running:
         assert running.process.stderr is not None
         hint = running.process.stderr.readline().decode()
@@ -100,7 +100,7 @@ def test_without_a_chosen_password_one_is_made_and_said(terminal: Terminal, brok
         assert running.get("/api/tasks").status == 401
 
 
-def test_a_path_of_its_own_below_a_proxy(terminal: Terminal, broker_url: str) -> None:
+def test_a_url_prefix_for_a_proxy(terminal: Terminal, broker_url: str) -> None:
     with flower(terminal, broker_url, "--url-prefix", "/tasks-of/pipeline/") as running:
         assert running.url.endswith("/tasks-of/pipeline")
         page = running.get("/tasks")
@@ -109,7 +109,7 @@ def test_a_path_of_its_own_below_a_proxy(terminal: Terminal, broker_url: str) ->
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-def test_a_stop_waits_for_no_broker(terminal: Terminal, broker_url: str, redis: Redis, hangs: bool) -> None:
+def test_stopping_does_not_wait_for_the_broker(terminal: Terminal, broker_url: str, redis: Redis, hangs: bool) -> None:
     with flower(terminal, broker_url) as running:
         assert running.get("/api/workers?refresh=1").status == 200
         if hangs:
@@ -123,7 +123,7 @@ def test_a_stop_waits_for_no_broker(terminal: Terminal, broker_url: str, redis: 
             redis.resume()
 
 
-def test_configuration_files_of_the_current_directory_are_not_run(terminal: Terminal, broker_url: str) -> None:
+def test_flowerconfig_in_the_current_directory_is_not_run(terminal: Terminal, broker_url: str) -> None:
     terminal.write("flowerconfig.py", "open('ran', 'w').close()\n")
     with flower(terminal, broker_url) as running:
         assert running.get("/healthcheck").status == 200
@@ -131,53 +131,53 @@ def test_configuration_files_of_the_current_directory_are_not_run(terminal: Term
 
 
 @pytest.mark.parametrize(
-    ("words", "environment", "code", "said"),
+    ("words", "environment", "code", "message"),
     [
-        ((), {"PIPELINE_BROKER_URL": ""}, 2, "nothing to watch: PIPELINE_BROKER_URL is not set"),
+        ((), {"PIPELINE_BROKER_URL": ""}, 2, "there is nothing to show: PIPELINE_BROKER_URL is not set"),
         ((), {"PIPELINE_BROKER_URL": "redis://ada:hidden@127.0.0.1:1/0"}, 3, "redis://127.0.0.1:1/0: Error 111"),
-        ((), {"PIPELINE_FLOWER_AUTH": "hidden"}, 2, "PIPELINE_FLOWER_AUTH: must be user:password"),
-        (("--no-auth", "--address", "0.0.0.0"), {}, 2, "would show tasks to the network"),
-        (("--no-auth", "--allow-control"), {}, 2, "leave out one"),
+        ((), {"PIPELINE_FLOWER_AUTH": "hidden"}, 2, "PIPELINE_FLOWER_AUTH: expected user:password"),
+        (("--no-auth", "--address", "0.0.0.0"), {}, 2, "would expose tasks to the network"),
+        (("--no-auth", "--allow-control"), {}, 2, "leave one of them out"),
         (("--broker-api", "http://ada:hidden@127.0.0.1:1/api/"), {}, 2, "PIPELINE_FLOWER_BROKER_API instead"),
-        ((), {"PIPELINE_FLOWER_BROKER_API": "ada:hidden@127.0.0.1:1"}, 2, "must be like http://"),
+        ((), {"PIPELINE_FLOWER_BROKER_API": "ada:hidden@127.0.0.1:1"}, 2, "expected a URL such as http://"),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_reason(
+def test_invalid_options_and_settings_are_rejected(
     terminal: Terminal,
     broker_url: str,
     monkeypatch: pytest.MonkeyPatch,
     words: tuple[str, ...],
     environment: dict[str, str],
     code: int,
-    said: str,
+    message: str,
 ) -> None:
     for name, value in {"PIPELINE_BROKER_URL": broker_url, **environment}.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
-    refused = terminal.run("flower", "--port", "0", *words)
-    assert refused.exit_code == code
-    assert said in refused.output
-    assert "hidden" not in refused.output
-    assert BROKER_PASSWORD not in refused.output
+    result = terminal.run("flower", "--port", "0", *words)
+    assert result.exit_code == code
+    assert message in result.output
+    assert "hidden" not in result.output
+    assert BROKER_PASSWORD not in result.output
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (("--broker-api", "rabbit:15672"), "it is like http://"),
+        (("--broker-api", "rabbit:15672"), "expected a URL such as http://"),
         (("--address", "192.0.2.1"), "cannot listen on 192.0.2.1 port 0"),
     ],
 )
-def test_what_flower_itself_cannot_do_is_refused_with_the_reason(
-    terminal: Terminal, broker_url: str, words: tuple[str, ...], said: str
+def test_options_that_flower_cannot_use_are_rejected(
+    terminal: Terminal, broker_url: str, words: tuple[str, ...], message: str
 ) -> None:
     process = terminal.start("flower", "--port", "0", *words, environment={"PIPELINE_BROKER_URL": broker_url})
-    _, complaint = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert said in complaint.decode()
-    assert BROKER_PASSWORD not in complaint.decode()
+    assert message in stderr.decode()
+    assert BROKER_PASSWORD not in stderr.decode()
 
 
-def test_without_the_extra_it_says_how_to_install_it(terminal: Terminal, broker_url: str) -> None:
+def test_without_the_extra_the_message_says_how_to_install_it(terminal: Terminal, broker_url: str) -> None:
     script = (
         "import sys; sys.modules['flower'] = None; sys.argv[1:] = ['flower']; from pipeline.cli import main; main()"
     )

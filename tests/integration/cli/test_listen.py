@@ -1,4 +1,4 @@
-"""`pipeline listen`: a receiver to try things out with, and the sender against it."""
+"""`pipeline listen`, called by the real sender and by hand-made requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.terminal import Terminal
 
 
 class Listening:
-    """A listener in a process of its own, and its port."""
+    """A listener in a separate process, and its port."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None
@@ -30,7 +30,7 @@ class Listening:
         self.port = int(process.stderr.readline().decode().strip().rstrip("/").rpartition(":")[2])
 
     def end(self) -> tuple[list[str], str]:
-        """Wait for the end; return the lines of standard output, and what was said."""
+        """Wait for the process; return the lines of standard output, and standard error."""
         out, err = self.process.communicate(timeout=60)
         return out.decode().splitlines(), err.decode().strip()
 
@@ -50,40 +50,40 @@ def listening(terminal: Terminal) -> Callable[..., AbstractContextManager[Listen
 
 
 @on_sqlite
-def test_what_the_sender_sends_is_verified_printed_and_answered(
+def test_webhooks_of_the_sender_are_verified_printed_and_answered(
     database: Database, listening: Callable[..., AbstractContextManager[Listening]]
 ) -> None:
     with listening("--fail-first", "2", "--count", "3", "--json") as listener:
         owe(database, to(listener.port))
         with Sending(database):
             wait_until(lambda: states(database) == ["delivered"])
-        lines, said = listener.end()
+        lines, stderr = listener.end()
         assert listener.process.returncode == 0
-    seen = [json.loads(line) for line in lines]
-    assert [(each["status"], each["attempt"], each["verified"]) for each in seen] == [
+    requests = [json.loads(line) for line in lines]
+    assert [(request["status"], request["attempt"], request["verified"]) for request in requests] == [
         (503, "1", True),
         (503, "2", True),
         (204, "3", True),
     ]
-    assert seen[0]["event"]["data"]["text"] == "café ☕ 日本"
+    assert requests[0]["event"]["data"]["text"] == "café ☕ 日本"
     assert [row["status"] for row in attempts(database)] == [503, 503, 204]
-    assert said == "3 webhooks verified, 0 requests refused"
+    assert stderr == "3 webhooks verified, 0 requests rejected"
 
 
 @on_sqlite
-def test_several_secrets_are_given_as_the_setting_has_them(
+def test_several_secrets_are_separated_by_spaces(
     database: Database, listening: Callable[..., AbstractContextManager[Listening]]
 ) -> None:
     with listening("--count", "1", "--secret", f"{new_secret()} {SECRET}") as listener:
         owe(database, to(listener.port))
         with Sending(database):
             wait_until(lambda: states(database) == ["delivered"])
-        _, said = listener.end()
-    assert said == "1 webhook verified, 0 requests refused"
+        _, stderr = listener.end()
+    assert stderr == "1 webhook verified, 0 requests rejected"
 
 
 @on_sqlite
-def test_a_status_is_answered_for_good_and_its_lines_are_for_people(
+def test_a_fixed_status_is_the_response_to_every_webhook(
     database: Database, listening: Callable[..., AbstractContextManager[Listening]]
 ) -> None:
     with listening("--status", "410", "--count", "1") as listener:
@@ -96,19 +96,19 @@ def test_a_status_is_answered_for_good_and_its_lines_are_for_people(
     assert attempts(database)[0]["error_type"] == "http_410"
 
 
-def post(port: int, body: bytes, headers: dict[str, str], said: str = "") -> int:
-    """Post, and return the status of an answer whose body says so."""
+def post(port: int, body: bytes, headers: dict[str, str], message: str = "") -> int:
+    """Post a request; check that the body of the response has the message, and return the status."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("POST", "/", body, headers)
-        answer = connection.getresponse()
-        assert said in answer.read().decode()
-        return answer.status
+        response = connection.getresponse()
+        assert message in response.read().decode()
+        return response.status
     finally:
         connection.close()
 
 
-def test_what_is_not_signed_as_it_should_be_is_refused_with_the_reason(
+def test_invalid_requests_are_rejected_with_the_reason(
     listening: Callable[..., AbstractContextManager[Listening]],
 ) -> None:
     with listening("--count", "3") as listener:
@@ -116,23 +116,23 @@ def test_what_is_not_signed_as_it_should_be_is_refused_with_the_reason(
         assert post(listener.port, b"{}", headers, "webhook-timestamp is") == 400
         assert post(listener.port, b"{}", {}, "the header webhook-id is missing") == 400
         assert post(listener.port, b"", {"content-length": str(10**12)}, "1000000000000 bytes") == 413
-        (old, bare, large), said = listener.end()
-    assert "refused: webhook-timestamp is" in old
+        (old, bare, large), stderr = listener.end()
+    assert "rejected: webhook-timestamp is" in old
     assert "\x1b" not in old
     assert "the header webhook-id is missing" in bare
     assert "413" in large
-    assert said == "0 webhooks verified, 3 requests refused"
+    assert stderr == "0 webhooks verified, 3 requests rejected"
 
 
-def test_ctrl_c_ends_with_the_counts(listening: Callable[..., AbstractContextManager[Listening]]) -> None:
+def test_ctrl_c_prints_the_counts(listening: Callable[..., AbstractContextManager[Listening]]) -> None:
     with listening() as listener:
         listener.process.send_signal(signal.SIGINT)
-        lines, said = listener.end()
+        lines, stderr = listener.end()
         assert (listener.process.returncode, lines) == (0, [])
-    assert said == "0 webhooks verified, 0 requests refused"
+    assert stderr == "0 webhooks verified, 0 requests rejected"
 
 
-def test_a_public_key_verifies_and_the_settings_secret_is_the_default(terminal: Terminal) -> None:
+def test_a_public_key_or_the_configured_secret_verifies(terminal: Terminal) -> None:
     signing, shared = new_signing_secret(), new_secret()
     for words, environment, secret in (
         (["--secret", derive_public_key(signing)], {}, signing),
@@ -148,7 +148,7 @@ def test_a_public_key_verifies_and_the_settings_secret_is_the_default(terminal: 
         assert line.endswith("items.completed  verified  2 items")
 
 
-def test_without_a_secret_or_a_free_port_it_says_what_to_do(terminal: Terminal) -> None:
+def test_a_missing_secret_or_a_used_port_is_reported(terminal: Terminal) -> None:
     result = terminal.run("listen")
     assert (result.exit_code, "PIPELINE_WEBHOOK_SECRET" in result.stderr) == (2, True)
     result = terminal.run("listen", "--secret", "whsec_short")
@@ -158,7 +158,7 @@ def test_without_a_secret_or_a_free_port_it_says_what_to_do(terminal: Terminal) 
         port = Listening(process).port
         result = terminal.run("listen", str(port), "--secret", SECRET)
         assert result.exit_code == 2
-        assert f"port {port} cannot be listened on" in result.stderr
+        assert f"cannot listen on port {port}: " in result.stderr
     finally:
         process.kill()
         process.communicate()

@@ -1,4 +1,4 @@
-"""Commands that look at batches and steer them."""
+"""Commands that show and control batches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.terminal import Terminal
 
 @pytest.fixture
 def finished(terminal: Terminal) -> Terminal:
-    """A terminal with one batch: two items succeeded, one dead."""
+    """A terminal with one batch, of which two items succeeded and one is dead."""
     terminal.write_definition()
     terminal.run("run", str(terminal.write_items(["an invoice", "a quote", "nothing"])))
     return terminal
@@ -22,7 +22,7 @@ def finished(terminal: Terminal) -> Terminal:
 def test_status_lists_batches_newest_first(finished: Terminal) -> None:
     second = finished.run("submit", str(finished.write_items(["a quote"], "more.jsonl"))).stdout.strip()
     listed = finished.data("status")
-    assert [each["total"] for each in listed] == [1, 3]
+    assert [batch["total"] for batch in listed] == [1, 3]
     assert listed[0]["batch_id"] == second
     assert len(finished.data("status", "--limit", "1")) == 1
     table = finished.run("status").stdout
@@ -44,13 +44,13 @@ def test_watch_ends_when_the_batch_is_complete(finished: Terminal) -> None:
     assert json.loads(result.stdout)["dead"] == 1
 
 
-def test_results_can_be_read_from_any_point(finished: Terminal) -> None:
+def test_results_can_be_read_from_any_seq(finished: Terminal) -> None:
     everything = finished.run("results", "last").stdout.splitlines()
     assert len(everything) == 3
     assert finished.run("results", "last", "--after", "2").stdout.splitlines() == everything[2:]
 
 
-def test_followed_results_end_with_the_batch(finished: Terminal) -> None:
+def test_following_results_ends_with_the_batch(finished: Terminal) -> None:
     assert len(finished.run("results", "last", "--follow").stdout.splitlines()) == 3
 
 
@@ -61,31 +61,31 @@ def test_results_are_written_as_csv(finished: Terminal) -> None:
     assert {row["key"]: row["label"] for row in rows} == {"m-1": "billing", "m-2": "sales", "m-3": ""}
 
 
-def test_an_item_is_found_by_its_id_its_task_and_its_key(finished: Terminal) -> None:
+def test_an_item_is_found_by_item_id_task_id_or_key(finished: Terminal) -> None:
     by_key = finished.data("show", "m-2")
     assert by_key["label"] == "sales"
     assert finished.data("show", by_key["item_id"]) == by_key
     assert finished.data("show", f"{by_key['item_id']}-classify-1") == by_key
 
 
-def test_a_payload_is_shown_only_where_it_is_asked_for(finished: Terminal) -> None:
+def test_a_payload_is_shown_only_on_request(finished: Terminal) -> None:
     assert "an invoice" not in finished.run("show", "m-1").stdout
     assert finished.data("show", "m-1", "--payload")["payload"] == {"id": "m-1", "text": "an invoice"}
 
 
-def test_show_names_the_failed_attempts_of_an_item(finished: Terminal) -> None:
+def test_show_lists_the_failed_attempts_of_an_item(finished: Terminal) -> None:
     shown = finished.data("show", "m-3")
     assert shown["error"]["kind"] == "permanent"
-    assert [each["outcome"] for each in shown["failed_attempts"]] == ["dead"]
+    assert [attempt["outcome"] for attempt in shown["failed_attempts"]] == ["dead"]
     assert "failed attempts" in finished.run("show", "m-3").stdout
 
 
-def test_show_takes_a_batch_as_well(finished: Terminal) -> None:
+def test_show_accepts_a_batch(finished: Terminal) -> None:
     assert finished.data("show", "last")["total"] == 3
     assert finished.data("show", finished.data("status")[0]["batch_id"])["total"] == 3
 
 
-def test_what_could_steer_a_terminal_is_escaped(terminal: Terminal) -> None:
+def test_control_characters_are_escaped(terminal: Terminal) -> None:
     definition = terminal.write_definition().read_text().replace('"billing"', r'"a\u001b[31m[b]"')
     terminal.write("mail.toml", definition)
     terminal.run("run", str(terminal.write_items(["an invoice"])))
@@ -103,7 +103,7 @@ def test_a_batch_is_paused_and_resumed(terminal: Terminal) -> None:
     assert terminal.data("status", "last")["state"] == "running"
 
 
-def test_a_cancelled_batch_keeps_what_was_done(terminal: Terminal) -> None:
+def test_cancelling_a_batch_cancels_its_waiting_items(terminal: Terminal) -> None:
     terminal.write_definition()
     terminal.run("submit", str(terminal.write_items(["an invoice"] * 4)))
     result = terminal.run("cancel", "last", "--yes")

@@ -1,4 +1,4 @@
-"""`pipeline submit`: the id on standard output, and nothing else."""
+"""`pipeline submit`: stores a batch and prints only its id to standard output."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ def test_only_the_batch_id_is_printed(terminal: Terminal) -> None:
     assert "pipeline run --batch" in result.stderr
 
 
-def test_programs_learn_what_became_of_the_input(terminal: Terminal) -> None:
+def test_json_reports_accepted_and_rejected_items(terminal: Terminal) -> None:
     terminal.write_definition()
     items = terminal.write(
         "items.jsonl", '{"id": "a", "text": "x"}\n{"id": 3.5, "text": "x"}\n{"id": "b", "text": "x"}\n'
     )
-    found = terminal.data("submit", str(items), "--on-error", "skip", "--idempotency-key", "k")
+    first = terminal.data("submit", str(items), "--on-error", "skip", "--idempotency-key", "k")
     again = terminal.data("submit", str(items), "--on-error", "skip", "--idempotency-key", "k")
-    assert found == {"batch_id": found["batch_id"], "total": 2, "is_new": True, "rejected": 1}
-    assert again == {"batch_id": found["batch_id"], "total": 2, "is_new": False, "rejected": 0}
+    assert first == {"batch_id": first["batch_id"], "total": 2, "is_new": True, "rejected": 1}
+    assert again == {"batch_id": first["batch_id"], "total": 2, "is_new": False, "rejected": 0}
 
 
-def test_nothing_runs_before_somebody_works_on_it(terminal: Terminal) -> None:
+def test_nothing_runs_without_a_worker(terminal: Terminal) -> None:
     terminal.write_definition()
     terminal.run("submit", str(terminal.write_items(["an invoice"] * 5)))
     status = terminal.data("status", "last")
     assert (status["state"], status["waiting"], status["in_flight"]) == ("running", 5, 0)
 
 
-def test_a_watched_submission_is_worked_on_here(terminal: Terminal) -> None:
+def test_a_watched_submission_is_processed_in_this_process(terminal: Terminal) -> None:
     terminal.write_definition()
     result = terminal.run("submit", str(terminal.write_items(["an invoice"] * 5)), "--watch")
     assert result.exit_code == 0, result.stderr
     assert terminal.data("status", result.stdout.strip())["succeeded"] == 5
 
 
-def test_keys_come_from_the_named_field(terminal: Terminal) -> None:
+def test_keys_are_read_from_the_given_field(terminal: Terminal) -> None:
     terminal.write_definition()
     items = terminal.write("items.jsonl", '{"id": "a", "mail": "x-1", "text": "an invoice"}\n')
     terminal.run("submit", str(items), "--key", "mail")
     assert terminal.data("show", "x-1")["key"] == "x-1"
 
 
-def test_skipped_items_are_kept_in_the_rejects_file(terminal: Terminal) -> None:
+def test_skipped_items_are_written_to_the_rejects_file(terminal: Terminal) -> None:
     terminal.write_definition()
     items = terminal.write("items.jsonl", '{"id": "a", "text": "x"}\nnot json\n{"id": "c"}\n')
-    result = terminal.run("submit", str(items), "--on-error", "skip", "--rejects", "refused.jsonl")
+    result = terminal.run("submit", str(items), "--on-error", "skip", "--rejects", "rejected.jsonl")
     assert result.exit_code == 0, result.stderr
-    refused = [json.loads(line) for line in Path("refused.jsonl").read_text().splitlines()]
-    assert [each["line"] for each in refused] == [2, 3]
+    rejections = [json.loads(line) for line in Path("rejected.jsonl").read_text().splitlines()]
+    assert [rejection["line"] for rejection in rejections] == [2, 3]
     assert "2 items skipped" in result.stderr
     assert terminal.data("status", "last")["total"] == 1
 
 
-def test_weight_and_fair_key_are_kept(terminal: Terminal) -> None:
+def test_weight_and_fair_key_are_accepted(terminal: Terminal) -> None:
     terminal.write_definition()
     result = terminal.run("submit", str(terminal.write_items(["x"])), "--weight", "0")
     assert result.exit_code == 2

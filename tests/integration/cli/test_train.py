@@ -1,4 +1,4 @@
-"""`pipeline train` and `pipeline evaluate`: from labelled data to a definition that uses the model."""
+"""`pipeline train` and `pipeline evaluate`: from labelled data to a definition with the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def write_labelled(terminal: Terminal, name: str = "labelled.csv") -> str:
     return str(terminal.write(name, "\n".join(["text,kind", *rows]) + "\n"))
 
 
-def test_a_trained_model_is_measured_and_used(terminal: Terminal) -> None:
+def test_a_trained_model_is_evaluated_and_used(terminal: Terminal) -> None:
     data = write_labelled(terminal)
     report = terminal.data("train", data, "--text", "text", "--label", "kind", "-o", "models/kinds.skops")
     assert report["score"]["accuracy"] == 1.0
@@ -35,7 +35,7 @@ def test_scores_are_printed_for_each_class(terminal: Terminal) -> None:
         assert word in result.stdout
 
 
-def test_an_accuracy_below_the_least_makes_the_exit_code_one(terminal: Terminal) -> None:
+def test_an_accuracy_below_the_minimum_causes_exit_code_1(terminal: Terminal) -> None:
     terminal.write_definition()
     data = terminal.write(
         "d.jsonl", '{"text": "an invoice", "label": "sales"}\n{"text": "a quote", "label": "sales"}\n'
@@ -44,10 +44,10 @@ def test_an_accuracy_below_the_least_makes_the_exit_code_one(terminal: Terminal)
     result = terminal.run("evaluate", str(data), "--min-accuracy", "0.9")
     assert result.exit_code == 1
     assert "0.500 is below 0.9" in result.stderr
-    assert "worst confusions" in result.stdout
+    assert "most frequent confusions" in result.stdout
 
 
-def test_items_that_fail_are_counted_with_their_reason(terminal: Terminal) -> None:
+def test_failed_items_are_counted_by_error(terminal: Terminal) -> None:
     terminal.write_definition()
     data = terminal.write("d.jsonl", '{"text": "an invoice", "label": "billing"}\n{"text": "?", "label": "sales"}\n')
     result = terminal.run("evaluate", str(data), "--json")
@@ -56,10 +56,10 @@ def test_items_that_fail_are_counted_with_their_reason(terminal: Terminal) -> No
 
 def test_a_wrong_field_is_named(terminal: Terminal) -> None:
     data = write_labelled(terminal)
-    for text, label, known in [("txt", "kind", "'text'"), ("text", "knd", "'kind'")]:
+    for text, label, field in [("txt", "kind", "'text'"), ("text", "knd", "'kind'")]:
         result = terminal.run("train", data, "--text", text, "--label", label, "-o", "m.skops")
         assert result.exit_code == 2
-        assert known in result.stderr
+        assert field in result.stderr
     terminal.write_definition()
     result = terminal.run("evaluate", data, "--label", "kind", "--text", "body")
     assert result.exit_code == 2

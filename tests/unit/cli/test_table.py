@@ -1,4 +1,4 @@
-"""Tables on terminals of any width: words stay whole, empty columns and needless days are left out."""
+"""Tables on terminals of any width: words are not broken, empty columns and today's date are left out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = [("1", "pending", NOW, 10_000, LONG), ("22", "dead", None, 7, "https://ex
 
 
 class Screen(io.StringIO):
-    """A terminal, as far as a stream can be asked."""
+    """A stream that reports to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -27,46 +27,54 @@ class Screen(io.StringIO):
         return [Text.from_ansi(line).plain for line in self.getvalue().splitlines()]
 
 
-def screen(monkeypatch: pytest.MonkeyPatch, width: int) -> Screen:
-    """Return what is printed on from now on."""
-    found = Screen()
-    monkeypatch.setattr("sys.stdout", found)
+def open_screen(monkeypatch: pytest.MonkeyPatch, width: int) -> Screen:
+    """Return a screen that receives standard output from now on."""
+    screen = Screen()
+    monkeypatch.setattr("sys.stdout", screen)
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("TERM", "xterm")
-    return found
+    return screen
 
 
-def test_columns_stand_beside_each_other_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = screen(monkeypatch, 200)
+def test_a_wide_terminal_shows_all_columns_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = open_screen(monkeypatch, 200)
     print_table(HEADERS, ROWS, right={"number"}, below=("url",))
-    assert shown.lines[0].split() == list(HEADERS)
-    assert shown.lines[2] == f"1   pending  {NOW:%H:%M:%S}  10,000  {LONG}"
-    assert shown.lines[3] == f"22  dead     {' ' * 8}       7  https://example.com/b"
+    assert screen.lines[0].split() == list(HEADERS)
+    assert screen.lines[2] == f"1   pending  {NOW:%H:%M:%S}  10,000  {LONG}"
+    assert screen.lines[3] == f"22  dead     {' ' * 8}       7  https://example.com/b"
 
 
 @pytest.mark.parametrize("width", [80, 40])
-def test_what_does_not_fit_stands_below_its_row_in_one_piece(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = screen(monkeypatch, width)
+def test_a_column_that_does_not_fit_moves_below_its_row_unbroken(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = open_screen(monkeypatch, width)
     print_table(HEADERS, ROWS, right={"number"}, below=("url",))
-    assert shown.lines[2:4] == [f"1   pending  {NOW:%H:%M:%S}  10,000", f"  url {LONG}"]
-    assert shown.lines[4:] == [f"22  dead     {' ' * 8}       7", "  url https://example.com/b"]
+    assert screen.lines[2:4] == [f"1   pending  {NOW:%H:%M:%S}  10,000", f"  url {LONG}"]
+    assert screen.lines[4:] == [f"22  dead     {' ' * 8}       7", "  url https://example.com/b"]
 
 
-def test_where_nothing_fits_each_row_is_a_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = screen(monkeypatch, 16)
+def test_on_a_very_narrow_terminal_all_columns_but_the_first_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = open_screen(monkeypatch, 16)
     print_table(HEADERS, ROWS[1:], right={"number"}, below=("url",))
-    assert shown.lines == ["id", "──", "22", "  state dead", "  number 7", "  url https://example.com/b"]
+    assert screen.lines == ["id", "──", "22", "  state dead", "  number 7", "  url https://example.com/b"]
 
 
-def test_empty_columns_are_left_out_and_a_day_is_told_where_it_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = screen(monkeypatch, 80)
+def test_empty_columns_are_left_out_and_other_days_have_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = open_screen(monkeypatch, 80)
     yesterday = NOW - timedelta(days=1)
     print_table(("id", "at", "error"), [("1", yesterday, None), ("2", NOW, "")])
-    assert shown.lines[0].split() == ["id", "at"]
-    assert shown.lines[2] == f"1   {yesterday:%Y-%m-%d %H:%M}"
+    assert screen.lines[0].split() == ["id", "at"]
+    assert screen.lines[2] == f"1   {yesterday:%Y-%m-%d %H:%M}"
 
 
-def test_a_table_without_rows_says_what_it_would_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = screen(monkeypatch, 80)
+def test_a_table_without_rows_has_only_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = open_screen(monkeypatch, 80)
     print_table(("id", "state"), [])
-    assert shown.lines[0] == "id  state"
+    assert screen.lines[0] == "id  state"
+
+
+def test_a_message_can_replace_a_table_without_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = open_screen(monkeypatch, 80)
+    print_table(("id", "state"), [], empty="no items")
+    assert (screen.lines, capsys.readouterr().err) == ([], "no items\n")

@@ -1,4 +1,4 @@
-"""Instants as people type them."""
+"""Times and durations as users type them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from pipeline.cli.time_arguments import instant, seconds
+from pipeline.cli.time_arguments import parse_duration, parse_time
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("typed", "expected"),
     [
         ("2026-11-21T08:00Z", datetime(2026, 11, 21, 8, tzinfo=UTC)),
         ("2026-11-21T08:00:30.5+02:00", datetime(2026, 11, 21, 6, 0, 30, 500_000, tzinfo=UTC)),
@@ -19,13 +19,13 @@ from pipeline.cli.time_arguments import instant, seconds
         ("2026-11-21 08:00", datetime(2026, 11, 21, 8).astimezone(UTC)),
     ],
 )
-def test_a_time_is_local_unless_it_names_a_zone(typed: str, meant: datetime) -> None:
-    assert instant(typed) == meant
-    assert instant(instant(typed)) == meant
+def test_a_time_is_local_unless_it_has_a_time_zone(typed: str, expected: datetime) -> None:
+    assert parse_time(typed) == expected
+    assert parse_time(parse_time(typed)) == expected
 
 
 @pytest.mark.parametrize(
-    ("typed", "ago"),
+    ("typed", "age"),
     [
         ("45s", timedelta(seconds=45)),
         ("90m", timedelta(minutes=90)),
@@ -34,26 +34,25 @@ def test_a_time_is_local_unless_it_names_a_zone(typed: str, meant: datetime) -> 
         ("1w", timedelta(weeks=1)),
     ],
 )
-def test_a_duration_is_so_long_ago(typed: str, ago: timedelta) -> None:
+def test_an_age_is_counted_back_from_now(typed: str, age: timedelta) -> None:
     before = datetime.now(UTC)
-    found = instant(typed)
-    assert before <= found + ago <= datetime.now(UTC)
+    assert before <= parse_time(typed) + age <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize("typed", ["", "h", "-1h", "1.5h", "yesterday", "6 h", "2026-13-01", "9999999999999d"])
-def test_what_is_neither_says_what_is(typed: str) -> None:
-    with pytest.raises(click.BadParameter, match="2026-11-21T08:00Z, or how long ago: 90m, 6h, 3d"):
-        instant(typed)
+def test_anything_else_is_rejected_with_examples(typed: str) -> None:
+    with pytest.raises(click.BadParameter, match="2026-11-21T08:00Z, or an age such as 90m, 6h, 3d"):
+        parse_time(typed)
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("90", 90), ("1.5", 1.5), ("90m", 5_400), ("1d", 86_400), ("1w", 604_800)]
+    ("typed", "expected"), [("90", 90), ("1.5", 1.5), ("90m", 5_400), ("1d", 86_400), ("1w", 604_800)]
 )
-def test_a_time_in_seconds_may_have_a_unit(typed: str, meant: float) -> None:
-    assert seconds(typed) == meant
+def test_a_duration_is_in_seconds_or_has_a_unit(typed: str, expected: float) -> None:
+    assert parse_duration(typed) == expected
 
 
 @pytest.mark.parametrize("typed", ["", "d", "1y", "-1d", "soon"])
-def test_what_is_no_time_is_refused(typed: str) -> None:
-    with pytest.raises(click.BadParameter, match="is no time; give seconds"):
-        seconds(typed)
+def test_an_invalid_duration_is_rejected(typed: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a duration; expected seconds"):
+        parse_duration(typed)

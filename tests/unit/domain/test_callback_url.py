@@ -239,7 +239,7 @@ def test_messages_name_the_field_and_the_host(url: str, message: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check_callback_url(url, name="cb")
     assert str(caught.value).startswith(message)
-    assert str(caught.value.called({"cb": "--cb"})).startswith(f"--{message}")
+    assert str(caught.value.with_names({"cb": "--cb"})).startswith(f"--{message}")
 
 
 DEFAULT_PORTS = {"http": 80, "https": 443}

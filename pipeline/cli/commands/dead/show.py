@@ -1,0 +1,37 @@
+"""`pipeline dead show`."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import options
+from pipeline.cli.run.session import open_context
+from pipeline.cli.show.item import find_item, item_json, print_item
+from pipeline.cli.show.output import print_json
+from pipeline.errors import NotFound
+
+
+@click.command()
+@click.argument("item", metavar="ITEM")
+@options.batch_of_key
+@options.payload
+@options.as_json
+def show(item: str, batch: str, payload: bool, as_json: bool) -> None:
+    """Show a dead item and its failed attempts.
+
+    ITEM is an item id, the id of a Celery task, or your own key of an item.
+
+    \b
+    Examples:
+      pipeline dead show 5k2v9qxw3n8m4tjd-17
+      pipeline dead show T-0001 --payload --json
+    """
+    with open_context() as context:
+        details = find_item(context, item, batch)
+        if details is None or details.item["state"] != "dead":
+            state = "unknown" if details is None else f"{details.item['state']}, not dead"
+            raise NotFound(
+                f"item {item!r} is {state}; `pipeline dead list` lists dead items, `pipeline show` shows any"
+            )
+        found = item_json(context, details, with_payload=payload)
+    print_json(found) if as_json else print_item(found)

@@ -1,0 +1,61 @@
+"""`pipeline deliveries list`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pipeline.cli import options
+from pipeline.cli.run.session import open_context
+from pipeline.cli.show.delivery import delivery_json, print_deliveries
+from pipeline.cli.show.output import Messages, print_json
+from pipeline.cli.time_arguments import parse_time
+from pipeline.delivery import delivery_search
+from pipeline.delivery.delivery_search import MAX_ID, Wanted
+from pipeline.delivery.rules.delivery import DeliveryState
+
+
+def _check_id(_context: click.Context, _option: click.Parameter, value: int | None) -> int | None:
+    if value is not None and not 1 <= value <= MAX_ID:
+        raise click.BadParameter(f"{value} is not a delivery id")
+    return value
+
+
+@click.command("list")
+@click.option("--batch", metavar="BATCH", help="Only deliveries of this batch.")
+@click.option(
+    "--item", metavar="ITEM", help="Only deliveries of this item: an item id, or a key in --batch or the last batch."
+)
+@click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only in this state.")
+@click.option("--endpoint", metavar="ORIGIN", help="Only to this endpoint: https://example.com, or any URL there.")
+@click.option("--url", metavar="URL", help="Only to exactly this URL.")
+@click.option("--webhook-id", metavar="ID", help="Only of the event or bundle with this webhook id (msg_…).")
+@click.option(
+    "--since", type=parse_time, metavar="WHEN", help="Only created since WHEN: a time, or an age such as 90m or 6h."
+)
+@click.option("--before", type=int, callback=_check_id, metavar="ID", help="Only with lower ids, for the next page.")
+@options.limit(50)
+@options.as_json
+def list_(limit: int, as_json: bool, **filters: Any) -> None:
+    """List deliveries, newest first.
+
+    A delivery that waits for its endpoint shows the reason together with the last error.
+
+    \b
+    Examples:
+      pipeline deliveries list
+      pipeline deliveries list --batch last --state dead --json
+      pipeline deliveries list --item T-0001
+      pipeline deliveries list --endpoint https://example.com --state pending --since 6h
+    """
+    with open_context() as context:
+        # One more than the limit shows whether there are more.
+        rows = delivery_search.newest(context, Wanted(**filters), limit=limit + 1)
+        if as_json:
+            print_json([delivery_json(context, row) for row in rows[:limit]])
+            return
+        print_deliveries(context, rows[:limit])
+    if len(rows) > limit:
+        last_id = rows[limit - 1]["id"]
+        Messages().info(f"there are more; --limit {limit * 10} lists more, --before {last_id} the next page")

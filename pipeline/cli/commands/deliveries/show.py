@@ -1,0 +1,31 @@
+"""`pipeline deliveries show`."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import options
+from pipeline.cli.run.session import open_context
+from pipeline.cli.show.delivery import delivery_with_attempts_json, print_delivery
+from pipeline.cli.show.output import print_json
+from pipeline.delivery import deliveries as service
+from pipeline.delivery import delivery_search
+
+
+@click.command()
+@options.delivery
+@options.as_json
+def show(name: str, as_json: bool) -> None:
+    """Show a delivery and its attempts.
+
+    Each attempt has its status, duration, error and the start of the response. ID is the id of the delivery, or the
+    webhook id (msg_…) of its event or bundle.
+
+    \b
+    Examples:
+      pipeline deliveries show 42
+      pipeline deliveries show msg_2whekg34q0szey76000000000001 --json
+    """
+    with open_context() as context:
+        shown = service.show(context, delivery_search.number(context, name))
+        print_json(delivery_with_attempts_json(context, shown)) if as_json else print_delivery(context, shown)

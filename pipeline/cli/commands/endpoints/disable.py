@@ -1,0 +1,39 @@
+"""`pipeline endpoints disable`."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import options
+from pipeline.cli.run.log_output import errors_only
+from pipeline.cli.run.session import open_context
+from pipeline.cli.show.output import Messages, pluralize, print_json
+from pipeline.delivery import endpoints as service
+from pipeline.domain.callback_url import parse_callback_url
+
+
+@click.command()
+@options.origin
+@click.option("--reason", metavar="TEXT", help="Why the endpoint is disabled, in one line.")
+@options.as_json
+def disable(origin: str, reason: str | None, as_json: bool) -> None:
+    """Stop calling an endpoint, and pause its callbacks.
+
+    Callbacks are paused, not dropped: they are kept until the endpoint is enabled.
+
+    \b
+    Examples:
+      pipeline endpoints disable https://example.com --reason "moves to a new host on Monday"
+    """
+    messages = Messages()
+    with open_context() as context, errors_only():
+        was_known = service.is_known(context, origin)
+        paused = service.disable(context, origin, reason)
+    name = parse_callback_url(origin, name="the endpoint").origin
+    if as_json:
+        print_json({"origin": name, "paused": paused})
+        return
+    if not was_known:
+        messages.warn(f"endpoint {name} was unknown; check that it is the one you mean")
+    hint = f"to enable it again, run `pipeline endpoints enable {name}`"
+    messages.info(f"endpoint {name} is disabled; {pluralize(paused, 'callback')} paused; {hint}")

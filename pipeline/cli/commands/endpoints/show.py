@@ -1,0 +1,29 @@
+"""`pipeline endpoints show`."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import options
+from pipeline.cli.run.session import open_context
+from pipeline.cli.show.endpoint import endpoint_json, print_endpoint
+from pipeline.cli.show.output import print_json
+from pipeline.delivery import endpoints as service
+
+
+@click.command()
+@options.origin
+@options.as_json
+def show(origin: str, as_json: bool) -> None:
+    """Show the health, settings, backlog and notices of an endpoint.
+
+    The values of secrets and headers are not shown.
+
+    \b
+    Examples:
+      pipeline endpoints show https://example.com
+      pipeline endpoints show https://example.com/hook --json
+    """
+    with open_context() as context:
+        endpoint = service.show(context, origin)
+    print_json(endpoint_json(endpoint)) if as_json else print_endpoint(endpoint)

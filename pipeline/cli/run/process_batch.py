@@ -1,0 +1,105 @@
+"""Process a batch from submission, or from where it stopped, to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.cli.error_report import INTERRUPTED
+from pipeline.cli.file_conflicts import check_file_conflicts
+from pipeline.cli.run.finish_batch import RunOptions, finish_batch
+from pipeline.cli.run.log_output import configure_logging
+from pipeline.cli.run.session import sqlite_file
+from pipeline.cli.run.stop_signals import Stopped, StopSignals
+from pipeline.cli.run.submission import StoredBatch, SubmitRequest, store_batch
+from pipeline.cli.run.wake_workers import wake_workers
+from pipeline.cli.show.output import Messages, pluralize
+from pipeline.client.batch import Batch
+from pipeline.client.client import Client, connect
+from pipeline.errors import InvalidInput
+from pipeline.files.output_file import check_target
+from pipeline.settings import load as load_settings
+from workers.garbage_collector import calm
+
+
+def process_batch(
+    source: SubmitRequest | str, options: RunOptions, *, on_stored: Callable[[StoredBatch], None] | None = None
+) -> int:
+    """Process a new or an existing batch until it is finished, and return the exit code.
+
+    Args:
+        source: what to submit, or the name of an existing batch.
+        options: the options of the run.
+        on_stored: called with a new batch before its processing starts.
+
+    Raises:
+        InvalidInput: the output file cannot be written; nothing is stored in that case.
+    """
+    configure_logging()
+    if options.output not in (None, "-"):
+        check_target(str(options.output))
+    check_files(source, options.output)
+    batch_id: str | None = None
+    with StopSignals() as stop:
+        try:
+            with connect() as client, _announce_stop(options.messages):
+                batch, rejected = _open_batch(client, source, options.messages, stop, on_stored)
+                batch_id = batch.id
+                # The process is ours, as in a worker. The Python API does not do this to the caller's process.
+                calm()
+                return finish_batch(client, batch, options, stop, rejected=rejected)
+        except Stopped:
+            options.messages.warn(_continue_hint(batch_id, options.output))
+            return INTERRUPTED
+        except (OSError, InvalidInput):
+            # The disk is full, the reader of standard output is gone, or another process has just opened the file.
+            if batch_id is not None:
+                options.messages.warn(_continue_hint(batch_id, options.output))
+            raise
+
+
+def check_files(source: SubmitRequest | str, output: str | None) -> None:
+    """Raise InvalidInput if a run would overwrite one of its inputs, or write one file twice."""
+    reads: dict[str, str | Path | None] = {"the database": sqlite_file(load_settings())}
+    writes: dict[str, str | Path | None] = {"-o": output}
+    if isinstance(source, SubmitRequest):
+        reads |= {"INPUT": source.source, "the definition": source.definition}
+        writes["--rejects"] = source.rejects
+    check_file_conflicts(reads=reads, writes=writes)
+
+
+def _continue_hint(batch_id: str | None, output: str | None) -> str:
+    if batch_id is None:
+        return "stopped; nothing was stored"
+    target = "" if output is None else f" -o {output}"
+    return f"stopped; nothing is lost. To continue, run: pipeline run --batch {batch_id}{target}"
+
+
+def _open_batch(
+    client: Client,
+    source: SubmitRequest | str,
+    messages: Messages,
+    stop: StopSignals,
+    on_stored: Callable[[StoredBatch], None] | None,
+) -> tuple[Batch, int]:
+    """Return the batch, and the number of rejected items."""
+    rejected = 0
+    if isinstance(source, SubmitRequest):
+        stored = store_batch(client.context, source, messages, stop)
+        wake_workers(client.context, messages)
+        if on_stored:
+            on_stored(stored)
+        source, rejected = stored.submitted.batch_id, stored.rejected
+    batch = client.batch(source)
+    messages.info(f"batch {batch.id}: {pluralize(batch.progress().total, 'item')}")
+    return batch, rejected
+
+
+@contextmanager
+def _announce_stop(messages: Messages) -> Iterator[None]:
+    try:
+        yield
+    except Stopped:
+        messages.info("stopping: finishing or returning items in flight; press Ctrl-C again to exit at once")
+        raise

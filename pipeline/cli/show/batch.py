@@ -1,0 +1,59 @@
+"""One batch, and a list of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.cli.show.output import format_counts, format_duration, print_fields
+from pipeline.cli.show.table import print_table
+from pipeline.domain.batch import Progress
+
+_COUNTS = ("total", "waiting", "in_flight", "running", "succeeded", "dead", "cancelled")
+
+
+def progress_json(progress: Progress) -> dict[str, Any]:
+    """Return the progress of a batch as `--json` prints it."""
+    return {
+        "batch_id": progress.batch_id,
+        "definition": progress.definition,
+        "state": progress.state.value,
+        **{name: getattr(progress, name) for name in _COUNTS},
+        "created_at": progress.created_at,
+        "completed_at": progress.completed_at,
+    }
+
+
+def print_batches(batches: Sequence[Mapping[str, Any]]) -> None:
+    """Print batches, each as `--json` prints it, as a table."""
+    headers = (
+        "batch", "definition", "state", "items", "waiting", "in flight", "running", "succeeded", "dead", "items/s",
+        "left", "created",
+    )  # fmt: skip
+    names = ("batch_id", "definition", "state", "total", "waiting", "in_flight", "running", "succeeded", "dead")
+    # Zeros are left out, so that a column of zeros disappears.
+    rows = [
+        (
+            *(batch[name] or None for name in names),
+            batch["items_per_second"],
+            _time_left(batch["seconds_left"]),
+            batch["created_at"],
+        )
+        for batch in batches
+    ]
+    below = ("created", "definition", "items/s", "left", "running", "in flight", "waiting")
+    print_table(headers, rows, right=set(headers[3:11]), below=below, empty="no batches")
+
+
+def print_batch(details: Mapping[str, Any]) -> None:
+    """Print a batch, as `--json` prints it, as text."""
+    fields = {name: value for name, value in details.items() if not isinstance(value, dict)}
+    fields["time left"] = _time_left(fields.pop("seconds_left"))
+    fields["callbacks"] = format_counts(details.get("callbacks", {}))
+    print_fields(fields)
+    if details.get("labels"):
+        print_table(("label", "items"), details["labels"].items(), right={"items"}, title="labels")
+
+
+def _time_left(seconds: float | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)

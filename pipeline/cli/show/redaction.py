@@ -1,0 +1,12 @@
+"""URLs without the parts that may be secret."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+
+def redact_url(url: str) -> str:
+    """Return a URL without user name, password and query, any of which may be secret."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
