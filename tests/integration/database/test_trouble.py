@@ -233,7 +233,7 @@ def test_a_submission_whose_database_stays_away_says_what_is_known_of_it(tmp_pat
             server.stop()
             yield from make_items(5_000)
 
-        with pytest.raises(Unreachable, match="nothing was accepted, submit it again"):
+        with pytest.raises(Unreachable, match="nothing was accepted; submit it again"):
             submit(context, interrupted(), Submission(make_definition(tmp_path)))
         server.start()
         # All is stored; the answer to the last commit may be lost.

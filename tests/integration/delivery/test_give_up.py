@@ -127,7 +127,7 @@ def test_a_fallback_url_is_checked_as_other_callback_urls_are(sqlite_url: str, t
     with pipeline.connect(database_url=sqlite_url, webhook_secret=SECRET) as client:
         with pytest.raises(InvalidInput, match="fallback_url 'https://10.0.0.1' has the private address"):
             client.submit(make_items(1), definition, fallback_url="https://10.0.0.1/")
-        with pytest.raises(InvalidInput, match="fallback_url is a callback URL of the batch as well"):
+        with pytest.raises(InvalidInput, match="fallback_url is also a callback URL of the batch"):
             client.submit(
                 make_items(1), definition, callback_url="https://a.example/", fallback_url="https://A.example"
             )

@@ -309,7 +309,7 @@ def test_a_refused_connection_has_its_code(database: Database) -> None:
     with Sending(database, options=options(delays=[])):
         wait_until(lambda: states(database) == ["dead"])
     assert deliveries(database)[0]["last_error"] == "connection_refused"
-    assert "nothing listens" in attempts(database)[0]["error_message"]
+    assert "nothing is listening" in attempts(database)[0]["error_message"]
 
 
 def over_tls(database: Database, port: int) -> str:
