@@ -15,7 +15,12 @@ for _name in [name for name in os.environ if name.startswith("PIPELINE_")]:
     del os.environ[_name]
 
 # These import what is ours, hence not here.
-pytest_plugins = ["tests.support.collection", "tests.support.servers.fixtures", "tests.support.terminal"]
+pytest_plugins = [
+    "tests.support.collection",
+    "tests.support.servers.fixtures",
+    "tests.support.terminal",
+    "tests.support.transports",
+]
 
 # A busy machine draws an example slowly: that says nothing of the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

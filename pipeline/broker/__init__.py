@@ -1,1 +1,1 @@
-"""Publishes Celery messages: the one part of the library that talks to the broker."""
+"""Publishes Celery messages: the only part of the library that talks to the broker."""

@@ -1,7 +1,7 @@
-"""Publisher confirms of RabbitMQ, many at a time: publish a group, then wait once until all of it is stored.
+"""Publisher confirms of RabbitMQ for many messages at a time: publish a group, then wait until all of it is stored.
 
-Kombu's own `confirm_publish` waits for each message, a round trip and a write to disk every time, and for events as
-well, which nobody needs confirmed. See https://www.rabbitmq.com/docs/confirms, "batch publishing".
+kombu's `confirm_publish` waits for each message, which costs a round trip and a write to disk each time. It also waits
+for events, which no one needs confirmed. See https://www.rabbitmq.com/docs/confirms, "batch publishing".
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from weakref import WeakKeyDictionary
 
 
 class NotConfirmed(ConnectionError):
-    """RabbitMQ refused messages, or did not say in time that it has them."""
+    """RabbitMQ refused messages, or did not confirm them in time."""
 
 
 class _Confirms:
-    """What a channel has published and not heard of yet; RabbitMQ numbers messages from 1."""
+    """The messages of a channel that are published and not confirmed yet. RabbitMQ numbers messages from 1."""
 
     def __init__(self, channel: Any) -> None:
         self._last = 0
@@ -28,11 +28,17 @@ class _Confirms:
         channel.events["basic_ack"].add(self._acked)
         channel.events["basic_nack"].add(self._nacked)
 
-    def published(self, number: int) -> None:
+    def expect(self, number: int) -> None:
+        """Expect confirms for the next `number` messages."""
         self._waiting.update(range(self._last + 1, self._last + number + 1))
         self._last += number
 
     def wait(self, connection: Any, seconds: float) -> None:
+        """Wait until every expected message is confirmed.
+
+        Raises:
+            NotConfirmed: some were refused, or not confirmed within `seconds`.
+        """
         end = time.monotonic() + seconds
         while self._waiting:
             left = end - time.monotonic()
@@ -64,10 +70,15 @@ _of_channel: WeakKeyDictionary[Any, _Confirms] = WeakKeyDictionary()
 
 @contextmanager
 def confirmed(producer: Any, number: int, seconds: float) -> Iterator[None]:
-    """Publish `number` messages inside, and leave when the broker has stored them all; nothing but RabbitMQ confirms.
+    """Publish `number` messages in this context, and leave it when RabbitMQ has stored them all.
+
+    Other brokers do not confirm messages; there the context does nothing.
+
+    Args:
+        seconds: how long to wait.
 
     Raises:
-        NotConfirmed: any part of them may have been stored.
+        NotConfirmed: any part of the messages may have been stored.
     """
     channel = producer.channel
     if not hasattr(channel, "confirm_select"):
@@ -76,12 +87,12 @@ def confirmed(producer: Any, number: int, seconds: float) -> Iterator[None]:
     confirms = _of_channel.get(channel)
     if confirms is None:
         confirms = _of_channel[channel] = _Confirms(channel)
-    confirms.published(number)
+    confirms.expect(number)
     try:
         yield
         confirms.wait(channel.connection, seconds)
     except BaseException:
-        # Its count of messages is not ours any more.
+        # From here on, RabbitMQ's numbers and ours may differ.
         _of_channel.pop(channel, None)
         producer.connection.collect()
         raise

@@ -15,7 +15,7 @@ from pipeline.batches.find import find_batch
 from pipeline.batches.submit import OnProgress, Submission, submit
 from pipeline.batches.validate import Given, OnReject
 from pipeline.bootstrap import make_context
-from pipeline.broker.messages import wake_dispatcher
+from pipeline.broker.publisher import wake_dispatcher
 from pipeline.client import arguments
 from pipeline.client.batch import Batch
 from pipeline.client.callbacks import Delivery, Endpoint

@@ -21,7 +21,8 @@ from sqlalchemy import select
 
 import pipeline
 from pipeline.batches import progress
-from pipeline.broker.messages import SWEEP_TASK, Broker
+from pipeline.broker.messages import SWEEP_TASK
+from pipeline.broker.publisher import open_publisher
 from pipeline.database.tables import items
 from pipeline.domain.ids import item_id, split_task_id
 from pipeline.domain.item import Stage
@@ -67,7 +68,7 @@ MALFORMED: dict[str, Any] = {
 def published(message: Message) -> dict[str, Any]:
     app.conf.broker_url = "memory://localhost/"
     Channel.queues.clear()
-    Broker(app).publish_items([message])
+    open_publisher(app).publish_items([message])
     found: dict[str, Any] = Channel.queues["classify"].get_nowait()
     return found
 
@@ -126,7 +127,7 @@ def republish(client: pipeline.Client, batch_id: str) -> int:
                 items.c.state.in_(("queued", "running"))
             )
         ).all()
-    Broker(app).publish_items(
+    open_publisher(app).publish_items(
         [Message(id_, epoch, item_id(batch_id, position), Stage(stage), None) for id_, epoch, position, stage in rows]
     )
     return len(rows)
@@ -155,7 +156,7 @@ def test_nudges_do_not_wait_for_the_pool(tmp_path: Path) -> None:
             for _ in range(threads):
                 Channel.queues["classify"].put_nowait(message)
             wait_for(lambda: worker_state.total_count["items.classify"] == threads)
-            Broker(app).nudge(SWEEP_TASK)
+            open_publisher(app).nudge(SWEEP_TASK)
             wait_for(lambda: worker_state.total_count[SWEEP_TASK] == 1)
 
 

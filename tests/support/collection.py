@@ -10,7 +10,7 @@ import pytest
 #: The fixtures that start a server.
 SERVERS = frozenset({"postgres", "redis", "rabbitmq"})
 #: Parameters that name a server, or what lies on one.
-_CHOOSE_A_SERVER = {"database_url", "broker", "site"}
+_CHOOSE_A_SERVER = {"database_url", "broker", "broker_kind", "site"}
 _LIES_ON = {"postgresql": "postgres"}
 
 _current = pytest.StashKey[pytest.Item]()

@@ -8,13 +8,16 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from kombu import Connection, Consumer, Exchange, Queue
 from kombu.asynchronous import Hub
 
-from pipeline.settings import Transport
+from pipeline.settings import EMBEDDED_BROKER_URL, Transport
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
 from workers.transports.choice import FAST
+
+BrokerServer = Redis | RabbitMQ | None
 
 #: kombu's own, by its alias.
 STOCK = {Transport.MEMORY: "memory", Transport.REDIS: "redis", Transport.RABBITMQ: "pyamqp"}
@@ -52,11 +55,44 @@ class Candidate:
         """Whether what a consumer leaves behind unacknowledged comes again."""
         return self.kind is not Transport.MEMORY
 
-    def __str__(self) -> str:
-        return f"{'fast' if self.is_fast else 'stock'}-{self.kind}"
+
+def on(*kinds: Transport) -> pytest.MarkDecorator:
+    """Run a test on brokers of these kinds only."""
+    return pytest.mark.parametrize("broker_kind", [kind.value for kind in kinds], indirect=True)
 
 
-CANDIDATES = [Candidate(kind, is_fast) for kind in Transport for is_fast in (True, False)]
+@pytest.fixture(params=[kind.value for kind in Transport])
+def broker_kind(request: pytest.FixtureRequest) -> Transport:
+    """A kind of broker: the test runs once on each. A test that is about some of them says so, with `on`."""
+    return Transport(request.param)
+
+
+@pytest.fixture
+def broker_server(broker_kind: Transport, request: pytest.FixtureRequest) -> BrokerServer:
+    """The broker, with whatever other tests left on it; None for the memory of this process."""
+    server: BrokerServer = None
+    if broker_kind is not Transport.MEMORY:
+        server = request.getfixturevalue(broker_kind.value)
+    return server
+
+
+@pytest.fixture(params=["fast", "stock"])
+def candidate(broker_kind: Transport, request: pytest.FixtureRequest) -> Candidate:
+    """A transport: the test runs once on ours and once on kombu's own."""
+    return Candidate(broker_kind, is_fast=request.param == "fast")
+
+
+def url_of(server: BrokerServer) -> str:
+    """Return the URL of a broker."""
+    return EMBEDDED_BROKER_URL if server is None else server.url
+
+
+def cut_connections(server: BrokerServer) -> None:
+    """Have a server close all connections."""
+    if isinstance(server, RabbitMQ):
+        server.close_connections()
+    elif server is not None:
+        server.disconnect()
 
 
 def make_queue(name: str) -> Queue:
@@ -67,7 +103,7 @@ def make_queue(name: str) -> Queue:
 class Bench:
     """Connections over one transport, and what consumes on them. Everything ends with it."""
 
-    def __init__(self, candidate: Candidate, server: Redis | RabbitMQ | None) -> None:
+    def __init__(self, candidate: Candidate, server: BrokerServer) -> None:
         self.candidate = candidate
         self._server = server
         self._stack = ExitStack()
@@ -80,7 +116,7 @@ class Bench:
 
     def connect(self, **options: Any) -> Connection:
         """Return a new connection; `options` are the transport's."""
-        url = "memory://" if self._server is None else self._server.url
+        url = url_of(self._server)
         candidate = self.candidate
         connection = Connection(
             url, transport=candidate.name, transport_options=OPTIONS[candidate.kind] | options, connect_timeout=5
@@ -109,13 +145,6 @@ class Bench:
         number = int(queue(connection.default_channel).queue_declare().message_count)
         connection.release()
         return number
-
-    def cut(self) -> None:
-        """Have the server close all connections."""
-        if isinstance(self._server, RabbitMQ):
-            self._server.close_connections()
-        elif self._server is not None:
-            self._server.disconnect()
 
 
 class Taker:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from celery import Celery
 
 from pipeline.bootstrap import make_sender
-from pipeline.broker.messages import DELIVER_TASK, Broker
+from pipeline.broker.messages import DELIVER_TASK
+from pipeline.broker.publisher import open_publisher
 from pipeline.context import Context
 from pipeline.delivery.claim import is_busy, release
 from pipeline.execution.dispatch import Dispatcher
@@ -44,7 +45,7 @@ class Engine:
     def __init__(self, app: Celery, context: Context, roles: Roles = Roles(), *, batch_id: int | None = None) -> None:
         """Work on everything, or only on `batch_id`."""
         self.context = context
-        self.broker = Broker(app)
+        self.broker = open_publisher(app)
         self._stage_engine = StageEngine(context, self.broker) if roles.runs_stages else None
         self._sender = make_sender(context) if roles.sends else None
         self._nudges = None if roles.sends else NudgeSender(self.broker, DELIVER_TASK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from pipeline.broker.messages import Broker
+from pipeline.broker.publisher import TaskPublisher
 from workers.engine.periodic import guarded
 
 #: Minimum seconds between two nudges; the other side's polling finds what happens in between.
@@ -15,7 +15,7 @@ SECONDS_BETWEEN = 1.0
 class NudgeSender:
     """Publishes a task without arguments, at a limited rate, never from the caller's thread."""
 
-    def __init__(self, broker: Broker, task: str) -> None:
+    def __init__(self, broker: TaskPublisher, task: str) -> None:
         self._broker = broker
         self._task = task
         self._next_at = 0.0

@@ -6,7 +6,8 @@ import queue
 import threading
 from collections.abc import Sequence
 
-from pipeline.broker.messages import Broker, Task
+from pipeline.broker.messages import Task
+from pipeline.broker.publisher import TaskPublisher
 from pipeline.context import Context
 from pipeline.execution.rescue import unsent
 from pipeline.execution.sql.releases import Ref
@@ -19,7 +20,7 @@ log = get_logger(__name__)
 class Publisher:
     """Publishes tasks of released items in order; items that cannot be published are released again."""
 
-    def __init__(self, context: Context, broker: Broker) -> None:
+    def __init__(self, context: Context, broker: TaskPublisher) -> None:
         self._context = context
         self._broker = broker
         self._waiting: queue.SimpleQueue[Sequence[Task] | None] = queue.SimpleQueue()

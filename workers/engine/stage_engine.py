@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.broker.messages import Broker, Task
+from pipeline.broker.messages import Task
+from pipeline.broker.publisher import TaskPublisher
 from pipeline.context import Context
 from pipeline.domain.item import Stage
 from pipeline.execution.disposition import Disposition
@@ -29,7 +30,7 @@ MARGIN_SECONDS = 2.0
 class StageEngine:
     """Runs stages from `start` to `stop`. Create it after any fork."""
 
-    def __init__(self, context: Context, broker: Broker) -> None:
+    def __init__(self, context: Context, broker: TaskPublisher) -> None:
         self._context = context
         self._executor = Executor()
         self._recorder = RecordThread(context)

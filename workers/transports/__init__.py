@@ -1,1 +1,1 @@
-"""Transports for kombu that receive, acknowledge and publish in bulk."""
+"""Transports for kombu that receive, acknowledge and publish many messages at a time."""

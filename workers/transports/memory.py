@@ -1,6 +1,6 @@
-"""kombu's transport in the memory of a process, which brings a consumer at once what its queue holds.
+"""An in-memory transport that delivers many messages of a queue at a time.
 
-kombu looks at all queues anew for each message; looking costs as much as bringing it.
+kombu's own looks at all queues again for each message, which costs as much as delivering it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any
 
 from kombu.transport import memory
 
-#: Messages at a time, at the most: while they are handled, other queues wait.
+#: Messages delivered at a time, at most; other queues wait meanwhile.
 BULK = 256
 
 
 class MemoryChannel(memory.Channel):
-    """A channel that goes on with a queue in which it has found something, up to the prefetch limit."""
+    """A channel that stays with a queue that has messages, up to the prefetch limit."""
 
     def _get_and_deliver(self, queue: str, callback: Callable[[Any, str], None]) -> None:
-        # The first one's absence is kombu's to hear of.
+        # If the queue is empty, this raises `Empty`, which kombu expects.
         callback(self._get(queue), queue)
         for _ in range(min(BULK - 1, self._size(queue))):
             if queue not in self._active_queues or not self.qos.can_consume():
@@ -32,6 +32,6 @@ class MemoryChannel(memory.Channel):
 
 
 class MemoryTransport(memory.Transport):
-    """kombu's transport in memory with that channel."""
+    """kombu's in-memory transport with `MemoryChannel`."""
 
     Channel = MemoryChannel

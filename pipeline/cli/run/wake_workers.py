@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.broker.messages import wake_dispatcher
+from pipeline.broker.publisher import wake_dispatcher
 from pipeline.cli.show.output import Messages
 from pipeline.context import Context
 

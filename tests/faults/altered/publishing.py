@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.broker.messages import Broker, Task
+from pipeline.broker.bulk_publisher import BulkPublisher
+from pipeline.broker.messages import Task
 from tests.faults.altered.switch import is_on, strikes
 
 #: Of all groups of messages.
@@ -12,9 +13,9 @@ CHANCE = 0.3
 
 
 def alter() -> None:
-    true_publish = Broker.publish
+    true_publish = BulkPublisher.publish
 
-    def publish(self: Broker, tasks: Sequence[Task]) -> None:
+    def publish(self: BulkPublisher, tasks: Sequence[Task]) -> None:
         if tasks and strikes("publishing_fails", CHANCE):
             # Some have got through: nobody knows which.
             true_publish(self, tasks[::2])
@@ -25,4 +26,4 @@ def alter() -> None:
             tasks = [task for task in tasks for _ in range(2)]
         true_publish(self, tasks)
 
-    Broker.publish = publish  # type: ignore[method-assign]
+    BulkPublisher.publish = publish  # type: ignore[method-assign]

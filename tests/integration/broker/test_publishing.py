@@ -1,4 +1,4 @@
-"""Publishing to real brokers."""
+"""Our publisher against real brokers: what only it does."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ import pytest
 from celery import Celery
 
 from pipeline.broker.confirms import NotConfirmed
-from pipeline.broker.messages import DELIVER_TASK, NUDGES_WAITING, Broker, wake_dispatcher
-from pipeline.settings import load
-from tests.support.servers.fixtures import on_rabbitmq, on_redis
+from pipeline.broker.messages import DELIVER_TASK
+from pipeline.broker.publisher import open_publisher, wake_dispatcher
+from pipeline.settings import Transport, load
+from tests.support.servers.fixtures import on_redis
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
+from tests.support.transports import Candidate, on
 
 
 @pytest.fixture
-def app(broker: Redis | RabbitMQ) -> Iterator[Celery]:
+def app(candidate: Candidate, broker_server: RabbitMQ) -> Iterator[Celery]:
     """An application on the broker that sends, and is inspected, as a worker is."""
-    with Celery("probe", broker=broker.url, set_as_current=False) as made:
+    broker_server.clear()
+    with Celery("probe", broker=broker_server.url, set_as_current=False) as made:
+        made.conf.broker_transport = candidate.name
         yield made
 
 
-@on_rabbitmq
-def test_answers_to_who_inspects_workers_do_not_count_as_messages_of_ours(app: Celery) -> None:
-    with closing(Broker(app)) as ours, app.connection_for_write() as connection:
+@on(Transport.RABBITMQ)
+def test_replies_to_who_inspects_workers_do_not_count_as_messages_of_ours(app: Celery) -> None:
+    with closing(open_publisher(app)) as ours, app.connection_for_write() as connection:
         # As in a worker, which answers Flower like this.
         worker = app.control.mailbox.Node(channel=connection.default_channel, handlers={"ping": lambda _: "pong"})
         for _ in range(4):
@@ -34,28 +38,20 @@ def test_answers_to_who_inspects_workers_do_not_count_as_messages_of_ours(app: C
             worker.dispatch("ping", reply_to={"exchange": "reply.celery.pidbox", "routing_key": "me"}, ticket="1")
 
 
-@on_rabbitmq
+@on(Transport.RABBITMQ)
 def test_a_broker_that_hangs_is_said_not_to_have_confirmed(
-    app: Celery, broker: RabbitMQ, monkeypatch: pytest.MonkeyPatch
+    app: Celery, broker_server: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.broker.messages.CONFIRM_SECONDS", 0.2)
-    with closing(Broker(app)) as ours:
+    monkeypatch.setattr("pipeline.broker.bulk_publisher.CONFIRM_SECONDS", 0.2)
+    with closing(open_publisher(app)) as ours:
         ours.nudge(DELIVER_TASK)
-        broker.suspend()
+        broker_server.suspend()
         try:
             with pytest.raises(NotConfirmed, match="did not confirm 1 messages"):
                 ours.nudge(DELIVER_TASK)
         finally:
-            broker.resume()
+            broker_server.resume()
         ours.nudge(DELIVER_TASK)
-
-
-@on_redis
-def test_nudges_that_nobody_takes_do_not_pile_up(app: Celery, broker: Redis) -> None:
-    with closing(Broker(app)) as ours, broker.client() as redis:
-        for _ in range(NUDGES_WAITING + 5):
-            ours.nudge(DELIVER_TASK)
-        assert redis.llen("deliver") == NUDGES_WAITING
 
 
 @on_redis

@@ -364,11 +364,17 @@ def test_what_is_said_on_an_idle_connection_answers_no_request(open_client: Open
 
 @pytest.mark.parametrize("end", [resets(b""), says(b"", keeps=False)], ids=["reset", "close"])
 def test_a_reused_connection_that_is_closed_without_a_response_costs_nothing(open_client: Open, end: Answering) -> None:
+    def slowly(_: Request, connection: socket.socket) -> bool:
+        connection.sendall(b"HTTP/1.1 2")
+        connection.sendall(b"00 OK\r\ncontent-length: 2\r\n\r\nok")
+        return True
+
     body = b"x" * 200_000
-    with Scripted(in_turn(answer(), end, answer())) as receiver:
-        found = post(open_client, receiver.url, 2, body=body)
-    assert found == [Answer(200, text="ok")] * 2
-    assert (receiver.connections, len(receiver.requests)) == (2, 3)
+    with Scripted(in_turn(answer(), end, slowly)) as receiver:
+        found = post(open_client, receiver.url, 3, body=body)
+    assert found == [Answer(200, text="ok")] * 3
+    # The new connection is kept like any other.
+    assert (receiver.connections, len(receiver.requests)) == (2, 4)
     assert {request.body for request in receiver.requests} == {body}
 
 

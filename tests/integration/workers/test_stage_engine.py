@@ -15,7 +15,7 @@ from sqlalchemy import select
 from pipeline import settings
 from pipeline.batches.submit import Submission, submit
 from pipeline.bootstrap import make_hooks
-from pipeline.broker.messages import Broker
+from pipeline.broker.publisher import open_publisher
 from pipeline.context import Context
 from pipeline.database.engine import Database
 from pipeline.database.tables import items
@@ -109,7 +109,7 @@ def test_a_stop_waits_for_claims_and_what_comes_of_them(database: Database, tmp_
 def engine(context: Context) -> Iterator[StageEngine]:
     app.conf.broker_url = "memory://localhost/"
     Channel.queues.clear()
-    running = StageEngine(context, Broker(app))
+    running = StageEngine(context, open_publisher(app))
     running.start()
     try:
         yield running
@@ -121,7 +121,7 @@ def release_all(context: Context, folder: Path, source: str | None = None) -> li
     """Submit a batch, dispatch it, and return the messages that were published."""
     definition = make_definition(folder, source) if source else make_definition(folder)
     submit(context, make_items(3), Submission(definition))
-    Dispatcher(context, Broker(app).publish_items).dispatch()
+    Dispatcher(context, open_publisher(app).publish_items).dispatch()
     return received("classify")
 
 

@@ -1,1 +1,1 @@
-"""RabbitMQ: frames read and written in bulk."""
+"""A RabbitMQ transport that reads and writes many frames at a time."""

@@ -1,4 +1,4 @@
-"""AMQP's frames as they come: all that a read brings is taken apart at once."""
+"""Reads AMQP frames: one read from the socket is split into all the frames that it contains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from amqp.exceptions import UnexpectedFrame
 from amqp.transport import TCPTransport
 
-#: Bytes in one read: while their messages are handled, the event loop does nothing else.
+#: Bytes in one read. The event loop does nothing else while their messages are handled.
 BULK = 64 * 1024
 _HEAD = Struct(">BHI")
 _METHOD, _HEADER, _BODY = 1, 2, 3
@@ -19,9 +19,9 @@ _END = 0xCE
 
 
 class FrameSocket(TCPTransport):
-    """py-amqp's connection to a server, and the frames that were read together and are not handled yet.
+    """py-amqp's connection to a server, with the frames that have been read and not handled yet.
 
-    Bytes are kept back only while they are no complete frame.
+    Only the bytes of an incomplete frame remain in its read buffer.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -29,10 +29,10 @@ class FrameSocket(TCPTransport):
         self.frames: deque[tuple[int, int, bytes]] = deque()
 
     def take(self) -> None:
-        """Read what is there, without waiting.
+        """Read what has arrived, without waiting.
 
         Raises:
-            OSError: the connection is gone.
+            OSError: the connection is lost.
         """
         try:
             found = self.sock.recv(BULK, socket.MSG_DONTWAIT)
@@ -60,7 +60,11 @@ class FrameSocket(TCPTransport):
         self._read_buffer = read[start:]
 
     def take_delivery(self) -> tuple[int, bytes, bytes, bytes] | None:
-        """Take a message that is there whole: its channel, method, header and body; None: something else is first."""
+        """Return and remove the first frames if they are one complete message: channel, method, header and body.
+
+        Returns:
+            None if the first frames are anything else.
+        """
         frames = self.frames
         if len(frames) < 3:
             return None

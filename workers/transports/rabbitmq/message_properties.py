@@ -1,6 +1,6 @@
-"""A message's properties and headers on the wire: those that Celery's messages have, read and written in few steps.
+"""Encodes and decodes the properties and headers that Celery's messages have, in few steps.
 
-Whatever is not one of these, or is not as usual, is left to py-amqp. What comes out is always what it would say.
+All others are left to py-amqp. The result is always the same as py-amqp's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from amqp.serialization import decode_properties_basic
 
 _CONTENT_TYPE, _CONTENT_ENCODING, _HEADERS = 0x8000, 0x4000, 0x2000
 _DELIVERY_MODE, _PRIORITY, _CORRELATION_ID, _REPLY_TO = 0x1000, 0x0800, 0x0400, 0x0200
-#: Bits of other properties, and that of more bits.
+#: Bits of all other properties, and the bit that announces further bits.
 _OTHERS = 0x01FF
 _BITS = {
     "content_type": _CONTENT_TYPE,
@@ -36,19 +36,19 @@ _MOST = 2**31 - 1
 
 
 class _Unusual(Exception):
-    """py-amqp has to do it."""
+    """Only py-amqp can encode or decode this."""
 
 
-def read(buffer: bytes, start: int) -> dict[str, Any]:
-    """Return the properties that begin there."""
+def decode(buffer: bytes, start: int) -> dict[str, Any]:
+    """Return the properties that start at `start`."""
     try:
-        return _read(buffer, start)
+        return _decode(buffer, start)
     except (_Unusual, UnicodeDecodeError):
         found: dict[str, Any] = decode_properties_basic(buffer, start)[0]
         return found
 
 
-def _read(buffer: bytes, start: int) -> dict[str, Any]:
+def _decode(buffer: bytes, start: int) -> dict[str, Any]:
     (bits,) = _SHORT.unpack_from(buffer, start)
     if bits & _OTHERS:
         raise _Unusual
@@ -59,7 +59,7 @@ def _read(buffer: bytes, start: int) -> dict[str, Any]:
             continue
         if bit == _HEADERS:
             end = at + 4 + _LONG.unpack_from(buffer, at)[0]
-            found[name] = _read_table(buffer, at + 4, end)
+            found[name] = _decode_table(buffer, at + 4, end)
             at = end
         elif bit in (_DELIVERY_MODE, _PRIORITY):
             found[name] = buffer[at]
@@ -71,7 +71,7 @@ def _read(buffer: bytes, start: int) -> dict[str, Any]:
     return found
 
 
-def _read_table(buffer: bytes, at: int, end: int) -> dict[str, Any]:
+def _decode_table(buffer: bytes, at: int, end: int) -> dict[str, Any]:
     table: dict[str, Any] = {}
     while at < end:
         value = at + 1 + buffer[at]
@@ -95,20 +95,20 @@ def _read_table(buffer: bytes, at: int, end: int) -> dict[str, Any]:
     return table
 
 
-def written(message: Message) -> bytes:
-    """Return a message's properties as they are sent.
+def encode(message: Message) -> bytes:
+    """Return a message's properties in wire format.
 
     Raises:
-        AMQPError: a header is of no type that can be sent.
+        AMQPError: a header has a type that cannot be sent.
     """
     try:
-        return _written(message.properties)
+        return _encode(message.properties)
     except _Unusual:
         sent: bytes = message._serialize_properties()
         return sent
 
 
-def _written(properties: Mapping[str, Any]) -> bytes:
+def _encode(properties: Mapping[str, Any]) -> bytes:
     bits, pieces = 0, [b""]
     for name, bit in _BITS.items():
         value = properties.get(name)
@@ -116,7 +116,7 @@ def _written(properties: Mapping[str, Any]) -> bytes:
             continue
         bits |= bit
         if bit == _HEADERS:
-            pieces += _written_table(value)
+            pieces += _encode_table(value)
         elif bit in (_DELIVERY_MODE, _PRIORITY):
             pieces.append(_octet(value))
         else:
@@ -127,7 +127,7 @@ def _written(properties: Mapping[str, Any]) -> bytes:
     return b"".join(pieces)
 
 
-def _written_table(table: Any) -> list[bytes]:
+def _encode_table(table: Any) -> list[bytes]:
     if type(table) is not dict:
         raise _Unusual
     pieces = [b""]

@@ -1,4 +1,4 @@
-"""Messages that are published together on RabbitMQ: a few large writes, not one for each."""
+"""Publishes a batch of messages to RabbitMQ in a few large writes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from amqp.serialization import dumps
 
 from workers.transports.rabbitmq import message_properties
 
-#: Bytes in one write, and at the most a message more.
+#: Bytes in one write, which may be exceeded by one message.
 BULK = 64 * 1024
-#: The beginnings of a message's three frames; each but the first begins with the end of the one before.
+#: How the three frames of a message start. Each but the first starts with the end marker of the one before.
 _METHOD = Struct(">BHIHH")
 _HEADER = Struct(">BBHIHHQ")
 _BODY = Struct(">BBHI")
@@ -23,11 +23,11 @@ _END = 0xCE
 
 
 class RabbitMQPublishBatch:
-    """What kombu's `producer.batch()` asks of a channel that can publish messages together."""
+    """Implements what kombu's `producer.batch()` needs from a channel that can publish in batches."""
 
     def __init__(self, channel: Any, max_size: int) -> None:
         """Args:
-        max_size: messages that are written together at the most.
+        max_size: messages written at once, at most.
         """
         self.channel = channel
         self._max_size = max_size
@@ -36,12 +36,12 @@ class RabbitMQPublishBatch:
         self._timeout: float | None = None
         self._why_not: str | None = None
         self._frame_size = channel.connection.frame_max - 8
-        # py-amqp's own for what is large or unusual: it writes into this instead of the socket.
+        # Messages that are large or unusual are encoded by py-amqp, which writes into this object, not to the socket.
         self._frames = frame_writer(channel.connection, self)
         self._of_message: list[bytes] = []
 
     def write(self, frames: memoryview) -> None:
-        """Take the frames of a message, or of a part of one that is large."""
+        """Receive from py-amqp the frames of a message, or of part of a large one."""
         self._of_message.append(bytes(frames))
 
     def publish(
@@ -54,15 +54,19 @@ class RabbitMQPublishBatch:
         timeout: float | None = None,
         confirm_timeout: float | None = None,
     ) -> None:
-        """Publish a message with the next write.
+        """Add a message to the next write.
 
         Args:
             timeout: seconds that this write may take.
-            confirm_timeout: of no use here, since nothing is confirmed.
+            confirm_timeout: ignored, because nothing is confirmed here.
+
+        Raises:
+            AMQPError: the message cannot be encoded; no part of it is sent.
+            RuntimeError: the batch has failed, or is aborted or closed.
         """
         self._check()
         arguments = _arguments(exchange, routing_key, mandatory, immediate)
-        # Of a message that cannot be written, no part may be.
+        # If a message cannot be encoded, no part of it may be sent.
         self._of_message = []
         self._write_message(arguments, message)
         self._pieces += self._of_message
@@ -76,7 +80,7 @@ class RabbitMQPublishBatch:
     def _write_message(self, arguments: bytes, message: Any) -> None:
         channel, body = self.channel.channel_id, message.body
         if type(body) is bytes and body:
-            header = message_properties.written(message)
+            header = message_properties.encode(message)
             if len(arguments) + len(header) + len(body) + FRAME_OVERHEAD <= self._frame_size:
                 self._of_message += (
                     _METHOD.pack(1, channel, 4 + len(arguments), *spec.Basic.Publish),
@@ -91,11 +95,11 @@ class RabbitMQPublishBatch:
         self._frames(1, channel, spec.Basic.Publish, arguments, message)
 
     def flush(self) -> None:
-        """Write what waits.
+        """Write the messages that wait.
 
         Raises:
-            RecoverableConnectionError: any part of it may have been written, and the connection is closed.
-            AMQPError: what the server has found wrong with something before; nothing of this is written.
+            RecoverableConnectionError: any part of them may have been written, and the connection is closed.
+            AMQPError: the server has rejected something earlier; none of these messages is written.
         """
         self._check()
         if not self._pieces:
@@ -103,8 +107,8 @@ class RabbitMQPublishBatch:
         frames = b"".join(self._pieces)
         self._forget()
         self._why_not = "has failed"
-        # What py-amqp does before each message: the server may have closed the channel, or be short of memory.
-        self._connection.look()
+        # py-amqp does this before each message: the server may have closed the channel, or be short of memory.
+        self._connection.handle_available()
         self._send(frames)
         self._why_not = None
 
@@ -114,7 +118,7 @@ class RabbitMQPublishBatch:
             with connection.transport.having_timeout(self._timeout):
                 connection.write(frames)
         except (TimeoutError, BlockingIOError) as error:
-            # The server does not know where the next frame begins.
+            # A frame may have been cut off, so that the server could not find the start of the next one.
             connection.collect()
             raise RecoverableConnectionError("basic_publish: timed out") from error
 
@@ -126,12 +130,12 @@ class RabbitMQPublishBatch:
         return connection
 
     def discard(self) -> None:
-        """Publish nothing of what is not written yet, and nothing more."""
+        """Drop messages that are not written yet, and accept no more."""
         self._forget()
         self._why_not = "is aborted"
 
     def close(self) -> None:
-        """Take no more messages."""
+        """Accept no more messages."""
         self._why_not = "is closed"
 
     def _forget(self) -> None:

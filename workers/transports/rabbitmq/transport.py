@@ -1,14 +1,14 @@
 """A RabbitMQ transport that reads, acknowledges and publishes many messages at a time.
 
-kombu's own asks the socket for exactly the next bytes of each frame, nine times a message, and comes round its event
-loop once for each; each acknowledgement and each message it publishes is a write of its own. Here an event loop that
-finds the socket readable takes all that is there and hands out every frame that is complete. What is acknowledged in
-one round of it is one write, and so is what a producer publishes as a batch. Nothing else differs, and any Celery
-application may choose it:
+kombu's own reads exactly the next bytes of each frame, nine times per message, and takes a round of the event loop for
+each message. Each acknowledgement and each published message is a separate write. This transport reads everything that
+has arrived when the socket becomes readable, and handles every complete frame. The acknowledgements of one round of the
+event loop are one write, and so is a batch of published messages. Otherwise it is like kombu's, and any Celery
+application can use it:
 
     broker_transport = "workers.transports.rabbitmq.transport:RabbitMQTransport"
 
-Without an event loop, and over TLS, messages are read one at a time all the same.
+Without an event loop, and over TLS, it reads one message at a time too.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from workers.transports.rabbitmq.ack_tags import AckTags, frame
 from workers.transports.rabbitmq.frames import FrameSocket
 from workers.transports.rabbitmq.publish_batch import RabbitMQPublishBatch
 
-#: Where properties begin in the header of a message.
+#: Offset of the properties in the header of a message.
 _PROPERTIES = 12
 
 
 class RabbitMQChannel(pyamqp.Channel):
-    """A channel that leaves its acknowledgements to its connection where an event loop runs."""
+    """A channel whose acknowledgements its connection sends, if an event loop runs."""
 
     no_ack_consumers: Any
 
@@ -43,45 +43,45 @@ class RabbitMQChannel(pyamqp.Channel):
 
     @property
     def supports_batch_publish(self) -> bool:
-        """Whether messages may be written together: not where each is confirmed before the next."""
+        """Whether messages may be written together: not if each has to be confirmed before the next."""
         return not self.connection.confirm_publish
 
     def create_publish_batch(self, max_size: int) -> RabbitMQPublishBatch:
         return RabbitMQPublishBatch(self, max_size)
 
     def open(self) -> Any:
-        # Also after the server has closed it: it counts from 1 again, and what was open went back.
+        # Also called after the server has closed the channel: tags start at 1 again, and open messages were requeued.
         self.tags = AckTags()
         return super().open()
 
     def basic_ack(self, delivery_tag: int, multiple: bool = False, **options: Any) -> Any:
         connection = self.connection
-        if connection is not None and connection.settles_later and not multiple:
+        if connection is not None and connection.defers_acks and not multiple:
             self.tags.acknowledge(delivery_tag)
-            return connection.settle_later(self)
+            return connection.send_acks_soon(self)
         answer = super().basic_ack(delivery_tag, multiple, **options)
-        self.tags.settled(delivery_tag, multiple=multiple)
+        self.tags.remove(delivery_tag, multiple=multiple)
         return answer
 
     def basic_reject(self, delivery_tag: int, requeue: bool, **options: Any) -> Any:
         answer = super().basic_reject(delivery_tag, requeue, **options)
-        self.tags.settled(delivery_tag)
+        self.tags.remove(delivery_tag)
         return answer
 
     def basic_get(self, *arguments: Any, **options: Any) -> Any:
-        # Another thread may acknowledge before what this brings could be told.
+        # Another thread may acknowledge before the message that this returns could be added.
         self.tags.lose_count()
         return super().basic_get(*arguments, **options)
 
     def basic_recover(self, *arguments: Any, **options: Any) -> Any:
         answer = super().basic_recover(*arguments, **options)
-        self.tags.settled(0, multiple=True)
+        self.tags.remove(0, multiple=True)
         return answer
 
     def deliver(self, method: bytes, header: bytes, body: bytes) -> None:
-        """Hand out a message, as py-amqp does when the last of its frames comes."""
+        """Deliver a message, as py-amqp does when the last of its frames arrives."""
         message = Message(body, frame_method=spec.Basic.Deliver, frame_args=method)
-        message.properties = message_properties.read(header, _PROPERTIES)
+        message.properties = message_properties.decode(header, _PROPERTIES)
         message.body_size = message.body_received = len(body)
         message.ready = True
         if self.is_closing or spec.Basic.Deliver in self._pending:
@@ -89,7 +89,7 @@ class RabbitMQChannel(pyamqp.Channel):
             return
         encoding = message.properties.get("content_encoding") if self.auto_decode else None
         if encoding is not None:
-            # As py-amqp: what cannot be decoded stays as it is.
+            # As in py-amqp, a body that cannot be decoded stays as it is.
             with suppress(LookupError, ValueError):
                 message.body = body.decode(encoding)
         tag = 5 + method[4]
@@ -105,27 +105,27 @@ class RabbitMQChannel(pyamqp.Channel):
         )
 
     def collect(self) -> None:
-        # What was acknowledged while the server was asked to close it is of no use to it any more.
+        # Acknowledgements made while the channel was closing must not be sent any more.
         self.tags = AckTags()
         super().collect()
 
     def _on_basic_deliver(self, consumer_tag: str, delivery_tag: int, *rest: Any) -> None:
         if consumer_tag not in self.no_ack_consumers:
-            self.tags.delivered(delivery_tag)
+            self.tags.add(delivery_tag)
         super()._on_basic_deliver(consumer_tag, delivery_tag, *rest)
 
 
 class RabbitMQConnection(pyamqp.Connection):
-    """A connection that handles all frames that are there, and sends acknowledgements together."""
+    """A connection that handles all frames that have arrived, and sends acknowledgements together."""
 
     Channel = RabbitMQChannel
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._loop: Any = None
         self._loop_thread: int | None = None
-        # Everything that is written: what waits is sent before it, so that the order stays.
+        # Held for every write. Waiting acknowledgements are sent first, so that the order is kept.
         self._writing = threading.RLock()
-        self._unsettled: dict[Any, None] = {}
+        self._channels_with_acks: dict[Any, None] = {}
         super().__init__(*arguments, frame_writer=_writer, **options)
 
     def Transport(self, host: str, connect_timeout: float | None, ssl: Any = False, *rest: Any, **options: Any) -> Any:
@@ -134,14 +134,14 @@ class RabbitMQConnection(pyamqp.Connection):
         names = ("read_timeout", "write_timeout")
         return FrameSocket(host, connect_timeout=connect_timeout, **dict(zip(names, rest, strict=False)), **options)
 
-    def serve(self, loop: Any) -> None:
-        """Be read by an event loop, which is run by this thread."""
+    def use_loop(self, loop: Any) -> None:
+        """Let an event loop read this connection. The calling thread runs the loop."""
         self._loop, self._loop_thread = loop, threading.get_ident()
 
     # --- reading -----------------------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Handle all that the server has said, without waiting."""
+    def handle_available(self) -> None:
+        """Handle everything that the server has sent, without waiting."""
         if isinstance(self._transport, FrameSocket):
             self._transport.take()
             self._handle()
@@ -155,13 +155,13 @@ class RabbitMQConnection(pyamqp.Connection):
         if transport is None:
             return
         try:
-            # A handler that waits for an answer takes frames from here as well, in their order.
+            # A handler that waits for a reply takes frames from here too, in order.
             while transport.frames:
                 self._handle_next(transport)
         finally:
             if transport.frames and self._loop is not None:
-                # Nothing more may come that wakes the loop. Not by a timer, which would only log what is raised.
-                self._loop.on_tick.add(self._go_on)
+                # Nothing else may arrive to wake the loop. Not by a timer, which would only log an exception.
+                self._loop.on_tick.add(self._handle_rest)
 
     def _handle_next(self, transport: FrameSocket) -> None:
         delivery = transport.take_delivery()
@@ -174,8 +174,8 @@ class RabbitMQConnection(pyamqp.Connection):
             raise RecoverableConnectionError("Connection already closed")
         self.channels[channel].deliver(method, header, body)
 
-    def _go_on(self) -> None:
-        self._loop.on_tick.discard(self._go_on)
+    def _handle_rest(self) -> None:
+        self._loop.on_tick.discard(self._handle_rest)
         self._handle()
 
     def blocking_read(self, timeout: float | None = None) -> Any:
@@ -185,39 +185,39 @@ class RabbitMQConnection(pyamqp.Connection):
     # --- writing -----------------------------------------------------------------------------------------------
 
     @property
-    def settles_later(self) -> bool:
-        """Whether this thread's acknowledgements are sent at the end of the event loop's round."""
+    def defers_acks(self) -> bool:
+        """Whether acknowledgements of the calling thread wait for the next round of the event loop."""
         return self._loop_thread == threading.get_ident()
 
-    def settle_later(self, channel: Any) -> None:
-        """Send a channel's acknowledgements with the next frame, at the latest when the loop looks at its timers."""
+    def send_acks_soon(self, channel: Any) -> None:
+        """Send a channel's acknowledgements with the next frame, or when the loop next runs its timers."""
         with self._writing:
-            is_first = not self._unsettled
-            self._unsettled[channel] = None
+            is_first = not self._channels_with_acks
+            self._channels_with_acks[channel] = None
         if is_first:
-            self._loop.call_later(0, self.settle)
+            self._loop.call_later(0, self.send_acks)
 
-    def settle(self) -> None:
-        """Send the acknowledgements that wait."""
+    def send_acks(self) -> None:
+        """Send the waiting acknowledgements."""
         with self._writing:
-            channels, self._unsettled = self._unsettled, {}
+            channels, self._channels_with_acks = self._channels_with_acks, {}
             frames = [frame(channel.channel_id, each) for channel in channels for each in channel.tags.take()]
             if frames and self._transport is not None:
                 self._transport.write(b"".join(frames))
                 self.bytes_sent += 1
 
     def write(self, frames: bytes) -> None:
-        """Write frames that are complete, after everything that came before them."""
+        """Write complete frames, after everything before them."""
         with self._writing:
-            self.settle()
+            self.send_acks()
             self.transport.write(frames)
             self.bytes_sent += 1
 
     def collect(self) -> None:
         if self.connected:
-            # As it would have been sent long ago. Where it cannot be, the messages come again.
+            # kombu's own would have sent them earlier. If this fails, the server redelivers the messages.
             with suppress(OSError):
-                self.settle()
+                self.send_acks()
         super().collect()
 
 
@@ -230,25 +230,25 @@ def _writer(connection: Any, transport: Any) -> Callable[..., None]:
 
     def write_in_order(*frame: Any) -> None:
         with connection._writing:
-            connection.settle()
+            connection.send_acks()
             write(*frame)
 
     return write_in_order
 
 
 class RabbitMQTransport(pyamqp.Transport):
-    """kombu's RabbitMQ transport with that connection."""
+    """kombu's RabbitMQ transport with `RabbitMQConnection`."""
 
     Connection: type[Any] = RabbitMQConnection
     implements = pyamqp.Transport.implements.extend(batch_publish=True)
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         super().register_with_event_loop(connection, loop)
-        connection.serve(loop)
+        connection.use_loop(loop)
 
     def on_readable(self, connection: Any, loop: Any) -> None:
         if not connection.connected:
             raise RecoverableConnectionError("Socket was disconnected")
-        # As kombu: a handler's own wait was too short.
+        # As in kombu: a handler waited for a reply and timed out.
         with suppress(TimeoutError):
-            connection.look()
+            connection.handle_available()

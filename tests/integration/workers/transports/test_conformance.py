@@ -7,29 +7,22 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from kombu import Queue
 
 from pipeline.settings import Transport
-from tests.support.transports import CANDIDATES, Bench, Candidate, make_queue
+from tests.support.transports import Bench, BrokerServer, Candidate, cut_connections, make_queue, on
 
 MESSAGES = 200
 
 
-def on(*kinds: Transport) -> pytest.MarkDecorator:
-    """Run a test on the transports of these kinds only."""
-    chosen = [each for each in CANDIDATES if each.kind in kinds]
-    return pytest.mark.parametrize("bench", chosen, indirect=True, ids=str)
-
-
-@pytest.fixture(params=CANDIDATES, ids=str)
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """Connections over one transport, to a server that may hold other tests' queues."""
-    candidate: Candidate = request.param
-    server = None if candidate.kind is Transport.MEMORY else request.getfixturevalue(candidate.kind.value)
-    with Bench(candidate, server) as made:
+@pytest.fixture
+def bench(candidate: Candidate, broker_server: BrokerServer) -> Iterator[Bench]:
+    """Connections over one transport."""
+    with Bench(candidate, broker_server) as made:
         yield made
 
 
@@ -282,12 +275,14 @@ def test_urgent_messages_come_before_others_of_their_queue(bench: Bench, queue: 
 
 
 @on(Transport.REDIS, Transport.RABBITMQ)
-def test_a_lost_connection_is_noticed_and_costs_at_most_what_was_being_handled(bench: Bench, queue: Queue) -> None:
+def test_a_lost_connection_is_noticed_and_costs_at_most_what_was_being_handled(
+    bench: Bench, queue: Queue, broker_server: BrokerServer
+) -> None:
     bench.put(queue, range(20))
     taker = bench.taker(queue, prefetch=50)
     taker.read(20)
     taker.acknowledge(*range(15))
-    bench.cut()
+    cut_connections(broker_server)
     with pytest.raises(taker.connection.connection_errors):
         taker.read(21)
     taker.close()
@@ -335,14 +330,12 @@ def test_a_queue_tells_how_much_waits_and_can_be_emptied(bench: Bench, queue: Qu
     assert bound.queue_declare().message_count == 0
 
 
-@pytest.mark.parametrize("kind", list(Transport))
-@pytest.mark.parametrize("is_fast", [True, False], ids=["fast publishes", "stock publishes"])
 def test_what_one_transport_publishes_the_other_reads(
-    kind: Transport, is_fast: bool, queue: Queue, request: pytest.FixtureRequest
+    candidate: Candidate, broker_server: BrokerServer, queue: Queue
 ) -> None:
-    server = None if kind is Transport.MEMORY else request.getfixturevalue(kind.value)
+    another = replace(candidate, is_fast=not candidate.is_fast)
     headers = {"task": "items.classify", "id": "x" * 36, "none": None}
-    with Bench(Candidate(kind, is_fast), server) as one, Bench(Candidate(kind, not is_fast), server) as other:
+    with Bench(candidate, broker_server) as one, Bench(another, broker_server) as other:
         one.put(queue, [])
         with one.connect().Producer(serializer="json") as producer, producer.batch():
             for number in range(20):

@@ -11,7 +11,7 @@ from amqp.exceptions import AMQPError, NotFound, RecoverableConnectionError
 from kombu import Connection, Queue
 from kombu.asynchronous import Hub
 
-from pipeline.broker.confirms import NotConfirmed, confirmed
+from pipeline.broker.confirms import confirmed
 from tests.support.servers.fixtures import on_rabbitmq
 from tests.support.servers.rabbitmq import RabbitMQ
 from workers.transports.rabbitmq import frames, transport
@@ -130,19 +130,6 @@ def test_of_a_message_that_cannot_be_written_no_part_is(connect: Connect) -> Non
     assert waiting(connect()) == [1, 2]
 
 
-def test_every_message_that_is_refused_is_counted(connect: Connect) -> None:
-    connection = connect()
-    full = Queue("full", durable=True, queue_arguments={"x-max-length": 5, "x-overflow": "reject-publish"})
-    full(connection.default_channel).declare()
-    with (
-        connection.Producer() as producer,
-        pytest.raises(NotConfirmed, match="refused 15 messages"),
-        confirmed(producer, 20, LONG),
-        producer.batch(),
-    ):
-        publish(producer, range(20), routing_key="full")
-
-
 def test_what_leads_nowhere_is_returned_where_that_was_asked_for(connect: Connect) -> None:
     connection = connect()
     returned: list[Any] = []
@@ -182,23 +169,6 @@ def test_a_batch_that_has_failed_takes_nothing_more(connect: Connect) -> None:
             batch.flush()
         with pytest.raises(RuntimeError, match="has failed"):
             batch.publish(producer.channel.prepare_message(b"1"), routing_key="one")
-
-
-def test_a_server_short_of_memory_confirms_nothing_until_it_has_enough(connect: Connect, broker: RabbitMQ) -> None:
-    connection = connect()
-    broker.run_short()
-    try:
-        with (
-            connection.Producer() as producer,
-            pytest.raises(NotConfirmed, match="did not confirm 3 messages"),
-            confirmed(producer, 3, 1),
-            producer.batch(),
-        ):
-            publish(producer, range(3))
-    finally:
-        broker.have_enough()
-    with connect().Producer() as producer, confirmed(producer, 1, LONG), producer.batch():
-        publish(producer, ["again"])
 
 
 def test_a_server_that_takes_nothing_any_more_is_given_up(connect: Connect, broker: RabbitMQ) -> None:

@@ -1,29 +1,23 @@
-"""Messages as they lie in Redis: those that are published together are what kombu and Celery write one by one."""
+"""Messages as they lie in Redis: those that are published together are what kombu writes one by one."""
 
 from __future__ import annotations
 
-import base64
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from celery import Celery
 from kombu import Connection
 
-from pipeline.broker.messages import ITEM_TASKS, Broker, Task
-from pipeline.domain.item import Stage
 from tests.support.servers.fixtures import on_redis
 from tests.support.servers.redis import Redis
 
 pytestmark = on_redis
 
 QUEUE = "one"
-_CHAINED = {"task": ITEM_TASKS[Stage.ENRICH], "args": [7, 1], "options": {"task_id": "next"}, "immutable": True}
 
 
 @pytest.fixture
@@ -78,33 +72,7 @@ def test_no_tag_comes_twice(broker: Redis) -> None:
     assert len(set(tags)) == len(tags) == 42
 
 
-@pytest.mark.parametrize("root_id", [None, "first"])
-@pytest.mark.parametrize("parent_id", [None, "before"])
-@pytest.mark.parametrize("chain", [None, [_CHAINED]])
-def test_a_task_is_sent_as_celery_sends_it(
-    broker: Redis, root_id: str | None, parent_id: str | None, chain: list[dict[str, Any]] | None
-) -> None:
-    broker.clear()
-    name, args = ITEM_TASKS[Stage.CLASSIFY], (7, 1)
-    with Celery("probe", broker=broker.url, set_as_current=False) as app, closing(Broker(app)) as ours:
-        ours.publish([Task(name, "an-id", args, root_id=root_id, parent_id=parent_id, chain=chain)])
-        related = {"root_id": root_id, "parent_id": parent_id, "chain": chain}
-        app.send_task(name, args, task_id="an-id", queue="classify", ignore_result=True, **related)
-    celery, mine = _messages(broker, "classify")
-    assert _body(mine) == _body(celery)
-    left_out = {key: value for key, value in celery["headers"].items() if key not in mine["headers"]}
-    assert all(value in (None, [None, None], {}) for value in left_out.values())
-    assert mine["headers"] == {key: celery["headers"][key] for key in mine["headers"]}
-    for each in (mine, celery):
-        del each["properties"]["delivery_tag"], each["properties"]["reply_to"], each["properties"]["delivery_info"]
-    assert mine["properties"] == celery["properties"]
-
-
 def _messages(broker: Redis, key: str) -> list[dict[str, Any]]:
     """Return the messages of a queue, the newest first."""
     with broker.client() as client:
         return [json.loads(each) for each in client.lrange(key, 0, -1)]
-
-
-def _body(message: dict[str, Any]) -> Any:
-    return json.loads(base64.b64decode(message["body"]))

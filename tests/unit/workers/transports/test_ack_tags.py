@@ -11,7 +11,7 @@ from workers.transports.rabbitmq.ack_tags import Acknowledgement, AckTags
 def opened(*tags: int) -> AckTags:
     made = AckTags()
     for tag in tags:
-        made.delivered(tag)
+        made.add(tag)
     return made
 
 
@@ -42,21 +42,21 @@ def test_what_was_taken_is_not_open_any_more() -> None:
 
 def test_what_was_settled_otherwise_is_passed_over() -> None:
     tags = opened(1, 2, 3, 4)
-    tags.settled(2)
+    tags.remove(2)
     assert taken(tags, 1, 3) == [(3, True)]
 
 
 def test_all_up_to_one_may_have_been_settled_otherwise() -> None:
     tags = opened(1, 2, 3, 4, 5)
-    tags.settled(3, multiple=True)
+    tags.remove(3, multiple=True)
     assert taken(tags, 4, 5) == [(5, True)]
 
 
 def test_everything_may_have_been_settled_otherwise() -> None:
     tags = opened(1, 2, 3)
-    tags.settled(0, multiple=True)
-    tags.delivered(4)
-    tags.delivered(5)
+    tags.remove(0, multiple=True)
+    tags.add(4)
+    tags.add(5)
     assert taken(tags, 4, 5) == [(5, True)]
 
 

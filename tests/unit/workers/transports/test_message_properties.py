@@ -70,7 +70,7 @@ def kombus(message: Message) -> bytes | type[Exception]:
 
 def ours(message: Message) -> bytes | type[Exception]:
     try:
-        return message_properties.written(message)
+        return message_properties.encode(message)
     except (StructError, UnicodeError, FrameSyntaxError) as error:
         return type(error)
 
@@ -85,7 +85,7 @@ def test_what_is_read_is_what_py_amqp_reads(given: dict[str, Any]) -> None:
     written = kombus(Message(**given))
     if isinstance(written, bytes):
         there = b"before" + written + b"after"
-        assert message_properties.read(there, 6) == decode_properties_basic(there, 6)[0]
+        assert message_properties.decode(there, 6) == decode_properties_basic(there, 6)[0]
 
 
 def test_what_celery_sends_is_left_to_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,10 +93,10 @@ def test_what_celery_sends_is_left_to_nobody_else(monkeypatch: pytest.MonkeyPatc
     written = kombus(message)
     monkeypatch.setattr(message_properties, "decode_properties_basic", None)
     monkeypatch.setattr(Message, "_serialize_properties", None)
-    assert message_properties.written(message) == written
-    assert message_properties.read(message_properties.written(message), 0) == CELERYS
+    assert message_properties.encode(message) == written
+    assert message_properties.decode(message_properties.encode(message), 0) == CELERYS
 
 
 def test_bytes_that_are_no_text_are_read_as_py_amqp_reads_them() -> None:
     written = Message(application_headers={"raw": b"\xff\xfe", "no": "é".encode("latin-1")})._serialize_properties()
-    assert message_properties.read(written, 0) == {"application_headers": {"raw": b"\xff\xfe", "no": b"\xe9"}}
+    assert message_properties.decode(written, 0) == {"application_headers": {"raw": b"\xff\xfe", "no": b"\xe9"}}
