@@ -35,11 +35,11 @@ app.conf.update(
 
 @app.task(name="note")
 def note(number):
-    time.sleep(0.01)
+    time.sleep(0.02)
     with open(os.environ["NOTES"], "a") as notes:
         notes.write(f"{number}\\n")
 """
-TASKS = 300
+TASKS = 400
 
 
 class Plain(Worker):

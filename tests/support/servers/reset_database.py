@@ -67,6 +67,8 @@ def reset(url: str, expected: Fingerprint) -> bool:
                 statement = sql.SQL("TRUNCATE {} CASCADE" if has_grown else "DELETE FROM {}")
                 connection.execute(statement.format(sql.Identifier(name)))
             connection.execute(_SEQUENCES)
+            # Deadlocks are counted there.
+            connection.execute("SELECT pg_stat_reset()")
     except psycopg.Error:
         return False
     return True
