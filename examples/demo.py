@@ -28,7 +28,7 @@ DEFINITION = "examples/support-tickets/definition.toml"
 DATABASE = "sqlite:///demo/pipeline.db"
 
 #: Seconds to wait for the last callbacks after the command has finished.
-PATIENCE_SECONDS = 10.0
+CALLBACK_WAIT_SECONDS = 10.0
 
 NEXT = f"""
 Try next:
@@ -44,12 +44,12 @@ Try next:
 def main() -> int:
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     tickets = read(ROOT / TICKETS)
-    fresh_folder()
+    clean_folder()
     # One callback per item, and one for the batch.
-    with listening(secret, len(tickets) + 1) as receiver:
+    with run_receiver(secret, len(tickets) + 1) as receiver:
         code = run(command(receiver.server_port), settings(secret))
         if code == 0:
-            receiver.is_complete.wait(PATIENCE_SECONDS)
+            receiver.is_complete.wait(CALLBACK_WAIT_SECONDS)
     results = read(RESULTS) if RESULTS.exists() else []
     report(tickets, results, receiver)
     is_complete = code == 0 and len(results) == len(tickets) and len(receiver.events) == len(tickets) + 1
@@ -57,14 +57,14 @@ def main() -> int:
     return 0 if is_complete else 1
 
 
-def fresh_folder() -> None:
+def clean_folder() -> None:
     OUT.mkdir(exist_ok=True)
     for old in (*OUT.glob("pipeline.db*"), RESULTS):
         old.unlink(missing_ok=True)
 
 
 @contextmanager
-def listening(secret: str, expected: int) -> Iterator[Receiver]:
+def run_receiver(secret: str, expected: int) -> Iterator[Receiver]:
     """Run the receiver of examples/receiver.py on a free port."""
     with Receiver(0, secret, expected, show=show_refusals) as receiver:
         threading.Thread(target=receiver.serve_forever, daemon=True).start()
@@ -96,10 +96,10 @@ def command(port: int) -> list[str]:
     return ["pipeline", "run", TICKETS, "-p", DEFINITION, *callbacks, "-o", "demo/results.jsonl"]
 
 
-def run(words: list[str], environment: dict[str, str]) -> int:
-    print(f"$ {shlex.join(words)}", flush=True)
-    program = Path(sys.executable).with_name(words[0])
-    return subprocess.run([program, *words[1:]], cwd=ROOT, env=environment, check=False).returncode
+def run(arguments: list[str], environment: dict[str, str]) -> int:
+    print(f"$ {shlex.join(arguments)}", flush=True)
+    program = Path(sys.executable).with_name(arguments[0])
+    return subprocess.run([program, *arguments[1:]], cwd=ROOT, env=environment, check=False).returncode
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -108,9 +108,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def report(tickets: list[dict[str, Any]], results: list[dict[str, Any]], receiver: Receiver) -> None:
     expected = {ticket["ticket_id"]: ticket["expected"] for ticket in tickets}
-    right = sum(expected.get(result["key"]) == result["label"] for result in results)
+    correct = sum(expected.get(result["key"]) == result["label"] for result in results)
     print(f"\nCallbacks   {len(receiver.events)} of {receiver.expected} arrived, signatures verified")
-    print(f"Labels      {right} of {len(expected)} match the label a person gave")
+    print(f"Labels      {correct} of {len(expected)} match the label a person gave")
     print(f"Results     {RESULTS.relative_to(ROOT)}, {len(results)} lines")
     for result in results[:1]:
         print("The first result:\n" + json.dumps(result, indent=2, ensure_ascii=False))

@@ -26,11 +26,11 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.secret, self.expected, self.show = secret, expected, show
         self.events: dict[str, dict[str, Any]] = {}
-        self.keeping = threading.Lock()
+        self.lock = threading.Lock()
         self.is_complete = threading.Event()
 
     def keep(self, webhook_id: str, event: dict[str, Any]) -> None:
-        with self.keeping:
+        with self.lock:
             # An event is sent again if the response was lost; its id identifies it.
             if webhook_id in self.events:
                 return

@@ -97,8 +97,8 @@ class Settings(BaseSettings):
     fast_transport: bool = True
     #: Days to keep a batch and everything that belongs to it after it completes. Unset: keep everything.
     retention_days: float | None = Field(default=None, gt=0, le=36_500)
-    #: Number of workers that may die while running an item before the item is dead. The default allows one death among
-    #: everything that ran, one in a small group, and two alone: a single one alone may have been a kill from outside.
+    #: Number of workers that may die while running an item before the item is dead. With the default, the item runs
+    #: once among all others, once in a small group, and twice alone, since one death alone may be a kill from outside.
     max_crashes: int = Field(default=4, ge=1, le=100)
 
     @field_validator("allow_private_callbacks", mode="before")

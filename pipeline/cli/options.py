@@ -41,6 +41,7 @@ encoding = click.option(
 batch_of_key = click.option(
     "--batch", metavar="BATCH", default="last", show_default=True, help="The batch in which to look up an item key."
 )
+payload = click.option("--payload", is_flag=True, help="Include the item's payload.")
 
 
 def limit(default: int) -> Callable[[F], F]:

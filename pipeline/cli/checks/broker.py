@@ -24,6 +24,8 @@ def check_broker(settings: Settings) -> Iterator[Check]:
         with Connection(url, connect_timeout=_TIMEOUT_SECONDS) as connection:  # type: ignore[no-untyped-call]  # kombu has no types
             connection.ensure_connection(max_retries=1, timeout=_TIMEOUT_SECONDS)
     except (OSError, KombuError, ImportError) as error:
-        yield unreachable("broker", f"{redact_url(url)}: {error}", "start it, or correct PIPELINE_BROKER_URL")
+        yield unreachable(
+            "broker", f"{redact_url(url)}: {str(error).rstrip('.')}", "start it, or correct PIPELINE_BROKER_URL"
+        )
     else:
         yield ok("broker", redact_url(url))

@@ -11,12 +11,15 @@ from pipeline.cli.run.session import open_context
 from pipeline.cli.show.batch import progress_json
 from pipeline.cli.show.item import find_item, item_json, print_item
 from pipeline.cli.show.output import print_fields, print_json
+from pipeline.context import Context
+from pipeline.domain.batch import Progress
+from pipeline.errors import NotFound
 
 
 @click.command()
 @click.argument("name", metavar="ID")
 @options.batch_of_key
-@click.option("--payload", is_flag=True, help="Include the item's payload.")
+@options.payload
 @options.as_json
 def show(name: str, batch: str, payload: bool, as_json: bool) -> None:
     """Show everything about one item.
@@ -36,5 +39,14 @@ def show(name: str, batch: str, payload: bool, as_json: bool) -> None:
             item = item_json(context, details, with_payload=payload)
             print_json(item) if as_json else print_item(item)
             return
-        progress = progress_json(batch_progress.progress(context, name))
+        progress = progress_json(_find_batch(context, name, batch))
     print_json(progress) if as_json else print_fields(progress)
+
+
+def _find_batch(context: Context, name: str, batch: str) -> Progress:
+    try:
+        return batch_progress.progress(context, name)
+    except NotFound:
+        raise NotFound(
+            f"{name!r} is neither an item, nor a key in batch {batch!r}, nor a batch; --batch looks up keys in another"
+        ) from None

@@ -40,7 +40,7 @@ def open_context(*, may_create: bool = False) -> Iterator[Context]:
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
-    """Open the database whatever the version of its schema, and close it at the end."""
+    """Open the database, regardless of its schema version, and close it at the end."""
     database = Database(settings.database_url.get_secret_value())
     try:
         yield database

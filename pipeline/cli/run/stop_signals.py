@@ -68,8 +68,8 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._is_requested = True
         self._wakeups.put(None)
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+        for signum in _SIGNALS:
+            signal.signal(signum, signal.SIG_DFL)
         # Python retries an interrupted read after the handler returns; on a terminal it would wait forever.
         if self._is_reading:
             raise Stopped

@@ -191,7 +191,7 @@ def _open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Re
         rejections = _Rejections(messages, opened, all_or_none=request.on_error == "fail")
         yield rejections
         if rejections.count:
-            hint = f"see {request.rejects}" if request.rejects else "--rejects FILE keeps them"
+            hint = f"see {request.rejects}" if request.rejects else "to keep them, pass --rejects FILE"
             messages.warn(f"{pluralize(rejections.count, 'item')} skipped; {hint}")
 
 

@@ -52,7 +52,7 @@ def print_batch(details: Mapping[str, Any]) -> None:
     fields["callbacks"] = format_counts(details.get("callbacks", {}))
     print_fields(fields)
     if details.get("labels"):
-        print_table(("label", "items"), details["labels"].items(), right={"items"})
+        print_table(("label", "items"), details["labels"].items(), right={"items"}, title="labels")
 
 
 def _time_left(seconds: float | None) -> str | None:

@@ -18,6 +18,7 @@ _GAP = "  "
 def print_checks(checks: Sequence[Check]) -> None:
     """Print one line for each check, and below it the advice. Long values are wrapped under their column."""
     out = console(err=False)
+    arrow = "→" if out.encoding.startswith("utf") else "->"
     widths = max(len(check.verdict) for check in checks), max(len(check.name) for check in checks)
     indents = tuple(width + len(_GAP) for width in widths)
     room = max(out.width - sum(indents), 20)
@@ -36,4 +37,4 @@ def print_checks(checks: Sequence[Check]) -> None:
             out.print(" " * sum(indents) + more, soft_wrap=True)
         if check.advice:
             # Not wrapped: commands in it can be copied.
-            out.print(f"{' ' * indents[0]}→ {format_value(check.advice)}", soft_wrap=True)
+            out.print(f"{' ' * indents[0]}{arrow} {format_value(check.advice)}", soft_wrap=True)

@@ -34,7 +34,7 @@ def find_item(context: Context, name: str, batch: str) -> Details | None:
     """Return the item with this item id, task id or, in `batch`, key; None if there is none.
 
     Raises:
-        NotFound: the name looks like an id, but there is no such item.
+        NotFound: the name looks like an id, but there is no such item; or there is no such batch.
     """
     try:
         details = progress.details(context, name)
@@ -42,7 +42,7 @@ def find_item(context: Context, name: str, batch: str) -> Details | None:
         # A key may look like an id: T-0001.
         details = _find_by_key(context, name, batch)
         if details is None:
-            raise
+            raise NotFound(f"there is no item {name!r}, neither by id nor by key in batch {batch!r}") from None
         return details
     return details or _find_by_key(context, name, batch)
 
@@ -87,7 +87,8 @@ def delivery_row_json(row: Row, batch_id: str) -> dict[str, Any]:
 
 def print_item(item: Mapping[str, Any]) -> None:
     """Print the value of `item_json` as text."""
-    print_fields({name: _text(value) for name, value in item.items() if not isinstance(value, list)})
+    fields = {name: _text(value) for name, value in item.items() if not isinstance(value, list)}
+    print_fields(fields | {"error": _error_text(item["error"])})
     if item["failed_attempts"]:
         _print_attempts(item["failed_attempts"])
     if item["deliveries"]:
@@ -95,6 +96,10 @@ def print_item(item: Mapping[str, Any]) -> None:
         names = ("id", "type", "state", "attempt", "due_at", "last_status", "last_error", "url")
         rows = [[str(row["id"]), *(row[name] for name in names[1:])] for row in item["deliveries"]]
         print_table(headers, rows, title="deliveries", below=("url", "error", "due"))
+
+
+def _error_text(error: Mapping[str, Any] | None) -> str | None:
+    return None if error is None else f"{error['type']}: {error['message']} ({error['kind']}, in {error['stage']})"
 
 
 def _print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:

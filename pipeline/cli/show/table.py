@@ -38,7 +38,7 @@ def print_table(
         rows: the values of each row; times are printed in short form on a terminal.
         right: the columns that are aligned right.
         below: the columns that may move below the row.
-        title: printed above the table.
+        title: printed above the table, after an empty line.
         empty: printed to standard error instead of a table without rows.
         err: print to standard error.
     """
@@ -49,6 +49,7 @@ def print_table(
         return
     table = _Table(headers, [[_text(value, out) for value in row] for row in rows], right)
     if title:
+        out.print()
         out.print(Text(title, style="bold"))
     for line in _lines(table, below, out.width, rule="─" if out.encoding.startswith("utf") else "-"):
         # The terminal wraps a line that is too long; copying it still gives one line.

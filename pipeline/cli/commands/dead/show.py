@@ -14,7 +14,7 @@ from pipeline.errors import NotFound
 @click.command()
 @click.argument("item", metavar="ITEM")
 @options.batch_of_key
-@click.option("--payload", is_flag=True, help="Include the item's payload.")
+@options.payload
 @options.as_json
 def show(item: str, batch: str, payload: bool, as_json: bool) -> None:
     """Show a dead item and its failed attempts.

@@ -35,5 +35,5 @@ def disable(origin: str, reason: str | None, as_json: bool) -> None:
         return
     if not was_known:
         messages.warn(f"endpoint {name} was unknown; check that it is the one you mean")
-    hint = f"to send them, run `pipeline endpoints enable {name}`"
+    hint = f"to enable it again, run `pipeline endpoints enable {name}`"
     messages.info(f"endpoint {name} is disabled; {pluralize(paused, 'callback')} paused; {hint}")
