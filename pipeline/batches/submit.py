@@ -19,7 +19,7 @@ from pipeline.batches.validate import Given, ItemValidator, OnReject, Rules
 from pipeline.context import Context
 from pipeline.database.retry import TRANSIENT_ERRORS, retrying
 from pipeline.database.row import Row
-from pipeline.definitions import Definition
+from pipeline.definitions import Definition, content_of
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.ids import new_batch_id
 from pipeline.domain.retry_schedule import check_schedule
@@ -211,7 +211,7 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
 
 def _refuse_if_different(known: Row, submission: Submission) -> None:
     urls = {name: getattr(submission, name) for name in _URLS}
-    refuse_different(known, known, {"definition": submission.definition.content(), **urls})
+    refuse_different(known, known, {"definition": content_of(submission.definition), **urls})
 
 
 _URLS = ("callback_url", "batch_callback_url", "fallback_url")
@@ -225,7 +225,7 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
             connection,
             name=definition.name,
             version=definition.version,
-            content=definition.content(),
+            content=content_of(definition),
             stages=",".join(definition.stages),
             now=now,
         )

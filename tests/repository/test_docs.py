@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 import pipeline
 from pipeline.database.tables import metadata
-from pipeline.definitions.input_and_retry import Input, Retry
+from pipeline.definitions.input_and_retry import InputSpec, RetrySpec
 from pipeline.delivery.rules import failure_text
 from pipeline.delivery.rules.breaker import BreakerState
 from pipeline.delivery.rules.delivery import EXPIRED, OVERLOAD_PAUSE, TIMEOUT, Answer, DeliveryState, DisabledReason
@@ -156,7 +156,7 @@ def test_every_field_of_rules_and_common_tables_is_documented_with_its_default()
         _check_defaults(base, documented)
 
 
-@pytest.mark.parametrize(("table", "model"), [("[input]", Input), ("[retry]", Retry)])
+@pytest.mark.parametrize(("table", "model"), [("[input]", InputSpec), ("[retry]", RetrySpec)])
 def test_every_field_of_a_small_table_is_documented_with_its_default(table: str, model: type[BaseModel]) -> None:
     text = section("reference/definitions.md", "## Tables")
     documented = dict(re.findall(rf"^\| `{re.escape(table)}` `(\w+)` \| ([^|]*) \|", text, re.MULTILINE))

@@ -8,7 +8,6 @@ from pathlib import Path
 from pipeline import definitions
 from pipeline.cli.checks.check import Check, fail, ok, warn
 from pipeline.cli.definition_choice import candidates
-from pipeline.domain.item import Stage
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 from pipeline.stages.run.executor import Executor
@@ -32,7 +31,7 @@ def _loaded(path: Path) -> Check:
         definition = definitions.load_definition(path)
         with Executor() as executor:
             for stage in definition.stages:
-                definition.runner(Stage(stage), executor)
+                definitions.runner_of(definition, stage, executor)
     except PipelineError as error:
         return fail(name, str(error), "correct it; the message says where")
     return ok(name, f"{definition.name}, version {definition.version}, {' and '.join(definition.stages)}")

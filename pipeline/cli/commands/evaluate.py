@@ -13,6 +13,7 @@ from pipeline.cli import labelled_input, options
 from pipeline.cli.definition_choice import choose
 from pipeline.cli.show.output import Talk, duration, print_facts, print_json
 from pipeline.cli.show.scores import print_classes, print_confusions
+from pipeline.definitions import runner_of
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, Outcome
 from pipeline.errors import InvalidInput
@@ -59,7 +60,7 @@ def evaluate(
     field = text or chosen.input.text
     pairs = read_labelled_rows(labelled_input.rows(data, input_format, encoding), label=label)
     with Executor() as executor:
-        classify = _classifier(chosen.runner(Stage.CLASSIFY, executor))
+        classify = _classifier(runner_of(chosen, Stage.CLASSIFY, executor))
         found = measure(classify, pairs, text_of=lambda payload: _text(payload, field))
     print_json(asdict(found)) if as_json else _print(found)
     if min_accuracy is not None and found.accuracy < min_accuracy:
@@ -72,10 +73,10 @@ def _classifier(runner: StageRunner) -> Classify:
     def classify(items: list[WorkItem]) -> list[Classification | Failure]:
         emitted: SimpleQueue[list[tuple[WorkItem, Outcome]]] = SimpleQueue()
         runner.run(items, emitted.put)
-        outcomes: dict[int, Any] = {}
+        outcomes: dict[str, Any] = {}
         while len(outcomes) < len(items):
-            outcomes |= {item.id: outcome for item, outcome in emitted.get()}
-        return [outcomes[item.id] for item in items]
+            outcomes |= {item.item_id: outcome for item, outcome in emitted.get()}
+        return [outcomes[item.item_id] for item in items]
 
     return classify
 
