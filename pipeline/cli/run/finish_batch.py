@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.batches import results
+from pipeline.batches.find import find_batch
 from pipeline.cli.run.stop_signals import Stop
 from pipeline.cli.show.delivery import why_it_waits
 from pipeline.cli.show.output import Talk, cell, print_json
@@ -48,8 +49,11 @@ class Wishes:
         return self.output == "-"
 
 
-def finish(client: Client, batch: Batch, wishes: Wishes, stop: Stop, *, rejected: int) -> int:
+def finish(context: Context, client: Client, batch: Batch, wishes: Wishes, stop: Stop, *, rejected: int) -> int:
     """Process a batch to its end, here or where the workers are; return the exit code.
+
+    Args:
+        context: that of the client.
 
     Raises:
         Conflict: the batch is paused.
@@ -58,7 +62,6 @@ def finish(client: Client, batch: Batch, wishes: Wishes, stop: Stop, *, rejected
     before = batch.progress()
     if before.state is BatchState.PAUSED:
         raise Conflict(f"batch {batch.id} is paused; `pipeline resume {batch.id}` first")
-    context = client.context
     if not context.settings.is_embedded:
         wishes.talk.say("PIPELINE_BROKER_URL is set: workers elsewhere do the work, this only follows")
     started = time.monotonic()
@@ -111,12 +114,14 @@ def _follow(
 ) -> Progress:
     """Pass every page of results on, from the batch's first, until it is complete."""
     after, look_at = 0, 0.0
+    with context.database.read() as connection:
+        row_id = find_batch(connection, batch.id)["id"]
     while True:
         if time.monotonic() >= look_at:
             progress = batch.progress()
             show(progress)
             look_at = time.monotonic() + LOOK_SECONDS
-        page = results.page(context, batch.row_id, after)
+        page = results.page(context, row_id, after)
         take(page)
         stop.check()
         # Complete before the log was read to its end: nothing follows.

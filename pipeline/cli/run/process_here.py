@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline import settings
+from pipeline.bootstrap import make_context
 from pipeline.cli.error_report import STOPPED
 from pipeline.cli.file_conflicts import refuse_shared
 from pipeline.cli.run import log_output
@@ -17,7 +18,9 @@ from pipeline.cli.run.submission import Request, Stored, store
 from pipeline.cli.run.wake_workers import nudge
 from pipeline.cli.show.output import Talk, many
 from pipeline.client.batch import Batch
-from pipeline.client.client import Client, connect
+from pipeline.client.client import Client
+from pipeline.client.connect import session_on
+from pipeline.context import Context
 from pipeline.errors import InvalidInput
 from pipeline.files.output_file import check_target
 from workers.garbage_collector import calm
@@ -39,12 +42,13 @@ def process(source: Request | str, wishes: Wishes, *, on_stored: Callable[[Store
     begun: list[str] = []
     with Stop() as stop:
         try:
-            with connect() as client, _announced(wishes.talk):
-                batch, rejected = _begin(client, source, wishes.talk, stop, on_stored)
+            context = make_context(settings.load())
+            with Client(session_on(context)) as client, _announced(wishes.talk):
+                batch, rejected = _begin(context, client, source, wishes.talk, stop, on_stored)
                 begun.append(batch.id)
                 # This process is ours, as a worker's is: what the caller's program would not want.
                 calm()
-                return finish(client, batch, wishes, stop, rejected=rejected)
+                return finish(context, client, batch, wishes, stop, rejected=rejected)
         except Stopped:
             wishes.talk.warn(how_to_go_on(begun, wishes.output))
             return STOPPED
@@ -75,12 +79,17 @@ def how_to_go_on(begun: list[str], output: str | None) -> str:
 
 
 def _begin(
-    client: Client, source: Request | str, talk: Talk, stop: Stop, on_stored: Callable[[Stored], None] | None
+    context: Context,
+    client: Client,
+    source: Request | str,
+    talk: Talk,
+    stop: Stop,
+    on_stored: Callable[[Stored], None] | None,
 ) -> tuple[Batch, int]:
     rejected = 0
     if isinstance(source, Request):
-        stored = store(client.context, source, talk, stop)
-        nudge(client.context, talk)
+        stored = store(context, source, talk, stop)
+        nudge(context, talk)
         if on_stored:
             on_stored(stored)
         source, rejected = stored.submitted.batch_id, stored.rejected
