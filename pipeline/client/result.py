@@ -61,7 +61,7 @@ class Result:
         label: What the classifier answered.
         confidence: From 0 to 1, or None.
         classification: Label, confidence and scores together.
-        enrichment: The enrichers' answers, by their names.
+        enrichment: The enrichers' answers, by their names; empty if there are none.
         error: The last failure of a dead item.
         attempts: Attempts made at all stages together; attempts that were throttled do not count.
         timings: When the item was created, queued, started, classified and finished.
@@ -75,7 +75,7 @@ class Result:
     label: str | None
     confidence: float | None
     classification: Classification | None
-    enrichment: dict[str, Any] | None
+    enrichment: dict[str, Any]
     error: ItemFailure | None
     attempts: int
     timings: Timings
@@ -87,6 +87,7 @@ class Result:
         given = {field.name: data[field.name] for field in fields(cls)} | {
             "state": ItemState(data["state"]),
             "classification": None if classification is None else Classification(**classification),
+            "enrichment": data["enrichment"] or {},
             "error": None if error is None else _failure(error),
             "timings": Timings(**{name: _at(text) for name, text in data["timings"].items()}),
         }
@@ -102,7 +103,7 @@ class Result:
         if error is not None:
             found["error"] = {name: str(value) for name, value in error.items()}
         timings = {name: format_timestamp(at) for name, at in found["timings"].items()}
-        return found | {"state": self.state.value, "timings": timings}
+        return found | {"state": self.state.value, "enrichment": self.enrichment or None, "timings": timings}
 
     @property
     def succeeded(self) -> bool:
