@@ -19,7 +19,7 @@ from pipeline.definitions import Definition, backoff_of, find_definition, runner
 from pipeline.domain import event
 from pipeline.domain.ids import item_id
 from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkItem
-from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide
+from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide_retry
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES
 from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
@@ -123,7 +123,7 @@ class _Passage:
             self.attempts -= 1
             return True
         retry = definition.retry
-        decision = decide(
+        decision = decide_retry(
             failure,
             attempt=self.attempt,
             snoozes=self.snoozes,
