@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -286,15 +286,18 @@ class Client:
             self._session.ensure_working()
         return missing
 
-    def transaction(self) -> AbstractContextManager[Connection]:
-        """Return a transaction on the client's database, for tables of your own next to those of pipeline.
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a transaction on the client's database, for tables of your own next to those of pipeline.
 
         Use it in a `with` block: it is committed at the end, and rolled back if the block raises.
 
         Raises:
             Unreachable: The database does not answer.
         """
-        return self._session.context.database.write()
+        context = self._session.context
+        with context.database.write() as connection, context.hooks.user_planner(connection):
+            yield connection
 
     def work(self, *, only: Batch | None = None) -> None:
         """Start this process's workers now, if no broker is set. They start by themselves with the first batch.

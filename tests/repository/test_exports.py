@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
+import re  # noqa: TID251 - constant patterns
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import is_typeddict
 
 import pytest
 
@@ -40,6 +45,57 @@ HANDLES = frozenset(
     }
 )
 EVERYTHING = public_values(pipeline) | public_values(pipeline.testing)
+CLASSES = {name: value for name, value in EVERYTHING.items() if isinstance(value, type)}
+REFERENCE = PAGE.read_text(encoding="utf-8")
+#: Functions, and classes that users make by calling them, whose parameters are not fields.
+SHOWN = (
+    *(name for name, value in EVERYTHING.items() if inspect.isfunction(value)),
+    "AsyncClient",
+    "Definition",
+    "WebhookReceiver",
+)
+
+
+def methods(owner: object) -> list[str]:
+    return [name for name, value in vars(owner).items() if inspect.isfunction(value) and not name.startswith("_")]
+
+
+def is_ours(member: object) -> bool:
+    """Whether a member of a class is a method or property that pipeline defines."""
+    function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    return inspect.isfunction(function) and function.__module__.startswith("pipeline")
+
+
+def fields_of(kind: type) -> list[str]:
+    """The public fields of a class that holds data; those of an asynchronous twin are with the other."""
+    if kind is pipeline.AsyncDelivery:
+        return []
+    if is_dataclass(kind):
+        return [field.name for field in fields(kind) if not field.name.startswith("_")]
+    return list(kind.__annotations__) if is_typeddict(kind) else []
+
+
+def plain(parameter: inspect.Parameter) -> tuple[str, bool]:
+    """A parameter as the reference has it, and whether it is given by name only."""
+    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    return f"{stars}{parameter.name}{default_of(parameter)}", parameter.kind is parameter.KEYWORD_ONLY
+
+
+def default_of(parameter: inspect.Parameter) -> str:
+    if parameter.default is parameter.empty:
+        return ""
+    if parameter.default == pipeline.testing.TEST_SECRET:
+        return "=TEST_SECRET"
+    text = json.dumps(parameter.default)
+    return "=" + {"null": "None", "true": "True", "false": "False", "[]": "()"}.get(text, text)
+
+
+def signature(function: Callable[..., object]) -> str:
+    """The parameters of a function as the reference has them."""
+    parameters = [plain(each) for each in inspect.signature(function).parameters.values() if each.name != "self"]
+    named = [each for each, is_named in parameters if is_named]
+    texts = [each for each, _ in parameters]
+    return ", ".join([*texts[: texts.index(named[0])], "*", *texts[texts.index(named[0]) :]] if named else texts)
 
 
 def subclasses(kind: type[Exception]) -> set[type[Exception]]:
@@ -75,21 +131,36 @@ def test_each_public_name_resolves_has_a_docstring_and_stands_in_the_reference(m
     value = getattr(module, name)
     if not isinstance(value, str) and value is not pipeline.Hook:
         assert inspect.getdoc(value), f"{name} has no docstring"
-    assert f"`{name}" in PAGE.read_text(encoding="utf-8"), f"{name} is not in {PAGE.name}"
+    assert re.search(rf"[`.#] ?{name}\b", REFERENCE), f"{name} is not in {PAGE.name}"
 
 
-@pytest.mark.parametrize("name", [name for name, value in EVERYTHING.items() if isinstance(value, type)])
-def test_each_public_member_has_a_docstring_and_stands_in_the_reference(name: str) -> None:
+@pytest.mark.parametrize("name", CLASSES)
+def test_each_member_of_a_public_class_has_a_docstring_and_stands_in_the_reference(name: str) -> None:
     members = {
         member: value
-        for owner in EVERYTHING[name].__mro__  # type: ignore[attr-defined]
-        if owner.__module__.startswith("pipeline")
+        for owner in CLASSES[name].__mro__
         for member, value in vars(owner).items()
-        if not member.startswith("_") and (inspect.isroutine(value) or isinstance(value, property | classmethod))
+        if not member.startswith("_") and is_ours(value)
     }
-    page = PAGE.read_text(encoding="utf-8")
-    assert [member for member in members if f"`{member}" not in page and f".{member}" not in page] == []
     assert [member for member, value in members.items() if not inspect.getdoc(value)] == []
+    assert [member for member in members if not re.search(rf"[`.]{member}\b", REFERENCE)] == []
+
+
+@pytest.mark.parametrize("name", [*SHOWN, "Client", "Batch", "Endpoint", "Delivery"])
+def test_the_reference_shows_each_parameter_and_its_default(name: str) -> None:
+    value = EVERYTHING[name]
+    made = value.__init__ if isinstance(value, type) else value  # type: ignore[misc] - pydantic states another signature
+    functions = {name: made} if name in SHOWN else {each: getattr(value, each) for each in methods(value)}
+    wanted = [f"{each}({signature(function)})" for each, function in functions.items()]
+    shown = " ".join(REFERENCE.split())
+    assert [each for each in wanted if each not in shown] == []
+
+
+@pytest.mark.parametrize("name", [name for name, value in CLASSES.items() if fields_of(value)])
+def test_the_reference_has_each_field_where_its_class_is_explained(name: str) -> None:
+    text = REFERENCE.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
+    assert text, f"there is no heading {name}"
+    assert [field for field in fields_of(CLASSES[name]) if f"`{field}`" not in text] == []
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
