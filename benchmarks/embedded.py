@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ from benchmarks.job import SECRET_TEXT, text_of
 from benchmarks.passage import LONGEST_SECONDS, WARM_UP_ITEMS, require
 from benchmarks.processes import own_processor_seconds
 from benchmarks.stand import DEFINITION
+from pipeline.database.engine import Database
 from tests.support.servers.worker import wait_for
 from workers.garbage_collector import calm
 
@@ -39,21 +41,22 @@ def main(items: int, rounds: int, json_file: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="pipeline-benchmark-") as name, Receiver() as receiver:
         definition = Path(name) / "benchmark.toml"
         definition.write_text(DEFINITION)
+        url = f"sqlite:///{name}/pipeline.db"
         with pipeline.connect(
-            database_url=f"sqlite:///{name}/pipeline.db",
+            database_url=url,
             webhook_secret=SECRET_TEXT,
             allow_private_callbacks="127.0.0.0/8",
         ) as client:
-            _run(client, definition, receiver, WARM_UP_ITEMS)
+            _run(client, url, definition, receiver, WARM_UP_ITEMS)
             for number in range(1, rounds + 1):
                 spent = own_processor_seconds()
-                accepted, seconds = _run(client, definition, receiver, items)
+                accepted, seconds = _run(client, url, definition, receiver, items)
                 spent = own_processor_seconds() - spent
                 figures.add(f"round {number}", accepted, items / seconds, spent / items * 1e3)
     write(json_file, figures)
 
 
-def _run(client: pipeline.Client, definition: Path, receiver: Receiver, items: int) -> tuple[float, float]:
+def _run(client: pipeline.Client, url: str, definition: Path, receiver: Receiver, items: int) -> tuple[float, float]:
     """Send items through; return the seconds until they were accepted, and until all were called back."""
     receiver.forget()
     started = time.monotonic()
@@ -65,7 +68,8 @@ def _run(client: pipeline.Client, definition: Path, receiver: Receiver, items: i
         time.sleep(LOOK_SECONDS)
     seconds = time.monotonic() - started
     wait_for(lambda: batch.progress().is_complete)
-    require(client.context.database, batch, items, receiver.ids())
+    with closing(Database(url)) as database:
+        require(database, batch, items, receiver.ids())
     return accepted, seconds
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from benchmarks.comparison.receiver import Receiver
 from benchmarks.figures import Figures, json_option, share, write
-from benchmarks.passage import WARM_UP_ITEMS, require, submit
+from benchmarks.passage import WARM_UP_ITEMS, require, row_of, submit
 from benchmarks.stand import BROKERS, Stand, stand
 from pipeline import Batch
 from pipeline.database.instant import Instant
@@ -95,7 +95,8 @@ def _steady(ready: Stand, receiver: Receiver, items: int, times: int) -> list[Ti
     click.echo(f"submitted at {pace:.0f} items a second")
     _called_back(ready, receiver, batches, items)
     with ready.cluster.database.read() as connection:
-        rows = connection.execute(_TIMES, {"first": batches[0].row_id, "last": batches[-1].row_id})
+        first, last = row_of(connection, batches[0]), row_of(connection, batches[-1])
+        rows = connection.execute(_TIMES, {"first": first, "last": last})
         return [Times(*row) for row in rows]
 
 

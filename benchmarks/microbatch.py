@@ -13,7 +13,7 @@ import click
 from sqlalchemy import text
 
 from benchmarks.figures import Figures, json_option, share, write
-from benchmarks.passage import passage, require, submit, warm
+from benchmarks.passage import passage, require, row_of, submit, warm
 from benchmarks.processes import processor_seconds
 from benchmarks.stand import BROKERS, Stand, stand
 from pipeline.database.instant import Instant
@@ -66,7 +66,8 @@ def _lone(ready: Stand, number: int) -> list[float]:
         batch.wait(60)
         require(ready.cluster.database, batch, 1)
     with ready.cluster.database.read() as connection:
-        rows = connection.execute(_TIMES, {"first": batches[0].row_id, "last": batches[-1].row_id})
+        first, last = row_of(connection, batches[0]), row_of(connection, batches[-1])
+        rows = connection.execute(_TIMES, {"first": first, "last": last})
         times: list[tuple[datetime, datetime]] = [(row.created_at, row.finished_at) for row in rows]
     return [(finished - created).total_seconds() for created, finished in times]
 

@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from benchmarks.figures import Figures, json_option, write
 from benchmarks.job import text_of
-from benchmarks.passage import passage, warm
+from benchmarks.passage import passage, row_of, warm
 from benchmarks.processes import processor_seconds
 from benchmarks.stages import latency_of
 from benchmarks.stand import BROKERS, Stand, stand
@@ -67,7 +67,7 @@ def main(items: int, processes: int, broker: str, json_file: Path | None) -> Non
 def _taken(ready: Stand, batch: Batch) -> float:
     """Return how many places were taken in the mean."""
     with ready.cluster.database.read() as connection:
-        rows = connection.execute(_ENDS, {"batch": batch.row_id}).all()
+        rows = connection.execute(_ENDS, {"batch": row_of(connection, batch)}).all()
     submitted = batch.progress().created_at
     calls: list[tuple[float, float]] = []
     for row in rows:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import click
 import orjson
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from benchmarks.comparison.completeness import Outcome, complaints
 from benchmarks.job import enrichment_of, label_of, text_of
 from benchmarks.stand import Stand
 from pipeline import Batch
+from pipeline.batches.find import find_batch
 from pipeline.database.engine import Database
 
 #: Before anything is timed: connections, caches, definitions.
@@ -72,13 +73,18 @@ def require(database: Database, batch: Batch, items: int, ids: Collection[str] |
     stored = right = 0
     with database.read() as connection:
         # A million of them do not fit into memory.
-        for row in connection.execution_options(yield_per=5_000).execute(_ITEMS, {"batch": batch.row_id}):
+        for row in connection.execution_options(yield_per=5_000).execute(_ITEMS, {"batch": row_of(connection, batch)}):
             stored += 1
             right += row.state == "succeeded" and _is_right(row.payload, row.label, row.enrichment)
     called = range(items) if ids is None else ids
     found = complaints(items, Outcome(stored, right, [str(each) for each in called]))
     if found:
         raise click.ClickException("this run does not count: " + "; ".join(found))
+
+
+def row_of(connection: Connection, batch: Batch) -> int:
+    """Return the id of a batch's row."""
+    return int(find_batch(connection, batch.id)["id"])
 
 
 def _is_right(payload: str, label: str, enrichment: str) -> bool:

@@ -11,12 +11,12 @@ QUESTIONS = ["Where is my parcel?", "Please refund the second payment.", "I forg
 
 
 async def main() -> None:
-    with pipeline.connect() as client:
-        batch = client.submit(
+    async with pipeline.AsyncClient() as client:
+        batch = await client.submit(
             ({"ticket_id": f"Q-{number}", "body": text} for number, text in enumerate(QUESTIONS, 1)),
             definition="examples/support-tickets/definition.toml",
         )
-        async for result in batch.aresults(follow=True):
+        async for result in batch.results(follow=True):
             print(result.key, result.label)
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
 
-from pipeline.crypto.secrets import InvalidSecret
-from pipeline.crypto.verify_webhook import InvalidWebhook, verify_webhook
-
-# What a classifier or an enricher needs.
-from pipeline.domain.item import Classification, Item, WorkItem
-
-# What can go wrong.
+# What the module of a classifier or an enricher needs: no database, no Celery.
+from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkItem
 from pipeline.errors import (
     Conflict,
+    InvalidArgument,
     InvalidDefinition,
     InvalidInput,
     InvalidItems,
@@ -24,40 +21,106 @@ from pipeline.errors import (
     Throttled,
     Transient,
     Unreachable,
+    WaitTimeout,
     WrongSchema,
 )
 from pipeline.stages.catalog.batched import batched
 
 if TYPE_CHECKING:
-    from pipeline.client.batch import Batch
-    from pipeline.client.callbacks import Delivery, Endpoint
-    from pipeline.client.client import Client, connect
-    from pipeline.client.result import Result
-    from pipeline.definitions import Definition
+    from pipeline.client.async_client import AsyncClient
+    from pipeline.client.batch import AsyncBatch, Batch
+    from pipeline.client.client import Client
+    from pipeline.client.connect import SettingOverrides, connect
+    from pipeline.client.delivery import AsyncDelivery, Delivery, DeliveryAttempt
+    from pipeline.client.endpoint import (
+        AsyncEndpoint,
+        Endpoint,
+        EndpointChanges,
+        EndpointInfo,
+        EndpointSettings,
+        PingResult,
+    )
+    from pipeline.client.result import ItemFailure, Result, Timings
+    from pipeline.crypto.encryption import CannotDecrypt, InvalidEncryptionKey
+    from pipeline.crypto.secrets import InvalidSecret
+    from pipeline.crypto.verify_webhook import InvalidWebhook, verify_webhook
+    from pipeline.definitions.definition import Definition, DefinitionTables
+    from pipeline.definitions.input_and_retry import InputSpec, RetrySpec
+    from pipeline.delivery.endpoint_secrets import KnownSecret
+    from pipeline.delivery.rules.delivery import AttemptOutcome, DeliveryState
+    from pipeline.delivery.rules.endpoint_state import EndpointState
+    from pipeline.delivery.rules.headers import InvalidHeader
+    from pipeline.delivery.rules.notice import Notice, NoticeType
+    from pipeline.domain.batch import BatchState, Progress
+    from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl
+    from pipeline.domain.event import EventType
+    from pipeline.domain.outcome import FailureKind
+    from pipeline.domain.payload import Rejection
+    from pipeline.hooks import Event, Hook
+    from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec
 
 __all__ = [
+    "AsyncBatch",
+    "AsyncClient",
+    "AsyncDelivery",
+    "AsyncEndpoint",
+    "AttemptOutcome",
     "Batch",
+    "BatchState",
+    "CannotDecrypt",
     "Classification",
+    "ClassifySpec",
     "Client",
     "Conflict",
     "Definition",
+    "DefinitionTables",
     "Delivery",
+    "DeliveryAttempt",
+    "DeliveryState",
     "Endpoint",
+    "EndpointChanges",
+    "EndpointInfo",
+    "EndpointSettings",
+    "EndpointState",
+    "EnrichSpec",
+    "Event",
+    "EventType",
+    "FailureKind",
+    "ForbiddenCallbackUrl",
+    "Hook",
+    "InputSpec",
+    "InvalidArgument",
+    "InvalidCallbackUrl",
     "InvalidDefinition",
+    "InvalidEncryptionKey",
+    "InvalidHeader",
     "InvalidInput",
     "InvalidItems",
     "InvalidSecret",
     "InvalidSettings",
     "InvalidWebhook",
     "Item",
+    "ItemFailure",
+    "ItemState",
+    "KnownSecret",
     "NotFound",
+    "Notice",
+    "NoticeType",
     "Permanent",
+    "PingResult",
     "PipelineError",
+    "Progress",
+    "Rejection",
     "Result",
+    "RetrySpec",
+    "SettingOverrides",
+    "Stage",
     "StageError",
     "Throttled",
+    "Timings",
     "Transient",
     "Unreachable",
+    "WaitTimeout",
     "WorkItem",
     "WrongSchema",
     "batched",
@@ -66,20 +129,63 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AsyncBatch": "pipeline.client.batch",
+    "AsyncClient": "pipeline.client.async_client",
+    "AsyncDelivery": "pipeline.client.delivery",
+    "AsyncEndpoint": "pipeline.client.endpoint",
+    "AttemptOutcome": "pipeline.delivery.rules.delivery",
     "Batch": "pipeline.client.batch",
+    "BatchState": "pipeline.domain.batch",
+    "CannotDecrypt": "pipeline.crypto.encryption",
+    "ClassifySpec": "pipeline.stages.catalog.spec",
     "Client": "pipeline.client.client",
-    "connect": "pipeline.client.client",
-    "Delivery": "pipeline.client.callbacks",
-    "Endpoint": "pipeline.client.callbacks",
-    "Definition": "pipeline.definitions",
+    "Definition": "pipeline.definitions.definition",
+    "DefinitionTables": "pipeline.definitions.definition",
+    "Delivery": "pipeline.client.delivery",
+    "DeliveryAttempt": "pipeline.client.delivery",
+    "DeliveryState": "pipeline.delivery.rules.delivery",
+    "Endpoint": "pipeline.client.endpoint",
+    "EndpointChanges": "pipeline.client.endpoint",
+    "EndpointInfo": "pipeline.client.endpoint",
+    "EndpointSettings": "pipeline.client.endpoint",
+    "EndpointState": "pipeline.delivery.rules.endpoint_state",
+    "EnrichSpec": "pipeline.stages.catalog.spec",
+    "Event": "pipeline.hooks",
+    "EventType": "pipeline.domain.event",
+    "FailureKind": "pipeline.domain.outcome",
+    "ForbiddenCallbackUrl": "pipeline.domain.callback_url",
+    "Hook": "pipeline.hooks",
+    "InputSpec": "pipeline.definitions.input_and_retry",
+    "InvalidCallbackUrl": "pipeline.domain.callback_url",
+    "InvalidEncryptionKey": "pipeline.crypto.encryption",
+    "InvalidHeader": "pipeline.delivery.rules.headers",
+    "InvalidSecret": "pipeline.crypto.secrets",
+    "InvalidWebhook": "pipeline.crypto.verify_webhook",
+    "ItemFailure": "pipeline.client.result",
+    "KnownSecret": "pipeline.delivery.endpoint_secrets",
+    "Notice": "pipeline.delivery.rules.notice",
+    "NoticeType": "pipeline.delivery.rules.notice",
+    "PingResult": "pipeline.client.endpoint",
+    "Progress": "pipeline.domain.batch",
+    "Rejection": "pipeline.domain.payload",
     "Result": "pipeline.client.result",
+    "RetrySpec": "pipeline.definitions.input_and_retry",
+    "SettingOverrides": "pipeline.client.connect",
+    "Timings": "pipeline.client.result",
+    "connect": "pipeline.client.connect",
+    "verify_webhook": "pipeline.crypto.verify_webhook",
 }
 
+# Type checkers take the names from the imports above, and report a name that is not among them.
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    """Import what needs the database and Celery when it is first used: a classifier's module needs neither."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    def __getattr__(name):
+        """Import a name when it is first used, and keep it."""
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(_import_module(_LAZY[name]), name)
+        return value
 
-    return getattr(import_module(_LAZY[name]), name)
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,54 +1,80 @@
-"""Errors that the library raises.
+"""Errors that the library raises, each with a stable `code`.
 
-PipelineError
-├── InvalidInput            the input cannot be accepted                exit code 2
-│   ├── InvalidSettings     a PIPELINE_* variable
-│   ├── InvalidDefinition   a definition file or object
-│   ├── InvalidItems        one or more items of a submission
-│   ├── InvalidArgument     the value of a named argument
-│   └── NotFound            no such batch, item, delivery or definition
-├── Conflict                the request contradicts what is stored      exit code 2
-├── Unreachable             the database or broker does not respond     exit code 3
-└── WrongSchema             the database has a different version        exit code 3
+PipelineError                   pipeline_error              exit code 2
+├── InvalidInput                invalid_input               an argument cannot be used
+│   ├── InvalidSettings         invalid_settings            a PIPELINE_* variable or an override of one
+│   ├── InvalidDefinition       invalid_definition          a definition file or object
+│   ├── InvalidItems            invalid_items               one or more items of a submission
+│   ├── InvalidArgument         invalid_argument            an argument, called by its name
+│   │   ├── InvalidCallbackUrl      invalid_callback_url    a URL that cannot be called back
+│   │   └── ForbiddenCallbackUrl    forbidden_callback_url  a URL that callbacks may not reach
+│   ├── InvalidHeader           invalid_header              a header of an endpoint
+│   ├── InvalidSecret           invalid_secret              a webhook secret
+│   ├── InvalidEncryptionKey    invalid_encryption_key      PIPELINE_ENCRYPTION_KEY
+│   ├── InvalidWebhook          invalid_webhook             a received request that does not verify
+│   └── NotFound                not_found                   no such batch, item, delivery, endpoint or definition
+├── Conflict                    conflict                    the request contradicts what is stored or running
+├── CannotDecrypt               cannot_decrypt              stored secrets, without their key
+├── Unreachable                 unreachable                 database or broker is down           exit code 3
+├── WrongSchema                 wrong_schema                database of another version          exit code 3
+└── WaitTimeout                 wait_timeout                also a TimeoutError                  exit code 1
 
-StageError                  raised by a classifier or an enricher
-├── Transient               may work later: retried with backoff
-├── Throttled               the other side asked to wait: retried without using up an attempt
-└── Permanent               will never work: the item is dead at once
+StageError                      stage_error                 raised by a classifier or an enricher
+├── Transient                   transient                   may succeed later: retried with backoff
+├── Throttled                   throttled                   asked to wait: retried without using up an attempt
+└── Permanent                   permanent                   will never work: the item is dead at once
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import TYPE_CHECKING, ClassVar, Self
+
+if TYPE_CHECKING:
+    from pipeline.domain.batch import Progress
+    from pipeline.domain.payload import Rejection
 
 
 class PipelineError(Exception):
-    """An error that the user can act on. The message says what happened and what to do."""
+    """An error that the user can act on. The message says what happened and what to do.
 
-    exit_code = 2
+    Attributes:
+        code: Stable name of the kind of error, for programs to compare.
+        exit_code: Exit code of a command that fails with this error.
+    """
+
+    code: ClassVar[str] = "pipeline_error"
+    exit_code: ClassVar[int] = 2
 
 
 class InvalidInput(PipelineError):
     """The input cannot be accepted."""
 
+    code = "invalid_input"
+
 
 class InvalidSettings(InvalidInput):
     """A setting is unknown or has an invalid value."""
+
+    code = "invalid_settings"
 
 
 class InvalidDefinition(InvalidInput):
     """A definition is invalid. The message names the file, the field and the expected value."""
 
+    code = "invalid_definition"
+
 
 class InvalidItems(InvalidInput):
-    """Items of a submission were rejected.
+    """Items of a submission were rejected. Nothing was stored.
 
     Attributes:
-        rejections: one `Rejection` per rejected item, in input order; at most the first 1,000.
+        rejections: The rejected items in input order; at most the first 1,000.
     """
 
-    def __init__(self, message: str, rejections: tuple[object, ...] = ()) -> None:
+    code = "invalid_items"
+
+    def __init__(self, message: str, rejections: tuple[Rejection, ...] = ()) -> None:
         super().__init__(message)
         self.rejections = rejections
 
@@ -57,10 +83,12 @@ class InvalidArgument(InvalidInput):
     """The value of a named argument is invalid. The message uses the name that the caller knows.
 
     Args:
-        template: the message, with `{0}`, `{1}`, … in place of argument names; pass other text through
+        template: The message, with `{0}`, `{1}`, … in place of argument names; pass other text through
             `escape_braces`.
-        names: the argument names as the Python API spells them.
+        names: The argument names as the Python API spells them.
     """
+
+    code = "invalid_argument"
 
     def __init__(self, template: str, *names: str) -> None:
         super().__init__(template.format(*names))
@@ -77,40 +105,74 @@ def escape_braces(text: str) -> str:
 
 
 class NotFound(InvalidInput):
-    """There is no batch, item, delivery or definition of that name."""
+    """There is no batch, item, delivery, endpoint or definition of that name."""
+
+    code = "not_found"
 
 
 class Conflict(PipelineError):
-    """The request contradicts what is stored."""
+    """The request contradicts what is stored or running."""
+
+    code = "conflict"
 
 
 class Unreachable(PipelineError):
     """A required service does not respond."""
 
+    code = "unreachable"
     exit_code = 3
 
 
 class WrongSchema(PipelineError):
     """The database schema belongs to a different version of pipeline."""
 
+    code = "wrong_schema"
     exit_code = 3
 
 
+class WaitTimeout(PipelineError, TimeoutError):
+    """A batch was not complete in time. Work on it goes on.
+
+    Attributes:
+        progress: How far the batch was when the time was up.
+    """
+
+    code = "wait_timeout"
+    exit_code = 1
+
+    def __init__(self, message: str, progress: Progress) -> None:
+        super().__init__(message)
+        self.progress = progress
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, Progress]]:
+        return type(self), (str(self), self.progress)
+
+
 class StageError(Exception):
-    """Base class of the errors with which a classifier or enricher says how to handle its failure."""
+    """Base class of the errors with which a classifier or enricher says how to handle its failure.
+
+    Attributes:
+        code: Stable name of the kind of error.
+    """
+
+    code: ClassVar[str] = "stage_error"
 
 
 class Transient(StageError):
     """The failure may be temporary: the item is retried with exponential backoff, up to `max_attempts`."""
 
+    code = "transient"
+
 
 class Throttled(StageError):
-    """The other side asked to wait: the item is retried without using up an attempt.
+    """Another service asked to wait: the item is retried without using up an attempt.
 
     Args:
-        message: the text to record.
-        retry_after: minimum delay in seconds; None applies the definition's backoff.
+        message: The text to record.
+        retry_after: Minimum delay in seconds; None applies the definition's backoff.
     """
+
+    code = "throttled"
 
     def __init__(self, message: str = "throttled", *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -119,3 +181,5 @@ class Throttled(StageError):
 
 class Permanent(StageError):
     """The failure is permanent: the item is dead at once, with this message."""
+
+    code = "permanent"

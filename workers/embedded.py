@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
-from types import TracebackType
 
 from celery.worker import WorkController
 from celery.worker import state as worker_state
@@ -14,7 +14,7 @@ from pipeline.context import Context
 from pipeline.errors import Conflict, Unreachable
 from pipeline.settings import EMBEDDED_BROKER_URL
 from workers.app import app
-from workers.engine.engine import Engine, running_engine, set_running
+from workers.engine.engine import Engine, set_running
 from workers.engine.stage_engine import countdown
 from workers.transports.choice import embedded_transport
 
@@ -34,36 +34,44 @@ class Embedded:
         self._context = context
         self._batch_id = batch_id
         self._ready = threading.Event()
+        self._engine: Engine | None = None
 
     def start(self) -> None:
-        """Start the threads; return once messages are consumed.
+        """Start the threads; return once messages are consumed. If they run already, dispatch now.
 
         Raises:
             Conflict: this process already has an embedded worker.
             Unreachable: the worker does not start.
         """
+        if self._engine is not None:
+            self._engine.wake_dispatch()
+            return
         if not self._alone.acquire(blocking=False):
             raise Conflict("this process already has an embedded worker; close that client before you open another")
         try:
-            self._start()
+            self._engine = self._started()
         except BaseException:
             self._alone.release()
             raise
+        # A program that ends without closing its client: its thread pools are gone by then, so nothing can be finished,
+        # only handed back.
+        atexit.register(self._engine.abandon)
 
-    def _start(self) -> None:
+    def _started(self) -> Engine:
         # Queues of this transport outlive their connections; messages of a stopped worker are stale.
         Channel.queues.clear()
         app.conf.broker_url = EMBEDDED_BROKER_URL
         app.conf.broker_transport = embedded_transport(is_fast=self._context.settings.fast_transport)
         app.finalize()
-        self._engine = Engine(app, self._context, batch_id=self._batch_id)
-        set_running(self._engine)
-        self._engine.start()
+        engine = Engine(app, self._context, batch_id=self._batch_id)
+        set_running(engine)
+        engine.start()
         self._controller = _Worker(self._ready, app=app, **_OPTIONS)
         self._thread = threading.Thread(target=self._controller.start, name="pipeline-worker", daemon=True)
         self._thread.start()
         if not self._ready.wait(START_SECONDS):
             raise Unreachable(f"the embedded worker did not start within {START_SECONDS:.0f} s")
+        return engine
 
     def stop(self, *, deliver: bool = True) -> None:
         """Stop taking messages, finish fast work, and return the rest to the queue.
@@ -71,35 +79,22 @@ class Embedded:
         Args:
             deliver: wait for callbacks that are due now, for at most `PIPELINE_STOP_SECONDS`.
         """
+        engine, self._engine = self._engine, None
+        if engine is None:
+            return
+        atexit.unregister(engine.abandon)
         worker_state.should_stop = 0
         # Celery checks the flag between messages and then takes one more: give it two. The transport hands over all
         # messages of a queue together, so they go to two queues; otherwise the second wait would take two seconds.
         for task in (DISPATCH_TASK, DELIVER_TASK):
-            self._engine.broker.nudge(task)
+            engine.broker.nudge(task)
         left = countdown(self._context.settings.stop_seconds)
         self._thread.join(left())
         worker_state.should_stop = None
-        self._engine.stop(deliver=deliver, timeout=left())
+        engine.stop(deliver=deliver, timeout=left())
         set_running(None)
         worker_state.reset_state()
         self._alone.release()
-
-    def abandon(self) -> None:
-        """Return what this process holds without stopping its threads, because the program is ending."""
-        self._engine.abandon()
-
-    def wake(self) -> None:
-        """Dispatch now: a batch was submitted."""
-        running_engine().wake_dispatch()
-
-    def __enter__(self) -> Embedded:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop(deliver=error is None)
 
 
 _OPTIONS = {

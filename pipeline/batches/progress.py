@@ -49,9 +49,15 @@ def is_complete(context: Context, batch_id: int) -> bool:
 
 def recent(context: Context, limit: int = 20) -> list[Progress]:
     """Return the progress of the latest batches, newest first."""
+    return [each for _, each in page(context, before=None, limit=limit)]
+
+
+def page(context: Context, *, before: int | None, limit: int) -> list[tuple[int, Progress]]:
+    """Return the progress of batches, newest first, each with its row id; only those with row ids below `before`."""
     with context.database.read() as connection:
         in_flight, running = items.count_in_flight(connection), items.count_running(connection)
-        return [_progress(row, in_flight, running) for row in batches.find_newest(connection, limit)]
+        found = batches.find_newest(connection, limit, before=before)
+        return [(row["id"], _progress(row, in_flight, running)) for row in found]
 
 
 def labels(context: Context, batch: str) -> dict[str, int]:

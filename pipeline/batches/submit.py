@@ -19,7 +19,7 @@ from pipeline.batches.validate import Given, ItemValidator, OnReject, Rules
 from pipeline.context import Context
 from pipeline.database.retry import TRANSIENT_ERRORS, retrying
 from pipeline.database.row import Row
-from pipeline.definitions import Definition
+from pipeline.definitions import Definition, content_of
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.ids import new_batch_id
 from pipeline.domain.retry_schedule import check_schedule
@@ -29,7 +29,7 @@ from pipeline.errors import Conflict, InvalidInput, Unreachable
 CHUNK = 5_000
 
 #: Called with the number of items stored so far.
-OnProgress = Callable[[int], None]
+OnProgress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,14 @@ class Submitted:
 
     Args:
         batch_id: its public id.
+        row_id: the id of its row.
         total: number of items.
         is_new: False if the idempotency key was known.
         without_url: number of items without a value in `callback_url_field`.
     """
 
     batch_id: str
+    row_id: int
     total: int
     is_new: bool
     without_url: int = 0
@@ -126,7 +128,7 @@ def submit(
     )
     with _discard_on_failure(context, batch_id, advice=advice):
         retrying(lambda: _accept(context, batch_id, total), patience=context.lease)
-    return Submitted(public_id, total, is_new=True, without_url=validator.without_url)
+    return Submitted(public_id, batch_id, total, is_new=True, without_url=validator.without_url)
 
 
 @contextmanager
@@ -201,7 +203,7 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
         return None
     if row["state"] != "accepting":
         _refuse_if_different({**row, "definition": content}, submission)
-        return Submitted(row["public_id"], row["total"], is_new=False)
+        return Submitted(row["public_id"], row["id"], row["total"], is_new=False)
     submit_lease.discard_abandoned(context)
     with context.database.read() as connection:
         if batches.find_by_idempotency_key(connection, key) is None:
@@ -211,7 +213,7 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
 
 def _refuse_if_different(known: Row, submission: Submission) -> None:
     urls = {name: getattr(submission, name) for name in _URLS}
-    refuse_different(known, known, {"definition": submission.definition.content(), **urls})
+    refuse_different(known, known, {"definition": content_of(submission.definition), **urls})
 
 
 _URLS = ("callback_url", "batch_callback_url", "fallback_url")
@@ -225,7 +227,7 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
             connection,
             name=definition.name,
             version=definition.version,
-            content=definition.content(),
+            content=content_of(definition),
             stages=",".join(definition.stages),
             now=now,
         )

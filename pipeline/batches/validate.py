@@ -28,7 +28,7 @@ MAX_KEY_LENGTH = 500
 Given = Item | Mapping[str, Any] | Record | Rejection
 
 #: Called with each refused item.
-OnReject = Callable[[Rejection], None]
+OnReject = Callable[[Rejection], object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,32 +5,33 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from pipeline.batches import control, replay, results
 from pipeline.batches import progress as batch_progress
-from pipeline.batches.find import find_batch
 from pipeline.client.result import Result
+from pipeline.client.session import AsyncSession, Session
 from pipeline.domain.batch import Progress
-
-if TYPE_CHECKING:
-    from pipeline.client.client import Client
+from pipeline.domain.ids import split_item_id
+from pipeline.errors import InvalidInput, WaitTimeout
 
 #: How often new results are looked for while none come.
 POLL_SECONDS = 0.02
 
 
 class Batch:
-    """One batch."""
+    """One batch. Made by a `Client`.
 
-    def __init__(self, client: Client, batch_id: str, *, is_new: bool = True) -> None:
-        self._client = client
-        self._context = client.context
+    Attributes:
+        id: The batch's id.
+        is_new: Whether the call that returned this object stored the batch: False where `submit` found the batch of
+            its idempotency key, and for a batch that `client.batch` found.
+    """
+
+    def __init__(self, session: Session, batch_id: str, row_id: int, *, is_new: bool) -> None:
+        self._session = session
+        self._row_id = row_id
         self.id = batch_id
-        #: False where `submit` found the idempotency key of an earlier batch.
         self.is_new = is_new
-        with self._context.database.read() as connection:
-            self.row_id: int = find_batch(connection, batch_id)["id"]
 
     def __repr__(self) -> str:
         return f"Batch({self.id!r})"
@@ -39,84 +40,203 @@ class Batch:
         """Yield results in the order in which items finished.
 
         Args:
-            follow: go on until the batch is complete; otherwise end with what there is.
-            after: the `seq` of the last result seen; results go on behind it.
-        """
-        if follow:
-            self._client.work()
-        # Completion is looked at before the page: what finishes in between is on the next page, not missed.
-        is_last = not follow
-        while True:
-            page = results.page(self._context, self.row_id, after)
-            yield from (Result.from_data(data) for data in page.results)
-            if page.last_seq != after:
-                after = page.last_seq
-            elif is_last:
-                return
-            else:
-                is_last = batch_progress.is_complete(self._context, self.row_id)
-                time.sleep(0 if is_last else POLL_SECONDS)
+            follow: Wait for further results until the batch is complete; otherwise end with those that there are.
+            after: The `seq` of the last result seen; 0: begin with the first.
 
-    async def aresults(self, *, follow: bool = False, after: int = 0) -> AsyncIterator[Result]:
-        """The same as `results`, for a program with an event loop."""
-        if follow:
-            await asyncio.to_thread(self._client.work)
-        is_last = not follow
-        while True:
-            page = await asyncio.to_thread(results.page, self._context, self.row_id, after)
-            for data in page.results:
-                yield Result.from_data(data)
-            if page.last_seq != after:
-                after = page.last_seq
-            elif is_last:
-                return
-            else:
-                is_last = await asyncio.to_thread(batch_progress.is_complete, self._context, self.row_id)
-                await asyncio.sleep(0 if is_last else POLL_SECONDS)
+        Raises:
+            NotFound: The batch was pruned meanwhile.
+        """
+        log = ResultLog(self._session, self._row_id, after, follow=follow)
+        while not log.is_over:
+            yield from log.read()
+            time.sleep(log.pause_seconds)
 
     def progress(self) -> Progress:
-        """Return how far the batch is."""
-        return batch_progress.progress(self._context, self.id)
+        """Return how far the batch is.
+
+        Raises:
+            NotFound: The batch was pruned meanwhile.
+        """
+        return batch_progress.progress(self._session.context, self.id)
 
     def labels(self) -> dict[str, int]:
-        """Return how many items have each label, most frequent first."""
-        return batch_progress.labels(self._context, self.id)
+        """Return how many items have each label, the most frequent first."""
+        return batch_progress.labels(self._session.context, self.id)
 
     def wait(self, timeout: float | None = None) -> Progress:
         """Wait until every item is final.
 
         Args:
-            timeout: seconds; None: for ever.
+            timeout: Longest wait in seconds; None: no limit.
+
+        Returns:
+            How far the batch is then: complete.
 
         Raises:
-            TimeoutError: the batch is not complete by then; it goes on all the same.
+            WaitTimeout: The batch is not complete by then. Work on it goes on.
+            NotFound: The batch was pruned meanwhile.
         """
-        self._client.work()
-        end = None if timeout is None else time.monotonic() + timeout
-        while not batch_progress.is_complete(self._context, self.row_id):
-            if end is not None and time.monotonic() >= end:
-                progress = self.progress()
-                raise TimeoutError(
-                    f"batch {self.id} has {progress.final:,} of {progress.total:,} items after {timeout} s"
-                )
+        end = _end(timeout)
+        while not self._is_complete():
+            if time.monotonic() >= end:
+                raise _too_late(self.progress(), timeout)
             time.sleep(POLL_SECONDS)
         return self.progress()
 
     def pause(self) -> None:
-        """Release no more items; what is in flight is finished."""
-        control.pause(self._context, self.id)
+        """Release no more items. What is in flight is finished.
+
+        Raises:
+            Conflict: The batch is final.
+        """
+        control.pause(self._session.context, self.id)
 
     def resume(self) -> None:
-        """Release items again."""
-        control.resume(self._context, self.id)
-        self._client._nudge()
+        """Release items again after `pause`.
+
+        Raises:
+            Conflict: The batch is final.
+        """
+        control.resume(self._session.context, self.id)
+        self._session.nudge()
 
     def cancel(self) -> int:
-        """Cancel what has not begun; return how many items that was."""
-        return control.cancel(self._context, self.id)
+        """Cancel the items that have not begun. Running ones are finished.
 
-    def replay_dead(self, positions: Sequence[int] | None = None) -> int:
-        """Make dead items pending again, with fresh attempts; return how many."""
-        replayed = replay.replay_dead(self._context, self.id, positions=positions)
-        self._client._nudge()
+        Returns:
+            How many items were cancelled now.
+
+        Raises:
+            Conflict: The batch is complete.
+        """
+        return control.cancel(self._session.context, self.id)
+
+    def replay_dead(self, items: Sequence[str] | None = None) -> int:
+        """Make dead items pending again, with fresh attempts, at the stage that failed.
+
+        The batch runs again, and completes again with an event of its own.
+
+        Args:
+            items: Ids of the items, such as `result.item_id`; None: all that are dead.
+
+        Returns:
+            How many items are pending again. Items that are not dead are left as they are.
+
+        Raises:
+            Conflict: The batch is cancelled.
+            InvalidInput: An id is not the id of an item of this batch.
+        """
+        positions = None if items is None else [self._position(each) for each in items]
+        replayed = replay.replay_dead(self._session.context, self.id, positions=positions)
+        self._session.nudge()
         return replayed
+
+    def _is_complete(self) -> bool:
+        self._session.ensure_working(self._row_id)
+        return batch_progress.is_complete(self._session.context, self._row_id)
+
+    def _position(self, item: str) -> int:
+        batch_id, position = split_item_id(item) or (None, 0)
+        if batch_id != self.id:
+            raise InvalidInput(f"{item!r} is not the id of an item of batch {self.id}; give `item_id` of its results")
+        return position
+
+
+class AsyncBatch:
+    """One batch. Made by an `AsyncClient`; has the methods of `Batch`, as coroutines.
+
+    Attributes:
+        id: The batch's id.
+        is_new: Whether the call that returned this object stored the batch; see `Batch`.
+    """
+
+    def __init__(self, session: AsyncSession, batch: Batch) -> None:
+        self._session = session
+        self._batch = batch
+        self.id = batch.id
+        self.is_new = batch.is_new
+
+    def __repr__(self) -> str:
+        return f"AsyncBatch({self.id!r})"
+
+    async def results(self, *, follow: bool = False, after: int = 0) -> AsyncIterator[Result]:
+        """Yield results in the order in which items finished; see `Batch.results`."""
+        log = await self._session.call(lambda session: ResultLog(session, self._batch._row_id, after, follow=follow))
+        while not log.is_over:
+            for result in await self._session.call(lambda _: log.read()):
+                yield result
+            await asyncio.sleep(log.pause_seconds)
+
+    async def progress(self) -> Progress:
+        """Return how far the batch is."""
+        return await self._session.call(lambda _: self._batch.progress())
+
+    async def labels(self) -> dict[str, int]:
+        """Return how many items have each label, the most frequent first."""
+        return await self._session.call(lambda _: self._batch.labels())
+
+    async def wait(self, timeout: float | None = None) -> Progress:
+        """Wait until every item is final; see `Batch.wait`."""
+        end = _end(timeout)
+        while not await self._session.call(lambda _: self._batch._is_complete()):
+            if time.monotonic() >= end:
+                raise _too_late(await self.progress(), timeout)
+            await asyncio.sleep(POLL_SECONDS)
+        return await self.progress()
+
+    async def pause(self) -> None:
+        """Release no more items. What is in flight is finished."""
+        await self._session.call(lambda _: self._batch.pause())
+
+    async def resume(self) -> None:
+        """Release items again after `pause`."""
+        await self._session.call(lambda _: self._batch.resume())
+
+    async def cancel(self) -> int:
+        """Cancel the items that have not begun; see `Batch.cancel`."""
+        return await self._session.call(lambda _: self._batch.cancel())
+
+    async def replay_dead(self, items: Sequence[str] | None = None) -> int:
+        """Make dead items pending again; see `Batch.replay_dead`."""
+        return await self._session.call(lambda _: self._batch.replay_dead(items))
+
+
+class ResultLog:
+    """Reads the results of a batch page by page.
+
+    Attributes:
+        is_over: Whether there is nothing more to read.
+        pause_seconds: How long to wait before the next page.
+    """
+
+    def __init__(self, session: Session, row_id: int, after: int, *, follow: bool) -> None:
+        if follow:
+            session.ensure_working(row_id)
+        self._session = session
+        self._row_id = row_id
+        self._after = after
+        self._is_last = not follow
+        self.is_over = False
+        self.pause_seconds = 0.0
+
+    def read(self) -> list[Result]:
+        """Return the next page."""
+        context, after = self._session.context, self._after
+        page = results.page(context, self._row_id, after)
+        self._after, self.pause_seconds = page.last_seq, 0.0
+        if page.last_seq == after and self._is_last:
+            self.is_over = True
+        elif page.last_seq == after:
+            # Asked before the next page is read: what finishes in between is on that page, not missed.
+            self._is_last = batch_progress.is_complete(context, self._row_id)
+            self.pause_seconds = 0.0 if self._is_last else POLL_SECONDS
+        return [Result.from_data(data) for data in page.results]
+
+
+def _end(timeout: float | None) -> float:
+    return float("inf") if timeout is None else time.monotonic() + timeout
+
+
+def _too_late(progress: Progress, timeout: float | None) -> WaitTimeout:
+    done = f"{progress.final:,} of {progress.total:,} items"
+    return WaitTimeout(f"batch {progress.batch_id} has finished {done} after {timeout} s", progress)

@@ -2,106 +2,90 @@
 
 from __future__ import annotations
 
-import atexit
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Literal
 
-from pipeline import definitions, settings
+from sqlalchemy import Connection
+
+from pipeline import definitions
 from pipeline.batches import progress
 from pipeline.batches.find import find_batch
-from pipeline.batches.submit import OnProgress, Submission, submit
-from pipeline.batches.validate import Given, OnReject
-from pipeline.bootstrap import make_context
-from pipeline.broker.publisher import wake_dispatcher
+from pipeline.batches.submit import Submission, submit
 from pipeline.client import arguments
-from pipeline.client.batch import Batch
-from pipeline.client.callbacks import Delivery, Endpoint
-from pipeline.context import Context
+from pipeline.client.batch import AsyncBatch, Batch
+from pipeline.client.delivery import Delivery, fields_of
+from pipeline.client.endpoint import Endpoint, EndpointInfo, info_of
+from pipeline.client.paging import paged
+from pipeline.client.session import Session
 from pipeline.definitions import Definition
 from pipeline.delivery import deliveries, delivery_search, endpoints
 from pipeline.delivery.delivery_search import Wanted
-from pipeline.delivery.endpoints import KnownEndpoint
+from pipeline.delivery.rules.delivery import DeliveryState
+from pipeline.delivery.rules.endpoint_state import EndpointState
 from pipeline.domain.batch import Progress
-from pipeline.hooks import Hook
-from workers.embedded import Embedded
-
-
-def connect(
-    *,
-    database_url: str | None = None,
-    broker_url: str | None = None,
-    definitions: str | Path | None = None,
-    hooks: Sequence[Hook] = (),
-    **overrides: object,
-) -> Client:
-    """Return a client; what is not given comes from `PIPELINE_*`.
-
-    Without a broker, the client works in this process: its threads start with the first batch, and take up what an
-    earlier process left unfinished.
-
-    Args:
-        database_url: `sqlite:///FILE` or `postgresql://…`.
-        broker_url: `redis://…` or `amqp://…`; None: embedded.
-        definitions: folder in which definitions are found by name.
-        hooks: called in the transaction in which items and batches become final.
-        overrides: other settings, by their names in `pipeline.settings.Settings`.
-
-    Raises:
-        InvalidSettings, Unreachable, WrongSchema
-    """
-    chosen = settings.load(database_url=database_url, broker_url=broker_url, definitions=definitions, **overrides)
-    return Client(make_context(chosen, hooks=hooks))
+from pipeline.domain.callback_url import parse_callback_url
+from pipeline.domain.item import Item
+from pipeline.domain.payload import Rejection
 
 
 class Client:
-    """Submits and controls batches. Thread-safe; close it when done, or use it in a `with` block."""
+    """Submits and controls batches. Made by `connect`; close it when done, or use it in a `with` block.
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._embedded: Embedded | None = None
-        self._starting = threading.Lock()
+    Thread-safe: one client serves a whole program.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def submit(
         self,
-        items: Iterable[Given],
-        definition: str | Definition,
+        items: Iterable[Item | Mapping[str, Any]],
+        definition: str | Path | Definition,
         *,
         callback_url: str | None = None,
         batch_callback_url: str | None = None,
         fallback_url: str | None = None,
-        callback_schedule: str | None = None,
+        callback_schedule: Literal["standard", "short"] | None = None,
         idempotency_key: str | None = None,
         fair_key: str = "",
         weight: int = 1,
         key_field: str | None = None,
         callback_url_field: str | None = None,
-        on_reject: OnReject | None = None,
-        on_progress: OnProgress | None = None,
+        on_reject: Callable[[Rejection], object] | None = None,
+        on_progress: Callable[[int], object] | None = None,
     ) -> Batch:
         """Store a batch, all of its items or none, and let it run.
 
         Args:
-            items: mappings or `pipeline.Item`s; a generator is streamed.
-            definition: a name, the path of a TOML file, or a `pipeline.Definition`.
-            callback_url: receives every item's event, besides the item's own callback URL.
-            batch_callback_url: receives `batch.completed`.
-            fallback_url: receives `delivery.exhausted` for each callback that is given up, with its event.
-            callback_schedule: how callbacks are tried again: `standard`, for four days, or `short`, five attempts in a
+            items: Payloads, or `Item`s with your own keys and callback URLs. An iterator is streamed.
+            definition: The name of a definition, the path of its file, or a `Definition`.
+            callback_url: Receives every item's event, in addition to the item's own callback URL.
+            batch_callback_url: Receives `batch.completed`.
+            fallback_url: Receives `delivery.exhausted` for each callback that is given up, with its event.
+            callback_schedule: How callbacks are retried: `standard`, for four days, or `short`, five attempts in a
                 quarter of an hour.
-            idempotency_key: a second submission with the same key changes nothing and returns the first batch.
-            fair_key: batches of one key share what a key gets.
-            weight: how much this batch gets, beside others.
-            key_field: payload field with the caller's key; default: the definition's `[input] key`.
-            callback_url_field: payload field with an item's own callback URL.
-            on_reject: told of each refused item, and the others are accepted; without it one refusal refuses all.
-            on_progress: told how many items are stored so far.
+            idempotency_key: Your name for this submission. A second one with the same key changes nothing and returns
+                the first batch.
+            fair_key: Batches with the same key share what one batch gets.
+            weight: How large this batch's share is, next to others.
+            key_field: Payload field with your own id of the item; None: the definition's `[input] key`.
+            callback_url_field: Payload field with an item's own callback URL.
+            on_reject: Called with each refused item; the others are accepted. Without it, one refusal refuses all.
+            on_progress: Called with the number of items stored so far.
 
         Raises:
-            InvalidItems: an item was refused, or there is none.
-            InvalidDefinition, InvalidInput, Conflict, Unreachable
+            InvalidItems: An item was refused, or there is none. Nothing is stored.
+            InvalidDefinition: The definition cannot be run.
+            InvalidInput: Another argument cannot be used.
+            NotFound: There is no such definition.
+            Conflict: The idempotency key belongs to a batch with another definition or callback URL.
+            Unreachable: The database does not answer.
         """
         submission = Submission(
             definition=self._definition(definition),
@@ -115,111 +99,158 @@ class Client:
             key_field=key_field,
             callback_url_field=callback_url_field,
         )
-        submitted = submit(self._context, items, submission, on_reject=on_reject, on_progress=on_progress)
-        self._nudge()
-        return Batch(self, submitted.batch_id, is_new=submitted.is_new)
+        submitted = submit(self._session.context, items, submission, on_reject=on_reject, on_progress=on_progress)
+        self._session.nudge()
+        return Batch(self._session, submitted.batch_id, submitted.row_id, is_new=submitted.is_new)
 
     def batch(self, name: str) -> Batch:
-        """Return a batch by its id, a unique prefix of it, or `last`.
-
-        Raises:
-            NotFound: there is none.
-        """
-        with self._context.database.read() as connection:
-            row = find_batch(connection, name)
-        return Batch(self, row["public_id"])
-
-    def endpoint(self, origin: str) -> Endpoint:
-        """Return a handle on what receives callbacks: `https://example.com`, or any URL there, called before or not.
-
-        Raises:
-            InvalidInput: it is no URL.
-        """
-        return Endpoint(self._context, origin)
-
-    def endpoints(
-        self, *, state: str | None = None, after: str | None = None, limit: int | None = None
-    ) -> list[KnownEndpoint]:
-        """Return what is known of endpoints that are owed something, took some lately, were configured or failed.
+        """Return a batch.
 
         Args:
-            state: only those in this state, such as `disabled` or `failing`.
-            after: the origin of the last one seen; only those behind it.
-            limit: at most so many.
+            name: Its id, a unique prefix of it, or `last`.
 
         Raises:
-            InvalidInput: there is no such state, or `after` is no URL.
+            NotFound: There is none, or several begin so.
         """
-        return endpoints.every(self._context, state=state, after=after, limit=limit)
+        return self._batch(name)
+
+    def batches(
+        self, *, before: str | Batch | AsyncBatch | None = None, limit: int | None = None
+    ) -> Iterator[Progress]:
+        """Yield how far batches are, the newest first. Pages are read from the database as you iterate.
+
+        Args:
+            before: A batch, or its id; only batches submitted before it.
+            limit: Largest number of batches; None: all.
+
+        Raises:
+            InvalidInput: The limit is not a whole number from 1.
+            NotFound: There is no such batch.
+        """
+        name, limit = arguments.batch_name(before), arguments.limit(limit)
+        start = None if name is None else self._batch(name)._row_id
+        found = paged(self._batch_page, lambda each: each[0], start=start, limit=limit)
+        return (each for _, each in found)
+
+    def endpoint(self, url: str) -> Endpoint:
+        """Return a handle on what receives callbacks, whether it was called before or not.
+
+        Args:
+            url: `https://example.com`, or any URL there.
+
+        Raises:
+            InvalidInput: It is not a URL.
+        """
+        return Endpoint(self._session, url)
+
+    def endpoints(
+        self, *, state: EndpointState | str | None = None, after: str | None = None, limit: int | None = None
+    ) -> Iterator[EndpointInfo]:
+        """Yield endpoints by origin: those configured, that failed, are owed something, or accepted something lately.
+
+        Pages are read from the database as you iterate.
+
+        Args:
+            state: Only those in this state, such as `disabled` or `failing`.
+            after: An origin, or any URL there; only those that follow it.
+            limit: Largest number of endpoints; None: all.
+
+        Raises:
+            InvalidInput: There is no such state, `after` is not a URL, or the limit is not a whole number from 1.
+        """
+        wanted, limit = arguments.state_in(EndpointState, "endpoint", state), arguments.limit(limit)
+        start = None if after is None else parse_callback_url(after, name="`after`").origin
+        return paged(partial(self._endpoint_page, wanted), lambda each: each.origin, start=start, limit=limit)
 
     def deliveries(
         self,
         *,
-        batch: str | Batch | None = None,
+        batch: str | Batch | AsyncBatch | None = None,
         item: str | None = None,
-        state: str | None = None,
+        state: DeliveryState | str | None = None,
         endpoint: str | None = None,
+        url: str | None = None,
+        webhook_id: str | None = None,
         since: datetime | timedelta | None = None,
         before: int | None = None,
-        limit: int = 100,
-    ) -> list[Delivery]:
-        """Return callbacks that all conditions hold for, newest first.
+        limit: int | None = None,
+    ) -> Iterator[Delivery]:
+        """Yield the deliveries that match every filter, the newest first. Pages are read as you iterate.
 
         Args:
-            batch: a batch, its id, a unique prefix of that, or `last`.
-            item: its id, or its key in `batch` or else the last one.
-            state: `pending`, `sending`, `delivered`, `dead`, `paused` or `cancelled`.
+            batch: A batch, its id, a unique prefix of it, or `last`.
+            item: An item's id, or its key in `batch` or else in the last batch.
+            state: Only those in this state.
             endpoint: `https://example.com`, or any URL there.
-            since: owed since then, aware, or so long ago.
-            before: only ids below; the last one's of a list gives the next.
+            url: Only to exactly this URL.
+            webhook_id: Of an event, or of a bundle.
+            since: Only events since then, an aware datetime; a timedelta: that long ago.
+            before: Only deliveries with lower ids; pass the last id of one page to get the next.
+            limit: Largest number of deliveries; None: all.
 
         Raises:
-            NotFound: there is no such batch or item.
-            InvalidInput: there is no such state, the endpoint is no URL, or another argument cannot be used.
+            InvalidInput: An argument cannot be used.
+            NotFound: There is no such batch or item. Raised when the first page is read.
         """
-        name, owed_since = arguments.batch_name(batch), arguments.instant("since", since, self._context.now())
-        wanted = Wanted(name, state, endpoint, item, since=owed_since, before=arguments.number("before", before))
-        arguments.whole("limit", limit, 1, arguments.MOST_LISTED)
-        return [Delivery.from_row(row, self) for row in delivery_search.newest(self._context, wanted, limit=limit)]
+        wanted = Wanted(
+            batch=arguments.batch_name(batch),
+            state=arguments.state_in(DeliveryState, "delivery", state),
+            endpoint=None if endpoint is None else parse_callback_url(endpoint, name="the endpoint").origin,
+            item=item,
+            url=None if url is None else parse_callback_url(url, name="the URL").url,
+            webhook_id=webhook_id,
+            since=arguments.instant("since", since, self._session.context.now()),
+        )
+        start, limit = arguments.delivery_number("before", before), arguments.limit(limit)
+        return paged(partial(self._delivery_page, wanted), lambda each: each.id, start=start, limit=limit)
 
     def delivery(self, name: int | str) -> Delivery:
-        """Return a callback by its number, or by the webhook id of its event or bundle.
+        """Return a delivery.
+
+        Args:
+            name: Its number, or the webhook id of its event or bundle.
 
         Raises:
-            NotFound, InvalidInput: there is none, or several have that webhook id.
+            NotFound: There is none.
+            InvalidInput: Several deliveries have that webhook id, or it is neither.
         """
-        return Delivery.from_row(
-            deliveries.show(self._context, delivery_search.number(self._context, name)).delivery, self
-        )
+        context = self._session.context
+        found = deliveries.show(context, delivery_search.number(context, name))
+        return Delivery(**fields_of(found.delivery), _session=self._session)
 
-    def recover(
+    def replay_deliveries(
         self,
         *,
-        batch: str | Batch | None = None,
+        batch: str | Batch | AsyncBatch | None = None,
         endpoint: str | None = None,
         since: datetime | timedelta | None = None,
         until: datetime | timedelta | None = None,
-        states: str | Sequence[str] = ("dead",),
+        states: DeliveryState | str | Sequence[DeliveryState | str] = DeliveryState.DEAD,
         dry_run: bool = False,
     ) -> int:
-        """Send callbacks again that came to their end, all that every condition holds for; return how many.
+        """Send finished deliveries again that match every filter, with the same webhook ids and bodies.
 
-        They keep their webhook ids and bodies. Those to endpoints that are disabled are left out.
+        Deliveries to disabled endpoints are left out.
 
         Args:
-            batch: a batch, its id, a unique prefix of that, or `last`.
+            batch: A batch, its id, a unique prefix of it, or `last`.
             endpoint: `https://example.com`, or any URL there.
-            since, until: when they came to their end, aware, or so long ago; `until` is not included.
-            states: of `dead`, `delivered` and `cancelled`.
-            dry_run: count only.
+            since: Only those that finished since then, an aware datetime; a timedelta: that long ago.
+            until: Only those that finished before then.
+            states: Of `dead`, `delivered` and `cancelled`.
+            dry_run: Only count them.
+
+        Returns:
+            How many deliveries are sent again.
 
         Raises:
-            NotFound: there is no such batch, or nothing was ever owed to the endpoint.
-            InvalidInput: a state is none of these, a time has no zone, or another argument cannot be used.
+            NotFound: There is no such batch, or nothing was ever owed to the endpoint.
+            InvalidInput: An argument cannot be used.
         """
-        now = self._context.now()
-        recovered = deliveries.recover(
-            self._context,
+        context = self._session.context
+        now = context.now()
+        replayed = deliveries.recover(
+            context,
             batch=arguments.batch_name(batch),
             origin=endpoint,
             since=arguments.instant("since", since, now),
@@ -227,60 +258,67 @@ class Client:
             states=arguments.texts("states", states),
             dry_run=dry_run,
         )
-        if recovered and not dry_run:
-            self.work()
-        return recovered
+        if replayed and not dry_run:
+            self._session.ensure_working()
+        return replayed
 
-    def replay_missing(self, url: str, batch: str | Batch, *, batch_events: bool = False, dry_run: bool = False) -> int:
-        """Send to a URL the events of a batch that were never sent there; return how many.
+    def replay_missing(
+        self, url: str, batch: str | Batch | AsyncBatch, *, batch_events: bool = False, dry_run: bool = False
+    ) -> int:
+        """Send the events of a batch to a URL that never got them.
 
         Args:
-            batch_events: the batch's own event as well, beside those of its items.
+            url: Where to send them.
+            batch: A batch, its id, a unique prefix of it, or `last`.
+            batch_events: Send the batch's own event too, not only those of its items.
+            dry_run: Only count them.
+
+        Returns:
+            How many events are sent.
 
         Raises:
-            NotFound, InvalidInput: there is no such batch, or the URL is none to call back.
+            NotFound: There is no such batch.
+            InvalidCallbackUrl, ForbiddenCallbackUrl: The URL cannot be called back.
         """
-        name = arguments.batch_name(batch) or ""
-        missing = deliveries.replay_missing(self._context, url, name, batch_events=batch_events, dry_run=dry_run)
+        context, name = self._session.context, arguments.batch_name(batch) or ""
+        missing = deliveries.replay_missing(context, url, name, batch_events=batch_events, dry_run=dry_run)
         if missing and not dry_run:
-            self.work()
+            self._session.ensure_working()
         return missing
 
-    def batches(self, limit: int = 20) -> list[Progress]:
-        """Return how far the batches submitted last are, newest first."""
-        return progress.recent(self._context, limit)
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a transaction on the client's database, for tables of your own next to those of pipeline.
 
-    @property
-    def context(self) -> Context:
-        """What services work with, for code that goes beyond this class."""
-        return self._context
+        Use it in a `with` block: it is committed at the end, and rolled back if the block raises.
+
+        Raises:
+            Unreachable: The database does not answer.
+        """
+        context = self._session.context
+        with context.database.write() as connection, context.hooks.user_planner(connection):
+            yield connection
 
     def work(self, *, only: Batch | None = None) -> None:
-        """Start this process's workers now, where the client is embedded; on everything, or on one batch."""
-        if not self._context.settings.is_embedded:
-            return
-        with self._starting:
-            if self._embedded is not None:
-                return
-            embedded = Embedded(self._context, batch_id=None if only is None else only.row_id)
-            embedded.start()
-            self._embedded = embedded
-            # A program that ends without closing its client: its thread pools are gone by then, so nothing can be
-            # finished, only handed back.
-            atexit.register(embedded.abandon)
+        """Start this process's workers now, if no broker is set. They start by themselves with the first batch.
+
+        Args:
+            only: Work on this batch and leave the others alone; None: on all.
+
+        Raises:
+            Conflict: The workers run already, on something else; or another client of this process has workers.
+            Unreachable: The workers did not start.
+        """
+        self._session.work(None if only is None else only._row_id)
 
     def close(self, *, deliver: bool = True) -> None:
         """Stop this process's workers, hand back what they hold, and close the database.
 
         Args:
-            deliver: wait for callbacks that are due now, for `PIPELINE_STOP_SECONDS` at the most. What is not
-                delivered by then is delivered by the next process that works on the database.
+            deliver: Wait up to `PIPELINE_STOP_SECONDS` for callbacks that are due now. Callbacks that are not
+                delivered by then are delivered by the next process that works on the database.
         """
-        if self._embedded is not None:
-            atexit.unregister(self._embedded.abandon)
-            self._embedded.stop(deliver=deliver)
-            self._embedded = None
-        self._context.database.close()
+        self._session.close(deliver=deliver)
 
     def __enter__(self) -> Client:
         return self
@@ -290,15 +328,23 @@ class Client:
     ) -> None:
         self.close(deliver=error is None)
 
-    def _definition(self, given: str | Definition) -> Definition:
+    def _definition(self, given: str | Path | Definition) -> Definition:
         if isinstance(given, Definition):
             return given
-        return definitions.find_definition(given, self._context.settings.definitions)
+        return definitions.find_definition(str(given), self._session.context.settings.definitions)
 
-    def _nudge(self) -> None:
-        if self._context.settings.is_embedded:
-            self.work()
-            if self._embedded is not None:
-                self._embedded.wake()
-            return
-        wake_dispatcher(self._context.settings)
+    def _batch(self, name: str) -> Batch:
+        with self._session.context.database.read() as connection:
+            row = find_batch(connection, name)
+        return Batch(self._session, row["public_id"], row["id"], is_new=False)
+
+    def _batch_page(self, before: int | None, limit: int) -> list[tuple[int, Progress]]:
+        return progress.page(self._session.context, before=before, limit=limit)
+
+    def _endpoint_page(self, state: EndpointState | None, after: str | None, limit: int) -> list[EndpointInfo]:
+        found = endpoints.every(self._session.context, state=state, after=after, limit=limit)
+        return [info_of(each) for each in found]
+
+    def _delivery_page(self, wanted: Wanted, before: int | None, limit: int) -> list[Delivery]:
+        found = delivery_search.newest(self._session.context, replace(wanted, before=before), limit=limit)
+        return [Delivery(**fields_of(row), _session=self._session) for row in found]

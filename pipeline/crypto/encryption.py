@@ -22,9 +22,13 @@ _MISSING = f"PIPELINE_ENCRYPTION_KEY is not set; {_REMEDY}, and set it for every
 class InvalidEncryptionKey(InvalidInput):
     """An encryption key is not the base64 of 32 bytes."""
 
+    code = "invalid_encryption_key"
+
 
 class CannotDecrypt(PipelineError):
     """Stored data cannot be decrypted with the keys in this environment, or there is no key to encrypt it with."""
+
+    code = "cannot_decrypt"
 
 
 class Encryption:

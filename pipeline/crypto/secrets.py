@@ -25,6 +25,8 @@ MAX_SECRETS = 11
 class InvalidSecret(InvalidInput):
     """A webhook secret is neither `whsec_` with the base64 of 24 to 64 bytes, nor a `whsk_…` or `whpk_…` key."""
 
+    code = "invalid_secret"
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:

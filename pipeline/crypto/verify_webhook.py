@@ -23,6 +23,8 @@ _MAX_TIMESTAMP_DIGITS = 12
 class InvalidWebhook(InvalidInput):
     """A request is not an authentic, recent webhook: respond with 400 and do not act on it."""
 
+    code = "invalid_webhook"
+
 
 class VerifyingKey(Protocol):
     """A key that verifies."""

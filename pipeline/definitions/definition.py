@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Required, TypedDict, Unpack
 
 import orjson
 from pydantic import (
@@ -20,15 +20,11 @@ from pydantic import (
 )
 
 from pipeline.definitions.explain_errors import explain_errors
-from pipeline.definitions.input_and_retry import Input, Retry
-from pipeline.domain.backoff import Backoff
+from pipeline.definitions.input_and_retry import InputSpec, RetrySpec
 from pipeline.domain.item import Stage
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.catalog import file_pins, registry
 from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec, StageSpec
-from pipeline.stages.catalog.step import Step
-from pipeline.stages.run.executor import Executor
-from pipeline.stages.run.runner import StageRunner
 
 
 def _parse_classifier(table: object) -> object:
@@ -39,59 +35,74 @@ def _parse_enricher(table: object) -> object:
     return registry.parse_spec(Stage.ENRICH, table) if isinstance(table, Mapping) else table
 
 
+class DefinitionTables(TypedDict, total=False):
+    """The tables and fields of a definition, as in a file."""
+
+    #: The definition's name.
+    name: Required[str]
+    #: `[classify]`: `use` and the classifier's own fields.
+    classify: Required[Mapping[str, Any] | ClassifySpec]
+    #: `[[enrich]]`: `use`, `name` and the enricher's own fields, for each enricher.
+    enrich: Sequence[Mapping[str, Any] | EnrichSpec]
+    #: `[input]`: which fields of a payload hold the key and the text.
+    input: Mapping[str, Any] | InputSpec
+    #: `[retry]`: how often and how far apart an item is tried.
+    retry: Mapping[str, Any] | RetrySpec
+
+
 class Definition(BaseModel):
     """The classifier, the enrichers and the retry rules that a batch runs with.
 
-    `Definition(name=…, classify={"use": …}, enrich=[{"use": …}])` takes the same tables and fields as a file. Paths in
-    it, such as those of models, are relative to `folder`, which defaults to the current directory. The content of these
-    files is pinned by hash at once.
+    Takes the same tables and fields as a definition file::
+
+        Definition(name="tickets", classify={"use": "my_module:classify"}, enrich=[{"use": "language"}])
+
+    Args:
+        folder: Paths in the definition, such as those of models, and its modules are relative to this folder; None:
+            the current directory. The content of the files is pinned by hash at once.
+        tables: `name`, `classify`, `enrich`, `input` and `retry`; see `DefinitionTables`.
 
     Raises:
-        InvalidDefinition: a field is invalid; the message lists every such field with its value and what was expected.
+        InvalidDefinition: A field is invalid. The message lists every such field with its value and what was expected.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=200)
-    input: Input = Input()
+    input: InputSpec = InputSpec()
     classify: Annotated[SerializeAsAny[ClassifySpec], BeforeValidator(_parse_classifier)]
     enrich: tuple[Annotated[SerializeAsAny[EnrichSpec], BeforeValidator(_parse_enricher)], ...] = ()
-    retry: Retry = Retry()
+    retry: RetrySpec = RetrySpec()
 
     _folder: Path = PrivateAttr()
     _files: dict[str, str] = PrivateAttr()
     _version: str = PrivateAttr()
 
-    def __init__(
-        self,
-        /,
-        *,
-        folder: Path | None = None,
-        files: Mapping[str, str] | None = None,
-        source: str = "definition",
-        **tables: Any,
-    ) -> None:
+    def __init__(self, /, *, folder: str | Path | None = None, **tables: Unpack[DefinitionTables]) -> None:
+        self._read(tables, Path.cwd() if folder is None else Path(folder), None, "definition")
+
+    def _read(self, tables: Mapping[str, Any], folder: Path, files: Mapping[str, str] | None, source: str) -> None:
         try:
             super().__init__(**tables)
         except ValidationError as error:
             # Not chained: pydantic's own message shows values, which may be secrets.
             raise InvalidDefinition(explain_errors(error, type(self), tables, source)) from None
-        self._folder = (folder or Path.cwd()).resolve()
-        self._files = self._pin_files() if files is None else dict(files)
-        self._version = _version(self.content())
+        self._folder = folder.resolve()
+        self._files = _pinned(self) if files is None else dict(files)
+        self._version = _version(content_of(self))
 
     @field_validator("enrich")
     @classmethod
     def _names_are_unique(cls, specs: tuple[EnrichSpec, ...]) -> tuple[EnrichSpec, ...]:
         names = [registry.answer_name(spec) for spec in specs]
-        duplicates = sorted({name for name in names if names.count(name) > 1})
-        if duplicates:
-            raise ValueError(f"two enrichers are called {duplicates[0]!r}; set a different `name` in one of them")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two enrichers are called {twice[0]!r}; set a different `name` in one of them")
         return specs
 
     @property
     def folder(self) -> Path:
-        """The absolute path of the folder that its files and modules are relative to."""
+        """Where the files and modules that it names are, absolute."""
         return self._folder
 
     @property
@@ -101,66 +112,58 @@ class Definition(BaseModel):
 
     @property
     def version(self) -> str:
-        """16 hexadecimal digits, a hash of the content including the pinned files."""
+        """16 hexadecimal digits that change with the content, pinned files included."""
         return self._version
 
     @property
-    def stages(self) -> tuple[str, ...]:
+    def stages(self) -> tuple[Stage, ...]:
         """The stages that an item passes through, in order."""
-        return (Stage.CLASSIFY.value, Stage.ENRICH.value) if self.enrich else (Stage.CLASSIFY.value,)
+        return (Stage.CLASSIFY, Stage.ENRICH) if self.enrich else (Stage.CLASSIFY,)
 
-    @property
-    def backoff(self) -> Backoff:
-        """The delays between attempts."""
-        return self.retry.backoff()
 
-    def content(self) -> dict[str, Any]:
-        """Return the definition as JSON values, to store it or run it elsewhere; `from_content` is the inverse."""
-        # Only fields that were set, so that a default added in a later release does not change the version.
-        fields: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
-        return fields | {"folder": str(self._folder), "files": self.files}
+def from_tables(
+    tables: Mapping[str, Any], *, folder: Path, source: str, files: Mapping[str, str] | None = None
+) -> Definition:
+    """Return the definition with these tables, which are not checked yet.
 
-    def runner(self, stage: Stage | str, executor: Executor, steps: tuple[Step, ...] = ()) -> StageRunner:
-        """Return the runner of a stage, with models loaded and callables imported.
+    Args:
+        source: the name of the definition in messages, such as the path of its file.
+        files: SHA-256 of each file that it uses, by absolute path; None: pin them as they are now.
 
-        This is slow; keep the runner for the life of the process.
+    Raises:
+        InvalidDefinition: a field is invalid.
+    """
+    definition = Definition.__new__(Definition)
+    definition._read(tables, folder, files, source)
+    return definition
 
-        Args:
-            steps: the stage's steps, if `self.steps` has already built them.
 
-        Raises:
-            InvalidDefinition: a file has changed, a callable cannot be imported, or an extra is not installed.
-        """
-        stage = Stage(stage)
-        steps = steps or self.steps(stage)
-        return StageRunner(stage, steps, executor, labels=self.classify.labels if stage is Stage.CLASSIFY else None)
-
-    def steps(self, stage: Stage) -> tuple[Step, ...]:
-        """Build the steps of a stage, ready to run. This is the slow part of `runner`.
-
-        Raises:
-            InvalidDefinition: as for `runner`.
-        """
-        return registry.build_steps(stage, self.specs(stage), self._folder, self._files)
-
-    def specs(self, stage: Stage) -> tuple[StageSpec, ...]:
-        """Return the parsed tables of a stage's classifier or enrichers."""
-        return (self.classify,) if stage is Stage.CLASSIFY else self.enrich
-
-    def _pin_files(self) -> dict[str, str]:
-        paths = [path for stage in Stage for spec in self.specs(stage) for path in registry.files(stage, spec)]
-        return file_pins.pin_files(self._folder, dict.fromkeys(paths))
+def content_of(definition: Definition) -> dict[str, Any]:
+    """Return a definition as JSON values, to store it or run it elsewhere; `from_content` is the inverse."""
+    # Only fields that were set, so that a default added in a later release does not change the version.
+    fields: dict[str, Any] = definition.model_dump(mode="json", exclude_unset=True)
+    return fields | {"folder": str(definition.folder), "files": definition.files}
 
 
 def from_content(content: Mapping[str, Any]) -> Definition:
-    """Return the definition with this `content()`. Its files are checked when a runner is built, not here.
+    """Return the definition with this `content_of`. Its files are checked when a runner is built, not here.
 
     Raises:
         InvalidDefinition: this release cannot read it.
     """
     tables = {name: value for name, value in content.items() if name not in ("folder", "files")}
     source = f"stored definition {tables.get('name')!r}"
-    return Definition(folder=Path(content.get("folder", ".")), files=content.get("files", {}), source=source, **tables)
+    return from_tables(tables, folder=Path(content.get("folder", ".")), source=source, files=content.get("files", {}))
+
+
+def specs_of(definition: Definition, stage: Stage) -> tuple[StageSpec, ...]:
+    """Return the parsed tables of a stage's classifier or enrichers."""
+    return (definition.classify,) if stage is Stage.CLASSIFY else definition.enrich
+
+
+def _pinned(definition: Definition) -> dict[str, str]:
+    named = [registry.files(stage, spec) for stage in Stage for spec in specs_of(definition, stage)]
+    return file_pins.pin_files(definition.folder, dict.fromkeys(name for names in named for name in names))
 
 
 def _version(content: dict[str, Any]) -> str:

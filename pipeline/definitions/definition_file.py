@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pipeline.definitions.definition import Definition
+from pipeline.definitions.definition import Definition, from_tables
 from pipeline.errors import InvalidDefinition
 
 
@@ -16,11 +16,7 @@ def load_definition(path: Path) -> Definition:
     Raises:
         InvalidDefinition: the file cannot be read, is not TOML (with line and column), or has invalid fields.
     """
-    tables = read_tables(path)
-    reserved = sorted(tables.keys() & {"folder", "files", "source"})
-    if reserved:
-        raise InvalidDefinition(f"{path}: {reserved[0]} is not a field of a definition; remove it")
-    return Definition(folder=path.absolute().parent, source=str(path), **tables)
+    return from_tables(read_tables(path), folder=path.absolute().parent, source=str(path))
 
 
 def read_tables(path: Path) -> dict[str, Any]:

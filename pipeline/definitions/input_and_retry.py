@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipeline.domain.backoff import Backoff
 
 
-class Input(BaseModel):
+class InputSpec(BaseModel):
     """`[input]`: the payload fields with the item's key and text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -20,7 +20,7 @@ class Input(BaseModel):
     text: str = Field(default="text", min_length=1)
 
 
-class Retry(BaseModel):
+class RetrySpec(BaseModel):
     """`[retry]`: how often an item is attempted, and how long to wait in between."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,11 +33,12 @@ class Retry(BaseModel):
     cap_seconds: float = Field(default=300.0, ge=0, le=604_800, allow_inf_nan=False)
 
     @model_validator(mode="after")
-    def _cap_is_not_below_base(self) -> Retry:
+    def _cap_is_not_below_base(self) -> RetrySpec:
         if self.cap_seconds < self.base_seconds:
             raise ValueError(f"cap_seconds = {self.cap_seconds:g} is below base_seconds = {self.base_seconds:g}")
         return self
 
-    def backoff(self) -> Backoff:
-        """Return the backoff with these settings."""
-        return Backoff(timedelta(seconds=self.base_seconds), timedelta(seconds=self.cap_seconds))
+
+def backoff_of(retry: RetrySpec) -> Backoff:
+    """Return the backoff with these settings."""
+    return Backoff(timedelta(seconds=retry.base_seconds), timedelta(seconds=retry.cap_seconds))

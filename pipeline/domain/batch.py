@@ -43,12 +43,15 @@ class Progress:
 
     @property
     def final(self) -> int:
+        """The number of items that are succeeded, dead or cancelled."""
         return self.succeeded + self.dead + self.cancelled
 
     @property
     def waiting(self) -> int:
+        """The number of items that are not released yet."""
         return max(0, self.total - self.final - self.in_flight)
 
     @property
     def is_complete(self) -> bool:
+        """Whether every item is final."""
         return self.state is not BatchState.ACCEPTING and self.final >= self.total

@@ -36,9 +36,13 @@ _LOOPBACK = "127.0.0.0/8,::1/128"
 class InvalidCallbackUrl(InvalidArgument):
     """A callback URL is malformed or ambiguous."""
 
+    code = "invalid_callback_url"
+
 
 class ForbiddenCallbackUrl(InvalidArgument):
     """A callback URL is well formed, but this deployment does not call its scheme, port or address."""
+
+    code = "forbidden_callback_url"
 
 
 class _UrlProblem(ValueError):

@@ -37,9 +37,9 @@ class Item:
     """An item as submitted.
 
     Args:
-        payload: a JSON object.
-        key: the caller's own id, unique within the batch; defaults to the definition's `[input] key` field.
-        callback_url: where this item's events go, in addition to the batch's callback URL.
+        payload: A JSON object.
+        key: Your own id of the item, unique within the batch; None: the definition's `[input] key` field.
+        callback_url: Where this item's events go, in addition to the batch's callback URL.
     """
 
     payload: Mapping[str, Any] = field(repr=False)
@@ -51,16 +51,23 @@ class Item:
 class WorkItem:
     """An item as a classifier or an enricher sees it.
 
-    `id` is the id of its row. `label` and `confidence` are set in the enrich stage.
+    Args:
+        item_id: The item's id, the same at each attempt.
+        batch_id: The batch.
+        payload: The JSON object as submitted.
+        text: What the classifier reads: the payload's field that the definition's `[input] text` names.
+        key: Your own id of the item, if it has one.
+        attempt: The number of this attempt at the stage, from 1.
+        label: What the classifier answered; None in the classify stage.
+        confidence: How sure the classifier was; None in the classify stage, or if it has no confidence.
     """
 
-    id: int
     item_id: str
     batch_id: str
-    key: str | None
     payload: dict[str, Any] = field(repr=False)
-    text: str = field(repr=False)
-    attempt: int
+    text: str = field(default="", repr=False)
+    key: str | None = None
+    attempt: int = 1
     label: str | None = None
     confidence: float | None = None
 
@@ -70,9 +77,9 @@ class Classification:
     """A classifier's answer.
 
     Args:
-        label: one of the definition's labels, if it lists any.
-        confidence: in [0, 1], or None if the classifier has none.
-        scores: optionally, the score of each label.
+        label: One of the definition's labels, if it lists any.
+        confidence: From 0 to 1; None: the classifier has none.
+        scores: The score of each label; None: the classifier gives none.
     """
 
     label: str

@@ -43,9 +43,9 @@ class MicroBatchMessages(Protocol):
 
 
 class _Call(NamedTuple):
-    """One call of a stage: items of one batch, by id, and their definition."""
+    """One call of a stage: items of one batch, by their public ids, and their definition."""
 
-    rows: Mapping[int, Row]
+    rows: Mapping[str, Row]
     definition: Definition
     started_at: datetime
 
@@ -145,8 +145,9 @@ class MicroBatch:
             self.finish({row["id"]: _LOST for row in rows})
 
     def _call(self, work: Work, rows: Sequence[Row]) -> None:
-        call = _Call({row["id"]: row for row in rows}, work.definition, self._runtime.context.now())
         items = _work_items(rows, work)
+        by_item = {item.item_id: row for item, row in zip(items, rows, strict=True)}
+        call = _Call(by_item, work.definition, self._runtime.context.now())
         runner = work.runners[self._stage]
         if isinstance(runner, PipelineError):
             # Transient: another worker may have the model file or the module that is missing here.
@@ -160,7 +161,7 @@ class MicroBatch:
     def record(self, call: _Call, outcomes: Iterable[tuple[WorkItem, Outcome]]) -> None:
         """Hand outcomes to the record thread, which commits them in its next transaction and then calls `finish`."""
         rows, definition, started_at = call
-        done = [Done(rows[item.id], self._stage, definition, outcome, started_at) for item, outcome in outcomes]
+        done = [Done(rows[item.item_id], self._stage, definition, outcome, started_at) for item, outcome in outcomes]
         self._runtime.recorder.put(self, done)
 
     # --- on the record thread, after the commit ------------------------------------------------------------------
@@ -208,7 +209,6 @@ def _work_items(rows: Sequence[Row], work: Work) -> list[WorkItem]:
     text, batch_id = work.definition.input.text, work.public_id
     return [
         WorkItem(
-            id=row["id"],
             item_id=item_id(batch_id, row["position"]),
             batch_id=batch_id,
             key=row["key"],

@@ -12,7 +12,7 @@ from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.context import Context
 from pipeline.database.retry import retrying
 from pipeline.database.row import Row
-from pipeline.definitions import Definition, from_content
+from pipeline.definitions import Definition, from_content, runner_of
 from pipeline.domain.item import Stage
 from pipeline.errors import PipelineError
 from pipeline.log import get_logger
@@ -121,11 +121,12 @@ class RunnerCache:
                 return stored_definitions.load_content(connection, definition_id)
 
         definition = from_content(retrying(read, patience=self._context.lease, stopping=self._stopping))
-        return definition, {Stage(name): self._runner(definition, Stage(name)) for name in definition.stages}
+        return definition, {stage: self._runner(definition, stage) for stage in definition.stages}
 
     def _runner(self, definition: Definition, stage: Stage) -> StageRunner | PipelineError:
         try:
-            return definition.runner(stage, self._executor, self._context.prepared.get((definition.version, stage), ()))
+            prepared = self._context.prepared.get((definition.version, stage), ())
+            return runner_of(definition, stage, self._executor, prepared)
         except PipelineError as error:
             # Each list of items tries again; log the error once.
             if (definition.version, stage) in self._reported:

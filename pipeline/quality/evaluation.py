@@ -131,6 +131,4 @@ def _split_into_groups(
 
 
 def _make_item(number: int, payload: dict[str, Any], text: str) -> WorkItem:
-    return WorkItem(
-        id=number, item_id=f"{_BATCH_ID}-{number}", batch_id=_BATCH_ID, key=None, payload=payload, text=text, attempt=1
-    )
+    return WorkItem(item_id=f"{_BATCH_ID}-{number}", batch_id=_BATCH_ID, payload=payload, text=text)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, text
 
 import pipeline
 from pipeline.errors import Conflict
-from tests.support.factories import connect, make_definition, make_items
+from tests.support.factories import client_context, connect, make_definition, make_items
 from tests.support.invariants import assert_complete
 from tests.support.receiver import SECRET, Receiver
 
@@ -26,7 +28,7 @@ def test_every_item_is_classified_enriched_stored_and_called_back(tmp_path: Path
         )
         results = list(batch.results(follow=True))
         receiver.wait_for(lambda r: len(r.bodies) == 501)
-        states = assert_complete(client.context.database, batch.id, 500)
+        states = assert_complete(client_context(client).database, batch.id, 500)
 
     assert states == {"succeeded": 500}
     assert [result.seq for result in results] == list(range(1, 501))
@@ -57,8 +59,8 @@ def test_a_definition_without_enrichers_ends_after_classify(tmp_path: Path) -> N
     with connect(tmp_path) as client:
         batch = client.submit(make_items(50), make_definition(tmp_path, enrich=False))
         results = list(batch.results(follow=True))
-        assert_complete(client.context.database, batch.id, 50)
-    assert {(result.state, result.label, result.enrichment) for result in results} == {("succeeded", "short", None)}
+        assert_complete(client_context(client).database, batch.id, 50)
+    assert {(result.state, result.label, len(result.enrichment)) for result in results} == {("succeeded", "short", 0)}
 
 
 def test_a_slow_item_delays_no_other(tmp_path: Path) -> None:
@@ -150,11 +152,11 @@ def test_each_kind_of_failure_is_that_items_own(tmp_path: Path) -> None:
     with connect(tmp_path) as client:
         batch = client.submit(items, definition)
         results = {result.key: result for result in batch.results(follow=True)}
-        states = assert_complete(client.context.database, batch.id, len(items))
+        states = assert_complete(client_context(client).database, batch.id, len(items))
 
     assert states == {"succeeded": 42, "dead": 6}
     assert all(results[f"fine {n}"].succeeded for n in range(40))
-    assert {key: results[key].error["type"] for key in bad} == {
+    assert {key: results[key].error.type for key in bad} == {
         "raises": "ValueError",
         "hangs": "timeout",
         "too few": "wrong_length",
@@ -165,8 +167,8 @@ def test_each_kind_of_failure_is_that_items_own(tmp_path: Path) -> None:
     assert results["transient"].attempts == 4
     # One at each stage: that it was put off counts none.
     assert results["throttled"].attempts == 2
-    assert results["permanent"].error["stage"] == "enrich"
-    assert results["raises"].error["message"] == "no such thing"
+    assert results["permanent"].error.stage == "enrich"
+    assert results["raises"].error.message == "no such thing"
 
 
 def test_a_retry_resumes_at_the_stage_that_failed(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_dead_items_are_replayed_by_request_and_complete_again(tmp_path: Path) -
         batch = client.submit([{"text": "a", "cure": str(cure)}] * 5, make_definition(tmp_path, source, enrich=False))
         assert batch.wait(30).dead == 5
         cure.touch()
-        assert batch.replay_dead([1, 2]) == 2
+        assert batch.replay_dead([f"{batch.id}-1", f"{batch.id}-2"]) == 2
         progress = batch.wait(30)
         assert (progress.succeeded, progress.dead) == (2, 3)
         assert batch.replay_dead() == 3
@@ -239,7 +241,7 @@ def test_cancel_ends_what_has_not_begun_and_tells_its_receiver(tmp_path: Path) -
         gate.touch()
         progress = batch.wait(60)
         receiver.wait_for(lambda r: len(r.bodies) == 2_500)
-        states = assert_complete(client.context.database, batch.id, 2_500)
+        states = assert_complete(client_context(client).database, batch.id, 2_500)
     assert progress.state == "cancelled"
     assert states["cancelled"] >= cancelled
     assert len(receiver.of_type("item.cancelled")) == states["cancelled"]
@@ -256,33 +258,32 @@ def test_results_go_on_behind_any_seq(tmp_path: Path) -> None:
 
 
 def test_results_can_be_followed_from_an_event_loop(tmp_path: Path) -> None:
-    async def follow(batch: pipeline.Batch) -> list[int]:
-        return [result.seq async for result in batch.aresults(follow=True)]
+    async def follow() -> list[int]:
+        async with pipeline.AsyncClient(database_url=f"sqlite:///{tmp_path / 'pipeline.db'}") as client:
+            batch = await client.submit(make_items(30), make_definition(tmp_path))
+            return [result.seq async for result in batch.results(follow=True)]
 
-    with connect(tmp_path) as client:
-        batch = client.submit(make_items(30), make_definition(tmp_path))
-        assert asyncio.run(follow(batch)) == list(range(1, 31))
+    assert asyncio.run(follow()) == list(range(1, 31))
 
 
 def test_a_hook_writes_in_the_transaction_of_the_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from sqlalchemy import text
-
-    def note(connection, happenings):  # type: ignore[no-untyped-def]
-        connection.execute(text("CREATE TABLE IF NOT EXISTS notes (key TEXT, label TEXT)"))
-        for each in happenings:
-            if each.item_row is not None:
-                row = {"key": each.data["key"], "label": each.data["label"]}
+    def note(connection: Connection, events: Sequence[pipeline.Event]) -> None:
+        for each in events:
+            if each.item_id is not None:
+                row = {"key": each.key, "label": each.data["label"]}
                 connection.execute(text("INSERT INTO notes VALUES (:key, :label)"), row)
 
-    def fail(connection, happenings):  # type: ignore[no-untyped-def]
+    def fail(connection: Connection, events: Sequence[pipeline.Event]) -> None:
         connection.execute(text("INSERT INTO notes VALUES ('never', 'seen')"))
         raise RuntimeError("broken hook")
 
     with connect(tmp_path, hooks=[note, fail]) as client:
+        with client.transaction() as connection:
+            connection.execute(text("CREATE TABLE notes (key TEXT, label TEXT)"))
         items = [pipeline.Item({"text": "t"}, key=str(n)) for n in range(20)]
         batch = client.submit(items, make_definition(tmp_path))
         batch.wait(30)
-        with client.context.database.read() as connection:
+        with client.transaction() as connection:
             noted = connection.execute(text("SELECT key, label FROM notes")).all()
     assert sorted(noted) == sorted((str(n), "short") for n in range(20))
     failed = [line for line in caplog.messages if line.startswith("hook_failed")]
@@ -309,7 +310,7 @@ def test_a_client_takes_up_what_an_earlier_one_left(tmp_path: Path) -> None:
         again = client.batch(batch.id)
         assert again.progress().final < 4_000
         assert again.wait(60).succeeded == 4_000
-        assert_complete(client.context.database, batch.id, 4_000)
+        assert_complete(client_context(client).database, batch.id, 4_000)
 
 
 def test_an_idempotency_key_submits_once(tmp_path: Path) -> None:

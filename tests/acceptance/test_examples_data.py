@@ -129,7 +129,7 @@ def test_the_leads_of_the_callables_are_valid_and_have_keys() -> None:
 
 
 def work_item(number: int, ticket: dict[str, Any]) -> WorkItem:
-    return WorkItem(number, f"b-{number}", "b", ticket["ticket_id"], ticket, ticket["body"], attempt=1)
+    return WorkItem(f"b-{number}", "b", ticket, ticket["body"], ticket["ticket_id"])
 
 
 def says(answer: object, ticket: dict[str, Any]) -> bool:

@@ -28,7 +28,7 @@ from pipeline.domain.ids import item_id, split_task_id
 from pipeline.domain.item import Stage
 from pipeline.execution.dispatch import Message
 from pipeline.execution.disposition import Disposition, DispositionKind
-from tests.support.factories import connect, make_definition, make_items
+from tests.support.factories import client_context, connect, make_definition, make_items
 from tests.support.invariants import assert_complete, assert_delivered
 from tests.support.receiver import SECRET, Receiver
 from tests.support.servers.worker import wait_for
@@ -89,7 +89,7 @@ def test_a_task_id_leads_to_its_item(tmp_path: Path) -> None:
     with connect(tmp_path) as client:
         batch = client.submit(make_items(3), make_definition(tmp_path))
         batch.wait(30)
-        details = progress.details(client.context, f"{batch.id}-2-enrich-1")
+        details = progress.details(client_context(client), f"{batch.id}-2-enrich-1")
     assert details is not None
     assert (details.item["position"], details.item["state"]) == (2, "succeeded")
 
@@ -121,7 +121,7 @@ def test_malformed_messages_are_refused_and_cost_no_other(tmp_path: Path, caplog
 
 def republish(client: pipeline.Client, batch_id: str) -> int:
     """Publish a copy of every message that is under way."""
-    with client.context.database.read() as connection:
+    with client_context(client).database.read() as connection:
         rows = connection.execute(
             select(items.c.id, items.c.epoch, items.c.position, items.c.stage).where(
                 items.c.state.in_(("queued", "running"))
@@ -142,7 +142,7 @@ def test_messages_that_come_again_and_again_change_nothing(tmp_path: Path) -> No
             if number % 200 == 0:
                 copies += republish(client, batch.id)
         receiver.wait_for(lambda r: len(r.bodies) == 2_000)
-        assert assert_complete(client.context.database, batch.id, 2_000) == {"succeeded": 2_000}
+        assert assert_complete(client_context(client).database, batch.id, 2_000) == {"succeeded": 2_000}
     assert copies > 0
 
 
@@ -152,7 +152,7 @@ def test_nudges_do_not_wait_for_the_pool(tmp_path: Path) -> None:
     with connect(tmp_path, batch_items=1) as client:
         client.work()
         # Nobody else can write: every thread of the pool waits for its claim.
-        with client.context.database.write():
+        with client_context(client).database.write():
             for _ in range(threads):
                 Channel.queues["classify"].put_nowait(message)
             wait_for(lambda: worker_state.total_count["items.classify"] == threads)
@@ -301,4 +301,4 @@ def test_a_run_on_a_client_that_is_closed_delivers_what_is_due(tmp_path: Path) -
             assert len(list(batch.results(follow=True))) == 800
         assert len(receiver.bodies) == 800
         with connect(tmp_path, **settings) as client:
-            assert_delivered(client.context.database, batch.id, 800)
+            assert_delivered(client_context(client).database, batch.id, 800)

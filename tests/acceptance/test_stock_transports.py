@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.factories import connect, make_definition, make_items
+from tests.support.factories import client_context, connect, make_definition, make_items
 from tests.support.invariants import assert_complete, assert_delivered
 from tests.support.receiver import SECRET, Receiver
 from tests.support.servers.fixtures import on_rabbitmq, on_redis
@@ -96,7 +96,7 @@ def test_a_batch_runs_embedded_with_either_transport(tmp_path: Path, is_fast: bo
         batch = client.submit(make_items(200), make_definition(tmp_path, SOURCE), callback_url=receiver.url)
         labels = {result.label for result in batch.results(follow=True)}
         receiver.wait_for(lambda r: len(r.bodies) == 200)
-        assert assert_complete(client.context.database, batch.id, 200) == {"succeeded": 200}
+        assert assert_complete(client_context(client).database, batch.id, 200) == {"succeeded": 200}
     assert labels == {"workers.transports.memory:MemoryTransport" if is_fast else "kombu.transport.memory:Transport"}
 
 

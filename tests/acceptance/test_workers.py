@@ -154,7 +154,7 @@ def test_an_item_that_kills_its_child_ends_dead_and_its_neighbours_succeed(clust
     batch = cluster.client.submit(make_items(40), cluster.definition(POISON))
     batch.wait(100)
     assert assert_complete(cluster.database, batch.id, 40) == {"succeeded": 39, "dead": 1}
-    assert [result.error["type"] for result in batch.results() if result.error] == ["worker_died"]
+    assert [result.error.type for result in batch.results() if result.error] == ["worker_died"]
     os.kill(pid, 0)
     worker.stop()
 

@@ -24,7 +24,15 @@ PROVIDERS = packages_distributions()
 COMPANIONS = {"pydantic-core": "pydantic", "numpy": "scikit-learn", "idna": "email-validator"}
 
 #: What is imported with the program itself, whatever its user does.
-AT_ONCE = ("pipeline", "pipeline.cli", "pipeline.client.client", "workers.app", "workers.embedded", "migrations.env")
+AT_ONCE = (
+    "pipeline",
+    "pipeline.cli",
+    "pipeline.client.async_client",
+    "pipeline.testing",
+    "workers.app",
+    "workers.embedded",
+    "migrations.env",
+)
 #: What is imported on demand, and the extras that it may count on.
 ON_DEMAND = {
     "pipeline.cli.run.flower_server": ("flower",),

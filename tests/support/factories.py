@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
+from pipeline.context import Context
 from pipeline.definitions import Definition
 
 CLASSIFY = """
@@ -39,3 +40,8 @@ def make_items(number: int) -> list[dict[str, Any]]:
 def connect(folder: Path, **settings: Any) -> pipeline.Client:
     """Return an embedded client on a database of its own in `folder`."""
     return pipeline.connect(database_url=f"sqlite:///{folder / 'pipeline.db'}", **settings)
+
+
+def client_context(client: pipeline.Client) -> Context:
+    """Return what the services work with that a client calls: its database, its clock."""
+    return client._session.context

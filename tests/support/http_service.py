@@ -18,7 +18,7 @@ from pipeline.stages.enrichers.http import Spec, build
 
 def item(**payload: Any) -> WorkItem:
     return WorkItem(
-        id=1, item_id="b-1", batch_id="b", key="K/1", payload=payload, text="", attempt=1, label="sales", confidence=0.5
+        item_id="b-1", batch_id="b", key="K/1", payload=payload, text="", attempt=1, label="sales", confidence=0.5
     )
 
 

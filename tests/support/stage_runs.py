@@ -32,11 +32,11 @@ class Emitted:
 
     @property
     def ids(self) -> list[int]:
-        return [item.id for group in self.groups for item, _ in group]
+        return [item.payload["n"] for group in self.groups for item, _ in group]
 
     @property
     def outcomes(self) -> dict[int, Outcome]:
-        return {item.id: outcome for group in self.groups for item, outcome in group}
+        return {item.payload["n"]: outcome for group in self.groups for item, outcome in group}
 
     def wait(self, count: int) -> dict[int, Outcome]:
         with self._changed:
@@ -45,7 +45,7 @@ class Emitted:
 
 
 def make_items(count: int) -> list[WorkItem]:
-    return [WorkItem(n, f"b-{n}", "b", None, {"n": n}, f"text {n}", 1) for n in range(1, count + 1)]
+    return [WorkItem(f"b-{n}", "b", {"n": n}, f"text {n}") for n in range(1, count + 1)]
 
 
 def make_step(call: Callable[[Any], Any], mode: Mode = Mode.INLINE, **options: Any) -> Step:

@@ -70,9 +70,10 @@ def find_by_prefix(connection: Connection, prefix: str, limit: int = 5) -> list[
     return rows(connection.execute(query))
 
 
-def find_newest(connection: Connection, limit: int) -> list[Row]:
-    """Return the batches that were submitted last, newest first."""
-    return rows(connection.execute(_rows().order_by(batches.c.id.desc()).limit(limit)))
+def find_newest(connection: Connection, limit: int, *, before: int | None = None) -> list[Row]:
+    """Return the batches that were submitted last, newest first; only those with ids below `before`."""
+    query = _rows() if before is None else _rows().where(batches.c.id < before)
+    return rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit)))
 
 
 def find_by_ids(connection: Connection, ids: Sequence[int]) -> list[Row]:

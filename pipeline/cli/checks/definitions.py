@@ -8,7 +8,6 @@ from pathlib import Path
 from pipeline import definitions
 from pipeline.cli.checks.check import Check, fail, ok, warn
 from pipeline.cli.definition_choice import find_definitions
-from pipeline.domain.item import Stage
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 from pipeline.stages.run.executor import Executor
@@ -34,7 +33,7 @@ def _check_definition(path: Path) -> Check:
         definition = definitions.load_definition(path)
         with Executor() as executor:
             for stage in definition.stages:
-                definition.runner(Stage(stage), executor)
+                definitions.runner_of(definition, stage, executor)
     except PipelineError as error:
         return fail(name, str(error), "correct the file as the message says")
     return ok(name, f"{definition.name}, version {definition.version}, {' and '.join(definition.stages)}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.batches import results
+from pipeline.batches.find import find_batch
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.show.delivery import wait_reason
 from pipeline.cli.show.output import Messages, format_value, print_json
@@ -53,8 +54,13 @@ class RunOptions:
         return self.output == "-"
 
 
-def finish_batch(client: Client, batch: Batch, options: RunOptions, stop: StopSignals, *, rejected: int) -> int:
+def finish_batch(
+    context: Context, client: Client, batch: Batch, options: RunOptions, stop: StopSignals, *, rejected: int
+) -> int:
     """Process a batch to the end, in this process or by following the workers, and return the exit code.
+
+    Args:
+        context: that of the client.
 
     Raises:
         Conflict: the batch is paused.
@@ -63,7 +69,6 @@ def finish_batch(client: Client, batch: Batch, options: RunOptions, stop: StopSi
     before = batch.progress()
     if before.state is BatchState.PAUSED:
         raise Conflict(f"batch {batch.id} is paused; run `pipeline resume {batch.id}` first")
-    context = client.context
     if not context.settings.is_embedded:
         options.messages.info("PIPELINE_BROKER_URL is set: workers process the batch, this command follows it")
     started = time.monotonic()
@@ -122,12 +127,14 @@ def _follow(
 ) -> Progress:
     """Read every page of the batch's results from the first, until the batch is complete."""
     after, next_refresh = 0, 0.0
+    with context.database.read() as connection:
+        row_id = find_batch(connection, batch.id)["id"]
     while True:
         if time.monotonic() >= next_refresh:
             progress = batch.progress()
             on_progress(progress)
             next_refresh = time.monotonic() + REFRESH_SECONDS
-        page = results.page(context, batch.row_id, after)
+        page = results.page(context, row_id, after)
         on_page(page)
         stop.check()
         # The batch was complete before this page was read: there are no more results.

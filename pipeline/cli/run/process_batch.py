@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.bootstrap import make_context
 from pipeline.cli.error_report import INTERRUPTED
 from pipeline.cli.file_conflicts import check_file_conflicts
 from pipeline.cli.run.finish_batch import RunOptions, finish_batch
@@ -16,7 +17,9 @@ from pipeline.cli.run.submission import StoredBatch, SubmitRequest, store_batch
 from pipeline.cli.run.wake_workers import wake_workers
 from pipeline.cli.show.output import Messages, pluralize
 from pipeline.client.batch import Batch
-from pipeline.client.client import Client, connect
+from pipeline.client.client import Client
+from pipeline.client.connect import session_on
+from pipeline.context import Context
 from pipeline.errors import InvalidInput
 from pipeline.files.output_file import check_target
 from pipeline.settings import load as load_settings
@@ -43,12 +46,13 @@ def process_batch(
     batch_id: str | None = None
     with StopSignals() as stop:
         try:
-            with connect() as client, _announce_stop(options.messages):
-                batch, rejected = _open_batch(client, source, options.messages, stop, on_stored)
+            context = make_context(load_settings())
+            with Client(session_on(context)) as client, _announce_stop(options.messages):
+                batch, rejected = _open_batch(context, client, source, options.messages, stop, on_stored)
                 batch_id = batch.id
                 # The process is ours, as in a worker. The Python API does not do this to the caller's process.
                 calm()
-                return finish_batch(client, batch, options, stop, rejected=rejected)
+                return finish_batch(context, client, batch, options, stop, rejected=rejected)
         except Stopped:
             options.messages.warn(_continue_hint(batch_id, options.output))
             return INTERRUPTED
@@ -77,6 +81,7 @@ def _continue_hint(batch_id: str | None, output: str | None) -> str:
 
 
 def _open_batch(
+    context: Context,
     client: Client,
     source: SubmitRequest | str,
     messages: Messages,
@@ -86,8 +91,8 @@ def _open_batch(
     """Return the batch, and the number of rejected items."""
     rejected = 0
     if isinstance(source, SubmitRequest):
-        stored = store_batch(client.context, source, messages, stop)
-        wake_workers(client.context, messages)
+        stored = store_batch(context, source, messages, stop)
+        wake_workers(context, messages)
         if on_stored:
             on_stored(stored)
         source, rejected = stored.submitted.batch_id, stored.rejected

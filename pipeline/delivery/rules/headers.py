@@ -23,6 +23,8 @@ _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 class InvalidHeader(InvalidInput):
     """A header is not allowed. The message never shows its value."""
 
+    code = "invalid_header"
+
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Validate headers and return them with lower-case names.

@@ -20,7 +20,7 @@ from pipeline.delivery.give_up import expire
 from pipeline.delivery.sql import bundles, give_up, redeliver
 from pipeline.delivery.sql.redeliver import Selection
 from pipeline.retention.prune import prunable, prune
-from tests.support.factories import make_definition, make_items
+from tests.support.factories import client_context, make_definition, make_items
 from tests.support.receiver import SECRET, Receiver
 from tests.support.receivers.configured import configure
 from tests.support.receivers.scripted import Scripted, answer
@@ -152,11 +152,11 @@ def test_every_statement_of_a_run_finds_its_rows_by_an_index(
     refusing = answer(400, "webhook-delivery: abort-message")
     with Receiver() as receiver, Scripted(refusing) as refuser, pipeline.connect(**settings) as client:
         if endpoint:
-            configure(client.context.database, receiver.url.removesuffix("/hook"), **endpoint)
-        engine = client.context.database.engine
+            configure(client_context(client).database, receiver.url.removesuffix("/hook"), **endpoint)
+        engine = client_context(client).database.engine
         event.listen(engine, "before_cursor_execute", remember)
         definition = make_definition(tmp_path, FAILING)
-        endpoints.configure(client.context, receiver.url, rate=10_000)
+        endpoints.configure(client_context(client), receiver.url, rate=10_000)
         batch = client.submit(
             make_items(count),
             definition,
@@ -169,21 +169,21 @@ def test_every_statement_of_a_run_finds_its_rows_by_an_index(
         batch.resume()
         list(batch.results(follow=True))
         receiver.wait_for(lambda r: number_of_items(r) == count + 1)
-        look_after(client.context, refuser.url)
+        look_after(client_context(client), refuser.url)
         batch.replay_dead()
         batch.wait(30)
         batch.labels()
         client.submit(make_items(2_000), definition).cancel()
-        recover(client.context, batch="last", origin=receiver.url)
-        replay_missing(client.context, receiver.url, "last")
-        prunable(client.context, client.context.now())
+        recover(client_context(client), batch="last", origin=receiver.url)
+        replay_missing(client_context(client), receiver.url, "last")
+        prunable(client_context(client), client_context(client).now())
         event.remove(engine, "before_cursor_execute", remember)
-        give_up_all(client.context.database)
+        give_up_all(client_context(client).database)
         event.listen(engine, "before_cursor_execute", remember)
         # What is being sent just now is waited for.
-        wait_for(lambda: prune_now(client.context) == 2)
+        wait_for(lambda: prune_now(client_context(client)) == 2)
         event.remove(engine, "before_cursor_execute", remember)
-        database = client.context.database
+        database = client_context(client).database
         if not database.is_sqlite:
             with database.write() as connection:
                 fill(connection)

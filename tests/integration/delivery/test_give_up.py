@@ -17,7 +17,7 @@ from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.rules.delivery import Answer, Sent
 from pipeline.domain.retry_schedule import Schedule
 from pipeline.errors import Conflict, InvalidInput
-from tests.support.factories import make_definition, make_items
+from tests.support.factories import client_context, make_definition, make_items
 from tests.support.receivers.owed import (
     BATCH,
     BODY,
@@ -115,9 +115,9 @@ def test_what_cannot_be_delivered_stays_readable_and_its_log_has_no_gap(database
         )
         results = list(batch.results(follow=True))
         fallback.wait_for(lambda seen: len(seen.requests) == 20)
-        wait_until(lambda: states(client.context.database).count("delivered") == 20)
+        wait_until(lambda: states(client_context(client).database).count("delivered") == 20)
         assert len(results) == len(list(batch.results())) == 20
-        assert sorted(seq for seq, _ in events(client.context.database)) == list(range(1, 42))
+        assert sorted(seq for seq, _ in events(client_context(client).database)) == list(range(1, 42))
         told = {orjson.loads(request.body)["data"]["event"]["data"]["item_id"] for request in fallback.requests}
         assert told == {result.item_id for result in results}
 

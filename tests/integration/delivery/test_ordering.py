@@ -17,7 +17,7 @@ from pipeline.delivery import deliveries as service
 from pipeline.delivery.claim import record_sent
 from pipeline.delivery.rules.delivery import Answer, Sent
 from pipeline.domain.retry_schedule import Schedule
-from tests.support.factories import make_definition, make_items
+from tests.support.factories import client_context, make_definition, make_items
 from tests.support.receiver import SECRET
 from tests.support.receivers.configured import NOW, claim, configure, owe_batch_event, owe_items, positions
 from tests.support.receivers.owed import AT_ONCE, Sending, context_of, deliveries, options, states, wait_until
@@ -218,7 +218,7 @@ def test_two_senders_at_once_keep_the_order(database: Database, database_url: st
 def test_results_of_a_run_arrive_in_the_order_of_their_log(database_url: str, tmp_path: pytest.TempPathFactory) -> None:
     settings = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8", "database_url": database_url}
     with Scripted(answer(204, body=b"")) as receiver, pipeline.connect(**settings) as client:
-        configure(client.context.database, origin_of(receiver), ordering="batch")
+        configure(client_context(client).database, origin_of(receiver), ordering="batch")
         definition = make_definition(tmp_path)
         urls = {"callback_url": receiver.url, "batch_callback_url": receiver.url}
         client.submit(make_items(100), definition, **urls)

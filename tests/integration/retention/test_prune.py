@@ -33,7 +33,7 @@ from pipeline.errors import InvalidInput, NotFound
 from pipeline.retention import prune as module
 from pipeline.retention.prune import prunable, prune
 from pipeline.settings import load
-from tests.support.factories import make_definition, make_items
+from tests.support.factories import client_context, make_definition, make_items
 from tests.support.receivers.configured import NOW
 from tests.support.receivers.old import DAY, ORIGIN, bundle, change, end_batch, ids, number_of
 from tests.support.receivers.owed import deliveries
@@ -174,10 +174,10 @@ def test_a_new_batch_takes_nothing_over_from_one_of_which_something_is_left(
     with pipeline.connect(database_url=database_url) as client:
         old = client.submit(make_items(30), definition, idempotency_key="k")
         old.wait(60)
-        done = prune(client.context, client.context.now(), is_stopped=stopping_after(3))
+        done = prune(client_context(client), client_context(client).now(), is_stopped=stopping_after(3))
         assert (done.batches, done.items < 30) == (1, True)
         new = client.submit(make_items(30), definition, idempotency_key="k")
-        assert (new.is_new, new.row_id != old.row_id) == (True, True)
+        assert (new.is_new, new._row_id != old._row_id) == (True, True)
         assert len(list(new.results(follow=True))) == 30
         with pytest.raises(NotFound):
             old.wait(10)

@@ -45,7 +45,7 @@ def tickets(per_class: int = 40, seed: int = 0) -> list[tuple[str, str]]:
 
 def answers(model: Path, texts: list[str]) -> list[Classification]:
     step = build(Spec(use="sklearn", model=model.name), model.parent)
-    return list(step.call([WorkItem(n, f"b-{n}", "b", None, {}, text, 1) for n, text in enumerate(texts, 1)]))
+    return list(step.call([WorkItem(f"b-{n}", "b", {}, text) for n, text in enumerate(texts, 1)]))
 
 
 def test_a_trained_model_labels_texts_it_has_never_seen(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pipeline.stages.enrichers.contacts import Spec, build, files
 
 
 def item(text: str = "", **payload: Any) -> WorkItem:
-    return WorkItem(id=1, item_id="b-1", batch_id="b", key=None, payload=payload, text=text, attempt=1)
+    return WorkItem("b-1", "b", payload, text)
 
 
 def make_step(**options: Any) -> Step:

@@ -19,7 +19,7 @@ from pipeline.stages.classifiers.keywords import Spec, all_labels, build, files
 
 
 def item(text: str = "", **payload: Any) -> WorkItem:
-    return WorkItem(id=1, item_id="b-1", batch_id="b", key=None, payload=payload, text=text, attempt=1)
+    return WorkItem("b-1", "b", payload, text)
 
 
 def spec(*rules: dict[str, Any], **options: Any) -> Spec:

@@ -20,7 +20,7 @@ UNKNOWN = {"language": None, "confidence": 0.0}
 
 
 def item(text: str = "", **payload: Any) -> WorkItem:
-    return WorkItem(id=1, item_id="b-1", batch_id="b", key=None, payload=payload, text=text, attempt=1)
+    return WorkItem("b-1", "b", payload, text)
 
 
 def spec(**options: Any) -> Spec:
@@ -110,7 +110,7 @@ def watch(event, arguments):
         raise SystemExit(f"the network was used: {event}")
 
 sys.addaudithook(watch)
-answers = build(Spec(use="language"), Path()).call([WorkItem(1, "b-1", "b", None, {}, "Where is my order?", 1)])
+answers = build(Spec(use="language"), Path()).call([WorkItem("b-1", "b", {}, "Where is my order?")])
 print(answers[0]["language"])
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)

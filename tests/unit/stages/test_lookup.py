@@ -27,7 +27,7 @@ COMPANIES = "domain,name,tier\nacme.com,Acme,gold\nbolt.io,Bolt,silver\n"
 
 def item(**payload: Any) -> WorkItem:
     return WorkItem(
-        id=1, item_id="b-1", batch_id="b", key="K1", payload=payload, text="", attempt=1, label="Sales", confidence=None
+        item_id="b-1", batch_id="b", key="K1", payload=payload, text="", attempt=1, label="Sales", confidence=None
     )
 
 

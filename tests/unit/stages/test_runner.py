@@ -71,12 +71,12 @@ class TestEnrich:
         called: list[int] = []
 
         def reject(item: WorkItem) -> dict[str, Any]:
-            if item.id == 1:
+            if item.payload["n"] == 1:
                 raise Permanent("no")
             return {}
 
         def call(item: WorkItem) -> dict[str, Any]:
-            called.append(item.id)
+            called.append(item.payload["n"])
             return {}
 
         steps = [make_step(reject, name="a"), make_step(call, Mode.THREAD, name="b")]
@@ -115,7 +115,7 @@ def test_every_item_is_emitted_exactly_once(
 ) -> None:
     def call(step: int, is_batched: bool) -> Callable[[Any], Any]:
         def call_item(item: WorkItem) -> object:
-            return answer_or_raise(table[item.id - 1][step])
+            return answer_or_raise(table[item.payload["n"] - 1][step])
 
         return (lambda items: [call_item(item) for item in items]) if is_batched else call_item
 

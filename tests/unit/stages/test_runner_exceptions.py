@@ -52,7 +52,7 @@ class TestExceptions:
         self, executor: Executor, mode: Mode, error: type[BaseException]
     ) -> None:
         def call(item: WorkItem) -> str:
-            if item.id == 2:
+            if item.payload["n"] == 2:
                 raise error("stop")
             return "a"
 

@@ -34,7 +34,7 @@ class TestIndependence:
         go = threading.Event()
 
         def call(item: WorkItem) -> str:
-            if item.id == 7:
+            if item.payload["n"] == 7:
                 assert go.wait(WAIT_SECONDS)
             return "a"
 
@@ -44,7 +44,7 @@ class TestIndependence:
         go = threading.Event()
 
         async def call(item: WorkItem) -> str:
-            if item.id == 7:
+            if item.payload["n"] == 7:
                 await asyncio.to_thread(go.wait, WAIT_SECONDS)
             return "a"
 
@@ -65,12 +65,12 @@ class TestIndependence:
         go = threading.Event()
 
         def slow(item: WorkItem) -> dict[str, Any]:
-            if item.id == 1:
+            if item.payload["n"] == 1:
                 assert go.wait(WAIT_SECONDS)
-            return {"slow": item.id}
+            return {"slow": item.payload["n"]}
 
         async def quick(item: WorkItem) -> dict[str, Any]:
-            return {"quick": item.id}
+            return {"quick": item.payload["n"]}
 
         steps = [
             make_step(slow, Mode.THREAD, name="slow"),
@@ -134,7 +134,7 @@ class TestBadItems:
     @EVERY_MODE
     def test_an_exception_in_a_list_call_fails_only_the_item_that_raises(self, executor: Executor, mode: Mode) -> None:
         def call(items: list[WorkItem]) -> list[str]:
-            if any(item.id == 3 for item in items):
+            if any(item.payload["n"] == 3 for item in items):
                 raise ValueError("three")
             return ["a"] * len(items)
 
@@ -187,7 +187,7 @@ class TestBadItems:
         assert sorted(sizes) == [2, 4, 4]
 
     def test_an_unknown_label_is_dead_and_the_closest_is_suggested(self, executor: Executor) -> None:
-        step = make_step(lambda item: "billing" if item.id == 1 else "biling")
+        step = make_step(lambda item: "billing" if item.payload["n"] == 1 else "biling")
         outcomes = classify(executor, step, make_items(2), labels=["billing", "other"])
         assert outcomes[1] == Classification("billing")
         assert failure_of(outcomes[2]).type == "unknown_label"

@@ -44,7 +44,7 @@ class TestTimeouts:
 
         def call(item: WorkItem) -> str:
             try:
-                while item.id == 1:
+                while item.payload["n"] == 1:
                     pass
             finally:
                 stopped.set()
@@ -58,7 +58,7 @@ class TestTimeouts:
         go = threading.Event()
 
         def call(item: WorkItem) -> str:
-            if item.id <= 2:
+            if item.payload["n"] <= 2:
                 go.wait()
             return "a"
 
@@ -90,11 +90,11 @@ class TestTimeouts:
         cancelled = threading.Event()
 
         async def call(item: WorkItem) -> str:
-            while item.id <= 2:
+            while item.payload["n"] <= 2:
                 try:
                     await asyncio.sleep(WAIT_SECONDS)
                 except asyncio.CancelledError:
-                    if item.id == 1:
+                    if item.payload["n"] == 1:
                         cancelled.set()
                         raise
             return "a"
@@ -108,7 +108,7 @@ class TestTimeouts:
 
         async def call(item: WorkItem) -> str:
             await asyncio.sleep(0)
-            if item.id == 25:
+            if item.payload["n"] == 25:
                 go.wait()
             await asyncio.sleep(0)
             return "a"
@@ -184,12 +184,12 @@ class TestTimeouts:
         go = threading.Event()
 
         def in_thread(items: list[WorkItem]) -> list[str]:
-            if any(item.id == 2 for item in items):
+            if any(item.payload["n"] == 2 for item in items):
                 go.wait()
             return ["a"] * len(items)
 
         async def on_loop(items: list[WorkItem]) -> list[str]:
-            if any(item.id == 2 for item in items):
+            if any(item.payload["n"] == 2 for item in items):
                 await asyncio.sleep(WAIT_SECONDS)
             return ["a"] * len(items)
 

@@ -43,7 +43,7 @@ LABELS = [label for label in SAMPLES for _ in range(3)]
 
 
 def item(text: str, **payload: Any) -> WorkItem:
-    return WorkItem(1, "b-1", "b", None, payload, text, 1)
+    return WorkItem("b-1", "b", payload, text)
 
 
 @pytest.fixture

@@ -1,0 +1,130 @@
+"""The types of the public names, as users' type checkers see them: those of the wheel, not of this tree."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import pipeline
+import pipeline.testing
+from tests.support.pages import blocks
+from tests.support.paths import DOCS, ROOT
+
+PROGRAM = ROOT / "tests" / "typing" / "user_program.py"
+PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted(DOCS.rglob("*.md")))]
+#: What an example of a page leaves to its reader: annotations, and packages that these tests do not need.
+LOOSE = (
+    "--allow-untyped-defs",
+    "--allow-incomplete-defs",
+    "--allow-untyped-calls",
+    "--allow-untyped-decorators",
+    "--allow-any-generics",
+    "--ignore-missing-imports",
+)
+
+# One process builds the wheel.
+pytestmark = pytest.mark.xdist_group("wheel")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A Python that has the wheel installed, beside what it needs."""
+
+    python: Path
+    folder: Path
+
+    def run(self, *words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MYPYPATH")}
+        return subprocess.run(
+            [str(word) for word in words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def mypy(self, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        cache = ROOT / ".mypy_cache" / "wheel"
+        words = (sys.executable, "-m", "mypy", "--strict", "--python-executable", self.python, "--cache-dir", cache)
+        return self.run(*words, *options, *sorted(folder.glob("*.py")), cwd=folder)
+
+    def pyright(self, folder: Path, mode: str) -> subprocess.CompletedProcess[str]:
+        strict = mode == "strict"
+        config = {
+            "typeCheckingMode": mode,
+            "reportUnnecessaryTypeIgnoreComment": strict,
+            "reportMissingImports": strict,
+            "reportMissingModuleSource": strict,
+        }
+        (folder / "pyrightconfig.json").write_text(json.dumps(config))
+        return self.run(sys.executable, "-m", "pyright", "--pythonpath", self.python, "--project", folder, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Build the wheel, and lay it into an environment that finds everything else where this one does."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=True)
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "env")], check=True)
+    python = folder / "env" / "bin" / "python"
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder / "env")}))
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(packages)
+    # Last, so that nothing here takes the place of the wheel.
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return Site(python, folder)
+
+
+def user_folder(folder: Path) -> Path:
+    """Return a folder of the user's that holds the program."""
+    (folder / PROGRAM.name).write_text(PROGRAM.read_text(encoding="utf-8"), encoding="utf-8")
+    return folder
+
+
+def test_the_users_program_names_everything_that_is_public() -> None:
+    tree = ast.parse(PROGRAM.read_text(encoding="utf-8"))
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert set(pipeline.__all__) - used == set()
+    assert set(pipeline.testing.__all__) - named == set()
+
+
+def test_the_users_program_runs_with_the_wheel(site: Site, tmp_path: Path) -> None:
+    folder = user_folder(tmp_path)
+    ours = "import pipeline, workers; print(pipeline.__file__, workers.__file__)"
+    found = site.run(site.python, "-c", ours, cwd=folder).stdout.split()
+    assert all(Path(path).is_relative_to(site.folder) for path in found), found
+    done = site.run(site.python, PROGRAM.name, folder, cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
+def test_mypy_accepts_the_users_program_and_finds_its_mistakes(site: Site, tmp_path: Path) -> None:
+    checked = site.mypy(user_folder(tmp_path))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_pyright_accepts_the_users_program_and_finds_its_mistakes(site: Site, tmp_path: Path) -> None:
+    checked = site.pyright(user_folder(tmp_path), "strict")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_both_accept_the_python_of_every_page(site: Site, tmp_path: Path) -> None:
+    for page in PAGES:
+        for number, block in enumerate(blocks(page), 1):
+            # What is shown without the name of a file may be a part of one.
+            if block.language == "python" and (block.file or page == "README.md"):
+                file = tmp_path / (block.file or "readme.py")
+                free = file.with_stem(f"{file.stem}_of_{Path(page).stem.lower().replace('-', '_')}_{number}")
+                (free if file.exists() else file).write_text(block.text, encoding="utf-8")
+    assert len(list(tmp_path.glob("*.py"))) > 15
+    checked = site.mypy(tmp_path, *LOOSE)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    checked = site.pyright(tmp_path, "standard")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
