@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from pipeline import InvalidSecret, InvalidWebhook, verify_webhook
-from pipeline.crypto.ed25519_key import new_signing_secret, public_of
+from pipeline.crypto.ed25519_key import derive_public_key, new_signing_secret
 from pipeline.crypto.secrets import new_secret
 from pipeline.testing import TEST_SECRET, sign_webhook
 
@@ -37,7 +37,7 @@ def test_any_shared_secret_signs(secret: str | list[str]) -> None:
 
 def test_a_key_pair_signs_and_its_public_half_verifies() -> None:
     secret = new_signing_secret()
-    verify_webhook(BODY, sign_webhook(BODY, secret), public_of(secret))
+    verify_webhook(BODY, sign_webhook(BODY, secret), derive_public_key(secret))
 
 
 def test_a_request_of_long_ago_and_a_body_that_was_changed_are_refused() -> None:
