@@ -239,7 +239,9 @@ def test_the_tests_of_a_classifier_shown_pass(desk: Desk) -> None:
     )
     desk.write("leads.toml", named("docs/tutorial.md", "leads.toml"))
     desk.save(page)
-    desk.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_leads.py")
+    desk.write("receiver.py", named("README.md", "receiver.py"))
+    done = desk.python("-m", "pytest", "-q", "-p", "no:cacheprovider", str(desk.folder))
+    assert re.search(r"^8 passed", done.stdout, re.MULTILINE), done.stdout
     labelled = [{"message": "Please call me.", "expected": "hot"}, {"message": "A list, please.", "expected": "warm"}]
     desk.write("labelled.jsonl", "".join(f"{json.dumps(each)}\n" for each in labelled))
     ((line,),) = commands(page)
