@@ -46,10 +46,10 @@ class Batch:
         Raises:
             NotFound: The batch was pruned meanwhile.
         """
-        log = ResultLog(self._session, self._row_id, after, follow=follow)
-        while not log.is_over:
-            yield from log.read()
-            time.sleep(log.pause_seconds)
+        result_log = ResultLog(self._session, self._row_id, after, follow=follow)
+        while not result_log.is_over:
+            yield from result_log.read()
+            time.sleep(result_log.pause_seconds)
 
     def progress(self) -> Progress:
         """Return how far the batch is.
@@ -161,11 +161,13 @@ class AsyncBatch:
 
     async def results(self, *, follow: bool = False, after: int = 0) -> AsyncIterator[Result]:
         """Yield results in the order in which items finished; see `Batch.results`."""
-        log = await self._session.call(lambda session: ResultLog(session, self._batch._row_id, after, follow=follow))
-        while not log.is_over:
-            for result in await self._session.call(lambda _: log.read()):
+        result_log = await self._session.call(
+            lambda session: ResultLog(session, self._batch._row_id, after, follow=follow)
+        )
+        while not result_log.is_over:
+            for result in await self._session.call(lambda _: result_log.read()):
                 yield result
-            await asyncio.sleep(log.pause_seconds)
+            await asyncio.sleep(result_log.pause_seconds)
 
     async def progress(self) -> Progress:
         """Return how far the batch is."""
