@@ -1,4 +1,4 @@
-"""Bulk classification and enrichment: every item's result leaves the moment that item is done."""
+"""Bulk classification and enrichment: every item's result is handed over the moment the item is done."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
     An embedded database is created and migrated. Any other is only checked, since several programs share it.
 
     Raises:
-        WrongSchema: the database is of a newer version, or needs `pipeline db upgrade`.
+        WrongSchema: the database is at a newer version, or needs `pipeline db upgrade`.
         Unreachable: it does not answer.
     """
     database = Database(settings.database_url.get_secret_value(), concurrency=settings.concurrency)
@@ -75,7 +75,7 @@ def ping(context: Context, url: str) -> Sent:
         InvalidInput: there is no secret to sign with.
         CannotDecrypt: the endpoint's secrets or headers cannot be read here.
     """
-    # Imported here: the HTTP client takes long to import.
+    # Imported here: the HTTP client takes a long time to import.
     from pipeline.delivery.webhook.ping import send_ping
 
     settings = context.settings

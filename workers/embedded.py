@@ -106,7 +106,7 @@ _OPTIONS = {
 
 
 class _Worker(WorkController):
-    """A worker that signals when it consumes, and whose engine is started and stopped by its owner."""
+    """A worker that signals when it starts to consume, and whose engine is started and stopped by its owner."""
 
     brings_engine = True
 

@@ -71,7 +71,7 @@ class EngineStep(bootsteps.StartStopStep):
 
 
 class Beat(bootsteps.StartStopStep):
-    """Reports to the liveness thread whether the consumer is connected and its event loop turns."""
+    """Reports to the liveness thread whether the consumer is connected and its event loop runs."""
 
     requires = (Tasks,)
     label = "Vitals"

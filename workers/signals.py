@@ -26,7 +26,7 @@ def take_over(engine: Engine, pool: Any) -> None:
     def end_at_once(number: int, frame: FrameType | None) -> None:
         state.should_terminate = EX_FAILURE
         engine.hurry()
-        # If a stop is under way, the children have been told once; the second time makes them stop at once.
+        # If a stop is under way, the children have been asked once; asking again makes them stop at once.
         tell_to_stop(pool)
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -37,7 +37,7 @@ class _Child:
     deaths: int = field(default=0)
 
     def start(self) -> None:
-        # Without its supervisor, nobody would restart or stop it, so it stops in order as well.
+        # Without its supervisor, nothing would restart or stop it, so it stops in an orderly way as well.
         self.process = subprocess.Popen(self.arguments, preexec_fn=_end_with_parent)
         self.started_at = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""Pause, resume and cancel batches. Each is a change of a row, so it holds whether workers are running or not."""
+"""Pause, resume and cancel batches. Each changes a row, so it takes effect whether or not workers are running."""
 
 from __future__ import annotations
 

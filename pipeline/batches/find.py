@@ -14,7 +14,7 @@ LAST = "last"
 
 
 def find_batch(connection: Connection, name: str) -> Row:
-    """Return the batch with this id, unique prefix of an id, or `last`.
+    """Return the batch with this id or unique id prefix; `last` means the newest.
 
     Raises:
         NotFound: there is none, or the prefix is ambiguous.

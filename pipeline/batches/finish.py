@@ -31,7 +31,7 @@ def finish(connection: Connection, finished: Sequence[Row], hooks: Hooks, now: d
 
 
 def complete(connection: Connection, batch_id: int, hooks: Hooks, now: datetime) -> bool:
-    """Complete a batch if its last item is final. Return False if it is not, or if the batch was completed before."""
+    """Complete a batch if its last item is final. Return False if it is not, or if the batch was already complete."""
     batch = batches.complete(connection, batch_id, now)
     if batch is None:
         return False

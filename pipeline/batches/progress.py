@@ -37,7 +37,7 @@ def is_complete(context: Context, batch_id: int) -> bool:
     """Return whether every item of a batch is final. Cheap enough to poll.
 
     Raises:
-        NotFound: the batch was pruned meanwhile.
+        NotFound: the batch has been pruned in the meantime.
     """
     with context.database.read() as connection:
         if batches.is_complete(connection, batch_id):
@@ -74,7 +74,7 @@ def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> 
 
 
 def details(context: Context, name: str) -> Details | None:
-    """Return the item that an item id or a task id names; None if `name` is neither."""
+    """Return the item with this item id or task id; None if `name` is neither."""
     with context.database.read() as connection:
         found = find_item(connection, name)
         return None if found is None else _details(connection, *found)

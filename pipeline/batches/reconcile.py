@@ -1,4 +1,4 @@
-"""Make batches agree with their items: recount them, complete them, and cancel what a cancel has not reached."""
+"""Make batches agree with their items: recount them, complete them, and cancel what a cancellation has not reached."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK = 1_000
 def reconcile(context: Context, batch_id: int) -> dict[str, tuple[int, int]]:
     """Recount a batch, and complete it if every item is final.
 
-    Counting a large batch takes long, so the batch is locked for it only if a first count without a lock differs.
+    Counting a large batch takes a long time, so the batch is locked only if a first count without a lock differs.
 
     Returns:
         The counters that were wrong: name → (stored, actual).

@@ -34,7 +34,7 @@ def page(context: Context, batch_id: int, after: int, limit: int = PAGE) -> Page
     """Return the results of a batch that follow the `seq` `after`.
 
     Raises:
-        NotFound: the batch was pruned meanwhile. A snapshot holds all results of a batch or none.
+        NotFound: the batch was pruned in the meantime. A snapshot holds all results of a batch or none.
     """
     with context.database.read() as connection:
         if not batches.exists(connection, batch_id):

@@ -281,7 +281,7 @@ def _add(context: Context, batch_id: int, rows: list[Row]) -> None:
 
 
 def _refuse_duplicates(context: Context, batch_id: int, chunk: list[Row], validator: ItemValidator) -> list[Row]:
-    """Refuse items whose key an earlier item has; return the others."""
+    """Refuse items whose key an earlier item already has; return the others."""
     keys = [row["key"] for row in chunk if row["key"] is not None]
 
     def known() -> dict[str, int]:

@@ -104,7 +104,7 @@ class ItemValidator:
 
     def error(self, message: str) -> InvalidItems:
         """Return an error that lists the ten earliest reasons, with their lines."""
-        # Duplicate keys are found after the other faults of a line, hence the sort.
+        # Sorted, because duplicate keys are found after the other faults of a line.
         reasons = sorted(self._reasons.items(), key=lambda each: each[1].first_line)
         lines = [f"{message}:" if reasons else message]
         lines += [f"  {found.lines}: {reason}" for reason, found in reasons[:10]]

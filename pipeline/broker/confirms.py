@@ -1,7 +1,7 @@
 """Publisher confirms of RabbitMQ for many messages at a time: publish a group, then wait until all of it is stored.
 
 kombu's `confirm_publish` waits for each message, which costs a round trip and a write to disk each time. It also waits
-for events, which no one needs confirmed. See https://www.rabbitmq.com/docs/confirms, "batch publishing".
+for events, which nobody needs to have confirmed. See https://www.rabbitmq.com/docs/confirms, "batch publishing".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class NotConfirmed(ConnectionError):
 
 
 class _Confirms:
-    """The messages of a channel that are published and not confirmed yet. RabbitMQ numbers messages from 1."""
+    """A channel's messages that have been published but not yet confirmed. RabbitMQ numbers messages from 1."""
 
     def __init__(self, channel: Any) -> None:
         self._last = 0

@@ -39,7 +39,7 @@ class TaskPublisher(Protocol):
     def nudge(self, name: str) -> None:
         """Publish a task without arguments, which says that there may be work.
 
-        If enough of them wait already, do nothing: where no one takes them, they would pile up.
+        If enough of them are waiting already, do nothing: with nobody to take them, they would pile up.
         """
 
     def close(self) -> None:

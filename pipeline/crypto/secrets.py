@@ -18,7 +18,7 @@ SIGNING_PREFIX, PUBLIC_PREFIX = "whsk_", "whpk_"
 #: Size of a decoded shared secret; the bounds are those of Standard Webhooks 1.0.
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
 NEW_SECRET_BYTES = 32
-#: Most signatures in one request: by the newest secret, and by ten older ones that receivers may still use.
+#: Limit of signatures in one request: by the newest secret, and by ten older ones that receivers may still use.
 MAX_SECRETS = 11
 
 

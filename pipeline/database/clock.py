@@ -1,4 +1,4 @@
-"""The clock of the database server, by which leases mean the same to processes whose own clocks differ."""
+"""The clock of the database server, so that leases mean the same to processes whose own clocks differ."""
 
 from __future__ import annotations
 

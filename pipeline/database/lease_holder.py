@@ -24,7 +24,7 @@ def certainly_dead(holders: Iterable[str]) -> list[str]:
     """Return the holders that ran in this place and whose process no longer exists.
 
     Process ids are reused: in a container that is restarted, a process gets the same id every time. Where start times
-    cannot be read, such a holder looks alive. Its lease has to expire, as does that of a holder in another place.
+    cannot be read, such a holder looks alive. Its lease has to expire, like the lease of a holder in another place.
     """
     return [holder for holder in holders if is_local(holder) and not _is_running(*holder.split(".")[:2])]
 

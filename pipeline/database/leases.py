@@ -74,7 +74,7 @@ def release_all(connection: Connection, holder: str) -> None:
 
 
 def delete_lease(connection: Connection, name: str) -> None:
-    """Delete a lease whose work no longer exists, whoever holds it."""
+    """Delete a lease whose work no longer exists, no matter who holds it."""
     connection.execute(delete(leases).where(leases.c.name == name))
 
 

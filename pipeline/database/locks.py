@@ -45,7 +45,7 @@ def skip_locked(
 
 
 def lock_rows(connection: Connection, table: Table, ids: Sequence[int]) -> None:
-    """Lock rows in the order of their ids, before a transaction changes them by several statements."""
+    """Lock rows in the order of their ids, before a transaction changes them with several statements."""
     dialect = dialect_of(connection)
     if dialect.has_row_locks:
         connection.execute(_lock_rows(dialect, table), {"ids": dialect.encode_list(ids)})
@@ -59,7 +59,7 @@ def _lock_rows(dialect: Dialect, table: Table) -> Select[tuple[int]]:
 def lock_against_prune(connection: Connection, batch_ids: Collection[int]) -> list[int]:
     """Keep batches from being pruned until the transaction ends. Return those that still exist.
 
-    Call this before changing anything of a completed batch. Transactions that update its counters are not blocked.
+    Call this before changing any part of a completed batch. Transactions that update its counters are not blocked.
     """
     chosen = select(batches.c.id).where(batches.c.id.in_(batch_ids)).order_by(batches.c.id)
     return list(connection.scalars(chosen.with_for_update(read=True, key_share=True)))

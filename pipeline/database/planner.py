@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, func, select, text
 
 #: The settings that our own statements need.
 PLANNER = {
-    # Compiling a statement takes longer than any of ours.
+    # Compiling a statement takes longer than running any of our statements.
     "jit": "off",
     # An index serves each of our statements, in the order in which the statement is given rows, which is the order in
     # which they are locked. Stale statistics, as after each large submission, must not lead to another plan.
@@ -57,7 +57,7 @@ class UserPlanner:
 
 
 def _set_local(settings: Mapping[str, str]) -> Select[tuple[str, ...]] | None:
-    """Return one statement that sets all of these until the transaction ends, None if there are none."""
+    """Return one statement that sets all of these until the transaction ends, or None if there are none."""
     if not settings:
         return None
     return select(*(func.set_config(name, setting, True) for name, setting in settings.items()))

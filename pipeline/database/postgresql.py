@@ -19,7 +19,7 @@ from pipeline.errors import PipelineError, Unreachable
 LOCK_TIMEOUT_SECONDS = 30
 #: How long the server may take to accept a connection. A restart takes longer; callers that need one try again.
 CONNECT_TIMEOUT_SECONDS = 5
-#: Far longer than any of our statements takes: one that hangs must not keep its locks and its thread for ever.
+#: Far longer than any of our statements takes: one that hangs must not keep its locks and its thread forever.
 STATEMENT_TIMEOUT_SECONDS = 120
 #: How long a process that stops in the middle of a transaction (suspended, or its host cut off) keeps its row locks.
 IDLE_IN_TRANSACTION_SECONDS = 60
@@ -79,7 +79,7 @@ class PostgreSQL:
             return UserPlanner(ours=read_planner(ours), users=read_planner(users))
 
     def explain(self, error: DBAPIError) -> PipelineError | None:
-        """Return an error that says why the server cannot be used at all, None if only this statement failed."""
+        """Return an error that says why the server cannot be used at all, or None if only this statement failed."""
         if not _is_unreachable(error):
             return None
         message = " ".join(str(error.orig).split())

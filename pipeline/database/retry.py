@@ -19,7 +19,7 @@ log = get_logger(__name__)
 
 T = TypeVar("T")
 
-#: Unreachable, locked, full, too slow, a deadlock, no free connection: problems of the database, which pass. What was
+#: Unreachable, locked, full, too slow, a deadlock, no free connection: database problems that pass. What was
 #: written is never the cause.
 TRANSIENT_ERRORS = (Unreachable, OperationalError, NoFreeConnection)
 

@@ -16,6 +16,6 @@ def rows(result: Result[Any]) -> list[Row]:
 
 
 def first(result: Result[Any]) -> Row | None:
-    """Return the first row, None if there is none."""
+    """Return the first row, or None if there is none."""
     row = result.mappings().first()
     return None if row is None else dict(row)

@@ -71,7 +71,7 @@ class SQLite:
         return nullcontext
 
     def explain(self, error: DBAPIError) -> PipelineError | None:
-        """Return an error that says what is wrong with the file, None if the cause is another."""
+        """Return an error that says what is wrong with the file, or None if the cause is something else."""
         path = database_file(self._url)
         if path is None or not isinstance(error.orig, sqlite3.Error):
             return None
@@ -93,7 +93,7 @@ class SQLite:
 
 
 def database_file(url: URL) -> Path | None:
-    """Return the absolute path of the file that a URL names, None if it is not a SQLite URL.
+    """Return the absolute path of the file that a URL names, or None if it is not a SQLite URL.
 
     Raises:
         InvalidSettings: it names an in-memory database, which no other connection can see and which is lost when the

@@ -162,7 +162,7 @@ def holders(database: Database) -> set[str]:
 
 
 def take_back(database: Database, now: datetime, dead: Sequence[str] = ()) -> int:
-    """Make deliveries pending again whose sender did not record an answer in time, or is among `dead`.
+    """Make deliveries pending again if their sender did not record an answer in time or is among `dead`.
 
     Returns:
         The number of deliveries.

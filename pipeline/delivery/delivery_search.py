@@ -161,7 +161,7 @@ def _item(connection: Connection, name: str, batch: str | None) -> int:
 
 
 def _named_by(connection: Connection, webhook_id: str | None) -> tuple[int | None, int | None, int | None]:
-    """Return the bundle id, batch row and seq that a webhook id names; None for what it does not."""
+    """Return the bundle id, batch row and seq that a webhook id names; None for those it does not name."""
     if webhook_id is None:
         return None, None, None
     bundle_id = search.find_bundle(connection, webhook_id)

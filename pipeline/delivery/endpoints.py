@@ -138,7 +138,7 @@ def is_known(context: Context, endpoint: str) -> bool:
 def enable(context: Context, endpoint: str) -> int:
     """Call an endpoint again and resume its paused deliveries. Return the number resumed.
 
-    Also calls an endpoint at once whose breaker is open, or that asked to wait.
+    An endpoint whose breaker is open, or that asked to wait, is also called at once.
 
     Raises:
         NotFound: the endpoint is unknown.

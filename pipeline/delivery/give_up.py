@@ -1,4 +1,4 @@
-"""Give up deliveries: notify the batch's fallback URL, and expire deliveries that became too old."""
+"""Give up deliveries: notify the batch's fallback URL, and expire deliveries that have become too old."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tell_fallback(connection: Connection, dead: Sequence[int], now: datetime) ->
 
 
 def expire(database: Database, origin_: str, schedule: str | None, now: datetime) -> list[int]:
-    """Give up deliveries to an endpoint that became older than their schedule allows. Return their ids."""
+    """Give up an endpoint's deliveries that have become older than their schedule allows. Return their ids."""
     with database.write() as connection:
         dead = give_up.expire(
             connection,

@@ -30,7 +30,7 @@ def settle(connection: Connection, decided: Sequence[Decided], worker: str) -> N
 
 
 def _given_up(connection: Connection, decided: Sequence[Decided], worker: str) -> list[int]:
-    """Return the deliveries that become dead. A sender that lost its lease gives nothing up."""
+    """Return the deliveries that become dead. A sender that lost its lease cannot give any up."""
     dead = [sent.owed for sent, decision in decided if decision.state is DeliveryState.DEAD]
     alone = {(owed.id, owed.attempt) for owed in dead if owed.bundle_id is None}
     together = {owed.bundle_id: owed.attempt for owed in dead if owed.bundle_id is not None}

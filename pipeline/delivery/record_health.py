@@ -60,8 +60,8 @@ def _observe_each(connection: Connection, known: dict[str, Health], answers: Ans
     """Update and save the health of endpoints in `known` that changed."""
     noticed, changed = [], {}
     for origin, before in known.items():
-        after, told = observe(before, answers[origin], _rng)
-        noticed += [Notice(origin, type_, now, detail) for type_, detail in told]
+        after, notable = observe(before, answers[origin], _rng)
+        noticed += [Notice(origin, type_, now, detail) for type_, detail in notable]
         if after != before:
             changed[origin] = after
     health.save(connection, changed, now)

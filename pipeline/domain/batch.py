@@ -24,7 +24,7 @@ class BatchState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a batch has come: items are `waiting` (pending), `in_flight` (released), or final.
+    """How far along a batch is: items are `waiting` (pending), `in_flight` (released), or final.
 
     `running` counts the items in flight that a worker has claimed.
     """

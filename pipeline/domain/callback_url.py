@@ -64,7 +64,7 @@ class Callback:
 
     @property
     def address(self) -> Address | None:
-        """The host if it is an IP address, None if it is a name."""
+        """The host if it is an IP address; None if it is a name."""
         return _parse_address(self.host)
 
 

@@ -114,9 +114,9 @@ def format_timestamp(timestamp: datetime | None) -> str | None:
 
 
 def _serializable(timestamp: datetime | None) -> datetime | str | None:
-    """Return the datetime itself if orjson writes it as `format_timestamp` does, which is much faster; else its text.
+    """Return the datetime itself if orjson writes it as `format_timestamp` does, or else its text.
 
-    orjson leaves out the fraction of whole seconds.
+    Letting orjson write it is much faster, but orjson leaves out the fraction of whole seconds.
     """
     is_native = timestamp is not None and timestamp.tzinfo is UTC and timestamp.microsecond
     return timestamp if is_native else format_timestamp(timestamp)

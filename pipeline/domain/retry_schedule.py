@@ -26,13 +26,13 @@ STANDARD_DELAYS = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-#: Five attempts in about a quarter of an hour, for results that somebody waits for or can read elsewhere.
+#: Five attempts in about a quarter of an hour, for results that somebody is waiting for or can read elsewhere.
 SHORT_DELAYS = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=3), timedelta(minutes=10))
-#: No delivery is retried later than this after its event, whatever the schedule or the receiver says.
+#: No delivery is retried later than this after its event, no matter what the schedule or the receiver says.
 HORIZON = timedelta(days=4)
-#: The horizon of the short schedule: a receiver's `Retry-After` is honoured, but only within a day of the event.
+#: The horizon of the short schedule: a receiver's `Retry-After` is honored, but only within a day of the event.
 SHORT_HORIZON = timedelta(days=1)
-#: A longer `Retry-After` is cut to this.
+#: A longer `Retry-After` is capped at this.
 MAX_RETRY_AFTER = timedelta(hours=24)
 
 _RELATIVE_JITTER = 0.2

@@ -177,7 +177,7 @@ class Dispatcher:
     def _release_from(self, connection: Connection, batch: PendingBatch, number: int, now: datetime) -> list[Message]:
         if number <= 0:
             return []
-        # Retries take at most half of what first attempts could use, so that a storm of retries delays nobody.
+        # Retries take at most half of what first attempts could use, so that a storm of retries cannot delay others.
         fresh = releases.find_fresh(connection, batch.id, number) if batch.has_fresh else []
         most = max(number // 2, number - len(fresh))
         returning = releases.find_due(connection, batch.id, now, most) if batch.has_due else []
@@ -222,7 +222,7 @@ def _from(stage: str, stages: str) -> tuple[Stage, Stage | None]:
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """Released items: their number by batch, and how many of all are claimed by workers."""
+    """Released items: their number by batch, and how many of them in all are claimed by workers."""
 
     of_batch: Mapping[int, int]
     running: int
@@ -238,7 +238,7 @@ class _Flight:
 
 
 class _Rate:
-    """The rate at which items leave the flight, smoothed over about three seconds."""
+    """The rate at which items stop being in flight, smoothed over about three seconds."""
 
     def __init__(self) -> None:
         self.per_second = 0.0

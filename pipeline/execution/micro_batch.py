@@ -74,7 +74,7 @@ class MicroBatch:
     def process(self) -> None:
         """Take the items through the stage. Return when fast steps are done and slow ones are under way.
 
-        After the runtime was closed, nothing is run: every item is handed back.
+        Once the runtime is closed, nothing is run: every item is handed back.
 
         Raises:
             Exception: the items could not be claimed or handed back. Their leases run out.
@@ -92,8 +92,9 @@ class MicroBatch:
     def claim(self) -> list[Row]:
         """Claim the items that are still queued under the epoch of their message, and return their rows.
 
-        One statement claims them all. If the database is away, this waits as long as a lease lasts: the messages are
-        here, and safe. Items claimed by a commit whose answer was lost are not claimed again: their leases run out.
+        One statement claims them all. If the database is unreachable, this waits as long as a lease lasts: the
+        messages are here, and safe. Items claimed by a commit whose answer was lost are not claimed again: their leases
+        run out.
         """
         runtime = self._runtime
         rows = retrying(self._claim, patience=runtime.context.lease, stopping=runtime.stop_gate.closed)
@@ -167,7 +168,7 @@ class MicroBatch:
     # --- on the record thread, after the commit ------------------------------------------------------------------
 
     def finish(self, dispositions: Mapping[int, Disposition]) -> None:
-        """Finish claimed items whose outcomes are committed, or lost: stop renewing, publish next, acknowledge.
+        """Finish claimed items whose outcomes are committed or lost: stop renewing their leases, publish, acknowledge.
 
         Args:
             dispositions: what became of them, by item id.

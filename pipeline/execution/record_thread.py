@@ -93,7 +93,7 @@ class RecordThread:
                     self._write([_Entry(entry.batch, [each])])
 
     def _record(self, done: Sequence[Done]) -> dict[int, Disposition]:
-        """Write a group, waiting for a database that is away as long as leases can be held.
+        """Write a group, waiting for an unreachable database as long as leases can be held.
 
         A group that was written although the connection was lost in the commit is stale the second time: its messages
         for the next stage are published when the leases run out.

@@ -43,6 +43,6 @@ class StageRuntime:
         self._under_way.update(dict.fromkeys(refs))
 
     def stop_renewing(self, refs: Iterable[Ref]) -> None:
-        """Renew the leases of these items no longer."""
+        """Stop renewing the leases of these items."""
         for ref in refs:
             self._under_way.pop(ref, None)

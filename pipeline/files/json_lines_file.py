@@ -46,7 +46,7 @@ def read_last_seq(path: str | Path) -> int:
 
 @contextmanager
 def open_for_append(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file for appending, without the incomplete last line that a killed process may have left."""
+    """Open a file for appending, after removing an incomplete last line that a killed process may have left."""
     with open_in_place(path, append=True) as file:
         file.truncate(_find_line_end(file))
         yield file

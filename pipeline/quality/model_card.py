@@ -23,7 +23,7 @@ class TrainingReport:
         card: the Markdown file next to it with the content of this report.
         score: accuracy, macro F1, the score of each class, and the most frequent confusions.
         scored_on: "held-out examples" or "test examples".
-        labels: the labels that the model can answer.
+        labels: the labels that the model can return.
         n_train: examples that the final model was fitted to, including those held out before.
         n_held_out: how many of these were held out from the first model; they determine `confidence_scale` and, without
             test examples, the scores.

@@ -1,7 +1,7 @@
 """Deleting batches that completed long ago, with all their rows.
 
 A batch that still has callbacks to send is kept, however old. If a run is killed or stopped, the next one continues
-where it ended. Several runs at the same time share the work.
+where it left off. Several runs at the same time share the work.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Pruned:
 
     Args:
         kept: batches that are old enough, but have callbacks to send.
-        waits_for: how many of these batches each endpoint keeps, by its name.
+        waits_for: how many of these batches are waiting for each endpoint, by its name.
     """
 
     batches: int = 0
@@ -104,9 +104,9 @@ class _Run:
         return Pruned(**self.counts, waits_for=dict(sorted(self._waits_for.items())))
 
     def shared_bundles(self, batch_id: int) -> list[int] | None:
-        """Return the bundles that a batch shares with others, None if it has callbacks to send and must be kept.
+        """Return the bundles that a batch shares with others, or None if it has callbacks to send and must be kept.
 
-        This may take long if there are many deliveries, and locks nothing.
+        This may take a long time if there are many deliveries. It locks nothing.
         """
         with self._context.database.read() as connection:
             shared = sql.find_shared_bundles(connection, batch_id)

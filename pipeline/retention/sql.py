@@ -1,8 +1,8 @@
 """Deleting old batches in parts.
 
-The batch itself is deleted first, in the transaction that finds nothing against it. From then on nobody sees the batch,
-so nobody can see only a part of it. Its items, events, deliveries and attempts have no readers left, and are deleted
-span by span. A span is a range of positions in the input and in the log, which are counted alike.
+The batch itself is deleted first, in the transaction that finds no reason to keep it. From then on nobody sees the
+batch, so nobody can see only a part of it. Its items, events, deliveries and attempts have no readers left, and are
+deleted span by span. A span is a range of positions in the input and in the log, which are counted alike.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def find_shared_bundles(connection: Connection, batch_id: int) -> list[int]:
 
 
 def find_waiting_origins(connection: Connection, batch_id: int, bundle_ids: Sequence[int] = ()) -> list[str]:
-    """Return the endpoints that still have to receive data of a batch, by name.
+    """Return the endpoints that have yet to receive data of a batch, by name.
 
-    These are the endpoints of its own deliveries that are not final, and of those of other batches in these bundles:
+    These are the endpoints of its own deliveries that are not final, and of other batches' deliveries in these bundles:
     the body of a bundle is made of all deliveries that ever joined it.
     """
     query = select(deliveries.c.origin).where(deliveries.c.state.in_(_NOT_FINAL)).distinct()
@@ -77,7 +77,7 @@ def count_deliveries(connection: Connection, batch_id: int) -> int:
 def lock_completed(connection: Connection, batch_id: int, before: datetime) -> bool:
     """Lock a batch that completed before an instant. Return False if it did not, or another transaction holds it.
 
-    A transaction that makes a delivery of it pending again holds it first, see `locks.lock_against_prune`.
+    A transaction that makes one of its deliveries pending again locks the batch first; see `locks.lock_against_prune`.
     """
     chosen = select(batches.c.id).where(batches.c.id == batch_id, batches.c.completed_at < before)
     return connection.scalar(chosen.with_for_update(skip_locked=True)) is not None
@@ -170,7 +170,7 @@ def _delete_deliveries(connection: Connection, batch_id: int, low: int, high: in
 def _lock_bundles(connection: Connection, ids: Sequence[int]) -> None:
     """Lock bundles before their deliveries are deleted.
 
-    Of two batches that share a bundle, the second one then sees what the first has left of it.
+    Of two batches that share a bundle, the second then sees what the first has left of the bundle.
     """
     dialect = dialect_of(connection)
     query = select(bundles.c.id).where(dialect.is_in_list(bundles.c.id, "ids")).order_by(bundles.c.id).with_for_update()

@@ -45,7 +45,7 @@ def normalize_encoding(name: str) -> str:
 
 
 def detect_encoding(stream: io.BufferedReader) -> str:
-    """Return the encoding of the byte order mark; UTF-8 if there is none."""
+    """Return the encoding that the byte order mark indicates; UTF-8 if there is none."""
     head = stream.peek(4)
     return next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), UTF8)
 

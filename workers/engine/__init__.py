@@ -1,1 +1,1 @@
-"""Threads that a worker process runs beside Celery: stages, dispatch, sweeps, retention, the sender."""
+"""Threads that a worker process runs alongside Celery: stages, dispatch, sweeps, retention, the sender."""

@@ -18,7 +18,7 @@ class AwaitedMessages:
     """
 
     def __init__(self, refs: Sequence[Ref], messages: Mapping[int, ItemMessage], publisher: Publisher) -> None:
-        """`messages`: those by item id that the next stage is chained to. Where there is none, nothing is published."""
+        """`messages`: by item id, those with the next stage chained to them. Without one, nothing is published."""
         self._messages = messages
         self._publisher = publisher
         self._dispositions = {ref.id: Disposition(DispositionKind.HANDED_BACK) for ref in refs}

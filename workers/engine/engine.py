@@ -40,7 +40,7 @@ class Roles:
 
 
 class Engine:
-    """The parts of a worker process that Celery does not bring. Started before messages are consumed, stopped after."""
+    """The parts of a worker process that Celery lacks. Started before messages are consumed, stopped after."""
 
     def __init__(self, app: Celery, context: Context, roles: Roles = Roles(), *, batch_id: int | None = None) -> None:
         """Work on everything, or only on `batch_id`."""
@@ -100,7 +100,7 @@ class Engine:
                 self._is_stopped = True
 
     def hurry(self) -> None:
-        """Let a stop, current or future, wait for nothing more. Safe in a signal handler."""
+        """Make a stop, current or future, wait for nothing more. Safe in a signal handler."""
         self._end_at = 0.0
 
     def _stop(self, deliver: bool) -> None:

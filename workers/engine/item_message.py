@@ -27,7 +27,7 @@ def refs_of(messages: Iterable[ItemMessage]) -> list[Ref]:
 
 
 def latest(messages: Sequence[ItemMessage]) -> dict[int, ItemMessage]:
-    """Return the message of each item; of two about one item, that of the later release, which alone can be claimed."""
+    """Return each item's message; of two about one item, that of the later release: only it can be claimed."""
     return {message.item: message for message in sorted(messages, key=lambda message: message.epoch)}
 
 

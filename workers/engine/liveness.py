@@ -17,7 +17,7 @@ BEAT_SECONDS = 2.0
 
 
 class LivenessThread:
-    """Renews the lease while the consumer's event loop turns and waiting items are consumed.
+    """Renews the lease while the consumer's event loop runs and waiting items are consumed.
 
     While the broker is unreachable there is nothing to consume; that is no reason to restart the worker.
     """

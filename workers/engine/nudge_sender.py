@@ -1,4 +1,4 @@
-"""Nudge processes elsewhere that there may be work. Rarely, because each of them also polls."""
+"""Tell processes elsewhere that there may be work: rarely, because each of them also polls."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class PeriodicThread:
         self._woken.set()
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
-        """Start no further step, and give the running one `timeout` seconds to end."""
+        """Start no more steps, and give the running one `timeout` seconds to end."""
         self._stopping = True
         self._woken.set()
         self._thread.join(timeout)

@@ -1,4 +1,4 @@
-"""Children of the prefork pool: processes that run micro-batches, and may crash without taking their parent along."""
+"""Children of the prefork pool: processes that run micro-batches, and may crash without taking their parent down."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from workers.engine.item_message import ItemMessage, latest, refs_of
 
 log = get_logger(__name__)
 
-#: How long a starting child waits for a database that is away: well under `worker_proc_alive_timeout`.
+#: How long a starting child waits for an unreachable database: well under `worker_proc_alive_timeout`.
 START_PATIENCE = timedelta(seconds=30)
 #: How long a child that cannot start waits before it exits: the pool starts another one at once.
 RESTART_SECONDS = 5.0
-#: Asks a child to stop in good order. Not one of the signals with which the pool ends its children.
+#: Asks a child to stop in an orderly way. Not one of the signals with which the pool ends its children.
 STOP_SIGNAL = signal.SIGUSR2
 
 
@@ -84,7 +84,7 @@ _told: list[int] = []
 
 
 def _stop_when_told(engine: Engine) -> None:
-    # The one queue that a signal handler may put into, whatever the thread that it interrupts was doing.
+    # The one kind of queue that a signal handler may put into, no matter what it interrupts.
     received: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def handle(number: int, _: FrameType | None) -> None:

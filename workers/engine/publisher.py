@@ -1,4 +1,4 @@
-"""Publish messages from a separate thread, so that a broker that hangs delays no result."""
+"""Publish messages from a separate thread, so that a hanging broker does not delay results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prune old batches periodically, on a separate thread, so that no sweep waits for it."""
+"""Prune old batches periodically, on a separate thread, so that sweeps do not wait for it."""
 
 from __future__ import annotations
 

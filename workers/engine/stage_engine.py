@@ -50,7 +50,7 @@ class StageEngine:
         The caller hands back the others.
         """
         self._runtime.close()
-        # Nobody would hold what is claimed after the rest was handed back.
+        # Nothing would hold items claimed after the rest had been handed back.
         wait_while(self._runtime.is_claiming, countdown(left() + MARGIN_SECONDS))
         wait_while(self._runtime.under_way, left)
         self._keeper.stop(left() + MARGIN_SECONDS)
@@ -70,13 +70,13 @@ class StageEngine:
     ) -> dict[int, Disposition]:
         """Take released items through a stage, and wait until the last one is recorded, or the engine has stopped.
 
-        Results are recorded and the next stage's messages published all the while.
+        In the meantime, results are recorded and the next stage's messages published.
 
         Args:
-            messages: those by item id whose chained message is to be published.
+            messages: by item id, those whose chained messages are to be published.
 
         Returns:
-            What became of each item. What was not recorded before a stop is handed back.
+            What became of each item. Items not recorded before a stop are handed back.
         """
         awaited = AwaitedMessages(refs, messages, self._publisher)
         self._awaited.add(awaited)

@@ -30,7 +30,7 @@ RECONCILE_SECONDS = 300.0
 
 
 def dead_holders(context: Context) -> list[str]:
-    """Return the processes of this host that hold items, deliveries or leases and no longer run."""
+    """Return the processes of this host that hold items, deliveries or leases but are no longer running."""
     known = rescue.holders(context) | claim.holders(context.database)
     return certainly_dead(known - {context.worker})
 

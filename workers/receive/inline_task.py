@@ -19,7 +19,7 @@ from workers.receive.message_schema import check_nudge
 
 
 class InlineTask(Task):
-    """A task without arguments that takes no time and delays nothing."""
+    """A task without arguments that takes next to no time, so it delays nothing."""
 
     abstract = True
     Strategy = "workers.receive.inline_task:strategy"

@@ -11,7 +11,7 @@ from pipeline.broker.messages import ITEM_TASKS
 
 
 class Malformed(InvalidTaskError):
-    """A message is none of its task: says what is wrong where, and quotes nothing."""
+    """A message does not fit its task. The text says what is wrong and where, and quotes nothing."""
 
 
 _MOST = 2**63 - 1
@@ -62,7 +62,7 @@ def check_item(headers: Any, body: Any) -> None:
     """Check a message about an item.
 
     Raises:
-        Malformed: it is none.
+        Malformed: it is not one.
     """
     _check("headers", _headers, headers)
     _check("body", _of_item, body)
@@ -72,7 +72,7 @@ def check_nudge(headers: Any, body: Any) -> None:
     """Check a message of a task without arguments.
 
     Raises:
-        Malformed: it is none.
+        Malformed: it is not one.
     """
     _check("headers", _headers, headers)
     _check("body", _of_nudge, body)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Slots:
-    """Counts the micro-batches in a pool. While all slots are taken, waiting messages gather more company."""
+    """Counts the micro-batches in a pool. While all slots are taken, waiting micro-batches keep gathering messages."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

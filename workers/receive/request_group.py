@@ -41,7 +41,7 @@ class RequestGroup:
         is_connected: Callable[[], bool],
         call_soon: Callable[..., object] | None,
     ) -> None:
-        """Group requests of one stage.
+        """Group requests for one stage.
 
         Args:
             slot: their place in the pool, given back when the pool is done with them.

@@ -19,7 +19,7 @@ _SCHEMES = {
 
 
 def fast_aliases(kind: Transport) -> dict[str, str]:
-    """Return entries for kombu's table of transports that replace kombu's own transport by the fast one."""
+    """Return entries for kombu's table of transports that replace kombu's own transport with the fast one."""
     return dict.fromkeys(_SCHEMES[kind], FAST[kind])
 
 

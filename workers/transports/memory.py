@@ -1,6 +1,6 @@
 """An in-memory transport that delivers many messages of a queue at a time.
 
-kombu's own looks at all queues again for each message, which costs as much as delivering it.
+kombu's own transport looks at all queues again for each message, which costs as much as delivering it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from kombu.transport import memory
 
-#: Messages delivered at a time, at most; other queues wait meanwhile.
+#: Maximum number of messages delivered at a time; other queues wait in the meantime.
 BULK = 256
 
 

@@ -1,4 +1,4 @@
-"""Attempts: failed ones at stages, and all at deliveries."""
+"""Attempts: the failed ones at stages, and all of those at deliveries."""
 
 from __future__ import annotations
 

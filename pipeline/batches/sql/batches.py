@@ -60,7 +60,7 @@ def _rows() -> Select[Any]:
 
 
 def find_by_idempotency_key(connection: Connection, key: str) -> Row | None:
-    """Return the batch with an idempotency key, None if there is none."""
+    """Return the batch with an idempotency key, or None if there is none."""
     return first(connection.execute(_rows().where(batches.c.idempotency_key == key)))
 
 
@@ -141,7 +141,7 @@ def reserve_seqs(connection: Connection, batch_id: int, number: int) -> int:
 def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None:
     """Complete a batch whose items are all final, and reserve the `seq` of its event.
 
-    Return the updated row, None if an item is not final or the batch is already complete.
+    Return the updated row, or None if an item is not final or the batch is already complete.
     """
     final = batches.c.succeeded + batches.c.dead + batches.c.cancelled
     statement = (
@@ -163,7 +163,7 @@ def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None
 
 
 def reopen(connection: Connection, batch_id: int, replayed: int) -> bool:
-    """Subtract replayed items from the dead, and set a completed batch running again.
+    """Subtract replayed items from the dead, and make a completed batch run again.
 
     Return False if the batch was pruned in the meantime.
     """

@@ -37,7 +37,7 @@ def load_content(connection: Connection, definition_id: int) -> dict[str, object
 
 
 def prune(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete up to `limit` definitions that were stored before an instant and have no batch. Return how many."""
+    """Delete up to `limit` definitions that were stored before an instant and have no batch. Return the count."""
     is_unused = ~select(batches.c.id).where(batches.c.definition_id == definitions.c.id).exists()
     chosen = select(definitions.c.id).where(definitions.c.created_at < before, is_unused).limit(limit)
     # Locked first, then checked again: a submission that held the lock has inserted its batch by now.

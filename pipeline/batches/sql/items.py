@@ -54,7 +54,7 @@ def positions_of_keys(connection: Connection, batch_id: int, keys: Sequence[str]
 
 
 def get(connection: Connection, item_id: int) -> Row | None:
-    """Return an item, None if there is none with this id."""
+    """Return an item, or None if there is none with this id."""
     return first(connection.execute(select(items).where(items.c.id == item_id)))
 
 
@@ -125,7 +125,7 @@ def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, 
 
 
 def replay(connection: Connection, batch_id: int, *, ids: Sequence[int] | None, now: datetime, limit: int) -> list[int]:
-    """Make up to `limit` dead items of a batch pending again: due now, at the stage that failed, with new attempts.
+    """Make up to `limit` dead items of a batch pending again: due now, at the stage that failed, with fresh attempts.
 
     Return the ids of these items.
 

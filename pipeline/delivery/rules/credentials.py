@@ -17,7 +17,7 @@ class Credentials:
     """The opened credentials of an endpoint.
 
     Args:
-        signer: signs its requests; None: the signer of the settings does.
+        signer: signs its requests; None: the settings' signer does.
         headers: added to every request.
     """
 

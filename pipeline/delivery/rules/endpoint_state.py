@@ -1,4 +1,4 @@
-"""The state of an endpoint, in one word: the first of several that applies."""
+"""The state of an endpoint, in one word: the first one that applies."""
 
 from __future__ import annotations
 

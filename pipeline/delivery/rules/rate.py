@@ -37,7 +37,7 @@ class Rate:
         return max(int(self.burst - ahead * self.per_second + 1e-6 * max(self.per_second, 1)), 0)
 
     def charge(self, paid_until: datetime | None, now: datetime, requests: int) -> datetime:
-        """Return the time up to which is paid for after `requests` more."""
+        """Return the time up to which requests are paid for after `requests` more."""
         start = now if paid_until is None else max(paid_until, now)
         return start + timedelta(seconds=requests / self.per_second)
 

@@ -112,7 +112,7 @@ class SendLoop:
             del self._answered[: len(answered)]
         for sent in answered:
             if not sent.answer.is_plain_success:
-                # Not earlier: an endpoint that asked to wait must not be claimed for meanwhile.
+                # Not earlier: until then, no deliveries to an endpoint that asked to wait may be claimed.
                 self._capacity.leave(sent.owed.origin, sent.answer)
 
     def _post(self, owed: Owed) -> None:

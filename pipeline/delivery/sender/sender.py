@@ -1,6 +1,6 @@
 """The sender: sends deliveries to callback URLs between `start` and `stop`.
 
-A slow endpoint delays no other: each has a share of the requests in flight, some slots always stay free, and no
+A slow endpoint does not delay others: each has a share of the requests in flight, some slots always stay free, and no
 transaction is open during a request.
 """
 

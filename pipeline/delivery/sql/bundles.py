@@ -174,7 +174,7 @@ def due_from_row(row: Any) -> Due:
 def is_ready(connection: Connection, origin: str, now: datetime, limit: int) -> bool:
     """Return whether a bundle should be sent now.
 
-    It should if `limit` first attempts at the endpoint are due, or one that a user asked for, which does not wait.
+    It should if `limit` first attempts at the endpoint are due, or if a user asked for an attempt, which does not wait.
     """
     return bool(connection.scalar(_IS_READY, {"origin": origin, "now": now, "limit": limit}))
 
@@ -195,7 +195,7 @@ def create(
 def claim(connection: Connection, ids: Sequence[int], *, worker: str, lease_until: datetime) -> list[int]:
     """Claim bundles, counting an attempt. Return the ids of those that were claimed.
 
-    A bundle some of whose deliveries another transaction holds is left to a later claim.
+    A bundle is left to a later claim if another transaction holds some of its deliveries.
     """
     whole = _whole(connection, ids)
     if whole:
@@ -204,7 +204,7 @@ def claim(connection: Connection, ids: Sequence[int], *, worker: str, lease_unti
 
 
 def _whole(connection: Connection, ids: Sequence[int]) -> list[int]:
-    """Return the bundles with pending deliveries none of which another transaction holds, and lock these deliveries."""
+    """Return the bundles whose pending deliveries no other transaction holds, and lock these deliveries."""
     if not dialect_of(connection).has_row_locks:
         return sorted({row.bundle_id for row in connection.execute(_READ_MEMBERS, {"ids": ids})})
     locked = {row.id for row in connection.execute(_LOCK_MEMBERS, {"ids": ids})}
@@ -230,7 +230,7 @@ def _held(dialect: Dialect) -> TextClause:
 
 
 def mark_delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
-    """Mark bundles as delivered that received the same response status."""
+    """Mark bundles that received the same response status as delivered."""
     connection.execute(_DELIVERED, {"ids": ids, "worker": worker, "status": status, "now": now})
 
 

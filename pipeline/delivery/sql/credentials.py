@@ -28,7 +28,7 @@ def store(connection: Connection, origin: str, now: datetime, changed: Mapping[s
 
 
 def get(connection: Connection, origin: str) -> Row | None:
-    """Return an endpoint's secrets and headers, None if it has no row."""
+    """Return an endpoint's secrets and headers, or None if it has no row."""
     return first(connection.execute(_ENCRYPTED.where(endpoints.c.origin == origin)))
 
 

@@ -39,7 +39,7 @@ def begin_probe(connection: Connection, origin: str, lost_at: datetime, now: dat
 
 
 def charge_rate(connection: Connection, origin: str, paid_until: datetime, now: datetime) -> None:
-    """Store until when the requests that have started use up an endpoint's rate."""
+    """Store the time until which the requests already started use up an endpoint's rate."""
     _update(connection, origin, paid_until=paid_until, updated_at=now)
 
 
@@ -85,7 +85,7 @@ _HEALTHY = {
 
 
 def enable(connection: Connection, origin: str, now: datetime) -> bool:
-    """Enable an endpoint, which is called again at once. Return False if nothing kept it from being called."""
+    """Enable an endpoint, so that it is called again at once. Return False if nothing prevented calls to it."""
     is_held_back = or_(
         endpoints.c.disabled_at.is_not(None), endpoints.c.breaker != "closed", endpoints.c.not_before > now
     )
@@ -98,7 +98,7 @@ def enable(connection: Connection, origin: str, now: datetime) -> bool:
 
 
 def get(connection: Connection, origin: str) -> Row | None:
-    """Return the row of an endpoint, None if it has none."""
+    """Return the row of an endpoint, or None if it has none."""
     return first(connection.execute(select(endpoints).where(endpoints.c.origin == origin)))
 
 

@@ -64,7 +64,7 @@ def expire(
     error: str,
     limit: int,
 ) -> list[int]:
-    """Make up to `limit` deliveries to an endpoint dead that are due and too old. Return their ids.
+    """Mark up to `limit` of an endpoint's deliveries that are due and too old as dead. Return their ids.
 
     A delivery that a user asked to send again gets its attempt, however old it is.
 

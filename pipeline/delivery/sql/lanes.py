@@ -100,7 +100,7 @@ def leave_lanes(connection: Connection, skipped: Sequence[Head]) -> None:
 
 
 def next_due_outside(connection: Connection, origin: str, window: int) -> datetime | None:
-    """Return when the next delivery outside all lanes is due at an ordered endpoint, None if none is found.
+    """Return when the next delivery outside all lanes is due at an ordered endpoint, or None if none is found.
 
     Such a delivery is older than the ordering, or was taken out of its lane. Only the next `window` pending deliveries
     are read; those behind a longer backlog are found as it shrinks.

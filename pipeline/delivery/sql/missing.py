@@ -1,4 +1,4 @@
-"""Adding deliveries to a URL that never got the events of a batch, span by span."""
+"""Adding deliveries to a URL that never received the events of a batch, span by span."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ADD_MISSING = text(
 
 @dataclass(frozen=True, slots=True)
 class MissingDeliveries:
-    """Deliveries to a URL that events of a batch do not have.
+    """The deliveries to a URL that a batch's events lack.
 
     Args:
         of_batch: include events about the batch itself, not only those about its items.
@@ -61,7 +61,7 @@ def count_missing(connection: Connection, missing: MissingDeliveries, low: int, 
 
 
 def add_missing(connection: Connection, missing: MissingDeliveries, low: int, high: int, now: datetime) -> int:
-    """Insert the missing deliveries of a span, due now. Return how many.
+    """Insert the missing deliveries of a span, due now. Return the count.
 
     Return 0 if the batch was pruned in the meantime.
     """

@@ -29,7 +29,7 @@ def _row(notice: Notice) -> Row:
 
 
 def find_last_at(connection: Connection, origin: str, type_: NoticeType) -> datetime | None:
-    """Return when an endpoint last had a notice of a type, None if it never had one."""
+    """Return when an endpoint last had a notice of a type, or None if it never had one."""
     query = select(notices.c.created_at).where(notices.c.origin == origin, notices.c.type == type_.value)
     found: datetime | None = connection.scalar(query.order_by(notices.c.id.desc()).limit(1))
     return found
@@ -53,7 +53,7 @@ def find_newest(connection: Connection, origins: Sequence[str], limit: int) -> d
 
 
 def prune(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete those of the `limit` oldest notices that were created before an instant. Return how many."""
+    """Delete those of the `limit` oldest notices that were created before an instant. Return the count."""
     oldest = connection.execute(select(notices.c.id, notices.c.created_at).order_by(notices.c.id).limit(limit))
     old = [row.id for row in oldest if row.created_at < before]
     return connection.execute(delete(notices).where(notices.c.id.in_(old))).rowcount if old else 0

@@ -48,7 +48,7 @@ def _held(dialect: Dialect) -> TextClause:
 
 
 def mark_delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
-    """Mark deliveries as delivered that received the same response status."""
+    """Mark deliveries that received the same response status as delivered."""
     dialect = dialect_of(connection)
     given = {"ids": dialect.encode_list(ids), "worker": worker, "status": status, "now": now}
     connection.execute(_delivered(dialect), given)

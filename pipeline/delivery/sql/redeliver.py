@@ -24,7 +24,7 @@ def replay(connection: Connection, row: Row, now: datetime) -> bool:
     """Make a delivery pending, due now, as a user asked. Return False if it is being sent or no longer exists.
 
     Its event stays the same, and so do the webhook id and the body. A delivery that became final in a bundle leaves it
-    and is sent under the id of its own event. If the bundle still waits, all of it is sent.
+    and is sent under the id of its own event. If the bundle is still waiting, all of it is sent.
     """
     is_bundle_waiting = row["bundle_id"] is not None and not row["is_alone"] and row["state"] in _WAITING
     if is_bundle_waiting:
@@ -76,7 +76,7 @@ class Selection:
     def conditions(self, span: Subquery) -> list[ColumnElement[bool]]:
         """Return the conditions for the selected deliveries of a span."""
         columns, disabled = span.c, select(endpoints.c.origin).where(endpoints.c.disabled_at.is_not(None))
-        # A delivery is given up days after its event; the time it was given up tells which outage it belongs to.
+        # A delivery is given up days after its event; the time it was given up shows which outage it belongs to.
         ended_at = func.coalesce(columns.finished_at, columns.created_at)
         found: list[ColumnElement[bool]] = [
             columns.state.in_(self.states),
@@ -112,7 +112,7 @@ def count_by_origin(connection: Connection, chosen: Selection, low: int, high: i
 
 
 def make_pending(connection: Connection, chosen: Selection, low: int, high: int, now: datetime) -> int:
-    """Make the selected deliveries of a span pending, due now, as a user asked. Return how many.
+    """Make the selected deliveries of a span pending, due now, as a user asked. Return the count.
 
     Bundles stay together: the other deliveries of a selected one's bundle become pending with it.
     """

@@ -1,4 +1,4 @@
-"""Taking back deliveries whose sender is gone: expired leases, dead senders, senders that stop."""
+"""Taking back deliveries whose sender is gone: expired leases, dead senders, stopping senders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def find_holders(connection: Connection) -> list[str]:
 
 
 def take_back(connection: Connection, dead: Sequence[str] = (), *, now: datetime) -> int:
-    """Make lost deliveries pending, due now: their lease has expired or their holder is among `dead`. Return how many.
+    """Make lost deliveries pending, due now: their lease has expired or their holder is among `dead`. Return the count.
 
     The attempt still counts: the request may have been sent.
     """
@@ -29,7 +29,7 @@ def take_back(connection: Connection, dead: Sequence[str] = (), *, now: datetime
 
 
 def hand_back(connection: Connection, worker: str, now: datetime) -> int:
-    """Make the deliveries of a sender that stops pending again, without counting an attempt. Return how many."""
+    """Make the deliveries of a stopping sender pending again, without counting an attempt. Return the count."""
     uncounted = {
         "attempt": deliveries.c.attempt - 1,
         "replays": deliveries.c.replays - case((deliveries.c.trigger.is_not(None), 1), else_=0),

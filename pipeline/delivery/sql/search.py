@@ -63,7 +63,7 @@ def find_newest(connection: Connection, conditions: DeliveryFilters, limit: int)
 
 
 def find_bundle(connection: Connection, webhook_id: str) -> int | None:
-    """Return the id of the bundle with a webhook id, None if there is none."""
+    """Return the id of the bundle with a webhook id, or None if there is none."""
     found: int | None = connection.scalar(select(bundles.c.id).where(bundles.c.webhook_id == webhook_id))
     return found
 
@@ -79,7 +79,7 @@ def has_any(connection: Connection, origin: str) -> bool:
 
 
 def next_due_at(connection: Connection, batch_id: int) -> datetime | None:
-    """Return when the next pending delivery of a batch is due, None if none is pending."""
+    """Return when the next pending delivery of a batch is due, or None if none is pending."""
     query = select(func.min(deliveries.c.due_at)).where(
         deliveries.c.batch_id == batch_id, deliveries.c.state == DeliveryState.PENDING.value
     )

@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
                 self.abort()
 
     def abort(self) -> None:
-        """Close at once: to send the rest first could take forever if the receiver does not read."""
+        """Close at once: sending the rest first could take forever if the receiver does not read."""
         self._unsent = _NOTHING
         if self._transport is not None:
             self._transport.abort()

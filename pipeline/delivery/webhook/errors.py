@@ -56,7 +56,7 @@ _OF_CLASS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], st
 
 
 def code_of(error: BaseException) -> str:
-    """Return the code of an error; `internal_error` if no receiver and no network can cause it."""
+    """Return the code of an error; `internal_error` if neither a receiver nor the network can cause it."""
     for kind, code in _OF_CLASS:
         if isinstance(error, kind):
             return code

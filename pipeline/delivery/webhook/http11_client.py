@@ -17,7 +17,7 @@ from pipeline.delivery.webhook.ssrf_guard import Resolver, SsrfGuard, SystemReso
 from pipeline.domain.callback_url import Callback
 from pipeline.domain.ip_ranges import Network
 
-#: URLs whose first lines are kept, so that they are not written anew for each request.
+#: URLs whose first lines are kept, so that they are not rebuilt for each request.
 _KNOWN_URLS = 4_096
 
 

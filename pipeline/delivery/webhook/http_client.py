@@ -29,7 +29,7 @@ class HttpClient(Protocol):
         """Send one request and return the response, or the code of what went wrong before there was a status.
 
         The status decides: once it has arrived, nothing that happens to the body turns it into an error. Redirects are
-        not followed, cookies are not kept, and proxies of the environment are not used. Connections are reused. When a
+        not followed, cookies are not kept, and proxies from the environment are not used. Connections are reused. If a
         reused connection turns out to be closed before any byte of the response, the request is sent once more on a
         new connection.
 
@@ -45,7 +45,7 @@ class HttpClient(Protocol):
 
         Raises:
             UnfitHeader: a header is more than one line; nothing was sent.
-            Exception: a fault of this program, never of a receiver or the network.
+            Exception: a fault in this program, never in a receiver or the network.
         """
 
     async def close(self) -> None:

@@ -42,7 +42,7 @@ class SenderOptions:
         claim: deliveries claimed in one transaction.
         poll_seconds: how late due work is found when no one wakes the sender.
         group: responses recorded in one transaction, unless fewer are in flight.
-        group_seconds: how long a response waits at most to be recorded with others.
+        group_seconds: the longest that a response waits to be recorded with others.
         schedule: when a failed delivery is retried, unless its endpoint or its batch names a schedule.
         lease_margin: how long a lease outlives the deadline, to allow for recording and for clocks that disagree.
 

@@ -7,7 +7,7 @@ from collections import deque
 
 from pipeline.delivery.webhook.connection import Connection
 
-# How many times at most idle connections are looked through while one of them reaches `idle_seconds`.
+# The maximum number of sweeps over idle connections while one of them reaches `idle_seconds`.
 _SWEEPS = 16
 
 

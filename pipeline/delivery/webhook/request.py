@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pipeline.delivery.webhook.http_client import UnfitHeader
 from pipeline.domain.callback_url import Callback
 
-#: Lines beside the headers that are passed in: two at the start, `content-length`, and the empty line.
+#: Lines in addition to the headers that are passed in: two at the start, `content-length`, and the empty line.
 _OTHER_LINES = 4
 
 
@@ -21,9 +21,9 @@ def request_head(start: str, headers: Mapping[str, str], length: int) -> bytes:
     """Return a request up to its body.
 
     Args:
-        start: its `request_start`.
-        headers: all other headers but `content-length`, in the order in which they are sent.
-        length: of the body, in bytes.
+        start: the lines from `request_start`.
+        headers: the other headers, except `content-length`, in the order in which they are sent.
+        length: length of the body, in bytes.
 
     Raises:
         UnfitHeader: a name or value contains a line break or NUL.

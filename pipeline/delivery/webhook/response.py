@@ -34,7 +34,7 @@ class Response:
     """A response while it arrives. What it reads does not depend on how the bytes are cut into pieces.
 
     Args:
-        limit: bytes of the body that are read; after that the response is over.
+        limit: bytes of the body that are read; after that the response ends.
     """
 
     def __init__(self, limit: int) -> None:

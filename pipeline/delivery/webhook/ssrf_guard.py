@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypedDict
 
 from pipeline.domain.ip_ranges import Network, is_allowed, is_public
 
-#: Addresses of one name that are tried at most, alternating between IPv6 and IPv4.
+#: Maximum number of addresses tried for one name, alternating between IPv6 and IPv4.
 MAX_ADDRESSES = 4
 #: Size of a socket's receive buffer.
 RECEIVED_BYTES = 32_768

@@ -2,7 +2,7 @@
 
 The rule finds the item that kills workers without giving up innocent ones. Most suspects are innocent, because a kill
 from outside makes suspects of everything that was running. Suspects first run together; if their worker dies too, each
-of them runs alone after that, so none is given up for what another one did. Suspects with the fewest crashes go first:
+of them runs alone after that, so none is given up because of another. Suspects with the fewest crashes go first:
 a process that has just started is the most likely to be killed from outside again (a crash loop, a deployment, a
 machine short of memory), and it must not always be the same item that runs then.
 """

@@ -1,4 +1,4 @@
-"""Outcomes of running items: on to the next stage, put off, or final. Each is one conditional statement."""
+"""Outcomes of running items: on to the next stage, postponed, or final. Each is one conditional statement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.domain.item import ItemState, Stage
 def advance(
     connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now: datetime, lease_until: datetime
 ) -> set[int]:
-    """Queue items that were classified for the stage `enrich`. Return the ids of those that were still running.
+    """Queue classified items for the stage `enrich`. Return the ids of those that were still running.
 
     Args:
         outcomes: one mapping each: `id`, `epoch`, `label`, `confidence` and `classification`.
@@ -94,7 +94,7 @@ def _put_off(dialect: Dialect) -> Update:
 
 
 def finish(connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now: datetime) -> list[Row]:
-    """Make items succeeded or dead. Return the rows of those that were still running.
+    """Mark items as succeeded or dead. Return the rows of those that were still running.
 
     Args:
         outcomes: one mapping each: `id`, `epoch`, `state`, the result columns and the error columns. A result column

@@ -1,6 +1,6 @@
 """Which batches have items to release, and when their next item is due: one statement for all batches.
 
-Suspects, whose worker died, are not counted: they are released separately.
+Suspects are not counted: they are released separately.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def release(
 @cache
 def _release(dialect: Dialect) -> Update:
     given = item_rows(dialect, "id")
-    # A round releases items of several batches by several statements, so it must not wait for a row: a recorder that
+    # A round releases items of several batches with several statements, so it must not wait for a row: a recorder that
     # lost its lease locks rows of all batches in the order of their ids.
     is_free = skip_locked(dialect, items, items.c.id == given.c.id, recheck_state(items.c.state, "pending"))
     return (

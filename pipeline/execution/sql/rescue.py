@@ -1,4 +1,4 @@
-"""Taking back items whose worker is gone: expired leases, dead workers, workers that stop."""
+"""Taking back items whose worker is gone: expired leases, dead workers, stopping workers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _lost(now: datetime, dead: Sequence[str]) -> ColumnElement[bool]:
 
 
 def take_back(connection: Connection, dead: Sequence[str], *, now: datetime, max_crashes: int) -> int:
-    """Make lost items pending again, due now. Return how many.
+    """Make lost items pending again, due now. Return the count.
 
     An item is lost when its lease has expired or its holder is among `dead`. If it was running, that counts as a crash
     and makes it a suspect. Items that this crash brings to `max_crashes` are left to `give_up`.
@@ -54,7 +54,7 @@ def take_back(connection: Connection, dead: Sequence[str], *, now: datetime, max
 
 
 def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_crashes: int) -> list[Row]:
-    """Make lost items dead whose workers have died `max_crashes` times. Return the finished rows."""
+    """Mark lost items whose workers have died `max_crashes` times as dead. Return the finished rows."""
     died = _lost(now, dead), has_state(items.c.state, "running"), items.c.crashes + 1 >= max_crashes
     lost = skip_locked(dialect_of(connection), items, *died)
     statement = (
@@ -94,7 +94,7 @@ def renew(connection: Connection, refs: Iterable[Ref], worker: str, until: datet
 
 
 def hand_back(connection: Connection, worker: str, now: datetime) -> int:
-    """Make the items of a worker that stops pending again, without counting a crash or an attempt. Return how many."""
+    """Make the items of a stopping worker pending again, without counting a crash or an attempt. Return the count."""
     held = skip_locked(dialect_of(connection), items, has_state(items.c.state, *IN_FLIGHT), items.c.worker == worker)
     statement = (
         update(items)

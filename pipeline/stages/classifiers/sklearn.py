@@ -1,4 +1,4 @@
-"""`use = "sklearn"`: a scikit-learn text classifier in a skops file, such as `pipeline train` writes.
+"""`use = "sklearn"`: a scikit-learn text classifier in a skops file, such as those that `pipeline train` writes.
 
 The confidence of an answer is the model's own probability for it (`predict_proba`). A model with only decision values
 gets their softmax, which ranks answers but is not a probability; one with neither has no confidence. Models written by

@@ -6,8 +6,8 @@ from array import array
 from collections.abc import Iterable
 from itertools import chain
 
-#: Most keys compared with one text, to bound the time to a few milliseconds. Among a million keys that are all similar,
-#: the best match may be missed.
+#: Maximum number of keys compared with one text, to bound the time to a few milliseconds. Among a million keys that are
+#: all similar, the best match may be missed.
 MAX_CANDIDATES = 10_000
 
 # Keys of similar length share a posting list, so that much longer or shorter ones are never considered.

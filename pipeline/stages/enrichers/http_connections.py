@@ -19,8 +19,8 @@ _ONE_CONNECTION = httpx2.Limits(max_connections=1, max_keepalive_connections=1, 
 class HttpConnections:
     """Sends requests over persistent connections, as many as there have been concurrent requests.
 
-    Uses transports instead of `httpx2.AsyncClient`, because the client logs every URL, which contains payload data;
-    keeps cookies; and reads proxies and passwords from the environment.
+    Uses transports instead of `httpx2.AsyncClient`, because the client logs every URL (which contains payload data),
+    keeps cookies, and reads proxies and passwords from the environment.
     """
 
     def __init__(self) -> None:

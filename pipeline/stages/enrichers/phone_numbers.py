@@ -10,7 +10,7 @@ from pipeline.stages.enrichers.email_and_domains import blank_out
 
 #: Longest run of digits and separators, in bytes; a longer one is a table of figures.
 MAX_RUN_BYTES = 120
-#: Most runs examined in one text; each takes up to a millisecond.
+#: Maximum number of runs examined in one text; each takes up to a millisecond.
 MAX_RUNS = 100
 
 _RUN = r"(?:\+[ (]{0,2}|\()?\p{Nd}(?:[  .\-/()‐-―]{0,3}\p{Nd})+"

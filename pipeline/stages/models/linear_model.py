@@ -19,9 +19,9 @@ from sklearn.pipeline import Pipeline
 
 from pipeline.stages.models.vocabulary import frequent_terms
 
-#: Most terms of a model.
+#: Maximum number of terms of a model.
 MAX_TERMS = 150_000
-#: Most weights, which are terms times classes; each is a float32, so they take up to 24 MB.
+#: Maximum number of weights, which are terms times classes; each is a float32, so they take up to 24 MB.
 MAX_WEIGHTS = 6_000_000
 
 #: With this many examples or more, a term must occur in two of them. With fewer, every term is kept, which gains 0.2 to

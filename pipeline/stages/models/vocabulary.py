@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-#: Most distinct terms counted at the same time; each takes about 120 bytes.
+#: Maximum number of distinct terms counted at the same time; each takes about 120 bytes.
 MAX_COUNTED = 400_000
 
 #: Longer terms are links and other noise, and a single one would widen the whole array of terms in a model file.

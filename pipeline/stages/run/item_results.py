@@ -38,7 +38,7 @@ class AnswerReader:
     """Validates the answers of a stage's steps and combines them into outcomes.
 
     Args:
-        labels: the labels that a classifier may answer; None allows any.
+        labels: the labels that a classifier may return; None allows any.
     """
 
     def __init__(self, stage: Stage, steps: Sequence[Step], labels: frozenset[str] | None) -> None:

@@ -26,7 +26,7 @@ class StageRunner:
 
     Args:
         steps: exactly one for the `classify` stage; any number for `enrich`.
-        labels: the labels that a classifier may answer; None allows any.
+        labels: the labels that a classifier may return; None allows any.
 
     Raises:
         ValueError: the stage cannot have this number of steps.

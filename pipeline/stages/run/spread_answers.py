@@ -9,7 +9,7 @@ from pipeline.stages.run.failure import WrongLength
 
 
 def spread_answers(answer: Any, count: int) -> list[Any] | BaseException:
-    """Return the `count` answers in `answer`; if there are not so many, the exception raised or a `WrongLength`."""
+    """Return the `count` answers in `answer`; if there are not that many, the exception raised or a `WrongLength`."""
     if isinstance(answer, BaseException):
         return answer
     try:

@@ -15,7 +15,7 @@ from pipeline.stages.run.failure import CallTimeout
 #: Seconds without work after which a thread ends.
 IDLE_SECONDS = 30.0
 
-#: Most threads that may hang in abandoned calls. Beyond this, no threads are started as long as any are left.
+#: Limit of threads that may hang in abandoned calls. Beyond this, no threads are started as long as any are left.
 MAX_ABANDONED = 256
 
 

@@ -52,7 +52,7 @@ class AckTags:
             self._waiting.add(tag)
 
     def remove(self, tag: int, *, multiple: bool = False) -> None:
-        """Remove a message that the server has been told about already.
+        """Remove a message that has already been reported to the server.
 
         Args:
             tag: its delivery tag.

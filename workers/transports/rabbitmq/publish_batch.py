@@ -27,7 +27,7 @@ class RabbitMQPublishBatch:
 
     def __init__(self, channel: Any, max_size: int) -> None:
         """Args:
-        max_size: messages written at once, at most.
+        max_size: maximum number of messages written at once.
         """
         self.channel = channel
         self._max_size = max_size
@@ -41,7 +41,7 @@ class RabbitMQPublishBatch:
         self._of_message: list[bytes] = []
 
     def write(self, frames: memoryview) -> None:
-        """Receive from py-amqp the frames of a message, or of part of a large one."""
+        """Receive the frames of a message, or of part of a large one, from py-amqp."""
         self._of_message.append(bytes(frames))
 
     def publish(

@@ -89,7 +89,7 @@ class RabbitMQChannel(pyamqp.Channel):
             return
         encoding = message.properties.get("content_encoding") if self.auto_decode else None
         if encoding is not None:
-            # As in py-amqp, a body that cannot be decoded stays as it is.
+            # As in py-amqp, a body that cannot be decoded is left unchanged.
             with suppress(LookupError, ValueError):
                 message.body = body.decode(encoding)
         tag = 5 + method[4]

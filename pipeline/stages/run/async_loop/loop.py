@@ -43,11 +43,11 @@ class EventLoop:
         self._submit([lane] * slots)
 
     def restart_calls(self, calls: list[LoopCall]) -> None:
-        """Start calls again that ran on an abandoned loop."""
+        """Restart calls that ran on an abandoned loop."""
         self._submit(calls)
 
     def close(self) -> None:
-        """Cancel running calls, which never complete, and stop the loop; waits for about a second at most."""
+        """Cancel running calls, which never complete, and stop the loop; waits for at most about a second."""
         with self._lock:
             self._closed.set()
             current = self._current
@@ -70,7 +70,7 @@ class EventLoop:
                 return
 
     def _is_stuck(self, watched: LoopThread) -> bool:
-        """Wait until the loop responds; return True if it does not although a call is overdue."""
+        """Wait until the loop responds; return True if it fails to respond while a call is overdue."""
         pong = watched.ping()
         while not pong.wait(self._late_seconds):
             if self._closed.is_set():

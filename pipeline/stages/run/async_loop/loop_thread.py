@@ -97,7 +97,7 @@ class LoopThread:
         return min(deadlines, default=0.0) <= time.monotonic()
 
     def abandon(self) -> AbandonedLoop:
-        """Take all work from a loop that does not respond, and let it end as soon as it does."""
+        """Take all work from a loop that does not respond, and let it end as soon as it responds."""
         # Set first: from here on, the loop itself hands over any call that it starts.
         self._is_abandoned = True
         current, incomplete = asyncio.current_task(self._loop), self._incomplete()
