@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.context import Context
-from pipeline.definitions import Definition, specs_of, steps_of
+from pipeline.definitions import Definition, build_steps, stage_specs
 from pipeline.domain.item import Stage
 from pipeline.errors import InvalidDefinition
 from pipeline.log import get_logger
@@ -28,7 +28,7 @@ def prepare(context: Context, definition: Definition) -> None:
         if (definition.version, stage) in context.prepared:
             continue
         try:
-            steps = steps_of(definition, stage) if context.settings.is_embedded else _check(definition, stage)
+            steps = build_steps(definition, stage) if context.settings.is_embedded else _check(definition, stage)
         except InvalidDefinition as error:
             raise InvalidDefinition(f"definition {definition.name!r} cannot be run: {stage.value}: {error}") from error
         context.prepared[definition.version, stage] = steps
@@ -39,7 +39,7 @@ def prepare(context: Context, definition: Definition) -> None:
 
 def _check(definition: Definition, stage: Stage) -> tuple[Step, ...]:
     """Refuse a definition that no worker can run. Modules, secrets and extras may exist only where the workers are."""
-    for spec in specs_of(definition, stage):
+    for spec in stage_specs(definition, stage):
         if callables.is_callable_name(spec.use) and not callables.has_module(spec.use, definition.folder):
             log.warning("callable_not_found_here", use=spec.use, folder=str(definition.folder))
         if spec.use == "keywords":
@@ -49,7 +49,7 @@ def _check(definition: Definition, stage: Stage) -> tuple[Step, ...]:
 
 def _check_rules(definition: Definition, stage: Stage) -> None:
     try:
-        steps_of(definition, stage)
+        build_steps(definition, stage)
     except InvalidDefinition as error:
         if not isinstance(error.__cause__, ImportError):
             raise

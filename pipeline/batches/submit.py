@@ -19,7 +19,7 @@ from pipeline.batches.validate import Given, ItemValidator, OnReject, Rules
 from pipeline.context import Context
 from pipeline.database.retry import TRANSIENT_ERRORS, retrying
 from pipeline.database.row import Row
-from pipeline.definitions import Definition, content_of
+from pipeline.definitions import Definition, to_content
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.ids import new_batch_id
 from pipeline.domain.retry_schedule import check_schedule
@@ -213,7 +213,7 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
 
 def _refuse_if_different(known: Row, submission: Submission) -> None:
     urls = {name: getattr(submission, name) for name in _URLS}
-    refuse_different(known, known, {"definition": content_of(submission.definition), **urls})
+    refuse_different(known, known, {"definition": to_content(submission.definition), **urls})
 
 
 _URLS = ("callback_url", "batch_callback_url", "fallback_url")
@@ -227,7 +227,7 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
             connection,
             name=definition.name,
             version=definition.version,
-            content=content_of(definition),
+            content=to_content(definition),
             stages=",".join(definition.stages),
             now=now,
         )

@@ -132,8 +132,7 @@ class Batch:
         return replayed
 
     def _is_complete(self) -> bool:
-        self._session.ensure_working(self._row_id)
-        return batch_progress.is_complete(self._session.context, self._row_id)
+        return _is_complete(self._session, self._row_id)
 
     def _position(self, item: str) -> int:
         batch_id, position = split_item_id(item) or (None, 0)
@@ -212,8 +211,6 @@ class ResultLog:
     """
 
     def __init__(self, session: Session, row_id: int, after: int, *, follow: bool) -> None:
-        if follow:
-            session.ensure_working(row_id)
         self._session = session
         self._row_id = row_id
         self._after = after
@@ -230,9 +227,17 @@ class ResultLog:
             self.is_over = True
         elif page.last_seq == after:
             # Asked before the next page is read: what finishes in between is on that page, not missed.
-            self._is_last = batch_progress.is_complete(context, self._row_id)
+            self._is_last = _is_complete(self._session, self._row_id)
             self.pause_seconds = 0.0 if self._is_last else POLL_SECONDS
         return [Result.from_data(data) for data in page.results]
+
+
+def _is_complete(session: Session, row_id: int) -> bool:
+    """Return whether a batch is complete; if it is not, make sure that this process works on it, or workers do."""
+    is_complete = batch_progress.is_complete(session.context, row_id)
+    if not is_complete:
+        session.ensure_working(row_id)
+    return is_complete
 
 
 def _end(timeout: float | None) -> float:

@@ -7,6 +7,7 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol, TypeVar
 
 from pipeline.broker.publisher import wake_dispatcher
@@ -158,9 +159,10 @@ class AsyncSession:
     async def close(self, *, deliver: bool) -> None:
         """Close the session if it was opened, and end the threads."""
         self._is_closed = True
-        session = self._session
+        session, self._session = self._session, None
         if session is not None:
-            await self._run(self._threads, lambda _: session.close(deliver=deliver))
+            close = partial(session.close, deliver=deliver)
+            await asyncio.get_running_loop().run_in_executor(self._threads, close)
         self._threads.shutdown(wait=False)
 
     async def _run(self, threads: ThreadPoolExecutor, function: Callable[[Session], T]) -> T:
@@ -177,6 +179,8 @@ class AsyncSession:
 
     def _opened(self) -> Session:
         with self._opening:
+            # Asked again: the client may have been closed while this call waited for a thread.
+            self._refuse_closed()
             if self._session is None:
                 self._session = self._open()
             return self._session

@@ -1,20 +1,20 @@
 """Pipeline definitions: which classifier, enrichers and retry rules a batch uses."""
 
-from pipeline.definitions.definition import Definition, content_of, from_content, from_tables, specs_of
+from pipeline.definitions.definition import Definition, from_content, from_tables, stage_specs, to_content
 from pipeline.definitions.definition_file import load_definition
 from pipeline.definitions.find_definition import find_definition
-from pipeline.definitions.input_and_retry import backoff_of
-from pipeline.definitions.stage_steps import runner_of, steps_of
+from pipeline.definitions.input_and_retry import make_backoff
+from pipeline.definitions.stage_steps import build_runner, build_steps
 
 __all__ = [
     "Definition",
-    "backoff_of",
-    "content_of",
+    "make_backoff",
+    "to_content",
     "find_definition",
     "from_content",
     "from_tables",
     "load_definition",
-    "runner_of",
-    "specs_of",
-    "steps_of",
+    "build_runner",
+    "stage_specs",
+    "build_steps",
 ]

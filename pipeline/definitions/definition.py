@@ -46,7 +46,7 @@ class DefinitionTables(TypedDict, total=False):
     enrich: Sequence[Mapping[str, Any] | EnrichSpec]
     #: `[input]`: which fields of a payload hold the key and the text.
     input: Mapping[str, Any] | InputSpec
-    #: `[retry]`: how often and how far apart an item is tried.
+    #: `[retry]`: how often an item is attempted, and how long to wait in between.
     retry: Mapping[str, Any] | RetrySpec
 
 
@@ -58,8 +58,8 @@ class Definition(BaseModel):
         Definition(name="tickets", classify={"use": "my_module:classify"}, enrich=[{"use": "language"}])
 
     Args:
-        folder: Paths in the definition, such as those of models, and its modules are relative to this folder; None:
-            the current directory. The content of the files is pinned by hash at once.
+        folder: The folder that modules and paths in the definition, such as those of models, are relative to; defaults
+            to the current directory. The content of the files is pinned by hash at once.
         tables: `name`, `classify`, `enrich`, `input` and `retry`; see `DefinitionTables`.
 
     Raises:
@@ -88,21 +88,21 @@ class Definition(BaseModel):
             # Not chained: pydantic's own message shows values, which may be secrets.
             raise InvalidDefinition(explain_errors(error, type(self), tables, source)) from None
         self._folder = folder.resolve()
-        self._files = _pinned(self) if files is None else dict(files)
-        self._version = _version(content_of(self))
+        self._files = _pin_files(self) if files is None else dict(files)
+        self._version = _version(to_content(self))
 
     @field_validator("enrich")
     @classmethod
     def _names_are_unique(cls, specs: tuple[EnrichSpec, ...]) -> tuple[EnrichSpec, ...]:
         names = [registry.answer_name(spec) for spec in specs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two enrichers are called {twice[0]!r}; set a different `name` in one of them")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"two enrichers are called {duplicates[0]!r}; set a different `name` in one of them")
         return specs
 
     @property
     def folder(self) -> Path:
-        """Where the files and modules that it names are, absolute."""
+        """The absolute path of the folder that its files and modules are relative to."""
         return self._folder
 
     @property
@@ -112,7 +112,7 @@ class Definition(BaseModel):
 
     @property
     def version(self) -> str:
-        """16 hexadecimal digits that change with the content, pinned files included."""
+        """16 hexadecimal digits, a hash of the content including the pinned files."""
         return self._version
 
     @property
@@ -124,11 +124,12 @@ class Definition(BaseModel):
 def from_tables(
     tables: Mapping[str, Any], *, folder: Path, source: str, files: Mapping[str, str] | None = None
 ) -> Definition:
-    """Return the definition with these tables, which are not checked yet.
+    """Validate the tables of a definition and return it.
 
     Args:
+        folder: the folder that modules and paths in the definition are relative to.
         source: the name of the definition in messages, such as the path of its file.
-        files: SHA-256 of each file that it uses, by absolute path; None: pin them as they are now.
+        files: the SHA-256 of each file that it uses, by absolute path; by default, their current content is pinned.
 
     Raises:
         InvalidDefinition: a field is invalid.
@@ -138,7 +139,7 @@ def from_tables(
     return definition
 
 
-def content_of(definition: Definition) -> dict[str, Any]:
+def to_content(definition: Definition) -> dict[str, Any]:
     """Return a definition as JSON values, to store it or run it elsewhere; `from_content` is the inverse."""
     # Only fields that were set, so that a default added in a later release does not change the version.
     fields: dict[str, Any] = definition.model_dump(mode="json", exclude_unset=True)
@@ -146,7 +147,7 @@ def content_of(definition: Definition) -> dict[str, Any]:
 
 
 def from_content(content: Mapping[str, Any]) -> Definition:
-    """Return the definition with this `content_of`. Its files are checked when a runner is built, not here.
+    """Return the definition with this content. Its files are checked when a runner is built, not here.
 
     Raises:
         InvalidDefinition: this release cannot read it.
@@ -156,14 +157,14 @@ def from_content(content: Mapping[str, Any]) -> Definition:
     return from_tables(tables, folder=Path(content.get("folder", ".")), source=source, files=content.get("files", {}))
 
 
-def specs_of(definition: Definition, stage: Stage) -> tuple[StageSpec, ...]:
+def stage_specs(definition: Definition, stage: Stage) -> tuple[StageSpec, ...]:
     """Return the parsed tables of a stage's classifier or enrichers."""
     return (definition.classify,) if stage is Stage.CLASSIFY else definition.enrich
 
 
-def _pinned(definition: Definition) -> dict[str, str]:
-    named = [registry.files(stage, spec) for stage in Stage for spec in specs_of(definition, stage)]
-    return file_pins.pin_files(definition.folder, dict.fromkeys(name for names in named for name in names))
+def _pin_files(definition: Definition) -> dict[str, str]:
+    paths = [path for stage in Stage for spec in stage_specs(definition, stage) for path in registry.files(stage, spec)]
+    return file_pins.pin_files(definition.folder, dict.fromkeys(paths))
 
 
 def _version(content: dict[str, Any]) -> str:

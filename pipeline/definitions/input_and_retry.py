@@ -39,6 +39,6 @@ class RetrySpec(BaseModel):
         return self
 
 
-def backoff_of(retry: RetrySpec) -> Backoff:
+def make_backoff(retry: RetrySpec) -> Backoff:
     """Return the backoff with these settings."""
     return Backoff(timedelta(seconds=retry.base_seconds), timedelta(seconds=retry.cap_seconds))

@@ -1,8 +1,8 @@
-"""What a definition needs to run: the steps of each stage, and what runs them."""
+"""Builds the steps of a definition's stages, and the runners for them."""
 
 from __future__ import annotations
 
-from pipeline.definitions.definition import Definition, specs_of
+from pipeline.definitions.definition import Definition, stage_specs
 from pipeline.domain.item import Stage
 from pipeline.stages.catalog import registry
 from pipeline.stages.catalog.step import Step
@@ -10,23 +10,25 @@ from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
 
 
-def runner_of(definition: Definition, stage: Stage, executor: Executor, steps: tuple[Step, ...] = ()) -> StageRunner:
-    """Return the runner of a stage: models loaded, callables imported. Slow; keep it for the process's life.
+def build_runner(definition: Definition, stage: Stage, executor: Executor, steps: tuple[Step, ...] = ()) -> StageRunner:
+    """Return the runner of a stage, with models loaded and callables imported.
+
+    This is slow; keep the runner for the life of the process.
 
     Args:
-        steps: what `steps_of` returned, if it was called before.
+        steps: the stage's steps, if `build_steps` was called before.
 
     Raises:
         InvalidDefinition: a file has changed, a callable cannot be imported, or an extra is not installed.
     """
-    steps = steps or steps_of(definition, stage)
+    steps = steps or build_steps(definition, stage)
     return StageRunner(stage, steps, executor, labels=definition.classify.labels if stage is Stage.CLASSIFY else None)
 
 
-def steps_of(definition: Definition, stage: Stage) -> tuple[Step, ...]:
-    """Return the steps of a stage, ready to run, which is the slow part of `runner_of`.
+def build_steps(definition: Definition, stage: Stage) -> tuple[Step, ...]:
+    """Build the steps of a stage, ready to run. This is the slow part of `build_runner`.
 
     Raises:
-        InvalidDefinition: as `runner_of`.
+        InvalidDefinition: as for `build_runner`.
     """
-    return registry.build_steps(stage, specs_of(definition, stage), definition.folder, definition.files)
+    return registry.build_steps(stage, stage_specs(definition, stage), definition.folder, definition.files)

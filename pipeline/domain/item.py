@@ -38,7 +38,7 @@ class Item:
 
     Args:
         payload: A JSON object.
-        key: Your own id of the item, unique within the batch; None: the definition's `[input] key` field.
+        key: Your own id for the item, unique within the batch; defaults to the definition's `[input] key` field.
         callback_url: Where this item's events go, in addition to the batch's callback URL.
     """
 
@@ -53,13 +53,13 @@ class WorkItem:
 
     Args:
         item_id: The item's id, the same at each attempt.
-        batch_id: The batch.
+        batch_id: The batch's id.
         payload: The JSON object as submitted.
-        text: What the classifier reads: the payload's field that the definition's `[input] text` names.
-        key: Your own id of the item, if it has one.
-        attempt: The number of this attempt at the stage, from 1.
-        label: What the classifier answered; None in the classify stage.
-        confidence: How sure the classifier was; None in the classify stage, or if it has no confidence.
+        text: The text that the classifier reads, from the payload field that `[input] text` names.
+        key: Your own id for the item, if it has one.
+        attempt: The number of this attempt at the stage, counted from 1.
+        label: The classifier's answer; None in the classify stage.
+        confidence: The classifier's confidence; None in the classify stage, or if the classifier has none.
     """
 
     item_id: str
@@ -78,8 +78,8 @@ class Classification:
 
     Args:
         label: One of the definition's labels, if it lists any.
-        confidence: From 0 to 1; None: the classifier has none.
-        scores: The score of each label; None: the classifier gives none.
+        confidence: From 0 to 1, or None if the classifier has none.
+        scores: The score of each label, or None if the classifier gives none.
     """
 
     label: str

@@ -15,7 +15,7 @@ from pipeline.batches.sql import attempts
 from pipeline.database.locks import lock_rows
 from pipeline.database.row import Row
 from pipeline.database.tables import items
-from pipeline.definitions import Definition, backoff_of
+from pipeline.definitions import Definition, make_backoff
 from pipeline.domain.item import Classification, Enrichment, ItemState, Stage
 from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide_retry
 from pipeline.execution.disposition import Disposition, DispositionKind
@@ -111,7 +111,7 @@ def _sort_failure(done: Done, failure: Failure, into: _Sorted, *, now: datetime,
         attempt=row["attempt"],
         snoozes=row["snoozes"],
         max_attempts=done.definition.retry.max_attempts,
-        backoff=backoff_of(done.definition.retry),
+        backoff=make_backoff(done.definition.retry),
     )
     error = _error(failure, done.stage)
     if isinstance(decision, GiveUp):

@@ -12,7 +12,7 @@ from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.context import Context
 from pipeline.database.retry import retrying
 from pipeline.database.row import Row
-from pipeline.definitions import Definition, from_content, runner_of
+from pipeline.definitions import Definition, build_runner, from_content
 from pipeline.domain.item import Stage
 from pipeline.errors import PipelineError
 from pipeline.log import get_logger
@@ -126,7 +126,7 @@ class RunnerCache:
     def _runner(self, definition: Definition, stage: Stage) -> StageRunner | PipelineError:
         try:
             prepared = self._context.prepared.get((definition.version, stage), ())
-            return runner_of(definition, stage, self._executor, prepared)
+            return build_runner(definition, stage, self._executor, prepared)
         except PipelineError as error:
             # Each list of items tries again; log the error once.
             if (definition.version, stage) in self._reported:

@@ -15,7 +15,7 @@ import orjson
 from pipeline.batches.validate import ItemValidator, Rules
 from pipeline.client.result import Result
 from pipeline.database.row import Row
-from pipeline.definitions import Definition, backoff_of, find_definition, runner_of
+from pipeline.definitions import Definition, build_runner, find_definition, make_backoff
 from pipeline.domain import event
 from pipeline.domain.ids import item_id
 from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkItem
@@ -58,7 +58,7 @@ def run_definition(
     chosen = definition if isinstance(definition, Definition) else find_definition(str(definition))
     passing = [_Passage(row) for row in _accepted(chosen, items, key_field)]
     with Executor() as executor:
-        runners = [(stage, runner_of(chosen, stage, executor)) for stage in chosen.stages]
+        runners = [(stage, build_runner(chosen, stage, executor)) for stage in chosen.stages]
         for stage, runner in runners:
             _run_stage(chosen, stage, runner, [each for each in passing if each.error is None])
     return [each.result() for each in passing]
@@ -128,7 +128,7 @@ class _Passage:
             attempt=self.attempt,
             snoozes=self.snoozes,
             max_attempts=retry.max_attempts,
-            backoff=backoff_of(retry),
+            backoff=make_backoff(retry),
         )
         return not isinstance(decision, GiveUp)
 

@@ -1,4 +1,4 @@
-"""A service on loopback that answers what a test wants, and the HTTP enricher that asks it."""
+"""A loopback service with scripted responses, and helpers that run the HTTP enricher against it."""
 
 from __future__ import annotations
 

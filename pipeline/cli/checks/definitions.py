@@ -33,7 +33,7 @@ def _check_definition(path: Path) -> Check:
         definition = definitions.load_definition(path)
         with Executor() as executor:
             for stage in definition.stages:
-                definitions.runner_of(definition, stage, executor)
+                definitions.build_runner(definition, stage, executor)
     except PipelineError as error:
         return fail(name, str(error), "correct the file as the message says")
     return ok(name, f"{definition.name}, version {definition.version}, {' and '.join(definition.stages)}")

@@ -13,7 +13,7 @@ from pipeline.cli.definition_choice import choose_definition
 from pipeline.cli.labelled_input import read_rows
 from pipeline.cli.show.output import Messages, format_duration, print_fields, print_json
 from pipeline.cli.show.scores import print_class_scores, print_confusions
-from pipeline.definitions import runner_of
+from pipeline.definitions import build_runner
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, Outcome
 from pipeline.errors import InvalidInput
@@ -63,7 +63,7 @@ def evaluate(
     field = text or chosen.input.text
     examples = read_labelled_rows(read_rows(data, input_format, encoding), label=label)
     with Executor() as executor:
-        classify = _classifier(runner_of(chosen, Stage.CLASSIFY, executor))
+        classify = _classifier(build_runner(chosen, Stage.CLASSIFY, executor))
         evaluation = measure(classify, examples, text_of=lambda payload: _text(payload, field))
     print_json(asdict(evaluation)) if as_json else _print(evaluation)
     if min_accuracy is not None and evaluation.accuracy < min_accuracy:

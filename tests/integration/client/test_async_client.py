@@ -222,6 +222,7 @@ def test_bad_settings_are_told_at_once_and_a_closed_client_opens_nothing(tmp_pat
         client = pipeline.AsyncClient(database_url=f"sqlite:///{file}")
         endpoint = client.endpoint("https://example.com/hook")
         await client.close()
+        await client.close()
         with pytest.raises(pipeline.Conflict, match="this client is closed"):
             await endpoint.show()
         assert not file.exists()

@@ -132,6 +132,7 @@ def test_workers_on_one_batch_leave_others_alone_and_nobody_waits_for_those(tmp_
         client.work(only=mine)
         other = client.submit(make_items(1), definition)
         assert mine.wait(30).succeeded == 200
+        assert len(list(mine.results(follow=True))) == 200
         assert other.progress().final == 0
         for wait in (lambda: other.wait(30), lambda: list(other.results(follow=True))):
             with pytest.raises(pipeline.Conflict, match="works on another batch only"):
@@ -139,6 +140,8 @@ def test_workers_on_one_batch_leave_others_alone_and_nobody_waits_for_those(tmp_
         with pytest.raises(pipeline.Conflict, match="already works on one batch only"):
             client.work()
     with connect(tmp_path) as client:
+        client.work(only=client.batch(other.id))
+        assert client.batch(first.id).wait(0).succeeded == 200, "it is complete, so nobody waits"
         assert client.batch(other.id).wait(30).succeeded == 1
 
 

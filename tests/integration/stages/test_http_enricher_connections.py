@@ -1,4 +1,4 @@
-"""The HTTP enricher where a service is slow or unreachable, and what a connection carries from one item to the next."""
+"""The HTTP enricher with a slow or unreachable service, and the reuse of its connections."""
 
 from __future__ import annotations
 

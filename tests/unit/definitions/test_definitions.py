@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from pipeline.definitions import (
     Definition,
-    backoff_of,
-    content_of,
+    build_runner,
     find_definition,
     from_content,
     load_definition,
-    runner_of,
+    make_backoff,
+    to_content,
 )
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.errors import InvalidDefinition, NotFound
@@ -89,8 +89,8 @@ class TestReading:
         assert definition.classify.labels == ("billing", "other")
         assert [spec.name for spec in definition.enrich] == [None, "again"]
         assert definition.retry.max_attempts == 7
-        assert backoff_of(definition.retry).base == timedelta(seconds=0.5)
-        assert backoff_of(definition.retry).cap == timedelta(seconds=60)
+        assert make_backoff(definition.retry).base == timedelta(seconds=0.5)
+        assert make_backoff(definition.retry).cap == timedelta(seconds=60)
         assert definition.stages == ("classify", "enrich")
         assert definition.folder == tmp_path
 
@@ -98,8 +98,8 @@ class TestReading:
         definition = load_definition(write(f'name = "small"\n{SMALL}'))
         assert (definition.input.key, definition.input.text) == (None, "text")
         assert definition.retry.max_attempts == 5
-        assert backoff_of(definition.retry).ceiling(1) == timedelta(seconds=1)
-        assert backoff_of(definition.retry).ceiling(99) == timedelta(minutes=5)
+        assert make_backoff(definition.retry).ceiling(1) == timedelta(seconds=1)
+        assert make_backoff(definition.retry).ceiling(99) == timedelta(minutes=5)
         assert definition.stages == ("classify",)
 
     def test_a_definition_in_python_equals_the_same_one_in_a_file(self, write: Write, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ class TestMistakes:
 class TestContent:
     def test_content_survives_a_round_trip_through_json(self, write: Write) -> None:
         definition = load_definition(write(FULL))
-        content = orjson.loads(orjson.dumps(content_of(definition)))
+        content = orjson.loads(orjson.dumps(to_content(definition)))
         assert from_content(content) == definition
         assert from_content(content).version == definition.version
 
@@ -226,10 +226,10 @@ class TestContent:
         ids=lambda change: next(iter(change)),
     )
     def test_any_change_changes_the_version(self, change: dict[str, Any]) -> None:
-        assert from_content(content_of(small()) | change).version != small().version
+        assert from_content(to_content(small()) | change).version != small().version
 
     def test_content_from_a_newer_release_is_an_error_that_names_the_definition(self) -> None:
-        content = content_of(small()) | {"classify": {"use": "from a newer release"}}
+        content = to_content(small()) | {"classify": {"use": "from a newer release"}}
         with pytest.raises(InvalidDefinition, match="stored definition 'small': classify.use"):
             from_content(content)
 
@@ -293,7 +293,7 @@ class TestRunner:
         write("def classify(item): return item.text", "texts_of_items.py")
         text = 'name = "x"\n[classify]\nuse = "texts_of_items:classify"\nlabels = ["a"]\ntimeout_seconds = 9'
         with Executor() as executor:
-            runner = runner_of(load_definition(write(text)), Stage.CLASSIFY, executor)
+            runner = build_runner(load_definition(write(text)), Stage.CLASSIFY, executor)
             assert [(step.name, step.timeout_seconds) for step in runner.steps] == [("classify", 9)]
             items = [WorkItem(f"b-{n}", "b", {}, text) for n, text in enumerate(["a", "z"])]
             done: dict[str, object] = {}
@@ -315,9 +315,9 @@ class TestRunner:
             f'[[enrich]]\nuse = "companies_of_items:company"\n{name}' for name in ("", 'name = "again"\n')
         )
         with Executor() as executor:
-            runner = runner_of(load_definition(write(text)), Stage.ENRICH, executor)
+            runner = build_runner(load_definition(write(text)), Stage.ENRICH, executor)
         assert [step.name for step in runner.steps] == ["company", "again"]
 
     def test_a_missing_module_is_reported_when_the_runner_is_built(self) -> None:
         with Executor() as executor, pytest.raises(InvalidDefinition, match="no module 'my_rules'"):
-            runner_of(small(), Stage.CLASSIFY, executor)
+            build_runner(small(), Stage.CLASSIFY, executor)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.definitions import Definition, content_of, from_content, load_definition, runner_of
+from pipeline.definitions import Definition, build_runner, from_content, load_definition, to_content
 from pipeline.domain.item import Stage
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.catalog import file_pins, registry
@@ -46,23 +46,23 @@ def definition(tmp_path: Path, table: Path) -> Definition:
 class TestPins:
     def test_a_file_is_pinned_when_the_definition_is_read(self, definition: Definition, table: Path) -> None:
         assert definition.files == {str(table): hashlib.sha256(table.read_bytes()).hexdigest()}
-        assert content_of(definition)["files"] == definition.files
+        assert to_content(definition)["files"] == definition.files
 
     def test_the_version_changes_with_the_content_of_a_file(self, definition: Definition, table: Path) -> None:
         table.write_text("domain,tier\nacme.test,silver\n")
         assert load_definition(table.parent / "leads.toml").version != definition.version
 
     def test_a_batch_runs_only_with_the_file_it_was_submitted_with(self, definition: Definition, table: Path) -> None:
-        submitted = from_content(content_of(definition))
+        submitted = from_content(to_content(definition))
         before = table.read_text()
         with Executor() as executor:
-            assert [step.name for step in runner_of(submitted, Stage.ENRICH, executor).steps] == ["account"]
+            assert [step.name for step in build_runner(submitted, Stage.ENRICH, executor).steps] == ["account"]
             table.write_text("domain,tier\nacme.test,silver\n")
             with pytest.raises(InvalidDefinition, match="restore the file or submit the batch again") as caught:
-                runner_of(submitted, Stage.ENRICH, executor)
+                build_runner(submitted, Stage.ENRICH, executor)
             assert str(table) in str(caught.value)
             table.write_text(before)
-            assert runner_of(submitted, Stage.ENRICH, executor).steps
+            assert build_runner(submitted, Stage.ENRICH, executor).steps
 
     def test_a_missing_file_is_named_when_the_definition_is_read(self, definition: Definition) -> None:
         (definition.folder / "accounts.csv").unlink()
@@ -71,7 +71,7 @@ class TestPins:
 
     def test_a_stored_definition_is_read_without_its_files(self, definition: Definition, table: Path) -> None:
         table.unlink()
-        assert from_content(content_of(definition)).version == definition.version
+        assert from_content(to_content(definition)).version == definition.version
 
     def test_a_file_that_was_never_pinned_is_rejected(self, table: Path) -> None:
         with pytest.raises(InvalidDefinition, match="submit the batch again"):
