@@ -45,7 +45,7 @@ def state_in(kind: type[State], noun: str, given: str | None) -> State | None:
     try:
         return kind(given)
     except ValueError:
-        raise InvalidInput(f"no {noun} is in a state {given!r}; states are {', '.join(kind)}") from None
+        raise InvalidInput(f"there is no {noun} state {given!r}; choose from {', '.join(kind)}") from None
 
 
 def whole(name: str, given: int | None, least: int, most: int | None = None) -> int | None:

@@ -22,7 +22,8 @@ from tests.support.servers.fixtures import on_postgresql
 from tests.support.servers.postgres import Postgres
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-HAPPENING = Happening(1, 1, EventType.BATCH_COMPLETED, None, b'{"data":{"batch_id":"b"}}', ())
+_BODY = b'{"timestamp":"2026-01-01T00:00:00.000000Z","data":{"batch_id":"b"}}'
+HAPPENING = Happening(1, 1, EventType.BATCH_COMPLETED, None, _BODY, ())
 #: Neither ours nor the defaults that PostgreSQL comes with.
 OF_DATABASE = {"enable_seqscan": "on", "enable_hashjoin": "off", "enable_mergejoin": "on", "jit": "off"}
 

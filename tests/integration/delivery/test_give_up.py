@@ -134,5 +134,5 @@ def test_a_fallback_url_is_checked_as_other_callback_urls_are(sqlite_url: str, t
         with pytest.raises(InvalidInput, match="there is no schedule 'shrot'"):
             client.submit(make_items(1), definition, callback_schedule="shrot")
         client.submit(make_items(1), definition, fallback_url="https://a.example/", idempotency_key="k")
-        with pytest.raises(Conflict, match="with another fallback_url"):
+        with pytest.raises(Conflict, match="a different fallback_url"):
             client.submit(make_items(1), definition, fallback_url="https://b.example/", idempotency_key="k")
