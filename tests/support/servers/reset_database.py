@@ -13,7 +13,8 @@ _LOOKS = 50
 
 _OTHERS = """
 SELECT count(*), pg_sleep(0.002) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND backend_type IN ('client backend', 'autovacuum worker')
 """
 
 #: What no test may leave behind other than it was, and cannot be undone as cheaply: definitions and statistics.
@@ -67,7 +68,7 @@ def reset(url: str, expected: Fingerprint) -> bool:
                 statement = sql.SQL("TRUNCATE {} CASCADE" if has_grown else "DELETE FROM {}")
                 connection.execute(statement.format(sql.Identifier(name)))
             connection.execute(_SEQUENCES)
-            # Deadlocks are counted there.
+            # Deadlocks are counted there, and what autovacuum has to do.
             connection.execute("SELECT pg_stat_reset()")
     except psycopg.Error:
         return False
@@ -75,7 +76,7 @@ def reset(url: str, expected: Fingerprint) -> bool:
 
 
 def _is_in_use(connection: psycopg.Connection) -> bool:
-    """Say whether somebody is still connected, who might write into it during the next test."""
+    """Say whether somebody is still connected, who might change something during the next test."""
     for _ in range(_LOOKS):
         found = connection.execute(_OTHERS).fetchone()
         if found is None or found[0] == 0:
