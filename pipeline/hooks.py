@@ -116,7 +116,7 @@ class Hooks:
     ) -> None:
         self._own = tuple(own)
         self._built_in = tuple(built_in)
-        self.user_planner = user_planner
+        self._user_planner = user_planner
 
     def run(self, connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
         """Run every hook for events of one batch, inside the transaction that wrote them."""
@@ -126,7 +126,7 @@ class Hooks:
             return
         events = [each.event() for each in happenings]
         # Before the savepoints: a hook that fails rolls back to the same settings for the next one.
-        with self.user_planner(connection):
+        with self._user_planner(connection):
             for hook in self._own:
                 self._guarded(hook, connection, events)
 

@@ -295,8 +295,9 @@ class Client:
         Raises:
             Unreachable: The database does not answer.
         """
-        context = self._session.context
-        with context.database.write() as connection, context.hooks.user_planner(connection):
+        database = self._session.context.database
+        user_planner = database.user_planner()
+        with database.write() as connection, user_planner(connection):
             yield connection
 
     def work(self, *, only: Batch | None = None) -> None:

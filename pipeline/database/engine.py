@@ -53,6 +53,7 @@ class Database:
         pool = {"pool_size": POOL_SIZE, "max_overflow": POOL_OVERFLOW + concurrency}
         self._backend: _Backend = SQLite(self.url, **pool) if self.is_sqlite else PostgreSQL(self.url, **pool)
         self.engine = self._backend.engine
+        self._user_planner: Callable[[Connection], AbstractContextManager[object]] | None = None
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -76,10 +77,13 @@ class Database:
         """Return a context manager for the parts of a transaction in which a user's code runs.
 
         Inside it, PostgreSQL plans statements by its own settings instead of those that our statements need. They are
-        read now: a later change of the server's configuration is not seen.
+        read by the first call, on a connection of their own: a later change of the server's configuration is not seen.
+        Call this before the transaction begins, which should not wait for that connection.
         """
-        with self._explained():
-            return self._backend.user_planner()
+        if self._user_planner is None:
+            with self._explained():
+                self._user_planner = self._backend.user_planner()
+        return self._user_planner
 
     def close(self) -> None:
         """Close the connections that are not in use."""

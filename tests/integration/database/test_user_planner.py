@@ -15,15 +15,15 @@ import pipeline
 from pipeline.bootstrap import make_hooks
 from pipeline.database.engine import Database
 from pipeline.database.planner import PLANNER, read_planner
-from pipeline.domain.event import EventType
+from pipeline.domain.event import EventType, encode_body
 from pipeline.hooks import Happening, Hooks
 from tests.support.factories import make_definition, make_items
 from tests.support.servers.fixtures import on_postgresql
 from tests.support.servers.postgres import Postgres
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-_BODY = b'{"timestamp":"2026-01-01T00:00:00.000000Z","data":{"batch_id":"b"}}'
-HAPPENING = Happening(1, 1, EventType.BATCH_COMPLETED, None, _BODY, ())
+BODY = encode_body(EventType.BATCH_COMPLETED, NOW, {"batch_id": "b"})
+HAPPENING = Happening(1, 1, EventType.BATCH_COMPLETED, None, BODY, ())
 #: Neither ours nor the defaults that PostgreSQL comes with.
 OF_DATABASE = {"enable_seqscan": "on", "enable_hashjoin": "off", "enable_mergejoin": "on", "jit": "off"}
 
@@ -33,7 +33,7 @@ pytestmark = on_postgresql
 class Seen(list[dict[str, str]]):
     """A hook that notes the settings it finds."""
 
-    def __call__(self, connection: Connection, _happenings: Sequence[Happening], _now: datetime = NOW) -> None:
+    def __call__(self, connection: Connection, _events: Sequence[object], _now: datetime = NOW) -> None:
         self.append(read_planner(connection))
 
 
@@ -52,8 +52,10 @@ def of_server(database_url: str, postgres: Postgres) -> dict[str, str]:
 @contextmanager
 def opened(url: str) -> Iterator[Database]:
     database = Database(url)
-    yield database
-    database.close()
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def test_a_users_hook_has_the_settings_of_the_server_and_all_else_ours(
@@ -75,7 +77,7 @@ def test_a_users_hook_has_the_settings_of_the_server_and_all_else_ours(
 def test_settings_hold_after_a_hook_that_fails(of_server: dict[str, str], database_url: str) -> None:
     ours, after = Seen(), Seen()
 
-    def fail(connection: Connection, _: Sequence[Happening]) -> None:
+    def fail(connection: Connection, _: Sequence[object]) -> None:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         connection.execute(text("SELECT 1 FROM nowhere"))
 
@@ -89,7 +91,7 @@ def test_settings_hold_after_a_hook_that_fails(of_server: dict[str, str], databa
 def test_settings_that_a_hook_changes_are_ours_again_afterwards(of_server: dict[str, str], database_url: str) -> None:
     ours = Seen()
 
-    def change(connection: Connection, _: Sequence[Happening]) -> None:
+    def change(connection: Connection, _: Sequence[object]) -> None:
         for name, setting in of_server.items():
             connection.execute(text(f"SET LOCAL {name} = {'off' if setting == 'on' else 'on'}"))
 
@@ -126,6 +128,13 @@ def test_without_hooks_of_a_user_nothing_is_set(database: Database) -> None:
         event.listen(connection, "before_cursor_execute", lambda *given: statements.append(given[2]))
         hooks.run(connection, [HAPPENING], NOW)
     assert statements == []
+
+
+def test_the_transaction_of_a_client_has_them(of_server: dict[str, str], database_url: str) -> None:
+    with pipeline.connect(database_url=database_url) as client:
+        for _ in range(2):
+            with client.transaction() as connection:
+                assert read_planner(connection) == of_server
 
 
 def test_the_hook_of_a_client_has_them(of_server: dict[str, str], database_url: str, tmp_path: Path) -> None:
