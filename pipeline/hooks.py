@@ -116,7 +116,7 @@ class Hooks:
     ) -> None:
         self._own = tuple(own)
         self._built_in = tuple(built_in)
-        self._user_planner = user_planner
+        self._user_planner: Callable[[Connection], AbstractContextManager[object]] = user_planner
 
     def run(self, connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
         """Run every hook for events of one batch, inside the transaction that wrote them."""

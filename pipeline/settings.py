@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -61,7 +61,9 @@ def _scheme(url: SecretStr) -> str:
 class Settings(BaseSettings):
     """All settings. Each field is read from the environment variable `PIPELINE_` + the field name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     #: URL of the database: `sqlite:///FILE` or `postgresql://…`.
     database_url: SecretStr = SecretStr("sqlite:///pipeline.db")

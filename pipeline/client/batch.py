@@ -30,8 +30,8 @@ class Batch:
     def __init__(self, session: Session, batch_id: str, row_id: int, *, is_new: bool) -> None:
         self._session = session
         self._row_id = row_id
-        self.id = batch_id
-        self.is_new = is_new
+        self.id: str = batch_id
+        self.is_new: bool = is_new
 
     def __repr__(self) -> str:
         return f"Batch({self.id!r})"
@@ -152,8 +152,8 @@ class AsyncBatch:
     def __init__(self, session: AsyncSession, batch: Batch) -> None:
         self._session = session
         self._batch = batch
-        self.id = batch.id
-        self.is_new = batch.is_new
+        self.id: str = batch.id
+        self.is_new: bool = batch.is_new
 
     def __repr__(self) -> str:
         return f"AsyncBatch({self.id!r})"

@@ -132,7 +132,7 @@ class Endpoint:
     def __init__(self, session: Session, url: str) -> None:
         self._session = session
         self._url = url
-        self.origin = parse_callback_url(url, name="the endpoint").origin
+        self.origin: str = parse_callback_url(url, name="the endpoint").origin
 
     def __repr__(self) -> str:
         return f"Endpoint({self.origin!r})"
@@ -252,7 +252,7 @@ class AsyncEndpoint:
     def __init__(self, session: AsyncSession, url: str) -> None:
         self._session = session
         self._url = url
-        self.origin = parse_callback_url(url, name="the endpoint").origin
+        self.origin: str = parse_callback_url(url, name="the endpoint").origin
 
     def __repr__(self) -> str:
         return f"AsyncEndpoint({self.origin!r})"

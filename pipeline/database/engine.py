@@ -48,11 +48,11 @@ class Database:
     """
 
     def __init__(self, url: str, *, concurrency: int = 0) -> None:
-        self.url = _parse(url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.url: URL = _parse(url)
+        self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
         pool = {"pool_size": POOL_SIZE, "max_overflow": POOL_OVERFLOW + concurrency}
         self._backend: _Backend = SQLite(self.url, **pool) if self.is_sqlite else PostgreSQL(self.url, **pool)
-        self.engine = self._backend.engine
+        self.engine: Engine = self._backend.engine
         self._user_planner: Callable[[Connection], AbstractContextManager[object]] | None = None
 
     @contextmanager

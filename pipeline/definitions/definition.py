@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Required, TypedDict, Unpack
+from typing import Annotated, Any, ClassVar, Required, TypedDict, Unpack
 
 import orjson
 from pydantic import (
@@ -66,7 +66,7 @@ class Definition(BaseModel):
         InvalidDefinition: A field is invalid. The message lists every such field with its value and what was expected.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=200)
     input: InputSpec = InputSpec()

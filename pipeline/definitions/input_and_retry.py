@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,7 +13,7 @@ from pipeline.domain.backoff import Backoff
 class InputSpec(BaseModel):
     """`[input]`: the payload fields with the item's key and text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     #: Field with the caller's own id. Without it, items only have a key if they are submitted with one.
     key: str | None = Field(default=None, min_length=1)
@@ -23,7 +24,7 @@ class InputSpec(BaseModel):
 class RetrySpec(BaseModel):
     """`[retry]`: how often an item is attempted, and how long to wait in between."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     #: Attempts per item, including the first.
     max_attempts: int = Field(default=5, ge=1, le=100)

@@ -18,6 +18,7 @@ import pipeline
 import pipeline.testing
 from tests.support.pages import blocks
 from tests.support.paths import DOCS, ROOT
+from tests.support.public_types import public_values
 
 PROGRAM = ROOT / "tests" / "typing" / "user_program.py"
 PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted(DOCS.rglob("*.md")))]
@@ -32,7 +33,7 @@ LOOSE = (
 )
 
 # One process builds the wheel.
-pytestmark = pytest.mark.xdist_group("wheel")
+pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.slow]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Site:
 
     def run(self, *words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MYPYPATH")}
+        # Of its options, `--verifytypes` heeds none that names another Python.
+        environment["PATH"] = f"{self.python.parent}{os.pathsep}{environment['PATH']}"
         return subprocess.run(
             [str(word) for word in words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
         )
@@ -63,6 +66,14 @@ class Site:
         }
         (folder / "pyrightconfig.json").write_text(json.dumps(config))
         return self.run(sys.executable, "-m", "pyright", "--pythonpath", self.python, "--project", folder, cwd=folder)
+
+    def unknown_types(self) -> list[str]:
+        """Return the names whose types pyright cannot tell from annotations alone."""
+        words = ("--verifytypes", "pipeline", "--ignoreexternal", "--outputjson")
+        checked = self.run(sys.executable, "-m", "pyright", *words, cwd=self.folder)
+        found = json.loads(checked.stdout)["typeCompleteness"]["symbols"]
+        assert len(found) > 1_000, checked.stdout
+        return [symbol["name"] for symbol in found if not symbol["isTypeKnown"]]
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +124,13 @@ def test_mypy_accepts_the_users_program_and_finds_its_mistakes(site: Site, tmp_p
 def test_pyright_accepts_the_users_program_and_finds_its_mistakes(site: Site, tmp_path: Path) -> None:
     checked = site.pyright(user_folder(tmp_path), "strict")
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_every_type_of_a_public_name_is_annotated(site: Site) -> None:
+    values = public_values(pipeline) | public_values(pipeline.testing)
+    places = {f"{value.__module__}.{name}" for name, value in values.items() if hasattr(value, "__module__")}
+    unknown = [name for name in site.unknown_types() if {name, name.rpartition(".")[0]} & places]
+    assert unknown == []
 
 
 def test_both_accept_the_python_of_every_page(site: Site, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -21,7 +21,7 @@ FieldPath = Annotated[str, Field(min_length=1), AfterValidator(_check_path)]
 class StageSpec(BaseModel):
     """Fields of every `[classify]` and `[[enrich]]` table."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
 
     #: The classifier or enricher: the name of a built-in, or "module:callable".
     use: str = Field(min_length=1)

@@ -239,7 +239,9 @@ def test_a_submission_whose_database_stays_away_says_what_is_known_of_it(tmp_pat
             submit(context, interrupted(), Submission(make_definition(tmp_path)))
         server.start()
         # All is stored; the answer to the last commit may be lost.
-        with pytest.raises(Unreachable, match="it is unknown whether batch [0-9a-z]+ was accepted; when the database is back, run"):
+        with pytest.raises(
+            Unreachable, match="it is unknown whether batch [0-9a-z]+ was accepted; when the database is back, run"
+        ):
             submit(context, make_items(1), Submission(make_definition(tmp_path)), on_progress=lambda _: server.stop())
         context.database.close()
 
