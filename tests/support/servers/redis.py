@@ -34,6 +34,12 @@ class Redis(Server):
         with self.client() as client:
             client.flushall()
 
+    def connections(self) -> set[str]:
+        """Return the ids of all connections but the one that asks for them."""
+        with self.client() as client:
+            own = str(client.client_id())
+            return {each["id"] for each in client.client_list()} - {own}
+
     def disconnect(self) -> None:
         """Close all connections but the one that asks for it."""
         with self.client() as client:
