@@ -13,4 +13,7 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            # Pytest looks at whatever a module of tests has.
+            raise AttributeError(name)
         return getattr(import_module(self._name), name)
