@@ -61,6 +61,9 @@ def test_the_receiver_answers_as_it_is_told_and_keeps_each_event_once(client: pi
         client.endpoint(receiver.url).enable()
         assert client.replay_deliveries(batch=batch) == 1
         receiver.wait_for()
+        # The receiver has it before the sender has recorded the response.
+        delivered = pipeline.DeliveryState.DELIVERED
+        wait_until(lambda: bool(list(client.deliveries(batch=batch, state=delivered))))
         (delivery,) = client.deliveries(batch=batch)
         delivery.replay()
         wait_until(lambda: len(receiver.requests) == 3)
