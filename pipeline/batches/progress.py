@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from pipeline.batches.find import find_batch, find_item, pruned_meanwhile
+from pipeline.batches.find import find_batch, find_item, find_item_or_batch, pruned_meanwhile
 from pipeline.batches.sql import attempts, batches, items
 from pipeline.context import Context
 from pipeline.database.row import Row
@@ -73,11 +73,33 @@ def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> 
         return items.find_dead(connection, batch_row, after=after, limit=limit)
 
 
-def details(context: Context, name: str) -> Details | None:
-    """Return the item with this item id or task id; None if `name` is neither."""
+def details(context: Context, name: str, batch: str | None = None) -> Details | None:
+    """Return the item with this item id, task id or key; None if `name` is none of them.
+
+    Args:
+        batch: the batch in which to look up keys first; None: the last one.
+
+    Raises:
+        NotFound: the name has the form of an id, but there is no such item; or there is no such batch.
+        InvalidInput: the name is ambiguous.
+    """
     with context.database.read() as connection:
-        found = find_item(connection, name)
+        found = find_item(connection, name, batch)
         return None if found is None else _details(connection, *found)
+
+
+def details_or_progress(context: Context, name: str, batch: str | None = None) -> Details | Progress:
+    """Return the item with this name as `details` does, or else the progress of the batch with this name.
+
+    Raises:
+        NotFound: there is neither such an item nor such a batch.
+        InvalidInput: the name is ambiguous.
+    """
+    with context.database.read() as connection:
+        row, item = find_item_or_batch(connection, name, batch)
+        if item is not None:
+            return _details(connection, row, item)
+        return _progress(row, items.count_in_flight(connection), items.count_running(connection))
 
 
 def _details(connection: Connection, batch: Row, item: Row) -> Details:

@@ -11,7 +11,7 @@ from itertools import islice
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
-from pipeline.batches.idempotency import refuse_different
+from pipeline.batches.idempotency import ItemsDigest, refuse_different, refuse_other_items
 from pipeline.batches.prepare import prepare
 from pipeline.batches.sql import batches, items
 from pipeline.batches.sql import definitions as stored_definitions
@@ -20,6 +20,7 @@ from pipeline.context import Context
 from pipeline.database.retry import TRANSIENT_ERRORS, retrying
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
+from pipeline.domain import bounds
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.ids import new_batch_id
 from pipeline.domain.retry_schedule import check_schedule
@@ -43,7 +44,8 @@ class Submission:
         fallback_url: receives `delivery.exhausted` for each callback that is given up.
         callback_schedule: name of the retry schedule of its callbacks; default: `standard`. An endpoint's schedule
             overrides it.
-        idempotency_key: the caller's name for this submission; submitting again with the same key changes nothing.
+        idempotency_key: the caller's name for this submission; the same submission again with the same key changes
+            nothing.
         fair_key: batches with the same key share one turn.
         weight: share of this batch relative to others.
         key_field: payload field that holds the caller's key; default: the definition's.
@@ -101,22 +103,30 @@ def submit(
 
     Raises:
         InvalidItems: an item was refused, or there are no items. Nothing is stored.
-        Conflict: the idempotency key belongs to a batch with another definition or callback URL.
+        Conflict: the idempotency key belongs to a batch with another definition, other options or other items.
         InvalidDefinition: the definition cannot be run.
         InvalidInput: an option is invalid.
     """
     submission = _checked(context, submission)
-    existing = _existing(context, submission)
-    if existing is not None:
-        return existing
-    prepare(context, submission.definition)
-    batch_id, public_id = _open(context, submission)
     if all_or_none is None:
         all_or_none = on_reject is None
     validator = ItemValidator(_rules(context, submission), on_reject, all_or_none=all_or_none)
+    existing = _existing(context, submission)
+    if existing is not None:
+        _refuse_other_items(context, existing, validator, given)
+        return Submitted(
+            existing["public_id"],
+            existing["id"],
+            existing["total"],
+            is_new=False,
+            without_url=validator.without_url,
+        )
+    prepare(context, submission.definition)
+    digest = None if submission.idempotency_key is None else ItemsDigest()
+    batch_id, public_id = _open(context, submission)
     with _discard_on_failure(context, batch_id, advice="nothing was accepted; submit it again"):
         with submit_lease.kept_alive(context, batch_id):
-            total = _store(context, batch_id, validator, given, on_progress)
+            total = _store(context, batch_id, validator, given, digest, on_progress)
         validator.raise_if_refused()
         if not total:
             raise validator.error("there are no items to accept")
@@ -127,7 +137,7 @@ def submit(
         f"`pipeline status {public_id}`, and submit again if there is no such batch"
     )
     with _discard_on_failure(context, batch_id, advice=advice):
-        retrying(lambda: _accept(context, batch_id, total), patience=context.lease)
+        retrying(lambda: _accept(context, batch_id, total, digest), patience=context.lease)
     return Submitted(public_id, batch_id, total, is_new=True, without_url=validator.without_url)
 
 
@@ -144,19 +154,26 @@ def _discard_on_failure(context: Context, batch_id: int, *, advice: str) -> Iter
         raise
 
 
-def _accept(context: Context, batch_id: int, total: int) -> None:
+def _accept(context: Context, batch_id: int, total: int, digest: ItemsDigest | None) -> None:
     with context.database.write() as connection:
         if batches.is_accepted(connection, batch_id):
             # By the attempt before this one: the connection was lost during its commit.
             return
         submit_lease.keep(context, connection, batch_id)
-        batches.accept(connection, batch_id, total, context.now())
+        items_digest = None if digest is None else str(digest)
+        batches.accept(connection, batch_id, total, context.now(), items_digest)
         submit_lease.drop(context, connection, batch_id)
 
 
 def _checked(context: Context, submission: Submission) -> Submission:
-    if submission.weight < 1:
-        raise InvalidInput(f"weight is {submission.weight}; expected a whole number from 1")
+    bounds.WEIGHT.check("weight", submission.weight)
+    if submission.idempotency_key is not None:
+        bounds.IDEMPOTENCY_KEY.check("idempotency_key", submission.idempotency_key)
+    if submission.fair_key != "":
+        bounds.FAIR_KEY.check("fair_key", submission.fair_key)
+    for name in ("key_field", "callback_url_field"):
+        if getattr(submission, name) is not None:
+            bounds.FIELD.check(name, getattr(submission, name))
     items_url = _checked_url(context, submission.callback_url, "callback_url")
     batch_url = _checked_url(context, submission.batch_callback_url, "batch_callback_url")
     fallback = _checked_url(context, submission.fallback_url, "fallback_url")
@@ -191,7 +208,12 @@ def _rules(context: Context, submission: Submission) -> Rules:
     )
 
 
-def _existing(context: Context, submission: Submission) -> Submitted | None:
+def _existing(context: Context, submission: Submission) -> Row | None:
+    """Return the batch with the idempotency key of a submission; None if there is none.
+
+    Raises:
+        Conflict: it differs in an option, or is being submitted right now.
+    """
     key = submission.idempotency_key
     if key is None:
         return None
@@ -203,7 +225,7 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
         return None
     if row["state"] != "accepting":
         _refuse_if_different({**row, "definition": content}, submission)
-        return Submitted(row["public_id"], row["id"], row["total"], is_new=False)
+        return row
     submit_lease.discard_abandoned(context)
     with context.database.read() as connection:
         if batches.find_by_idempotency_key(connection, key) is None:
@@ -212,11 +234,26 @@ def _existing(context: Context, submission: Submission) -> Submitted | None:
 
 
 def _refuse_if_different(known: Row, submission: Submission) -> None:
-    urls = {name: getattr(submission, name) for name in _URLS}
-    refuse_different(known, known, {"definition": to_content(submission.definition), **urls})
+    given = {name: getattr(submission, name) for name in _COMPARED}
+    stored = {**known, "callback_schedule": known["schedule"]}
+    refuse_different(known, stored, {"definition": to_content(submission.definition), **given})
 
 
-_URLS = ("callback_url", "batch_callback_url", "fallback_url")
+_COMPARED = ("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight")
+
+
+def _refuse_other_items(context: Context, known: Row, validator: ItemValidator, given: Iterable[Given]) -> None:
+    """Read the items of a submission that repeats an idempotency key, and compare them with those of its batch."""
+    if known["items_digest"] is None:
+        # Of a version that kept no digest.
+        return
+    digest = ItemsDigest()
+    rows = digest.reading(validator.rows(given, known["id"], context.now))
+    while chunk := list(islice(rows, CHUNK)):
+        # Reported as in the first submission: an item of the same key is stored at another position.
+        _refuse_duplicates(context, known["id"], chunk, validator)
+    refuse_other_items(known, digest)
+    validator.raise_if_refused()
 
 
 def _open(context: Context, submission: Submission) -> tuple[int, str]:
@@ -259,10 +296,13 @@ def _store(
     batch_id: int,
     validator: ItemValidator,
     given: Iterable[Given],
+    digest: ItemsDigest | None,
     on_progress: OnProgress | None,
 ) -> int:
     total = 0
     rows = validator.rows(given, batch_id, context.now)
+    if digest is not None:
+        rows = digest.reading(rows)
     while chunk := list(islice(rows, CHUNK)):
         kept = _refuse_duplicates(context, batch_id, chunk, validator)
         retrying(partial(_add, context, batch_id, kept), patience=context.lease)

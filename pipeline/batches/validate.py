@@ -9,10 +9,11 @@ from typing import Any
 
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
+from pipeline.domain.bounds import ITEM_KEY
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.did_you_mean import hint
 from pipeline.domain.item import Item
-from pipeline.domain.payload import Record, Rejection, encode, find_problem, to_text
+from pipeline.domain.payload import Record, Rejection, encode, to_text
 from pipeline.errors import InvalidInput, InvalidItems
 from pipeline.settings import Network
 
@@ -21,8 +22,6 @@ MAX_REJECTIONS = 1_000
 MAX_TEXT_LENGTH = 200
 #: Field names remembered to suggest the nearest to a misspelled one.
 MAX_KNOWN_FIELDS = 100
-#: Characters of an item's key.
-MAX_KEY_LENGTH = 500
 
 #: What may be submitted: an item, a payload, or what a reader makes of one line.
 Given = Item | Mapping[str, Any] | Record | Rejection
@@ -193,11 +192,9 @@ def _item(given: Item | Mapping[str, Any] | Record, position: int) -> tuple[Item
 def _checked_key(key: object) -> str:
     if not isinstance(key, str) or not key.strip():
         raise InvalidInput(f"its key is {key!r}; a key is a non-empty string")
-    if len(key) > MAX_KEY_LENGTH:
-        raise InvalidInput(f"its key has {len(key):,} characters; the limit is {MAX_KEY_LENGTH}")
-    reason = find_problem({"key": key})
-    if reason:
-        raise InvalidInput(reason)
+    problem = ITEM_KEY.find_problem(key)
+    if problem:
+        raise InvalidInput(f"its key {problem}")
     return key
 
 

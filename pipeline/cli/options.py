@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from pipeline.cli.argument_types import PATH, whole_number
 from pipeline.cli.error_report import Declined
+from pipeline.domain import bounds
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +26,7 @@ dry_run = click.option("--dry-run", is_flag=True, help="Report what would be don
 definition = click.option(
     "-p",
     "--definition",
+    type=PATH,
     metavar="DEFINITION",
     help="Name or path of the definition. Default: the only one in PIPELINE_DEFINITIONS or the current directory.",
 )
@@ -39,7 +42,7 @@ encoding = click.option(
     help="Text encoding, such as cp1252. Default: from the byte order mark, otherwise UTF-8.",
 )
 batch_of_key = click.option(
-    "--batch", metavar="BATCH", default="last", show_default=True, help="The batch in which to look up an item key."
+    "--batch", metavar="BATCH", help="Look up the key of an item in this batch first. Default: in the last batch."
 )
 payload = click.option("--payload", is_flag=True, help="Include the item's payload.")
 
@@ -48,7 +51,7 @@ def limit(default: int) -> Callable[[F], F]:
     """Return the option `--limit`."""
     return click.option(
         "--limit",
-        type=click.IntRange(1),
+        type=whole_number(bounds.LIMIT),
         metavar="N",
         default=default,
         show_default=True,

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from pipeline.cli import error_report
+from pipeline.cli.argument_types import check_texts
 from pipeline.cli.show import output
 
 _PACKAGE = "pipeline.cli.commands"
@@ -34,6 +35,7 @@ class Program(click.Group):
         if cmd_name not in self._names:
             return None
         command: click.Command = getattr(import_module(f"{_PACKAGE}.{cmd_name}"), cmd_name)
+        check_texts(command)
         return command
 
     def resolve_command(

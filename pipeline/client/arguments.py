@@ -1,37 +1,51 @@
-"""Arguments of the Python API, checked and brought into the form that the services take."""
+"""Arguments of the Python API, checked and brought into the form that the services take.
+
+Every wrong value raises `InvalidArgument` with the argument's name; what Python itself refuses, such as an unknown
+argument, is a `TypeError`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pipeline.client.batch import AsyncBatch, Batch
-from pipeline.delivery.delivery_search import MAX_ID
-from pipeline.errors import InvalidInput
+from pipeline.domain import bounds
+from pipeline.domain.bounds import invalid
+from pipeline.errors import InvalidArgument, InvalidInput, escape_braces
 
 State = TypeVar("State", bound=StrEnum)
 
 
-def batch_name(given: str | Batch | AsyncBatch | None) -> str | None:
+def batch_name(given: str | Batch | AsyncBatch, name: str = "batch") -> str:
     """Return a batch's id, a prefix of it, or `last`."""
-    if given is None or isinstance(given, str):
-        return given
     if isinstance(given, Batch | AsyncBatch):
         return given.id
-    raise InvalidInput(f"batch is {given!r}; give an id, a prefix of one, `last`, or a Batch")
+    if not isinstance(given, str):
+        raise invalid(name, given, "an id, a prefix of one, `last`, or a Batch")
+    return bounds.TEXT.check(name, given)
+
+
+def optional_batch_name(given: str | Batch | AsyncBatch | None, name: str = "batch") -> str | None:
+    """The same, or None."""
+    return None if given is None else batch_name(given, name)
 
 
 def instant(name: str, given: datetime | timedelta | None, now: datetime) -> datetime | None:
-    """Return an instant; a timedelta is that long ago."""
-    if isinstance(given, timedelta):
-        return now - given
-    if given is not None and not isinstance(given, datetime):
-        raise InvalidInput(f"{name} is {given!r}; give an aware datetime, or a timedelta: that long ago")
-    if given is not None and given.tzinfo is None:
+    """Return an instant in UTC; a timedelta is that long ago."""
+    if given is None:
+        return None
+    if not isinstance(given, datetime | timedelta):
+        raise invalid(name, given, "an aware datetime, or a timedelta: that long ago")
+    if isinstance(given, datetime) and given.utcoffset() is None:
         raise InvalidInput(f"{name} is {given}, which has no time zone; give an aware datetime")
-    return given
+    try:
+        return now - given if isinstance(given, timedelta) else given.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(f"{name} is {given}, which is outside the years 1 to 9999") from None
 
 
 def state_in(kind: type[State], noun: str, given: str | None) -> State | None:
@@ -45,32 +59,71 @@ def state_in(kind: type[State], noun: str, given: str | None) -> State | None:
     try:
         return kind(given)
     except ValueError:
-        raise InvalidInput(f"there is no {noun} state {given!r}; choose from {', '.join(kind)}") from None
-
-
-def whole(name: str, given: int | None, least: int, most: int | None = None) -> int | None:
-    """Return a whole number between two."""
-    if given is None:
-        return None
-    if isinstance(given, int) and not isinstance(given, bool) and least <= given and (most is None or given <= most):
-        return given
-    bounds = f"from {least}" if most is None else f"from {least} to {most}"
-    raise InvalidInput(f"{name} is {given!r}; expected a whole number {bounds}")
+        raise InvalidInput(f"there is no {noun} state {bounds.shown(given)}; choose from {', '.join(kind)}") from None
 
 
 def limit(given: int | None) -> int | None:
     """Return how many entries of a list are wanted; None: all."""
-    return whole("limit", given, 1)
+    return None if given is None else bounds.LIMIT.check("limit", given)
 
 
 def delivery_number(name: str, given: int | None) -> int | None:
     """Return the number of a delivery."""
-    return whole(name, given, 1, MAX_ID)
+    return None if given is None else bounds.DELIVERY_ID.check(name, given)
+
+
+def text(name: str, given: str | None) -> str | None:
+    """Return a text that can be stored, or None."""
+    return None if given is None else bounds.TEXT.check(name, given)
 
 
 def texts(name: str, given: str | Sequence[str]) -> tuple[str, ...]:
     """Return texts; a single one may be given alone."""
-    found = (given,) if isinstance(given, str) else tuple(given)
+    found = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else ()
     if not found or not all(isinstance(each, str) for each in found):
-        raise InvalidInput(f"{name} is {given!r}; give one text or several")
+        raise invalid(name, given, "one text or several")
     return found
+
+
+def path(name: str, given: str | Path) -> str:
+    """Return a path or a name as text."""
+    if not isinstance(given, str | Path):
+        raise invalid(name, given, "a name, a path, or a pipeline.Definition")
+    if not str(given) or "\0" in str(given):
+        raise invalid(name, str(given), "a name, a path, or a pipeline.Definition")
+    return str(given)
+
+
+def a_batch(name: str, given: Batch) -> Batch:
+    """Return a batch of a synchronous client."""
+    if not isinstance(given, Batch):
+        raise invalid(name, given, "a Batch")
+    return given
+
+
+def flag(name: str, given: bool) -> bool:
+    """Return whether something is wanted."""
+    if not isinstance(given, bool):
+        raise invalid(name, given, "True or False")
+    return given
+
+
+def items(given: Any) -> Iterable[Any]:
+    """Return the items of a submission. One payload, a text or bytes are no list of items."""
+    if isinstance(given, Iterable) and not isinstance(given, Mapping | str | bytes | bytearray):
+        return given
+    raise invalid("items", given, "an iterable of payloads or of pipeline.Item")
+
+
+def function(name: str, given: Callable[..., object] | None) -> None:
+    """Refuse what cannot be called."""
+    if given is not None and not callable(given):
+        raise invalid(name, given, "a function")
+
+
+def choice(name: str, given: str | None, choices: Iterable[str]) -> str | None:
+    """Return one of several texts, or None."""
+    known = list(choices)
+    if given is None or (isinstance(given, str) and given in known):
+        return given
+    raise InvalidArgument(f"{{0}} is {escape_braces(bounds.shown(given))}; choose from {', '.join(known)}", name)

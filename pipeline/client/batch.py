@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from pipeline.batches import control, replay, results
 from pipeline.batches import progress as batch_progress
 from pipeline.client.result import Result
 from pipeline.client.session import AsyncSession, Session
+from pipeline.domain import bounds
 from pipeline.domain.batch import Progress
 from pipeline.domain.ids import split_item_id
 from pipeline.errors import InvalidInput, WaitTimeout
@@ -126,7 +127,7 @@ class Batch:
             Conflict: The batch is cancelled.
             InvalidInput: An id is not the id of an item of this batch.
         """
-        positions = None if items is None else [self._position(each) for each in items]
+        positions = None if items is None else [self._position(each) for each in _item_ids(items)]
         replayed = replay.replay_dead(self._session.context, self.id, positions=positions)
         self._session.nudge()
         return replayed
@@ -135,9 +136,11 @@ class Batch:
         return _is_complete(self._session, self._row_id)
 
     def _position(self, item: str) -> int:
-        batch_id, position = split_item_id(item) or (None, 0)
+        batch_id, position = (split_item_id(item) if isinstance(item, str) else None) or (None, 0)
         if batch_id != self.id:
-            raise InvalidInput(f"{item!r} is not the id of an item of batch {self.id}; give `item_id` of its results")
+            raise InvalidInput(
+                f"{bounds.shown(item)} is not the id of an item of batch {self.id}; give `item_id` of its results"
+            )
         return position
 
 
@@ -213,7 +216,7 @@ class ResultLog:
     def __init__(self, session: Session, row_id: int, after: int, *, follow: bool) -> None:
         self._session = session
         self._row_id = row_id
-        self._after = after
+        self._after = bounds.SEQ.check("after", after)
         self._is_last = not follow
         self.is_over = False
         self.pause_seconds = 0.0
@@ -232,6 +235,12 @@ class ResultLog:
         return [Result.from_data(data) for data in page.results]
 
 
+def _item_ids(given: Sequence[str]) -> Sequence[str]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise bounds.invalid("items", given, "a list of ids of items, or None")
+    return list(given)
+
+
 def _is_complete(session: Session, row_id: int) -> bool:
     """Return whether a batch is complete; if it is not, make sure that this process works on it, or workers do."""
     is_complete = batch_progress.is_complete(session.context, row_id)
@@ -241,7 +250,7 @@ def _is_complete(session: Session, row_id: int) -> bool:
 
 
 def _end(timeout: float | None) -> float:
-    return float("inf") if timeout is None else time.monotonic() + timeout
+    return float("inf") if timeout is None else time.monotonic() + bounds.WAIT_SECONDS.check("timeout", timeout)
 
 
 def _too_late(progress: Progress, timeout: float | None) -> WaitTimeout:

@@ -70,10 +70,10 @@ class Client:
             fallback_url: Receives `delivery.exhausted` for each callback that is given up, with its event.
             callback_schedule: How callbacks are retried: `standard`, for four days, or `short`, five attempts in a
                 quarter of an hour.
-            idempotency_key: Your name for this submission. A second one with the same key changes nothing and returns
-                the first batch.
-            fair_key: Batches with the same key share what one batch gets.
-            weight: How large this batch's share is, next to others.
+            idempotency_key: Your name for this submission, of 1 to 255 characters. The same submission again with the
+                same key changes nothing and returns the first batch; its items are read and compared.
+            fair_key: Batches with the same key, of up to 200 characters, share what one batch gets.
+            weight: How large this batch's share is, next to others: 1 to 1,000,000.
             key_field: Payload field with your own id of the item; None: the definition's `[input] key`.
             callback_url_field: Payload field with an item's own callback URL.
             on_reject: Called with each refused item; the others are accepted. Without it, one refusal refuses all.
@@ -84,7 +84,7 @@ class Client:
             InvalidDefinition: The definition cannot be run.
             InvalidInput: Another argument cannot be used.
             NotFound: There is no such definition.
-            Conflict: The idempotency key belongs to a batch with another definition or callback URL.
+            Conflict: The idempotency key belongs to a batch with another definition, other options or other items.
             Unreachable: The database does not answer.
         """
         submission = Submission(
@@ -99,7 +99,10 @@ class Client:
             key_field=key_field,
             callback_url_field=callback_url_field,
         )
-        submitted = submit(self._session.context, items, submission, on_reject=on_reject, on_progress=on_progress)
+        arguments.function("on_reject", on_reject)
+        arguments.function("on_progress", on_progress)
+        given = arguments.items(items)
+        submitted = submit(self._session.context, given, submission, on_reject=on_reject, on_progress=on_progress)
         self._session.nudge()
         return Batch(self._session, submitted.batch_id, submitted.row_id, is_new=submitted.is_new)
 
@@ -112,7 +115,7 @@ class Client:
         Raises:
             NotFound: There is none, or several begin so.
         """
-        return self._batch(name)
+        return self._batch(arguments.batch_name(name, "name"))
 
     def batches(
         self, *, before: str | Batch | AsyncBatch | None = None, limit: int | None = None
@@ -124,10 +127,10 @@ class Client:
             limit: Largest number of batches; None: all.
 
         Raises:
-            InvalidInput: The limit is not a whole number from 1.
+            InvalidInput: The limit is not a whole number from 1 to 100,000.
             NotFound: There is no such batch.
         """
-        name, limit = arguments.batch_name(before), arguments.limit(limit)
+        name, limit = arguments.optional_batch_name(before, "before"), arguments.limit(limit)
         start = None if name is None else self._batch(name)._row_id
         found = paged(self._batch_page, lambda each: each[0], start=start, limit=limit)
         return (each for _, each in found)
@@ -156,7 +159,8 @@ class Client:
             limit: Largest number of endpoints; None: all.
 
         Raises:
-            InvalidInput: There is no such state, `after` is not a URL, or the limit is not a whole number from 1.
+            InvalidInput: There is no such state, `after` is not a URL, or the limit is not a whole number from 1 to
+                100,000.
         """
         wanted, limit = arguments.state_in(EndpointState, "endpoint", state), arguments.limit(limit)
         start = None if after is None else parse_callback_url(after, name="`after`").origin
@@ -193,12 +197,12 @@ class Client:
             NotFound: There is no such batch or item. Raised when the first page is read.
         """
         wanted = Wanted(
-            batch=arguments.batch_name(batch),
+            batch=arguments.optional_batch_name(batch),
             state=arguments.state_in(DeliveryState, "delivery", state),
             endpoint=None if endpoint is None else parse_callback_url(endpoint, name="the endpoint").origin,
-            item=item,
+            item=arguments.text("item", item),
             url=None if url is None else parse_callback_url(url, name="the URL").url,
-            webhook_id=webhook_id,
+            webhook_id=arguments.text("webhook_id", webhook_id),
             since=arguments.instant("since", since, self._session.context.now()),
         )
         start, limit = arguments.delivery_number("before", before), arguments.limit(limit)
@@ -251,12 +255,12 @@ class Client:
         now = context.now()
         replayed = deliveries.recover(
             context,
-            batch=arguments.batch_name(batch),
+            batch=arguments.optional_batch_name(batch),
             origin=endpoint,
             since=arguments.instant("since", since, now),
             until=arguments.instant("until", until, now),
             states=arguments.texts("states", states),
-            dry_run=dry_run,
+            dry_run=arguments.flag("dry_run", dry_run),
         )
         if replayed and not dry_run:
             self._session.ensure_working()
@@ -280,7 +284,9 @@ class Client:
             NotFound: There is no such batch.
             InvalidCallbackUrl, ForbiddenCallbackUrl: The URL cannot be called back.
         """
-        context, name = self._session.context, arguments.batch_name(batch) or ""
+        context, name = self._session.context, arguments.batch_name(batch)
+        arguments.flag("batch_events", batch_events)
+        arguments.flag("dry_run", dry_run)
         missing = deliveries.replay_missing(context, url, name, batch_events=batch_events, dry_run=dry_run)
         if missing and not dry_run:
             self._session.ensure_working()
@@ -310,7 +316,7 @@ class Client:
             Conflict: The workers run already, on something else; or another client of this process has workers.
             Unreachable: The workers did not start.
         """
-        self._session.work(None if only is None else only._row_id)
+        self._session.work(None if only is None else arguments.a_batch("only", only)._row_id)
 
     def close(self, *, deliver: bool = True) -> None:
         """Stop this process's workers, hand back what they hold, and close the database.
@@ -332,7 +338,9 @@ class Client:
     def _definition(self, given: str | Path | Definition) -> Definition:
         if isinstance(given, Definition):
             return given
-        return definitions.find_definition(str(given), self._session.context.settings.definitions)
+        return definitions.find_definition(
+            arguments.path("definition", given), self._session.context.settings.definitions
+        )
 
     def _batch(self, name: str) -> Batch:
         with self._session.context.database.read() as connection:

@@ -92,6 +92,7 @@ batches = Table(
     _instant("completed_at"),
     Column("schedule", Text, comment="retry schedule of its callbacks; null: the default"),
     Column("fallback_url", Text, comment="receives delivery.exhausted"),
+    Column("items_digest", Text, comment="SHA-256; null: no idempotency key"),
     CheckConstraint("state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
     Index("ix_batches_open", "id", **_where("completed_at IS NULL")),

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pipeline.batches.find import LAST, find_batch, find_item
-from pipeline.batches.sql import batches, items
+from pipeline.batches.find import find_batch, find_item
+from pipeline.batches.sql import batches
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
@@ -18,12 +18,13 @@ from pipeline.delivery.rules.endpoint_state import Condition, EndpointState, con
 from pipeline.delivery.rules.health import Health
 from pipeline.delivery.sql import search
 from pipeline.delivery.sql.search import DeliveryFilters
+from pipeline.domain.bounds import DELIVERY_ID, shown
 from pipeline.domain.callback_url import parse_callback_url
-from pipeline.domain.ids import WEBHOOK_PREFIX, split_webhook_id
+from pipeline.domain.ids import WEBHOOK_PREFIX, is_batch_prefix, split_webhook_id
 from pipeline.errors import InvalidInput, NotFound
 
-#: Largest id of either database.
-MAX_ID = 2**63 - 1
+#: Digits of an id.
+_MAX_DIGITS = 19
 #: Deliveries with the same webhook id that an error lists.
 _MAX_LISTED = 5
 
@@ -78,12 +79,13 @@ def number(context: Context, name: str | int) -> int:
     """
     text = str(name)
     if text.isascii() and text.isdigit():
-        if not 1 <= int(text) <= MAX_ID:
-            raise NotFound(f"there is no delivery {text}; `pipeline deliveries list` lists them")
+        # The length first: Python refuses to parse thousands of digits.
+        if len(text) > _MAX_DIGITS or not 1 <= int(text) <= DELIVERY_ID.most:
+            raise NotFound(f"there is no delivery {text[:40]}; `pipeline deliveries list` lists them")
         return int(text)
     if not text.startswith(WEBHOOK_PREFIX):
         raise InvalidInput(
-            f"{text!r} is not a delivery; give its id from `pipeline deliveries list`, or its webhook id "
+            f"{shown(text)} is not a delivery; give its id from `pipeline deliveries list`, or its webhook id "
             f"({WEBHOOK_PREFIX}…)"
         )
     found = [str(row["id"]) for row in newest(context, Wanted(webhook_id=text), limit=_MAX_LISTED + 1)]
@@ -146,18 +148,10 @@ def _conditions(connection: Connection, wanted: Wanted) -> DeliveryFilters:
 
 
 def _item(connection: Connection, name: str, batch: str | None) -> int:
-    try:
-        found = find_item(connection, name)
-    except NotFound:
-        # Keys may look like ids: T-0001.
-        found = None
-    if found is not None:
-        return int(found[1]["id"])
-    row = find_batch(connection, batch or LAST)
-    position = items.positions_of_keys(connection, row["id"], [name]).get(name)
-    if position is None:
-        raise NotFound(f"batch {row['public_id']} has no item {name!r}; give the item's id, or its key and its batch")
-    return int(row["id"] * POSITIONS_PER_BATCH + position)
+    found = find_item(connection, name, batch)
+    if found is None:
+        raise NotFound(f"there is no item {shown(name)}; give the item's id, or its key and its batch")
+    return int(found[1]["id"])
 
 
 def _named_by(connection: Connection, webhook_id: str | None) -> tuple[int | None, int | None, int | None]:
@@ -168,8 +162,8 @@ def _named_by(connection: Connection, webhook_id: str | None) -> tuple[int | Non
     if bundle_id is not None:
         return bundle_id, None, None
     split = split_webhook_id(webhook_id)
-    found = [] if split is None else batches.find_by_prefix(connection, split[0])
+    found = batches.find_by_prefix(connection, split[0]) if split is not None and is_batch_prefix(split[0]) else []
     of_batch = [row["id"] for row in found if split is not None and row["public_id"] == split[0]]
     if split is None or not of_batch:
-        raise NotFound(f"no delivery has the webhook id {webhook_id!r}; `pipeline deliveries list` lists them")
+        raise NotFound(f"no delivery has the webhook id {shown(webhook_id)}; `pipeline deliveries list` lists them")
     return None, of_batch[0], split[1]

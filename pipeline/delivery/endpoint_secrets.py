@@ -17,11 +17,13 @@ from pipeline.database.row import Row
 from pipeline.delivery.rules.credentials import Credentials, Sealed, rotated, seal_headers, seal_secrets
 from pipeline.delivery.rules.headers import check_headers
 from pipeline.delivery.sql import credentials as storage
+from pipeline.domain.bounds import TEXT, Number
 from pipeline.domain.callback_url import check_callback_url
-from pipeline.errors import InvalidInput, NotFound
+from pipeline.errors import NotFound
 
 #: Seconds during which replaced secrets still sign.
 DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS = 86_400, 604_800
+_GRACE_SECONDS = Number(0, MAX_GRACE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,11 @@ def rotate(
         InvalidInput: the grace period, the secret or the origin is invalid.
         CannotDecrypt: there is no key to encrypt it, or the present secrets cannot be decrypted; `forget` removes them.
     """
-    if not 0 <= grace_seconds <= MAX_GRACE_SECONDS:
-        raise InvalidInput(f"grace_seconds is {grace_seconds:g}; expected 0 to {MAX_GRACE_SECONDS} (7 days)")
-    newest = secret.strip() if secret else new_signing_secret() if asymmetric else new_secret()
+    _GRACE_SECONDS.check("grace_seconds", grace_seconds)
+    if secret is None:
+        newest = new_signing_secret() if asymmetric else new_secret()
+    else:
+        newest = TEXT.check("secret", secret).strip()
     Signer([newest])
     grace = timedelta(seconds=grace_seconds)
 

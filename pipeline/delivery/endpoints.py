@@ -23,6 +23,7 @@ from pipeline.delivery.rules.notice import Notice, NoticeType
 from pipeline.delivery.sql import backlog, endpoints, health, notices
 from pipeline.delivery.sql.pause import pause_deliveries, unpause_deliveries
 from pipeline.delivery.sql.recent_successes import SCANNED_DELIVERIES, RecentSuccesses, find_recent
+from pipeline.domain.bounds import shown
 from pipeline.domain.callback_url import check_callback_url, parse_callback_url
 from pipeline.errors import InvalidInput, NotFound
 
@@ -274,11 +275,9 @@ def _origin(endpoint: str) -> str:
 
 
 def _line(reason: str) -> str:
-    line = reason.strip()
+    line = reason.strip() if isinstance(reason, str) else ""
     if not line or len(line) > MAX_REASON_LENGTH or not line.isprintable():
-        raise InvalidInput(
-            f"the reason is {reason[:MAX_REASON_LENGTH]!r}; expected one line of 1 to {MAX_REASON_LENGTH} characters"
-        )
+        raise InvalidInput(f"the reason is {shown(reason)}; expected one line of 1 to {MAX_REASON_LENGTH} characters")
     return line
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
+from pipeline.domain.bounds import invalid
 from pipeline.domain.ip_ranges import Address, Network, is_allowed, is_public
 from pipeline.errors import InvalidArgument, escape_braces
 
@@ -100,14 +101,14 @@ def parse_origin(url: str) -> str:
     return parse_callback_url(url).origin
 
 
-# Most batches have a single URL, and its parts are needed for every item.
-@lru_cache(maxsize=4_096)
 def parse_callback_url(url: str, *, name: str = "callback_url") -> Callback:
     """Return the parts of a callback URL, whether or not this deployment would call it.
 
     Raises:
         InvalidCallbackUrl: it is not an absolute http(s) URL, or parsers may read it differently.
     """
+    if not isinstance(url, str):
+        raise invalid(name, url, "a URL that begins with https://")
     try:
         return _parse(url)
     except _UrlProblem as problem:
@@ -123,6 +124,8 @@ def _message(url: str, problem: _UrlProblem) -> str:
     return "{0} " + escape_braces(f"'{ascii(shown[:_SHOWN])[1:-1]}{ellipsis}' {problem}")
 
 
+# Most batches have a single URL, and its parts are needed for every item.
+@lru_cache(maxsize=4_096)
 def _parse(url: str) -> Callback:
     _check_characters(url)
     parts = _split(url)

@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 # Crockford's base 32 in lower case: no i, l, o or u, so that ids can be read aloud and selected with a double click.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_CHARACTERS = frozenset(_ALPHABET)
 _BATCH_LENGTH = 16
 _BUNDLE_LENGTH = 28
 _SEQ_LENGTH = 12
+#: The highest position in a batch: an item's row id has 32 bits for it.
+MAX_POSITION = 2**32 - 1
+_MAX_EPOCH = 2**31 - 1
 #: Prefix of every webhook id.
 WEBHOOK_PREFIX = "msg_"
 
@@ -32,12 +36,16 @@ def item_id(batch_id: str, position: int) -> str:
     return f"{batch_id}-{position}"
 
 
+def is_batch_prefix(text: str) -> bool:
+    """Return whether `text` has the form of a batch id or of its beginning."""
+    return 0 < len(text) <= _BATCH_LENGTH and _CHARACTERS.issuperset(text)
+
+
 def split_item_id(text: str) -> tuple[str, int] | None:
-    """Return (batch id, position), or None if `text` is not an item id."""
-    batch_id, dash, position = text.partition("-")
-    if not dash or not position.isascii() or not position.isdigit():
-        return None
-    return batch_id, int(position)
+    """Return (batch id, position), or None if `text` does not end in a position as item ids have it."""
+    batch_id, _, position = text.partition("-")
+    number = _parse_number(position, MAX_POSITION)
+    return None if number is None else (batch_id, number)
 
 
 def task_id(item: str, stage: str, epoch: int) -> str:
@@ -49,9 +57,10 @@ def split_task_id(text: str) -> TaskIdParts | None:
     """Return the parts of a task id, or None if `text` is not one."""
     head, _, epoch = text.rpartition("-")
     item, _, stage = head.rpartition("-")
-    if split_item_id(item) is None or not epoch.isascii() or not epoch.isdigit():
+    number = _parse_number(epoch, _MAX_EPOCH)
+    if split_item_id(item) is None or number is None:
         return None
-    return TaskIdParts(item, stage, int(epoch))
+    return TaskIdParts(item, stage, number)
 
 
 def webhook_id(batch_id: str, seq: int) -> str:
@@ -73,6 +82,14 @@ def split_webhook_id(text: str) -> tuple[str, int] | None:
 def new_bundle_id() -> str:
     """Return a new, random `webhook-id` for a bundle of deliveries; it is as long as an event's."""
     return f"{WEBHOOK_PREFIX}{_random_text(_BUNDLE_LENGTH)}"
+
+
+def _parse_number(text: str, most: int) -> int | None:
+    """Return a number from 1 to `most` that is written without leading zeros; None for any other text."""
+    # The length first: Python refuses to parse thousands of digits.
+    if len(text) > len(str(most)) or not (text.isascii() and text.isdigit()) or text.startswith("0"):
+        return None
+    return int(text) if int(text) <= most else None
 
 
 def _random_text(length: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -96,8 +97,16 @@ def to_text(payload: object) -> str:
     except UnicodeEncodeError:
         # A lone surrogate: an escape preserves it.
         return json.dumps(payload, default=str)
-    except (TypeError, ValueError, RecursionError):
-        return str(payload)
+    except Exception:
+        # Objects of the caller's may raise anything, and deep nesting defeats `str` as well.
+        return _abbreviated(payload)
+
+
+def _abbreviated(payload: object) -> str:
+    try:
+        return str(payload).encode().decode()
+    except Exception:
+        return reprlib.repr(payload)
 
 
 def _is_suspicious(encoded: bytes, value: object) -> bool:

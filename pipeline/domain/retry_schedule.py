@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from pipeline.domain.bounds import shown
 from pipeline.domain.did_you_mean import hint
 from pipeline.errors import InvalidInput
 
@@ -80,9 +81,9 @@ def check_schedule(name: str) -> str:
     Raises:
         InvalidInput: there is no schedule with that name.
     """
-    if name not in SCHEDULES:
+    if not isinstance(name, str) or name not in SCHEDULES:
         known = " or ".join(SCHEDULES)
-        raise InvalidInput(f"there is no schedule {name!r}; choose {known}{hint(name, SCHEDULES)}")
+        raise InvalidInput(f"there is no schedule {shown(name)}; choose {known}{hint(str(name), SCHEDULES)}")
     return name
 
 

@@ -93,7 +93,9 @@ def test_a_database_of_an_older_version_keeps_its_rows(tmp_path: Path) -> None:
         before = _rows(connection)
     upgrade_schema(database)
     with database.write() as connection:
-        assert _rows(connection) == before
+        after = _rows(connection)
+        # New columns are the last ones.
+        assert [row[: len(old)] for row, old in zip(after, before, strict=True)] == before
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
         connection.exec_driver_sql("DELETE FROM batches")
         again = "INSERT INTO batches (public_id, definition_id, state, total, fair_key, created_at) VALUES "

@@ -22,15 +22,18 @@ def add(connection: Connection, row: Mapping[str, Any]) -> int:
     return int(inserted.scalar_one())
 
 
-def accept(connection: Connection, batch_id: int, total: int, now: datetime) -> bool:
+def accept(connection: Connection, batch_id: int, total: int, now: datetime, items_digest: str | None = None) -> bool:
     """Move a batch from accepting to running, once all its items are stored.
 
     Return False if the batch was discarded in the meantime.
+
+    Args:
+        items_digest: what another submission with the batch's idempotency key is compared with.
     """
     statement = (
         update(batches)
         .where(batches.c.id == batch_id, batches.c.state == "accepting")
-        .values(state=BatchState.RUNNING.value, total=total, started_at=now)
+        .values(state=BatchState.RUNNING.value, total=total, started_at=now, items_digest=items_digest)
     )
     return connection.execute(statement).rowcount == 1
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipeline.cli import options
+from pipeline.cli.argument_types import PATH
 from pipeline.cli.definition_choice import choose_definition
 from pipeline.cli.labelled_input import read_rows
 from pipeline.cli.show.output import Messages, format_duration, print_fields, print_json
@@ -28,7 +29,7 @@ _CONFUSIONS = 10
 
 
 @click.command()
-@click.argument("data", metavar="DATA")
+@click.argument("data", type=PATH, metavar="DATA")
 @options.definition
 @click.option("--label", metavar="FIELD", default="label", show_default=True, help="Field that holds the true class.")
 @click.option("--text", metavar="FIELD", help="Field that the classifier reads. Default: from the definition.")

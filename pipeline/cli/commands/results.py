@@ -10,12 +10,14 @@ from pipeline.batches import progress
 from pipeline.batches import results as service
 from pipeline.batches.find import find_batch
 from pipeline.cli import options
+from pipeline.cli.argument_types import PATH, whole_number
 from pipeline.cli.error_report import INTERRUPTED
 from pipeline.cli.file_conflicts import check_file_conflicts
 from pipeline.cli.run.session import open_context, sqlite_file
 from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.show.output import Messages, pluralize
 from pipeline.context import Context
+from pipeline.domain import bounds
 from pipeline.files import ResultWriter, open_writer
 
 _POLL_SECONDS = 0.1
@@ -23,7 +25,7 @@ _POLL_SECONDS = 0.1
 
 @click.command()
 @options.batch
-@click.option("-o", "--output", metavar="FILE", default="-", help="Write to FILE. Default: standard output.")
+@click.option("-o", "--output", type=PATH, metavar="FILE", default="-", help="Write to FILE. Default: standard output.")
 @click.option(
     "--format",
     "output_format",
@@ -32,7 +34,7 @@ _POLL_SECONDS = 0.1
     "replace FILE once they are complete.",
 )
 @click.option("--follow", is_flag=True, help="Continue until the batch is complete.")
-@click.option("--after", type=click.IntRange(0), default=0, metavar="SEQ", help="Start after this `seq`.")
+@click.option("--after", type=whole_number(bounds.SEQ), default=0, metavar="SEQ", help="Start after this `seq`.")
 def results(batch: str, output: str, output_format: str | None, follow: bool, after: int) -> int:
     """Write the results of BATCH.
 

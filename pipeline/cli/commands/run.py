@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from pipeline.cli import options
+from pipeline.cli.argument_types import PATH
 from pipeline.cli.run.finish_batch import RunOptions
 from pipeline.cli.run.process_batch import process_batch
 from pipeline.cli.run.submission import SubmitRequest, submission_options
@@ -21,11 +22,12 @@ _RUN_PARAMETERS = {"source", "batch", "output", "callback_wait", "quiet", "as_js
 
 
 @click.command()
-@click.argument("source", metavar="[INPUT]", required=False)
+@click.argument("source", type=PATH, metavar="[INPUT]", required=False)
 @click.option("--batch", metavar="BATCH", help="Finish this batch instead of reading INPUT.")
 @click.option(
     "-o",
     "--output",
+    type=PATH,
     metavar="FILE",
     help="Write each result to FILE as one line of JSON as soon as it is available; `-` is standard output. Files "
     "that end in .csv or .parquet are written at the end.",

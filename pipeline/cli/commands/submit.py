@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pipeline.cli import options
+from pipeline.cli.argument_types import PATH
 from pipeline.cli.commands.run import CALLBACK_WAIT
 from pipeline.cli.run.finish_batch import RunOptions
 from pipeline.cli.run.process_batch import check_files, process_batch
@@ -18,7 +19,7 @@ from pipeline.cli.show.output import Messages, print_json
 
 
 @click.command()
-@click.argument("source", metavar="INPUT")
+@click.argument("source", type=PATH, metavar="INPUT")
 @submission_options
 @click.option("--watch", is_flag=True, help="Follow the batch until it is finished; without a broker, process it here.")
 @options.quiet

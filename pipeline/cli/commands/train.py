@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli import options
+from pipeline.cli.argument_types import PATH
 from pipeline.cli.file_conflicts import check_file_conflicts
 from pipeline.cli.labelled_input import read_rows
 from pipeline.cli.show.output import Messages, format_duration, print_fields, print_json
@@ -19,11 +20,16 @@ from pipeline.quality.training import train as fit
 
 
 @click.command()
-@click.argument("data", metavar="DATA")
+@click.argument("data", type=PATH, metavar="DATA")
 @click.option("--text", metavar="FIELD", required=True, help="Field that holds the text.")
 @click.option("--label", metavar="FIELD", required=True, help="Field that holds the true class.")
 @click.option(
-    "-o", "--output", metavar="FILE", required=True, help="Write the model to FILE; the name must end in .skops."
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    required=True,
+    help="Write the model to FILE; the name must end in .skops.",
 )
 @click.option(
     "--held-out",
@@ -35,6 +41,7 @@ from pipeline.quality.training import train as fit
 )
 @click.option(
     "--test",
+    type=PATH,
     metavar="FILE",
     help="Score on the examples in FILE, which are never trained on, instead of held-out ones.",
 )

@@ -11,11 +11,13 @@ import click
 
 from pipeline.batches.submit import OnProgress, Submission, Submitted, submit
 from pipeline.cli import options
+from pipeline.cli.argument_types import FAIR_KEY, FIELD, IDEMPOTENCY_KEY, PATH, whole_number
 from pipeline.cli.definition_choice import choose_definition
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.show.output import Messages, pluralize
 from pipeline.cli.show.table import console
 from pipeline.context import Context
+from pipeline.domain import bounds
 from pipeline.domain.payload import Rejection
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.errors import InvalidArgument, InvalidItems
@@ -35,12 +37,17 @@ _OPTIONS = (
     options.input_format,
     options.encoding,
     click.option(
-        "--key", metavar="FIELD", help="Field that holds your own id of each item. Default: from the definition."
+        "--key",
+        type=FIELD,
+        metavar="FIELD",
+        help="Field that holds your own id of each item. Default: from the definition.",
     ),
     click.option(
         "--callback-url", metavar="URL", help="URL that receives a signed event for each item as soon as it finishes."
     ),
-    click.option("--callback-url-field", metavar="FIELD", help="Field that holds an item's own callback URL."),
+    click.option(
+        "--callback-url-field", type=FIELD, metavar="FIELD", help="Field that holds an item's own callback URL."
+    ),
     click.option("--batch-callback-url", metavar="URL", help="URL that receives one event when the batch is complete."),
     click.option(
         "--fallback-url", metavar="URL", help="URL that receives one event for each callback that is given up."
@@ -51,7 +58,10 @@ _OPTIONS = (
         help="How callbacks are retried: standard, for up to four days, or short, for up to a quarter of an hour.",
     ),
     click.option(
-        "--idempotency-key", metavar="KEY", help="Submit only once: the same key again finds the existing batch."
+        "--idempotency-key",
+        type=IDEMPOTENCY_KEY,
+        metavar="KEY",
+        help="Submit only once: the same submission with the same KEY finds the existing batch.",
     ),
     click.option(
         "--on-error",
@@ -60,17 +70,22 @@ _OPTIONS = (
         show_default=True,
         help="If items cannot be accepted: fail rejects all of INPUT, skip accepts the other items.",
     ),
-    click.option("--rejects", metavar="FILE", help="Write rejected items, complete and with reasons, as JSON Lines."),
+    click.option(
+        "--rejects", type=PATH, metavar="FILE", help="Write rejected items, complete and with reasons, as JSON Lines."
+    ),
     click.option(
         "--weight",
-        type=click.IntRange(1),
+        type=whole_number(bounds.WEIGHT),
         metavar="N",
         default=1,
         show_default=True,
         help="Share of the workers' capacity, relative to other batches.",
     ),
     click.option(
-        "--fair-key", default="", metavar="NAME", help="Batches with the same NAME together get the share of one batch."
+        "--fair-key",
+        type=FAIR_KEY,
+        metavar="NAME",
+        help="Batches with the same NAME together get the share of one batch.",
     ),
 )
 
@@ -98,7 +113,7 @@ class SubmitRequest:
     on_error: str
     rejects: str | None
     weight: int
-    fair_key: str
+    fair_key: str | None
 
     def to_submission(self, context: Context) -> Submission:
         """Return the submission without its items.
@@ -118,7 +133,7 @@ class SubmitRequest:
             fallback_url=self.fallback_url,
             callback_schedule=self.callback_schedule,
             idempotency_key=self.idempotency_key,
-            fair_key=self.fair_key,
+            fair_key=self.fair_key or "",
             weight=self.weight,
             key_field=self.key,
             callback_url_field=self.callback_url_field,

@@ -7,10 +7,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.batches import progress
-from pipeline.batches.find import find_batch
 from pipeline.batches.progress import Details
-from pipeline.batches.sql import items
 from pipeline.cli.show.output import format_value, print_fields
 from pipeline.cli.show.redaction import redact_url
 from pipeline.cli.show.table import print_table
@@ -18,7 +15,6 @@ from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries
 from pipeline.domain.ids import item_id, webhook_id
-from pipeline.errors import NotFound
 
 _PLAIN = ("key", "state", "stage", "attempt", "attempts", "crashes", "label", "confidence")
 _TIMES = ("created_at", "due_at", "queued_at", "started_at", "classified_at", "finished_at", "lease_until")
@@ -28,30 +24,6 @@ _ATTEMPT = (
     "worker",
 )  # fmt: skip
 _DELIVERY = ("id", "type", "state", "attempt", "due_at", "last_status", "last_error", "created_at", "finished_at")
-
-
-def find_item(context: Context, name: str, batch: str) -> Details | None:
-    """Return the item with this item id, task id or, in `batch`, key; None if there is none.
-
-    Raises:
-        NotFound: the name looks like an id, but there is no such item; or there is no such batch.
-    """
-    try:
-        details = progress.details(context, name)
-    except NotFound:
-        # A key may look like an id: T-0001.
-        details = _find_by_key(context, name, batch)
-        if details is None:
-            raise NotFound(f"there is no item {name!r}, neither by id nor by key in batch {batch!r}") from None
-        return details
-    return details or _find_by_key(context, name, batch)
-
-
-def _find_by_key(context: Context, key: str, batch: str) -> Details | None:
-    with context.database.read() as connection:
-        row = find_batch(connection, batch)
-        position = items.positions_of_keys(connection, row["id"], [key]).get(key)
-    return None if position is None else progress.details(context, item_id(row["public_id"], position))
 
 
 def item_json(context: Context, details: Details, *, with_payload: bool) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipeline.domain.bounds import invalid
 from pipeline.domain.did_you_mean import hint
 from pipeline.domain.retry_schedule import check_schedule
-from pipeline.errors import InvalidArgument, InvalidInput, escape_braces
+from pipeline.errors import InvalidArgument, InvalidInput
 
 #: Requests per second; a higher limit has no effect.
 MAX_RATE = 100_000.0
@@ -53,7 +54,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _unfit(name: str, value: Any, expected: str) -> InvalidArgument:
-    return InvalidArgument(f"{{0}} is {escape_braces(repr(value))}; expected {expected}", name)
+    return invalid(name, value, expected)
 
 
 def _number(least: float, most: float) -> Callable[[str, Any], float]:
@@ -75,13 +76,13 @@ def _whole(least: int, most: int) -> Callable[[str, Any], int]:
 
 
 def _ordering(name: str, value: Any) -> str:
-    if value not in ORDERINGS:
+    if not isinstance(value, str) or value not in ORDERINGS:
         raise _unfit(name, value, " or ".join(ORDERINGS))
     return str(value)
 
 
 def _schedule(_name: str, value: Any) -> str:
-    return check_schedule(str(value))
+    return check_schedule(value)
 
 
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {

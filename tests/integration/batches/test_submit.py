@@ -156,6 +156,89 @@ def test_a_key_that_is_taken_just_now_is_a_conflict(context: Context, tmp_path: 
     assert stored(context) == (1, 1)
 
 
+ITEMS = [{"text": "a", "n": 1}, {"text": "b", "n": 2}, {"text": "c", "n": 3}]
+
+
+def test_the_same_submission_again_is_the_same_batch(context: Context, tmp_path: Path) -> None:
+    submission = Submission(make_definition(tmp_path), idempotency_key="k")
+    first = submit(context, ITEMS, submission)
+    again = submit(context, ({"n": each["n"], "text": each["text"]} for each in ITEMS), submission)
+    assert again == replace(first, is_new=False)
+    assert stored(context) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ITEMS[:2],
+        [*ITEMS, ITEMS[0]],
+        list(reversed(ITEMS)),
+        [*ITEMS[:2], {**ITEMS[2], "n": 3.5}],
+        [*ITEMS[:2], Item(ITEMS[2], key="x")],
+        [*ITEMS[:2], Item(ITEMS[2], callback_url=PUBLIC)],
+        [],
+    ],
+)
+def test_other_items_under_a_known_idempotency_key_are_a_conflict(
+    context: Context, tmp_path: Path, given: list[Any]
+) -> None:
+    submission = Submission(make_definition(tmp_path), idempotency_key="k")
+    submitted = submit(context, ITEMS, submission)
+    with pytest.raises(Conflict, match=f"'k' belongs to batch {submitted.batch_id}, which has other items"):
+        submit(context, iter(given), submission)
+    assert stored(context) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("callback_url", PUBLIC),
+        ("batch_callback_url", PUBLIC),
+        ("callback_schedule", "short"),
+        ("fair_key", "tenant"),
+        ("weight", 2),
+    ],
+)
+def test_another_option_under_a_known_idempotency_key_is_a_conflict(
+    context: Context, tmp_path: Path, option: str, value: Any
+) -> None:
+    submission = Submission(make_definition(tmp_path), idempotency_key="k")
+    submit(context, ITEMS, submission)
+    with pytest.raises(Conflict, match=f"has a different {option};"):
+        # An option is compared before the items are read.
+        submit(context, (1 / 0 for _ in range(1)), replace(submission, **{option: value}))
+
+
+def test_a_repeated_submission_refuses_the_same_items(context: Context, tmp_path: Path) -> None:
+    definition = make_definition(tmp_path, input={"text": "text", "key": "id"})
+    submission = Submission(definition, idempotency_key="k")
+    given = [{"text": "a", "id": "1"}, {"text": "b", "id": "1"}, {"id": "2"}, Rejection(4, "not JSON", "{")]
+    refusals = []
+    for is_new in (True, False):
+        refused: list[Rejection] = []
+        assert submit(context, iter(given), submission, on_reject=refused.append).is_new == is_new
+        refusals.append(sorted(refused, key=lambda each: each.line))
+    assert refusals[0] == refusals[1]
+    assert [each.line for each in refusals[0]] == [2, 3, 4]
+    with pytest.raises(InvalidItems):
+        submit(context, iter(given), submission)
+
+
+def test_a_batch_of_before_digests_is_not_compared(context: Context, tmp_path: Path) -> None:
+    submission = Submission(make_definition(tmp_path), idempotency_key="k")
+    first = submit(context, ITEMS, submission)
+    with context.database.write() as connection:
+        connection.execute(batches.update().values(items_digest=None))
+    assert submit(context, ITEMS[:1], submission).batch_id == first.batch_id
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "half \ud800", "nul \x00", 5, b"k"])
+def test_an_idempotency_key_out_of_bounds_is_refused(context: Context, tmp_path: Path, key: Any) -> None:
+    with pytest.raises(InvalidInput, match="^idempotency_key "):
+        submit(context, ITEMS, Submission(make_definition(tmp_path), idempotency_key=key))
+    assert stored(context) == (0, 0)
+
+
 DYING = """
 import os, sys
 from pathlib import Path

@@ -131,7 +131,7 @@ def test_deliveries_are_filtered_by_item_url_and_time_and_paged(terminal: Termin
     table = terminal.run("deliveries", "list").stdout
     assert f"{one['item_id']}  m-1" in table
     assert datetime.fromisoformat(one["finished_at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S") in table
-    assert "has no item 'm-9'" in terminal.run("deliveries", "list", "--item", "m-9").stderr
+    assert "there is no item 'm-9'" in terminal.run("deliveries", "list", "--item", "m-9").stderr
     (shown,) = terminal.data("show", "m-1")["deliveries"]
     assert shown["webhook_id"] == one["webhook_id"]
 

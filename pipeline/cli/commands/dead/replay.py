@@ -11,9 +11,9 @@ from pipeline.batches import replay as service
 from pipeline.cli import options
 from pipeline.cli.run.session import open_context
 from pipeline.cli.run.wake_workers import wake_workers
-from pipeline.cli.show.item import find_item
 from pipeline.cli.show.output import Messages, pluralize, print_json
 from pipeline.context import Context
+from pipeline.domain.bounds import shown
 from pipeline.domain.ids import split_item_id
 from pipeline.errors import InvalidInput, NotFound
 
@@ -58,9 +58,9 @@ def _dead_position(context: Context, batch_id: str, name: str) -> int:
         NotFound: there is no such item.
         InvalidInput: the item belongs to another batch, or is not dead.
     """
-    details = find_item(context, name, batch_id)
+    details = batch_progress.details(context, name, batch_id)
     if details is None:
-        raise NotFound(f"batch {batch_id} has no item {name!r}; `pipeline dead list {batch_id}` lists dead items")
+        raise NotFound(f"batch {batch_id} has no item {shown(name)}; `pipeline dead list {batch_id}` lists dead items")
     if details.batch["public_id"] != batch_id:
         parts = split_item_id(name)
         raise InvalidInput(f"item {name!r} belongs to batch {parts[0] if parts else '?'}, not to {batch_id}")

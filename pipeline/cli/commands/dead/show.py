@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from pipeline.batches.progress import details as find_details
 from pipeline.cli import options
 from pipeline.cli.run.session import open_context
-from pipeline.cli.show.item import find_item, item_json, print_item
+from pipeline.cli.show.item import item_json, print_item
 from pipeline.cli.show.output import print_json
+from pipeline.domain.bounds import shown
 from pipeline.errors import NotFound
 
 
@@ -16,7 +18,7 @@ from pipeline.errors import NotFound
 @options.batch_of_key
 @options.payload
 @options.as_json
-def show(item: str, batch: str, payload: bool, as_json: bool) -> None:
+def show(item: str, batch: str | None, payload: bool, as_json: bool) -> None:
     """Show a dead item and its failed attempts.
 
     ITEM is an item id, the id of a Celery task, or your own key of an item.
@@ -27,11 +29,11 @@ def show(item: str, batch: str, payload: bool, as_json: bool) -> None:
       pipeline dead show T-0001 --payload --json
     """
     with open_context() as context:
-        details = find_item(context, item, batch)
+        details = find_details(context, item, batch)
         if details is None or details.item["state"] != "dead":
             state = "unknown" if details is None else f"{details.item['state']}, not dead"
             raise NotFound(
-                f"item {item!r} is {state}; `pipeline dead list` lists dead items, `pipeline show` shows any"
+                f"item {shown(item)} is {state}; `pipeline dead list` lists dead items, `pipeline show` shows any"
             )
         found = item_json(context, details, with_payload=payload)
     print_json(found) if as_json else print_item(found)

@@ -7,19 +7,15 @@ from typing import Any
 import click
 
 from pipeline.cli import options
+from pipeline.cli.argument_types import whole_number
 from pipeline.cli.run.session import open_context
 from pipeline.cli.show.delivery import delivery_json, print_deliveries
 from pipeline.cli.show.output import Messages, print_json
 from pipeline.cli.time_arguments import parse_time
 from pipeline.delivery import delivery_search
-from pipeline.delivery.delivery_search import MAX_ID, Wanted
+from pipeline.delivery.delivery_search import Wanted
 from pipeline.delivery.rules.delivery import DeliveryState
-
-
-def _check_id(_context: click.Context, _option: click.Parameter, value: int | None) -> int | None:
-    if value is not None and not 1 <= value <= MAX_ID:
-        raise click.BadParameter(f"{value} is not a delivery id")
-    return value
+from pipeline.domain import bounds
 
 
 @click.command("list")
@@ -34,7 +30,12 @@ def _check_id(_context: click.Context, _option: click.Parameter, value: int | No
 @click.option(
     "--since", type=parse_time, metavar="WHEN", help="Only created since WHEN: a time, or an age such as 90m or 6h."
 )
-@click.option("--before", type=int, callback=_check_id, metavar="ID", help="Only with lower ids, for the next page.")
+@click.option(
+    "--before",
+    type=whole_number(bounds.DELIVERY_ID),
+    metavar="ID",
+    help="Only with lower ids, for the next page.",
+)
 @options.limit(50)
 @options.as_json
 def list_(limit: int, as_json: bool, **filters: Any) -> None:
