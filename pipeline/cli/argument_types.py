@@ -6,6 +6,7 @@ import os
 
 import click
 
+from pipeline.cli.streams import output_path
 from pipeline.domain import bounds
 from pipeline.domain.bounds import Text, WholeNumber, is_unicode
 
@@ -31,6 +32,9 @@ class PathType(click.ParamType[str]):
 
     name = "path"
 
+    def __init__(self, *, is_output: bool = False) -> None:
+        self._is_output = is_output
+
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not value:
             self.fail("it is empty; give the path of a file", param, ctx)
@@ -40,10 +44,12 @@ class PathType(click.ParamType[str]):
             is_usable = False
         if not is_usable:
             self.fail(f"{value!r} cannot be the path of a file", param, ctx)
-        return value
+        return output_path(value) if self._is_output else value
 
 
 PATH = PathType()
+#: The path of a file to write.
+OUTPUT_PATH = PathType(is_output=True)
 IDEMPOTENCY_KEY = TextType(bounds.IDEMPOTENCY_KEY)
 FAIR_KEY = TextType(bounds.FAIR_KEY)
 FIELD = TextType(bounds.FIELD)

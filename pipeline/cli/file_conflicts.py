@@ -7,12 +7,12 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.cli.streams import data_descriptor
 from pipeline.errors import InvalidInput
 from pipeline.files.output_file import check_not_in_use
 
 _STANDARD = "-"
 _STDIN = 0
-_STDOUT = 1
 
 #: A regular file by device and inode, so that links are recognized; a file that does not exist yet by its path.
 _Identity = tuple[int, int] | Path
@@ -30,7 +30,7 @@ def check_file_conflicts(*, reads: Mapping[str, str | Path | None], writes: Mapp
     """
     known = [(name, found) for name, path in reads.items() if (found := _identity(path, _STDIN)) is not None]
     for name, path in writes.items():
-        found = _identity(path, _STDOUT)
+        found = _identity(path, data_descriptor())
         if path is None or found is None:
             continue
         other = next((other for other, identity in known if identity == found), None)

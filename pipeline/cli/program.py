@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
-from pipeline.cli import error_report
+from pipeline.cli import error_report, streams
 from pipeline.cli.argument_types import check_texts
-from pipeline.cli.show import output
 
 _PACKAGE = "pipeline.cli.commands"
+#: Commands that print no data: their standard output is left as it is.
+_SERVERS = frozenset({"worker", "flower"})
 
 
 class Program(click.Group):
@@ -34,9 +36,7 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._names:
             return None
-        command: click.Command = getattr(import_module(f"{_PACKAGE}.{cmd_name}"), cmd_name)
-        check_texts(command)
-        return command
+        return _load(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -57,10 +57,30 @@ class Program(click.Group):
     ) -> NoReturn:
         """Run the command line and exit. A command returns its exit code; None means 0."""
         words = list(sys.argv[1:] if args is None else args)
-        output.escape_unencodable()
+        streams.open_closed_streams()
+        streams.escape_unencodable()
         options["standalone_mode"] = False
         try:
             code = super().main(words, prog_name or "pipeline", **options)
         except Exception as error:
             code = error_report.report(error, as_json="--json" in words, debug="--debug" in words)
         sys.exit(code)
+
+
+@cache
+def _load(name: str) -> click.Command:
+    """Import a command, and apply the rules for all commands: texts are valid, and standard output is for data."""
+    command: click.Command = getattr(import_module(f"{_PACKAGE}.{name}"), name)
+    check_texts(command)
+    if name not in _SERVERS:
+        _reserve_stdout(command)
+    return command
+
+
+def _reserve_stdout(command: click.Command) -> None:
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _reserve_stdout(each)
+    elif command.callback is not None:
+        # Not earlier: what the parser prints, such as help, is data as well.
+        command.callback = streams.reserve_stdout()(command.callback)

@@ -13,6 +13,7 @@ from pipeline.cli import options
 from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.run.webhook_listener import Listener, ReceivedRequest, ResponsePolicy
 from pipeline.cli.show.output import Messages, format_value, pluralize
+from pipeline.cli.streams import print_data
 from pipeline.crypto.verify_webhook import parse_verifying_keys
 from pipeline.errors import InvalidInput
 from pipeline.settings import load as load_settings
@@ -63,7 +64,7 @@ def listen(
     messages = Messages()
 
     def print_request(request: ReceivedRequest) -> None:
-        click.echo(orjson.dumps(_request_json(request)) if as_json else _request_line(request))
+        print_data(orjson.dumps(_request_json(request)) if as_json else _request_line(request))
 
     try:
         listener = Listener(port, ResponsePolicy(keys, status, fail_first), print_request, expected=count)

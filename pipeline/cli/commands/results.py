@@ -10,12 +10,13 @@ from pipeline.batches import progress
 from pipeline.batches import results as service
 from pipeline.batches.find import find_batch
 from pipeline.cli import options
-from pipeline.cli.argument_types import PATH, whole_number
+from pipeline.cli.argument_types import OUTPUT_PATH, whole_number
 from pipeline.cli.error_report import INTERRUPTED
 from pipeline.cli.file_conflicts import check_file_conflicts
 from pipeline.cli.run.session import open_context, sqlite_file
 from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.show.output import Messages, pluralize
+from pipeline.cli.streams import data_stream
 from pipeline.context import Context
 from pipeline.domain import bounds
 from pipeline.files import ResultWriter, open_writer
@@ -25,7 +26,9 @@ _POLL_SECONDS = 0.1
 
 @click.command()
 @options.batch
-@click.option("-o", "--output", type=PATH, metavar="FILE", default="-", help="Write to FILE. Default: standard output.")
+@click.option(
+    "-o", "--output", type=OUTPUT_PATH, metavar="FILE", default="-", help="Write to FILE. Default: standard output."
+)
 @click.option(
     "--format",
     "output_format",
@@ -53,7 +56,7 @@ def results(batch: str, output: str, output_format: str | None, follow: bool, af
             row = find_batch(connection, batch)
         batch_id, written = row["public_id"], _Written(after)
         try:
-            with open_writer(output, output_format) as out:
+            with open_writer(output, output_format, stdout=data_stream().buffer) as out:
                 _write(context, row["id"], batch_id if follow else None, written, out, stop)
         except Stopped:
             Messages().warn(_continue_hint(batch_id, output, written, follow=follow))

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from pipeline.cli import options
-from pipeline.cli.argument_types import PATH
+from pipeline.cli.argument_types import OUTPUT_PATH, PATH
 from pipeline.cli.run.finish_batch import RunOptions
 from pipeline.cli.run.process_batch import process_batch
 from pipeline.cli.run.submission import SubmitRequest, submission_options
@@ -27,7 +27,7 @@ _RUN_PARAMETERS = {"source", "batch", "output", "callback_wait", "quiet", "as_js
 @click.option(
     "-o",
     "--output",
-    type=PATH,
+    type=OUTPUT_PATH,
     metavar="FILE",
     help="Write each result to FILE as one line of JSON as soon as it is available; `-` is standard output. Files "
     "that end in .csv or .parquet are written at the end.",

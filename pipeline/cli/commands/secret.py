@@ -6,6 +6,7 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.show.output import Messages, print_json
+from pipeline.cli.streams import print_data
 from pipeline.crypto.ed25519_key import derive_public_key, new_signing_secret
 from pipeline.crypto.encryption import new_encryption_key
 from pipeline.crypto.secrets import new_secret
@@ -43,4 +44,4 @@ def secret(asymmetric: bool, encryption_key: bool, as_json: bool) -> None:
         return
     if public_key:
         Messages().info(f"public key for receivers: {public_key}")
-    click.echo(generated)
+    print_data(generated)

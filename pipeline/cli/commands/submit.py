@@ -16,6 +16,7 @@ from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.run.submission import StoredBatch, SubmitRequest, store_batch, submission_options
 from pipeline.cli.run.wake_workers import wake_workers
 from pipeline.cli.show.output import Messages, print_json
+from pipeline.cli.streams import print_data
 
 
 @click.command()
@@ -64,4 +65,4 @@ def submit(source: str, watch: bool, quiet: bool, as_json: bool, **given: Any) -
 
 
 def _print_id(stored: StoredBatch) -> None:
-    click.echo(stored.submitted.batch_id)
+    print_data(stored.submitted.batch_id)

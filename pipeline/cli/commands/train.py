@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli import options
-from pipeline.cli.argument_types import PATH
+from pipeline.cli.argument_types import OUTPUT_PATH, PATH
 from pipeline.cli.file_conflicts import check_file_conflicts
 from pipeline.cli.labelled_input import read_rows
 from pipeline.cli.show.output import Messages, format_duration, print_fields, print_json
@@ -26,7 +26,7 @@ from pipeline.quality.training import train as fit
 @click.option(
     "-o",
     "--output",
-    type=PATH,
+    type=OUTPUT_PATH,
     metavar="FILE",
     required=True,
     help="Write the model to FILE; the name must end in .skops.",

@@ -16,6 +16,7 @@ from pipeline.cli.show.output import Messages, format_value, print_json
 from pipeline.cli.show.progress_view import REFRESH_SECONDS, progress_view
 from pipeline.cli.show.result_totals import ResultTotals
 from pipeline.cli.show.summary import Summary, print_summary, summarize
+from pipeline.cli.streams import data_stream
 from pipeline.client.batch import Batch
 from pipeline.client.client import Client
 from pipeline.context import Context
@@ -73,7 +74,7 @@ def finish_batch(
         options.messages.info("PIPELINE_BROKER_URL is set: workers process the batch, this command follows it")
     started = time.monotonic()
     totals = ResultTotals()
-    target = nullcontext() if options.output is None else open_writer(options.output)
+    target = nullcontext() if options.output is None else open_writer(options.output, stdout=data_stream().buffer)
     with target as out, progress_view(options.messages, prints_results=options.prints_results) as view:
         client.work(only=batch)
         progress = _follow(context, batch, _page_handler(totals, out), lambda now: view.show(now, totals.top()), stop)

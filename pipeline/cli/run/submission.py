@@ -11,7 +11,7 @@ import click
 
 from pipeline.batches.submit import OnProgress, Submission, Submitted, submit
 from pipeline.cli import options
-from pipeline.cli.argument_types import FAIR_KEY, FIELD, IDEMPOTENCY_KEY, PATH, whole_number
+from pipeline.cli.argument_types import FAIR_KEY, FIELD, IDEMPOTENCY_KEY, OUTPUT_PATH, whole_number
 from pipeline.cli.definition_choice import choose_definition
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.show.output import Messages, pluralize
@@ -71,7 +71,10 @@ _OPTIONS = (
         help="If items cannot be accepted: fail rejects all of INPUT, skip accepts the other items.",
     ),
     click.option(
-        "--rejects", type=PATH, metavar="FILE", help="Write rejected items, complete and with reasons, as JSON Lines."
+        "--rejects",
+        type=OUTPUT_PATH,
+        metavar="FILE",
+        help="Write rejected items, complete and with reasons, as JSON Lines.",
     ),
     click.option(
         "--weight",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from io import TextIOWrapper
 
-import click
 import orjson
+
+from pipeline.cli.streams import print_data, print_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +21,25 @@ class Messages:
     def info(self, text: str) -> None:
         """Print a message, unless in quiet mode."""
         if not self.is_quiet:
-            click.echo(text, err=True)
+            print_message(text)
 
     def warn(self, text: str) -> None:
         """Print a message, also in quiet mode."""
-        click.echo(text, err=True)
-
-
-def escape_unencodable() -> None:
-    """Print characters that the terminal's encoding lacks as escapes instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        print_message(text)
 
 
 def print_json(value: object) -> None:
     """Print a value as JSON, in UTF-8 regardless of the terminal's encoding."""
-    click.echo(orjson.dumps(value, default=_to_json, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
+    print_data(to_json(value, indent=True))
+
+
+def to_json(value: object, *, indent: bool = False) -> bytes:
+    """Return a value as JSON in UTF-8. What UTF-8 lacks, such as bytes in the path of a file, is escaped."""
+    options = orjson.OPT_UTC_Z | (orjson.OPT_INDENT_2 if indent else 0)
+    try:
+        return orjson.dumps(value, default=_to_json, option=options)
+    except TypeError:
+        return json.dumps(value, default=_to_json, indent=2 if indent else None).encode()
 
 
 def print_fields(fields: Mapping[str, object], *, err: bool = False) -> None:
@@ -45,7 +47,8 @@ def print_fields(fields: Mapping[str, object], *, err: bool = False) -> None:
     texts = {label(name): format_value(value) for name, value in fields.items() if value not in (None, "")}
     width = max(map(len, texts), default=0)
     for name, text in texts.items():
-        click.echo(f"{name.ljust(width)}  {text}", err=err)
+        line = f"{name.ljust(width)}  {text}"
+        print_message(line) if err else print_data(line)
 
 
 def label(name: str) -> str:

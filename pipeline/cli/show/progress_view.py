@@ -85,7 +85,7 @@ class BarView:
 
     def __init__(self) -> None:
         self._meter = ThroughputMeter()
-        self._live = Live(console=console(err=True), transient=True, refresh_per_second=4, redirect_stdout=False)
+        self._live = Live(console=console(err=True), transient=True, refresh_per_second=4)
 
     def show(self, progress: Progress, note: str) -> None:
         self._meter.add(progress.final)

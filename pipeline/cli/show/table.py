@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.cli.show.output import Messages, format_time, format_value
+from pipeline.cli.streams import data_stream
 
 #: Width of a table that goes to a file or another program: unlimited.
 _UNBOUNDED = 10_000
@@ -58,7 +59,7 @@ def print_table(
 
 def console(*, err: bool) -> Console:
     """Return a console that prints text unchanged. It respects NO_COLOR and the encoding of the stream."""
-    stream = sys.stderr if err else sys.stdout
+    stream = sys.stderr if err else data_stream()
     width = None if stream.isatty() else _UNBOUNDED
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 

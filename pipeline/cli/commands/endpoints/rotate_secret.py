@@ -7,6 +7,7 @@ import click
 from pipeline.cli import options
 from pipeline.cli.run.session import open_context
 from pipeline.cli.show.output import Messages, format_duration, print_json
+from pipeline.cli.streams import print_data
 from pipeline.cli.time_arguments import parse_duration
 from pipeline.crypto.ed25519_key import derive_public_key
 from pipeline.crypto.secrets import fingerprint
@@ -69,4 +70,4 @@ def rotate_secret(origin: str, grace: float, asymmetric: bool, as_json: bool) ->
         f"previous secrets sign for another {format_duration(grace)}" if grace else "previous secrets are revoked"
     )
     messages.info(f"new secret for {name}, not shown again; fingerprint {fingerprint(secret)}; {previous}")
-    click.echo(secret)
+    print_data(secret)
