@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from pipeline.batches.find import pruned_meanwhile
-from pipeline.batches.sql import batches, events
+from pipeline.batches.sql import batches, events, items
 from pipeline.context import Context
 from pipeline.domain import event
 from pipeline.domain.event import RESULT_TYPES, EventType
@@ -30,8 +32,11 @@ class Page:
     is_end: bool
 
 
-def page(context: Context, batch_id: int, after: int, limit: int = PAGE) -> Page:
+def page(context: Context, batch_id: int, after: int, limit: int = PAGE, *, with_payload: bool = False) -> Page:
     """Return the results of a batch that follow the `seq` `after`.
+
+    Args:
+        with_payload: add each item's payload to its result, as `payload`.
 
     Raises:
         NotFound: the batch was pruned in the meantime. A snapshot holds all results of a batch or none.
@@ -40,9 +45,15 @@ def page(context: Context, batch_id: int, after: int, limit: int = PAGE) -> Page
         if not batches.exists(connection, batch_id):
             raise pruned_meanwhile()
         found = events.find_after(connection, batch_id, after, limit)
-    of_items = [row for row in found if row["type"] in RESULT_TYPES]
+        of_items = [row for row in found if row["type"] in RESULT_TYPES]
+        ids = [row["item_id"] for row in of_items] if with_payload else []
+        payloads = items.payloads(connection, ids) if ids else {}
+    decoded = [event.decode_data(row["body"]) for row in of_items]
+    if with_payload:
+        for row, result in zip(of_items, decoded, strict=True):
+            result["payload"] = orjson.loads(payloads[row["item_id"]])
     return Page(
-        results=[event.decode_data(row["body"]) for row in of_items],
+        results=decoded,
         last_seq=found[-1]["seq"] if found else after,
         # Events after the end are about deliveries.
         is_end=any(row["type"] == EventType.BATCH_COMPLETED for row in found),

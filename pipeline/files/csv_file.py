@@ -1,55 +1,32 @@
-"""Writes CSV: one row per result, safe to open in a spreadsheet."""
+"""Writes CSV and TSV: one row per result, safe to open in a spreadsheet."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 import orjson
-
-#: The path of each column's value. `classification` and `enrichment` are one column of JSON each, because their fields
-#: depend on the definition.
-COLUMNS = (
-    "batch_id",
-    "item_id",
-    "key",
-    "seq",
-    "state",
-    "label",
-    "confidence",
-    "classification",
-    "enrichment",
-    "error.kind",
-    "error.type",
-    "error.message",
-    "error.stage",
-    "attempts",
-    "timings.created_at",
-    "timings.queued_at",
-    "timings.started_at",
-    "timings.classified_at",
-    "timings.finished_at",
-)
 
 #: Spreadsheets run cells that begin like this as formulas, even after white space, which they strip.
 _FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class CsvWriter:
-    """Writes results as CSV in UTF-8: a header, then one row per result; null is an empty cell.
+    """Writes rows as CSV in UTF-8: a header, then one line per row; null is an empty cell, an object is JSON.
 
     Text that a spreadsheet would run as a formula, because it begins with `=`, `+`, `-`, `@`, a tab or a line end, is
     prefixed with `'`. Programs that read the file must remove it. Numbers are not prefixed.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, columns: Sequence[str], *, delimiter: str = ",") -> None:
         self._file = file
-        self._rows = csv.writer(_Utf8Writer(file))
-        self._rows.writerow(COLUMNS)
+        self._columns = columns
+        self._rows = csv.writer(_Utf8Writer(file), delimiter=delimiter)
+        self._rows.writerow(map(_format_cell, columns))
 
-    def write(self, result: Mapping[str, Any]) -> None:
-        self._rows.writerow([_format_cell(_get_value(result, column)) for column in COLUMNS])
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._rows.writerow([_format_cell(row.get(column)) for column in self._columns])
 
     def flush(self) -> None:
         self._file.flush()
@@ -65,12 +42,6 @@ class _Utf8Writer:
 
     def write(self, text: str) -> int:
         return self._file.write(text.encode())
-
-
-def _get_value(result: Mapping[str, Any], column: str) -> Any:
-    outer, _, inner = column.partition(".")
-    value = result.get(outer)
-    return value.get(inner) if inner and value is not None else value
 
 
 def _format_cell(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 import orjson
@@ -11,28 +11,26 @@ from pipeline.errors import InvalidInput
 
 ROW_GROUP_ROWS = 10_000
 
-_JSON_COLUMNS = ("classification", "enrichment", "error", "timings")
-_COLUMNS = (
-    *("batch_id", "item_id", "key", "seq", "state", "label", "confidence"),
-    *("classification", "enrichment", "error", "attempts", "timings"),
-)
-
 
 class ParquetWriter:
-    """Writes results as Parquet; objects become JSON text. The file is readable once `close` has written its footer.
+    """Writes rows as Parquet; objects become JSON text. The file is readable once `close` has written its footer.
 
     Raises:
         InvalidInput: the extra `parquet` is not installed.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
         self._arrow, parquet = _import_arrow()
-        self._schema = _build_schema(self._arrow)
+        self._numbers = {
+            "seq": self._arrow.int64(), "confidence": self._arrow.float64(), "attempts": self._arrow.int32()
+        }  # fmt: skip
+        self._columns = columns
+        self._schema = self._arrow.schema([(name, self._numbers.get(name, self._arrow.string())) for name in columns])
         self._file = parquet.ParquetWriter(file, self._schema)
         self._rows: list[dict[str, Any]] = []
 
-    def write(self, result: Mapping[str, Any]) -> None:
-        self._rows.append({**result, **{name: _to_json(result.get(name)) for name in _JSON_COLUMNS}})
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._rows.append({name: self._value(name, row.get(name)) for name in self._columns})
         if len(self._rows) >= ROW_GROUP_ROWS:
             self._write_row_group()
 
@@ -43,6 +41,11 @@ class ParquetWriter:
         if self._rows:
             self._write_row_group()
         self._file.close()
+
+    def _value(self, name: str, value: Any) -> Any:
+        if value is None or isinstance(value, str) or name in self._numbers:
+            return value
+        return orjson.dumps(value).decode()
 
     def _write_row_group(self) -> None:
         rows, self._rows = self._rows, []
@@ -56,12 +59,3 @@ def _import_arrow() -> tuple[Any, Any]:
     except ImportError:
         raise InvalidInput("writing Parquet needs pyarrow: pip install 'pipeline[parquet]'") from None
     return pyarrow, pyarrow.parquet
-
-
-def _build_schema(arrow: Any) -> Any:
-    number_types = {"seq": arrow.int64(), "confidence": arrow.float64(), "attempts": arrow.int32()}
-    return arrow.schema([(name, number_types.get(name, arrow.string())) for name in _COLUMNS])
-
-
-def _to_json(value: Any) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()

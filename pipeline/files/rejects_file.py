@@ -10,17 +10,24 @@ from typing import Self
 import orjson
 
 from pipeline.domain.payload import Rejection
+from pipeline.errors import InvalidInput
 from pipeline.files.output_file import open_in_place
+
+#: Suffixes that would promise another content.
+_OTHER_FORMATS = frozenset({".json", ".csv", ".tsv", ".parquet", ".xlsx", ".gz"})
 
 
 class RejectsFile:
     """Writes rejections as JSON Lines `{"line", "reason", "text"}`; each is in the file when `write` returns.
 
     Raises:
-        InvalidInput: when the context is entered: the folder does not exist, or the file cannot be written.
+        InvalidInput: the suffix is that of another format; or, when the context is entered, the folder does not exist
+            or the file cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
+        if Path(path).suffix.lower() in _OTHER_FORMATS:
+            raise InvalidInput(f"cannot write {path}: rejected items are written as JSON Lines; give a name in .jsonl")
         self._path = path
         self._stack = ExitStack()
         self.count = 0

@@ -58,6 +58,12 @@ def get(connection: Connection, item_id: int) -> Row | None:
     return first(connection.execute(select(items).where(items.c.id == item_id)))
 
 
+def payloads(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
+    """Return the payload of each of these items, as JSON."""
+    query = select(items.c.id, items.c.payload).where(items.c.id.in_(ids))
+    return {item_id: payload for item_id, payload in connection.execute(query)}
+
+
 def find_dead(connection: Connection, batch_id: int | None, *, after: int, limit: int) -> list[Row]:
     """Return up to `limit` dead items with ids above `after`, by id, with the public ids of their batches.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import click
 
@@ -13,13 +16,13 @@ from pipeline.cli import options
 from pipeline.cli.argument_types import OUTPUT_PATH, whole_number
 from pipeline.cli.error_report import INTERRUPTED
 from pipeline.cli.file_conflicts import check_file_conflicts
+from pipeline.cli.run.result_output import ResultOutput, layout_options, make_output
 from pipeline.cli.run.session import open_context, sqlite_file
 from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.show.output import Messages, pluralize
-from pipeline.cli.streams import data_stream
 from pipeline.context import Context
 from pipeline.domain import bounds
-from pipeline.files import ResultWriter, open_writer
+from pipeline.files import ResultWriter
 
 _POLL_SECONDS = 0.1
 
@@ -31,14 +34,25 @@ _POLL_SECONDS = 0.1
 )
 @click.option(
     "--format",
+    "--output-format",
     "output_format",
     metavar="FORMAT",
-    help="Output format: jsonl, csv or parquet. Default: from the suffix of FILE, otherwise jsonl. CSV and Parquet "
-    "replace FILE once they are complete.",
+    help="Output format: jsonl, csv, tsv, parquet or xlsx. Default: from the suffix of FILE, otherwise jsonl. All but "
+    "jsonl, and compressed files (.gz), replace FILE once they are complete.",
 )
+@layout_options
 @click.option("--follow", is_flag=True, help="Continue until the batch is complete.")
 @click.option("--after", type=whole_number(bounds.SEQ), default=0, metavar="SEQ", help="Start after this `seq`.")
-def results(batch: str, output: str, output_format: str | None, follow: bool, after: int) -> int:
+def results(
+    batch: str,
+    output: str,
+    output_format: str | None,
+    columns: str | None,
+    flat: bool,
+    with_payload: bool,
+    follow: bool,
+    after: int,
+) -> int:
     """Write the results of BATCH.
 
     Results are in the order in which items finished. A dead item that was replayed has one result for each time it
@@ -48,20 +62,23 @@ def results(batch: str, output: str, output_format: str | None, follow: bool, af
     Examples:
       pipeline results last
       pipeline results last -o results.csv
+      pipeline results last -o labels.xlsx --columns key,label,confidence,payload.text
       pipeline results last --follow --after 1200
     """
+    target = make_output(output, output_format, columns, flat=flat, with_payload=with_payload, format_option="--format")
     with open_context() as context, StopSignals() as stop:
         check_file_conflicts(reads={"the database": sqlite_file(context.settings)}, writes={"-o": output})
         with context.database.read() as connection:
             row = find_batch(connection, batch)
         batch_id, written = row["public_id"], _Written(after)
         try:
-            with open_writer(output, output_format, stdout=data_stream().buffer) as out:
-                _write(context, row["id"], batch_id if follow else None, written, out, stop)
+            with target.open() as out:
+                read = partial(service.page, context, row["id"], with_payload=target.layout.needs_payload)
+                _write(context, read, batch_id if follow else None, written, out, stop)
         except Stopped:
-            Messages().warn(_continue_hint(batch_id, output, written, follow=follow))
+            Messages().warn(_continue_hint(batch_id, target, written, follow=follow))
             return INTERRUPTED
-    if output != "-":
+    if not target.is_stdout:
         Messages().info(f"wrote {pluralize(written.count, 'result')} to {output}")
     return 0
 
@@ -74,21 +91,29 @@ class _Written:
     count: int = 0
 
 
-def _continue_hint(batch_id: str, output: str, written: _Written, *, follow: bool) -> str:
-    command = f"pipeline results {batch_id}{' --follow' if follow else ''}"
-    if output != "-":
-        return f"stopped; {output} is incomplete. To write all of it again, run: {command} -o {output}"
-    return f"stopped after seq {written.seq}. To continue, run: {command} --after {written.seq}"
+def _continue_hint(batch_id: str, target: ResultOutput, written: _Written, *, follow: bool) -> str:
+    words = ["pipeline", "results", batch_id, *(["--follow"] if follow else [])]
+    if not target.is_stdout:
+        command = shlex.join([*words, *target.arguments])
+        return f"stopped; {target.path} is incomplete. To write all of it again, run: {command}"
+    # Standard output is the default.
+    command = shlex.join([*words, *target.arguments[2:], "--after", str(written.seq)])
+    return f"stopped after seq {written.seq}. To continue, run: {command}"
 
 
 def _write(
-    context: Context, row_id: int, followed: str | None, written: _Written, out: ResultWriter, stop: StopSignals
+    context: Context,
+    read: Callable[[int], service.Page],
+    followed: str | None,
+    written: _Written,
+    out: ResultWriter,
+    stop: StopSignals,
 ) -> None:
     """Write the results so far; if `followed` is the id of the batch, also those still to come."""
     while True:
         # Queried before the log is read, so that the next page has what finishes in between.
         is_over = followed is None or progress.progress(context, followed).is_complete
-        page = service.page(context, row_id, written.seq)
+        page = read(written.seq)
         for result in page.results:
             out.write(result)
         out.flush()

@@ -11,6 +11,7 @@ from pipeline.cli import options
 from pipeline.cli.argument_types import OUTPUT_PATH, PATH
 from pipeline.cli.run.finish_batch import RunOptions
 from pipeline.cli.run.process_batch import process_batch
+from pipeline.cli.run.result_output import layout_options, make_output
 from pipeline.cli.run.submission import SubmitRequest, submission_options
 from pipeline.cli.show.output import Messages
 
@@ -18,7 +19,10 @@ from pipeline.cli.show.output import Messages
 CALLBACK_WAIT = 30.0
 
 #: The parameters that do not belong to the submission.
-_RUN_PARAMETERS = {"source", "batch", "output", "callback_wait", "quiet", "as_json"}
+_RUN_PARAMETERS = {
+    *("source", "batch", "output", "output_format", "columns", "flat", "with_payload"),
+    *("callback_wait", "quiet", "as_json"),
+}
 
 
 @click.command()
@@ -30,8 +34,14 @@ _RUN_PARAMETERS = {"source", "batch", "output", "callback_wait", "quiet", "as_js
     type=OUTPUT_PATH,
     metavar="FILE",
     help="Write each result to FILE as one line of JSON as soon as it is available; `-` is standard output. Files "
-    "that end in .csv or .parquet are written at the end.",
+    "that end in .csv, .tsv, .parquet, .xlsx or .gz are written at the end.",
 )
+@click.option(
+    "--output-format",
+    metavar="FORMAT",
+    help="Format of the results: jsonl, csv, tsv, parquet or xlsx. Default: from the suffix of FILE.",
+)
+@layout_options
 @submission_options
 @click.option(
     "--callback-wait",
@@ -50,6 +60,10 @@ def run(
     source: str | None,
     batch: str | None,
     output: str | None,
+    output_format: str | None,
+    columns: str | None,
+    flat: bool,
+    with_payload: bool,
     callback_wait: float,
     quiet: bool,
     as_json: bool,
@@ -71,7 +85,14 @@ def run(
       pipeline run tickets.jsonl --callback-url https://example.com/hook --idempotency-key 2026-11-21
       pipeline run --batch last -o results.jsonl
     """
-    run_options = RunOptions(output=output, callback_wait=callback_wait, as_json=as_json, messages=Messages(quiet))
+    target = None
+    if output is not None:
+        target = make_output(
+            output, output_format, columns, flat=flat, with_payload=with_payload, format_option="--output-format"
+        )
+    elif output_format is not None or columns is not None or flat or with_payload:
+        raise click.UsageError("--output-format, --columns, --flat and --with-payload have no effect without -o", ctx)
+    run_options = RunOptions(output=target, callback_wait=callback_wait, as_json=as_json, messages=Messages(quiet))
     if source is not None and batch is None:
         return process_batch(SubmitRequest(source=source, **given), run_options)
     if source is not None or batch is None:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.batches import results
-from pipeline.batches.find import find_batch
+from pipeline.cli.run.result_output import ResultOutput
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.show.delivery import wait_reason
 from pipeline.cli.show.output import Messages, format_value, print_json
 from pipeline.cli.show.progress_view import REFRESH_SECONDS, progress_view
 from pipeline.cli.show.result_totals import ResultTotals
 from pipeline.cli.show.summary import Summary, print_summary, summarize
-from pipeline.cli.streams import data_stream
 from pipeline.client.batch import Batch
 from pipeline.client.client import Client
 from pipeline.context import Context
@@ -25,7 +24,7 @@ from pipeline.delivery.delivery_search import Wanted
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.errors import Conflict
-from pipeline.files import ResultWriter, open_writer
+from pipeline.files import ResultWriter
 
 #: Seconds between two polls for results while there are no new ones.
 _RESULT_POLL_SECONDS = 0.03
@@ -39,20 +38,20 @@ class RunOptions:
     """The options of a run.
 
     Args:
-        output: the file for the results; `-` is standard output, None writes none.
+        output: the file for the results; None writes none.
         callback_wait: how long to wait for callbacks once all items are final, in seconds.
         as_json: print the summary as JSON.
         messages: where messages go.
     """
 
-    output: str | None
+    output: ResultOutput | None
     callback_wait: float
     as_json: bool
     messages: Messages
 
     @property
     def prints_results(self) -> bool:
-        return self.output == "-"
+        return self.output is not None and self.output.is_stdout
 
 
 def finish_batch(
@@ -74,10 +73,12 @@ def finish_batch(
         options.messages.info("PIPELINE_BROKER_URL is set: workers process the batch, this command follows it")
     started = time.monotonic()
     totals = ResultTotals()
-    target = nullcontext() if options.output is None else open_writer(options.output, stdout=data_stream().buffer)
+    target = nullcontext() if options.output is None else options.output.open()
+    with_payload = options.output is not None and options.output.layout.needs_payload
     with target as out, progress_view(options.messages, prints_results=options.prints_results) as view:
         client.work(only=batch)
-        progress = _follow(context, batch, _page_handler(totals, out), lambda now: view.show(now, totals.top()), stop)
+        read = partial(_read_page, context, batch, with_payload=with_payload)
+        progress = _follow(batch, read, _page_handler(totals, out), lambda now: view.show(now, totals.top()), stop)
         seconds = time.monotonic() - started
         callbacks = _await_callbacks(context, batch, options.callback_wait, partial(view.show, progress), stop)
     error, waits = _undelivered_reasons(context, batch, callbacks)
@@ -92,7 +93,7 @@ def finish_batch(
         callbacks=callbacks,
         callback_error=error,
         callback_waits=waits,
-        output=options.output,
+        output=None if options.output is None else options.output.path,
     )
     return _report(summary, options)
 
@@ -119,23 +120,25 @@ def _page_handler(totals: ResultTotals, out: ResultWriter | None) -> Callable[[r
     return handle
 
 
+def _read_page(context: Context, batch: Batch, after: int, *, with_payload: bool) -> results.Page:
+    return results.page(context, batch._row_id, after, with_payload=with_payload)
+
+
 def _follow(
-    context: Context,
     batch: Batch,
+    read: Callable[[int], results.Page],
     on_page: Callable[[results.Page], None],
     on_progress: Callable[[Progress], None],
     stop: StopSignals,
 ) -> Progress:
     """Read every page of the batch's results from the first, until the batch is complete."""
     after, next_refresh = 0, 0.0
-    with context.database.read() as connection:
-        row_id = find_batch(connection, batch.id)["id"]
     while True:
         if time.monotonic() >= next_refresh:
             progress = batch.progress()
             on_progress(progress)
             next_refresh = time.monotonic() + REFRESH_SECONDS
-        page = results.page(context, row_id, after)
+        page = read(after)
         on_page(page)
         stop.check()
         # The batch was complete before this page was read: there are no more results.

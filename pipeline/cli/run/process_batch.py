@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pipeline.cli.error_report import INTERRUPTED
 from pipeline.cli.file_conflicts import check_file_conflicts
 from pipeline.cli.run.finish_batch import RunOptions, finish_batch
 from pipeline.cli.run.log_output import configure_logging
+from pipeline.cli.run.result_output import ResultOutput
 from pipeline.cli.run.session import sqlite_file
 from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.run.submission import StoredBatch, SubmitRequest, store_batch
@@ -21,7 +23,6 @@ from pipeline.client.client import Client
 from pipeline.client.connect import session_on
 from pipeline.context import Context
 from pipeline.errors import InvalidInput
-from pipeline.files.output_file import check_target
 from pipeline.settings import load as load_settings
 from workers.garbage_collector import calm
 
@@ -40,9 +41,8 @@ def process_batch(
         InvalidInput: the output file cannot be written; nothing is stored in that case.
     """
     configure_logging()
-    if options.output not in (None, "-"):
-        check_target(str(options.output))
-    check_files(source, options.output)
+    output = None if options.output is None else options.output.path
+    check_files(source, output)
     batch_id: str | None = None
     with StopSignals() as stop:
         try:
@@ -73,11 +73,12 @@ def check_files(source: SubmitRequest | str, output: str | None) -> None:
     check_file_conflicts(reads=reads, writes=writes)
 
 
-def _continue_hint(batch_id: str | None, output: str | None) -> str:
+def _continue_hint(batch_id: str | None, output: ResultOutput | None) -> str:
     if batch_id is None:
         return "stopped; nothing was stored"
-    target = "" if output is None else f" -o {output}"
-    return f"stopped; nothing is lost. To continue, run: pipeline run --batch {batch_id}{target}"
+    target = [] if output is None else output.arguments
+    command = shlex.join(["pipeline", "run", "--batch", batch_id, *target])
+    return f"stopped; nothing is lost. To continue, run: {command}"
 
 
 def _open_batch(

@@ -94,9 +94,9 @@ def test_the_output_format_follows_the_suffix(terminal: Terminal) -> None:
         assert len(rows) == 2
     assert terminal.run("results", "last", "--format", "JSONL", "-o", "lines.csv").exit_code == 0
     assert len(results_in(terminal.folder / "lines.csv")) == 2
-    result = terminal.run("results", "last", "--format", "xlsx")
+    result = terminal.run("results", "last", "--format", "docx")
     assert result.exit_code == 2
-    assert "'xlsx'" in result.stderr
+    assert "'docx'" in result.stderr
 
 
 def test_dead_items_cause_exit_code_1_and_a_hint(terminal: Terminal) -> None:
