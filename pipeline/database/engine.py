@@ -103,7 +103,8 @@ class Database:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        # The latter: the port is no number.
         raise InvalidSettings(
             "PIPELINE_DATABASE_URL is not a database URL; "
             "expected something like sqlite:///pipeline.db or postgresql://user@host/name"

@@ -70,7 +70,8 @@ class TrainingReport:
 
 def card_path(model: Path) -> Path:
     """Return the path of a model's card: that of `tickets.skops` is `tickets.card.md`."""
-    return model.with_suffix(".card.md")
+    # Not `with_suffix`, which fails for a path without a name: that is reported when the model is written.
+    return model.parent / f"{model.stem}.card.md"
 
 
 def render_card(report: TrainingReport) -> str:
