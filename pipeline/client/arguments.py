@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pipeline.client.batch import AsyncBatch, Batch
 from pipeline.domain import bounds
 from pipeline.domain.bounds import invalid
-from pipeline.errors import InvalidArgument, InvalidInput, escape_braces
+from pipeline.errors import InvalidInput
 
 State = TypeVar("State", bound=StrEnum)
 
@@ -101,6 +101,13 @@ def a_batch(name: str, given: Batch) -> Batch:
     return given
 
 
+def an_async_batch(name: str, given: AsyncBatch) -> AsyncBatch:
+    """Return a batch of an asynchronous client."""
+    if not isinstance(given, AsyncBatch):
+        raise invalid(name, given, "an AsyncBatch")
+    return given
+
+
 def flag(name: str, given: bool) -> bool:
     """Return whether something is wanted."""
     if not isinstance(given, bool):
@@ -119,11 +126,3 @@ def function(name: str, given: Callable[..., object] | None) -> None:
     """Refuse what cannot be called."""
     if given is not None and not callable(given):
         raise invalid(name, given, "a function")
-
-
-def choice(name: str, given: str | None, choices: Iterable[str]) -> str | None:
-    """Return one of several texts, or None."""
-    known = list(choices)
-    if given is None or (isinstance(given, str) and given in known):
-        return given
-    raise InvalidArgument(f"{{0}} is {escape_braces(bounds.shown(given))}; choose from {', '.join(known)}", name)

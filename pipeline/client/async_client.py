@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, Unpack
 from sqlalchemy import Connection
 
 from pipeline import settings
+from pipeline.client import arguments
 from pipeline.client.batch import AsyncBatch, Batch
 from pipeline.client.client import Client
 from pipeline.client.connect import SettingOverrides, open_session
@@ -88,7 +89,7 @@ class AsyncClient:
             on_reject: Called in a thread.
             on_progress: Called in a thread.
         """
-        stream = ItemStream(items)
+        stream = ItemStream(items if isinstance(items, AsyncIterable) else arguments.items(items))
 
         def submit(session: Session) -> Batch:
             return Client(session).submit(
@@ -218,7 +219,8 @@ class AsyncClient:
 
     async def work(self, *, only: AsyncBatch | None = None) -> None:
         """Start this process's workers now, if no broker is set; see `Client.work`."""
-        await self._call(lambda client: client.work(only=None if only is None else only._batch))
+        chosen = None if only is None else arguments.an_async_batch("only", only)._batch
+        await self._call(lambda client: client.work(only=chosen))
 
     async def close(self, *, deliver: bool = True) -> None:
         """Stop this process's workers, hand back what they hold, and close the database; see `Client.close`."""

@@ -17,13 +17,13 @@ from pipeline.delivery.notices import tell
 from pipeline.delivery.rules.delivery import DisabledReason
 from pipeline.delivery.rules.endpoint_settings import SETTINGS, check_settings, check_together
 from pipeline.delivery.rules.endpoint_state import Condition, EndpointState, condition
-from pipeline.delivery.rules.headers import check_headers
+from pipeline.delivery.rules.headers import check_header_name, check_headers
 from pipeline.delivery.rules.health import Health
 from pipeline.delivery.rules.notice import Notice, NoticeType
 from pipeline.delivery.sql import backlog, endpoints, health, notices
 from pipeline.delivery.sql.pause import pause_deliveries, unpause_deliveries
 from pipeline.delivery.sql.recent_successes import SCANNED_DELIVERIES, RecentSuccesses, find_recent
-from pipeline.domain.bounds import shown
+from pipeline.domain.bounds import invalid, shown
 from pipeline.domain.callback_url import check_callback_url, parse_callback_url
 from pipeline.errors import InvalidInput, NotFound
 
@@ -92,7 +92,11 @@ def configure(
         CannotDecrypt: there is no key to encrypt headers, or the present headers cannot be decrypted.
     """
     name, checked, now = _origin(endpoint), check_settings(settings), context.now()
+    if headers is not None and not isinstance(headers, Mapping):
+        raise invalid("headers", headers, "a mapping of names to values")
     if headers:
+        for each in headers:
+            check_header_name(each)
         check_headers({each: value for each, value in headers.items() if value is not None})
         check_callback_url(endpoint, context.settings.allow_private_callbacks, name="the endpoint")
     with context.database.write() as connection:

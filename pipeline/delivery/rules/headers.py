@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.domain.bounds import shown
 from pipeline.errors import InvalidInput
 
 MAX_HEADERS = 20
@@ -37,13 +38,25 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
         raise InvalidHeader(f"there are {len(headers)} headers; the limit is {MAX_HEADERS}")
     checked: dict[str, str] = {}
     for name, value in headers.items():
-        lower = name.lower()
-        _check_name(lower, name)
+        lower = check_header_name(name)
         _check_value(name, value)
         if lower in checked:
             raise InvalidHeader(f"the header {name!r} is given twice; names are case-insensitive")
         checked[lower] = value
     return checked
+
+
+def check_header_name(name: str) -> str:
+    """Return a header's name in lower case.
+
+    Raises:
+        InvalidHeader: it is not a name of headers, or is reserved.
+    """
+    if not isinstance(name, str):
+        raise InvalidHeader(f"the name of a header is {shown(name)}; expected text such as X-Api-Key")
+    lower = name.lower()
+    _check_name(lower, name)
+    return lower
 
 
 def _check_name(lower: str, name: str) -> None:
@@ -55,6 +68,8 @@ def _check_name(lower: str, name: str) -> None:
 
 
 def _check_value(name: str, value: str) -> None:
+    if not isinstance(value, str):
+        raise InvalidHeader(f"the value of {name!r} is of type {type(value).__name__}; expected text")
     if not value or len(value) > MAX_VALUE_LENGTH:
         raise InvalidHeader(f"the value of {name!r} has {len(value)} characters; expected 1 to {MAX_VALUE_LENGTH}")
     if not all(" " <= each <= "~" or each == "\t" for each in value) or value != value.strip():

@@ -5,11 +5,10 @@ What Python itself refuses, such as an argument that there is not, is a TypeErro
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import math
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -28,6 +27,9 @@ DEFINITION = {
     "name": "d",
     "classify": {"use": "keywords", "default": "other", "rules": [{"label": "x", "any": ["x"]}]},
 }
+
+
+WEST, EAST = timezone(timedelta(hours=-14)), timezone(timedelta(hours=14))
 
 
 class Odd:
@@ -49,29 +51,11 @@ def nested(depth: int) -> dict[str, Any]:
 HOSTILE: tuple[Any, ...] = (
     *(True, False, 0, 1, -1, 2**31, 2**63, 10**400, 1.5, math.nan, math.inf, -math.inf, 1j, Decimal("NaN")),
     *(b"", b"x", bytearray(b"x"), [], [None], ["x"], (), {}, {"x": 1}, {1: 2}, {("a",): 1}, set(), frozenset({1})),
-    *(
-        Odd(),
-        Odd,
-        object(),
-        print,
-        range(3),
-        iter([]),
-        Path(),
-        Path("x"),
-        ...,
-        NotImplemented,
-        pipeline,
-        ValueError("x"),
-    ),
-    *(datetime.min, datetime.max, datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)),
-    *(timedelta.max, timedelta.min, pipeline.BatchState.RUNNING, pipeline.DeliveryState.DEAD),
-    *(
-        pipeline.Item({"text": "x"}),
-        [pipeline.Item(5)],
-        [pipeline.Item({}, key=5)],
-        [pipeline.Item({"text": "x"}, 5, 5)],
-    ),  # type: ignore[arg-type]
-    *([nested(2_000)], [{"text": Odd()}], [{"text": nested(70)}], [Odd()], ["x"], [b"x"], nested(300)),
+    *(Odd(), Odd, object(), print, range(3), iter([]), Path(), Path("x"), ..., NotImplemented, pipeline, ValueError()),
+    *(datetime(9999, 12, 31), datetime(9999, 12, 31, tzinfo=WEST), datetime(1, 1, 1, tzinfo=EAST)),  # noqa: DTZ001
+    *(timedelta.max, timedelta.min, pipeline.BatchState.RUNNING, pipeline.DeliveryState.DEAD, {1: "x"}, {"X-A": 1}),
+    *(pipeline.Item({"text": "x"}), [pipeline.Item(5)], [pipeline.Item({"text": "x"}, 5, 5)]),  # type: ignore[arg-type]
+    *([nested(2_000)], [{"text": Odd()}], [{"text": nested(70)}], [Odd()], ["x"], [b"x"], nested(300), {1: None}),
 )
 
 hostile = (
@@ -135,34 +119,11 @@ def test_no_argument_raises_an_error_of_something_else(
     kind, name, given = call
     batch = client.submit([{"text": "x"}], pipeline.Definition(**DEFINITION), idempotency_key="k")  # type: ignore[arg-type]
     target = {pipeline.Client: client, pipeline.Batch: batch}.get(kind) or client.endpoint("https://example.com")
+    message = ""
     try:
         found = getattr(target, name)(**given)
         if isinstance(found, Iterator):
             list(islice(found, 3))
     except PipelineError as error:
-        str(error).encode()
-        assert len(str(error)) < 5_000
-
-
-def test_an_asynchronous_client_raises_the_same(tmp_path: Path) -> None:
-    async def raised() -> list[type[Exception]]:
-        found: list[type[Exception]] = []
-        async with pipeline.AsyncClient(database_url=f"sqlite:///{tmp_path / 'pipeline.db'}") as client:
-            batch = await client.submit([{"text": "x"}], pipeline.Definition(**DEFINITION))  # type: ignore[arg-type]
-            for call in (
-                lambda: client.submit(5, pipeline.Definition(**DEFINITION)),  # type: ignore[arg-type]
-                lambda: client.submit([{"text": "x"}], None),  # type: ignore[arg-type]
-                lambda: client.batch(5),  # type: ignore[arg-type]
-                lambda: batch.wait(math.nan),
-                lambda: batch.replay_dead("x"),
-                lambda: client.work(only="last"),  # type: ignore[arg-type]
-                lambda: anext(client.batches(limit=0)),
-                lambda: anext(batch.results(after="x")),  # type: ignore[arg-type]
-            ):
-                try:
-                    await call()  # type: ignore[no-untyped-call]
-                except Exception as error:
-                    found.append(type(error))
-        return found
-
-    assert asyncio.run(raised()) == [pipeline.InvalidArgument] * 8
+        message = str(error)
+    assert len(message.encode()) < 5_000
