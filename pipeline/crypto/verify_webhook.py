@@ -12,12 +12,15 @@ import orjson
 
 from pipeline.crypto.hmac_key import SharedKey
 from pipeline.crypto.secrets import PUBLIC_PREFIX, SIGNING_PREFIX, InvalidSecret, parse_secret
+from pipeline.domain.bounds import Number, invalid
 from pipeline.errors import InvalidInput
 
 #: How far the receiver's and the sender's clocks may differ, in seconds.
 TOLERANCE_SECONDS = 300
 
 _MAX_TIMESTAMP_DIGITS = 12
+# NaN is neither: every time would be within a tolerance of NaN.
+_TOLERANCE, _NOW = Number(0, float("inf")), Number(0, 10.0**_MAX_TIMESTAMP_DIGITS)
 
 
 class InvalidWebhook(InvalidInput):
@@ -54,17 +57,20 @@ def verify_webhook(
         now: the current time in seconds since 1970, UTC; defaults to this machine's clock.
 
     Raises:
+        InvalidArgument: `body` is not bytes, `headers` is not a mapping, or a number is not one.
         InvalidWebhook: a header is missing or malformed, the timestamp is too far off, no signature matches, or the
             body is not a JSON object.
         InvalidSecret: there is no secret, or one is invalid.
     """
-    lowercased = {name.lower(): value for name, value in headers.items()}
+    _check_arguments(body, headers, tolerance_seconds, now)
+    lowercased = {name.lower(): value for name, value in headers.items() if isinstance(name, str)}
     webhook_id = _header(lowercased, "webhook-id")
     timestamp = _parse_timestamp(_header(lowercased, "webhook-timestamp"))
     keys = parse_verifying_keys(secret)
     signatures = _parse_signatures(_header(lowercased, "webhook-signature"), keys)
     _check_timestamp(timestamp, time.time() if now is None else now, tolerance_seconds)
-    prefix = f"{webhook_id}.{timestamp}.".encode()
+    # An id that is no text, such as bytes that the framework could not decode, was signed by nobody.
+    prefix = f"{webhook_id}.{timestamp}.".encode(errors="surrogatepass")
     pairs = ((key, signature) for key in keys for version, signature in signatures if version == key.version)
     if not any(key.verify(signature, prefix, body) for key, signature in pairs):
         raise InvalidWebhook(
@@ -79,6 +85,8 @@ def parse_verifying_keys(secrets: str | Iterable[str] | None) -> Sequence[Verify
     Raises:
         InvalidSecret: there is no secret, or one is invalid.
     """
+    if secrets is not None and not isinstance(secrets, Iterable):
+        raise InvalidSecret(f"a webhook secret is a string; this one is of type {type(secrets).__name__}")
     keys = [_parse_key(secret) for secret in (secrets.split() if isinstance(secrets, str) else secrets or ())]
     if not keys:
         raise InvalidSecret("no webhook secret is given; pass the one that the sender signs with, or its public key")
@@ -96,8 +104,21 @@ def _parse_key(text: object) -> VerifyingKey:
     return parse_public_key(derive_public_key(text) if text.strip().startswith(SIGNING_PREFIX) else text)
 
 
+def _check_arguments(body: object, headers: object, tolerance_seconds: object, now: object) -> None:
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise invalid("body", body, "the raw bytes of the request")
+    # The headers of some frameworks are no `Mapping`.
+    if not callable(getattr(headers, "items", None)):
+        raise invalid("headers", headers, "a mapping of names to values")
+    _TOLERANCE.check("tolerance_seconds", tolerance_seconds)
+    if now is not None:
+        _NOW.check("now", now)
+
+
 def _header(headers: Mapping[str, str], name: str) -> str:
     value = headers.get(name)
+    if value is not None and not isinstance(value, str):
+        raise InvalidWebhook(f"the header {name} is of type {type(value).__name__}; expected one text")
     if not value:
         raise InvalidWebhook(f"the header {name} is missing; is this request a webhook?")
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Required, TypedDict, Unpack
@@ -21,7 +22,9 @@ from pydantic import (
 
 from pipeline.definitions.explain_errors import explain_errors
 from pipeline.definitions.input_and_retry import InputSpec, RetrySpec
+from pipeline.domain.bounds import shown
 from pipeline.domain.item import Stage
+from pipeline.domain.payload import find_problem
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.catalog import file_pins, registry
 from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec, StageSpec
@@ -79,6 +82,8 @@ class Definition(BaseModel):
     _version: str = PrivateAttr()
 
     def __init__(self, /, *, folder: str | Path | None = None, **tables: Unpack[DefinitionTables]) -> None:
+        if not isinstance(folder, str | Path | None):
+            raise InvalidDefinition(f"definition: folder is {shown(folder)}; expected a path")
         self._read(tables, Path.cwd() if folder is None else Path(folder), None, "definition")
 
     def _read(self, tables: Mapping[str, Any], folder: Path, files: Mapping[str, str] | None, source: str) -> None:
@@ -87,7 +92,12 @@ class Definition(BaseModel):
         except ValidationError as error:
             # Not chained: pydantic's own message shows values, which may be secrets.
             raise InvalidDefinition(explain_errors(error, type(self), tables, source)) from None
-        self._folder = folder.resolve()
+        self._folder = _resolved(folder, source)
+        self._files = {}
+        # Before anything is done with it: it is stored as JSON.
+        problem = find_problem(to_content(self), max_bytes=sys.maxsize)
+        if problem is not None:
+            raise InvalidDefinition(f"{source}: {problem.removeprefix('payload.')}")
         self._files = _pin_files(self) if files is None else dict(files)
         self._version = _version(to_content(self))
 
@@ -160,6 +170,13 @@ def from_content(content: Mapping[str, Any]) -> Definition:
 def stage_specs(definition: Definition, stage: Stage) -> tuple[StageSpec, ...]:
     """Return the parsed tables of a stage's classifier or enrichers."""
     return (definition.classify,) if stage is Stage.CLASSIFY else definition.enrich
+
+
+def _resolved(folder: Path, source: str) -> Path:
+    try:
+        return folder.resolve()
+    except (ValueError, OSError):
+        raise InvalidDefinition(f"{source}: folder is {shown(str(folder))}, which cannot be a path") from None
 
 
 def _pin_files(definition: Definition) -> dict[str, str]:

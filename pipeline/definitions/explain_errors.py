@@ -93,7 +93,11 @@ def _show_value(value: object, field: str) -> str:
         return "(not shown)"
     if isinstance(value, Mapping | list | tuple):
         return "{…}" if isinstance(value, Mapping) else "[…]"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:
+        # An integer of thousands of digits, or an object of the caller's.
+        return f"a value of type {type(value).__name__}"
     # A URL may hold credentials before its host: "scheme://name:password@host".
     if "://" in text and "@" in text:
         return "(a URL with credentials)"

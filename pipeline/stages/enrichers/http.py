@@ -69,9 +69,10 @@ class Spec(EnrichSpec):
     @field_validator("headers")
     @classmethod
     def _headers_may_be_set(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name in headers:
+        for name, value in headers.items():
             if not name or not _TOKEN_CHARACTERS.issuperset(name) or name.lower() in _RESERVED_HEADERS:
                 raise ValueError(f"header {name!r} cannot be set; remove it")
+            _check_header_value(name, value)
         return headers
 
     @model_validator(mode="after")
@@ -111,8 +112,14 @@ def build(spec: Spec, folder: Path, environ: Mapping[str, str] = os.environ) -> 
 def _expand_header(name: str, value: str, environ: Mapping[str, str]) -> str:
     # A secret that was read from a file often ends with a line break.
     text = expand_variables(value, f"http header {name!r}", environ).strip()
+    try:
+        return _check_header_value(name, text)
+    except ValueError as error:
+        raise InvalidDefinition(f"http {error}") from None
+
+
+def _check_header_value(name: str, value: str) -> str:
+    text = value.strip()
     if not text.isascii() or not text.isprintable():
-        raise InvalidDefinition(
-            f"http header {name!r} contains a character that cannot be sent; use printable ASCII only"
-        )
+        raise ValueError(f"header {name!r} contains a character that cannot be sent; use printable ASCII only")
     return text

@@ -321,3 +321,26 @@ class TestRunner:
     def test_a_missing_module_is_reported_when_the_runner_is_built(self) -> None:
         with Executor() as executor, pytest.raises(InvalidDefinition, match="no module 'my_rules'"):
             build_runner(small(), Stage.CLASSIFY, executor)
+
+
+UNSTORABLE = {
+    "half a surrogate pair": {"classify": {"use": "keywords", "rules": [{"label": "x", "any": ["\ud800"]}]}},
+    "a NUL": {"input": {"text": "a\x00"}},
+    "an integer of more than 64 bits": {"enrich": [{"use": "language", "min_letters": 10**29}]},
+    "an integer of thousands of digits": {"retry": {"max_attempts": 10**5_000}},
+    "a NUL in a header": {"enrich": [{"use": "http", "url": "https://example.com/", "headers": {"X": "a\x00b"}}]},
+    "two lines in a header": {
+        "enrich": [{"use": "http", "url": "https://example.com/", "headers": {"X": "a\r\nb: c"}}]
+    },
+    "a folder that is a number": {"folder": 5},
+    "a folder with a NUL": {"folder": "a\x00b"},
+    "a folder whose name is no Unicode": {"folder": "caf\udce9"},
+}
+
+
+@pytest.mark.parametrize("tables", UNSTORABLE.values(), ids=UNSTORABLE)
+def test_a_definition_that_cannot_be_stored_is_refused(tables: dict[str, Any]) -> None:
+    classify = {"use": "keywords", "default": "other", "rules": [{"label": "x", "any": ["x"]}]}
+    with pytest.raises(InvalidDefinition, match="^definition: ") as refused:
+        Definition(**{"name": "d", "classify": classify, **tables})
+    str(refused.value).encode()
