@@ -17,6 +17,7 @@ from pipeline.settings import load as load_settings
 
 #: User name of the generated login.
 _USER = "pipeline"
+_PATH_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/")
 #: 128 bits.
 _PASSWORD_BYTES = 16
 
@@ -79,6 +80,7 @@ def flower(
     settings = load_settings()
     _check_access(address, no_auth=no_auth, allow_control=allow_control)
     broker_api = _management_api(broker_api, settings)
+    url_prefix = None if url_prefix is None else _path_prefix(url_prefix)
     _check_broker(settings)
     try:
         from pipeline.cli.run import flower_server
@@ -110,6 +112,15 @@ def _check_access(address: str, *, no_auth: bool, allow_control: bool) -> None:
             "--no-auth with --allow-control would let any web page stop workers through a visitor's browser; "
             "leave one of them out"
         )
+
+
+def _path_prefix(given: str) -> str | None:
+    """Return a path without slashes at its ends; None for the root."""
+    path = given.strip("/")
+    # Flower takes it for a pattern.
+    if not _PATH_CHARACTERS.issuperset(path) or "//" in path:
+        raise InvalidInput(f"--url-prefix {given!r} is not a path; use letters, digits and -._~/, as in tools/flower")
+    return path or None
 
 
 def _management_api(given: str | None, settings: Settings) -> str | None:

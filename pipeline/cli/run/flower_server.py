@@ -18,6 +18,7 @@ from flower.options import options as flower_options
 from flower.urls import settings as flower_settings
 from flower.utils import prepend_url
 from flower.utils.broker import validate_broker_api
+from tornado.web import RedirectHandler
 
 from pipeline.errors import InvalidInput
 from workers.app import app
@@ -34,7 +35,7 @@ class FlowerOptions:
         address: the address to listen on.
         port: the port to listen on; 0 takes any free one.
         auth: `user:password`; None disables the login.
-        url_prefix: the path under which a proxy serves Flower.
+        url_prefix: the path under which a proxy serves Flower, without slashes at its ends.
         broker_api: URL of RabbitMQ's management API.
         max_tasks: number of tasks to keep in memory.
         is_read_only: refuse to stop workers, change pools and send tasks.
@@ -65,6 +66,10 @@ def serve(options: FlowerOptions, *, on_ready: Callable[[str], None]) -> NoRetur
     # The page of workers shows that none responds.
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)
     server = Flower(capp=app, options=flower_options, **_settings(options.url_prefix))
+    if options.url_prefix is not None:
+        # Flower serves what begins with the slash only.
+        home = {"url": f"/{options.url_prefix}/", "permanent": False}
+        server.add_handlers(".*", [(f"/{options.url_prefix}", RedirectHandler, home)])
     try:
         port = server.start_http_server()
     except OSError as error:
@@ -105,5 +110,4 @@ def _settings(url_prefix: str | None) -> dict[str, object]:
 
 def _url(options: FlowerOptions, port: int) -> str:
     host = f"[{options.address}]" if ":" in options.address else options.address
-    prefix = (options.url_prefix or "").strip("/")
-    return f"http://{host}:{port}/{prefix}"
+    return f"http://{host}:{port}/{'' if options.url_prefix is None else f'{options.url_prefix}/'}"

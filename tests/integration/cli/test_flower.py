@@ -106,6 +106,16 @@ def test_a_url_prefix_for_a_proxy(terminal: Terminal, broker_url: str) -> None:
         page = running.get("/tasks")
         assert page.status == 200
         assert 'href="/tasks-of/pipeline/static/' in page.body
+        # What is printed is a page, and so is the address without its last slash.
+        assert running.said.rstrip().endswith("/tasks-of/pipeline/")
+        assert [running.get(path).status for path in ("/", "")] == [200, 200]
+
+
+@pytest.mark.parametrize("prefix", ["a(", "a b", "a?x", "é", "a//b", "[a]"])
+def test_a_url_prefix_that_is_no_path_is_refused(terminal: Terminal, prefix: str) -> None:
+    result = terminal.run("flower", "--url-prefix", prefix)
+    assert result.exit_code == 2
+    assert "is not a path" in result.stderr
 
 
 @pytest.mark.parametrize("hangs", [False, True])

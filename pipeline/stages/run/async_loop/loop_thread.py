@@ -201,4 +201,6 @@ def _close_loop(loop: asyncio.AbstractEventLoop) -> None:
             loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE_SECONDS))
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
+        # A coroutine that ignores its cancellation has timed out, which its item says; its end is of no interest.
+        loop.set_exception_handler(lambda _loop, _context: None)
         loop.close()
