@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import orjson
 
@@ -44,7 +44,7 @@ def to_json(value: object, *, indent: bool = False) -> bytes:
 
 def print_fields(fields: Mapping[str, object], *, err: bool = False) -> None:
     """Print one field per line, names and values aligned. Fields without a value are left out."""
-    texts = {label(name): format_value(value) for name, value in fields.items() if value not in (None, "")}
+    texts = {label(name): _format_field(value) for name, value in fields.items() if value not in (None, "")}
     width = max(map(len, texts), default=0)
     for name, text in texts.items():
         line = f"{name.ljust(width)}  {text}"
@@ -68,15 +68,29 @@ def format_value(value: object) -> str:
         case float():
             return f"{value:,.3f}"
         case datetime():
-            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+            return value.astimezone(_zone()).strftime("%Y-%m-%d %H:%M:%S")
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(value))
 
 
 def format_time(at: datetime) -> str:
     """Return a time in short form: the time of day for today, otherwise date and minute."""
-    local = at.astimezone()
-    is_today = local.date() == datetime.now().astimezone().date()
+    local = at.astimezone(_zone())
+    is_today = local.date() == datetime.now(_zone()).date()
     return local.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M")
+
+
+def zone_name() -> str:
+    """Return the name of the zone in which times are shown, such as `UTC+05:45`."""
+    return str(_zone())
+
+
+def _zone() -> timezone:
+    # The offset of now for all times, also those of the other half of the year: one name is right for all of them.
+    return timezone(datetime.now().astimezone().utcoffset() or timedelta())
+
+
+def _format_field(value: object) -> str:
+    return f"{format_value(value)} {zone_name()}" if isinstance(value, datetime) else format_value(value)
 
 
 def format_duration(seconds: float) -> str:

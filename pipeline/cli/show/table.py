@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.cli.show.output import Messages, format_time, format_value
+from pipeline.cli.show.output import Messages, format_time, format_value, zone_name
 from pipeline.cli.streams import data_stream
 
 #: Width of a table that goes to a file or another program: unlimited.
@@ -36,7 +36,7 @@ def print_table(
 
     Args:
         headers: the names of the columns.
-        rows: the values of each row; times are printed in short form on a terminal.
+        rows: the values of each row; times are printed in short form on a terminal, and their column names the zone.
         right: the columns that are aligned right.
         below: the columns that may move below the row.
         title: printed above the table, after an empty line.
@@ -48,7 +48,9 @@ def print_table(
     if not rows and empty:
         Messages().info(empty)
         return
-    table = _Table(headers, [[_text(value, out) for value in row] for row in rows], right)
+    has_times = {name for row in rows for name, value in zip(headers, row, strict=False) if isinstance(value, datetime)}
+    titles = [f"{name} ({zone_name()})" if name in has_times else name for name in headers]
+    table = _Table(headers, titles, [[_text(value, out) for value in row] for row in rows], right)
     if title:
         out.print()
         out.print(Text(title, style="bold"))
@@ -67,6 +69,7 @@ def console(*, err: bool) -> Console:
 @dataclass(frozen=True, slots=True)
 class _Table:
     headers: Sequence[str]
+    titles: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: Collection[str]
 
@@ -76,7 +79,7 @@ class _Table:
         return [index for index in indexes if not self.rows or any(row[index] for row in self.rows)]
 
     def column_width(self, index: int) -> int:
-        return max(map(cell_len, (self.headers[index], *(row[index] for row in self.rows))))
+        return max(map(cell_len, (self.titles[index], *(row[index] for row in self.rows))))
 
     def width(self, columns: Sequence[int]) -> int:
         return sum(map(self.column_width, columns)) + len(_GAP) * (len(columns) - 1)
@@ -89,7 +92,7 @@ class _Table:
         return _GAP.join(padded).rstrip()
 
     def labelled_cells(self, row: Sequence[str], columns: Sequence[int]) -> list[str]:
-        return [f"{self.headers[index]} {row[index]}".strip() for index in columns if row[index]]
+        return [f"{self.titles[index]} {row[index]}".strip() for index in columns if row[index]]
 
 
 def _lines(table: _Table, below: Sequence[str], width: int, *, rule: str) -> Iterator[Text]:
@@ -101,7 +104,7 @@ def _lines(table: _Table, below: Sequence[str], width: int, *, rule: str) -> Ite
         inline.remove(moved[0])
     if table.width(inline) > width:
         inline, moved = inline[:1], inline[1:] + moved
-    yield Text(table.line(table.headers, inline), style="bold")
+    yield Text(table.line(table.titles, inline), style="bold")
     yield Text(rule * min(table.width(inline), width))
     for row in table.rows:
         yield Text(table.line(row, inline))
