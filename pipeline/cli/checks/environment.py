@@ -23,6 +23,7 @@ EXTRAS = {
     "fuzzy": ("look up names with different spellings", ("rapidfuzz",)),
     "http": ("enrich from an HTTP service", ("httpx2",)),
     "parquet": ("read and write Parquet", ("pyarrow",)),
+    "excel": ("write workbooks of Excel", ("openpyxl",)),
     "flower": ("watch tasks in a browser", ("flower",)),
 }
 

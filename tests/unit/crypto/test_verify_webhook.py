@@ -41,7 +41,7 @@ values = st.sampled_from([*HOSTILE_TEXTS, *ODD]) | st.text(st.characters())
 
 @fuzzed(200)
 @given(headers=st.dictionaries(st.sampled_from(NAMES), values), secret=values, body=st.binary())
-def test_whatever_is_sent_is_refused(headers: dict[str, Any], secret: Any, body: bytes) -> None:
+def test_fuzzed_requests_are_refused(headers: dict[str, Any], secret: Any, body: bytes) -> None:
     with pytest.raises((InvalidWebhook, InvalidSecret)):
         verify_webhook(body, {**signed(), **headers}, secret)
 
