@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.callback_url import check_callback_url
-from pipeline.domain.did_you_mean import hint
+from pipeline.domain.did_you_mean import hint, list_names
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Record, Rejection, encode, find_problem, to_text
 from pipeline.errors import InvalidInput, InvalidItems
@@ -204,7 +204,7 @@ def _checked_key(key: object) -> str:
 def _missing(field: str, payload: Mapping[str, Any], purpose: str, expected: str = "a string") -> str:
     if field in payload:
         return f"field {field!r}, {purpose}, is {_kind(payload[field])}; expected {expected}"
-    known = hint(field, map(str, payload)) or f"; it has {', '.join(sorted(map(str, payload))[:20]) or 'no fields'}"
+    known = hint(field, map(str, payload)) or f"; it has {list_names(sorted(map(str, payload)))}"
     return f"it has no field {field!r}, {purpose}{known}"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pipeline.domain.did_you_mean import list_names
 from pipeline.domain.outcome import strip_unstorable
 from pipeline.errors import InvalidInput
 
@@ -108,8 +109,7 @@ def hold_out(labels: Sequence[str], share: float, seed: int) -> HoldoutSplit:
 
 def _read_cell(row: Mapping[str, Any], column: str, number: int) -> str:
     if column not in row:
-        columns = ", ".join(map(repr, list(row)[:20]))
-        raise InvalidInput(f"row {number} has no column {column!r}; it has {columns or 'none'}")
+        raise InvalidInput(f"row {number} has no column {column!r}; it has {list_names(row)}")
     value = row[column]
     if value is None:
         return ""

@@ -10,10 +10,11 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.definition_choice import choose_definition
-from pipeline.cli.labelled_input import read_rows
+from pipeline.cli.labelled_input import read_rows, reading_options
 from pipeline.cli.show.output import Messages, format_duration, print_fields, print_json
 from pipeline.cli.show.scores import print_class_scores, print_confusions
 from pipeline.definitions import build_runner
+from pipeline.domain.did_you_mean import list_names
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, Outcome
 from pipeline.errors import InvalidInput
@@ -35,8 +36,7 @@ _CONFUSIONS = 10
 @click.option(
     "--min-accuracy", type=click.FloatRange(0, 1), metavar="SHARE", help="Exit with code 1 if the accuracy is lower."
 )
-@options.input_format
-@options.encoding
+@reading_options
 @options.quiet
 @options.as_json
 def evaluate(
@@ -45,10 +45,9 @@ def evaluate(
     label: str,
     text: str | None,
     min_accuracy: float | None,
-    input_format: str | None,
-    encoding: str | None,
     quiet: bool,
     as_json: bool,
+    **reading: Any,
 ) -> int:
     """Evaluate a definition's classifier on labelled data.
 
@@ -61,7 +60,8 @@ def evaluate(
     """
     chosen = choose_definition(definition, load_settings().definitions)
     field = text or chosen.input.text
-    examples = read_labelled_rows(read_rows(data, input_format, encoding), label=label)
+    rows = read_rows(data, Messages(quiet), unique=frozenset((field, label)), **reading)
+    examples = read_labelled_rows(rows, label=label)
     with Executor() as executor:
         classify = _classifier(build_runner(chosen, Stage.CLASSIFY, executor))
         evaluation = measure(classify, examples, text_of=lambda payload: _text(payload, field))
@@ -89,8 +89,9 @@ def _classifier(runner: StageRunner) -> Classify:
 def _text(payload: dict[str, Any], field: str) -> str:
     value = payload.get(field)
     if not isinstance(value, str):
-        fields = ", ".join(map(repr, list(payload)[:20]))
-        raise InvalidInput(f"a row has no text in the field {field!r}, which the classifier reads; it has {fields}")
+        raise InvalidInput(
+            f"a row has no text in the field {field!r}, which the classifier reads; it has {list_names(payload)}"
+        )
     return value
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.domain.did_you_mean import hint
+from pipeline.domain.did_you_mean import hint, list_names
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.catalog.missing_extra import missing_extra
 
@@ -51,7 +51,7 @@ class LookupTable:
 
     def _find_column(self, column: str) -> int:
         if column not in self.columns:
-            suggestion = hint(column, self.columns) or f"; it has {', '.join(map(repr, self.columns[:20]))}"
+            suggestion = hint(column, self.columns) or f"; it has {list_names(self.columns)}"
             raise InvalidDefinition(f"{self.name} has no column {column!r}{suggestion}")
         return self.columns.index(column)
 
