@@ -44,7 +44,7 @@ def detect_dialect(source: TextInput, sample: Sequence[Line], delimiter: str | N
     """
     candidates = [Dialect(each) for each in delimiter or _DELIMITERS]
     if delimiter in (None, "\t"):
-        # Many exports separated by tabs do not quote: a quote at the beginning of a field is text.
+        # Many exports separated by tabs do not quote: a quote at the beginning of a field is text there.
         candidates.append(Dialect("\t", has_quotes=False))
     fits = [(_measure_fit(source, sample, dialect), dialect) for dialect in candidates]
     # The first of the best.
@@ -66,17 +66,20 @@ class _Fit(NamedTuple):
 def _measure_fit(source: TextInput, sample: Sequence[Line], dialect: Dialect) -> _Fit:
     widths: list[int] = []
     header: list[str] = []
+    is_enclosed = False
     rows = CsvRows(source, sample, dialect)
     for row in rows:
         if rows.problem is None and not any(map(str.strip, row)):
             continue
+        is_enclosed |= any(len(field) > 1 and field[0] == field[-1] == '"' for field in row)
         if not header:
             header = row
             if rows.problem is not None or len(header) < 2:
                 break
         else:
             widths.append(0 if rows.problem else len(row))
-    if len(header) < 2:
+    # Quotes that enclose a field on both sides are not text.
+    if len(header) < 2 or (is_enclosed and not dialect.has_quotes):
         return _Fit(False, 0, 0, len(header), 0)
     if widths and not widths[-1]:
         # The sample may end inside this row.

@@ -58,16 +58,13 @@ class _UniversalLines:
 
     def readline(self, size: int) -> bytes:
         """Return the next line, or its next `size` bytes; nothing at the end."""
-        while not self._lines and (chunk := self._stream.read1(HEAD_BYTES)):
+        while not self._lines and len(self._rest) <= size and (chunk := self._stream.read1(HEAD_BYTES)):
             # The last line may go on in the next chunk, which may also begin with the LF of a CRLF.
             *complete, self._rest = (self._rest + chunk).splitlines(keepends=True)
             self._lines.extend(complete)
-            if len(self._rest) > size and not self._rest.endswith(b"\r"):
-                self._lines.append(self._rest)
-                self._rest = b""
         if not self._lines:
-            self._lines.append(self._rest)
-            self._rest = b""
+            line, self._rest = self._rest[:size], self._rest[size:]
+            return line
         line = self._lines.popleft()
         if len(line) > size:
             self._lines.appendleft(line[size:])

@@ -55,6 +55,8 @@ def _import_arrow() -> tuple[Any, Any]:
 def _explain_errors(path: Path, arrow: Any) -> Iterator[None]:
     try:
         yield
+    except RecursionError:
+        raise InvalidInput(f"{path} has columns that are nested too deeply") from None
     except (arrow.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = str(error).partition("\n")[0]
         raise InvalidInput(f"{path} cannot be read as Parquet: {reason}") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import unicodedata
-from functools import cached_property
 
 #: In order of preference.
 _CANDIDATES = ("utf-8", "cp1252", "cp1250", "cp1251", "big5", "gb18030", "shift_jis", "cp949", "euc_kr")
@@ -16,8 +15,10 @@ _USUAL_CONTROLS = "\t\n\r\f\x1a"
 _USUAL_SYMBOLS = "€°«»¿¡·"
 #: Blocks of symbols and punctuation that occur in text: dashes and quotes, and those of East Asia.
 _USUAL_BLOCKS = (("\u2010", "\u203a"), ("\u3000", "\u303f"), ("\uff00", "\uffef"))
+_CHINESE = (("\u3400", "\u9fff"),)
+_HANGUL = (("\uac00", "\ud7a3"),)
 #: Scripts that are not mixed with Latin letters in one word.
-_EAST_ASIAN = (("\u3040", "\u30ff"), ("\u3400", "\u9fff"), ("\uac00", "\ud7a3"), ("\uff00", "\uffef"))
+_EAST_ASIAN = (*_CHINESE, *_HANGUL, ("\u3040", "\u30ff"), ("\uff00", "\uffef"))
 
 
 class EncodingProposals:
@@ -29,23 +30,31 @@ class EncodingProposals:
 
     def __init__(self, sample: bytes | bytearray = b"") -> None:
         self._sample = sample
+        self._ranked: list[str] | None = None
 
     def advice(self, encoding: str, error: UnicodeDecodeError) -> str:
         """Return what to do about a record that is invalid in `encoding`."""
         # Text in another encoding than UTF-8 was converted; only the sample has its original bytes.
         record = bytes(error.object) if encoding == "utf-8" else b""
+        if self._ranked is None:
+            # The sample may be ASCII up to its end.
+            self._ranked = _rank_encodings(bytes(self._sample), record)
         fitting = [name for name in self._ranked if name != encoding and _decode(record, name) is not None]
         if not fitting:
             return "none of the common encodings fits; if you know the right one, name it with --encoding"
         *others, last = fitting[:_MAX_PROPOSALS]
         names = f"{', '.join(others)} or {last}" if others else last
-        return f"if the file is not {encoding.upper()}, name its encoding with --encoding, perhaps {names}"
+        shown = "UTF-8" if encoding == "utf-8" else encoding
+        return f"if the file is not {shown}, name its encoding with --encoding, perhaps {names}"
 
-    @cached_property
-    def _ranked(self) -> list[str]:
-        texts = {name: _decode(bytes(self._sample), name) for name in _CANDIDATES}
-        oddities = {name: _count_oddities(text[:_COMPARED]) for name, text in texts.items() if text is not None}
-        return sorted(oddities, key=lambda name: oddities[name])
+
+def _rank_encodings(sample: bytes, record: bytes) -> list[str]:
+    oddities = {}
+    for name in _CANDIDATES:
+        texts = (_decode(sample, name), _decode(record, name))
+        if None not in texts:
+            oddities[name] = _count_oddities("\n".join(text[:_COMPARED] for text in texts if text))
+    return sorted(oddities, key=lambda name: oddities[name])
 
 
 def _decode(raw: bytes, encoding: str) -> str | None:
@@ -56,9 +65,12 @@ def _decode(raw: bytes, encoding: str) -> str | None:
         return None
 
 
-def _count_oddities(text: str) -> tuple[int, int]:
-    """Return how many characters do not occur in text, and how many are odd where they stand."""
-    forbidden = odd = 0
+def _count_oddities(text: str) -> tuple[int, int, int]:
+    """Return how many characters do not occur in text, how many are odd where they stand, and how many are Chinese.
+
+    Bytes that happen to be Hangul throughout are Korean, while nearly all pairs of bytes are some Chinese character.
+    """
+    forbidden = odd = chinese = 0
     before = " "
     for char, after in zip(text, text[1:] + " ", strict=False):
         if (char < " " and char not in _USUAL_CONTROLS) or char >= "\x7f":
@@ -66,8 +78,9 @@ def _count_oddities(text: str) -> tuple[int, int]:
                 forbidden += 1
             else:
                 odd += _is_odd(char, before, after)
+                chinese += _is_in(char, _CHINESE)
         before = char
-    return forbidden, odd
+    return forbidden, odd, chinese
 
 
 def _is_odd(char: str, before: str, after: str) -> bool:
@@ -75,7 +88,8 @@ def _is_odd(char: str, before: str, after: str) -> bool:
     if char in _USUAL_SYMBOLS or _is_in(char, _USUAL_BLOCKS):
         return False
     if _is_in(char, _EAST_ASIAN):
-        return any(near.isascii() and near.isalpha() for near in (before, after))
+        is_mixed = _is_in(char, _CHINESE) and (_is_in(before, _HANGUL) or _is_in(after, _HANGUL))
+        return is_mixed or any(near.isascii() and near.isalpha() for near in (before, after))
     return not char.isalpha() or (char.isupper() and before.islower())
 
 

@@ -81,8 +81,9 @@ def _require_items(items: Iterator[Record | Rejection], name: str) -> Iterator[R
 
 
 def _require_file(path: Path | None) -> Path:
-    if path is None:
-        raise InvalidInput("Parquet cannot be read from standard input; save it to a file and give its name")
+    if path is None or not path.is_file():
+        pipe = "standard input" if path is None else f"the pipe {path}"
+        raise InvalidInput(f"Parquet cannot be read from {pipe}; save it to a file and give its name")
     return path
 
 
@@ -114,6 +115,8 @@ def _read_records(source: TextInput, options: _TextOptions) -> Iterator[Record |
     guessed = guess_format(head)
     format = options.format or guessed
     if format in (InputFormat.CSV, InputFormat.TSV):
+        if _is_json_object(_first_line(head)[0]):
+            raise InvalidInput(f"{source.name} holds JSON, not a table; name its format with --format jsonl")
         return read_table(source, "\t" if format is InputFormat.TSV else None, options.header)
     if format is InputFormat.JSON and guessed is InputFormat.JSON:
         return read_array(source)
@@ -125,11 +128,10 @@ def _refuse_document(head: bytes, name: str) -> None:
     """Refuse a JSON document that spans lines: single lines of it may be valid, and would be taken for the items.
 
     Raises:
-        InvalidInput: the first line begins an array or object that does not end on it, or is all of the input.
+        InvalidInput: the first line is an array of objects, or begins an array or object that does not end on it.
     """
-    first_line, line_end, rest = head.strip().partition(b"\n")
-    first_line = first_line.rstrip()
-    if first_line.startswith(b"[") and (not rest or not _is_json(first_line)):
+    first_line, line_end = _first_line(head)
+    if first_line.startswith(b"[") and _holds_items(first_line):
         raise InvalidInput(f"{name} holds an array, not one object per line; name its format with --format json")
     if line_end and first_line.startswith(b"{") and first_line.endswith((b"{", b"[", b",")):
         raise InvalidInput(
@@ -137,9 +139,23 @@ def _refuse_document(head: bytes, name: str) -> None:
         )
 
 
-def _is_json(text: bytes) -> bool:
+def _first_line(head: bytes) -> tuple[bytes, bytes]:
+    """Return the first line that is not blank, without white space around it, and its line end."""
+    line, line_end, _ = head.lstrip().partition(b"\n")
+    return line.rstrip(), line_end
+
+
+def _holds_items(line: bytes) -> bool:
+    """Return whether a line is an array of objects, or the beginning of an array."""
     try:
-        orjson.loads(text)
+        value = orjson.loads(line)
+    except ValueError:
+        return True
+    return any(isinstance(each, dict) for each in value)
+
+
+def _is_json_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
     except ValueError:
         return False
-    return True

@@ -244,6 +244,14 @@ EXPORTS = [
         warnings=["quotes are read as text, because they do not enclose its fields"],
     ),
     Awkward(
+        "TSV in which most quotes enclose fields",
+        "a.tsv",
+        b'id\ttext\n1\t"a"\n2\t"big" deal\n3\t"c, d"\n',
+        items((2, "1", "a"), (4, "3", "c, d")),
+        [(3, "text follows a closing quote; inside a quoted field, double the quotes")],
+    ),
+    Awkward("JSON Lines as CSV", "a.csv", b'{"id": "1", "text": "x"}\n', error="holds JSON, not a table"),
+    Awkward(
         "TSV of a spreadsheet, with a quoted newline",
         "a.tsv",
         b'id\ttext\n1\t"two\nlines"\n2\t"b"\n',
