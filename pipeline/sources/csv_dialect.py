@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipeline.sources.csv_rows import CsvRows, Dialect
+from pipeline.sources.csv_rows import CsvRows, TableDialect
 from pipeline.sources.head_stream import HEAD_BYTES
 from pipeline.sources.lines import Line
 from pipeline.sources.text_input import TextInput
@@ -36,16 +36,16 @@ def declared_delimiter(sample: Sequence[Line]) -> str | None:
     return delimiter if is_declaration else None
 
 
-def detect_dialect(source: TextInput, sample: Sequence[Line], delimiter: str | None = None) -> Dialect:
+def detect_dialect(source: TextInput, sample: Sequence[Line], delimiter: str | None = None) -> TableDialect:
     """Return the dialect that splits the header, and the rows of the sample like the header, without faulty quotes.
 
     Args:
         delimiter: the only one to consider; default: comma, semicolon, tab and pipe.
     """
-    candidates = [Dialect(each) for each in delimiter or _DELIMITERS]
+    candidates = [TableDialect(each) for each in delimiter or _DELIMITERS]
     if delimiter in (None, "\t"):
         # Many exports separated by tabs do not quote: a quote at the beginning of a field is text there.
-        candidates.append(Dialect("\t", has_quotes=False))
+        candidates.append(TableDialect("\t", has_quotes=False))
     fits = [(_measure_fit(source, sample, dialect), dialect) for dialect in candidates]
     # The first of the best.
     best, dialect = max(fits, key=lambda fit: fit[0])
@@ -63,7 +63,7 @@ class _Fit(NamedTuple):
     spaces: int
 
 
-def _measure_fit(source: TextInput, sample: Sequence[Line], dialect: Dialect) -> _Fit:
+def _measure_fit(source: TextInput, sample: Sequence[Line], dialect: TableDialect) -> _Fit:
     widths: list[int] = []
     header: list[str] = []
     is_enclosed = False

@@ -12,7 +12,7 @@ from pipeline.sources.text_input import TextInput
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class TableDialect:
     """How a table separates its fields.
 
     Args:
@@ -31,7 +31,7 @@ class CsvRows:
     next line. Until then the row's lines are kept: at most `max_record_bytes`.
     """
 
-    def __init__(self, source: TextInput, lines: Iterable[Line], dialect: Dialect) -> None:
+    def __init__(self, source: TextInput, lines: Iterable[Line], dialect: TableDialect) -> None:
         self._source = source
         self._dialect = dialect
         self._lines = iter(lines)

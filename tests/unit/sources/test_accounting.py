@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InvalidInput
 from pipeline.sources import HeaderRules, ReadReport, Record, read_items
-from pipeline.sources.csv_rows import CsvRows, Dialect
+from pipeline.sources.csv_rows import CsvRows, TableDialect
 from pipeline.sources.text_input import TextInput
 
 FAULT = None
@@ -106,7 +106,7 @@ tables = st.lists(pieces, max_size=40).map("".join)
 @given(tables)
 @settings(max_examples=200)
 def test_rows_are_those_of_a_plain_reader_that_goes_on_at_the_line_after_a_fault(content):
-    lines, found = rows_of(content, Dialect(","))
+    lines, found = rows_of(content, TableDialect(","))
     expected = [(line, row if row != [""] else []) for line, row in reference_rows(content, ",")]
     assert [(first, row if row != [""] else []) for first, _, row in found] == expected
 
@@ -114,7 +114,7 @@ def test_rows_are_those_of_a_plain_reader_that_goes_on_at_the_line_after_a_fault
 @given(tables, st.integers(1, 4))
 @settings(max_examples=200)
 def test_no_line_is_lost_or_read_twice_even_if_rows_are_longer_than_allowed(content, max_bytes):
-    lines, found = rows_of(content, Dialect(","), max_bytes)
+    lines, found = rows_of(content, TableDialect(","), max_bytes)
     covered = [line for first, last, _ in found for line in range(first, last + 1)]
     assert covered == [number for number, _, _ in lines]
 
@@ -135,7 +135,7 @@ def test_a_table_in_which_every_line_opens_a_quote_is_read_at_most_three_times(l
     raw = CountedBytes(line.encode() + b"\n")
     lines = ((number, number * len(raw), raw) for number in range(1, 5_001))
     source = TextInput(io.BufferedReader(io.BytesIO()), "input", "utf-8", 100_000)
-    assert sum(1 for _ in CsvRows(source, lines, Dialect(","))) >= 2_500
+    assert sum(1 for _ in CsvRows(source, lines, TableDialect(","))) >= 2_500
     assert CountedBytes.decoded <= 15_000
 
 
