@@ -22,8 +22,13 @@ def hint(name: str, choices: Iterable[str]) -> str:
     return f"; did you mean {by_folded[matches[0]]!r}?" if matches else ""
 
 
+def quote_name(name: str) -> str:
+    """Return a name for a message: in quotes, and truncated if it is long."""
+    return repr(name if len(name) <= _MAX_NAME_LENGTH else f"{name[:_MAX_NAME_LENGTH]}…")
+
+
 def list_names(names: Iterable[str]) -> str:
     """Return names for a message: the first ones, and how many more there are; `none` if there are none."""
-    quoted = list(map(repr, names))
+    quoted = [quote_name(name) for name in names]
     more = f" and {len(quoted) - _MAX_LISTED:,} more" if len(quoted) > _MAX_LISTED else ""
     return ", ".join(quoted[:_MAX_LISTED]) + more if quoted else "none"

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pipeline.domain.did_you_mean import quote_name
 from pipeline.errors import InvalidInput
 
 #: Names listed in one message.
@@ -84,15 +85,15 @@ def _distinct(names: list[str], rules: HeaderRules, warn: Callable[[str], object
     for name in repeated:
         if rules.strict or name in rules.unique:
             reason = "" if rules.strict else ", and the definition or an option refers to it"
-            raise InvalidInput(f"the header has {name!r} twice{reason}; names must differ")
+            raise InvalidInput(f"the header has {quote_name(name)} twice{reason}; names must differ")
     if not repeated:
         return names
     renamed = _number_repeated(names, counts)
-    listed = [f"{name!r} ({counts[name]} times)" for name in repeated[:_MAX_LISTED]]
+    listed = [f"{quote_name(name)} ({counts[name]} times)" for name in repeated[:_MAX_LISTED]]
     more = f" and {len(repeated) - _MAX_LISTED} more" if len(repeated) > _MAX_LISTED else ""
-    example = next(new for old, new in zip(names, renamed, strict=True) if old != new)
+    example = next(quote_name(new) for old, new in zip(names, renamed, strict=True) if old != new)
     warn(
-        f"the header repeats {', '.join(listed)}{more}; the repeated columns are numbered, such as {example!r}. "
+        f"the header repeats {', '.join(listed)}{more}; the repeated columns are numbered, such as {example}. "
         "--strict refuses this"
     )
     return renamed

@@ -19,7 +19,8 @@ END_OF_FILE = b"\x1a"
 def number_lines(source: TextInput) -> Iterator[Line]:
     """Yield each line; a line of more than `max_record_bytes` is truncated to one byte more.
 
-    LF ends a line. If the input begins with 64 KiB that contain CR but no LF, CR ends a line as well.
+    LF ends a line. CR alone ends one as well if the first 64 KiB contain CR but no LF, or the first line contains CR
+    outside quotes.
     """
     size = source.max_record_bytes + 1
     lines, ends = _open_lines(source.stream)
@@ -42,8 +43,9 @@ def number_lines(source: TextInput) -> Iterator[Line]:
 
 
 def _open_lines(stream: io.BufferedReader) -> tuple[io.BufferedReader | _UniversalLines, bytes | tuple[bytes, bytes]]:
-    head = stream.peek()[:HEAD_BYTES]
-    if b"\r" in head and b"\n" not in head:
+    first, line_end, _ = stream.peek()[:HEAD_BYTES].partition(b"\n")
+    outside_quotes = b"".join(first.split(b'"')[::2]) if line_end else first
+    if b"\r" in outside_quotes.removesuffix(b"\r" if line_end else b""):
         return _UniversalLines(stream), (b"\r", b"\n")
     return stream, b"\n"
 

@@ -115,7 +115,7 @@ def _read_records(source: TextInput, options: _TextOptions) -> Iterator[Record |
     guessed = guess_format(head)
     format = options.format or guessed
     if format in (InputFormat.CSV, InputFormat.TSV):
-        if _is_json_object(_first_line(head)[0]):
+        if _is_json(_first_line(head)[0]):
             raise InvalidInput(f"{source.name} holds JSON, not a table; name its format with --format jsonl")
         return read_table(source, "\t" if format is InputFormat.TSV else None, options.header)
     if format is InputFormat.JSON and guessed is InputFormat.JSON:
@@ -154,8 +154,6 @@ def _holds_items(line: bytes) -> bool:
     return any(isinstance(each, dict) for each in value)
 
 
-def _is_json_object(line: bytes) -> bool:
-    try:
-        return isinstance(orjson.loads(line), dict)
-    except ValueError:
-        return False
+def _is_json(line: bytes) -> bool:
+    """Return whether the first line of a table is the beginning of JSON."""
+    return line in (b"[", b"{") or line.replace(b" ", b"").startswith((b'{"', b"[{"))

@@ -250,6 +250,21 @@ EXPORTS = [
         items((2, "1", "a"), (4, "3", "c, d")),
         [(3, "text follows a closing quote; inside a quoted field, double the quotes")],
     ),
+    Awkward(
+        "old Mac, with a LF at the end",
+        "a.csv",
+        b"id,text\r1,a\r2,b\r\n3,c\n",
+        items((2, "1", "a"), (3, "2", "b"), (4, "3", "c")),
+    ),
+    Awkward(
+        "a quoted CR in the header",
+        "a.csv",
+        b'id,"a\rb"\n1,a\rb\n2,c\n',
+        [(3, {"id": "2", "a\rb": "c"})],
+        [(2, "there is a carriage return without a line feed")],
+    ),
+    Awkward("an array as CSV", "a.csv", b'[\n{"id": "1", "text": "x"}]\n', error="holds JSON, not a table"),
+    Awkward("names in brackets", "a.csv", b"[id],[text]\n1,a\n", [(2, {"[id]": "1", "[text]": "a"})]),
     Awkward("JSON Lines as CSV", "a.csv", b'{"id": "1", "text": "x"}\n', error="holds JSON, not a table"),
     Awkward(
         "TSV of a spreadsheet, with a quoted newline",

@@ -105,7 +105,6 @@ def test_bytes_in_another_encoding_reject_only_their_row():
     ("content", "message"),
     [
         ('\na,"b\n1,2\n', "standard input, line 2: a quote opens on line 2 and does not close"),
-        ("a,b\rc,d\n1,2\n", "line 1: there is a carriage return without a line feed"),
         (b"caf\xe9,b\n1,2\n", "line 1: byte 3"),
         ("a,b\n", "no items in standard input"),
         ("a,b\n,\n \n", "no items in standard input"),
