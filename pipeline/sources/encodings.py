@@ -59,15 +59,19 @@ def guess_unmarked(head: bytes) -> str | None:
     for width, byte_orders in ((4, ("utf-32-le", "utf-32-be")), (2, ("utf-16-le", "utf-16-be"))):
         text = head[: len(head) // width * width]
         zeros = [text[place::width].count(0) for place in range(width)]
-        for encoding, (first, *others) in zip(byte_orders, (zeros, zeros[::-1]), strict=True):
-            if not first and min(others) * width > _ZERO_SHARE * len(text) and _is_text(text, encoding):
+        for encoding, (character, *padding) in zip(byte_orders, (zeros, zeros[::-1]), strict=True):
+            if not character and min(padding) * width > _ZERO_SHARE * len(text) and _looks_wide(text, width, encoding):
                 return encoding
     return None
 
 
-def _is_text(raw: bytes, encoding: str) -> bool:
-    text = raw.decode(encoding, "ignore")
-    return "\n" in text or not text.encode().count(0) and text.isascii()
+def _looks_wide(text: bytes, width: int, encoding: str) -> bool:
+    """Return whether zero bytes are halves of characters, not characters in a text of UTF-8."""
+    try:
+        codecs.getincrementaldecoder(UTF8)().decode(text)
+    except UnicodeDecodeError:
+        return "\n" in text.decode(encoding, "ignore")
+    return text[:width].count(0) == width - 1
 
 
 def convert_to_utf8(stream: io.BufferedReader, encoding: str) -> io.BufferedReader:

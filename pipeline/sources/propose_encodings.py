@@ -10,6 +10,8 @@ _CANDIDATES = ("utf-8", "cp1252", "cp1250", "cp1251", "big5", "gb18030", "shift_
 _MAX_PROPOSALS = 3
 #: Characters by which candidates are compared.
 _COMPARED = 64 * 1024
+#: Share of characters that do not occur in text with which a candidate is dropped.
+_FORBIDDEN_SHARE = 0.1
 #: Controls that occur in text.
 _USUAL_CONTROLS = "\t\n\r\f\x1a"
 _USUAL_SYMBOLS = "€°«»¿¡·"
@@ -53,7 +55,10 @@ def _rank_encodings(sample: bytes, record: bytes) -> list[str]:
     for name in _CANDIDATES:
         texts = (_decode(sample, name), _decode(record, name))
         if None not in texts:
-            oddities[name] = _count_oddities("\n".join(text[:_COMPARED] for text in texts if text))
+            text = "\n".join(text[:_COMPARED] for text in texts if text)
+            oddities[name] = _count_oddities(text)
+            if oddities[name][0] > _FORBIDDEN_SHARE * len(text):
+                del oddities[name]
     return sorted(oddities, key=lambda name: oddities[name])
 
 

@@ -492,4 +492,14 @@ OTHER_KINDS = [
     Awkward("Parquet by another name", "a.csv", b"PAR1" + bytes(40), error="is Parquet"),
 ]
 
-AWKWARD = [*SPREADSHEETS, *EXPORTS, *OPEN_QUOTES, *ENCODINGS, *COMPRESSED, *JSON, *OTHER_KINDS]
+NOT_UTF16 = [
+    Awkward(
+        f"NUL cells in a small table: {content!r}",
+        "a.csv",
+        content,
+        refused=[(2, "payload.text contains a NUL")],
+    )
+    for content in (b"id,text\n,\x00\n", "é,text\n,\x00\n".encode())
+]
+
+AWKWARD = [*SPREADSHEETS, *EXPORTS, *OPEN_QUOTES, *ENCODINGS, *COMPRESSED, *JSON, *OTHER_KINDS, *NOT_UTF16]

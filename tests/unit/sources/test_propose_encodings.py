@@ -44,6 +44,11 @@ def test_bytes_that_no_common_encoding_has_are_said_to_be_damaged():
     )
 
 
+def test_nothing_is_proposed_for_half_a_character_of_utf16():
+    _, rejection = read_items("-", stdin=io.BytesIO("text\na\n".encode("utf-16") + b"\x00"))
+    assert rejection.reason.startswith("column 1 (byte 0x00) is not valid utf-16; none of the common encodings fits")
+
+
 def test_another_encoding_than_the_named_one_is_proposed():
     (rejection,) = read_items("-", stdin=io.BytesIO("text\nÁrvíz\n".encode()), encoding="cp1252")
     assert (
