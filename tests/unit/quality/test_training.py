@@ -276,6 +276,8 @@ def test_examples_are_read_from_the_named_columns() -> None:
         ({"body": "x"}, "row 2 has no column 'kind'; it has 'body'"),
         ({"kind": "x"}, "row 2 has no column 'body'; it has"),
         ({}, "row 2 has no column 'kind'; it has none"),
+        (dict.fromkeys(map(str, range(23)), "x"), "it has '0', '1', .*, '19' and 3 more$"),
+        ({"x" * 1_000: "y"}, "it has 'x{80}…'$"),
         ({"body": "x", "kind": None}, "row 2: column 'kind' is empty"),
         ({"body": " ", "kind": "x"}, "row 2: column 'body' is empty"),
         ({"body": ["x"], "kind": "x"}, "row 2: column 'body' contains a list; it must be text"),
