@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.enrichers.lookup_table import LookupTable
-from pipeline.stages.text.text_folding import fold_case, normalize_nfc
+from pipeline.stages.text.normal_form import fold, normalize
 
 #: Names in every answer that are not columns.
 RESERVED_NAMES = ("matched", "score")
@@ -74,7 +74,7 @@ def normalize_key(value: Any, *, is_folded: bool) -> str | None:
     if isinstance(value, float | Decimal) and value == value // 1:
         value = int(value)
     text = str(value)
-    text = " ".join(fold_case(text).split()) if is_folded else normalize_nfc(text)
+    text = " ".join(fold(text).split()) if is_folded else normalize(text)
     return text or None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from pipeline.stages.text.text_folding import fold_case, normalize_nfc
+from pipeline.stages.text.normal_form import fold, normalize
 
 # Scripts written without spaces between words. Word boundaries are unknown there, so a match anywhere counts.
 _UNSPACED = (
@@ -59,7 +59,7 @@ def normalize_phrase(phrase: str, *, is_case_sensitive: bool) -> str:
 
 
 def _normalize(text: str, is_case_sensitive: bool) -> str:
-    return normalize_nfc(text) if is_case_sensitive else fold_case(text)
+    return normalize(text) if is_case_sensitive else fold(text)
 
 
 def _is_whole_word(text: str, start: int, end: int) -> bool:
