@@ -8,6 +8,7 @@ from __future__ import annotations
 # The patterns are constants, and RE2 is an optional package.
 import re  # noqa: TID251
 import unicodedata
+from collections.abc import Mapping
 from functools import cache
 
 # Default_Ignorable_Code_Point, as first and last code points, without the tags, which tell the flags of regions apart.
@@ -52,8 +53,8 @@ _LOOKS = frozenset(
     f"<{kind}>"
     for kind in ["wide", "narrow", "small", "vertical", "font", "noBreak", "initial", "medial", "final", "isolated"]
 )
-# … and, among those of no particular kind, ligatures, digraphs, Roman numerals and Chinese radicals. Signs such as №
-# and ㈱ are not spelled out; Korean letters that stand alone (ㅋㅋ) and the Thai and Lao vowel am are typed as they are.
+# … and, among those of no kind, ligatures, digraphs, Roman numerals and Chinese radicals. Signs such as № and ㈱ are not
+# spelled out; Korean letters that stand alone (ㅋㅋ) and the vowel am of Thai and Lao are typed as they are.
 _LIGATURES = frozenset(("Ll", "Lu", "Lt", "Lo", "Nl", "Po"))
 _KEPT = (range(0x3131, 0x318F), range(0x0E33, 0x0E34), range(0x0EB3, 0x0EB4))
 _RADICALS = range(0x2E80, 0x2FE0)
@@ -112,25 +113,21 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", folded)
 
 
-def variants() -> dict[str, str]:
-    """Return the plain characters for each character that `normalize` replaces wherever it stands."""
-    return dict(_plain_characters())
-
-
 def _replace_variant(match: re.Match[str]) -> str:
-    return _plain_characters().get(match[0], match[0])
+    return replacements().get(match[0], match[0])
 
 
 @cache
 def _variants() -> re.Pattern[str]:
     # Computed for the first text that is not ASCII, so that programs without one start no slower.
     # Beyond the basic plane, a set is searched one by one, and few characters need it: look all of them up.
-    basic = "".join(char for char in _plain_characters() if char < "\U00010000")
+    basic = "".join(char for char in replacements() if char < "\U00010000")
     return re.compile(f"[{re.escape(basic)}\U00010000-\U0010ffff]")
 
 
 @cache
-def _plain_characters() -> dict[str, str]:
+def replacements() -> Mapping[str, str]:
+    """Return the plain characters for each character that `normalize` replaces wherever it stands."""
     plain = {char: _expand(char) for block in _BLOCKS for char in map(chr, block)}
     plain |= {char: sign for sign, chars in _SAME_SIGN.items() for char in chars}
     plain = {char: expanded.replace(_TATWEEL, "") for char, expanded in plain.items() if expanded != char}
