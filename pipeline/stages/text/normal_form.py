@@ -53,7 +53,7 @@ _LOOKS = frozenset(
     f"<{kind}>"
     for kind in ["wide", "narrow", "small", "vertical", "font", "noBreak", "initial", "medial", "final", "isolated"]
 )
-# … and, among those of no kind, ligatures, digraphs, Roman numerals and Chinese radicals. Signs such as № and ㈱ are not
+# … and, among those of no kind, ligatures, digraphs, Roman numerals and Chinese radicals. Signs such as №, ㈱ are not
 # spelled out; Korean letters that stand alone (ㅋㅋ) and the vowel am of Thai and Lao are typed as they are.
 _LIGATURES = frozenset(("Ll", "Lu", "Lt", "Lo", "Nl", "Po"))
 _KEPT = (range(0x3131, 0x318F), range(0x0E33, 0x0E34), range(0x0EB3, 0x0EB4))
