@@ -96,7 +96,7 @@ def _are_in_one_word(left: str, right: str) -> bool:
     """Return whether two adjacent characters belong to the same word."""
     if left.isascii() and right.isascii():
         return left.isalnum() and right.isalnum()
-    if not (_is_word_character(left) and _is_word_character(right)):
+    if not (is_word_character(left) and is_word_character(right)):
         return False
     # A word of another script is followed by Korean particles as well: "iPhone을".
     return (
@@ -105,10 +105,11 @@ def _are_in_one_word(left: str, right: str) -> bool:
 
 
 def _is_spaced(char: str) -> bool:
-    return _is_word_character(char) and not _is_in(char, _UNSPACED) and not _is_in(char, _HANGUL)
+    return is_word_character(char) and not _is_in(char, _UNSPACED) and not _is_in(char, _HANGUL)
 
 
-def _is_word_character(char: str) -> bool:
+def is_word_character(char: str) -> bool:
+    """Return whether a character is a letter, a digit, or a mark on one."""
     return char.isalnum() or unicodedata.category(char).startswith("M")
 
 
@@ -119,7 +120,7 @@ def _is_in(char: str, ranges: tuple[tuple[int, int], ...]) -> bool:
 def _read_back(text: str, end: int) -> str:
     """Return the letters before `end` in lower case, or the last of them if there are too many for a clitic."""
     start = end
-    while start > 0 and end - start <= _LONGEST and _is_word_character(text[start - 1]):
+    while start > 0 and end - start <= _LONGEST and is_word_character(text[start - 1]):
         start -= 1
     return text[start:end].lower()
 
@@ -127,6 +128,6 @@ def _read_back(text: str, end: int) -> str:
 def _read_on(text: str, start: int) -> str:
     """Return the letters from `start` in lower case, or the first of them if there are too many for a clitic."""
     end = start
-    while end < len(text) and end - start <= _LONGEST and _is_word_character(text[end]):
+    while end < len(text) and end - start <= _LONGEST and is_word_character(text[end]):
         end += 1
     return text[start:end].lower()
