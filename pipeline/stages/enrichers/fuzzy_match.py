@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-# The pattern is a constant.
-import re  # noqa: TID251
 from array import array
 from collections.abc import Iterable
 from itertools import chain
@@ -11,7 +9,7 @@ from itertools import chain
 from pipeline.stages.enrichers.identifying_parts import read_identifying_parts
 from pipeline.stages.text.accents import remove_accents
 from pipeline.stages.text.normal_form import fold
-from pipeline.stages.text.word_boundaries import is_word_character
+from pipeline.stages.text.word_boundaries import keep_words
 
 #: Maximum number of keys compared with one text, to bound the time to a few milliseconds. Among a million keys that are
 #: all similar, the best match may be missed.
@@ -22,8 +20,6 @@ _BUCKET_CHARACTERS = 4
 
 #: Characters of a key or a text that are compared.
 _MAX_CHARACTERS = 500
-
-_PUNCTUATION = re.compile(r"[^a-z0-9]+")
 
 
 class FuzzyIndex:
@@ -47,7 +43,7 @@ class FuzzyIndex:
         self._ratio, self._extract = fuzz.ratio, process.extract
         self._min_ratio = min_score / 100
         self._min_score = min_score
-        accented = [_simplify(key) for key in keys]
+        accented = [keep_words(fold(key[:_MAX_CHARACTERS])) for key in keys]
         self._keys = [remove_accents(key) for key in accented]
         # Most keys have no accents.
         self._accented = {index: key for index, key in enumerate(accented) if key != self._keys[index]}
@@ -64,7 +60,7 @@ class FuzzyIndex:
 
         Returns None if no key reaches `min_score`, or if several are equally similar, so that none is the answer.
         """
-        accented = _simplify(text)
+        accented = keep_words(fold(text[:_MAX_CHARACTERS]))
         query = remove_accents(accented)
         scores = self._score_candidates(query)
         parts = read_identifying_parts(query)
@@ -126,12 +122,11 @@ class FuzzyIndex:
         return 3 * edits + 1
 
 
-def _simplify(text: str) -> str:
-    """Return the letters, marks and digits of a text without case; a space stands for everything else."""
-    folded = fold(text[:_MAX_CHARACTERS])
-    if folded.isascii():
-        return " ".join(_PUNCTUATION.sub(" ", folded).split())
-    return " ".join("".join(char if is_word_character(char) else " " for char in folded).split())
+def _trigrams_to_try(self, length: int) -> int:
+    """Return how many trigrams to try so that every key similar enough shares one of them."""
+    # The minimum `ratio` allows this many insertions and deletions, each of which breaks up to three trigrams.
+    edits = int((1 - self._min_ratio) * length * 2 / self._min_ratio)
+    return 3 * edits + 1
 
 
 def _trigrams(text: str) -> set[str]:

@@ -7,6 +7,8 @@ preceded by them; and some apostrophes separate words, as in `l'ami` and `Ann's`
 
 from __future__ import annotations
 
+# The pattern is a constant.
+import re  # noqa: TID251
 import unicodedata
 
 # Scripts without spaces between words.
@@ -57,6 +59,7 @@ _PROCLITICS = _words(
 _LONGEST = max(map(len, _ELIDED | _ENCLITICS | _PROCLITICS))
 
 _APOSTROPHE = "'"
+_PUNCTUATION = re.compile(r"[^A-Za-z0-9]+")
 # Arabic and Hebrew.
 _PROCLITIC_FROM, _PROCLITIC_TO = "\u0590", "\u08ff"
 
@@ -96,7 +99,7 @@ def _are_in_one_word(left: str, right: str) -> bool:
     """Return whether two adjacent characters belong to the same word."""
     if left.isascii() and right.isascii():
         return left.isalnum() and right.isalnum()
-    if not (is_word_character(left) and is_word_character(right)):
+    if not (_is_word_character(left) and _is_word_character(right)):
         return False
     # A word of another script is followed by Korean particles as well: "iPhone을".
     return (
@@ -105,10 +108,17 @@ def _are_in_one_word(left: str, right: str) -> bool:
 
 
 def _is_spaced(char: str) -> bool:
-    return is_word_character(char) and not _is_in(char, _UNSPACED) and not _is_in(char, _HANGUL)
+    return _is_word_character(char) and not _is_in(char, _UNSPACED) and not _is_in(char, _HANGUL)
 
 
-def is_word_character(char: str) -> bool:
+def keep_words(text: str) -> str:
+    """Return the words of a text without punctuation, separated by one space."""
+    if text.isascii():
+        return " ".join(_PUNCTUATION.sub(" ", text).split())
+    return " ".join("".join(char if _is_word_character(char) else " " for char in text).split())
+
+
+def _is_word_character(char: str) -> bool:
     """Return whether a character is a letter, a digit, or a mark on one."""
     return char.isalnum() or unicodedata.category(char).startswith("M")
 
@@ -120,7 +130,7 @@ def _is_in(char: str, ranges: tuple[tuple[int, int], ...]) -> bool:
 def _read_back(text: str, end: int) -> str:
     """Return the letters before `end` in lower case, or the last of them if there are too many for a clitic."""
     start = end
-    while start > 0 and end - start <= _LONGEST and is_word_character(text[start - 1]):
+    while start > 0 and end - start <= _LONGEST and _is_word_character(text[start - 1]):
         start -= 1
     return text[start:end].lower()
 
@@ -128,6 +138,6 @@ def _read_back(text: str, end: int) -> str:
 def _read_on(text: str, start: int) -> str:
     """Return the letters from `start` in lower case, or the first of them if there are too many for a clitic."""
     end = start
-    while end < len(text) and end - start <= _LONGEST and is_word_character(text[end]):
+    while end < len(text) and end - start <= _LONGEST and _is_word_character(text[end]):
         end += 1
     return text[start:end].lower()
