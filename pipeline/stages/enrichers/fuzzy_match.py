@@ -122,13 +122,6 @@ class FuzzyIndex:
         return 3 * edits + 1
 
 
-def _trigrams_to_try(self, length: int) -> int:
-    """Return how many trigrams to try so that every key similar enough shares one of them."""
-    # The minimum `ratio` allows this many insertions and deletions, each of which breaks up to three trigrams.
-    edits = int((1 - self._min_ratio) * length * 2 / self._min_ratio)
-    return 3 * edits + 1
-
-
 def _trigrams(text: str) -> set[str]:
     padded = (f"  {word} " for word in text.split())
     return {word[start : start + 3] for word in padded for start in range(len(word) - 2)}
