@@ -15,6 +15,7 @@ from pipeline.domain.item import Item
 from pipeline.domain.payload import Record, Rejection, encode, find_problem, to_text
 from pipeline.errors import InvalidInput, InvalidItems
 from pipeline.settings import Network
+from pipeline.stages.text.normal_form import is_empty
 
 #: Rejections kept for an error, and characters kept of each item's text. Further rejections are only counted.
 MAX_REJECTIONS = 1_000
@@ -36,6 +37,7 @@ class Rules:
     """What every item of a submission must satisfy."""
 
     text_field: str | None
+    accepts_empty_text: bool
     key_field: str | None
     callback_url_field: str | None
     max_payload_bytes: int
@@ -133,6 +135,9 @@ class ItemValidator:
         field = self._rules.text_field
         if field is not None and not isinstance(item.payload.get(field), str):
             raise InvalidInput(_missing(field, item.payload, "which the classifier reads"))
+        if field is not None and not self._rules.accepts_empty_text and is_empty(item.payload[field]):
+            advice = 'fill it in, or accept such items with `empty = "accept"` in [input]'
+            raise InvalidInput(f"its text is empty (field {field!r}); {advice}")
         return encode(item.payload, max_bytes=self._rules.max_payload_bytes)
 
     def _key(self, item: Item) -> str | None:

@@ -125,6 +125,15 @@ def _variants() -> re.Pattern[str]:
     return re.compile(f"[{re.escape(basic)}\U00010000-\U0010ffff]")
 
 
+def is_empty(text: str) -> bool:
+    """Return whether a text has nothing that a reader sees, only white space and invisible characters."""
+    stripped = text.strip()
+    if not stripped or stripped[0].isascii():
+        return not stripped
+    # The beginning is enough for almost every text.
+    return not normalize(stripped[:50]).strip() and not normalize(stripped).strip()
+
+
 @cache
 def replacements() -> Mapping[str, str]:
     """Return the plain characters for each character that `normalize` replaces wherever it stands."""
