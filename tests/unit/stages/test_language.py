@@ -84,6 +84,9 @@ def test_a_text_of_which_the_model_knows_nothing_has_no_language(text: str) -> N
         "<div class='order'><br/></div>&nbsp;",
         "/usr/local/share/orders C:\\Users\\ann\\orders",
         "where_is_my_order()",
+        "(https://example.com/a_(b)) <https://example.com> [1] #42 :-) -- •",
+        "tel:+4930123456",
+        "@ann_miller",
     ],
 )
 def test_what_is_in_no_language_has_none_and_changes_no_answer(text: str) -> None:

@@ -132,3 +132,9 @@ def test_canonically_equivalent_texts_are_equal(text: str) -> None:
 def test_ascii_stays_as_it_is(text: str) -> None:
     assert normalize(text) == text
     assert fold(text) == text.lower()
+
+
+def test_no_character_of_latin_1_is_overlooked() -> None:
+    for char in map(chr, range(256)):
+        assert normalize(f"ä {char} ä") == normalize(f"ä {char} ä\u2019")[:-1]
+        assert normalize(f"ä{char}ä") == normalize(f"ä{char}ä\u2019")[:-1]
