@@ -19,8 +19,8 @@ _GLUED = rf"{_LETTER}-?|[#№_=/]|(?:^|[\s\p{{Nd}}])-"
 _TAG = r"</?[A-Za-z][^<>]*>|:\s*\n"
 _CAMEL = r"(\p{Ll})(\p{Lu})"
 _JOINS = ' \t:;#№.-_="()[]<>*|/،•'
-# A comma belongs to no word, so that "order, 2125551234" and a line break end the search.
-_BETWEEN_WORDS = str.maketrans(dict.fromkeys(':;#№_="()[]<>*|،•', " ") | {"\n": ","})
+# Not a comma: it is left at the word before it, so that "order, 2125551234" is none of these.
+_BETWEEN_WORDS = str.maketrans(dict.fromkeys(':;#№_="()[]<>*|،•', " "))
 
 _DOTS_IN_IPV4 = 3
 _DECIMALS = r"^,\d\d?(?:\D|$)"
@@ -72,10 +72,10 @@ class NumberContext:
 
     def _is_reference(self, before: str) -> bool:
         """Return whether the text ends with words such as "order no."."""
-        if "<" in before or "\n" in before:
+        if "<" in before or (":" in before and "\n" in before):
             before = self._tag.sub(" ", before)
-        before = before[-_LABEL_CHARACTERS:]
-        if not before.isascii() and _ends_with_unspaced_reference(before):
+        before = before[-_LABEL_CHARACTERS:].rpartition("\n")[2]
+        if _ends_with_unspaced_reference(before):
             return True
         found = before.translate(_BETWEEN_WORDS).split()
         return bool(found) and self._end_with_reference(found[-_LABEL_WORDS:])
@@ -140,10 +140,9 @@ def _is_among(word: str, listed: frozenset[str]) -> bool:
 def _ends_with_unspaced_reference(before: str) -> bool:
     for _ in range(_MAX_NUMBER_WORDS):
         before = before.rstrip(_JOINS)
+        if before[-1:].isascii():
+            return False
         if before.endswith(_UNSPACED_REFERENCES):
             return True
-        number = next((word for word in _UNSPACED_NUMBER if before.endswith(word)), None)
-        if number is None:
-            return False
-        before = before.removesuffix(number)
+        before = before.removesuffix(next((word for word in _UNSPACED_NUMBER if before.endswith(word)), " "))
     return False

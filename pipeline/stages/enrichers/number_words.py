@@ -12,8 +12,8 @@ REFERENCES: dict[str, str] = {
     "en": """
         account acct article asin awb barcode batch build card case commit confirmation contract coupon docket
         document doi ean edition eid ein error estimate file fingerprint gtin hash iban id imei imsi inv invoice
-        ip isbn issn item license licence lot meid model mrn mpn npi order po parcel part passport pid pin
-        policy product quote quotation receipt ref reference reading release routing rma s/n p/n sequence seq
+        ip isbn isbn-10 isbn-13 issn item license licence lot meid model mrn mpn npi order po parcel part passport pid
+        pin policy product quote quotation receipt ref reference reading release routing rma s/n p/n sequence seq
         serial session shipment siren siret sku ssn swift ticket timestamp tracking transaction txn upc utr uuid
         vat version vin voucher waybill aba abn acn gst pan pnr uan revision tfn bsb nhs nino nric eori duns
         cusip isin sedol mmsi iccid asn ndc cas hs badge certificate cheque crate deed exhibit filing lease loan
