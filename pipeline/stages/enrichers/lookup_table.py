@@ -6,7 +6,6 @@ import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -136,16 +135,28 @@ def _open_parquet(path: Path) -> LookupTable:
     except ImportError as error:
         raise missing_extra("parquet", "lookup", error) from error
     try:
-        file = ParquetFile(path)
+        # Nanoseconds, into which Spark's old instants are read by default, end in the year 2262.
+        file = ParquetFile(path, coerce_int96_timestamp_unit="us")
     except (ArrowException, OSError) as error:
         raise InvalidDefinition(f"table {path.name} is damaged or not a Parquet file") from error
     columns = tuple(file.schema_arrow.names)
     _check_unique_columns(path.name, columns)
-    batches = (
-        zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        for batch in file.iter_batches(batch_size=_ROWS_PER_FETCH)
-    )
-    return LookupTable(f"table {path.name}", columns, "row", lambda: enumerate(chain.from_iterable(batches), 1))
+    return LookupTable(f"table {path.name}", columns, "row", lambda: _read_parquet(path.name, file))
+
+
+def _read_parquet(name: str, file: Any) -> Rows:
+    from pyarrow import ArrowException
+
+    number = 0
+    try:
+        for batch in file.iter_batches(batch_size=_ROWS_PER_FETCH):
+            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                number += 1
+                yield number, values
+    except (ArrowException, OSError, ValueError, OverflowError) as error:
+        raise InvalidDefinition(
+            f"table {name} cannot be read after row {number:,}: it is damaged, or holds an instant that no datetime can"
+        ) from error
 
 
 def _check_unique_columns(name: str, columns: tuple[str, ...]) -> None:

@@ -158,6 +158,20 @@ def test_a_parquet_table_is_read(tmp_path: Path) -> None:
     }
 
 
+def test_instants_of_spark_are_read_in_any_century(tmp_path: Path) -> None:
+    end = dt.datetime.fromisoformat("9999-12-31")
+    columns = {"domain": ["acme.com"], "until": pa.array([end], pa.timestamp("us"))}
+    pq.write_table(pa.table(columns), tmp_path / "c.parquet", use_deprecated_int96_timestamps=True)
+    assert find(tmp_path, {"domain": "acme.com"}, table="c.parquet")["until"] == end.isoformat()
+
+
+def test_an_instant_that_no_datetime_can_hold_is_named_by_its_row(tmp_path: Path) -> None:
+    columns = {"domain": ["a.com", "b.com"], "until": pa.array([0, 2**62], pa.timestamp("us"))}
+    pq.write_table(pa.table(columns), tmp_path / "c.parquet")
+    with pytest.raises(InvalidDefinition, match=r"table c\.parquet cannot be read after row 0: "):
+        build(spec(table="c.parquet"), tmp_path)
+
+
 @pytest.mark.parametrize(
     "source",
     [
