@@ -38,20 +38,22 @@ class Embedded:
         self._worker.wake()
 
     def stop(self, *, deliver: bool = True) -> None:
-        """Leave the worker. The last client stops it; see `EmbeddedWorker.stop`. If interrupted, call it again.
+        """Leave the worker. The last client stops it; see `EmbeddedWorker.stop`.
 
         Args:
             deliver: wait for callbacks that are due now, for at most `PIPELINE_STOP_SECONDS`.
         """
-        worker = self._worker
+        worker, self._worker = self._worker, None
         if worker is None:
             return
         context = _workers.leave(self)
-        if context is not None:
+        if context is None:
+            return
+        try:
             worker.stop(deliver=deliver)
+        finally:
             # It may be the database of a client that was closed before.
             context.database.close()
-        self._worker = None
 
 
 @dataclass(frozen=True, slots=True)

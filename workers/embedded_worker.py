@@ -42,6 +42,8 @@ class EmbeddedWorker:
         self._ready = threading.Event()
         self._app = _make_app(context)
         self._engine = Engine(self._app, context, batch_id=batch_id)
+        self._controller = _Controller(self._ready.set, app=self._app, **_OPTIONS)
+        self._thread = threading.Thread(target=self._controller.start, name="pipeline-worker", daemon=True)
 
     def start(self) -> None:
         """Start the threads; return once messages are consumed.
@@ -52,14 +54,15 @@ class EmbeddedWorker:
         set_running(self._app, self._engine)
         try:
             self._engine.start()
-            self._controller = _Controller(self._ready.set, app=self._app, **_OPTIONS)
-            self._thread = threading.Thread(target=self._controller.start, name="pipeline-worker", daemon=True)
             self._thread.start()
             if not self._ready.wait(START_SECONDS):
                 raise Unreachable(f"the embedded worker did not start within {START_SECONDS:.0f} s")
         except BaseException:
-            self._engine.stop(timeout=0.0)
-            set_running(self._app, None)
+            self._ask_to_stop()
+            try:
+                self._engine.stop(timeout=0.0)
+            finally:
+                self._forget()
             raise
         # A program that ends without closing its client: its thread pools are gone by then, so nothing can be finished,
         # only handed back.
@@ -70,21 +73,18 @@ class EmbeddedWorker:
         self._engine.wake_dispatch()
 
     def stop(self, *, deliver: bool) -> None:
-        """Stop taking messages, finish fast work, and return the rest to the queue. If interrupted, call it again.
+        """Stop taking messages, finish fast work, and return the rest to the queue; all of it at once if interrupted.
 
         Args:
             deliver: wait for callbacks that are due now, for at most `PIPELINE_STOP_SECONDS`.
         """
         left = countdown(self._context.settings.stop_seconds)
-        # Between two messages, Celery's loop does what is pending: the message is there to end its wait for one.
-        self._controller.consumer.call_soon(_shut_down)
-        self._engine.broker.nudge(DISPATCH_TASK)
+        self._ask_to_stop()
         try:
             self._thread.join(left())
-            self._engine.stop(deliver=deliver, timeout=left())
+            self._stop_engine(deliver, left())
         except BaseException:
-            # Interrupted: nothing more is waited for, and everything handed back.
-            self._engine.stop(timeout=0.0)
+            self._stop_engine(False, 0.0)
             raise
         finally:
             self._forget()
@@ -94,8 +94,17 @@ class EmbeddedWorker:
         atexit.unregister(self._engine.abandon)
         self._forget()
 
-    def _forget(self) -> None:
+    def _ask_to_stop(self) -> None:
+        # Between two messages, Celery's loop does what is pending: the message is there to end its wait for one.
+        self._controller.consumer.call_soon(_shut_down)
+        self._engine.broker.nudge(DISPATCH_TASK)
+
+    def _stop_engine(self, deliver: bool, timeout: float) -> None:
+        self._engine.stop(deliver=deliver, timeout=timeout)
+        # Only now: if it is interrupted too, what is left is handed back when the program ends.
         atexit.unregister(self._engine.abandon)
+
+    def _forget(self) -> None:
         set_running(self._app, None)
         for task_id, request in list(worker_state.requests.items()):
             if request.app is self._app:

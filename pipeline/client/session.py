@@ -148,11 +148,12 @@ class Session(ForkAware):
 
     def _close(self, deliver: bool) -> None:
         with self._starting:
-            worker = self._worker
-        if worker is not None:
-            worker.stop(deliver=deliver)
-            self._worker = None
-        self.release_connections()
+            worker, self._worker = self._worker, None
+        try:
+            if worker is not None:
+                worker.stop(deliver=deliver)
+        finally:
+            self.release_connections()
 
     def release_connections(self) -> None:
         """Close the connections that are not in use."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import Pool, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool
 
 from pipeline.database.fork_gate import ForkGate
 from pipeline.errors import InvalidSettings, PipelineError, ProcessForked, Unreachable
@@ -110,11 +110,11 @@ class SQLite:
             setattr(self.engine.dialect, name, keep_from_parent)
         keep_from_parent(self.engine, *self._in_use.values())
 
-    def _note_use(self, connection: sqlite3.Connection, _record: Any, _proxy: Any) -> None:
-        self._in_use[id(connection)] = threading.get_ident(), connection
+    def _note_use(self, connection: sqlite3.Connection, record: ConnectionPoolEntry, _: Any) -> None:
+        self._in_use[id(record)] = threading.get_ident(), connection
 
-    def _forget_use(self, connection: sqlite3.Connection, _record: Any) -> None:
-        self._in_use.pop(id(connection), None)
+    def _forget_use(self, _connection: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:
+        self._in_use.pop(id(record), None)
 
     def explain(self, error: DBAPIError) -> PipelineError | None:
         """Return an error that says what is wrong with the file, or None if the cause is something else."""
