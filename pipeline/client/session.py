@@ -10,6 +10,7 @@ from pipeline.bootstrap import reopen
 from pipeline.broker.publisher import wake_dispatcher
 from pipeline.context import Context
 from pipeline.errors import ClientClosed, Conflict
+from pipeline.fork_gate import ForkGate
 from pipeline.fork_hooks import ForkAware, keep_from_parent
 
 T = TypeVar("T")
@@ -53,6 +54,8 @@ class Session(ForkAware):
     def _make_locks(self) -> None:
         self._starting = threading.Lock()
         self._closing = threading.Lock()
+        # Celery and kombu compute much under locks of their classes, which a child would find locked for ever.
+        self._using_celery = ForkGate()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -125,7 +128,8 @@ class Session(ForkAware):
         if self._is_closed:
             return
         if self._make_worker is None:
-            wake_dispatcher(self._context.settings)
+            with self._using_celery.passing():
+                wake_dispatcher(self._context.settings)
             return
         with self._starting:
             if self._worker is not None:
@@ -159,6 +163,12 @@ class Session(ForkAware):
         """Close the connections that are not in use."""
         self._context.database.close()
 
+    def before_fork(self) -> None:
+        self._using_celery.close()
+
+    def after_fork_in_parent(self) -> None:
+        self._using_celery.reopen()
+
     def after_fork_in_child(self) -> None:
         keep_from_parent(self._context, self._worker)
         self._is_inherited = True
@@ -174,8 +184,9 @@ class Session(ForkAware):
     def _start(self, make: MakeWorker, only: int | None) -> None:
         self.check_open()
         self._open_in_child()
-        worker = make(self._context, only)
-        worker.start()
+        with self._using_celery.passing():
+            worker = make(self._context, only)
+            worker.start()
         self._worker, self._only = worker, only
 
 

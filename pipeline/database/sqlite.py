@@ -14,14 +14,12 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool
 
-from pipeline.database.fork_gate import ForkGate
 from pipeline.errors import InvalidSettings, PipelineError, ProcessForked, Unreachable
+from pipeline.fork_gate import ForkGate
 from pipeline.fork_hooks import keep_from_parent
 
 #: How long a transaction waits for a writer in another process.
 LOCK_TIMEOUT_SECONDS = 30
-#: How long a fork waits for the transactions of other threads. Ours take milliseconds; a user's may take any time.
-FORK_SECONDS = 5.0
 
 # WAL: readers and the writer do not wait for each other. NORMAL: a process that is killed loses nothing it committed;
 # only a power cut can undo the last commits, each as a whole.
@@ -86,7 +84,7 @@ class SQLite:
 
     def before_fork(self) -> None:
         """Close every connection: one that is open during a fork can neither be used nor closed in the child."""
-        if self._gate.close(FORK_SECONDS):
+        if self._gate.close():
             self.engine.dispose()
 
     def after_fork_in_parent(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from pipeline.database.fork_gate import ForkGate
+from pipeline.fork_gate import ForkGate
 
 
 def test_a_gate_without_transactions_closes_at_once_and_holds_up_others_until_it_reopens() -> None:
