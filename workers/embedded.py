@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from pipeline.context import Context
 from pipeline.fork_hooks import ForkAware, keep_from_parent
-from workers.embedded_worker import EmbeddedWorker
+from workers.in_process_worker import InProcessWorker
 
 
 class Embedded:
@@ -25,7 +25,7 @@ class Embedded:
     def __init__(self, context: Context, *, batch_id: int | None = None) -> None:
         self.context = context
         self.batch_id = batch_id
-        self._worker: EmbeddedWorker | None = None
+        self._worker: InProcessWorker | None = None
 
     def start(self) -> None:
         """Start the worker, unless another client's can be shared. If it runs already, dispatch now.
@@ -38,7 +38,7 @@ class Embedded:
         self._worker.wake()
 
     def stop(self, *, deliver: bool = True) -> None:
-        """Leave the worker. The last client stops it; see `EmbeddedWorker.stop`.
+        """Leave the worker. The last client stops it; see `InProcessWorker.stop`.
 
         Args:
             deliver: wait for callbacks that are due now, for at most `PIPELINE_STOP_SECONDS`.
@@ -60,7 +60,7 @@ class Embedded:
 class _Shared:
     """A worker, and the clients that share it; one that is dropped without being closed does not count."""
 
-    worker: EmbeddedWorker
+    worker: InProcessWorker
     context: Context
     batch_id: int | None
     clients: WeakSet[Embedded] = field(default_factory=WeakSet)
@@ -77,12 +77,12 @@ class _Workers(ForkAware):
         self._shared: list[_Shared] = []
         self.watch_forks()
 
-    def join(self, client: Embedded) -> EmbeddedWorker:
+    def join(self, client: Embedded) -> InProcessWorker:
         """Return a worker for a client, which is started if there is none to share."""
         with self._lock:
             shared = next((each for each in self._shared if each.suits(client)), None)
             if shared is None:
-                worker = EmbeddedWorker(client.context, client.batch_id)
+                worker = InProcessWorker(client.context, client.batch_id)
                 worker.start()
                 shared = _Shared(worker, client.context, client.batch_id)
                 self._shared.append(shared)

@@ -110,8 +110,8 @@ def test_a_submission_is_refused_before_it_is_stored_if_no_worker_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with connect(tmp_path) as client:
-        monkeypatch.setattr("workers.embedded_worker.START_SECONDS", 0.1)
-        monkeypatch.setattr("workers.embedded_worker._Controller.on_consumer_ready", lambda *_: None)
+        monkeypatch.setattr("workers.in_process_worker.START_SECONDS", 0.1)
+        monkeypatch.setattr("workers.in_process_worker._Controller.on_consumer_ready", lambda *_: None)
         with pytest.raises(pipeline.Unreachable, match="the embedded worker did not start"):
             client.submit(make_items(1), make_definition(tmp_path))
         monkeypatch.undo()

@@ -27,7 +27,7 @@ START_SECONDS = 30.0
 POLL_SECONDS = 0.005
 
 
-class EmbeddedWorker:
+class InProcessWorker:
     """Processes batches in this process between `start` and `stop`. A process may have several.
 
     Each has its own application and broker, since Celery keeps most of a worker's state there. What Celery keeps per
