@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 # What the module of a classifier or an enricher needs: no database, no Celery.
 from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkItem
 from pipeline.errors import (
+    ClientClosed,
     Conflict,
     InvalidArgument,
     InvalidDefinition,
@@ -17,6 +18,7 @@ from pipeline.errors import (
     NotFound,
     Permanent,
     PipelineError,
+    ProcessForked,
     StageError,
     Throttled,
     Transient,
@@ -71,6 +73,7 @@ __all__ = [
     "Classification",
     "ClassifySpec",
     "Client",
+    "ClientClosed",
     "Conflict",
     "Definition",
     "DefinitionTables",
@@ -109,6 +112,7 @@ __all__ = [
     "Permanent",
     "PingResult",
     "PipelineError",
+    "ProcessForked",
     "Progress",
     "Rejection",
     "Result",
