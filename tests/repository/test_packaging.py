@@ -44,7 +44,7 @@ ON_DEMAND = {
     "pipeline.stages.enrichers.lookup": ("fuzzy", "parquet"),
     "pipeline.stages.enrichers.http": ("http",),
     "pipeline.sources": ("parquet",),
-    "pipeline.files": ("parquet",),
+    "pipeline.files": ("parquet", "excel"),
 }
 
 
