@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkItem
 from pipeline.errors import (
     Conflict,
+    DatabaseFull,
     InvalidArgument,
     InvalidDefinition,
     InvalidInput,
@@ -72,6 +73,7 @@ __all__ = [
     "ClassifySpec",
     "Client",
     "Conflict",
+    "DatabaseFull",
     "Definition",
     "DefinitionTables",
     "Delivery",

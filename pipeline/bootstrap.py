@@ -38,6 +38,11 @@ def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
         upgrade_schema(database)
     else:
         check_schema(database)
+    return context_on(settings, database, hooks)
+
+
+def context_on(settings: Settings, database: Database, hooks: Sequence[Hook] = ()) -> Context:
+    """Return the context of use cases on an open database of the right version."""
     own = make_hooks(database, hooks)
     if database.is_sqlite:
         return Context(settings=settings, database=database, hooks=own)

@@ -16,6 +16,7 @@ PipelineError                   pipeline_error              exit code 2
 ├── Conflict                    conflict                    the request contradicts what is stored or running
 ├── CannotDecrypt               cannot_decrypt              stored secrets, without their key
 ├── Unreachable                 unreachable                 database or broker is down           exit code 3
+│   └── DatabaseFull            database_full               the disk of the database is full     exit code 3
 ├── WrongSchema                 wrong_schema                database of another version          exit code 3
 └── WaitTimeout                 wait_timeout                also a TimeoutError                  exit code 1
 
@@ -121,6 +122,12 @@ class Unreachable(PipelineError):
 
     code = "unreachable"
     exit_code = 3
+
+
+class DatabaseFull(Unreachable):
+    """The disk of the database is full: it can be read, but not written."""
+
+    code = "database_full"
 
 
 class WrongSchema(PipelineError):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from pipeline.database.postgresql import PostgreSQL
 from pipeline.database.sqlite import SQLite, database_file
-from pipeline.errors import InvalidSettings, PipelineError
+from pipeline.errors import InvalidSettings, PipelineError, Unreachable
 
 #: Connections that every process may need: its recorder, dispatch loop, sender and so on. Each thread that runs
 #: micro-batches needs one more.
 POOL_SIZE, POOL_OVERFLOW = 8, 8
+#: How long a transaction waits for what another one holds: all of SQLite's file, rows or tables of PostgreSQL.
+LOCK_SECONDS = 30.0
 
 
 class _Backend(Protocol):
@@ -42,29 +46,33 @@ class Database:
     Args:
         url: `sqlite:///FILE` or `postgresql://…`.
         concurrency: threads that use the database in addition to those every process has.
+        lock_seconds: how long a transaction waits for what other transactions hold.
 
     Raises:
         InvalidSettings: the URL is not one of these.
     """
 
-    def __init__(self, url: str, *, concurrency: int = 0) -> None:
+    def __init__(self, url: str, *, concurrency: int = 0, lock_seconds: float = LOCK_SECONDS) -> None:
         self.url: URL = _parse(url)
         self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
-        pool = {"pool_size": POOL_SIZE, "max_overflow": POOL_OVERFLOW + concurrency}
-        self._backend: _Backend = SQLite(self.url, **pool) if self.is_sqlite else PostgreSQL(self.url, **pool)
+        backend = SQLite if self.is_sqlite else PostgreSQL
+        self._backend: _Backend = backend(
+            self.url, lock_seconds=lock_seconds, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW + concurrency
+        )
         self.engine: Engine = self._backend.engine
         self._user_planner: Callable[[Connection], AbstractContextManager[object]] | None = None
+        self._write_failure: tuple[float, Unreachable] | None = None
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that changes rows. It commits at the end, and rolls back if the block raises."""
-        with self._explained(), self._backend.write() as connection:
+        with self._noting_failures(), self._explained(), self._backend.write() as connection:
             yield connection
 
     @contextmanager
     def write_once(self) -> Iterator[Connection]:
         """Open a transaction of a single statement, for which PostgreSQL needs one round trip instead of three."""
-        with self._explained(), self._backend.write_once() as connection:
+        with self._noting_failures(), self._explained(), self._backend.write_once() as connection:
             yield connection
 
     @contextmanager
@@ -85,9 +93,24 @@ class Database:
                 self._user_planner = self._backend.user_planner()
         return self._user_planner
 
+    def recent_write_failure(self, seconds: float) -> Unreachable | None:
+        """Return why the last transaction that failed did so, if it could not be written within these seconds."""
+        if self._write_failure is None:
+            return None
+        failed_at, error = self._write_failure
+        return error if time.monotonic() - failed_at <= seconds else None
+
     def close(self) -> None:
         """Close the connections that are not in use."""
         self.engine.dispose()
+
+    @contextmanager
+    def _noting_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except Unreachable as error:
+            self._write_failure = time.monotonic(), error
+            raise
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -98,6 +121,8 @@ class Database:
             if explained is None:
                 raise
             raise explained from error
+        except NoFreeConnection as error:
+            raise Unreachable("all connections of this process to the database are in use; try again") from error
 
 
 def _parse(url: str) -> URL:

@@ -12,6 +12,7 @@ import orjson
 
 from pipeline.database.retry import retrying
 from pipeline.database.row import Row
+from pipeline.database.trouble import log_failure
 from pipeline.definitions import Definition
 from pipeline.domain.ids import item_id
 from pipeline.domain.item import Stage, WorkItem
@@ -141,8 +142,8 @@ class MicroBatch:
                 raise work
             for some in _by_size(rows):
                 self._call(work, some)
-        except Exception:
-            log.exception("items_lost", stage=self._stage.value, items=len(rows))
+        except Exception as error:
+            log_failure(log, "items_lost", error, stage=self._stage.value, items=len(rows))
             self.finish({row["id"]: _LOST for row in rows})
 
     def _call(self, work: Work, rows: Sequence[Row]) -> None:

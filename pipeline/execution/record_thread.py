@@ -12,6 +12,7 @@ from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 
 from pipeline.context import Context
 from pipeline.database.retry import retrying
+from pipeline.database.trouble import log_failure
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.record import Done, record, unstorable
 from pipeline.log import get_logger
@@ -56,9 +57,9 @@ class RecordThread:
         while (group := self._next_group()) is not None:
             try:
                 self._write(group)
-            except Exception:
+            except Exception as error:
                 done = _outcomes(group)
-                log.exception("record_failed", items=len(done))
+                log_failure(log, "record_failed", error, items=len(done))
                 self._finish(group, {each.row["id"]: Disposition(DispositionKind.LOST) for each in done})
 
     def _next_group(self) -> list[_Entry] | None:
