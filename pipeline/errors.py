@@ -160,9 +160,12 @@ class StageError(Exception):
 
     Attributes:
         code: Stable name of the kind of error.
+        answer: The beginning of what another service answered, without secrets: kept with the failed attempt for the
+            person who looks into it, and not sent in callbacks. At most 4 KiB are kept.
     """
 
     code: ClassVar[str] = "stage_error"
+    answer: str | None = None
 
 
 class Transient(StageError):

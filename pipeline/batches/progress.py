@@ -67,10 +67,15 @@ def labels(context: Context, batch: str) -> dict[str, int]:
 
 
 def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> list[Row]:
-    """Return dead items in order of their ids, those after the id `after`, of one batch or of all."""
+    """Return dead items in order of their ids, those after the id `after`, of one batch or of all.
+
+    Each has the `answer` of another service that its last attempt got, if any.
+    """
     with context.database.read() as connection:
         batch_row = None if batch is None else find_batch(connection, batch)["id"]
-        return items.find_dead(connection, batch_row, after=after, limit=limit)
+        found = items.find_dead(connection, batch_row, after=after, limit=limit)
+        answers = attempts.find_last_answers(connection, [row["id"] for row in found])
+    return [{**row, "answer": answers.get(row["id"])} for row in found]
 
 
 def details(context: Context, name: str) -> Details | None:

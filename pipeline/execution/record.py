@@ -171,6 +171,7 @@ def _attempt(done: Done, failure: Failure, outcome: str, *, now: datetime, worke
         "started_at": done.started_at,
         "ended_at": now,
         "worker": worker,
+        "answer": failure.answer,
     }
 
 

@@ -65,7 +65,8 @@ def find_dead(connection: Connection, batch_id: int | None, *, after: int, limit
         batch_id: None for the items of all batches.
     """
     columns = [
-        items.c[name] for name in ("id", "batch_id", "position", "key", "attempts", "finished_at", *ERROR_COLUMNS)
+        items.c[name]
+        for name in ("id", "batch_id", "position", "key", "attempt", "attempts", "finished_at", *ERROR_COLUMNS)
     ]
     query = select(*columns, batches.c.public_id).join(batches, batches.c.id == items.c.batch_id)
     query = query.where(has_state(items.c.state, "dead"), items.c.id > after)
