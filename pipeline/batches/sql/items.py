@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, and_, case, func, select, update
 
 from pipeline.database.dialect import dialect_of
 from pipeline.database.json_rows import item_rows
@@ -110,11 +110,12 @@ def count_running(connection: Connection) -> dict[int, int]:
 
 
 def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, limit: int) -> list[Row]:
-    """Cancel up to `limit` pending or queued items of a batch with ids above `after`. Return the finished rows.
+    """Cancel up to `limit` pending or queued items of a cancelled batch, with ids above `after`.
 
-    Running items finish.
+    Return the finished rows. Running items finish. Nothing is cancelled if the batch runs again in the meantime.
     """
-    of_batch = items.c.id.between(*id_range(batch_id))
+    cancelled = select(batches.c.id).where(batches.c.id == batch_id, batches.c.state == "cancelled")
+    of_batch = and_(items.c.id.between(*id_range(batch_id)), cancelled.exists())
     not_started = has_state(items.c.state, *NOT_STARTED)
     statement = (
         update(items)
@@ -125,15 +126,21 @@ def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, 
     return rows(connection.execute(statement))
 
 
-def replay(connection: Connection, batch_id: int, *, ids: Sequence[int] | None, now: datetime, limit: int) -> list[int]:
-    """Make up to `limit` dead items of a batch pending again: due now, at the stage that failed, with fresh attempts.
+def replay(
+    connection: Connection, batch_id: int, state: ItemState, *, ids: Sequence[int] | None, now: datetime, limit: int
+) -> list[int]:
+    """Make up to `limit` items of a batch pending again: due now, at the stage where they ended, with fresh attempts.
 
     Return the ids of these items.
 
     Args:
+        state: the state they ended in.
         ids: items to choose from; None for all of the batch.
     """
-    conditions = [items.c.batch_id == batch_id, has_state(items.c.state, "dead")]
+    conditions = [items.c.batch_id == batch_id, has_state(items.c.state, state)]
+    if state is not ItemState.DEAD:
+        # By id: only dead items have an index.
+        conditions[0] = items.c.id.between(*id_range(batch_id))
     if ids is not None:
         conditions.append(items.c.id.in_(ids))
     statement = (
