@@ -10,8 +10,9 @@ from pipeline.batches.sql import batches, events
 from pipeline.context import Context
 from pipeline.domain import event
 from pipeline.domain.event import RESULT_TYPES, EventType
+from pipeline.domain.portions import PORTION_BYTES
 
-#: Events read at a time.
+#: Events read at a time, at most. Large ones are fewer.
 PAGE = 1_000
 
 
@@ -39,7 +40,7 @@ def page(context: Context, batch_id: int, after: int, limit: int = PAGE) -> Page
     with context.database.read() as connection:
         if not batches.exists(connection, batch_id):
             raise pruned_meanwhile()
-        found = events.find_after(connection, batch_id, after, limit)
+        found = events.find_after(connection, batch_id, after, limit, PORTION_BYTES)
     of_items = [row for row in found if row["type"] in RESULT_TYPES]
     return Page(
         results=[event.decode_data(row["body"]) for row in of_items],

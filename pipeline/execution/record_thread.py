@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 from pipeline.context import Context
 from pipeline.database.retry import retrying
 from pipeline.database.trouble import log_failure
+from pipeline.domain.portions import PORTION_BYTES, portions
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.record import Done, record, unstorable
 from pipeline.log import get_logger
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: From this many outcomes on, a transaction takes no more.
+#: From this many outcomes on, or from `PORTION_BYTES` of results on, a transaction takes no more.
 GROUP = 512
 
 
@@ -31,6 +32,10 @@ class _Entry(NamedTuple):
 
     batch: MicroBatch
     done: Sequence[Done]
+
+    @property
+    def bytes(self) -> int:
+        return sum(each.bytes for each in self.done)
 
 
 class RecordThread:
@@ -45,7 +50,8 @@ class RecordThread:
 
     def put(self, batch: MicroBatch, done: Sequence[Done]) -> None:
         """Write outcomes soon, and then call `batch.finish` from this thread."""
-        self._entries.put(_Entry(batch, done))
+        for portion in portions(done, lambda each: each.bytes, count=len(done)):
+            self._entries.put(_Entry(batch, portion))
 
     def close(self, timeout: float) -> None:
         """Write what was put before, then stop; wait for that up to `timeout` seconds."""
@@ -66,8 +72,8 @@ class RecordThread:
         entry = self._entries.get()
         if entry is None:
             return None
-        group, size = [entry], len(entry.done)
-        while size < GROUP:
+        group, size, size_bytes = [entry], len(entry.done), entry.bytes
+        while size < GROUP and size_bytes < PORTION_BYTES:
             try:
                 entry = self._entries.get_nowait()
             except queue.Empty:
@@ -77,6 +83,7 @@ class RecordThread:
                 break
             group.append(entry)
             size += len(entry.done)
+            size_bytes += entry.bytes
         return group
 
     def _write(self, group: Sequence[_Entry]) -> None:
