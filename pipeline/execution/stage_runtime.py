@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping
 
 from pipeline.context import Context
+from pipeline.domain.payload import MAX_PAYLOAD_BYTES
 from pipeline.domain.portions import PORTION_BYTES
 from pipeline.execution.record_thread import RecordThread
 from pipeline.execution.runner_cache import RunnerCache
@@ -14,7 +15,7 @@ from pipeline.execution.stop_gate import StopGate
 from pipeline.stages.run.executor import Executor
 
 #: Bytes of payloads and results under way from which a process claims no more items.
-MAX_BYTES = 4 * PORTION_BYTES
+MAX_BYTES = 2 * PORTION_BYTES
 
 
 class StageRuntime:
@@ -30,8 +31,8 @@ class StageRuntime:
         self._under_way: dict[Ref, int] = {}
         self._bytes = 0
         self._bytes_changed = threading.Condition()
-        #: Mean bytes of a payload in the latest claim.
-        self._payload_bytes = 1
+        #: Mean bytes of a payload in the latest claim; at first as large as they usually may be.
+        self._payload_bytes = MAX_PAYLOAD_BYTES
 
     def close(self) -> None:
         """Begin nothing more. Items under way go on."""

@@ -87,7 +87,9 @@ def test_items_are_claimed_recorded_and_read_in_portions_of_bytes(tmp_path: Path
 
 def test_no_more_is_claimed_while_what_is_under_way_takes_too_much(context: Context) -> None:
     with runtime(context) as running:
+        running.start_renewing({Ref(0, 1): 100})
         assert running.wait_for_room() > 10_000
+        running.stop_renewing([Ref(0, 1)])
         running.start_renewing({Ref(1, 1): MAX_BYTES // 2})
         running.add_results({Ref(1, 1): MAX_BYTES // 2, Ref(2, 1): MAX_BYTES})
         numbers: list[int] = []
