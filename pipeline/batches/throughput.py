@@ -36,5 +36,5 @@ def measure(context: Context, batch: str) -> Throughput:
     since = max((at for at in (work_since, recent and recent.last_at) if at is not None), default=now)
     if work_since is not None and now - since > context.lease:
         return Throughput(0.0, since)
-    rate = recent.count / max((now - recent.first_at).total_seconds(), 0.001) if recent else 0.0
+    rate = recent.number / max((now - recent.first_at).total_seconds(), 0.001) if recent else 0.0
     return Throughput(rate, None)

@@ -15,7 +15,7 @@ from pipeline.database.tables import batches, events, items
 class RecentEvents(NamedTuple):
     """The last events of a batch: how many, and when the first and the last of them happened."""
 
-    count: int
+    number: int
     first_at: datetime
     last_at: datetime
 

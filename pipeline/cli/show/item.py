@@ -106,6 +106,7 @@ def delivery_row_json(row: Row, batch_id: str) -> dict[str, Any]:
 
 def print_item(item: Mapping[str, Any]) -> None:
     """Print the value of `item_json` as text."""
+    fields: dict[str, str | None]
     fields = {name: _text(value) for name, value in item.items() if not isinstance(value, list)}
     fields |= {"error": _error_text(item["error"]), "attempts": _attempts_text(item)}
     del fields["attempts_by_stage"], fields["attempt"]
