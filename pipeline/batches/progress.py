@@ -11,6 +11,10 @@ from pipeline.batches.sql import attempts, batches, items
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.item import ItemState
+
+#: Items in each state whose errors are counted: reading those of a million takes seconds.
+COUNTED_ERRORS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,22 @@ def labels(context: Context, batch: str) -> dict[str, int]:
     """Return the number of items per label, most frequent first."""
     with context.database.read() as connection:
         return items.count_labels(connection, find_batch(connection, batch)["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """An error, and how many dead or waiting items have it as their last one; counted up to `COUNTED_ERRORS`."""
+
+    state: ItemState
+    message: str
+    items: int
+
+
+def errors(context: Context, batch: str, *, limit: int) -> list[ErrorCount]:
+    """Return the most frequent errors of a batch's dead items, and of those that wait for their next attempt."""
+    with context.database.read() as connection:
+        found = items.count_errors(connection, find_batch(connection, batch)["id"], COUNTED_ERRORS)
+    return [ErrorCount(ItemState(state), message, number) for (state, message), number in found.most_common(limit)]
 
 
 def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> list[Row]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, select, update
+from sqlalchemy import Connection, and_, case, func, select, text, update
 
 from pipeline.database.dialect import dialect_of
 from pipeline.database.json_rows import item_rows
@@ -73,6 +74,23 @@ def find_dead(connection: Connection, batch_id: int | None, *, after: int, limit
     if batch_id is not None:
         query = query.where(items.c.batch_id == batch_id)
     return rows(connection.execute(query.order_by(items.c.id).limit(limit)))
+
+
+def count_errors(connection: Connection, batch_id: int, limit: int) -> Counter[tuple[str, str]]:
+    """Return how many dead items, and how many that wait for their next attempt, have each error: (state, message).
+
+    Args:
+        limit: count at most this many items in each state, those that come first.
+    """
+    of_batch, has_error = items.c.batch_id == batch_id, items.c.error_message.is_not(None)
+    dead = has_state(items.c.state, "dead")
+    # The literals of the partial index.
+    waiting = and_(has_state(items.c.state, "pending"), items.c.due_at.is_not(None), text("crashes = 0"))
+    found: Counter[tuple[str, str]] = Counter()
+    for kind in (dead, waiting):
+        query = select(items.c.state, items.c.error_message).where(of_batch, kind, has_error).limit(limit)
+        found.update((state, message) for state, message in connection.execute(query))
+    return found
 
 
 def count_labels(connection: Connection, batch_id: int) -> dict[str, int]:

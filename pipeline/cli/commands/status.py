@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -12,12 +14,15 @@ from pipeline.cli import options
 from pipeline.cli.checks.queues import unserved_queues, warn_unserved
 from pipeline.cli.run.session import open_context
 from pipeline.cli.show.batch import print_batch, print_batches, progress_json
-from pipeline.cli.show.output import Messages, print_json
+from pipeline.cli.show.output import Messages, format_value, pluralize, print_json
 from pipeline.cli.show.unhealthy_endpoints import warn_unhealthy
 from pipeline.context import Context
 from pipeline.delivery import deliveries
 from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.item import ItemState
 
+#: Number of errors that are shown.
+_ERRORS = 3
 #: Number of items up to which labels and callbacks are counted without --full: counting a million takes seconds.
 _FULL_ITEMS = 50_000
 
@@ -33,7 +38,7 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
     """List recent batches, or show one in detail.
 
     Items are waiting in the database, in flight once released to the workers, and running once a worker has claimed
-    them. A batch that has finished no item for PIPELINE_LEASE_SECONDS stands still. Queues that nobody serves although
+    them. The most frequent errors of BATCH are shown with it. A batch that has finished no item for PIPELINE_LEASE_SECONDS stands still. Queues that nobody serves although
     work waits for them, and endpoints that are failing or disabled, are reported on standard error.
 
     \b
@@ -55,11 +60,26 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
             details = _details(context, batch, full=full)
             unserved = details["unserved"]
             print_json(details) if as_json else print_batch(details)
+            if not as_json:
+                _warn_of_errors(details, messages)
             if not as_json and "labels" not in details:
                 messages.info(f"more than {_FULL_ITEMS:,} items; to count labels and callbacks, add --full")
         if not as_json:
             warn_unserved(unserved, messages)
             warn_unhealthy(context, messages)
+
+
+def _warn_of_errors(details: Mapping[str, Any], messages: Messages) -> None:
+    for error in details["errors"]:
+        count = pluralize(error["items"], "item")
+        if error["state"] == ItemState.DEAD:
+            batch = details["batch_id"]
+            hint = (
+                f"`pipeline dead list {batch}` shows more; once the cause is gone, run `pipeline dead replay {batch}`"
+            )
+            messages.warn(f"{count} dead: {format_value(error['message'])}; {hint}")
+        else:
+            messages.warn(f"{count} to be retried: {format_value(error['message'])}")
 
 
 def _throughput(context: Context, progress: Progress) -> dict[str, Any]:
@@ -78,6 +98,7 @@ def _details(context: Context, batch: str, *, full: bool) -> dict[str, Any]:
     progress = batch_progress.progress(context, batch)
     details = progress_json(progress) | _throughput(context, progress)
     details["unserved"] = unserved_queues(context, progress.batch_id)
+    details["errors"] = [asdict(error) for error in batch_progress.errors(context, progress.batch_id, limit=_ERRORS)]
     if full or progress.total <= _FULL_ITEMS:
         details["labels"] = batch_progress.labels(context, progress.batch_id)
         details["callbacks"] = deliveries.counts(context, progress.batch_id)

@@ -47,7 +47,7 @@ def print_batches(batches: Sequence[Mapping[str, Any]]) -> None:
 
 def print_batch(details: Mapping[str, Any]) -> None:
     """Print a batch, as `--json` prints it, as text."""
-    fields = {name: value for name, value in details.items() if not isinstance(value, dict)}
+    fields = {name: value for name, value in details.items() if not isinstance(value, dict | list)}
     fields["time left"] = _time_left(details)
     del fields["seconds_left"], fields["stands_still_since"]
     fields["callbacks"] = format_counts(details.get("callbacks", {}))

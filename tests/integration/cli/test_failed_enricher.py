@@ -69,6 +69,15 @@ def test_the_enricher_and_its_answer_are_shown_and_the_secret_is_stored_nowhere(
         assert TOKEN.encode() not in file.read_bytes(), file
 
 
+def test_the_error_is_named_by_the_status_of_the_batch_with_what_to_do(enriched: Terminal) -> None:
+    (error,) = enriched.data("status", "last")["errors"]
+    assert error == {"state": "dead", "message": error["message"], "items": 1}
+    shown = enriched.run("status", "last").stderr
+    assert "1 item dead: company: 127.0.0.1:" in shown
+    assert "answered 401; `pipeline dead list" in shown
+    assert "run `pipeline dead replay" in shown
+
+
 def test_the_answer_is_not_part_of_the_result(enriched: Terminal) -> None:
     assert "has expired" not in enriched.run("results", "last").stdout
 
