@@ -38,8 +38,9 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
     """List recent batches, or show one in detail.
 
     Items are waiting in the database, in flight once released to the workers, and running once a worker has claimed
-    them. The most frequent errors of BATCH are shown with it. A batch that has finished no item for PIPELINE_LEASE_SECONDS stands still. Queues that nobody serves although
-    work waits for them, and endpoints that are failing or disabled, are reported on standard error.
+    them. A batch that has finished no item for PIPELINE_LEASE_SECONDS stands still. The most frequent errors of BATCH,
+    queues that nobody serves although work waits for them, and endpoints that are failing or disabled are reported on
+    standard error.
 
     \b
     Examples:
