@@ -27,6 +27,7 @@ from pipeline.errors import Conflict, InvalidInput, Unreachable
 
 #: Items written in one transaction, at most: this bounds how long other writers wait. Large ones are fewer.
 CHUNK = 5_000
+CHUNK_BYTES = 8 * 1024 * 1024
 
 #: Called with the number of items stored so far.
 OnProgress = Callable[[int], object]
@@ -263,7 +264,7 @@ def _store(
 ) -> int:
     total = 0
     rows = validator.rows(given, batch_id, context.now)
-    for chunk in portions(rows, lambda row: text_bytes(row["payload"]), count=CHUNK):
+    for chunk in portions(rows, lambda row: text_bytes(row["payload"]), count=CHUNK, size_limit=CHUNK_BYTES):
         kept = _refuse_duplicates(context, batch_id, chunk, validator)
         retrying(partial(_add, context, batch_id, kept), patience=context.lease)
         total += len(kept)

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Bytes of payloads or results in one portion: enough for the speed of bulk work, little enough for small machines.
-PORTION_BYTES = 8 * 1024 * 1024
+#: Bytes of payloads or results in one portion: enough for the speed of bulk work. On their way into the database and
+#: out of it, there are up to ten copies of a portion.
+PORTION_BYTES = 2 * 1024 * 1024
 
 
 def portions(

@@ -15,7 +15,7 @@ from pipeline.execution.stop_gate import StopGate
 from pipeline.stages.run.executor import Executor
 
 #: Bytes of payloads and results under way from which a process claims no more items.
-MAX_BYTES = 2 * PORTION_BYTES
+MAX_BYTES = 8 * PORTION_BYTES
 
 
 class StageRuntime:

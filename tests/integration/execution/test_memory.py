@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from pipeline.batches import results
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submit import CHUNK_BYTES, Submission, submit
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.domain.portions import PORTION_BYTES, portions, text_bytes
@@ -22,7 +22,7 @@ from tests.integration.execution.test_micro_batch import runtime
 from tests.support.factories import connect, make_definition
 
 KIB = 1024
-ITEMS, ITEM_KIB = 48, 250
+ITEMS, ITEM_KIB = 40, 250
 
 ECHO = """
 def classify(item):
@@ -66,7 +66,7 @@ def test_a_submission_is_stored_in_portions_of_bytes(context: Context, tmp_path:
     items = ({"text": "x" * 250 * KIB} for _ in range(ITEMS))
     submit(context, items, Submission(make_definition(tmp_path)), on_progress=stored.append)
     assert stored[-1] == ITEMS
-    assert len(stored) == -(-ITEMS * ITEM_KIB * KIB // PORTION_BYTES)
+    assert len(stored) == -(-ITEMS * ITEM_KIB * KIB // CHUNK_BYTES)
 
 
 def test_items_are_claimed_recorded_and_read_in_portions_of_bytes(tmp_path: Path) -> None:
