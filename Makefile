@@ -27,7 +27,7 @@ $(RUN) mypy || failed="$$failed mypy"; \
 $(VENV)/bin/lint-imports --no-logo || failed="$$failed import-linter"
 endef
 # More processes than cores, because tests spend much of their time waiting; tests of one group share a process.
-TEST := $(RUN) pytest -n 4 --dist loadgroup -q
+TEST := $(RUN) pytest -n 5 --dist loadgroup -q
 VERDICT := if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 .PHONY: help demo check test faults bench lint format clean

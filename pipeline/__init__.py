@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 # What the module of a classifier or an enricher needs: no database, no Celery.
 from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkItem
 from pipeline.errors import (
+    ClientClosed,
     Conflict,
     DatabaseFull,
     InvalidArgument,
@@ -18,6 +19,7 @@ from pipeline.errors import (
     NotFound,
     Permanent,
     PipelineError,
+    ProcessForked,
     StageError,
     Throttled,
     Transient,
@@ -72,6 +74,7 @@ __all__ = [
     "Classification",
     "ClassifySpec",
     "Client",
+    "ClientClosed",
     "Conflict",
     "DatabaseFull",
     "Definition",
@@ -111,6 +114,7 @@ __all__ = [
     "Permanent",
     "PingResult",
     "PipelineError",
+    "ProcessForked",
     "Progress",
     "Rejection",
     "Result",

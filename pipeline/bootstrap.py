@@ -43,11 +43,26 @@ def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
 
 def context_on(settings: Settings, database: Database, hooks: Sequence[Hook] = ()) -> Context:
     """Return the context of use cases on an open database of the right version."""
-    own = make_hooks(database, hooks)
+    return _context_with(database, settings, make_hooks(database, hooks))
+
+
+def reopen(context: Context) -> Context:
+    """Return the context for a child of the process that opened this one: its own database, clock and name.
+
+    Raises:
+        Unreachable: the database does not answer.
+        ProcessForked: this process was forked inside a transaction on it, and it is SQLite.
+    """
+    settings = context.settings
+    database = Database(context.database.url.render_as_string(hide_password=False), concurrency=settings.concurrency)
+    return _context_with(database, settings, context.hooks)
+
+
+def _context_with(database: Database, settings: Settings, hooks: Hooks) -> Context:
     if database.is_sqlite:
-        return Context(settings=settings, database=database, hooks=own)
+        return Context(settings=settings, database=database, hooks=hooks)
     clock = DatabaseClock(database)
-    return Context(settings=settings, database=database, hooks=own, now=clock, synchronise=clock.synchronise)
+    return Context(settings=settings, database=database, hooks=hooks, now=clock, synchronise=clock.synchronise)
 
 
 def make_hooks(database: Database, own: Sequence[Hook] = ()) -> Hooks:

@@ -14,6 +14,8 @@ PipelineError                   pipeline_error              exit code 2
 │   ├── InvalidWebhook          invalid_webhook             a received request that does not verify
 │   └── NotFound                not_found                   no such batch, item, delivery, endpoint or definition
 ├── Conflict                    conflict                    the request contradicts what is stored or running
+│   ├── ClientClosed            client_closed               the client was closed
+│   └── ProcessForked           process_forked              the process was forked during the call
 ├── CannotDecrypt               cannot_decrypt              stored secrets, without their key
 ├── Unreachable                 unreachable                 database or broker is down           exit code 3
 │   └── DatabaseFull            database_full               the disk of the database is full     exit code 3
@@ -115,6 +117,18 @@ class Conflict(PipelineError):
     """The request contradicts what is stored or running."""
 
     code = "conflict"
+
+
+class ClientClosed(Conflict):
+    """The client was closed, before the call or during it. What is stored can be found by another client."""
+
+    code = "client_closed"
+
+
+class ProcessForked(Conflict):
+    """The process was forked during the call, or inside a transaction. The parent goes on; the child cannot."""
+
+    code = "process_forked"
 
 
 class Unreachable(PipelineError):

@@ -118,6 +118,11 @@ class Hooks:
         self._built_in = tuple(built_in)
         self._user_planner: Callable[[Connection], AbstractContextManager[object]] = user_planner
 
+    @property
+    def own(self) -> tuple[Hook, ...]:
+        """The user's hooks."""
+        return self._own
+
     def run(self, connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
         """Run every hook for events of one batch, inside the transaction that wrote them."""
         for built_in in self._built_in:

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Several processes share the cores: libraries that compute with a thread per core would wait for each other.
+for _library in ("OMP", "OPENBLAS"):
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
 # Before anything of ours is imported: celeryconfig reads the settings then.
 for _name in [name for name in os.environ if name.startswith("PIPELINE_")]:
     del os.environ[_name]

@@ -1,118 +1,116 @@
-"""The embedded mode: a Celery worker in threads of this process, with an in-memory broker."""
+"""The embedded mode: the workers of this process, and the clients that share them."""
 
 from __future__ import annotations
 
-import atexit
 import threading
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakSet
 
-from celery.worker import WorkController
-from celery.worker import state as worker_state
-from kombu.transport.memory import Channel
-
-from pipeline.broker.messages import DELIVER_TASK, DISPATCH_TASK
 from pipeline.context import Context
-from pipeline.errors import Conflict, Unreachable
-from pipeline.settings import EMBEDDED_BROKER_URL
-from workers.app import app
-from workers.engine.engine import Engine, set_running
-from workers.engine.stage_engine import countdown
-from workers.transports.choice import embedded_transport
-
-#: Seconds that a worker may take to start.
-START_SECONDS = 30.0
+from pipeline.fork_hooks import ForkAware, keep_from_parent
+from workers.in_process_worker import InProcessWorker
 
 
 class Embedded:
-    """Processes batches in this process between `start` and `stop`. One at a time per process."""
+    """A client's share in a worker of this process.
 
-    _alone = threading.Lock()
+    Clients with the same database, settings and hooks share one worker, which stops with the last of them. Others have
+    workers of their own, as they would in processes of their own.
+
+    Args:
+        batch_id: process only this batch; None: everything in the database.
+    """
 
     def __init__(self, context: Context, *, batch_id: int | None = None) -> None:
-        """Args:
-        batch_id: process only this batch; None: everything in the database.
-        """
-        self._context = context
-        self._batch_id = batch_id
-        self._ready = threading.Event()
-        self._engine: Engine | None = None
+        self.context = context
+        self.batch_id = batch_id
+        self._worker: InProcessWorker | None = None
 
     def start(self) -> None:
-        """Start the threads; return once messages are consumed. If they run already, dispatch now.
+        """Start the worker, unless another client's can be shared. If it runs already, dispatch now.
 
         Raises:
-            Conflict: this process already has an embedded worker.
             Unreachable: the worker does not start.
         """
-        if self._engine is not None:
-            self._engine.wake_dispatch()
-            return
-        if not self._alone.acquire(blocking=False):
-            raise Conflict("this process already has an embedded worker; close that client before you open another")
-        try:
-            self._engine = self._started()
-        except BaseException:
-            self._alone.release()
-            raise
-        # A program that ends without closing its client: its thread pools are gone by then, so nothing can be finished,
-        # only handed back.
-        atexit.register(self._engine.abandon)
-
-    def _started(self) -> Engine:
-        # Queues of this transport outlive their connections; messages of a stopped worker are stale.
-        Channel.queues.clear()
-        app.conf.broker_url = EMBEDDED_BROKER_URL
-        app.conf.broker_transport = embedded_transport(is_fast=self._context.settings.fast_transport)
-        app.finalize()
-        engine = Engine(app, self._context, batch_id=self._batch_id)
-        set_running(engine)
-        engine.start()
-        self._controller = _Worker(self._ready, app=app, **_OPTIONS)
-        self._thread = threading.Thread(target=self._controller.start, name="pipeline-worker", daemon=True)
-        self._thread.start()
-        if not self._ready.wait(START_SECONDS):
-            raise Unreachable(f"the embedded worker did not start within {START_SECONDS:.0f} s")
-        return engine
+        if self._worker is None:
+            self._worker = _workers.join(self)
+        self._worker.wake()
 
     def stop(self, *, deliver: bool = True) -> None:
-        """Stop taking messages, finish fast work, and return the rest to the queue.
+        """Leave the worker. The last client stops it; see `InProcessWorker.stop`.
 
         Args:
             deliver: wait for callbacks that are due now, for at most `PIPELINE_STOP_SECONDS`.
         """
-        engine, self._engine = self._engine, None
-        if engine is None:
+        worker, self._worker = self._worker, None
+        if worker is None:
             return
-        atexit.unregister(engine.abandon)
-        worker_state.should_stop = 0
-        # Celery checks the flag between messages and then takes one more: give it two. The transport hands over all
-        # messages of a queue together, so they go to two queues; otherwise the second wait would take two seconds.
-        for task in (DISPATCH_TASK, DELIVER_TASK):
-            engine.broker.nudge(task)
-        left = countdown(self._context.settings.stop_seconds)
-        self._thread.join(left())
-        worker_state.should_stop = None
-        engine.stop(deliver=deliver, timeout=left())
-        set_running(None)
-        worker_state.reset_state()
-        self._alone.release()
+        context = _workers.leave(self)
+        if context is None:
+            return
+        try:
+            worker.stop(deliver=deliver)
+        finally:
+            # It may be the database of a client that was closed before.
+            context.database.close()
 
 
-_OPTIONS = {
-    "pool": "threads",
-    "without_heartbeat": True,
-    "without_mingle": True,
-    "without_gossip": True,
-}
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A worker, and the clients that share it; one that is dropped without being closed does not count."""
+
+    worker: InProcessWorker
+    context: Context
+    batch_id: int | None
+    clients: WeakSet[Embedded] = field(default_factory=WeakSet)
+
+    def suits(self, client: Embedded) -> bool:
+        return self.batch_id == client.batch_id and _identity(self.context) == _identity(client.context)
 
 
-class _Worker(WorkController):
-    """A worker that signals when it starts to consume, and whose engine is started and stopped by its owner."""
+class _Workers(ForkAware):
+    """The workers of this process."""
 
-    brings_engine = True
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shared: list[_Shared] = []
+        self.watch_forks()
 
-    def __init__(self, ready: threading.Event, **options: object) -> None:
-        self._ready = ready
-        super().__init__(**options)
+    def join(self, client: Embedded) -> InProcessWorker:
+        """Return a worker for a client, which is started if there is none to share."""
+        with self._lock:
+            shared = next((each for each in self._shared if each.suits(client)), None)
+            if shared is None:
+                worker = InProcessWorker(client.context, client.batch_id)
+                worker.start()
+                shared = _Shared(worker, client.context, client.batch_id)
+                self._shared.append(shared)
+            shared.clients.add(client)
+            return shared.worker
 
-    def on_consumer_ready(self, consumer: object) -> None:
-        self._ready.set()
+    def leave(self, client: Embedded) -> Context | None:
+        """Take a client away. Return the context of its worker if nobody shares that any more, so that it can stop."""
+        with self._lock:
+            shared = next(each for each in self._shared if client in each.clients)
+            shared.clients.discard(client)
+            if shared.clients:
+                return None
+            self._shared.remove(shared)
+            return shared.context
+
+    def after_fork_in_child(self) -> None:
+        # Their threads are the parent's.
+        for each in self._shared:
+            each.worker.detach()
+        keep_from_parent(*self._shared)
+        self._lock = threading.Lock()
+        self._shared = []
+        self.watch_forks()
+
+
+def _identity(context: Context) -> tuple[Any, ...]:
+    return context.database.url, context.settings, context.hooks.own
+
+
+_workers = _Workers()

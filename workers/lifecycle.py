@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery import bootsteps, signals
+from celery import bootsteps, current_app, signals
 from celery.worker.components import Pool
 from celery.worker.consumer import Tasks
 from celery.worker.state import reserved_requests
@@ -19,6 +19,8 @@ from workers.engine.liveness import BEAT_SECONDS, LivenessThread
 from workers.logs import configure
 from workers.signals import take_over
 
+#: Name of the application.
+NAME = "pipeline"
 #: The queues that a worker consumes decide what it does.
 STAGE_QUEUES = frozenset({"classify", "enrich"})
 DISPATCH_QUEUE = "control"
@@ -51,7 +53,7 @@ class EngineStep(bootsteps.StartStopStep):
         )
         garbage_collector.calm()
         engine = Engine(worker.app, make_context(chosen), roles)
-        set_running(engine)
+        set_running(worker.app, engine)
         engine.start()
         take_over(engine, worker.pool)
         # Without a secret, the sender sends nothing.
@@ -68,7 +70,7 @@ class EngineStep(bootsteps.StartStopStep):
         # The pool waits for its children, however long they take.
         prefork_child.tell_to_stop(worker.pool)
         worker.vitals.stop()
-        running_engine().stop(timeout=timeout)
+        running_engine(worker.app).stop(timeout=timeout)
 
 
 class Beat(bootsteps.StartStopStep):
@@ -99,9 +101,21 @@ class Beat(bootsteps.StartStopStep):
 
 
 def _start_child(**_: Any) -> None:
-    from workers.app import app
+    if _is_ours():
+        from workers.app import app
 
-    prefork_child.start(app)
+        prefork_child.start(app)
+
+
+def _stop_child(**_: Any) -> None:
+    if _is_ours():
+        prefork_child.stop()
+
+
+def _is_ours() -> bool:
+    """Return whether this child of a prefork pool is that of a worker of pipeline, not of a program that uses it."""
+    # By name: a child has a copy of its parent's application.
+    return bool(current_app.main == NAME)
 
 
 def _set_up_logs(loglevel: Any = None, logfile: Any = None, **_: Any) -> None:
@@ -111,5 +125,5 @@ def _set_up_logs(loglevel: Any = None, logfile: Any = None, **_: Any) -> None:
 def connect() -> None:
     """Connect to Celery's signals."""
     signals.worker_process_init.connect(_start_child)
-    signals.worker_process_shutdown.connect(prefork_child.stop)
+    signals.worker_process_shutdown.connect(_stop_child)
     signals.setup_logging.connect(_set_up_logs)

@@ -184,6 +184,7 @@ def _rules(context: Context, submission: Submission) -> Rules:
     given = submission.definition.input
     return Rules(
         text_field=given.text,
+        accepts_empty_text=given.empty == "accept",
         key_field=submission.key_field or given.key,
         callback_url_field=submission.callback_url_field,
         max_payload_bytes=context.settings.max_payload_bytes,

@@ -10,11 +10,12 @@ from typing import Any
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.callback_url import check_callback_url
-from pipeline.domain.did_you_mean import hint
+from pipeline.domain.did_you_mean import hint, list_names
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Record, Rejection, encode, find_problem, to_text
 from pipeline.errors import InvalidInput, InvalidItems
 from pipeline.settings import Network
+from pipeline.stages.text.normal_form import is_empty
 
 #: Rejections kept for an error, and characters kept of each item's text. Further rejections are only counted.
 MAX_REJECTIONS = 1_000
@@ -36,6 +37,7 @@ class Rules:
     """What every item of a submission must satisfy."""
 
     text_field: str | None
+    accepts_empty_text: bool
     key_field: str | None
     callback_url_field: str | None
     max_payload_bytes: int
@@ -133,6 +135,9 @@ class ItemValidator:
         field = self._rules.text_field
         if field is not None and not isinstance(item.payload.get(field), str):
             raise InvalidInput(_missing(field, item.payload, "which the classifier reads"))
+        if field is not None and not self._rules.accepts_empty_text and is_empty(item.payload[field]):
+            advice = 'fill it in, or accept such items with `empty = "accept"` in [input]'
+            raise InvalidInput(f"its text is empty (field {field!r}); {advice}")
         return encode(item.payload, max_bytes=self._rules.max_payload_bytes)
 
     def _key(self, item: Item) -> str | None:
@@ -204,7 +209,7 @@ def _checked_key(key: object) -> str:
 def _missing(field: str, payload: Mapping[str, Any], purpose: str, expected: str = "a string") -> str:
     if field in payload:
         return f"field {field!r}, {purpose}, is {_kind(payload[field])}; expected {expected}"
-    known = hint(field, map(str, payload)) or f"; it has {', '.join(sorted(map(str, payload))[:20]) or 'no fields'}"
+    known = hint(field, map(str, payload)) or f"; it has {list_names(sorted(map(str, payload)))}"
     return f"it has no field {field!r}, {purpose}{known}"
 
 

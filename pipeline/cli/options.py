@@ -38,6 +38,16 @@ encoding = click.option(
     metavar="ENCODING",
     help="Text encoding, such as cp1252. Default: from the byte order mark, otherwise UTF-8.",
 )
+header = click.option(
+    "--header",
+    type=click.Choice(["lenient"]),
+    help="lenient: call the tenth column of a table column_10 if it has no name. Default: such a column must be empty.",
+)
+strict = click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse a table whose header has a name twice. Default: the second Label becomes Label_2.",
+)
 batch_of_key = click.option(
     "--batch", metavar="BATCH", default="last", show_default=True, help="The batch in which to look up an item key."
 )

@@ -13,14 +13,15 @@ from typing import Any, Literal, TypeVar, Unpack
 from sqlalchemy import Connection
 
 from pipeline import settings
+from pipeline.client.async_session import AsyncSession
 from pipeline.client.batch import AsyncBatch, Batch
 from pipeline.client.client import Client
 from pipeline.client.connect import SettingOverrides, open_session
 from pipeline.client.delivery import AsyncDelivery, Delivery, values_of
 from pipeline.client.endpoint import AsyncEndpoint, EndpointInfo
-from pipeline.client.item_stream import ItemStream
+from pipeline.client.item_stream import ItemStream, StreamStopped
 from pipeline.client.paging import paged_apart
-from pipeline.client.session import AsyncSession, Session
+from pipeline.client.session import Session, closed
 from pipeline.definitions import Definition
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import EndpointState
@@ -109,13 +110,16 @@ class AsyncClient:
 
         storing = asyncio.ensure_future(self._session.call_apart(submit))
         try:
-            batch = await asyncio.shield(storing)
+            with self._session.stopping(stream):
+                batch = await asyncio.shield(storing)
         except asyncio.CancelledError:
             stream.stop()
             # Nothing of the batch is left when this ends.
             await asyncio.wait([storing])
             storing.exception()
             raise
+        except StreamStopped:
+            raise closed() from None
         return AsyncBatch(self._session, batch)
 
     async def batch(self, name: str) -> AsyncBatch:
@@ -130,6 +134,7 @@ class AsyncClient:
 
     def endpoint(self, url: str) -> AsyncEndpoint:
         """Return a handle on what receives callbacks; see `Client.endpoint`."""
+        self._session.check_open()
         return AsyncEndpoint(self._session, url)
 
     def endpoints(
@@ -237,6 +242,7 @@ class AsyncClient:
         return await self._session.call(lambda session: function(Client(session)))
 
     def _paged(self, list_: Callable[[Client], Iterator[T]]) -> AsyncIterator[T]:
+        self._session.check_open()
         return paged_apart(self._session, lambda session: list_(Client(session)))
 
     def _delivery(self, delivery: Delivery) -> AsyncDelivery:

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from pipeline.batches import control, replay, results
 from pipeline.batches import progress as batch_progress
+from pipeline.client.async_session import AsyncSession
 from pipeline.client.result import Result
-from pipeline.client.session import AsyncSession, Session
+from pipeline.client.session import Session
 from pipeline.domain.batch import Progress
 from pipeline.domain.ids import split_item_id
 from pipeline.domain.item import ItemState
@@ -46,10 +47,14 @@ class Batch:
 
         Raises:
             NotFound: The batch was pruned meanwhile.
+            ClientClosed: The client was closed, also while results are awaited.
         """
-        result_log = ResultLog(self._session, self._row_id, after, follow=follow)
+        self._session.check_open()
+        return self._results(ResultLog(self._session, self._row_id, after, follow=follow))
+
+    def _results(self, result_log: ResultLog) -> Iterator[Result]:
         while not result_log.is_over:
-            yield from result_log.read()
+            yield from self._session.while_open(result_log.read())
             time.sleep(result_log.pause_seconds)
 
     def progress(self) -> Progress:
@@ -76,6 +81,7 @@ class Batch:
         Raises:
             WaitTimeout: The batch is not complete by then. Work on it goes on.
             NotFound: The batch was pruned meanwhile.
+            ClientClosed: The client was closed, also during the wait.
         """
         end = _end(timeout)
         while not self._is_complete():
@@ -184,6 +190,7 @@ class AsyncBatch:
         )
         while not result_log.is_over:
             for result in await self._session.call(lambda _: result_log.read()):
+                self._session.check_open()
                 yield result
             await asyncio.sleep(result_log.pause_seconds)
 

@@ -32,12 +32,13 @@ from pipeline.domain.batch import Progress
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
+from pipeline.errors import ClientClosed
 
 
 class Client:
     """Submits and controls batches. Made by `connect`; close it when done, or use it in a `with` block.
 
-    Thread-safe: one client serves a whole program.
+    Thread-safe: one client serves a whole program, and the processes that it forks.
     """
 
     def __init__(self, session: Session) -> None:
@@ -85,7 +86,8 @@ class Client:
             InvalidInput: Another argument cannot be used.
             NotFound: There is no such definition.
             Conflict: The idempotency key belongs to a batch with another definition or callback URL.
-            Unreachable: The database does not answer.
+            Unreachable: The database does not answer, or the workers of this process did not start.
+            ClientClosed: The client was closed, also while items were stored: nothing is stored then.
         """
         submission = Submission(
             definition=self._definition(definition),
@@ -99,7 +101,15 @@ class Client:
             key_field=key_field,
             callback_url_field=callback_url_field,
         )
-        submitted = submit(self._session.context, items, submission, on_reject=on_reject, on_progress=on_progress)
+        # Before anything is stored: a caller that is told of a failure may submit again.
+        self._session.ensure_working()
+        context, given = self._session.context, self._session.while_open(items)
+        try:
+            submitted = submit(context, given, submission, on_reject=on_reject, on_progress=on_progress)
+        except ClientClosed:
+            # Removing what was stored has taken a connection again.
+            self._session.release_connections()
+            raise
         self._session.nudge()
         return Batch(self._session, submitted.batch_id, submitted.row_id, is_new=submitted.is_new)
 
@@ -129,7 +139,7 @@ class Client:
         """
         name, limit = arguments.batch_name(before), arguments.limit(limit)
         start = None if name is None else self._batch(name)._row_id
-        found = paged(self._batch_page, lambda each: each[0], start=start, limit=limit)
+        found = paged(self._session, self._batch_page, lambda each: each[0], start=start, limit=limit)
         return (each for _, each in found)
 
     def endpoint(self, url: str) -> Endpoint:
@@ -141,6 +151,7 @@ class Client:
         Raises:
             InvalidInput: It is not a URL.
         """
+        self._session.check_open()
         return Endpoint(self._session, url)
 
     def endpoints(
@@ -160,7 +171,9 @@ class Client:
         """
         wanted, limit = arguments.state_in(EndpointState, "endpoint", state), arguments.limit(limit)
         start = None if after is None else parse_callback_url(after, name="`after`").origin
-        return paged(partial(self._endpoint_page, wanted), lambda each: each.origin, start=start, limit=limit)
+        return paged(
+            self._session, partial(self._endpoint_page, wanted), lambda each: each.origin, start=start, limit=limit
+        )
 
     def deliveries(
         self,
@@ -202,7 +215,9 @@ class Client:
             since=arguments.instant("since", since, self._session.context.now()),
         )
         start, limit = arguments.delivery_number("before", before), arguments.limit(limit)
-        return paged(partial(self._delivery_page, wanted), lambda each: each.id, start=start, limit=limit)
+        return paged(
+            self._session, partial(self._delivery_page, wanted), lambda each: each.id, start=start, limit=limit
+        )
 
     def delivery(self, name: int | str) -> Delivery:
         """Return a delivery.
@@ -307,13 +322,16 @@ class Client:
             only: Work on this batch and leave the others alone; None: on all.
 
         Raises:
-            Conflict: The workers run already, on something else; or another client of this process has workers.
+            Conflict: The workers run already, on something else.
             Unreachable: The workers did not start.
         """
         self._session.work(None if only is None else only._row_id)
 
     def close(self, *, deliver: bool = True) -> None:
         """Stop this process's workers, hand back what they hold, and close the database.
+
+        Every later call on the client and its handles raises `ClientClosed`, and so do calls that are waiting now.
+        Workers that another client of the process shares go on. A second call does nothing more.
 
         Args:
             deliver: Wait up to `PIPELINE_STOP_SECONDS` for callbacks that are due now. Callbacks that are not
@@ -322,6 +340,7 @@ class Client:
         self._session.close(deliver=deliver)
 
     def __enter__(self) -> Client:
+        self._session.check_open()
         return self
 
     def __exit__(

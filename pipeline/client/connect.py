@@ -87,11 +87,12 @@ def open_session(chosen: Settings, hooks: Sequence[Hook] = ()) -> Session:
 def session_on(context: Context) -> Session:
     """Return a session on an open database, with the worker of this process where no broker is set."""
 
-    def make_worker(batch_id: int | None) -> EmbeddedWorker:
-        # The one place where the library reaches for its workers. Here, since Celery takes long to import, and a
-        # program that only looks at batches never needs it.
-        from workers.embedded import Embedded
+    return Session(context, _make_worker if context.settings.is_embedded else None)
 
-        return Embedded(context, batch_id=batch_id)
 
-    return Session(context, make_worker if context.settings.is_embedded else None)
+def _make_worker(context: Context, batch_id: int | None) -> EmbeddedWorker:
+    # The one place where the library reaches for its workers. Here, since Celery takes long to import, and a program
+    # that only looks at batches never needs it.
+    from workers.embedded import Embedded
+
+    return Embedded(context, batch_id=batch_id)

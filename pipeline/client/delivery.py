@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from pipeline.client.session import AsyncSession, Session
+from pipeline.client.async_session import AsyncSession
+from pipeline.client.session import Session
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.delivery import deliveries

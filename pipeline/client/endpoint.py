@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Literal, TypedDict, Unpack
 
 from pipeline.bootstrap import ping
-from pipeline.client.session import AsyncSession, Session
+from pipeline.client.async_session import AsyncSession
+from pipeline.client.session import Session
 from pipeline.delivery import endpoint_secrets, endpoints
 from pipeline.delivery.endpoint_secrets import KnownSecret
 from pipeline.delivery.endpoints import KnownEndpoint

@@ -7,7 +7,8 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from pipeline.client.session import AsyncSession, Session
+from pipeline.client.async_session import AsyncSession
+from pipeline.client.session import Session
 
 T = TypeVar("T")
 Cursor = TypeVar("Cursor")
@@ -17,24 +18,36 @@ PAGE = 500
 
 
 def paged(
+    session: Session,
     page: Callable[[Cursor | None, int], Sequence[T]],
     cursor_of: Callable[[T], Cursor],
     *,
     start: Cursor | None,
     limit: int | None,
 ) -> Iterator[T]:
-    """Yield entries page by page, each page read when its first entry is asked for.
+    """Return an iterator that yields entries page by page, each page read when its first entry is asked for.
 
     Args:
+        session: While it is open, entries are yielded.
         page: Returns the entries that follow a cursor, at most so many.
         cursor_of: Returns the cursor that the entries behind this one follow.
         limit: At most so many in all.
     """
-    left = limit
+    session.check_open()
+    return _paged(session, page, cursor_of, start, limit)
+
+
+def _paged(
+    session: Session,
+    page: Callable[[Cursor | None, int], Sequence[T]],
+    cursor_of: Callable[[T], Cursor],
+    start: Cursor | None,
+    left: int | None,
+) -> Iterator[T]:
     while left is None or left > 0:
         size = PAGE if left is None else min(left, PAGE)
         found = page(start, size)
-        yield from found
+        yield from session.while_open(found)
         if len(found) < size:
             return
         start, left = cursor_of(found[-1]), left if left is None else left - size
@@ -45,6 +58,7 @@ async def paged_apart(session: AsyncSession, list_: Callable[[Session], Iterator
     entries = await session.call(list_)
     while page := await session.call(partial(_next_page, entries)):
         for entry in page:
+            session.check_open()
             yield entry
 
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import NoReturn, Protocol, TypeVar
 
+from pipeline.bootstrap import reopen
 from pipeline.broker.publisher import wake_dispatcher
 from pipeline.context import Context
-from pipeline.errors import Conflict
+from pipeline.errors import ClientClosed, Conflict
+from pipeline.fork_gate import ForkGate
+from pipeline.fork_hooks import ForkAware, keep_from_parent
 
 T = TypeVar("T")
-
-#: Threads in which an asynchronous client calls the services; the pool of the database has as many connections.
-THREADS = 8
-
-
-_CLOSED = "this client is closed; open another"
 
 
 class EmbeddedWorker(Protocol):
@@ -34,11 +27,13 @@ class EmbeddedWorker(Protocol):
 
 
 #: Makes the worker of this process: for the batch of a row, or for all.
-MakeWorker = Callable[[int | None], EmbeddedWorker]
+MakeWorker = Callable[[Context, int | None], EmbeddedWorker]
 
 
-class Session:
+class Session(ForkAware):
     """The context of the services, and the worker of this process. Thread-safe.
+
+    In a child of a fork it opens a context and starts workers of its own when they are first needed.
 
     Args:
         make_worker: None where workers elsewhere do the work.
@@ -50,25 +45,56 @@ class Session:
         self._worker: EmbeddedWorker | None = None
         self._only: int | None = None
         self._is_closed = False
+        self._is_inherited = False
+        #: The thread that closes the client.
+        self._closer: int | None = None
+        self._make_locks()
+        self.watch_forks()
+
+    def _make_locks(self) -> None:
         self._starting = threading.Lock()
+        self._closing = threading.Lock()
+        # Celery and kombu compute much under locks of their classes, which a child would find locked for ever.
+        self._using_celery = ForkGate()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a client and its handles cannot be sent to another process; send the id of the batch, and connect there"
+        )
 
     @property
     def context(self) -> Context:
         """The context of the services.
 
         Raises:
-            Conflict: the client is closed.
+            ClientClosed: the client is closed.
         """
-        if self._is_closed:
-            raise Conflict(_CLOSED)
+        self.check_open()
+        if self._is_inherited:
+            with self._starting:
+                self._open_in_child()
         return self._context
+
+    def check_open(self) -> None:
+        """Raise `ClientClosed` if the client is closed."""
+        if self._is_closed:
+            raise closed()
+
+    def while_open(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield items until the client is closed; then raise `ClientClosed`."""
+        for item in items:
+            self.check_open()
+            yield item
+        self.check_open()
 
     def work(self, only: int | None = None) -> None:
         """Start the worker of this process, on all batches or on the one of this row.
 
         Raises:
-            Conflict: it works already, on something else; or the client is closed.
+            Conflict: it works already, on something else.
+            ClientClosed: the client is closed.
         """
+        self.check_open()
         if self._make_worker is None:
             return
         with self._starting:
@@ -86,7 +112,9 @@ class Session:
 
         Raises:
             Conflict: the worker is restricted to another batch, so that the wait would never end.
+            ClientClosed: the client is closed.
         """
+        self.check_open()
         if self._make_worker is None:
             return
         with self._starting:
@@ -96,91 +124,72 @@ class Session:
                 raise Conflict("this client works on another batch only; open another client to process this one")
 
     def nudge(self) -> None:
-        """Have the workers, here or elsewhere, look for work now."""
+        """Have the workers, here or elsewhere, look for work now. Does nothing if the client was closed meanwhile."""
+        if self._is_closed:
+            return
         if self._make_worker is None:
-            wake_dispatcher(self.context.settings)
+            with self._using_celery.passing():
+                wake_dispatcher(self._context.settings)
             return
         with self._starting:
-            if self._worker is None:
-                self._start(self._make_worker, None)
-            else:
+            if self._worker is not None:
                 self._worker.start()
+            elif not self._is_closed:
+                self._start(self._make_worker, None)
 
     def close(self, *, deliver: bool) -> None:
-        """Stop the worker of this process, and close the database."""
+        """Stop the worker of this process, and close the database. A second call waits for the first."""
+        if self._closer == threading.get_ident():
+            # From a signal handler or a hook, during a close that goes on afterwards.
+            return
+        self._is_closed = True
+        with self._closing:
+            self._closer = threading.get_ident()
+            try:
+                self._close(deliver)
+            finally:
+                self._closer = None
+
+    def _close(self, deliver: bool) -> None:
         with self._starting:
-            self._is_closed = True
             worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.stop(deliver=deliver)
+        try:
+            if worker is not None:
+                worker.stop(deliver=deliver)
+        finally:
+            self.release_connections()
+
+    def release_connections(self) -> None:
+        """Close the connections that are not in use."""
         self._context.database.close()
 
+    def before_fork(self) -> None:
+        self._using_celery.close()
+
+    def after_fork_in_parent(self) -> None:
+        self._using_celery.reopen()
+
+    def after_fork_in_child(self) -> None:
+        keep_from_parent(self._context, self._worker)
+        self._is_inherited = True
+        self._worker, self._only, self._closer = None, None, None
+        self._make_locks()
+        self.watch_forks()
+
+    def _open_in_child(self) -> None:
+        if self._is_inherited:
+            self._context = reopen(self._context)
+            self._is_inherited = False
+
     def _start(self, make: MakeWorker, only: int | None) -> None:
-        _ = self.context
-        worker = make(only)
-        worker.start()
+        self.check_open()
+        self._open_in_child()
+        with self._using_celery.passing():
+            worker = make(self._context, only)
+            worker.start()
         self._worker, self._only = worker, only
 
 
-class AsyncSession:
-    """A session for an event loop: opened when it is first needed, and called in threads.
-
-    The threads are its own: calls that block the loop's default executor do not hold up those of the client.
-    """
-
-    def __init__(self, open_: Callable[[], Session]) -> None:
-        self._open = open_
-        self._session: Session | None = None
-        self._is_closed = False
-        self._opening = threading.Lock()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pipeline-client")
-
-    async def call(self, function: Callable[[Session], T]) -> T:
-        """Return what a function of the session returns, called in a thread.
-
-        Raises:
-            Conflict: the client is closed.
-        """
-        self._refuse_closed()
-        return await self._run(self._threads, function)
-
-    async def call_apart(self, function: Callable[[Session], T]) -> T:
-        """The same in a thread of its own, for a call that may take as long as the user's code takes.
-
-        Such calls may be as many as they like, and each may wait for others of the client.
-        """
-        self._refuse_closed()
-        thread = ThreadPoolExecutor(1, thread_name_prefix="pipeline-client")
-        try:
-            return await self._run(thread, function)
-        finally:
-            thread.shutdown(wait=False)
-
-    async def close(self, *, deliver: bool) -> None:
-        """Close the session if it was opened, and end the threads."""
-        self._is_closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            close = partial(session.close, deliver=deliver)
-            await asyncio.get_running_loop().run_in_executor(self._threads, close)
-        self._threads.shutdown(wait=False)
-
-    async def _run(self, threads: ThreadPoolExecutor, function: Callable[[Session], T]) -> T:
-        context = contextvars.copy_context()
-
-        def call() -> T:
-            return function(self._opened())
-
-        return await asyncio.get_running_loop().run_in_executor(threads, lambda: context.run(call))
-
-    def _refuse_closed(self) -> None:
-        if self._is_closed:
-            raise Conflict(_CLOSED)
-
-    def _opened(self) -> Session:
-        with self._opening:
-            # Asked again: the client may have been closed while this call waited for a thread.
-            self._refuse_closed()
-            if self._session is None:
-                self._session = self._open()
-            return self._session
+def closed() -> ClientClosed:
+    """Return the error of every call on a closed client."""
+    return ClientClosed("this client is closed; open another, and find your batch there with `client.batch(ID)`")

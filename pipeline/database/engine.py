@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,8 +13,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from pipeline.database.postgresql import PostgreSQL
-from pipeline.database.sqlite import SQLite, database_file
-from pipeline.errors import InvalidSettings, PipelineError, Unreachable
+from pipeline.database.sqlite import FILE_SCHEME, SQLite, database_file
+from pipeline.errors import InvalidSettings, PipelineError, ProcessForked, Unreachable
+from pipeline.fork_hooks import ForkAware
 
 #: Connections that every process may need: its recorder, dispatch loop, sender and so on. Each thread that runs
 #: micro-batches needs one more.
@@ -37,9 +39,15 @@ class _Backend(Protocol):
 
     def explain(self, error: DBAPIError) -> PipelineError | None: ...
 
+    def before_fork(self) -> None: ...
 
-class Database:
-    """An engine and its transactions. Build one per process: never at import time, never before a fork.
+    def after_fork_in_parent(self) -> None: ...
+
+    def after_fork_in_child(self) -> None: ...
+
+
+class Database(ForkAware):
+    """An engine and its transactions. It belongs to the process that built it: a child of a fork builds another.
 
     Errors that mean the database cannot be used at all are raised as `Unreachable` or `InvalidSettings`.
 
@@ -50,6 +58,7 @@ class Database:
 
     Raises:
         InvalidSettings: the URL is not one of these.
+        ProcessForked: this process was forked inside a transaction on it, and it is SQLite.
     """
 
     def __init__(self, url: str, *, concurrency: int = 0, lock_seconds: float = LOCK_SECONDS) -> None:
@@ -61,6 +70,8 @@ class Database:
         )
         self.engine: Engine = self._backend.engine
         self._user_planner: Callable[[Connection], AbstractContextManager[object]] | None = None
+        self._process = os.getpid()
+        self.watch_forks()
         self._write_failure: tuple[float, Unreachable] | None = None
 
     @contextmanager
@@ -102,7 +113,22 @@ class Database:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        self.engine.dispose()
+        if self._process == os.getpid():
+            self.engine.dispose()
+
+    def before_fork(self) -> None:
+        self._backend.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        self._backend.after_fork_in_parent()
+
+    def after_fork_in_child(self) -> None:
+        self._backend.after_fork_in_child()
+
+    def _refuse_in_child(self) -> None:
+        # Asked for every time: a server that forks in C may skip our hooks.
+        if self._process != os.getpid():
+            raise ProcessForked("this process was forked during the call, which goes on in the parent only")
 
     @contextmanager
     def _noting_failures(self) -> Iterator[None]:
@@ -114,9 +140,11 @@ class Database:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
+        self._refuse_in_child()
         try:
             yield
         except DBAPIError as error:
+            self._refuse_in_child()
             explained = self._backend.explain(error)
             if explained is None:
                 raise
@@ -137,6 +165,9 @@ def _parse(url: str) -> URL:
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if backend == "sqlite":
-        database_file(parsed)
-        return parsed.set(drivername="sqlite+pysqlite")
+        path = database_file(parsed)
+        # Absolute, since a program may change its folder between two connections.
+        is_uri = (parsed.database or "").startswith(FILE_SCHEME)
+        name = parsed.database if is_uri else str(path)
+        return parsed.set(drivername="sqlite+pysqlite", database=name)
     raise InvalidSettings(f"PIPELINE_DATABASE_URL names {backend!r}; pipeline supports sqlite and postgresql")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
+from weakref import WeakSet
 
 import psycopg
 from sqlalchemy import URL, Connection, create_engine, event
@@ -14,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from pipeline.database.planner import PLANNER, UserPlanner, read_planner
 from pipeline.errors import DatabaseFull, PipelineError, Unreachable
+from pipeline.fork_hooks import keep_from_parent
 
 #: How long the server may take to accept a connection. A restart takes longer; callers that need one try again.
 CONNECT_TIMEOUT_SECONDS = 5
@@ -64,6 +67,8 @@ class PostgreSQL:
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         # All statements of a transaction see the same state, as on SQLite.
         self._snapshot = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._connections: WeakSet[Any] = WeakSet()
+        event.listen(self.engine, "connect", lambda connection, _: self._connections.add(connection))
         event.listen(self.engine, "checkin", _record_use)
         event.listen(self.engine, "checkout", _check_if_idle)
 
@@ -88,6 +93,18 @@ class PostgreSQL:
         with self.engine.connect() as ours, plain.connect() as users:
             return UserPlanner(ours=read_planner(ours), users=read_planner(users))
 
+    def before_fork(self) -> None:
+        """Do nothing: what is shared is the child's to sever."""
+
+    def after_fork_in_parent(self) -> None:
+        """Do nothing."""
+
+    def after_fork_in_child(self) -> None:
+        """Sever every connection: a byte that both processes send would mix their sessions."""
+        for connection in list(self._connections):
+            _sever(connection)
+        keep_from_parent(self.engine, *self._connections)
+
     def explain(self, error: DBAPIError) -> PipelineError | None:
         """Return an error that says why the server cannot be used, or None if only this statement failed."""
         if not isinstance(error.orig, psycopg.Error):
@@ -105,6 +122,17 @@ class PostgreSQL:
         if state in _REMEDIES:
             return Unreachable(f"{server} does not carry this out ({reason}): {_REMEDIES[state]}")
         return None
+
+
+def _sever(connection: psycopg.Connection[Any]) -> None:
+    """Point this process's copy of a connection to nothing. The parent and the server do not notice."""
+    # A connection that is closed has no socket.
+    with suppress(psycopg.Error):
+        nothing = os.open(os.devnull, os.O_RDWR)
+        try:
+            os.dup2(nothing, connection.fileno(), inheritable=False)
+        finally:
+            os.close(nothing)
 
 
 def _connect_args(url: URL, settings: Mapping[str, str]) -> dict[str, Any]:

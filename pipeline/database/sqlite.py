@@ -13,14 +13,21 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool
 
-from pipeline.errors import DatabaseFull, InvalidSettings, PipelineError, Unreachable
+from pipeline.errors import DatabaseFull, InvalidSettings, PipelineError, ProcessForked, Unreachable
+from pipeline.fork_gate import ForkGate
+from pipeline.fork_hooks import keep_from_parent
 
 # WAL: readers and the writer do not wait for each other. NORMAL: a process that is killed loses nothing it committed;
 # only a power cut can undo the last commits, each as a whole.
 _PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16000")
-_FILE_SCHEME = "file:"
+FILE_SCHEME = "file:"
 _ALTERNATIVE = "or name another in PIPELINE_DATABASE_URL"
+
+#: Files that were open when this process was forked. SQLite keeps one state per file and process, locks included; the
+#: child has a copy of it that is not true, and cannot drop it.
+_open_at_fork: set[Path] = set()
 
 
 class SQLite:
@@ -28,6 +35,7 @@ class SQLite:
 
     def __init__(self, url: URL, *, lock_seconds: float, pool_size: int, max_overflow: int) -> None:
         self._url = url
+        _refuse_if_open_at_fork(url)
         self._lock_seconds = lock_seconds
         #: Since when transactions have waited for a writer in another process; None: the last one began.
         self._waits_since: float | None = None
@@ -43,11 +51,15 @@ class SQLite:
         )
         # A thread that waits for this lock wakes at once; SQLite's busy handler sleeps for up to 100 ms.
         self._writer = threading.Lock()
+        self._gate = ForkGate()
+        self._in_use: dict[int, tuple[int, sqlite3.Connection]] = {}
         event.listen(self.engine, "connect", _configure)
+        event.listen(self.engine, "checkout", self._note_use)
+        event.listen(self.engine, "checkin", self._forget_use)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        with self._writer, self.engine.connect() as connection:
+        with self._gate.passing(), self._writer, self.engine.connect() as connection:
             self._waits_since = self._waits_since or time.monotonic()
             # IMMEDIATE takes the write lock first: a transaction that takes it later can fail without waiting.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -64,7 +76,7 @@ class SQLite:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with self.engine.connect() as connection:
+        with self._gate.passing(), self.engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
             try:
                 yield connection
@@ -74,6 +86,38 @@ class SQLite:
     def user_planner(self) -> Callable[[Connection], AbstractContextManager[object]]:
         """Return what changes nothing: SQLite's planner has no settings."""
         return nullcontext
+
+    def before_fork(self) -> None:
+        """Close every connection: one that is open during a fork can neither be used nor closed in the child."""
+        if self._gate.close():
+            self.engine.dispose()
+
+    def after_fork_in_parent(self) -> None:
+        """Let transactions begin again."""
+        self._gate.reopen()
+
+    def after_fork_in_child(self) -> None:
+        """Forget the connections of the parent, which refuse every further statement."""
+        self._gate.forget()
+        path = database_file(self._url)
+        if path is not None and not _is_empty(self.engine.pool):
+            _open_at_fork.add(path.resolve())
+        thread = threading.get_ident()
+        for owner, connection in self._in_use.values():
+            # Those of other threads may be locked, and nobody can use them any more.
+            if owner == thread:
+                with suppress(sqlite3.Error):
+                    connection.set_authorizer(_deny)
+        # A connection that is closed or rolled back here would change what the parent uses.
+        for name in ("do_close", "do_terminate", "do_rollback"):
+            setattr(self.engine.dialect, name, keep_from_parent)
+        keep_from_parent(self.engine, *self._in_use.values())
+
+    def _note_use(self, connection: sqlite3.Connection, record: ConnectionPoolEntry, _: Any) -> None:
+        self._in_use[id(record)] = threading.get_ident(), connection
+
+    def _forget_use(self, _connection: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:
+        self._in_use.pop(id(record), None)
 
     def explain(self, error: DBAPIError) -> PipelineError | None:
         """Return an error that says what is wrong with the file, or None if the cause is something else."""
@@ -110,7 +154,7 @@ def database_file(url: URL) -> Path | None:
     """
     if url.get_backend_name() != "sqlite":
         return None
-    name = (url.database or "").removeprefix(_FILE_SCHEME)
+    name = (url.database or "").removeprefix(FILE_SCHEME)
     if name in ("", ":memory:") or url.query.get("mode") == "memory":
         raise InvalidSettings(
             "PIPELINE_DATABASE_URL names an in-memory database, which is lost when the process exits and which its "
@@ -130,6 +174,23 @@ def _configure(connection: Any, _record: Any) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _deny(*_: object) -> int:
+    return sqlite3.SQLITE_DENY
+
+
+def _is_empty(pool: Pool) -> bool:
+    return isinstance(pool, QueuePool) and pool.checkedin() == pool.checkedout() == 0
+
+
+def _refuse_if_open_at_fork(url: URL) -> None:
+    path = database_file(url)
+    if path is not None and path.resolve() in _open_at_fork:
+        raise ProcessForked(
+            f"this process was forked in the middle of a transaction on {path}, which SQLite does not survive; fork "
+            "outside of transactions, or start the process with spawn or forkserver"
+        )
 
 
 def _problem(code: int, path: Path, error: sqlite3.Error) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -19,6 +19,8 @@ class InputSpec(BaseModel):
     key: str | None = Field(default=None, min_length=1)
     #: Field with the text that the classifier reads.
     text: str = Field(default="text", min_length=1)
+    #: What happens to an item whose text is empty: a classifier would give it a label like any other.
+    empty: Literal["refuse", "accept"] = "refuse"
 
 
 class RetrySpec(BaseModel):

@@ -1,4 +1,4 @@
-"""Suggestions for misspelled names."""
+"""Suggestions for misspelled and missing names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from itertools import islice
 # The search is quadratic, so longer names get no suggestion and further choices are not compared.
 _MAX_NAME_LENGTH = 80
 _MAX_CHOICES = 1_000
+#: Names listed in one message.
+_MAX_LISTED = 20
 
 
 def hint(name: str, choices: Iterable[str]) -> str:
@@ -18,3 +20,15 @@ def hint(name: str, choices: Iterable[str]) -> str:
     by_folded = {choice.casefold(): choice for choice in islice(choices, _MAX_CHOICES)}
     matches = get_close_matches(name.casefold(), by_folded, n=1)
     return f"; did you mean {by_folded[matches[0]]!r}?" if matches else ""
+
+
+def quote_name(name: str) -> str:
+    """Return a name for a message: in quotes, and truncated if it is long."""
+    return repr(name if len(name) <= _MAX_NAME_LENGTH else f"{name[:_MAX_NAME_LENGTH]}…")
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Return names for a message: the first ones, and how many more there are; `none` if there are none."""
+    quoted = [quote_name(name) for name in names]
+    more = f" and {len(quoted) - _MAX_LISTED:,} more" if len(quoted) > _MAX_LISTED else ""
+    return ", ".join(quoted[:_MAX_LISTED]) + more if quoted else "none"

@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.domain.item import Classification, WorkItem
 from pipeline.domain.outcome import Failure
 from pipeline.errors import InvalidInput
+from pipeline.quality.copies import describe_similar_labels
 from pipeline.quality.score import ClassScore, Confusion, score
 
 #: Items passed to the classifier at once.
@@ -21,6 +22,19 @@ MICRO_BATCH = 64
 Classify = Callable[[list[WorkItem]], list[Classification | Failure]]
 
 _BATCH_ID = "evaluation"
+
+
+#: Returns whether the classifier was trained on the text of an item.
+WasTrainedOn = Callable[[WorkItem], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class UntrainedScore:
+    """How well a classifier performs on the items that it was not trained on."""
+
+    n: int
+    accuracy: float
+    macro_f1: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,9 @@ class Evaluation:
         errors: number of failed items by type of failure; `n_errors` is the sum.
         messages: the first message of each type of failure.
         seconds: time spent in the classifier.
+        n_trained_on: number of items whose text the classifier was trained on, or None if that is unknown.
+        untrained: the score of the others; None if `n_trained_on` is, or if there are none.
+        warnings: what users should know before they trust the scores.
     """
 
     n: int
@@ -46,6 +63,9 @@ class Evaluation:
     errors: Mapping[str, int]
     messages: Mapping[str, str]
     seconds: float
+    n_trained_on: int | None
+    untrained: UntrainedScore | None
+    warnings: tuple[str, ...]
 
     @property
     def n_errors(self) -> int:
@@ -60,6 +80,7 @@ class _Answers:
     labels: list[str | None] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     messages: dict[str, str] = field(default_factory=dict)
+    trained_on: list[bool] = field(default_factory=list)
     seconds: float = 0.0
 
     def add(self, truth: str, outcome: Classification | Failure) -> None:
@@ -77,6 +98,7 @@ def evaluate(
     labelled: Iterable[tuple[dict[str, Any], str]],
     *,
     text_of: Callable[[dict[str, Any]], str],
+    was_trained_on: WasTrainedOn | None = None,
     max_confusions: int = 20,
     micro_batch: int = MICRO_BATCH,
     progress: Callable[[int], None] | None = None,
@@ -85,6 +107,7 @@ def evaluate(
 
     Args:
         text_of: returns the text of a payload that the classifier reads, as set in the definition.
+        was_trained_on: returns whether the classifier was trained on an item; None if that is unknown.
         max_confusions: maximum number of confusions listed.
         micro_batch: number of items passed to `classify` at once.
         progress: called with the number of items measured so far.
@@ -101,6 +124,8 @@ def evaluate(
         answers.seconds += time.perf_counter() - started
         for (_, truth), outcome in zip(group, outcomes, strict=True):
             answers.add(truth, outcome)
+        if was_trained_on is not None:
+            answers.trained_on.extend(map(was_trained_on, items))
         if progress is not None:
             progress(len(answers.truths))
     if not answers.truths:
@@ -110,6 +135,7 @@ def evaluate(
 
 def _build_evaluation(answers: _Answers, max_confusions: int) -> Evaluation:
     scores = score(answers.truths, answers.labels)
+    n_trained_on = sum(answers.trained_on) if answers.trained_on else None
     return Evaluation(
         n=len(answers.truths),
         accuracy=scores.accuracy,
@@ -119,7 +145,28 @@ def _build_evaluation(answers: _Answers, max_confusions: int) -> Evaluation:
         errors=dict(answers.errors.most_common()),
         messages=answers.messages,
         seconds=answers.seconds,
+        n_trained_on=n_trained_on,
+        untrained=None if n_trained_on is None else _score_untrained(answers),
+        warnings=tuple(_warnings(answers, n_trained_on)),
     )
+
+
+def _score_untrained(answers: _Answers) -> UntrainedScore | None:
+    rows = zip(answers.truths, answers.labels, answers.trained_on, strict=True)
+    others = [(truth, label) for truth, label, trained_on in rows if not trained_on]
+    if not others:
+        return None
+    scores = score([truth for truth, _ in others], [label for _, label in others])
+    return UntrainedScore(len(others), scores.accuracy, scores.macro_f1)
+
+
+def _warnings(answers: _Answers, n_trained_on: int | None) -> Iterator[str]:
+    if n_trained_on:
+        n = len(answers.truths)
+        yield f"{n_trained_on:,} of {n:,} examples were trained on: their answers are no measure of new texts"
+    similar = describe_similar_labels({*answers.truths, *(label for label in answers.labels if label is not None)})
+    if similar is not None:
+        yield similar
 
 
 def _split_into_groups(

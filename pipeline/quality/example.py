@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pipeline.domain.did_you_mean import list_names
 from pipeline.domain.outcome import strip_unstorable
 from pipeline.errors import InvalidInput
 
@@ -19,19 +17,6 @@ class Example(NamedTuple):
 
     text: str
     label: str
-
-
-@dataclass(frozen=True, slots=True)
-class HoldoutSplit:
-    """The positions of the examples to train on and of those held out.
-
-    Args:
-        singletons: classes with only one example, which is trained on, so that these classes get no score.
-    """
-
-    training: tuple[int, ...]
-    held_out: tuple[int, ...]
-    singletons: tuple[str, ...]
 
 
 def read_labelled_rows(rows: Iterable[Mapping[str, Any]], *, label: str) -> Iterator[tuple[dict[str, Any], str]]:
@@ -62,8 +47,8 @@ def read_examples(rows: Iterable[Mapping[str, Any]], *, text: str, label: str) -
         yield Example(content, answer)
 
 
-def sort_examples(pairs: Iterable[tuple[str, str]]) -> list[Example]:
-    """Return the examples in canonical order, which does not depend on the order of the input.
+def check_examples(pairs: Iterable[tuple[str, str]]) -> list[Example]:
+    """Return the examples in the given order.
 
     Raises:
         InvalidInput: an example has an empty text or label, or a label that cannot be stored; the message names its
@@ -77,39 +62,20 @@ def sort_examples(pairs: Iterable[tuple[str, str]]) -> list[Example]:
         if label != strip_unstorable(label):
             raise InvalidInput(f"example {number}: label {label!r} contains NUL or a lone surrogate; correct it")
         examples.append(Example(text, label))
-    return sorted(examples)
+    return examples
 
 
 def hash_examples(examples: Sequence[Example]) -> str:
-    """Return the SHA-256 of the examples as lines of JSON arrays [text, label], escaped to ASCII."""
+    """Return the SHA-256 of the sorted examples as lines of JSON arrays [text, label], escaped to ASCII."""
     digest = hashlib.sha256()
-    for text, label in examples:
+    for text, label in sorted(examples):
         digest.update(json.dumps([text, label]).encode("ascii") + b"\n")
     return digest.hexdigest()
 
 
-def hold_out(labels: Sequence[str], share: float, seed: int) -> HoldoutSplit:
-    """Hold out `share` of each class: at least one example if there are two or more, and never all of them."""
-    positions: dict[str, list[int]] = defaultdict(list)
-    for position, label in enumerate(labels):
-        positions[label].append(position)
-    held_out: set[int] = set()
-    rng = random.Random(seed)
-    for label in sorted(positions):
-        of_class = positions[label]
-        count = min(max(round(len(of_class) * share), 1), len(of_class) - 1)
-        held_out.update(rng.sample(of_class, count))
-    return HoldoutSplit(
-        training=tuple(position for position in range(len(labels)) if position not in held_out),
-        held_out=tuple(sorted(held_out)),
-        singletons=tuple(label for label, count in sorted(Counter(labels).items()) if count == 1),
-    )
-
-
 def _read_cell(row: Mapping[str, Any], column: str, number: int) -> str:
     if column not in row:
-        columns = ", ".join(map(repr, list(row)[:20]))
-        raise InvalidInput(f"row {number} has no column {column!r}; it has {columns or 'none'}")
+        raise InvalidInput(f"row {number} has no column {column!r}; it has {list_names(row)}")
     value = row[column]
     if value is None:
         return ""

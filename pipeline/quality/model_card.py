@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from pipeline.quality.score import ClassScore, Score
+from pipeline.quality.trained_texts import TrainedTexts
 
 _CARD_CONFUSIONS = 10
 
@@ -73,10 +74,14 @@ def card_path(model: Path) -> Path:
     return model.with_suffix(".card.md")
 
 
-def render_card(report: TrainingReport) -> str:
-    """Return the text of the card: Markdown for people, followed by the same data as JSON for programs."""
+def render_card(report: TrainingReport, trained_texts: TrainedTexts) -> str:
+    """Return the text of the card: Markdown for people, followed by the same data as JSON for programs.
+
+    Args:
+        trained_texts: the texts that the model was trained on, which only the JSON has.
+    """
     scores = (*_render_classes(report), *_render_confusions(report))
-    return "\n".join([*_render_summary(report), "", *scores, *_render_json(report), ""])
+    return "\n".join([*_render_summary(report), "", *scores, *_render_json(report, trained_texts), ""])
 
 
 def _render_summary(report: TrainingReport) -> Iterator[str]:
@@ -124,8 +129,9 @@ def _render_confusions(report: TrainingReport) -> Iterator[str]:
         yield ""
 
 
-def _render_json(report: TrainingReport) -> Iterator[str]:
-    data = asdict(report) | {"model": report.model.name, "card": report.card.name}
+def _render_json(report: TrainingReport, trained_texts: TrainedTexts) -> Iterator[str]:
+    names = {"model": report.model.name, "card": report.card.name}
+    data = asdict(report) | names | {"trained_texts": trained_texts.to_json()}
     yield "```json"
     yield orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode()
     yield "```"

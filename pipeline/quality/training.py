@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import time
@@ -19,7 +18,9 @@ from pipeline.errors import InvalidInput
 from pipeline.quality.dataset import Dataset, build_dataset
 from pipeline.quality.example import Example, hash_examples
 from pipeline.quality.model_card import TrainingReport, card_path, render_card
+from pipeline.quality.read_card import digest_key, hash_file
 from pipeline.quality.score import Score, score
+from pipeline.quality.trained_texts import TrainedTexts
 
 #: Largest share of examples that may be held out, so that enough are left to train on.
 MAX_HELD_OUT = 0.5
@@ -72,7 +73,8 @@ def train(
     report_progress(f"writing {output}")
     _replace_file(output, lambda path: linear_model.write_model(fitted.model, path))
     report = _build_report(data, fitted, output=output, seed=seed, trained_at=now(), started=started)
-    _replace_file(report.card, lambda path: path.write_text(render_card(report), encoding="utf-8"))
+    card = render_card(report, TrainedTexts.of(data.identities, digest_key(report.data_hash)))
+    _replace_file(report.card, lambda path: path.write_text(card, encoding="utf-8"))
     return report
 
 
@@ -150,7 +152,7 @@ def _build_report(
         confidence_scale=fitted.scale,
         seed=seed,
         data_hash=hash_examples(data.examples),
-        model_hash=_hash_file(output),
+        model_hash=hash_file(output),
         versions=_versions(),
         warnings=data.warnings(),
         trained_at=trained_at,
@@ -173,11 +175,6 @@ def _replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 def _write_error(path: Path, error: OSError) -> InvalidInput:
     return InvalidInput(f"cannot write {path}: {error.strerror or error}; choose another output")
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _versions() -> dict[str, str]:

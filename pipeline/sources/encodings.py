@@ -26,6 +26,8 @@ _BYTE_ORDER_MARKS = (
 )
 _CHUNK_BYTES = 64 * 1024
 _BAD_BYTES = "pipeline.bad-bytes"
+#: Least share of characters that are ASCII in text that looks like UTF-16.
+_ZERO_SHARE = 0.1
 
 
 def normalize_encoding(name: str) -> str:
@@ -44,32 +46,56 @@ def normalize_encoding(name: str) -> str:
     return UTF8 if standard == "utf-8-sig" else standard
 
 
-def detect_encoding(stream: io.BufferedReader) -> str:
-    """Return the encoding that the byte order mark indicates; UTF-8 if there is none."""
-    head = stream.peek(4)
-    return next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), UTF8)
+def detect_encoding(head: bytes) -> str | None:
+    """Return the encoding that a byte order mark at the beginning indicates, None if there is none."""
+    return next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), None)
+
+
+def guess_unmarked(head: bytes) -> str | None:
+    """Return the encoding of text in UTF-16 or UTF-32 without a byte order mark, None if it does not look like one.
+
+    The zero bytes of its ASCII characters, such as line ends and delimiters, all stand in the same places.
+    """
+    for width, byte_orders in ((4, ("utf-32-le", "utf-32-be")), (2, ("utf-16-le", "utf-16-be"))):
+        text = head[: len(head) // width * width]
+        zeros = [text[place::width].count(0) for place in range(width)]
+        for encoding, (character, *padding) in zip(byte_orders, (zeros, zeros[::-1]), strict=True):
+            if not character and min(padding) * width > _ZERO_SHARE * len(text) and _looks_wide(text, width, encoding):
+                return encoding
+    return None
+
+
+def _looks_wide(text: bytes, width: int, encoding: str) -> bool:
+    """Return whether zero bytes are halves of characters, not characters in a text of UTF-8."""
+    try:
+        codecs.getincrementaldecoder(UTF8)().decode(text)
+    except UnicodeDecodeError:
+        return "\n" in text.decode(encoding, "ignore")
+    return text[:width].count(0) == width - 1
 
 
 def convert_to_utf8(stream: io.BufferedReader, encoding: str) -> io.BufferedReader:
-    """Return a stream with the text of `stream` as UTF-8, without a byte order mark."""
-    if encoding != UTF8:
-        stream = io.BufferedReader(_Utf8Stream(stream, encoding), 4 * _CHUNK_BYTES)
-    if stream.peek(3).startswith(codecs.BOM_UTF8):
-        stream.read(3)
-    return stream
+    """Return a stream with the text of `stream` as UTF-8."""
+    if encoding == UTF8:
+        return stream
+    return io.BufferedReader(_Utf8Stream(stream, encoding), 4 * _CHUNK_BYTES)
+
+
+def skip_byte_order_mark(stream: io.BufferedReader) -> int:
+    """Skip the byte order mark of a text in UTF-8, and return its number of bytes."""
+    return len(stream.read(3)) if stream.peek(3).startswith(codecs.BOM_UTF8) else 0
 
 
 def describe_decode_error(error: UnicodeDecodeError, encoding: str, offset: int) -> str:
-    """Return the reason to reject a record that begins at byte `offset` of the input."""
-    advice = "if the file is not {}, name its encoding with --encoding, for example --encoding cp1252"
+    """Return which byte of a record that begins at byte `offset` of the input is invalid."""
     if encoding == UTF8:
         bad = error.object[error.start]
-        return f"byte {offset + error.start:,} of the input (0x{bad:02x}) is not valid UTF-8; {advice.format('UTF-8')}"
+        return f"byte {offset + error.start:,} of the input (0x{bad:02x}) is not valid UTF-8"
     # `_mark_bad_bytes` turned byte b into U+DC00 + b, whose UTF-8 has three bytes; the last two contain b.
     second, third = error.object[error.start + 1 : error.start + 3]
     column = len(error.object[: error.start].decode("utf-8", "replace")) + 1
     bad = ((second & 0x3F) << 6 | third & 0x3F) & 0xFF
-    return f"column {column:,} (byte 0x{bad:02x}) is not valid {encoding}; {advice.format(encoding)}"
+    return f"column {column:,} (byte 0x{bad:02x}) is not valid {encoding}"
 
 
 class _Utf8Stream(io.RawIOBase):

@@ -55,6 +55,8 @@ def open_source(source: str | Path, stdin: BinaryIO | None) -> Iterator[io.Buffe
 
 
 def _open_stdin(stdin: BinaryIO | None, stack: ExitStack) -> io.BufferedReader:
+    if stdin is None and sys.stdin is None:
+        raise InvalidInput("standard input is closed; give a file, or redirect one to it")
     raw = sys.stdin.buffer if stdin is None else stdin
     if isinstance(raw, io.BufferedReader):
         return raw

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
+
+import orjson
 
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES, Record, Rejection
 from pipeline.errors import InvalidInput
 from pipeline.sources import encodings
+from pipeline.sources.csv_header import HeaderRules
 from pipeline.sources.csv_table import read_table
+from pipeline.sources.file_kinds import refuse_binary, refuse_markup
 from pipeline.sources.format import InputFormat, format_from_suffix, guess_format, parse_format
+from pipeline.sources.head_stream import HeadStream
 from pipeline.sources.json_array import read_array
 from pipeline.sources.json_lines import read_lines
 from pipeline.sources.open_source import STDIN, check_file, display_name, open_source
 from pipeline.sources.parquet import read_parquet
+from pipeline.sources.propose_encodings import EncodingProposals
+from pipeline.sources.read_report import ReadReport
 from pipeline.sources.text_input import TextInput
 
 
@@ -23,6 +30,8 @@ def read_items(
     *,
     format: str | None = None,
     encoding: str | None = None,
+    header: HeaderRules | None = None,
+    report: ReadReport | None = None,
     stdin: BinaryIO | None = None,
     max_bytes: int = MAX_PAYLOAD_BYTES,
 ) -> Iterator[Record | Rejection]:
@@ -32,6 +41,8 @@ def read_items(
         source: a file, or `-` for standard input. Gzip is detected by its first bytes.
         format: one of `InputFormat`; defaults to that of the file's suffix, or for a pipe, of its first bytes.
         encoding: Python's name of the text encoding; defaults to that of the byte order mark, or UTF-8.
+        header: what to do about a header that repeats a name or lacks one.
+        report: counts blank rows and takes warnings while the items are read.
         stdin: what `-` reads instead of the process's standard input; it is left open.
         max_bytes: size limit of one payload as compact JSON.
 
@@ -41,13 +52,24 @@ def read_items(
     """
     chosen_format = parse_format(format) if format is not None else None
     chosen_encoding = encodings.normalize_encoding(encoding) if encoding is not None else None
+    name = display_name(source)
     path = None if source == STDIN else check_file(source)
     if chosen_format is None and path is not None and path.is_file():
         chosen_format = format_from_suffix(path)
     if chosen_format is InputFormat.PARQUET:
-        return _require_items(read_parquet(_require_file(path), max_bytes), display_name(source))
-    items = _read_text(source, chosen_format, chosen_encoding, stdin, max_bytes)
-    return _require_items(items, display_name(source))
+        return _require_items(read_parquet(_require_file(path), max_bytes), name)
+    options = _TextOptions(chosen_format, chosen_encoding, header or HeaderRules(), report or ReadReport(), max_bytes)
+    return _require_items(_read_text(source, stdin, options), name)
+
+
+class _TextOptions(NamedTuple):
+    """How to read a text."""
+
+    format: InputFormat | None
+    encoding: str | None
+    header: HeaderRules
+    report: ReadReport
+    max_bytes: int
 
 
 def _require_items(items: Iterator[Record | Rejection], name: str) -> Iterator[Record | Rejection]:
@@ -59,33 +81,79 @@ def _require_items(items: Iterator[Record | Rejection], name: str) -> Iterator[R
 
 
 def _require_file(path: Path | None) -> Path:
-    if path is None:
-        raise InvalidInput("Parquet cannot be read from standard input; save it to a file and give its name")
+    if path is None or not path.is_file():
+        pipe = "standard input" if path is None else f"the pipe {path}"
+        raise InvalidInput(f"Parquet cannot be read from {pipe}; save it to a file and give its name")
     return path
 
 
-def _read_text(
-    source: str | Path, format: InputFormat | None, encoding: str | None, stdin: BinaryIO | None, max_bytes: int
-) -> Iterator[Record | Rejection]:
-    with open_source(source, stdin) as raw:
-        encoding = encoding or encodings.detect_encoding(raw)
-        stream = encodings.convert_to_utf8(raw, encoding)
-        yield from _read_records(format, TextInput(stream, display_name(source), encoding, max_bytes))
+def _read_text(source: str | Path, stdin: BinaryIO | None, options: _TextOptions) -> Iterator[Record | Rejection]:
+    name = display_name(source)
+    with open_source(source, stdin) as opened:
+        raw = HeadStream(opened)
+        stream = raw.buffered()
+        head = stream.peek()
+        encoding = options.encoding or encodings.detect_encoding(head)
+        refuse_binary(head, name, encoding)
+        text = encodings.convert_to_utf8(stream, encoding or encodings.UTF8)
+        skipped = encodings.skip_byte_order_mark(text)
+        refuse_markup(text.peek(), name)
+        opened_text = TextInput(
+            text,
+            name,
+            encoding or encodings.UTF8,
+            options.max_bytes,
+            first_offset=skipped,
+            proposals=EncodingProposals(raw.sample),
+            report=options.report,
+        )
+        yield from _read_records(opened_text, options)
 
 
-def _read_records(format: InputFormat | None, source: TextInput) -> Iterator[Record | Rejection]:
+def _read_records(source: TextInput, options: _TextOptions) -> Iterator[Record | Rejection]:
     head = source.stream.peek()
-    if format is None and head.startswith(b"PAR1"):
-        _require_file(None)
     guessed = guess_format(head)
-    format = format or guessed
+    format = options.format or guessed
     if format in (InputFormat.CSV, InputFormat.TSV):
-        return read_table(source, "\t" if format is InputFormat.TSV else None)
+        if _is_json(_first_line(head)[0]):
+            raise InvalidInput(f"{source.name} holds JSON, not a table; name its format with --format jsonl")
+        return read_table(source, "\t" if format is InputFormat.TSV else None, options.header)
     if format is InputFormat.JSON and guessed is InputFormat.JSON:
         return read_array(source)
-    first_line, line_end, _ = head.lstrip().partition(b"\n")
-    if line_end and first_line.strip() == b"{":
-        raise InvalidInput(
-            f"{source.name} begins with an object that spans several lines; write an array, or one object per line"
-        )
+    _refuse_document(head, source.name)
     return read_lines(source)
+
+
+def _refuse_document(head: bytes, name: str) -> None:
+    """Refuse a JSON document that spans lines: single lines of it may be valid, and would be taken for the items.
+
+    Raises:
+        InvalidInput: the first line is an array of objects, or begins an array or object that does not end on it.
+    """
+    first_line, line_end = _first_line(head)
+    if first_line.startswith(b"[") and _holds_items(first_line):
+        raise InvalidInput(f"{name} holds an array, not one object per line; name its format with --format json")
+    if line_end and first_line.startswith(b"{") and first_line.endswith((b"{", b"[", b",")):
+        raise InvalidInput(
+            f"{name} begins with an object that spans several lines; write an array, or one object per line"
+        )
+
+
+def _first_line(head: bytes) -> tuple[bytes, bytes]:
+    """Return the first line that is not blank, without white space around it, and its line end."""
+    line, line_end, _ = head.lstrip().partition(b"\n")
+    return line.rstrip(), line_end
+
+
+def _holds_items(line: bytes) -> bool:
+    """Return whether a line is an array of objects, or the beginning of an array."""
+    try:
+        value = orjson.loads(line)
+    except ValueError:
+        return True
+    return any(isinstance(each, dict) for each in value)
+
+
+def _is_json(line: bytes) -> bool:
+    """Return whether the first line of a table is the beginning of JSON."""
+    return line in (b"[", b"{") or line.replace(b" ", b"").startswith((b'{"', b"[{"))

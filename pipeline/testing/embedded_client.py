@@ -28,8 +28,8 @@ def embedded(
     """Open a client on a new SQLite database in `folder`, with its workers in this process.
 
     The client does real work: real workers, a real database, real callbacks. It ignores `PIPELINE_DATABASE_URL` and
-    `PIPELINE_BROKER_URL`, signs with `TEST_SECRET`, and may call receivers on this machine. One client at a time has
-    workers in a process. At the end, callbacks that are still owed are not waited for.
+    `PIPELINE_BROKER_URL`, signs with `TEST_SECRET`, and may call receivers on this machine. At the end, callbacks that
+    are still owed are not waited for.
 
     Args:
         folder: Where the database goes, such as pytest's `tmp_path`.

@@ -158,6 +158,7 @@ def _accepted(
     """Return a row for each item, checked as a submission is."""
     rules = Rules(
         text_field=definition.input.text,
+        accepts_empty_text=definition.input.empty == "accept",
         key_field=key_field or definition.input.key,
         callback_url_field=None,
         max_payload_bytes=MAX_PAYLOAD_BYTES,

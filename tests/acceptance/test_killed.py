@@ -80,7 +80,7 @@ class Run:
 
 @pytest.mark.timeout(300)
 def test_a_run_killed_at_ten_random_moments_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    number, seed = 3_000, random.randrange(10**6)
+    number, seed = 2_000, random.randrange(10**6)
     moments = random.Random(seed)
     print(f"seed {seed}")
     with Receiver() as receiver:

@@ -19,6 +19,7 @@ from kombu import Message as KombuMessage
 from kombu.transport.memory import Channel
 from sqlalchemy import select
 
+import celeryconfig
 import pipeline
 from pipeline.batches import progress
 from pipeline.broker.messages import SWEEP_TASK
@@ -28,7 +29,7 @@ from pipeline.domain.ids import item_id, split_task_id
 from pipeline.domain.item import Stage
 from pipeline.execution.dispatch import Message
 from pipeline.execution.disposition import Disposition, DispositionKind
-from tests.support.factories import client_context, connect, make_definition, make_items
+from tests.support.factories import client_context, connect, embedded_queue, make_definition, make_items
 from tests.support.invariants import assert_complete, assert_delivered
 from tests.support.receiver import SECRET, Receiver
 from tests.support.servers.worker import wait_for
@@ -111,7 +112,7 @@ def test_malformed_messages_are_refused_and_cost_no_other(tmp_path: Path, caplog
     with connect(tmp_path) as client:
         client.work()
         for message in messages:
-            Channel.queues["classify"].put_nowait(message)
+            embedded_queue("classify").put_nowait(message)
         batch = client.submit(make_items(300), make_definition(tmp_path))
         assert batch.wait(30).succeeded == 300
     refused = [record.getMessage() for record in caplog.records if record.getMessage().startswith("message_refused")]
@@ -127,7 +128,7 @@ def republish(client: pipeline.Client, batch_id: str) -> int:
                 items.c.state.in_(("queued", "running"))
             )
         ).all()
-    open_publisher(app).publish_items(
+    open_publisher(running_engine().app).publish_items(
         [Message(id_, epoch, item_id(batch_id, position), Stage(stage), None) for id_, epoch, position, stage in rows]
     )
     return len(rows)
@@ -148,19 +149,21 @@ def test_messages_that_come_again_and_again_change_nothing(tmp_path: Path) -> No
 
 def test_nudges_do_not_wait_for_the_pool(tmp_path: Path) -> None:
     message = published(MESSAGE)
-    threads = app.conf.worker_concurrency
+    worker_state.reset_state()
     with connect(tmp_path, batch_items=1) as client:
         client.work()
+        app = running_engine().app
+        threads = app.conf.worker_concurrency
         # Nobody else can write: every thread of the pool waits for its claim.
         with client_context(client).database.write():
             for _ in range(threads):
-                Channel.queues["classify"].put_nowait(message)
+                embedded_queue("classify").put_nowait(message)
             wait_for(lambda: worker_state.total_count["items.classify"] == threads)
             open_publisher(app).nudge(SWEEP_TASK)
             wait_for(lambda: worker_state.total_count[SWEEP_TASK] == 1)
 
 
-def test_events_tell_the_life_of_each_message(tmp_path: Path) -> None:
+def test_events_tell_the_life_of_each_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = """
     from pipeline import Permanent
     def classify(item):
@@ -180,20 +183,18 @@ def test_events_tell_the_life_of_each_message(tmp_path: Path) -> None:
         if sum(seen.values()) == 11:
             completed.set()
 
-    app.conf.worker_send_task_events = True
-    try:
-        with connect(tmp_path) as client:
-            client.work()
-            with app.connection() as connection:
-                listener = app.events.Receiver(connection, handlers={"*": note})
-                threading.Thread(target=lambda: listener.capture(limit=None, timeout=20), daemon=True).start()
-                given = [{"text": "fine"}, {"text": "dead"}, {"text": "again"}]
-                batch = client.submit(given, make_definition(tmp_path, source, enrich=False))
-                batch.wait(30)
-                completed.wait(20)
-                listener.should_stop = True
-    finally:
-        app.conf.worker_send_task_events = False
+    monkeypatch.setattr(celeryconfig, "worker_send_task_events", True)
+    with connect(tmp_path) as client:
+        client.work()
+        app = running_engine().app
+        with app.connection() as connection:
+            listener = app.events.Receiver(connection, handlers={"*": note})
+            threading.Thread(target=lambda: listener.capture(limit=None, timeout=20), daemon=True).start()
+            given = [{"text": "fine"}, {"text": "dead"}, {"text": "again"}]
+            batch = client.submit(given, make_definition(tmp_path, source, enrich=False))
+            batch.wait(30)
+            completed.wait(20)
+            listener.should_stop = True
     began = ("task-received", "task-started")
     assert seen == Counter(
         {("1", kind): 1 for kind in (*began, "task-succeeded")}

@@ -23,28 +23,6 @@ from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
 from tests.support.servers.worker import LEASE_SECONDS, Cluster, Worker
 
-STAGES = ("--queues", "classify,enrich")
-REST = ("--queues", "deliver,control")
-
-
-def test_a_batch_runs_through_workers_that_do_one_thing_each(cluster: Cluster) -> None:
-    classifier, *_ = [cluster.worker("--queues", queue) for queue in ("classify", "enrich", "deliver", "control")]
-    # Neither of ours, nor the end of a worker.
-    cluster.publish("classify", b"{none of ours", task="items.classify", id="odd")
-    cluster.publish("classify", b'[["secret", 1], {}, {}]', task="items.classify", id="odd")
-    with Receiver() as receiver:
-        batch = cluster.client.submit(
-            make_items(300), cluster.definition(), callback_url=receiver.url, batch_callback_url=receiver.url
-        )
-        keys = [result.seq for result in batch.results(follow=True)]
-        receiver.wait_for(lambda r: len(r.bodies) == 301)
-        assert keys == list(range(1, 301))
-        assert assert_complete(cluster.database, batch.id, 300) == {"succeeded": 300}
-        assert receiver.unverified == 0
-    assert_delivered(cluster.database, batch.id, 301)
-    assert classifier.log.count("message_refused") == 2
-    assert "Traceback" not in classifier.log
-
 
 def test_what_is_submitted_while_the_broker_is_down_begins_when_it_is_back(
     cluster: Cluster, broker: Redis | RabbitMQ
@@ -69,12 +47,40 @@ def test_a_worker_that_hangs_up_starts_anew_as_the_same_process(cluster: Cluster
     assert "Traceback" not in worker.log
 
 
+FAILING = """
+from pipeline import Permanent, Transient
+
+def classify(item):
+    if item.text == "text number 3":
+        raise Permanent("never")
+    if item.text == "text number 5" and item.attempt == 1:
+        raise Transient("not yet")
+    return "x"
+
+def enrich(item):
+    return {}
+"""
+
+
 @pytest.mark.parametrize("pool", ["threads", "solo", "prefork"])
 def test_every_pool_runs_both_stages_and_stops_in_good_order(cluster: Cluster, pool: str) -> None:
     worker = cluster.worker("--pool", pool)
-    batch = cluster.client.submit(make_items(100), cluster.definition())
-    batch.wait(60)
-    assert assert_complete(cluster.database, batch.id, 100) == {"succeeded": 100}
+    # A message that is none of ours does not end the worker.
+    cluster.publish("classify", b"{none of ours", task="items.classify", id="odd")
+    cluster.publish("classify", b'[["secret", 1], {}, {}]', task="items.classify", id="odd")
+    with Receiver() as receiver:
+        batch = cluster.client.submit(
+            make_items(100), cluster.definition(FAILING), callback_url=receiver.url, batch_callback_url=receiver.url
+        )
+        assert [result.seq for result in batch.results(follow=True)] == list(range(1, 101))
+        receiver.wait_for(lambda arrived: len(arrived.bodies) == 101)
+        assert receiver.unverified == 0
+    assert assert_complete(cluster.database, batch.id, 100) == {"succeeded": 99, "dead": 1}
+    assert_delivered(cluster.database, batch.id, 101)
+    with cluster.database.read() as connection:
+        outcomes = Counter(connection.scalars(select(attempts.c.outcome).where(attempts.c.item_id.is_not(None))))
+    assert outcomes == {"dead": 1, "retry": 1}
+    worker.wait_for(lambda: worker.log.count("message_refused") == 2)
     worker.stop()
     assert "Traceback" not in worker.log
 
@@ -193,31 +199,6 @@ def test_a_child_that_starts_while_the_database_is_away_waits_for_it(cluster: Cl
     assert assert_complete(cluster.database, batch.id, 50) == {"succeeded": 50}
     assert "child_lost" not in worker.log
     worker.stop()
-
-
-FAILING = """
-from pipeline import Permanent, Transient
-
-def classify(item):
-    if item.text == "text number 3":
-        raise Permanent("never")
-    if item.text == "text number 5" and item.attempt == 1:
-        raise Transient("not yet")
-    return "x"
-
-def enrich(item):
-    return {}
-"""
-
-
-def test_retries_and_failures_are_items_own(cluster: Cluster) -> None:
-    cluster.worker()
-    batch = cluster.client.submit(make_items(10), cluster.definition(FAILING))
-    batch.wait(60)
-    assert assert_complete(cluster.database, batch.id, 10) == {"succeeded": 9, "dead": 1}
-    with cluster.database.read() as connection:
-        outcomes = Counter(connection.scalars(select(attempts.c.outcome)))
-    assert outcomes == {"dead": 1, "retry": 1}
 
 
 @on_redis

@@ -176,6 +176,8 @@ class Site:
         """Have every write of workers beyond `size` bytes of a file fail, as on a full disk; -1: no limit."""
         with self._lock:
             for worker in self.workers:
+                if worker.has_ended:
+                    continue
                 with suppress(ProcessLookupError):
                     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 

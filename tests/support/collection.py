@@ -9,6 +9,9 @@ import pytest
 
 #: The fixtures that start a server.
 SERVERS = frozenset({"postgres", "redis", "rabbitmq"})
+#: RabbitMQ takes longer to start than most tests: two processes share the tests that need it, by folder.
+INTEGRATION = "rabbitmq-integration"
+RABBITMQ_GROUPS = dict.fromkeys(("acceptance", "faults"), "rabbitmq-acceptance")
 #: Parameters that name a server, or what lies on one.
 _CHOOSE_A_SERVER = {"database_url", "broker", "broker_kind", "site"}
 _LIES_ON = {"postgresql": "postgres"}
@@ -24,8 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if needed:
             item.add_marker("servers")
         if "rabbitmq" in needed and item.get_closest_marker("xdist_group") is None:
-            # It takes longer to start than any test: one process runs them all.
-            item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+            item.add_marker(pytest.mark.xdist_group(RABBITMQ_GROUPS.get(item.path.parts[-2], INTEGRATION)))
     if hasattr(config, "workerinput"):
         items.sort(key=_rank)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import textwrap
 import uuid
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pipeline
 from pipeline.context import Context
 from pipeline.definitions import Definition
+from workers.engine.engine import running_engine
 
 CLASSIFY = """
 from pipeline import batched
@@ -45,3 +47,10 @@ def connect(folder: Path, **settings: Any) -> pipeline.Client:
 def client_context(client: pipeline.Client) -> Context:
     """Return what the services work with that a client calls: its database, its clock."""
     return client._session.context
+
+
+def embedded_queue(name: str) -> queue.Queue[Any]:
+    """Return a queue of the broker in memory that the worker of this process takes messages from."""
+    transport = running_engine().app.conf.broker_transport
+    found: queue.Queue[Any] = transport.Channel.queues[name]
+    return found

@@ -51,7 +51,7 @@ def definition() -> pipeline.Definition:
         "name": "texts",
         "classify": {"use": "user_program:classify"},
         "enrich": [{"use": "user_program:enrich"}],
-        "input": {"text": "text"},
+        "input": {"text": "text", "empty": "accept"},
         "retry": {"max_attempts": 3, "base_seconds": 0.01},
     }
     made = pipeline.Definition(folder=Path(__file__).parent, **tables)

@@ -44,6 +44,7 @@ class Engine:
 
     def __init__(self, app: Celery, context: Context, roles: Roles = Roles(), *, batch_id: int | None = None) -> None:
         """Work on everything, or only on `batch_id`."""
+        self.app = app
         self.context = context
         self.broker = open_publisher(app)
         self._stage_engine = StageEngine(context, self.broker) if roles.runs_stages else None
@@ -171,16 +172,17 @@ class Engine:
         return bool(context.settings.secrets) and is_busy(context.database, context.worker, context.now())
 
 
-_running: list[Engine] = []
+#: By application: a process may have several embedded workers.
+_running: dict[Celery, Engine] = {}
 
 
-def running_engine() -> Engine:
-    """Return this process's engine."""
-    return _running[-1]
+def running_engine(app: Celery | None = None) -> Engine:
+    """Return the engine of an application's worker; None: of the one that was started last in this process."""
+    return _running[next(reversed(_running)) if app is None else app]
 
 
-def set_running(engine: Engine | None) -> None:
-    """Make `engine` the one that tasks find; None when it stops."""
-    _running.clear()
+def set_running(app: Celery, engine: Engine | None) -> None:
+    """Make `engine` the one that the tasks of an application find; None when it stops."""
+    _running.pop(app, None)
     if engine is not None:
-        _running.append(engine)
+        _running[app] = engine

@@ -49,11 +49,11 @@ def start(app: Celery) -> None:
         log_failure(log, "child_not_started", error)
         time.sleep(RESTART_SECONDS)
         os._exit(1)
-    set_running(engine)
+    set_running(app, engine)
     _stop_when_told(engine)
 
 
-def stop(**_: Any) -> None:
+def stop() -> None:
     """Stop the engine of this child, which is about to exit; at once if it was asked to stop before."""
     running_engine().stop(timeout=0.0 if _told else None)
 

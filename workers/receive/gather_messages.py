@@ -41,13 +41,14 @@ class ItemTask(Task):
         Returns:
             What became of it, as a `DispositionKind`.
         """
-        dispositions = running_engine().stage_engine.process_and_wait(Stage(self.stage), [Ref(item, epoch)], {})
+        engine = running_engine(self.app)
+        dispositions = engine.stage_engine.process_and_wait(Stage(self.stage), [Ref(item, epoch)], {})
         return dispositions[item].kind.value
 
 
 def strategy(task: ItemTask, app: Any, consumer: Any, **_: Any) -> Callable[..., None]:
     """Return the handler of this task's messages."""
-    engine = running_engine()
+    engine = running_engine(app)
     gatherings = Gatherings.of(consumer)
     slots = gatherings[0].slots if gatherings else Slots(consumer.pool.limit)
     gathering = Gathering(task, consumer, engine, slots)

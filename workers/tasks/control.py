@@ -7,13 +7,13 @@ from workers.engine.engine import running_engine
 from workers.receive.inline_task import InlineTask
 
 
-@app.task(name="control.dispatch", base=InlineTask)
-def dispatch() -> None:
+@app.task(name="control.dispatch", base=InlineTask, bind=True)
+def dispatch(self: InlineTask) -> None:
     """Wake the dispatcher."""
-    running_engine().wake_dispatch()
+    running_engine(self.app).wake_dispatch()
 
 
-@app.task(name="control.sweep", base=InlineTask)
-def sweep() -> None:
+@app.task(name="control.sweep", base=InlineTask, bind=True)
+def sweep(self: InlineTask) -> None:
     """Wake the sweeps."""
-    running_engine().look_for_lost()
+    running_engine(self.app).look_for_lost()

@@ -6,13 +6,13 @@ from workers.app import app
 from workers.receive.gather_messages import ItemTask
 
 
-@app.task(name="items.classify", base=ItemTask, stage="classify")
-def classify(item: int, epoch: int) -> str:
+@app.task(name="items.classify", base=ItemTask, stage="classify", bind=True)
+def classify(self: ItemTask, item: int, epoch: int) -> str:
     """Classify one released item."""
-    return classify.run_alone(item, epoch)
+    return self.run_alone(item, epoch)
 
 
-@app.task(name="items.enrich", base=ItemTask, stage="enrich")
-def enrich(item: int, epoch: int) -> str:
+@app.task(name="items.enrich", base=ItemTask, stage="enrich", bind=True)
+def enrich(self: ItemTask, item: int, epoch: int) -> str:
     """Enrich one released item."""
-    return enrich.run_alone(item, epoch)
+    return self.run_alone(item, epoch)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from typing import Any
+
+from kombu.transport import get_transport_cls
+from kombu.transport.memory import Transport as MemoryTransport
+from kombu.transport.virtual import BrokerState
+
 from pipeline.settings import Transport
 
 #: Where kombu finds the fast transport for each kind of broker. Each can be replaced by the kombu class it extends.
@@ -23,6 +30,9 @@ def fast_aliases(kind: Transport) -> dict[str, str]:
     return dict.fromkeys(_SCHEMES[kind], FAST[kind])
 
 
-def embedded_transport(*, is_fast: bool) -> str:
-    """Return the name under which kombu finds the transport of the embedded mode."""
-    return FAST[Transport.MEMORY] if is_fast else Transport.MEMORY.value
+def embedded_transport(*, is_fast: bool) -> type[MemoryTransport]:
+    """Return a new transport for the embedded mode, with queues that no other worker of the process shares."""
+    transport: Any = get_transport_cls(FAST[Transport.MEMORY] if is_fast else Transport.MEMORY.value)
+    channel = type("Channel", (transport.Channel,), {"queues": {}, "events": defaultdict(set)})
+    own: type[MemoryTransport] = type("Transport", (transport,), {"Channel": channel, "global_state": BrokerState()})
+    return own

@@ -10,19 +10,24 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.definition_choice import choose_definition
-from pipeline.cli.labelled_input import read_rows
-from pipeline.cli.show.output import Messages, format_duration, print_fields, print_json
+from pipeline.cli.labelled_input import read_rows, reading_options
+from pipeline.cli.show.output import Messages, format_duration, pluralize, print_fields, print_json
 from pipeline.cli.show.scores import print_class_scores, print_confusions
-from pipeline.definitions import build_runner
+from pipeline.definitions import Definition, build_runner
+from pipeline.domain.did_you_mean import list_names
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, Outcome
-from pipeline.errors import InvalidInput
-from pipeline.quality.evaluation import Classify, Evaluation
+from pipeline.errors import InvalidInput, Permanent
+from pipeline.quality.copies import text_identity
+from pipeline.quality.evaluation import Classify, Evaluation, UntrainedScore, WasTrainedOn
 from pipeline.quality.evaluation import evaluate as measure
 from pipeline.quality.example import read_labelled_rows
+from pipeline.quality.read_card import read_trained_texts
 from pipeline.settings import load as load_settings
+from pipeline.stages.catalog import registry
 from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
+from pipeline.stages.text.json_path import get_text
 
 _CONFUSIONS = 10
 
@@ -35,8 +40,7 @@ _CONFUSIONS = 10
 @click.option(
     "--min-accuracy", type=click.FloatRange(0, 1), metavar="SHARE", help="Exit with code 1 if the accuracy is lower."
 )
-@options.input_format
-@options.encoding
+@reading_options
 @options.quiet
 @options.as_json
 def evaluate(
@@ -45,10 +49,9 @@ def evaluate(
     label: str,
     text: str | None,
     min_accuracy: float | None,
-    input_format: str | None,
-    encoding: str | None,
     quiet: bool,
     as_json: bool,
+    **reading: Any,
 ) -> int:
     """Evaluate a definition's classifier on labelled data.
 
@@ -61,10 +64,16 @@ def evaluate(
     """
     chosen = choose_definition(definition, load_settings().definitions)
     field = text or chosen.input.text
-    examples = read_labelled_rows(read_rows(data, input_format, encoding), label=label)
+    rows = read_rows(data, Messages(quiet), unique=frozenset((field, label)), **reading)
+    examples = read_labelled_rows(rows, label=label)
     with Executor() as executor:
         classify = _classifier(build_runner(chosen, Stage.CLASSIFY, executor))
-        evaluation = measure(classify, examples, text_of=lambda payload: _text(payload, field))
+        evaluation = measure(
+            classify,
+            examples,
+            text_of=lambda payload: _text(payload, field),
+            was_trained_on=_trained_on(chosen),
+        )
     print_json(asdict(evaluation)) if as_json else _print(evaluation)
     if min_accuracy is not None and evaluation.accuracy < min_accuracy:
         Messages(quiet).warn(f"accuracy {evaluation.accuracy:.3f} is below {min_accuracy}")
@@ -86,12 +95,37 @@ def _classifier(runner: StageRunner) -> Classify:
     return classify
 
 
+def _trained_on(definition: Definition) -> WasTrainedOn | None:
+    """Return a function that tells whether an item's text was trained on, if the model card knows."""
+    paths = [definition.folder / path for path in registry.files(Stage.CLASSIFY, definition.classify)]
+    known = [texts for path in paths if (texts := read_trained_texts(path)) is not None]
+    if not known:
+        return None
+    field = getattr(definition.classify, "field", None)
+
+    def was_trained_on(item: WorkItem) -> bool:
+        try:
+            identity = text_identity(get_text(item, field))
+        except Permanent:
+            return False
+        return any(identity in texts for texts in known)
+
+    return was_trained_on
+
+
 def _text(payload: dict[str, Any], field: str) -> str:
     value = payload.get(field)
     if not isinstance(value, str):
-        fields = ", ".join(map(repr, list(payload)[:20]))
-        raise InvalidInput(f"a row has no text in the field {field!r}, which the classifier reads; it has {fields}")
+        raise InvalidInput(
+            f"a row has no text in the field {field!r}, which the classifier reads; it has {list_names(payload)}"
+        )
     return value
+
+
+def _describe(untrained: UntrainedScore | None) -> str:
+    if untrained is None:
+        return "no item"
+    return f"accuracy {untrained.accuracy:.3f}, macro F1 {untrained.macro_f1:.3f} on {pluralize(untrained.n, 'item')}"
 
 
 def _print(evaluation: Evaluation) -> None:
@@ -100,9 +134,12 @@ def _print(evaluation: Evaluation) -> None:
     fields = {
         "accuracy": f"{evaluation.accuracy:.3f} on {evaluation.n:,} items",
         "macro F1": f"{evaluation.macro_f1:.3f}",
+        "not trained on": _describe(evaluation.untrained) if evaluation.n_trained_on else "",
         "time": f"{format_duration(evaluation.seconds)}, {evaluation.n / max(evaluation.seconds, 0.001):,.0f} items/s",
         "failed": f"{evaluation.n_errors:,}" if evaluation.n_errors else "",
     }
     print_fields(fields)
+    for warning in evaluation.warnings:
+        Messages().warn(f"warning: {warning}")
     for kind, message in evaluation.messages.items():
         Messages().warn(f"failed: {evaluation.errors[kind]:,} × {kind}: {message}")

@@ -53,6 +53,7 @@ def submit(source: str, watch: bool, quiet: bool, as_json: bool, **given: Any) -
                 "total": submitted.total,
                 "is_new": submitted.is_new,
                 "rejected": stored.rejected,
+                "blank_rows": stored.blank_rows,
             }
         )
     else:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pipeline.cli import options
 from pipeline.cli.file_conflicts import check_file_conflicts
-from pipeline.cli.labelled_input import read_rows
+from pipeline.cli.labelled_input import read_rows, reading_options
 from pipeline.cli.show.output import Messages, format_duration, print_fields, print_json
 from pipeline.cli.show.scores import print_class_scores
 from pipeline.quality.example import Example, read_examples
@@ -46,8 +47,7 @@ from pipeline.quality.training import train as fit
     show_default=True,
     help="Random seed; the same data and seed give the same model.",
 )
-@options.input_format
-@options.encoding
+@reading_options
 @options.quiet
 @options.as_json
 def train(
@@ -58,10 +58,9 @@ def train(
     held_out: float,
     test: str | None,
     seed: int,
-    input_format: str | None,
-    encoding: str | None,
     quiet: bool,
     as_json: bool,
+    **reading: Any,
 ) -> None:
     """Train a text classifier from labelled data.
 
@@ -77,7 +76,8 @@ def train(
     check_file_conflicts(reads={"DATA": data, "--test": test}, writes={"-o": output, "the model card": card})
 
     def load_examples(source: str) -> Iterator[Example]:
-        return read_examples(read_rows(source, input_format, encoding), text=text, label=label)
+        rows = read_rows(source, Messages(quiet), unique=frozenset((text, label)), **reading)
+        return read_examples(rows, text=text, label=label)
 
     report = fit(
         load_examples(data),

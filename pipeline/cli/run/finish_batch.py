@@ -11,6 +11,7 @@ from functools import partial
 from pipeline.batches import results
 from pipeline.batches.find import find_batch
 from pipeline.cli.run.stop_signals import StopSignals
+from pipeline.cli.run.submission import StoredBatch
 from pipeline.cli.show.delivery import wait_reason
 from pipeline.cli.show.output import Messages, format_value, print_json
 from pipeline.cli.show.progress_view import REFRESH_SECONDS, progress_view
@@ -59,12 +60,18 @@ class RunOptions:
 
 
 def finish_batch(
-    context: Context, client: Client, batch: Batch, options: RunOptions, stop: StopSignals, *, rejected: int
+    context: Context,
+    client: Client,
+    batch: Batch,
+    options: RunOptions,
+    stop: StopSignals,
+    stored: StoredBatch | None = None,
 ) -> int:
     """Process a batch to the end, in this process or by following the workers, and return the exit code.
 
     Args:
         context: that of the client.
+        stored: what was read and stored, if the batch is new.
 
     Raises:
         Conflict: the batch is paused.
@@ -89,7 +96,8 @@ def finish_batch(
     error, waits = _undelivered_reasons(context, batch, callbacks)
     summary = summarize(
         batch.progress(),
-        rejected=rejected,
+        rejected=stored.rejected if stored else 0,
+        blank_rows=stored.blank_rows if stored else 0,
         # A replayed item has several results; in that case count labels in the database.
         labels=totals.ranked() if totals.count == progress.final else batch.labels(),
         latency=totals.latency(),

@@ -48,11 +48,11 @@ def process_batch(
         try:
             context = make_context(load_settings())
             with Client(session_on(context)) as client, _announce_stop(options.messages):
-                batch, rejected = _open_batch(context, client, source, options.messages, stop, on_stored)
+                batch, stored = _open_batch(context, client, source, options.messages, stop, on_stored)
                 batch_id = batch.id
                 # The process is ours, as in a worker. The Python API does not do this to the caller's process.
                 calm()
-                return finish_batch(context, client, batch, options, stop, rejected=rejected)
+                return finish_batch(context, client, batch, options, stop, stored)
         except Stopped:
             options.messages.warn(_continue_hint(batch_id, options.output))
             return INTERRUPTED
@@ -88,18 +88,18 @@ def _open_batch(
     messages: Messages,
     stop: StopSignals,
     on_stored: Callable[[StoredBatch], None] | None,
-) -> tuple[Batch, int]:
-    """Return the batch, and the number of rejected items."""
-    rejected = 0
+) -> tuple[Batch, StoredBatch | None]:
+    """Return the batch, and what was stored if it is new."""
+    stored = None
     if isinstance(source, SubmitRequest):
         stored = store_batch(context, source, messages, stop)
         wake_workers(context, messages)
         if on_stored:
             on_stored(stored)
-        source, rejected = stored.submitted.batch_id, stored.rejected
+        source = stored.submitted.batch_id
     batch = client.batch(source)
     messages.info(f"batch {batch.id}: {pluralize(batch.progress().total, 'item')}")
-    return batch, rejected
+    return batch, stored
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from pipeline.domain.payload import Rejection
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.errors import InvalidArgument, InvalidItems
 from pipeline.files import RejectsFile
-from pipeline.sources import read_items
+from pipeline.sources import HeaderRules, ReadReport, read_items
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,6 +34,8 @@ _OPTIONS = (
     options.definition,
     options.input_format,
     options.encoding,
+    options.header,
+    options.strict,
     click.option(
         "--key", metavar="FIELD", help="Field that holds your own id of each item. Default: from the definition."
     ),
@@ -88,6 +90,8 @@ class SubmitRequest:
     definition: str | None
     input_format: str | None
     encoding: str | None
+    header: str | None
+    strict: bool
     key: str | None
     callback_url: str | None
     callback_url_field: str | None
@@ -127,10 +131,11 @@ class SubmitRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredBatch:
-    """A stored batch, and the number of rejected items."""
+    """A stored batch, and the numbers of rejected items and of blank rows."""
 
     submitted: Submitted
     rejected: int
+    blank_rows: int
 
 
 def store_batch(context: Context, request: SubmitRequest, messages: Messages, stop: StopSignals) -> StoredBatch:
@@ -140,8 +145,15 @@ def store_batch(context: Context, request: SubmitRequest, messages: Messages, st
         InvalidItems: an item was rejected under `--on-error fail`, or there are no items.
         Stopped: a stop was requested; nothing is stored.
     """
-    records = read_items(request.source, format=request.input_format, encoding=request.encoding)
     submission = request.to_submission(context)
+    report = ReadReport(warn=messages.warn)
+    records = read_items(
+        request.source,
+        format=request.input_format,
+        encoding=request.encoding,
+        header=_header_rules(request, submission),
+        report=report,
+    )
     with _open_rejections(request, messages) as rejections, _submit_progress(messages) as on_progress:
         try:
             submitted = submit(
@@ -163,7 +175,15 @@ def store_batch(context: Context, request: SubmitRequest, messages: Messages, st
         messages.info(
             f"idempotency key {request.idempotency_key!r} was used before: continuing batch {submitted.batch_id}"
         )
-    return StoredBatch(submitted, rejections.count)
+    return StoredBatch(submitted, rejections.count, report.blank_rows)
+
+
+def _header_rules(request: SubmitRequest, submission: Submission) -> HeaderRules:
+    given = submission.definition.input
+    fields = (given.text, submission.key_field or given.key, submission.callback_url_field)
+    return HeaderRules(
+        lenient=request.header == "lenient", strict=request.strict, unique=frozenset(filter(None, fields))
+    )
 
 
 @dataclass(slots=True)

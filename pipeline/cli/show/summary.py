@@ -23,6 +23,7 @@ class Summary:
 
     Attributes:
         rejected: items of the input that were skipped.
+        blank_rows: rows and lines of the input that were blank, and skipped; not counted as items.
         labels: the number of items by label.
         latency: seconds from an item's release to its end, median and 95th percentile.
         items_per_second: items that this run finished per second.
@@ -40,6 +41,7 @@ class Summary:
     dead: int
     cancelled: int
     rejected: int
+    blank_rows: int
     labels: Mapping[str, int]
     latency: Mapping[str, float] | None
     items_per_second: float
@@ -65,6 +67,7 @@ def summarize(
     progress: Progress,
     *,
     rejected: int,
+    blank_rows: int,
     labels: Mapping[str, int],
     latency: Mapping[str, float] | None,
     finished: int,
@@ -83,6 +86,7 @@ def summarize(
         dead=progress.dead,
         cancelled=progress.cancelled,
         rejected=rejected,
+        blank_rows=blank_rows,
         labels=labels,
         latency=latency,
         items_per_second=round(finished / max(seconds, 0.001), 1),
@@ -120,6 +124,7 @@ def _fields(summary: Summary) -> dict[str, str]:
         "batch": summary.batch_id,
         "items": format_counts({name: getattr(summary, name) for name in ("succeeded", "dead", "cancelled")}),
         "skipped": f"{summary.rejected:,}" if summary.rejected else "",
+        "blank rows": f"{summary.blank_rows:,}" if summary.blank_rows else "",
         "time": f"{format_duration(summary.seconds)}, {rate:,.0f} items/s" if rate else "",
         "latency": f"p50 {latency['p50_seconds']:.3f} s, p95 {latency['p95_seconds']:.3f} s" if latency else "",
         "callbacks": format_counts(summary.callbacks),

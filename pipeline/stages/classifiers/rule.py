@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pipeline.stages.text.normal_form import normalize
+
 
 class Rule(BaseModel):
     """One `[[classify.rules]]` table."""
@@ -33,8 +35,8 @@ class Rule(BaseModel):
     @field_validator("any", "all", "none")
     @classmethod
     def _words_are_not_blank(cls, words: tuple[str, ...]) -> tuple[str, ...]:
-        if any(not word.strip() for word in words):
-            raise ValueError("a word is empty, which would match every text; remove it")
+        if any(not normalize(word).strip() for word in words):
+            raise ValueError("a word is empty or invisible, which would match every text; remove it")
         return words
 
     @model_validator(mode="after")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.domain.item import Classification
-from pipeline.errors import InvalidDefinition
 from pipeline.stages.classifiers.rule import Rule
+from pipeline.stages.classifiers.rule_pattern import compile_pattern, searched_text
 from pipeline.stages.text.phrase_matcher import PhraseMatcher, normalize_phrase
 
 
@@ -23,6 +23,7 @@ class Ruleset:
     def __init__(self, rules: Sequence[Rule], *, is_case_sensitive: bool, whole_words: bool) -> None:
         vocabulary = _build_vocabulary(rules, is_case_sensitive)
         ordered = sorted(enumerate(rules, 1), key=lambda entry: -entry[1].priority)
+        self._is_case_sensitive = is_case_sensitive
         self._rules = [_compile_rule(rule, number, vocabulary, is_case_sensitive) for number, rule in ordered]
         self._matcher = PhraseMatcher(tuple(vocabulary), is_case_sensitive=is_case_sensitive, whole_words=whole_words)
         self._rules_by_word = _index_by_word(self._rules)
@@ -35,6 +36,8 @@ class Ruleset:
         found = self._matcher.find(text)
         # Only rules with a found word or a pattern can match, so a thousand rules cost no more than ten.
         candidates = self._rules_with_pattern.union(*(self._rules_by_word.get(word, ()) for word in found))
+        if self._rules_with_pattern:
+            text = searched_text(text, is_case_sensitive=self._is_case_sensitive)
         for index in sorted(candidates):
             if self._rules[index].matches(found, text):
                 return self._rules[index].answer
@@ -71,7 +74,7 @@ def _compile_rule(rule: Rule, number: int, vocabulary: dict[str, int], is_case_s
     def indexes(words: tuple[str, ...]) -> frozenset[int]:
         return frozenset(vocabulary[normalize_phrase(word, is_case_sensitive=is_case_sensitive)] for word in words)
 
-    pattern = _compile_pattern(rule, number, is_case_sensitive)
+    pattern = compile_pattern(rule, number, is_case_sensitive=is_case_sensitive)
     return _CompiledRule(Classification(rule.label), indexes(rule.any), indexes(rule.all), indexes(rule.none), pattern)
 
 
@@ -82,22 +85,3 @@ def _index_by_word(rules: list[_CompiledRule]) -> dict[int, list[int]]:
         for word in rule.any | rule.all:
             by_word.setdefault(word, []).append(index)
     return by_word
-
-
-def _compile_pattern(rule: Rule, number: int, is_case_sensitive: bool) -> Any:
-    if rule.regex is None:
-        return None
-    import re2
-
-    options = re2.Options()
-    options.case_sensitive = is_case_sensitive
-    # Otherwise RE2 also prints the error raised below to stderr.
-    options.log_errors = False
-    try:
-        return re2.compile(rule.regex, options)
-    except re2.error as error:
-        reason = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else error
-        raise InvalidDefinition(
-            f"rule {number} (label {rule.label!r}): regex {rule.regex!r} is not a valid RE2 pattern: {reason}."
-            " RE2 has no look-around and no back-references: https://github.com/google/re2/wiki/Syntax"
-        ) from error

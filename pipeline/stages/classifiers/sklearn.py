@@ -19,6 +19,7 @@ from pipeline.errors import InvalidDefinition, Permanent
 from pipeline.stages.catalog.missing_extra import missing_extra
 from pipeline.stages.catalog.spec import ClassifySpec, FieldPath
 from pipeline.stages.catalog.step import Mode, Step
+from pipeline.stages.models.text_form import UnknownTextForm, prepare_texts
 from pipeline.stages.text.json_path import get_text
 
 #: Types that a file may contain beyond those skops allows itself (scikit-learn estimators, arrays and plain values).
@@ -132,6 +133,10 @@ def _softmax(decisions: Any) -> Any:
 def _check_predict(predict: Callable[[list[str]], Sequence[Classification]], path: Path) -> None:
     try:
         predict(["a text to try the model with"])
+    except UnknownTextForm as error:
+        raise InvalidDefinition(
+            f"model {path} was written by a later version of pipeline: {error}; upgrade, or train it again"
+        ) from error
     except Exception as error:
         # The model may be any estimator, and may raise anything for input that it cannot read.
         reason = f"{type(error).__name__}: {_first_line(error)}"
@@ -158,6 +163,7 @@ def _text_or_error(item: WorkItem, field: str | None) -> str | Permanent:
 def _predict(
     model: Any, labels: tuple[str, ...], scorer: Callable[[list[str]], Any] | None, texts: list[str]
 ) -> list[Classification]:
+    texts = prepare_texts(model, texts)
     if scorer is None:
         return [Classification(str(label)) for label in model.predict(texts)]
     scores = scorer(texts)

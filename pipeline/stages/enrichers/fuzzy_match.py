@@ -6,6 +6,11 @@ from array import array
 from collections.abc import Iterable
 from itertools import chain
 
+from pipeline.stages.enrichers.identifying_parts import read_identifying_parts
+from pipeline.stages.text.accents import remove_accents
+from pipeline.stages.text.normal_form import fold
+from pipeline.stages.text.word_boundaries import keep_words
+
 #: Maximum number of keys compared with one text, to bound the time to a few milliseconds. Among a million keys that are
 #: all similar, the best match may be missed.
 MAX_CANDIDATES = 10_000
@@ -20,8 +25,9 @@ _MAX_CHARACTERS = 500
 class FuzzyIndex:
     """An index of keys by the trigrams of their words; a text is compared with keys that share its rarest trigrams.
 
-    Similarity is rapidfuzz's `ratio`, from 0 to 100, of letters and digits without case. It is computed with the words
-    in their original order and sorted, and the higher score counts: "Acme, Inc." equals "inc acme".
+    Similarity is rapidfuzz's `ratio`, from 0 to 100, of letters and digits without case and accents. It is computed
+    with the words in their original order and sorted, and the higher score counts: "Acme, Inc." equals "inc acme".
+    Names with different numbers, codes or initials are never similar.
 
     Args:
         keys: the keys to search; results are indexes into it.
@@ -32,12 +38,15 @@ class FuzzyIndex:
     """
 
     def __init__(self, keys: Iterable[str], min_score: float) -> None:
-        from rapidfuzz import fuzz, process, utils
+        from rapidfuzz import fuzz, process
 
-        self._ratio, self._extract_best, self._strip_punctuation = fuzz.ratio, process.extractOne, utils.default_process
+        self._ratio, self._extract = fuzz.ratio, process.extract
         self._min_ratio = min_score / 100
         self._min_score = min_score
-        self._keys = [self._normalize(key) for key in keys]
+        accented = [keep_words(fold(key[:_MAX_CHARACTERS])) for key in keys]
+        self._keys = [remove_accents(key) for key in accented]
+        # Most keys have no accents.
+        self._accented = {index: key for index, key in enumerate(accented) if key != self._keys[index]}
         # If the words are sorted already, this is the same object and takes no extra memory.
         self._sorted_keys = [_sort_words(key) for key in self._keys]
         self._postings: dict[str, array[int]] = {}
@@ -47,20 +56,44 @@ class FuzzyIndex:
                 self._postings.setdefault(trigram + bucket, array("I")).append(index)
 
     def find_nearest(self, text: str) -> tuple[int, float] | None:
-        """Return the (index, score) of the key most similar to `text`, or None if none reaches `min_score`."""
-        query = self._normalize(text)
-        candidates = list(self._find_candidates(query))
-        matches = [
-            self._extract_best(
-                words, [keys[index] for index in candidates], scorer=self._ratio, score_cutoff=self._min_score
-            )
-            for words, keys in ((query, self._keys), (_sort_words(query), self._sorted_keys))
-        ]
-        best = max((match for match in matches if match is not None), key=lambda match: match[1], default=None)
-        return None if best is None else (candidates[best[2]], best[1])
+        """Return the (index, score) of the key most similar to `text`.
 
-    def _normalize(self, text: str) -> str:
-        return " ".join(self._strip_punctuation(text[:_MAX_CHARACTERS]).split())
+        Returns None if no key reaches `min_score`, or if several are equally similar, so that none is the answer.
+        """
+        accented = keep_words(fold(text[:_MAX_CHARACTERS]))
+        query = remove_accents(accented)
+        scores = self._score_candidates(query)
+        parts = read_identifying_parts(query)
+        nearest: list[int] = []
+        for index in sorted(scores, key=lambda index: -scores[index]):
+            if nearest and scores[index] < scores[nearest[0]]:
+                break
+            if not parts.contradict(read_identifying_parts(self._keys[index])):
+                nearest.append(index)
+        if len(nearest) > 1:
+            nearest = self._compare_accents(accented, nearest)
+        return (nearest[0], scores[nearest[0]]) if len(nearest) == 1 else None
+
+    def _score_candidates(self, query: str) -> dict[int, float]:
+        """Return the similarity of the keys that reach `min_score`."""
+        candidates = list(self._find_candidates(query))
+        scores: dict[int, float] = {}
+        for words, keys in ((query, self._keys), (_sort_words(query), self._sorted_keys)):
+            found = self._extract(
+                words,
+                [keys[index] for index in candidates],
+                scorer=self._ratio,
+                score_cutoff=self._min_score,
+                limit=None,
+            )
+            for _, score, position in found:
+                scores[candidates[position]] = max(score, scores.get(candidates[position], 0.0))
+        return scores
+
+    def _compare_accents(self, text: str, indexes: list[int]) -> list[int]:
+        """Return those of the keys that are most similar to `text` with accents."""
+        scores = [self._ratio(text, self._accented.get(index, self._keys[index])) for index in indexes]
+        return [index for index, score in zip(indexes, scores, strict=True) if score == max(scores)]
 
     def _find_candidates(self, query: str) -> set[int]:
         """Return keys of suitable length that share one of the query's rarest trigrams."""

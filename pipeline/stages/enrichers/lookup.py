@@ -51,7 +51,7 @@ class Spec(EnrichSpec):
     #: Columns to return, or new name = column; defaults to all columns except `key`.
     fields: tuple[str, ...] | dict[str, str] | None = Field(default=None, min_length=1)
     match: Literal["exact", "fuzzy"] = "exact"
-    #: Whether to ignore differences in case and white space.
+    #: Whether to ignore differences in case, in white space, and in how a character is written.
     normalize: bool = True
     #: Lowest similarity of a fuzzy match, from 0 to 100.
     min_score: float = Field(default=90, gt=0, le=100)

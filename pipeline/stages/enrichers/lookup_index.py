@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import unicodedata
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from uuid import UUID
 
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.enrichers.lookup_table import LookupTable
-from pipeline.stages.text.text_folding import fold_case, normalize_nfc
+from pipeline.stages.text.normal_form import fold
 
 #: Names in every answer that are not columns.
 RESERVED_NAMES = ("matched", "score")
@@ -44,7 +45,7 @@ class LookupIndex:
         """Read `table`. Rows with an empty key are skipped, since no item can match them.
 
         Args:
-            is_folded: whether keys match regardless of case and white space.
+            is_folded: whether keys match regardless of case, white space, and how a character is written.
 
         Raises:
             InvalidDefinition: a column is missing, a key occurs twice, or a value cannot be represented in JSON.
@@ -66,7 +67,11 @@ class LookupIndex:
 
 
 def normalize_key(value: Any, *, is_folded: bool) -> str | None:
-    """Return the text that `value` is stored and looked up under, or None if it is empty or NaN. 42.0 becomes "42"."""
+    """Return the text that `value` is stored and looked up under, or None if it is empty or NaN. 42.0 becomes "42".
+
+    Args:
+        is_folded: whether to ignore case, white space, and how a character is written.
+    """
     if value is None or value != value:
         return None
     if isinstance(value, bool):
@@ -74,7 +79,7 @@ def normalize_key(value: Any, *, is_folded: bool) -> str | None:
     if isinstance(value, float | Decimal) and value == value // 1:
         value = int(value)
     text = str(value)
-    text = " ".join(fold_case(text).split()) if is_folded else normalize_nfc(text)
+    text = " ".join(fold(text).split()) if is_folded else unicodedata.normalize("NFC", text)
     return text or None
 
 
@@ -92,7 +97,7 @@ def _select_columns(table: LookupTable, key: str, fields: Sequence[str] | Mappin
 def _duplicate_key(table: LookupTable, key: str, value: str, numbers: tuple[int, int]) -> str:
     return (
         f"{table.name}: {key!r} {value[:_SHOWN]!r} occurs in {table.row_unit} {numbers[0]} and in {table.row_unit}"
-        f" {numbers[1]}; make keys unique, or set `normalize = false` if they differ only in case or spaces"
+        f" {numbers[1]}; make keys unique, or set `normalize = false` if they differ only in case, spaces or signs"
     )
 
 

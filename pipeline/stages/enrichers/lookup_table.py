@@ -6,7 +6,6 @@ import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.domain.did_you_mean import hint
+from pipeline.domain.did_you_mean import hint, list_names
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.catalog.missing_extra import missing_extra
 
@@ -51,7 +50,7 @@ class LookupTable:
 
     def _find_column(self, column: str) -> int:
         if column not in self.columns:
-            suggestion = hint(column, self.columns) or f"; it has {', '.join(map(repr, self.columns[:20]))}"
+            suggestion = hint(column, self.columns) or f"; it has {list_names(self.columns)}"
             raise InvalidDefinition(f"{self.name} has no column {column!r}{suggestion}")
         return self.columns.index(column)
 
@@ -136,16 +135,28 @@ def _open_parquet(path: Path) -> LookupTable:
     except ImportError as error:
         raise missing_extra("parquet", "lookup", error) from error
     try:
-        file = ParquetFile(path)
+        # Nanoseconds, into which Spark's old instants are read by default, end in the year 2262.
+        file = ParquetFile(path, coerce_int96_timestamp_unit="us")
     except (ArrowException, OSError) as error:
         raise InvalidDefinition(f"table {path.name} is damaged or not a Parquet file") from error
     columns = tuple(file.schema_arrow.names)
     _check_unique_columns(path.name, columns)
-    batches = (
-        zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        for batch in file.iter_batches(batch_size=_ROWS_PER_FETCH)
-    )
-    return LookupTable(f"table {path.name}", columns, "row", lambda: enumerate(chain.from_iterable(batches), 1))
+    return LookupTable(f"table {path.name}", columns, "row", lambda: _read_parquet(path.name, file))
+
+
+def _read_parquet(name: str, file: Any) -> Rows:
+    from pyarrow import ArrowException
+
+    number = 0
+    try:
+        for batch in file.iter_batches(batch_size=_ROWS_PER_FETCH):
+            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                number += 1
+                yield number, values
+    except (ArrowException, OSError, ValueError, OverflowError) as error:
+        raise InvalidDefinition(
+            f"table {name} cannot be read after row {number:,}: it is damaged, or holds an instant that no datetime can"
+        ) from error
 
 
 def _check_unique_columns(name: str, columns: tuple[str, ...]) -> None:

@@ -17,7 +17,9 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import Pipeline
 
+from pipeline.stages.models.text_form import prepare_texts, set_text_form
 from pipeline.stages.models.vocabulary import frequent_terms
+from pipeline.stages.text.normal_form import fold
 
 #: Maximum number of terms of a model.
 MAX_TERMS = 150_000
@@ -49,10 +51,13 @@ class NoWords(ValueError):
 def fit(texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Pipeline:
     """Return a model fitted to `texts`. The same texts in the same order and the same seed give the same model.
 
+    It takes texts for the same that a reader considers equal, however they are written.
+
     Raises:
         NoWords: none of the texts contains a word.
     """
-    terms = _select_terms(texts, n_classes=len(set(labels)))
+    readable = [fold(text) for text in texts]
+    terms = _select_terms(readable, n_classes=len(set(labels)))
     if not terms:
         raise NoWords
     # An array, because skops stores a dictionary entry by entry: the file would be 4 times larger and 5 times slower.
@@ -61,12 +66,14 @@ def fit(texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Pipeline:
         ("weights", TfidfTransformer(sublinear_tf=True)),
         ("classes", SGDClassifier(loss="log_loss", alpha=_alpha(len(texts)), random_state=seed)),
     ]
-    return Pipeline(steps).fit(texts, labels)
+    model = Pipeline(steps).fit(readable, labels)
+    set_text_form(model)
+    return model
 
 
 def predict(model: Pipeline, texts: Sequence[str]) -> list[str]:
     """Return the model's label for each text."""
-    return [str(label) for label in model.predict(texts)]
+    return [str(label) for label in model.predict(prepare_texts(model, texts))]
 
 
 def find_confidence_scale(model: Pipeline, texts: Sequence[str], labels: Sequence[str]) -> float:
@@ -81,7 +88,7 @@ def find_confidence_scale(model: Pipeline, texts: Sequence[str], labels: Sequenc
     """
     if len(texts) < MIN_CALIBRATION_EXAMPLES:
         return 1.0
-    decisions = np.asarray(model.decision_function(texts), dtype=np.float64)
+    decisions = np.asarray(model.decision_function(prepare_texts(model, texts)), dtype=np.float64)
     if decisions.ndim == 1:
         decisions = np.column_stack([-decisions, decisions])
     truths = np.searchsorted(model.classes_, labels)

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
-from pipeline.stages.text.text_folding import fold_case, normalize_nfc
-
-# Scripts written without spaces between words. Word boundaries are unknown there, so a match anywhere counts.
-_UNSPACED = (
-    (0x0E00, 0x0EFF),  # Thai, Lao
-    (0x1000, 0x109F),  # Myanmar
-    (0x1780, 0x17FF),  # Khmer
-    (0x3040, 0x30FF),  # Hiragana, Katakana
-    (0x3400, 0x9FFF),  # Han
-    (0xF900, 0xFAFF),  # Han, compatibility
-    (0x20000, 0x3FFFF),  # Han, supplementary
-)
+from pipeline.stages.text.normal_form import fold, normalize
+from pipeline.stages.text.word_boundaries import may_begin, may_end
 
 
 class PhraseMatcher:
@@ -25,7 +14,7 @@ class PhraseMatcher:
     Args:
         phrases: words or phrases; white space in a phrase matches any run of white space.
         is_case_sensitive: if False, phrases and texts are case-folded (`ß` equals `SS`).
-        whole_words: whether a match must not be preceded or followed by a letter, digit or combining mark.
+        whole_words: whether a match must begin and end where a word may.
 
     Raises:
         ImportError: `ahocorasick_rs` is not installed.
@@ -50,7 +39,7 @@ class PhraseMatcher:
         matches = self._automaton.find_matches_as_indexes(text, overlapping=True)
         if not self._whole_words:
             return {index for index, _, _ in matches}
-        return {index for index, start, end in matches if _is_whole_word(text, start, end)}
+        return {index for index, start, end in matches if may_begin(text, start) and may_end(text, end)}
 
 
 def normalize_phrase(phrase: str, *, is_case_sensitive: bool) -> str:
@@ -59,25 +48,4 @@ def normalize_phrase(phrase: str, *, is_case_sensitive: bool) -> str:
 
 
 def _normalize(text: str, is_case_sensitive: bool) -> str:
-    return normalize_nfc(text) if is_case_sensitive else fold_case(text)
-
-
-def _is_whole_word(text: str, start: int, end: int) -> bool:
-    if start > 0 and _is_inside_word(text[start - 1], text[start]):
-        return False
-    return end == len(text) or not _is_inside_word(text[end - 1], text[end])
-
-
-def _is_inside_word(left: str, right: str) -> bool:
-    """Return whether two adjacent characters belong to the same word."""
-    if left.isascii() and right.isascii():
-        return left.isalnum() and right.isalnum()
-    return _is_word_character(left) and _is_word_character(right) and not _is_unspaced(left) and not _is_unspaced(right)
-
-
-def _is_word_character(char: str) -> bool:
-    return char.isalnum() or unicodedata.category(char).startswith("M")
-
-
-def _is_unspaced(char: str) -> bool:
-    return any(first <= ord(char) <= last for first, last in _UNSPACED)
+    return normalize(text) if is_case_sensitive else fold(text)

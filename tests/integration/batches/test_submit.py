@@ -60,6 +60,7 @@ def test_a_batch_is_stored_whole(context: Context, tmp_path: Path) -> None:
     [
         ({"txet": "x"}, "it has no field 'text', which the classifier reads; did you mean 'txet'?"),
         ({"text": 7}, "field 'text', which the classifier reads, is a number; expected a string"),
+        ({"text": " "}, "its text is empty"),
         ({"text": "x", "n": float("nan")}, "NaN"),
         ({"text": "x\x00"}, "NUL"),
         ({"text": "\ud800"}, "surrogate"),

@@ -23,8 +23,8 @@ def test_json_reports_accepted_and_rejected_items(terminal: Terminal) -> None:
     )
     first = terminal.data("submit", str(items), "--on-error", "skip", "--idempotency-key", "k")
     again = terminal.data("submit", str(items), "--on-error", "skip", "--idempotency-key", "k")
-    assert first == {"batch_id": first["batch_id"], "total": 2, "is_new": True, "rejected": 1}
-    assert again == {"batch_id": first["batch_id"], "total": 2, "is_new": False, "rejected": 0}
+    assert first == {"batch_id": first["batch_id"], "total": 2, "is_new": True, "rejected": 1, "blank_rows": 0}
+    assert again == {"batch_id": first["batch_id"], "total": 2, "is_new": False, "rejected": 0, "blank_rows": 0}
 
 
 def test_nothing_runs_without_a_worker(terminal: Terminal) -> None:

@@ -22,8 +22,19 @@ def test_a_trained_model_is_evaluated_and_used(terminal: Terminal) -> None:
     terminal.write("kinds.toml", 'name = "kinds"\n[classify]\nuse = "sklearn"\nmodel = "models/kinds.skops"\n')
     evaluation = terminal.data("evaluate", data, "--label", "kind")
     assert (evaluation["n"], evaluation["accuracy"]) == (40, 1.0)
+    assert (evaluation["n_trained_on"], evaluation["untrained"]) == (40, None)
     assert terminal.run("run", data, "--quiet").exit_code == 0
     assert terminal.data("status", "last")["labels"] == {"billing": 20, "shipping": 20}
+
+
+def test_examples_that_were_trained_on_are_no_measure(terminal: Terminal) -> None:
+    data = write_labelled(terminal)
+    terminal.data("train", data, "--text", "text", "--label", "kind", "-o", "kinds.skops")
+    terminal.write("kinds.toml", 'name = "kinds"\n[classify]\nuse = "sklearn"\nmodel = "kinds.skops"\n')
+    new = "text,kind\nPlease pay  invoice 3!,billing\nwhere is my parcel,shipping\n"
+    result = terminal.run("evaluate", str(terminal.write("new.csv", new)), "--label", "kind")
+    assert "not trained on  accuracy 1.000, macro F1 1.000 on 1 item" in result.stdout
+    assert "warning: 1 of 2 examples were trained on" in result.stderr
 
 
 def test_scores_are_printed_for_each_class(terminal: Terminal) -> None:

@@ -180,6 +180,9 @@ def test_endpoints_and_deliveries(run: Run, tmp_path: Path) -> None:
             batch = await client.submit(make_items(2), make_definition(tmp_path), callback_url=receiver.url)
             await batch.wait(timeout=30)
             assert [each.origin async for each in client.endpoints(state="disabled")] == [endpoint.origin]
+            # The sender pauses what it finds due.
+            while len([each async for each in client.deliveries(state="paused")]) < 2:
+                await asyncio.sleep(0)
             assert await endpoint.enable() == 2
             await asyncio.to_thread(receiver.wait_for, lambda seen: len(seen.of_type("item.completed")) == 2)
             while len(found := [each async for each in client.deliveries(batch=batch, state="delivered")]) < 2:

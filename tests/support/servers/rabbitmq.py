@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import amqp
@@ -14,6 +12,9 @@ from tests.support.servers.server import NotAvailable, Server, free_port
 
 #: Debian's program on PATH insists on a user of its own; what it calls does not.
 _UNWRAPPED = Path("/usr/lib/rabbitmq/bin")
+
+#: They sleep instead of spinning when they have nothing to do.
+_FEW_SCHEDULERS = "+S 2:2 +SDcpu 1:1 +SDio 2 +A 8 +sbwt none +sbwtdcpu none +sbwtdio none"
 
 _CONFIGURATION = """
 listeners.tcp.1 = 127.0.0.1:{port}
@@ -45,7 +46,7 @@ class RabbitMQ(Server):
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
             "RABBITMQ_LOG_BASE": str(self.folder),
             "RABBITMQ_LOGS": "-",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +SDcpu 1:1 +SDio 2 +A 8",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _FEW_SCHEDULERS,
             # Its start script then becomes the server, instead of a parent that passes signals on.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
@@ -65,15 +66,15 @@ class RabbitMQ(Server):
 
     def close_connections(self) -> None:
         """Close all connections, as an administrator may."""
-        self._control("close_all_connections", "closed by a test")
+        self._evaluate('rabbit_networking:close_all_connections(<<"closed by a test">>).')
 
     def run_short(self) -> None:
         """Have it hold more than it may, so that it blocks whoever publishes."""
-        self._control("set_vm_memory_high_watermark", "0")
+        self._evaluate("vm_memory_monitor:set_vm_memory_high_watermark(0.0).")
 
     def have_enough(self) -> None:
         """Let it go on."""
-        self._control("set_vm_memory_high_watermark", "absolute", "1GB")
+        self._evaluate('vm_memory_monitor:set_vm_memory_high_watermark({absolute, "1GB"}).')
 
     def _launch(self) -> None:
         (self.folder / "rabbitmq.conf").write_text(_CONFIGURATION.format(port=self.port))
@@ -95,15 +96,6 @@ class RabbitMQ(Server):
         if self._node is None:
             self._node = ErlangNode(f"control{self.port}@localhost", self._environment)
         self._node.evaluate(expression)
-
-    def _control(self, *command: str) -> None:
-        subprocess.run(
-            [self._binaries / "rabbitmqctl", "--quiet", *command],
-            env=os.environ | self._environment,
-            stdout=subprocess.DEVNULL,
-            check=True,
-            timeout=60,
-        )
 
 
 def find() -> Path:

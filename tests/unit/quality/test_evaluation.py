@@ -118,6 +118,42 @@ def test_a_failed_item_counts_as_wrong_and_failures_are_counted_by_type() -> Non
     assert result.confusions == ()
 
 
+def test_items_that_were_trained_on_are_counted_and_the_others_scored_apart() -> None:
+    labelled = [({"body": f"yes {n}"}, "yes") for n in range(6)] + [({"body": "yes new"}, "no"), ({"body": "no"}, "no")]
+
+    result = evaluate(
+        classify_by_first_word, labelled, text_of=get_body, was_trained_on=lambda item: item.text[-1].isdigit()
+    )
+
+    assert result.n_trained_on == 6
+    assert result.untrained is not None
+    assert (result.untrained.n, result.untrained.accuracy) == (2, 0.5)
+    assert result.warnings == ("6 of 8 examples were trained on: their answers are no measure of new texts",)
+
+
+def test_without_other_items_there_is_no_other_score() -> None:
+    result = evaluate(
+        classify_by_first_word, [({"body": "a"}, "a")], text_of=get_body, was_trained_on=lambda item: True
+    )
+
+    assert (result.n_trained_on, result.untrained) == (1, None)
+
+
+def test_without_a_model_card_it_is_unknown_what_was_trained_on() -> None:
+    result = evaluate(classify_by_first_word, [({"body": "a"}, "a")], text_of=get_body)
+
+    assert (result.n_trained_on, result.untrained, result.warnings) == (None, None, ())
+
+
+def test_answers_that_differ_from_labels_only_in_how_they_are_written_are_reported() -> None:
+    result = evaluate(classify_by_first_word, [({"body": "billing"}, "Billing")], text_of=get_body)
+
+    assert result.accuracy == 0.0
+    assert result.warnings == (
+        "labels that differ only in case, spaces or signs count as different: 'Billing' and 'billing'",
+    )
+
+
 def test_evaluating_no_items_is_an_error() -> None:
     with pytest.raises(InvalidInput, match="no labelled items"):
         evaluate(classify_by_first_word, [], text_of=get_body)

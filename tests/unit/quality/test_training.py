@@ -8,8 +8,11 @@ import random
 import sys
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +20,8 @@ from hypothesis import strategies as st
 
 from pipeline.domain.item import Classification, WorkItem
 from pipeline.errors import InvalidInput
-from pipeline.quality.example import hash_examples, hold_out, read_examples, read_labelled_rows, sort_examples
+from pipeline.quality.example import check_examples, hash_examples, read_examples, read_labelled_rows
+from pipeline.quality.holdout import hold_out
 from pipeline.quality.training import train
 from pipeline.stages.classifiers.sklearn import Spec, build
 from pipeline.stages.models.vocabulary import MAX_TERM_LENGTH, frequent_terms
@@ -110,8 +114,8 @@ def test_the_same_examples_in_any_order_give_the_same_answers(tmp_path: Path) ->
 
 def test_different_examples_have_different_hashes() -> None:
     more = [*tickets(), ("one more", "login")]
-    assert hash_examples(sort_examples(tickets())) != hash_examples(sort_examples(more))
-    assert hash_examples(sort_examples([("a b", "c")])) != hash_examples(sort_examples([("a", "b c")]))
+    assert hash_examples(check_examples(tickets())) != hash_examples(check_examples(more))
+    assert hash_examples(check_examples([("a b", "c")])) != hash_examples(check_examples([("a", "b c")]))
 
 
 def test_confidence_equals_the_share_of_correct_answers(tmp_path: Path) -> None:
@@ -168,7 +172,7 @@ def test_the_card_next_to_the_model_has_text_and_json(tmp_path: Path) -> None:
     assert "| a\\|b | 1.000 |" in text
     assert facts["trained_at"] == "2026-11-21T12:00:00Z"
     assert (facts["model"], facts["seed"], facts["n_train"]) == ("tickets.skops", 4, 124)
-    assert facts["data_hash"] == hash_examples(sort_examples([*tickets(), *odd]))
+    assert facts["data_hash"] == hash_examples(check_examples([*tickets(), *odd]))
     assert facts["score"]["accuracy"] == report.accuracy
     assert set(facts["versions"]) == {"python", "scikit-learn", "skops", "numpy", "pipeline"}
 
@@ -276,6 +280,8 @@ def test_examples_are_read_from_the_named_columns() -> None:
         ({"body": "x"}, "row 2 has no column 'kind'; it has 'body'"),
         ({"kind": "x"}, "row 2 has no column 'body'; it has"),
         ({}, "row 2 has no column 'kind'; it has none"),
+        (dict.fromkeys(map(str, range(23)), "x"), "it has '0', '1', .*, '19' and 3 more$"),
+        ({"x" * 1_000: "y"}, "it has 'x{80}…'$"),
         ({"body": "x", "kind": None}, "row 2: column 'kind' is empty"),
         ({"body": " ", "kind": "x"}, "row 2: column 'body' is empty"),
         ({"body": ["x"], "kind": "x"}, "row 2: column 'body' contains a list; it must be text"),
@@ -295,7 +301,8 @@ def test_the_error_for_an_invalid_row_names_row_and_column(row: dict[str, object
 def test_the_split_is_a_partition_that_keeps_every_class_in_training(
     labels: list[str], share: float, seed: int
 ) -> None:
-    split = hold_out(labels, share, seed)
+    texts = [f"text {n}" for n in range(len(labels))]
+    split = hold_out(labels, texts, share, seed)
 
     assert sorted(split.training + split.held_out) == list(range(len(labels)))
     held_out, total = Counter(labels[n] for n in split.held_out), Counter(labels)
@@ -303,7 +310,85 @@ def test_the_split_is_a_partition_that_keeps_every_class_in_training(
     assert split.singletons == tuple(sorted(label for label, count in total.items() if count == 1))
     for label, count in total.items():
         assert held_out[label] == min(max(round(count * share), 1), count - 1)
-    assert hold_out(labels, share, seed) == split
+    assert hold_out(labels, texts, share, seed) == split
+
+
+@settings(max_examples=60)
+@given(
+    pairs=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), min_size=1, max_size=60),
+    share=st.floats(0.01, 0.5),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_copies_are_on_the_same_side_of_the_split(pairs: list[tuple[str, int]], share: float, seed: int) -> None:
+    labels, texts = [label for label, _ in pairs], [str(text) for _, text in pairs]
+    split = hold_out(labels, texts, share, seed)
+
+    assert sorted(split.training + split.held_out) == list(range(len(labels)))
+    assert {texts[n] for n in split.training}.isdisjoint(texts[n] for n in split.held_out)
+    assert {labels[n] for n in split.training} == set(labels)
+
+
+def noise(copies: int, write: Callable[[str, int], str] = lambda text, n: text) -> list[tuple[str, str]]:
+    """Return texts with random labels, on which no model can be right more often than by chance."""
+    rng = random.Random(3)
+    texts = [(f"word{n} and words{n}", rng.choice(["heads", "tails"])) for n in range(120)]
+    return [(write(text, copy), label) for text, label in texts for copy in range(copies)]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text, n: text,
+        lambda text, n: text + " " * n,
+        lambda text, n: text.upper() if n % 2 else text,
+        lambda text, n: text + "!" * n,
+        lambda text, n: text.replace(" ", "\u00a0") if n % 2 else "\u200b" + text,
+    ],
+)
+def test_copies_of_a_text_do_not_raise_the_score(tmp_path: Path, write: Callable[[str, int], str]) -> None:
+    report = train(noise(8, write), output=tmp_path / "noise.skops", held_out=0.5)
+
+    assert report.accuracy < 0.65
+    assert report.warnings == ("840 of 960 examples are copies of others; copies are held out together",)
+
+
+def test_a_text_with_different_labels_is_reported(tmp_path: Path) -> None:
+    doubtful = [("Pay my invoice!", "billing"), ("pay my  invoice", "sales"), ("sales offer", "sales")]
+
+    report = train([*doubtful, *tickets()], output=tmp_path / "tickets.skops")
+
+    assert "1 text has different labels, such as examples 1 ('billing') and 2 ('sales')" in report.warnings
+
+
+def test_labels_that_differ_only_in_how_they_are_written_are_reported(tmp_path: Path) -> None:
+    labels = ("Billing", "billing ", "Café", "cafe\u0301", "login", "log in")
+    examples = [(f"word{n} text{k}", label) for n in range(5) for k, label in enumerate(labels)]
+
+    report = train(examples, output=tmp_path / "tickets.skops")
+
+    assert report.warnings == (
+        "labels that differ only in case, spaces or signs count as different: 'Billing' and 'billing ';"
+        " 'Café' and 'cafe\u0301'",
+    )
+
+
+def test_test_examples_that_were_trained_on_are_reported(tmp_path: Path) -> None:
+    report = train(tickets(), output=tmp_path / "tickets.skops", test=[*tickets()[:3], ("A new parcel", "delivery")])
+
+    assert report.warnings == ("3 of 4 test examples were trained on, so the scores are too high",)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_equal_texts_have_equal_answers(tmp_path: Path, form: Literal["NFC", "NFD"]) -> None:
+    words = {"né": "un", "déçu": "deux", "été": "trois"}
+    examples = [(f"{word} {filler} {n}", label) for word, label in words.items() for n in range(20) for filler in "xy"]
+    report = train([(normalize(form, text), label) for text, label in examples], output=tmp_path / "words.skops")
+
+    texts = [text for text, _ in examples]
+    expected = answers(report.model, texts)
+    assert [answer.label for answer in expected] == [label for _, label in examples]
+    for write in (lambda text: normalize("NFC", text), lambda text: normalize("NFD", text), str.upper, "\u00ad".join):
+        assert answers(report.model, [write(text) for text in texts]) == expected
 
 
 def test_the_terms_in_the_most_documents_are_kept_and_sorted() -> None:

@@ -108,7 +108,7 @@ def test_bytes_that_are_not_utf8_are_rejected_with_their_offset_and_a_hint(tmp_p
     assert rejection == Rejection(
         2,
         "byte 19 of the input (0xe9) is not valid UTF-8; if the file is not UTF-8, name its encoding with --encoding, "
-        "for example --encoding cp1252",
+        "perhaps cp1252, cp1250 or cp1251",
         '{"a": "caf\\xe9"}',
     )
 
@@ -302,9 +302,9 @@ def test_invalid_arguments_are_rejected_before_anything_is_read(tmp_path):
         read_items(path, encoding="cp125")
     with pytest.raises(InvalidInput, match="unknown encoding 'hex'"):
         read_items(path, encoding="hex")
-    with pytest.raises(InvalidInput, match="Parquet cannot be read from standard input"):
+    with pytest.raises(InvalidInput, match="Parquet.* cannot be read from standard input"):
         read_items("-", format="parquet", stdin=io.BytesIO())
-    with pytest.raises(InvalidInput, match="Parquet cannot be read from standard input"):
+    with pytest.raises(InvalidInput, match="Parquet.* cannot be read from standard input"):
         from_stdin(b"PAR1....")
     with pytest.raises(InvalidInput, match="there is no file|cannot read"):
         read_items("a\0b.jsonl")

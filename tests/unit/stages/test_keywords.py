@@ -98,6 +98,126 @@ def test_words_in_scripts_without_spaces_match_anywhere(word: str, text: str) ->
     assert classify(text, {"label": "hit", "any": [word]}) == "hit"
 
 
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("don't", "I don’t know"),
+        ("don’t", "I don't know"),
+        ("e-mail", "an e‑mail"),
+        ("cancel", "ｃａｎｃｅｌ"),
+        ("refund", "re\u00adfund"),
+        ("credit card", "credit\u00a0card"),
+        ("iade", "İADE talebi"),
+        ("kızgın", "ÇOK KIZGINIM KIZGIN"),
+        ("refund", "𝗿𝗲𝗳𝘂𝗻𝗱"),
+        ("खोज\u200dना", "खोजना"),
+        ("می\u200cخواهم", "میخواهم"),
+    ],
+)
+def test_a_word_is_found_in_every_form_that_a_reader_considers_equal(word: str, text: str) -> None:
+    assert classify(text, {"label": "hit", "any": [word]}) == "hit"
+    assert classify(text, {"label": "hit", "any": [text.split()[-1]], "none": [word]}) == "other"
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("won", "it won't start"),
+        ("won", "it won’t start"),
+        ("can", "I CAN'T"),
+        ("t", "don't"),
+        ("re", "we're"),
+        ("brien", "O'Brien"),
+        ("hui", "aujourd'hui"),
+        ("сім", "моя сім'я"),
+        ("סר", "צה'סר"),
+        ("000", "5'000"),
+    ],
+)
+def test_an_apostrophe_inside_a_word_does_not_end_it(word: str, text: str) -> None:
+    assert classify(text, {"label": "hit", "any": [word]}) == "other"
+    assert classify(text, {"label": "hit", "any": [word]}, whole_words=False) == "hit"
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("won't", "it won’t start"),
+        ("ami", "l'ami"),
+        ("annulation", "demande d’annulation"),
+        ("il", "Qu'il"),
+        ("ordine", "dell'ordine"),
+        ("ann", "Ann's"),
+        ("we", "we'll"),
+        ("foto", "foto's"),
+        ("ankara", "Ankara'da"),
+        ("istanbul", "İstanbul’dan"),
+        ("refund", "'refund'"),
+        ("refund", "‘refund’s"),
+        ("退款", "'退款'吗"),
+        ("환불", "'환불'을"),
+    ],
+)
+def test_an_apostrophe_between_two_words_ends_one(word: str, text: str) -> None:
+    assert classify(text, {"label": "hit", "any": [word]}) == "hit"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "환불",
+        "환불을 원해요",
+        "환불이",
+        "환불은요?",
+        "환불해 주세요",
+        "환불받고",
+        "환불요청",
+        "카드 환불과",
+        "VIP환불",
+        "환불OK",
+    ],
+)
+def test_a_korean_word_may_be_followed_by_particles(text: str) -> None:
+    assert classify(text, {"label": "hit", "any": ["환불"]}) == "hit"
+
+
+def test_a_korean_word_begins_where_the_text_has_a_word() -> None:
+    assert classify("미환불", {"label": "hit", "any": ["환불"]}) == "other"
+
+
+@pytest.mark.parametrize("text", ["iPhone을", "iPhone手机", "iPhoneを"])
+def test_a_foreign_word_may_be_followed_by_particles(text: str) -> None:
+    assert classify(text, {"label": "hit", "any": ["iphone"]}) == "hit"
+
+
+@pytest.mark.parametrize(
+    ("word", "text", "label"),
+    [
+        ("استرداد", "أريد الاسترداد", "hit"),
+        ("استرداد", "للاسترداد", "hit"),
+        ("استرداد", "أاسترداد", "other"),
+        ("החזר", "אני רוצה את ההחזר", "hit"),
+        ("החזר", "בהחזר", "hit"),
+        ("החזר", "אבהחזר", "other"),
+    ],
+)
+def test_an_arabic_or_hebrew_word_may_be_preceded_by_particles(word: str, text: str, label: str) -> None:
+    assert classify(text, {"label": "hit", "any": [word]}) == label
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("សំណង", "ខ្ញុំចង់បានសំណងវិញ"),
+        ("ປະເທດ", "ຂ້ອຍຢູ່ປະເທດລາວ"),
+        ("ငွေ", "ကျွန်တော်ငွေပြန်"),
+        ("返金", "すぐ返金して"),
+    ],
+)
+def test_words_are_found_in_each_script_without_spaces(word: str, text: str) -> None:
+    assert classify(text, {"label": "hit", "any": [word]}) == "hit"
+
+
 def test_the_first_rule_in_the_file_wins() -> None:
     assert classify("refund", {"label": "a", "any": ["refund"]}, {"label": "b", "any": ["refund"]}) == "a"
 
@@ -150,6 +270,33 @@ def test_a_pattern_is_case_sensitive_only_on_request() -> None:
     assert classify("ÉCOLE", {"label": "hit", "regex": "école"}, case_sensitive=True) == "other"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("café", "cafe\u0301"),
+        ("cafe\u0301", "café"),
+        ("don't", "don’t"),
+        ("don’t", "don't"),
+        ("[‘’]s", "Ann's"),
+        (r"order\s\d+", "order\u00a012"),
+        ("cancel", "ｃａｎｃｅｌ"),
+        ("退款？", "退款?"),
+        ("refund", "re\u00adfund"),
+        ("iade", "İADE"),
+        ("kızgın", "KIZGIN"),
+        (r"(?:^|\PL)état", "mon état"),
+        ("5–7", "5-7"),
+    ],
+)
+def test_a_pattern_is_searched_in_the_normalized_text(pattern: str, text: str) -> None:
+    assert classify(text, {"label": "hit", "regex": pattern}) == "hit"
+
+
+def test_a_full_width_sign_in_a_pattern_is_no_operator() -> None:
+    assert classify("退", {"label": "hit", "regex": "退款？"}) == "other"
+    assert classify("b", {"label": "hit", "regex": "[a–z]"}) == "other"
+
+
 def test_a_pattern_prone_to_catastrophic_backtracking_runs_in_linear_time() -> None:
     assert classify("a" * 20_000 + "!", {"label": "hit", "regex": "(a+)+$"}) == "other"
 
@@ -195,6 +342,7 @@ def test_all_labels_are_those_of_the_rules_and_the_default() -> None:
         ([{"label": "a"}], {}, "has no condition"),
         ([{"label": "a", "none": ["x"]}], {}, "has no condition"),
         ([{"label": "a", "any": ["x", " "]}], {}, "a word is empty"),
+        ([{"label": "a", "any": ["x", "\u00ad"]}], {}, "invisible"),
         ([{"label": "", "any": ["x"]}], {}, "at least 1"),
         ([{"label": "a", "any": ["x"], "anny": ["y"]}], {}, "anny"),
         ([{"label": "a", "any": ["x"]}], {"labels": ["b", "other"]}, r"\['a'\]"),

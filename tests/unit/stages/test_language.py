@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import unicodedata
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from pydantic import ValidationError
 
 from pipeline.domain.item import WorkItem
 from pipeline.errors import Permanent
+from pipeline.stages.catalog.step import Step
 from pipeline.stages.enrichers.language import Spec, build, files
 
 UNKNOWN = {"language": None, "confidence": 0.0}
@@ -27,8 +30,13 @@ def spec(**options: Any) -> Spec:
     return Spec.model_validate({"use": "language", **options})
 
 
+@cache
+def load(**options: Any) -> Step:
+    return build(spec(**options), Path())
+
+
 def detect(text: str, **options: Any) -> dict[str, Any]:
-    (answer,) = build(spec(**options), Path()).call([item(text)])
+    (answer,) = load(**options).call([item(text)])
     assert isinstance(answer, dict)
     return answer
 
@@ -54,6 +62,60 @@ def test_the_language_is_detected_with_a_confidence(text: str, language: str) ->
 @pytest.mark.parametrize("text", ["", "   ", "\n\n", "ok", "123 456 789", "?!…", "\x00\x00"])
 def test_a_text_without_enough_letters_has_no_language(text: str) -> None:
     assert detect(text) == UNKNOWN
+
+
+@pytest.mark.parametrize("text", ["退款", "ACME XJKW", "I love it", "ⲁⲃⲅⲇ"])
+def test_a_text_of_which_the_model_knows_nothing_has_no_language(text: str) -> None:
+    assert detect(text) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://www.example.com/ordering/where-is-my-order",
+        "HTTP://EXAMPLE.COM/PATH ftp://files.example.org",
+        "www.example.com/orders",
+        "example.com",
+        "ann.miller+orders@example.com",
+        "❤️ 👍🏽 👩‍💻 🏴󠁧󠁢󠁥󠁮󠁧󠁿 ☎ ✓",
+        "A1B2C3D4 2024-11-30 10kg",
+        "```\nfor order in orders:\n    print(order)\n```",
+        "`SELECT orders FROM customers`",
+        "<div class='order'><br/></div>&nbsp;",
+        "/usr/local/share/orders C:\\Users\\ann\\orders",
+        "where_is_my_order()",
+        "(https://example.com/a_(b)) <https://example.com> [1] #42 :-) -- •",
+        "tel:+4930123456",
+        "@ann_miller",
+    ],
+)
+def test_what_is_in_no_language_has_none_and_changes_no_answer(text: str) -> None:
+    assert detect(text) == UNKNOWN
+    assert detect(f"Danke {text}") == detect("Danke")
+    assert detect(f"{text}\nBonjour, je voudrais annuler") == detect("Bonjour, je voudrais annuler")
+
+
+def test_text_written_onto_an_address_is_read() -> None:
+    assert detect("请看https://example.com/a你好世界")["language"] == "zh"
+    assert detect("请发邮件到ann@example.com谢谢你的帮助")["language"] == "zh"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "환불해 주세요",
+        "Je suis très déçu",
+        "Tôi muốn hoàn tiền",
+        "ｗｈｅｒｅ ｉｓ ｍｙ ｏｒｄｅｒ",
+        "I don’t know",
+        "re\u00adfund it now",
+    ],
+)
+def test_equal_texts_have_equal_answers(text: str) -> None:
+    decomposed = unicodedata.normalize("NFD", text)
+    composed = unicodedata.normalize("NFKC", text.replace("’", "'").replace("\u00ad", ""))
+    assert detect(text) == detect(decomposed) == detect(composed)
+    assert detect(text)["language"] is not None
 
 
 def test_text_after_a_line_break_is_read() -> None:
@@ -101,8 +163,11 @@ def test_an_unknown_option_is_rejected() -> None:
 def test_detection_opens_no_connection() -> None:
     code = """
 import sys
+import unicodedata
+from functools import cache
 from pathlib import Path
 from pipeline.domain.item import WorkItem
+from pipeline.stages.catalog.step import Step
 from pipeline.stages.enrichers.language import Spec, build
 
 def watch(event, arguments):

@@ -131,6 +131,25 @@ def test_numeric_labels_become_text(save: Callable[..., Path]) -> None:
     assert isinstance(answer.confidence, float)
 
 
+def test_a_model_without_a_text_form_reads_texts_as_they_are(save: Callable[..., Path]) -> None:
+    vectorizer = features.TfidfVectorizer(lowercase=False, token_pattern=r"\S+")
+    model = pipelines.make_pipeline(vectorizer, linear_model.LogisticRegression()).fit(
+        ["Caf\u00e9", "Cafe\u0301"], ["composed", "decomposed"]
+    )
+
+    found = build(spec(), save(model)).call([item("Caf\u00e9"), item("Cafe\u0301")])
+
+    assert [answer.label for answer in found] == ["composed", "decomposed"]
+
+
+def test_a_model_of_a_later_version_is_rejected(save: Callable[..., Path]) -> None:
+    model = fitted(linear_model.LogisticRegression())
+    model.text_form_ = 2
+
+    with pytest.raises(InvalidDefinition, match=r"model\.skops was written by a later version of pipeline.*form 2"):
+        build(spec(), save(model))
+
+
 def test_field_selects_a_payload_field(save: Callable[..., Path]) -> None:
     step = build(spec(field="mail.body"), save(fitted(linear_model.LogisticRegression())))
 

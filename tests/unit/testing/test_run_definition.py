@@ -48,7 +48,7 @@ def test_asynchronous_and_batched_callables_run_side_by_side_and_failures_are_th
     definition = pipeline.Definition(
         name="leads",
         folder=EXAMPLES / "callables",
-        input={"text": "message"},
+        input={"text": "message", "empty": "accept"},
         classify={"use": "my_module:classify_many"},
         enrich=[{"use": "my_module:company"}],
         retry={"max_attempts": 3, "base_seconds": 300},
@@ -64,6 +64,24 @@ def test_asynchronous_and_batched_callables_run_side_by_side_and_failures_are_th
         pipeline.FailureKind.PERMANENT, "Permanent", "the message is empty", pipeline.Stage.CLASSIFY
     )
     assert (empty.label, empty.classification, empty.attempts) == (None, None, 1)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t", "\u00a0", "\u3000", "\ufeff", "\u200b \u00ad\u2028", "\u3164"])
+def test_an_item_without_a_text_is_refused_unless_the_definition_accepts_it(text: str) -> None:
+    classify = {"use": "keywords", "default": "other", "rules": [{"label": "x", "any": ["x"]}]}
+    items = [{"text": "x"}, {"text": text}]
+    definition = pipeline.Definition(name="texts", classify=classify)
+    with pytest.raises(pipeline.InvalidItems, match=r"line 2: its text is empty \(field 'text'\).*`empty = "):
+        run_definition(definition, items)
+    accepting = pipeline.Definition(name="texts", classify=classify, input={"empty": "accept"})
+    assert [result.label for result in run_definition(accepting, items)] == ["x", "other"]
+
+
+@pytest.mark.parametrize("text", [".", "0", "❤️", "é", "\u0301", "退", "\U000e0001x"])
+def test_whatever_a_reader_sees_is_a_text(text: str) -> None:
+    classify = {"use": "keywords", "default": "other", "rules": [{"label": "x", "any": ["xyz"]}]}
+    [result] = run_definition(pipeline.Definition(name="texts", classify=classify), [{"text": text}])
+    assert result.label == "other"
 
 
 def test_retries_follow_at_once_up_to_the_attempts_of_the_definition(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""A program that ends in the middle of its work, without closing its client."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+
+from batch_of import definition, items
+
+import pipeline
+
+SLOW = "classifiers:wait_at_gate"
+
+
+def interrupted() -> str:
+    client = pipeline.connect()
+    batch = client.submit(items(50), definition(SLOW))
+    while not batch.progress().running:
+        threading.Event().wait(0.001)
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        batch.wait()
+    except KeyboardInterrupt:
+        return batch.id
+    raise AssertionError
+
+
+async def tasks() -> str:
+    client = pipeline.AsyncClient()
+    batch = await client.submit(items(50), definition(SLOW))
+    waiting = asyncio.ensure_future(batch.wait())
+    await asyncio.wait([waiting], timeout=0.1)
+    return batch.id
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(tasks()) if sys.argv[1] == "tasks" else interrupted()))
