@@ -70,9 +70,9 @@ class Database(ForkAware):
         )
         self.engine: Engine = self._backend.engine
         self._user_planner: Callable[[Connection], AbstractContextManager[object]] | None = None
+        self._write_failure: tuple[float, Unreachable] | None = None
         self._process = os.getpid()
         self.watch_forks()
-        self._write_failure: tuple[float, Unreachable] | None = None
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -151,6 +151,10 @@ class Database(ForkAware):
             raise explained from error
         except NoFreeConnection as error:
             raise Unreachable("all connections of this process to the database are in use; try again") from error
+        except Exception:
+            # What a child raises in the parent's transaction ends only its own copy of it.
+            self._refuse_in_child()
+            raise
 
 
 def _parse(url: str) -> URL:
