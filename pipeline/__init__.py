@@ -10,6 +10,7 @@ from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkIte
 from pipeline.errors import (
     ClientClosed,
     Conflict,
+    DatabaseFull,
     InvalidArgument,
     InvalidDefinition,
     InvalidInput,
@@ -75,6 +76,7 @@ __all__ = [
     "Client",
     "ClientClosed",
     "Conflict",
+    "DatabaseFull",
     "Definition",
     "DefinitionTables",
     "Delivery",

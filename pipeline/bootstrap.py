@@ -38,7 +38,12 @@ def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
         upgrade_schema(database)
     else:
         check_schema(database)
-    return _context_on(database, settings, make_hooks(database, hooks))
+    return context_on(settings, database, hooks)
+
+
+def context_on(settings: Settings, database: Database, hooks: Sequence[Hook] = ()) -> Context:
+    """Return the context of use cases on an open database of the right version."""
+    return _context_with(database, settings, make_hooks(database, hooks))
 
 
 def reopen(context: Context) -> Context:
@@ -50,10 +55,10 @@ def reopen(context: Context) -> Context:
     """
     settings = context.settings
     database = Database(context.database.url.render_as_string(hide_password=False), concurrency=settings.concurrency)
-    return _context_on(database, settings, context.hooks)
+    return _context_with(database, settings, context.hooks)
 
 
-def _context_on(database: Database, settings: Settings, hooks: Hooks) -> Context:
+def _context_with(database: Database, settings: Settings, hooks: Hooks) -> Context:
     if database.is_sqlite:
         return Context(settings=settings, database=database, hooks=hooks)
     clock = DatabaseClock(database)

@@ -18,6 +18,7 @@ PipelineError                   pipeline_error              exit code 2
 │   └── ProcessForked           process_forked              the process was forked during the call
 ├── CannotDecrypt               cannot_decrypt              stored secrets, without their key
 ├── Unreachable                 unreachable                 database or broker is down           exit code 3
+│   └── DatabaseFull            database_full               the disk of the database is full     exit code 3
 ├── WrongSchema                 wrong_schema                database of another version          exit code 3
 └── WaitTimeout                 wait_timeout                also a TimeoutError                  exit code 1
 
@@ -137,6 +138,12 @@ class Unreachable(PipelineError):
     exit_code = 3
 
 
+class DatabaseFull(Unreachable):
+    """The disk of the database is full: it can be read, but not written."""
+
+    code = "database_full"
+
+
 class WrongSchema(PipelineError):
     """The database schema belongs to a different version of pipeline."""
 
@@ -167,9 +174,12 @@ class StageError(Exception):
 
     Attributes:
         code: Stable name of the kind of error.
+        answer: The beginning of what another service answered, without secrets: kept with the failed attempt for the
+            person who looks into it, and not sent in callbacks. At most 4 KiB are kept.
     """
 
     code: ClassVar[str] = "stage_error"
+    answer: str | None = None
 
 
 class Transient(StageError):

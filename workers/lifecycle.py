@@ -56,7 +56,8 @@ class EngineStep(bootsteps.StartStopStep):
         set_running(worker.app, engine)
         engine.start()
         take_over(engine, worker.pool)
-        worker.vitals = LivenessThread(engine.context, queues & STAGE_QUEUES)
+        # Without a secret, the sender sends nothing.
+        worker.vitals = LivenessThread(engine.context, queues if chosen.secrets else queues - {SENDER_QUEUE})
         worker.vitals.start()
 
     def stop(self, worker: Any) -> None:

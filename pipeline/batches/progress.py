@@ -11,6 +11,10 @@ from pipeline.batches.sql import attempts, batches, items
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.item import ItemState
+
+#: Items in each state whose errors are counted: reading those of a million takes seconds.
+COUNTED_ERRORS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,32 @@ def labels(context: Context, batch: str) -> dict[str, int]:
         return items.count_labels(connection, find_batch(connection, batch)["id"])
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """An error, and how many dead or waiting items have it as their last one; counted up to `COUNTED_ERRORS`."""
+
+    state: ItemState
+    message: str
+    items: int
+
+
+def errors(context: Context, batch: str, *, limit: int) -> list[ErrorCount]:
+    """Return the most frequent errors of a batch's dead items, and of those that wait for their next attempt."""
+    with context.database.read() as connection:
+        found = items.count_errors(connection, find_batch(connection, batch)["id"], COUNTED_ERRORS)
+    return [ErrorCount(ItemState(state), message, number) for (state, message), number in found.most_common(limit)]
+
+
 def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> list[Row]:
-    """Return dead items in order of their ids, those after the id `after`, of one batch or of all."""
+    """Return dead items in order of their ids, those after the id `after`, of one batch or of all.
+
+    Each has the `answer` of another service that its last attempt got, if any.
+    """
     with context.database.read() as connection:
         batch_row = None if batch is None else find_batch(connection, batch)["id"]
-        return items.find_dead(connection, batch_row, after=after, limit=limit)
+        found = items.find_dead(connection, batch_row, after=after, limit=limit)
+        answers = attempts.find_last_answers(connection, [row["id"] for row in found])
+    return [{**row, "answer": answers.get(row["id"])} for row in found]
 
 
 def details(context: Context, name: str, batch: str | None = None) -> Details | None:

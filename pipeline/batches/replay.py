@@ -1,4 +1,4 @@
-"""Replay dead items."""
+"""Replay items that ended without a result: dead ones, and those that were cancelled with their batch."""
 
 from __future__ import annotations
 
@@ -8,34 +8,46 @@ from pipeline.batches.find import find_batch, pruned_meanwhile
 from pipeline.batches.sql import batches, items
 from pipeline.context import Context
 from pipeline.database.tables import POSITIONS_PER_BATCH
+from pipeline.domain.batch import BatchState
+from pipeline.domain.item import ItemState
 from pipeline.errors import Conflict
 
 #: Items replayed in one transaction.
 CHUNK = 5_000
+#: States from which items can be replayed.
+REPLAYED_STATES = (ItemState.DEAD, ItemState.CANCELLED)
 
 
 def replay_dead(context: Context, batch: str, *, positions: Sequence[int] | None = None) -> int:
-    """Make dead items of a batch pending again, with fresh attempts, at the stage that failed.
+    """Replay dead items; see `replay`."""
+    return replay(context, batch, ItemState.DEAD, positions=positions)
+
+
+def replay(context: Context, batch: str, state: ItemState, *, positions: Sequence[int] | None = None) -> int:
+    """Make items of a batch pending again, with fresh attempts, at the stage where they ended.
 
     Args:
-        positions: positions of the items in the input; None: every dead item.
+        state: the state they ended in, one of `REPLAYED_STATES`.
+        positions: positions of the items in the input; None: every item in that state.
 
     Returns:
-        The number of items. The batch runs again and emits `batch.completed` again.
+        The number of items. The batch runs again and emits `batch.completed` again, even if it was cancelled.
 
     Raises:
-        Conflict: the batch is cancelled.
+        Conflict: the batch was cancelled, and some of its items are not final yet.
         NotFound: there is no such batch.
     """
     replayed = 0
     while True:
         with context.database.write() as connection:
             row = find_batch(connection, batch)
-            if row["state"] == "cancelled":
-                raise Conflict(f"batch {row['public_id']} is cancelled; its items cannot be replayed")
+            if row["state"] == BatchState.CANCELLED and row["completed_at"] is None:
+                raise Conflict(
+                    f"batch {row['public_id']} is being cancelled; replay its items when those that still run are done"
+                )
             ids = None if positions is None else [row["id"] * POSITIONS_PER_BATCH + each for each in positions]
-            moved = items.replay(connection, row["id"], ids=ids, now=context.now(), limit=CHUNK)
-            if moved and not batches.reopen(connection, row["id"], len(moved)):
+            moved = items.replay(connection, row["id"], state, ids=ids, now=context.now(), limit=CHUNK)
+            if moved and not batches.reopen(connection, row["id"], len(moved), state):
                 raise pruned_meanwhile(row["public_id"])
         replayed += len(moved)
         if len(moved) < CHUNK:

@@ -12,9 +12,12 @@ from pipeline.batches.sql import batches, events, items
 from pipeline.context import Context
 from pipeline.domain import event
 from pipeline.domain.event import RESULT_TYPES, EventType
+from pipeline.domain.portions import PORTION_BYTES
 
-#: Events read at a time.
+#: Events read at a time, at most. Large ones are fewer.
 PAGE = 1_000
+#: With their payloads, whose sizes are not known before they are read.
+_PAGE_WITH_PAYLOAD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ def page(context: Context, batch_id: int, after: int, limit: int = PAGE, *, with
     with context.database.read() as connection:
         if not batches.exists(connection, batch_id):
             raise pruned_meanwhile()
-        found = events.find_after(connection, batch_id, after, limit)
+        rows = min(limit, _PAGE_WITH_PAYLOAD) if with_payload else limit
+        found = events.find_after(connection, batch_id, after, rows, PORTION_BYTES)
         of_items = [row for row in found if row["type"] in RESULT_TYPES]
         ids = [row["item_id"] for row in of_items] if with_payload else []
         payloads = items.payloads(connection, ids) if ids else {}

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 
 from sqlalchemy.exc import IntegrityError
 
@@ -23,11 +22,13 @@ from pipeline.definitions import Definition, to_content
 from pipeline.domain import bounds
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.ids import new_batch_id
+from pipeline.domain.portions import portions, text_bytes
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.errors import Conflict, InvalidInput, Unreachable
 
-#: Items written in one transaction, which bounds how long other writers wait.
+#: Items written in one transaction, at most: this bounds how long other writers wait. Large ones are fewer.
 CHUNK = 5_000
+CHUNK_BYTES = 8 * 1024 * 1024
 
 #: Called with the number of items stored so far.
 OnProgress = Callable[[int], object]
@@ -250,7 +251,7 @@ def _refuse_other_items(context: Context, known: Row, validator: ItemValidator, 
         return
     digest = ItemsDigest()
     rows = digest.reading(validator.rows(given, known["id"], context.now))
-    while chunk := list(islice(rows, CHUNK)):
+    for chunk in _chunks(rows):
         # Reported as in the first submission: an item of the same key is stored at another position.
         _refuse_duplicates(context, known["id"], chunk, validator)
     refuse_other_items(known, digest)
@@ -292,6 +293,11 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
     return batch_id, row["public_id"]
 
 
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield rows of items in lists that fit into one transaction and into memory."""
+    return portions(rows, lambda row: text_bytes(row["payload"]), count=CHUNK, size_limit=CHUNK_BYTES)
+
+
 def _store(
     context: Context,
     batch_id: int,
@@ -304,7 +310,7 @@ def _store(
     rows = validator.rows(given, batch_id, context.now)
     if digest is not None:
         rows = digest.reading(rows)
-    while chunk := list(islice(rows, CHUNK)):
+    for chunk in _chunks(rows):
         kept = _refuse_duplicates(context, batch_id, chunk, validator)
         retrying(partial(_add, context, batch_id, kept), patience=context.lease)
         total += len(kept)

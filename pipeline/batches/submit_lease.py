@@ -12,6 +12,7 @@ from pipeline.batches.sql import batches
 from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.database.lease_holder import certainly_dead, new_holder
+from pipeline.database.trouble import log_failure
 from pipeline.domain.batch import BatchState
 from pipeline.errors import Conflict
 from pipeline.log import get_logger
@@ -58,9 +59,9 @@ def kept_alive(context: Context, batch_id: int) -> Iterator[None]:
             try:
                 with context.database.write() as connection:
                     leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease)
-            except Exception:
+            except Exception as error:
                 # The next round tries again. `keep` checks the lease in the transactions that depend on it.
-                log.exception("submission_lease_not_extended", batch=batch_id)
+                log_failure(log, "submission_lease_not_extended", error, batch=batch_id)
 
     keeper = threading.Thread(target=extend, name="pipeline-submit", daemon=True)
     keeper.start()

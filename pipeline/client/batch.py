@@ -14,6 +14,7 @@ from pipeline.client.session import Session
 from pipeline.domain import bounds
 from pipeline.domain.batch import Progress
 from pipeline.domain.ids import split_item_id
+from pipeline.domain.item import ItemState
 from pipeline.errors import InvalidInput, WaitTimeout
 
 #: How often new results are looked for while none come.
@@ -130,11 +131,29 @@ class Batch:
             How many items are pending again. Items that are not dead are left as they are.
 
         Raises:
-            Conflict: The batch is cancelled.
+            Conflict: The batch was cancelled, and some of its items still run.
             InvalidInput: An id is not the id of an item of this batch.
         """
+        return self._replay(ItemState.DEAD, items)
+
+    def replay_cancelled(self, items: Sequence[str] | None = None) -> int:
+        """Make items that were cancelled with the batch pending again; the batch runs again.
+
+        Args:
+            items: Ids of the items, such as `result.item_id`; None: all that were cancelled.
+
+        Returns:
+            How many items are pending again. Items that were not cancelled are left as they are.
+
+        Raises:
+            Conflict: Some items of the cancelled batch still run.
+            InvalidInput: An id is not the id of an item of this batch.
+        """
+        return self._replay(ItemState.CANCELLED, items)
+
+    def _replay(self, state: ItemState, items: Sequence[str] | None) -> int:
         positions = None if items is None else [self._position(each) for each in _item_ids(items)]
-        replayed = replay.replay_dead(self._session.context, self.id, positions=positions)
+        replayed = replay.replay(self._session.context, self.id, state, positions=positions)
         self._session.nudge()
         return replayed
 
@@ -210,6 +229,10 @@ class AsyncBatch:
     async def replay_dead(self, items: Sequence[str] | None = None) -> int:
         """Make dead items pending again; see `Batch.replay_dead`."""
         return await self._session.call(lambda _: self._batch.replay_dead(items))
+
+    async def replay_cancelled(self, items: Sequence[str] | None = None) -> int:
+        """Make items that were cancelled with the batch pending again; see `Batch.replay_cancelled`."""
+        return await self._session.call(lambda _: self._batch.replay_cancelled(items))
 
 
 class ResultLog:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from pipeline.database.postgresql import PostgreSQL
 from pipeline.database.sqlite import FILE_SCHEME, SQLite, database_file
-from pipeline.errors import InvalidSettings, PipelineError, ProcessForked
+from pipeline.errors import InvalidSettings, PipelineError, ProcessForked, Unreachable
 from pipeline.fork_hooks import ForkAware
 
 #: Connections that every process may need: its recorder, dispatch loop, sender and so on. Each thread that runs
 #: micro-batches needs one more.
 POOL_SIZE, POOL_OVERFLOW = 8, 8
+#: How long a transaction waits for what another one holds: all of SQLite's file, rows or tables of PostgreSQL.
+LOCK_SECONDS = 30.0
 
 
 class _Backend(Protocol):
@@ -50,32 +54,36 @@ class Database(ForkAware):
     Args:
         url: `sqlite:///FILE` or `postgresql://…`.
         concurrency: threads that use the database in addition to those every process has.
+        lock_seconds: how long a transaction waits for what other transactions hold.
 
     Raises:
         InvalidSettings: the URL is not one of these.
         ProcessForked: this process was forked inside a transaction on it, and it is SQLite.
     """
 
-    def __init__(self, url: str, *, concurrency: int = 0) -> None:
+    def __init__(self, url: str, *, concurrency: int = 0, lock_seconds: float = LOCK_SECONDS) -> None:
         self.url: URL = _parse(url)
         self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
-        pool = {"pool_size": POOL_SIZE, "max_overflow": POOL_OVERFLOW + concurrency}
-        self._backend: _Backend = SQLite(self.url, **pool) if self.is_sqlite else PostgreSQL(self.url, **pool)
+        backend = SQLite if self.is_sqlite else PostgreSQL
+        self._backend: _Backend = backend(
+            self.url, lock_seconds=lock_seconds, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW + concurrency
+        )
         self.engine: Engine = self._backend.engine
         self._user_planner: Callable[[Connection], AbstractContextManager[object]] | None = None
+        self._write_failure: tuple[float, Unreachable] | None = None
         self._process = os.getpid()
         self.watch_forks()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that changes rows. It commits at the end, and rolls back if the block raises."""
-        with self._explained(), self._backend.write() as connection:
+        with self._noting_failures(), self._explained(), self._backend.write() as connection:
             yield connection
 
     @contextmanager
     def write_once(self) -> Iterator[Connection]:
         """Open a transaction of a single statement, for which PostgreSQL needs one round trip instead of three."""
-        with self._explained(), self._backend.write_once() as connection:
+        with self._noting_failures(), self._explained(), self._backend.write_once() as connection:
             yield connection
 
     @contextmanager
@@ -95,6 +103,13 @@ class Database(ForkAware):
             with self._explained():
                 self._user_planner = self._backend.user_planner()
         return self._user_planner
+
+    def recent_write_failure(self, seconds: float) -> Unreachable | None:
+        """Return why the last transaction that failed did so, if it could not be written within these seconds."""
+        if self._write_failure is None:
+            return None
+        failed_at, error = self._write_failure
+        return error if time.monotonic() - failed_at <= seconds else None
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -116,6 +131,14 @@ class Database(ForkAware):
             raise ProcessForked("this process was forked during the call, which goes on in the parent only")
 
     @contextmanager
+    def _noting_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except Unreachable as error:
+            self._write_failure = time.monotonic(), error
+            raise
+
+    @contextmanager
     def _explained(self) -> Iterator[None]:
         self._refuse_in_child()
         try:
@@ -126,6 +149,12 @@ class Database(ForkAware):
             if explained is None:
                 raise
             raise explained from error
+        except NoFreeConnection as error:
+            raise Unreachable("all connections of this process to the database are in use; try again") from error
+        except Exception:
+            # What a child raises in the parent's transaction ends only its own copy of it.
+            self._refuse_in_child()
+            raise
 
 
 def _parse(url: str) -> URL:

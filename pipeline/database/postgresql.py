@@ -15,11 +15,9 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from pipeline.database.planner import PLANNER, UserPlanner, read_planner
-from pipeline.errors import PipelineError, Unreachable
+from pipeline.errors import DatabaseFull, PipelineError, Unreachable
 from pipeline.fork_hooks import keep_from_parent
 
-#: How long a statement waits for a row that another transaction holds.
-LOCK_TIMEOUT_SECONDS = 30
 #: How long the server may take to accept a connection. A restart takes longer; callers that need one try again.
 CONNECT_TIMEOUT_SECONDS = 5
 #: Far longer than any of our statements takes: one that hangs must not keep its locks and its thread forever.
@@ -32,7 +30,6 @@ IDLE_SECONDS = 1.0
 
 _LIMITS = {
     "timezone": "UTC",
-    "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
     "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
 }
@@ -40,19 +37,32 @@ _LIMITS = {
 #: SQLSTATEs (or their prefixes) that mean the server cannot serve this process at all: connection failure, shutting
 #: down or starting up, too many connections, no such database, access denied, transaction ended because it was idle.
 _UNREACHABLE = ("08", "57P", "53300", "3D000", "28", "25P03")
+#: SQLSTATEs that mean the server works but did not do this, and what to do about it.
+_REMEDIES = {
+    # read_only_sql_transaction
+    "25006": "it is a standby or was set to read only; name the primary in PIPELINE_DATABASE_URL",
+    # lock_not_available, query_canceled
+    "55P03": "another program holds rows or tables for too long; find it in pg_stat_activity, and try again",
+    "57014": "the server is overloaded, or someone cancelled the statement; try again",
+    # out_of_memory, io_error
+    "53200": "give the server more memory",
+    "58030": "look at the server's disk and its log",
+}
+_DISK_FULL = "53100"
 
 
 class PostgreSQL:
     """Sessions with the settings that our statements need, and transactions on them."""
 
-    def __init__(self, url: URL, *, pool_size: int, max_overflow: int) -> None:
+    def __init__(self, url: URL, *, lock_seconds: float, pool_size: int, max_overflow: int) -> None:
         self._url = url
+        self._limits = _LIMITS | {"lock_timeout": f"{lock_seconds:g}s"}
         self.engine = create_engine(
             url,
             hide_parameters=True,
             pool_size=pool_size,
             max_overflow=max_overflow,
-            connect_args=_connect_args(url, _LIMITS | PLANNER),
+            connect_args=_connect_args(url, self._limits | PLANNER),
         )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         # All statements of a transaction see the same state, as on SQLite.
@@ -78,7 +88,7 @@ class PostgreSQL:
         Only a session on which we set none shows them: this opens one.
         """
         plain = create_engine(
-            self._url, hide_parameters=True, poolclass=NullPool, connect_args=_connect_args(self._url, _LIMITS)
+            self._url, hide_parameters=True, poolclass=NullPool, connect_args=_connect_args(self._url, self._limits)
         )
         with self.engine.connect() as ours, plain.connect() as users:
             return UserPlanner(ours=read_planner(ours), users=read_planner(users))
@@ -96,11 +106,22 @@ class PostgreSQL:
         keep_from_parent(self.engine, *self._connections)
 
     def explain(self, error: DBAPIError) -> PipelineError | None:
-        """Return an error that says why the server cannot be used at all, or None if only this statement failed."""
-        if not _is_unreachable(error):
+        """Return an error that says why the server cannot be used, or None if only this statement failed."""
+        if not isinstance(error.orig, psycopg.Error):
             return None
-        message = " ".join(str(error.orig).split())
-        return Unreachable(f"cannot reach the database at {_shown(self._url)}: {message}")
+        state = error.orig.sqlstate or ""
+        server = f"the database at {_shown(self._url)}"
+        if _is_unreachable(error):
+            return Unreachable(f"cannot reach {server}: {' '.join(str(error.orig).split())}")
+        # Not its details and context, which may quote values.
+        reason = str(error.orig.diag.message_primary)
+        if state == _DISK_FULL:
+            return DatabaseFull(
+                f"the disk of {server} is full ({reason}); make room on it; nothing that was stored is lost"
+            )
+        if state in _REMEDIES:
+            return Unreachable(f"{server} does not carry this out ({reason}): {_REMEDIES[state]}")
+        return None
 
 
 def _sever(connection: psycopg.Connection[Any]) -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
+from pipeline.database.trouble import report
 from pipeline.domain.backoff import Backoff
 from pipeline.errors import Unreachable
 from pipeline.log import get_logger
@@ -46,4 +47,7 @@ def retrying(run: Callable[[], T], *, patience: timedelta, stopping: threading.E
             attempt += 1
             if time.monotonic() > end or stopping.wait(_BACKOFF.delay_after(attempt).total_seconds()):
                 raise
-            log.warning("database_in_trouble", error=type(error).__name__, attempt=attempt)
+            if isinstance(error, Unreachable):
+                report(error)
+            else:
+                log.warning("database_in_trouble", error=type(error).__name__, attempt=attempt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -14,12 +15,9 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool
 
-from pipeline.errors import InvalidSettings, PipelineError, ProcessForked, Unreachable
+from pipeline.errors import DatabaseFull, InvalidSettings, PipelineError, ProcessForked, Unreachable
 from pipeline.fork_gate import ForkGate
 from pipeline.fork_hooks import keep_from_parent
-
-#: How long a transaction waits for a writer in another process.
-LOCK_TIMEOUT_SECONDS = 30
 
 # WAL: readers and the writer do not wait for each other. NORMAL: a process that is killed loses nothing it committed;
 # only a power cut can undo the last commits, each as a whole.
@@ -35,16 +33,21 @@ _open_at_fork: set[Path] = set()
 class SQLite:
     """Connections to one file, and transactions that wait for the one writer SQLite allows."""
 
-    def __init__(self, url: URL, *, pool_size: int, max_overflow: int) -> None:
+    def __init__(self, url: URL, *, lock_seconds: float, pool_size: int, max_overflow: int) -> None:
         self._url = url
         _refuse_if_open_at_fork(url)
+        self._lock_seconds = lock_seconds
+        #: Since when transactions have waited for a writer in another process; None: the last one began.
+        self._waits_since: float | None = None
         self.engine = create_engine(
             url,
             hide_parameters=True,
             pool_size=pool_size,
             max_overflow=max_overflow,
+            # As few connections as possible are in use: each has a cache of its own.
+            pool_use_lifo=True,
             # isolation_level None: `write` and `read` begin transactions, not the driver.
-            connect_args={"timeout": LOCK_TIMEOUT_SECONDS, "isolation_level": None, "check_same_thread": False},
+            connect_args={"timeout": lock_seconds, "isolation_level": None, "check_same_thread": False},
         )
         # A thread that waits for this lock wakes at once; SQLite's busy handler sleeps for up to 100 ms.
         self._writer = threading.Lock()
@@ -57,12 +60,14 @@ class SQLite:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         with self._gate.passing(), self._writer, self.engine.connect() as connection:
+            self._waits_since = self._waits_since or time.monotonic()
             # IMMEDIATE takes the write lock first: a transaction that takes it later can fail without waiting.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._waits_since = None
             try:
                 yield connection
             except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
+                _roll_back(connection)
                 raise
             connection.exec_driver_sql("COMMIT")
 
@@ -76,7 +81,7 @@ class SQLite:
             try:
                 yield connection
             finally:
-                connection.exec_driver_sql("ROLLBACK")
+                _roll_back(connection)
 
     def user_planner(self) -> Callable[[Connection], AbstractContextManager[object]]:
         """Return what changes nothing: SQLite's planner has no settings."""
@@ -119,21 +124,25 @@ class SQLite:
         path = database_file(self._url)
         if path is None or not isinstance(error.orig, sqlite3.Error):
             return None
-        match getattr(error.orig, "sqlite_errorcode", 0) & 0xFF:
-            case sqlite3.SQLITE_NOTADB:
-                return InvalidSettings(f"{path} is not a SQLite database; correct PIPELINE_DATABASE_URL")
-            case sqlite3.SQLITE_CORRUPT:
-                return Unreachable(
-                    f"the database {path} is damaged: {error.orig}; restore it from a backup, {_ALTERNATIVE}"
-                )
-            case sqlite3.SQLITE_READONLY:
-                return Unreachable(
-                    f"the database {path} is read-only; give this user write permission to it and to its folder "
-                    f"(which reading needs as well), {_ALTERNATIVE}"
-                )
-            case sqlite3.SQLITE_CANTOPEN:
-                return Unreachable(f"cannot open the database {path}: {_open_problem(path)}, {_ALTERNATIVE}")
-        return None
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_NOTADB:
+            return InvalidSettings(f"{path} is not a SQLite database; correct PIPELINE_DATABASE_URL")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return Unreachable(
+                f"the database {path} has been locked by another program for {self._waited():.0f} s; close that "
+                "program, or wait until it is done"
+            )
+        if code == sqlite3.SQLITE_FULL:
+            return DatabaseFull(
+                f"the disk of the database {path} is full; make room on it, {_ALTERNATIVE}; nothing that was stored "
+                "is lost"
+            )
+        problem = _problem(code, path, error.orig)
+        return None if problem is None else Unreachable(f"{problem}, {_ALTERNATIVE}")
+
+    def _waited(self) -> float:
+        """Return for how many seconds transactions have waited for a writer in another process."""
+        return self._lock_seconds if self._waits_since is None else time.monotonic() - self._waits_since
 
 
 def database_file(url: URL) -> Path | None:
@@ -152,6 +161,12 @@ def database_file(url: URL) -> Path | None:
             "threads cannot share; name a file, such as sqlite:///pipeline.db"
         )
     return Path(name).absolute()
+
+
+def _roll_back(connection: Connection) -> None:
+    # After some errors, such as a full disk, SQLite has ended the transaction itself. The error that led here counts.
+    with suppress(DBAPIError):
+        connection.exec_driver_sql("ROLLBACK")
 
 
 def _configure(connection: Any, _record: Any) -> None:
@@ -176,6 +191,26 @@ def _refuse_if_open_at_fork(url: URL) -> None:
             f"this process was forked in the middle of a transaction on {path}, which SQLite does not survive; fork "
             "outside of transactions, or start the process with spawn or forkserver"
         )
+
+
+def _problem(code: int, path: Path, error: sqlite3.Error) -> str | None:
+    """Return what keeps everybody from using a database file, and what to do; None if it is something else."""
+    match code:
+        case sqlite3.SQLITE_CORRUPT:
+            return f"the database {path} is damaged: {error}; restore it from a backup"
+        case sqlite3.SQLITE_IOERR:
+            return (
+                f"cannot read or write the database {path}: {error}; its disk may be full or broken: make room on it "
+                "or repair it"
+            )
+        case sqlite3.SQLITE_READONLY:
+            return (
+                f"the database {path} is read-only; give this user write permission to it and to its folder (which "
+                "reading needs as well)"
+            )
+        case sqlite3.SQLITE_CANTOPEN:
+            return f"cannot open the database {path}: {_open_problem(path)}"
+    return None
 
 
 def _open_problem(path: Path) -> str:

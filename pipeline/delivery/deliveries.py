@@ -52,6 +52,13 @@ def counts(context: Context, batch: str) -> dict[str, int]:
         return search.count_by_state(connection, find_batch(connection, batch)["id"])
 
 
+def count_due(context: Context, batch: str | None, *, limit: int) -> int:
+    """Return how many deliveries of a batch, or of all, are due at endpoints that may be called; at most `limit`."""
+    with context.database.read() as connection:
+        batch_row = None if batch is None else find_batch(connection, batch)["id"]
+        return search.count_due(connection, context.now(), batch_row, limit)
+
+
 def of_item(context: Context, batch_row: int, item_row: int) -> list[Row]:
     """Return the deliveries of an item's events, in the order of the events."""
     with context.database.read() as connection:

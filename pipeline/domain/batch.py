@@ -18,7 +18,7 @@ class BatchState(StrEnum):
     PAUSED = "paused"
     #: Every item is final. This state is final too, unless dead items are replayed.
     COMPLETED = "completed"
-    #: No more items are released; those not started become cancelled. Final.
+    #: No more items are released; those not started become cancelled. Final, unless a user replays items.
     CANCELLED = "cancelled"
 
 

@@ -21,7 +21,7 @@ class ItemState(StrEnum):
     SUCCEEDED = "succeeded"
     #: Given up, with the reason stored. Final, unless a user replays it.
     DEAD = "dead"
-    #: Its batch was cancelled before it finished. Final.
+    #: Its batch was cancelled before it finished. Final, unless a user replays it.
     CANCELLED = "cancelled"
 
 

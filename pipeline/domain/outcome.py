@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
 from pipeline.domain.backoff import Backoff
+from pipeline.domain.body_text import KEPT_BYTES, body_text
 from pipeline.domain.item import Classification, Enrichment
 
 #: Longest stored error message, in characters.
@@ -35,15 +36,20 @@ class Failure:
         type: the exception's class name, or a code such as `timeout` or `unknown_label`.
         message: for people; truncated to `MAX_MESSAGE_LENGTH` and stripped of characters that cannot be stored.
         retry_after: how long the other side asked to wait, in seconds.
+        answer: the beginning of what the other side answered; truncated to `KEPT_BYTES`.
     """
 
     kind: FailureKind
     type: str
     message: str
     retry_after: float | None = None
+    answer: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", strip_unstorable(self.message)[:MAX_MESSAGE_LENGTH])
+        if self.answer is not None:
+            kept = self.answer.encode(errors="replace")
+            object.__setattr__(self, "answer", body_text(kept, KEPT_BYTES, is_complete=True))
 
 
 #: The result of running a stage on one item.

@@ -12,13 +12,15 @@ import orjson
 
 from pipeline.database.retry import retrying
 from pipeline.database.row import Row
+from pipeline.database.trouble import log_failure
 from pipeline.definitions import Definition
 from pipeline.domain.ids import item_id
 from pipeline.domain.item import Stage, WorkItem
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
+from pipeline.domain.portions import portions, text_bytes
 from pipeline.errors import PipelineError
 from pipeline.execution.disposition import Disposition, DispositionKind
-from pipeline.execution.record import Done
+from pipeline.execution.record import Done, result_bytes
 from pipeline.execution.rescue import unsent
 from pipeline.execution.runner_cache import Work
 from pipeline.execution.sql import releases
@@ -27,9 +29,6 @@ from pipeline.execution.stage_runtime import StageRuntime
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
-
-#: Bytes of payload in one call of a stage.
-CALL_BYTES = 8 * 1024 * 1024
 
 
 class MicroBatchMessages(Protocol):
@@ -79,17 +78,22 @@ class MicroBatch:
         Raises:
             Exception: the items could not be claimed or handed back. Their leases run out.
         """
-        with self._runtime.stop_gate.passing() as is_open:
-            rows = self.claim() if is_open else []
-        if not is_open:
-            self.hand_back()
-            return
-        self.drop_stale()
-        self.run(rows)
+        rest = self._refs
+        while rest:
+            number = self._runtime.wait_for_room()
+            portion = rest[:number]
+            with self._runtime.stop_gate.passing() as is_open:
+                rows = self.claim(portion) if is_open else []
+            if not is_open:
+                self.hand_back(rest)
+                return
+            self.drop_stale(portion)
+            self.run(rows)
+            rest = rest[number:]
 
     # --- on the thread that calls `process` ----------------------------------------------------------------------
 
-    def claim(self) -> list[Row]:
+    def claim(self, refs: Sequence[Ref]) -> list[Row]:
         """Claim the items that are still queued under the epoch of their message, and return their rows.
 
         One statement claims them all. If the database is unreachable, this waits as long as a lease lasts: the
@@ -97,32 +101,32 @@ class MicroBatch:
         run out.
         """
         runtime = self._runtime
-        rows = retrying(self._claim, patience=runtime.context.lease, stopping=runtime.stop_gate.closed)
-        self._claimed = {row["id"]: Ref(row["id"], row["epoch"]) for row in rows}
-        runtime.start_renewing(self._claimed.values())
+        rows = retrying(partial(self._claim, refs), patience=runtime.context.lease, stopping=runtime.stop_gate.closed)
+        self._claimed |= {row["id"]: Ref(row["id"], row["epoch"]) for row in rows}
+        runtime.start_renewing({self._claimed[row["id"]]: text_bytes(row["payload"]) for row in rows})
         return rows
 
-    def _claim(self) -> list[Row]:
+    def _claim(self, refs: Sequence[Ref]) -> list[Row]:
         context = self._runtime.context
         now = context.now()
         with context.database.write_once() as connection:
             return releases.claim(
                 connection,
                 self._stage,
-                self._refs,
+                refs,
                 now=now,
                 lease_until=now + context.lease,
                 worker=context.worker,
             )
 
-    def hand_back(self) -> None:
-        """Make the items pending again, so that another process need not wait for their leases to run out."""
-        unsent(self._runtime.context, self._refs)
-        self.acknowledge({ref.id: _HANDED_BACK for ref in self._refs})
+    def hand_back(self, refs: Sequence[Ref]) -> None:
+        """Make items pending again, so that another process need not wait for their leases to run out."""
+        unsent(self._runtime.context, refs)
+        self.acknowledge({ref.id: _HANDED_BACK for ref in refs})
 
-    def drop_stale(self) -> None:
+    def drop_stale(self, refs: Sequence[Ref]) -> None:
         """Acknowledge the messages whose items were not claimed: another release or another copy was faster."""
-        stale = {ref.id: _STALE for ref in self._refs if ref.id not in self._claimed}
+        stale = {ref.id: _STALE for ref in refs if ref.id not in self._claimed}
         if stale:
             self.acknowledge(stale)
 
@@ -139,10 +143,10 @@ class MicroBatch:
         try:
             if isinstance(work, Exception):
                 raise work
-            for some in _by_size(rows):
+            for some in portions(rows, lambda row: text_bytes(row["payload"]), count=len(rows)):
                 self._call(work, some)
-        except Exception:
-            log.exception("items_lost", stage=self._stage.value, items=len(rows))
+        except Exception as error:
+            log_failure(log, "items_lost", error, stage=self._stage.value, items=len(rows))
             self.finish({row["id"]: _LOST for row in rows})
 
     def _call(self, work: Work, rows: Sequence[Row]) -> None:
@@ -162,7 +166,13 @@ class MicroBatch:
     def record(self, call: _Call, outcomes: Iterable[tuple[WorkItem, Outcome]]) -> None:
         """Hand outcomes to the record thread, which commits them in its next transaction and then calls `finish`."""
         rows, definition, started_at = call
-        done = [Done(rows[item.item_id], self._stage, definition, outcome, started_at) for item, outcome in outcomes]
+        done = [
+            Done(rows[item.item_id], self._stage, definition, outcome, started_at, result_bytes(outcome))
+            for item, outcome in outcomes
+        ]
+        large = {self._claimed[each.row["id"]]: each.bytes for each in done if each.bytes}
+        if large:
+            self._runtime.add_results(large)
         self._runtime.recorder.put(self, done)
 
     # --- on the record thread, after the commit ------------------------------------------------------------------
@@ -193,19 +203,6 @@ _LOST = Disposition(DispositionKind.LOST)
 _HANDED_BACK = Disposition(DispositionKind.HANDED_BACK)
 
 
-def _by_size(rows: Sequence[Row]) -> list[list[Row]]:
-    """Divide rows so that no call gets more than `CALL_BYTES` of payload, except for a single larger item."""
-    calls: list[list[Row]] = [[]]
-    size = 0
-    for row in rows:
-        size += len(row["payload"])
-        if size > CALL_BYTES and calls[-1]:
-            calls.append([])
-            size = len(row["payload"])
-        calls[-1].append(row)
-    return calls
-
-
 def _work_items(rows: Sequence[Row], work: Work) -> list[WorkItem]:
     text, batch_id = work.definition.input.text, work.public_id
     return [
@@ -213,7 +210,8 @@ def _work_items(rows: Sequence[Row], work: Work) -> list[WorkItem]:
             item_id=item_id(batch_id, row["position"]),
             batch_id=batch_id,
             key=row["key"],
-            payload=(payload := orjson.loads(row["payload"])),
+            # The text is not kept beside its value: it may be large, and the item slow.
+            payload=(payload := orjson.loads(row.pop("payload"))),
             text=str(payload.get(text) or ""),
             attempt=row["attempt"],
             label=row["label"],

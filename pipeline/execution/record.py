@@ -24,13 +24,19 @@ from pipeline.hooks import Hooks
 
 
 class Done(NamedTuple):
-    """The outcome of a claimed item at a stage."""
+    """The outcome of a claimed item at a stage; `bytes`: of its result, if that may be large."""
 
     row: Row
     stage: Stage
     definition: Definition
     outcome: Outcome
     started_at: datetime
+    bytes: int = 0
+
+
+def result_bytes(outcome: Outcome) -> int:
+    """Return the bytes of an outcome as JSON, if it may be large: an enrichment."""
+    return len(_json(outcome.values)) if isinstance(outcome, Enrichment) else 0
 
 
 @dataclass(slots=True)
@@ -171,6 +177,7 @@ def _attempt(done: Done, failure: Failure, outcome: str, *, now: datetime, worke
         "started_at": done.started_at,
         "ended_at": now,
         "worker": worker,
+        "answer": failure.answer,
     }
 
 

@@ -12,6 +12,8 @@ from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 
 from pipeline.context import Context
 from pipeline.database.retry import retrying
+from pipeline.database.trouble import log_failure
+from pipeline.domain.portions import PORTION_BYTES, portions
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.record import Done, record, unstorable
 from pipeline.log import get_logger
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: From this many outcomes on, a transaction takes no more.
+#: From this many outcomes on, or from `PORTION_BYTES` of results on, a transaction takes no more.
 GROUP = 512
 
 
@@ -30,6 +32,10 @@ class _Entry(NamedTuple):
 
     batch: MicroBatch
     done: Sequence[Done]
+
+    @property
+    def bytes(self) -> int:
+        return sum(each.bytes for each in self.done)
 
 
 class RecordThread:
@@ -44,7 +50,8 @@ class RecordThread:
 
     def put(self, batch: MicroBatch, done: Sequence[Done]) -> None:
         """Write outcomes soon, and then call `batch.finish` from this thread."""
-        self._entries.put(_Entry(batch, done))
+        for portion in portions(done, lambda each: each.bytes, count=len(done)):
+            self._entries.put(_Entry(batch, portion))
 
     def close(self, timeout: float) -> None:
         """Write what was put before, then stop; wait for that up to `timeout` seconds."""
@@ -56,17 +63,17 @@ class RecordThread:
         while (group := self._next_group()) is not None:
             try:
                 self._write(group)
-            except Exception:
+            except Exception as error:
                 done = _outcomes(group)
-                log.exception("record_failed", items=len(done))
+                log_failure(log, "record_failed", error, items=len(done))
                 self._finish(group, {each.row["id"]: Disposition(DispositionKind.LOST) for each in done})
 
     def _next_group(self) -> list[_Entry] | None:
         entry = self._entries.get()
         if entry is None:
             return None
-        group, size = [entry], len(entry.done)
-        while size < GROUP:
+        group, size, size_bytes = [entry], len(entry.done), entry.bytes
+        while size < GROUP and size_bytes < PORTION_BYTES:
             try:
                 entry = self._entries.get_nowait()
             except queue.Empty:
@@ -76,6 +83,7 @@ class RecordThread:
                 break
             group.append(entry)
             size += len(entry.done)
+            size_bytes += entry.bytes
         return group
 
     def _write(self, group: Sequence[_Entry]) -> None:

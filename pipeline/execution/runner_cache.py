@@ -12,6 +12,7 @@ from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.context import Context
 from pipeline.database.retry import retrying
 from pipeline.database.row import Row
+from pipeline.database.trouble import log_failure
 from pipeline.definitions import Definition, build_runner, from_content
 from pipeline.domain.item import Stage
 from pipeline.errors import PipelineError
@@ -96,7 +97,7 @@ class RunnerCache:
                 self._keep(definition_id, known)
             self._hand_out(definition_id, lambda batch_id: self._work_of(batch_id, known))
         except Exception as error:
-            log.exception("definition_not_readable", definition=batch["definition"])
+            log_failure(log, "definition_not_readable", error, definition=batch["definition"])
             unreadable = error
             self._hand_out(definition_id, lambda _: unreadable)
 

@@ -21,6 +21,10 @@ def logged() -> Iterator[tuple[str, str]]:
                 name, level = node.args[0], ast.unparse(node.func).rpartition(".")[2]
                 assert isinstance(name, ast.Constant), f"{module}:{node.lineno}: the name of an event is constant"
                 yield name.value, LEVELS[level]
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "log_failure":
+                name = node.args[1]
+                assert isinstance(name, ast.Constant), f"{module}:{node.lineno}: the name of an event is constant"
+                yield name.value, "error"
 
 
 def test_every_event_of_the_log_is_explained_with_its_level() -> None:

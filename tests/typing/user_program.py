@@ -123,6 +123,7 @@ def follow(client: pipeline.Client, receiver: WebhookReceiver) -> pipeline.Batch
     assert (progress.succeeded, progress.final, progress.waiting, progress.is_complete) == (3, 3, 0, True)
     assert batch.labels() == {"long": 1, "short": 2} or batch.labels() == {"short": 1, "long": 2}
     assert batch.replay_dead(["x"] if refused else None) == 0
+    assert batch.replay_cancelled(["x"] if refused else None) == 0
     assert client.batch(batch.id).is_new is False
     assert [each.batch_id for each in client.batches(limit=1)] == [batch.id]
     return batch
@@ -206,6 +207,7 @@ def errors() -> dict[str, type[pipeline.PipelineError]]:
         pipeline.InvalidSettings,
         pipeline.InvalidWebhook,
         pipeline.NotFound,
+        pipeline.DatabaseFull,
         pipeline.Unreachable,
         pipeline.WaitTimeout,
         pipeline.WrongSchema,

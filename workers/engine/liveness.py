@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection
 
 from pipeline.context import Context
+from pipeline.domain.item import Stage
 from pipeline.execution.liveness import are_left_waiting, are_released, show_life
 from pipeline.log import get_logger
 from workers.engine.periodic import PeriodicThread
@@ -23,14 +24,15 @@ class LivenessThread:
     """
 
     def __init__(
-        self, context: Context, stages: Collection[str], *, seconds: Callable[[], float] = time.monotonic
+        self, context: Context, queues: Collection[str], *, seconds: Callable[[], float] = time.monotonic
     ) -> None:
         """Args:
-        stages: the stages whose messages this process consumes.
+        queues: the queues that this process serves.
         seconds: a monotonic clock.
         """
         self._context = context
-        self._stages = stages
+        self._queues = queues
+        self._stages = [stage for stage in Stage if stage in queues]
         self._seconds = seconds
         self._patience = context.settings.lease_seconds / 2
         self._beat_at = self._received_at = seconds()
@@ -72,7 +74,7 @@ class LivenessThread:
         elif self._is_connected and self._stages and self._neglects(now):
             log.warning("not_consuming", seconds=round(now - self._received_at, 1))
         else:
-            show_life(self._context)
+            show_life(self._context, self._queues)
 
     def _neglects(self, now: float) -> bool:
         """Return whether items are left waiting, until a message arrives or none has waited for a whole lease.

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from pipeline.database.trouble import report
 from pipeline.errors import Unreachable
 from pipeline.log import get_logger
 
@@ -23,7 +24,7 @@ def guarded(step: Callable[[], T]) -> T | None:
     try:
         return step()
     except Unreachable as error:
-        log.warning("service_unreachable", error=str(error))
+        report(error)
     except Exception:
         log.exception("round_failed")
     return None

@@ -18,6 +18,7 @@ from celery import Celery
 from pipeline import settings
 from pipeline.bootstrap import make_context
 from pipeline.database.retry import retrying
+from pipeline.database.trouble import log_failure
 from pipeline.domain.item import Stage
 from pipeline.execution.disposition import Disposition
 from pipeline.log import get_logger
@@ -44,8 +45,8 @@ def start(app: Celery) -> None:
         context = retrying(lambda: make_context(settings.load()), patience=START_PATIENCE)
         engine = Engine(app, context, Roles(dispatches=False, sends=False))
         engine.start()
-    except Exception:
-        log.exception("child_not_started")
+    except Exception as error:
+        log_failure(log, "child_not_started", error)
         time.sleep(RESTART_SECONDS)
         os._exit(1)
     set_running(app, engine)

@@ -9,6 +9,7 @@ from pipeline.batches.reconcile import cancel_rest, reconcile
 from pipeline.batches.sql import batches
 from pipeline.batches.submit_lease import discard_abandoned
 from pipeline.context import Context
+from pipeline.database import leases
 from pipeline.database.lease_holder import certainly_dead
 from pipeline.delivery import claim
 from pipeline.domain.batch import BatchState
@@ -23,6 +24,8 @@ log = get_logger(__name__)
 
 #: Seconds between searches for work of dead processes; at most a lease.
 RESCUE_SECONDS = 5.0
+#: Seconds between looks for processes of this host that have died, which is much less to read.
+WATCH_SECONDS = 1.0
 #: Seconds between searches for items that a cancel did not reach.
 CLEAN_UP_SECONDS = 2.0
 #: Seconds between comparisons of counters with rows.
@@ -59,6 +62,7 @@ class Sweeps:
             "pipeline-sweeps",
             [
                 (min(RESCUE_SECONDS, lease_seconds), self._rescue),
+                (WATCH_SECONDS, self.watch),
                 (CLEAN_UP_SECONDS, self._clean_up),
                 (RECONCILE_SECONDS, self._reconcile),
             ],
@@ -83,6 +87,18 @@ class Sweeps:
     def hurry(self) -> None:
         """Look for lost work now."""
         self._rounds.hurry()
+
+    def watch(self) -> bool:
+        """Look for lost work now if a process of this host has died since the last rescue; return whether one has.
+
+        An item that kills its workers is given up after several of them have died, one after the other.
+        """
+        with self._context.database.read() as connection:
+            known = set(leases.find_holders(connection)) - {self._context.worker}
+        has_died = not set(certainly_dead(known)).issubset(self.dead)
+        if has_died:
+            self.hurry()
+        return has_died
 
     def _rescue(self) -> None:
         self.dead = dead_holders(self._context)

@@ -9,6 +9,7 @@ from typing import Any
 
 from celery.worker.request import Request
 
+from pipeline.database.trouble import log_failure
 from pipeline.domain.item import Stage
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.log import get_logger
@@ -82,7 +83,7 @@ class RequestGroup:
             self._engine.stage_engine.process(self._stage, refs_of(messages), self)
         except Exception as error:
             # Nothing is lost: claimed or not, the items come back when their leases run out.
-            log.exception("microbatch_failed", stage=self._stage.value, items=len(self._of_item))
+            log_failure(log, "microbatch_failed", error, stage=self._stage.value, items=len(self._of_item))
             self._call_soon(self._fail_rest, type(error).__name__)
 
     def publish_next(self, advanced: Collection[int]) -> None:

@@ -12,6 +12,7 @@ from pipeline.database.tables import attempts
 
 _STAGE_ATTEMPT = (
     "item_id", "stage", "number", "outcome", "error_type", "error_message", "started_at", "ended_at", "worker",
+    "answer",
 )  # fmt: skip
 _ADD = insert(attempts).values(**{name: bindparam(name) for name in _STAGE_ATTEMPT})
 
@@ -20,6 +21,12 @@ def add(connection: Connection, failed: Sequence[Mapping[str, Any]]) -> None:
     """Add failed stage attempts."""
     if failed:
         connection.execute(_ADD, failed)
+
+
+def find_last_answers(connection: Connection, item_ids: Sequence[int]) -> dict[int, str | None]:
+    """Return what another service answered to the last failed stage attempt of each of these items, if anything."""
+    query = select(attempts.c.item_id, attempts.c.answer).where(attempts.c.item_id.in_(item_ids))
+    return {item: answer for item, answer in connection.execute(query.order_by(attempts.c.id))}
 
 
 def find_by_item(connection: Connection, item_id: int) -> list[Row]:

@@ -12,6 +12,7 @@ from pipeline.batches.sql.items import id_range
 from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import batches, definitions, items
 from pipeline.domain.batch import BatchState
+from pipeline.domain.item import ItemState
 
 
 def add(connection: Connection, row: Mapping[str, Any]) -> int:
@@ -165,18 +166,23 @@ def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None
     return first(connection.execute(statement))
 
 
-def reopen(connection: Connection, batch_id: int, replayed: int) -> bool:
-    """Subtract replayed items from the dead, and make a completed batch run again.
+def reopen(connection: Connection, batch_id: int, replayed: int, state: ItemState) -> bool:
+    """Subtract replayed items from those in a state, and make a batch that is over run again.
 
-    Return False if the batch was pruned in the meantime.
+    One that was cancelled in the meantime stays so: the sweeps cancel the replayed items as well. Return False if the
+    batch was pruned in the meantime.
     """
+    counter = batches.c[state.value]
+    is_over = batches.c.completed_at.is_not(None) & batches.c.state.in_(["completed", "cancelled"])
     statement = (
         update(batches)
         .where(batches.c.id == batch_id)
         .values(
-            dead=batches.c.dead - replayed,
-            state=case((batches.c.state == "completed", "running"), else_=batches.c.state),
-            completed_at=None,
+            {
+                counter: counter - replayed,
+                batches.c.state: case((is_over, "running"), else_=batches.c.state),
+                batches.c.completed_at: None,
+            }
         )
     )
     return connection.execute(statement).rowcount == 1

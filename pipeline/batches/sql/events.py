@@ -58,12 +58,16 @@ def _add(dialect: Dialect) -> Insert:
     return insert(events).from_select([*names, "body", "batch_id", "created_at"], chosen)
 
 
-def find_after(connection: Connection, batch_id: int, seq: int, limit: int) -> list[Row]:
-    """Return up to `limit` events of a batch that follow `seq`, in order."""
-    query = (
-        select(events.c.seq, events.c.type, events.c.item_id, events.c.body)
-        .where(events.c.batch_id == batch_id, events.c.seq > seq)
-        .order_by(events.c.seq)
-        .limit(limit)
-    )
-    return rows(connection.execute(query))
+def find_after(connection: Connection, batch_id: int, seq: int, limit: int, size_limit: int) -> list[Row]:
+    """Return events of a batch that follow `seq`, in order: at most `limit`, and `size_limit` bytes or a single one."""
+    # First their sizes, which reads no bodies.
+    of_batch, following = events.c.batch_id == batch_id, events.c.seq > seq
+    sizes = select(events.c.seq, func.length(events.c.body)).where(of_batch, following).order_by(events.c.seq)
+    chosen = [*connection.execute(sizes.limit(limit))]
+    totals = accumulate(size for _, size in chosen)
+    last = max((each for (each, _), total in zip(chosen, totals, strict=True) if total <= size_limit), default=None)
+    if not chosen:
+        return []
+    query = select(events.c.seq, events.c.type, events.c.item_id, events.c.body)
+    until = events.c.seq <= (chosen[0][0] if last is None else last)
+    return rows(connection.execute(query.where(of_batch, following, until).order_by(events.c.seq)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, and_, case, func, select, text, update
 
 from pipeline.database.dialect import dialect_of
 from pipeline.database.json_rows import item_rows
@@ -71,13 +72,31 @@ def find_dead(connection: Connection, batch_id: int | None, *, after: int, limit
         batch_id: None for the items of all batches.
     """
     columns = [
-        items.c[name] for name in ("id", "batch_id", "position", "key", "attempts", "finished_at", *ERROR_COLUMNS)
+        items.c[name]
+        for name in ("id", "batch_id", "position", "key", "attempt", "attempts", "finished_at", *ERROR_COLUMNS)
     ]
     query = select(*columns, batches.c.public_id).join(batches, batches.c.id == items.c.batch_id)
     query = query.where(has_state(items.c.state, "dead"), items.c.id > after)
     if batch_id is not None:
         query = query.where(items.c.batch_id == batch_id)
     return rows(connection.execute(query.order_by(items.c.id).limit(limit)))
+
+
+def count_errors(connection: Connection, batch_id: int, limit: int) -> Counter[tuple[str, str]]:
+    """Return how many dead items, and how many that wait for their next attempt, have each error: (state, message).
+
+    Args:
+        limit: count at most this many items in each state, those that come first.
+    """
+    of_batch, has_error = items.c.batch_id == batch_id, items.c.error_message.is_not(None)
+    dead = has_state(items.c.state, "dead")
+    # The literals of the partial index.
+    waiting = and_(has_state(items.c.state, "pending"), items.c.due_at.is_not(None), text("crashes = 0"))
+    found: Counter[tuple[str, str]] = Counter()
+    for kind in (dead, waiting):
+        query = select(items.c.state, items.c.error_message).where(of_batch, kind, has_error).limit(limit)
+        found.update((state, message) for state, message in connection.execute(query))
+    return found
 
 
 def count_labels(connection: Connection, batch_id: int) -> dict[str, int]:
@@ -115,11 +134,12 @@ def count_running(connection: Connection) -> dict[int, int]:
 
 
 def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, limit: int) -> list[Row]:
-    """Cancel up to `limit` pending or queued items of a batch with ids above `after`. Return the finished rows.
+    """Cancel up to `limit` pending or queued items of a cancelled batch, with ids above `after`.
 
-    Running items finish.
+    Return the finished rows. Running items finish. Nothing is cancelled if the batch runs again in the meantime.
     """
-    of_batch = items.c.id.between(*id_range(batch_id))
+    cancelled = select(batches.c.id).where(batches.c.id == batch_id, batches.c.state == "cancelled")
+    of_batch = and_(items.c.id.between(*id_range(batch_id)), cancelled.exists())
     not_started = has_state(items.c.state, *NOT_STARTED)
     statement = (
         update(items)
@@ -130,15 +150,21 @@ def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, 
     return rows(connection.execute(statement))
 
 
-def replay(connection: Connection, batch_id: int, *, ids: Sequence[int] | None, now: datetime, limit: int) -> list[int]:
-    """Make up to `limit` dead items of a batch pending again: due now, at the stage that failed, with fresh attempts.
+def replay(
+    connection: Connection, batch_id: int, state: ItemState, *, ids: Sequence[int] | None, now: datetime, limit: int
+) -> list[int]:
+    """Make up to `limit` items of a batch pending again: due now, at the stage where they ended, with fresh attempts.
 
     Return the ids of these items.
 
     Args:
+        state: the state they ended in.
         ids: items to choose from; None for all of the batch.
     """
-    conditions = [items.c.batch_id == batch_id, has_state(items.c.state, "dead")]
+    conditions = [items.c.batch_id == batch_id, has_state(items.c.state, state)]
+    if state is not ItemState.DEAD:
+        # By id: only dead items have an index.
+        conditions[0] = items.c.id.between(*id_range(batch_id))
     if ids is not None:
         conditions.append(items.c.id.in_(ids))
     statement = (

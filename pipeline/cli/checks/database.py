@@ -10,12 +10,16 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from pipeline.bootstrap import context_on
 from pipeline.cli.checks.check import Check, fail, ok, unreachable, warn
 from pipeline.cli.checks.endpoints import check_endpoints
+from pipeline.cli.checks.queues import check_queues
 from pipeline.cli.run.session import sqlite_file
+from pipeline.context import utc_now
+from pipeline.database import leases
 from pipeline.database.engine import Database
 from pipeline.database.schema import SchemaVersion, read_version
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, Unreachable
 from pipeline.settings import Settings
 
 #: The first version with RETURNING.
@@ -23,10 +27,16 @@ _OLDEST_SQLITE = (3, 35)
 #: About the space of a million items with their results.
 _LOW_SPACE_BYTES = 2 * 1024**3
 _NO_SPACE_BYTES = 50 * 1024**2
+#: Shorter than for commands that have to write: a check should answer soon.
+LOCK_SECONDS = 5.0
 
 
-def check_database(settings: Settings) -> Iterator[Check]:
-    """Yield checks of the database. A missing SQLite file is not created."""
+def check_database(settings: Settings, *, lock_seconds: float = LOCK_SECONDS) -> Iterator[Check]:
+    """Yield checks of the database. A missing SQLite file is not created.
+
+    Args:
+        lock_seconds: how long to wait for a program that has locked the database.
+    """
     try:
         path = sqlite_file(settings)
     except PipelineError as error:
@@ -37,7 +47,7 @@ def check_database(settings: Settings) -> Iterator[Check]:
     if path is not None and not path.exists():
         yield from _missing_file(path)
         return
-    database = Database(settings.database_url.get_secret_value())
+    database = Database(settings.database_url.get_secret_value(), lock_seconds=lock_seconds)
     try:
         yield from _open_database_checks(settings, database)
     except (PipelineError, SQLAlchemyError) as error:
@@ -58,7 +68,9 @@ def _open_database_checks(settings: Settings, database: Database) -> Iterator[Ch
     if schema.database is not None:
         yield _writable(database)
     if schema.is_current:
-        yield from check_endpoints(settings, database)
+        context = context_on(settings, database)
+        yield from check_endpoints(context)
+        yield from check_queues(context)
 
 
 def _missing_file(path: Path) -> Iterator[Check]:
@@ -95,10 +107,15 @@ def _version(schema: SchemaVersion, *, is_embedded: bool) -> Check:
 
 
 def _writable(database: Database) -> Check:
+    now = utc_now()
     try:
         with database.write() as connection:
-            # No row has this version: the statement changes nothing, but needs write permission.
-            connection.execute(text("DELETE FROM alembic_version WHERE version_num = ''"))
+            # Really written: a full disk is not noticed otherwise.
+            leases.acquire(connection, "doctor", "doctor", now=now, until=now)
+            leases.delete_lease(connection, "doctor")
+    except Unreachable as error:
+        problem, _, advice = str(error).partition("; ")
+        return fail("writable", problem, advice or "see the log of the database server")
     except (PipelineError, SQLAlchemyError) as error:
         return fail("writable", str(getattr(error, "orig", error)), "give this user write permission for the database")
     return ok("writable", "yes")

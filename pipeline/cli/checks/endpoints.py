@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.bootstrap import make_hooks
 from pipeline.cli.checks.check import Check, fail, ok, warn
 from pipeline.cli.show.output import pluralize
 from pipeline.cli.show.unhealthy_endpoints import unhealthy_endpoints
 from pipeline.context import Context
-from pipeline.database.engine import Database
 from pipeline.delivery.endpoint_secrets import describe_all
-from pipeline.settings import Settings
 
 
-def check_endpoints(settings: Settings, database: Database) -> Iterator[Check]:
+def check_endpoints(context: Context) -> Iterator[Check]:
     """Yield one check for all endpoints that can be decrypted, and one for each that cannot or is unhealthy."""
-    context = Context(settings, database, make_hooks(database))
     described = describe_all(context)
     readable = [endpoint for endpoint in described if endpoint.locked is None]
     if readable:

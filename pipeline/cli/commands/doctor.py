@@ -15,6 +15,7 @@ from pipeline.cli.checks.database import check_database
 from pipeline.cli.checks.definitions import check_definitions
 from pipeline.cli.checks.environment import check_environment
 from pipeline.cli.checks.liveness import check_liveness
+from pipeline.cli.checks.queues import check_queues
 from pipeline.cli.run.session import open_context
 from pipeline.cli.show.checks import print_checks
 from pipeline.cli.show.output import print_json
@@ -24,20 +25,28 @@ from pipeline.settings import load as load_settings
 
 @click.command()
 @options.as_json
-@click.option("--live", is_flag=True, help="Only check that the workers on this host make progress.")
-def doctor(as_json: bool, live: bool) -> int:
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Only check that workers on this host make progress, and that queues with work are served.",
+)
+@click.option("--fleet", is_flag=True, help="With --live: check the workers of every host.")
+def doctor(as_json: bool, live: bool, fleet: bool) -> int:
     """Check the installation and suggest fixes.
 
-    This covers Python, packages, settings, database, broker and definitions. Secrets are not shown. Exit code 1 if a
-    check fails, 3 if a service does not respond.
+    This covers Python, packages, settings, database, broker and definitions, and whether workers serve each queue for
+    which there is work. Secrets are not shown. Exit code 1 if a check fails, 3 if a service does not respond.
 
     \b
     Examples:
       pipeline doctor
       pipeline doctor --json
       pipeline doctor --live
+      pipeline doctor --live --fleet
     """
-    checks = list(_live_checks() if live else _checks())
+    if fleet and not live:
+        raise click.UsageError("--fleet has no effect without --live")
+    checks = list(_live_checks(fleet) if live else _checks())
     verdicts = {check.verdict for check in checks}
     if as_json:
         print_json([asdict(check) for check in checks])
@@ -48,9 +57,10 @@ def doctor(as_json: bool, live: bool) -> int:
     return 1 if CheckStatus.FAIL in verdicts else 0
 
 
-def _live_checks() -> Iterator[Check]:
+def _live_checks(fleet: bool) -> Iterator[Check]:
     with open_context() as context:
-        yield from check_liveness(context)
+        yield from check_liveness(context, fleet=fleet)
+        yield from check_queues(context)
 
 
 def _checks() -> Iterator[Check]:

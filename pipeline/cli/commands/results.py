@@ -22,9 +22,11 @@ from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.show.output import Messages, pluralize
 from pipeline.context import Context
 from pipeline.domain import bounds
+from pipeline.domain.item import ItemState
 from pipeline.files import ResultWriter
 
 _POLL_SECONDS = 0.1
+_STATES = [state.value for state in (ItemState.SUCCEEDED, ItemState.DEAD, ItemState.CANCELLED)]
 
 
 @click.command()
@@ -43,6 +45,7 @@ _POLL_SECONDS = 0.1
 @layout_options
 @click.option("--follow", is_flag=True, help="Continue until the batch is complete.")
 @click.option("--after", type=whole_number(bounds.SEQ), default=0, metavar="SEQ", help="Start after this `seq`.")
+@click.option("--state", type=click.Choice(_STATES), help="Write only the results in this state.")
 def results(
     batch: str,
     output: str,
@@ -52,6 +55,7 @@ def results(
     with_payload: bool,
     follow: bool,
     after: int,
+    state: str | None,
 ) -> int:
     """Write the results of BATCH.
 
@@ -63,6 +67,7 @@ def results(
       pipeline results last
       pipeline results last -o results.csv
       pipeline results last -o labels.xlsx --columns key,label,confidence,payload.text
+      pipeline results last --state cancelled
       pipeline results last --follow --after 1200
     """
     target = make_output(output, output_format, columns, flat=flat, with_payload=with_payload, format_option="--format")
@@ -70,7 +75,7 @@ def results(
         check_file_conflicts(reads={"the database": sqlite_file(context.settings)}, writes={"-o": output})
         with context.database.read() as connection:
             row = find_batch(connection, batch)
-        batch_id, written = row["public_id"], _Written(after)
+        batch_id, written = row["public_id"], _Written(after, state)
         try:
             with target.open() as out:
                 read = partial(service.page, context, row["id"], with_payload=target.layout.needs_payload)
@@ -85,14 +90,25 @@ def results(
 
 @dataclass(slots=True)
 class _Written:
-    """The `seq` of the last result that was written, and the number of results."""
+    """The `seq` of the last result that was read, the state of those to write, and how many were written."""
 
     seq: int
+    state: str | None
     count: int = 0
+
+    def write(self, page: service.Page, out: ResultWriter) -> None:
+        """Write the results of a page that are in the state."""
+        for result in page.results:
+            if self.state in (None, result["state"]):
+                out.write(result)
+                self.count += 1
+        out.flush()
+        self.seq = page.last_seq
 
 
 def _continue_hint(batch_id: str, target: ResultOutput, written: _Written, *, follow: bool) -> str:
     words = ["pipeline", "results", batch_id, *(["--follow"] if follow else [])]
+    words += ["--state", written.state] if written.state else []
     if not target.is_stdout:
         command = shlex.join([*words, *target.arguments])
         return f"stopped; {target.path} is incomplete. To write all of it again, run: {command}"
@@ -114,12 +130,8 @@ def _write(
         # Queried before the log is read, so that the next page has what finishes in between.
         is_over = followed is None or progress.progress(context, followed).is_complete
         page = read(written.seq)
-        for result in page.results:
-            out.write(result)
-        out.flush()
-        written.count += len(page.results)
         is_end = page.last_seq == written.seq
-        written.seq = page.last_seq
+        written.write(page, out)
         if is_end and is_over:
             return
         if is_end:

@@ -8,6 +8,7 @@ import click
 
 from pipeline.batches import progress as batch_progress
 from pipeline.cli import options
+from pipeline.cli.checks.queues import check_queues
 from pipeline.cli.run.session import open_context
 from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.show.batch import progress_json
@@ -58,7 +59,7 @@ def watch(batch: str, quiet: bool, as_json: bool) -> int:
 
 def _follow(context: Context, batch: str, view: ProgressView, messages: Messages, stop: StopSignals) -> Progress:
     labels, next_labels = "", 0.0
-    idle_hint = _IdleHint(messages, context.settings.is_embedded)
+    idle_hint = _IdleHint(context, messages)
     while True:
         progress = batch_progress.progress(context, batch)
         if time.monotonic() >= next_labels:
@@ -74,9 +75,9 @@ def _follow(context: Context, batch: str, view: ProgressView, messages: Messages
 class _IdleHint:
     """Prints a hint, once, if the batch makes no progress."""
 
-    def __init__(self, messages: Messages, is_embedded: bool) -> None:
+    def __init__(self, context: Context, messages: Messages) -> None:
+        self._context = context
         self._messages = messages
-        self._is_embedded = is_embedded
         self._last: Progress | None = None
         self._idle_since: float | None = time.monotonic()
 
@@ -91,6 +92,7 @@ class _IdleHint:
     def _hint(self, progress: Progress) -> str:
         if progress.state is BatchState.PAUSED:
             return f"the batch is paused: run `pipeline resume {progress.batch_id}`"
-        if self._is_embedded:
+        if self._context.settings.is_embedded:
             return f"no process seems to work on it: run `pipeline run --batch {progress.batch_id}`"
-        return "no worker seems to be running: start one with `pipeline worker`"
+        unserved = [each.value for each in check_queues(self._context, progress.batch_id)]
+        return f"{'; '.join(unserved)}: start a worker with `pipeline worker`" if unserved else "see `pipeline doctor`"

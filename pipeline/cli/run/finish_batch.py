@@ -30,6 +30,8 @@ from pipeline.files import ResultWriter
 #: Seconds between two polls for results while there are no new ones.
 _RESULT_POLL_SECONDS = 0.03
 _CALLBACK_POLL_SECONDS = 0.2
+#: Seconds without a result after which a run ends if the database cannot be written.
+GIVE_UP_SECONDS = 60.0
 _OPEN_STATES = (DeliveryState.PENDING, DeliveryState.SENDING)
 _UNDELIVERED_STATES = (DeliveryState.PENDING, DeliveryState.PAUSED, DeliveryState.DEAD)
 
@@ -43,12 +45,14 @@ class RunOptions:
         callback_wait: how long to wait for callbacks once all items are final, in seconds.
         as_json: print the summary as JSON.
         messages: where messages go.
+        give_up_seconds: how long to go on without a result while the database cannot be written.
     """
 
     output: ResultOutput | None
     callback_wait: float
     as_json: bool
     messages: Messages
+    give_up_seconds: float = GIVE_UP_SECONDS
 
     @property
     def prints_results(self) -> bool:
@@ -71,6 +75,7 @@ def finish_batch(
 
     Raises:
         Conflict: the batch is paused.
+        Unreachable: the database could not be read, or could not be written for `give_up_seconds`.
         Stopped: a stop was requested; closing the client returns the items in flight to the queue.
     """
     before = batch.progress()
@@ -84,8 +89,10 @@ def finish_batch(
     with_payload = options.output is not None and options.output.layout.needs_payload
     with target as out, progress_view(options.messages, prints_results=options.prints_results) as view:
         client.work(only=batch)
+        patience = _Patience(context, options.give_up_seconds)
         read = partial(_read_page, context, batch, with_payload=with_payload)
-        progress = _follow(batch, read, _page_handler(totals, out), lambda now: view.show(now, totals.top()), stop)
+        on_page, on_progress = _page_handler(totals, out), lambda now: view.show(now, totals.top())
+        progress = _follow(batch, read, on_page, on_progress, patience, stop)
         seconds = time.monotonic() - started
         callbacks = _await_callbacks(context, batch, options.callback_wait, partial(view.show, progress), stop)
     error, waits = _undelivered_reasons(context, batch, callbacks)
@@ -114,6 +121,27 @@ def _report(summary: Summary, options: RunOptions) -> int:
     return summary.exit_code
 
 
+class _Patience:
+    """Ends a run that has no results for some time because the database cannot be written."""
+
+    def __init__(self, context: Context, seconds: float) -> None:
+        self._database = context.database
+        self._seconds = seconds
+        self.renew()
+
+    def renew(self) -> None:
+        """Note that there is a new result."""
+        self._end = time.monotonic() + self._seconds
+
+    def check(self) -> None:
+        """Raise the last error of the database if there has been no result for too long."""
+        if time.monotonic() >= self._end:
+            # The threads that work on the batch try again every few seconds, or wait for a lock.
+            error = self._database.recent_write_failure(self._seconds)
+            if error is not None:
+                raise error
+
+
 def _page_handler(totals: ResultTotals, out: ResultWriter | None) -> Callable[[results.Page], None]:
     """Return a function that counts and writes the results of a page."""
 
@@ -137,6 +165,7 @@ def _follow(
     read: Callable[[int], results.Page],
     on_page: Callable[[results.Page], None],
     on_progress: Callable[[Progress], None],
+    patience: _Patience,
     stop: StopSignals,
 ) -> Progress:
     """Read every page of the batch's results from the first, until the batch is complete."""
@@ -153,7 +182,10 @@ def _follow(
         if page.last_seq == after and progress.is_complete:
             return progress
         if page.last_seq == after:
+            patience.check()
             stop.wait(_RESULT_POLL_SECONDS)
+        else:
+            patience.renew()
         after = page.last_seq
         if page.is_end:
             next_refresh = 0.0

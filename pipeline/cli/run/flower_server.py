@@ -10,14 +10,18 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 from flower.app import Flower
+from flower.events import Events
 from flower.options import options as flower_options
 from flower.urls import settings as flower_settings
 from flower.utils import prepend_url
 from flower.utils.broker import validate_broker_api
+from kombu.exceptions import OperationalError
 from tornado.web import RedirectHandler
 
 from pipeline.errors import InvalidInput
@@ -25,6 +29,34 @@ from workers.app import app
 
 #: The task id names item, stage and release; the exception says why a task failed or is retried.
 _COLUMNS = "name,uuid,state,exception,received,runtime,worker"
+
+
+#: Seconds after which a worker that says it is online is asked for the events of its tasks: its first sign of life may
+#: come before it listens.
+_ASK_AFTER_SECONDS = (0.0, 0.2, 1.0)
+
+
+class _PromptEvents(Events):  # type: ignore[misc]  # flower has no types
+    """Events of workers, whose tasks are seen from the first one on.
+
+    Flower asks all workers for events every five seconds. This also asks each worker that it hears of.
+    """
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        super().on_event(event)
+        worker = event["hostname"]
+        # One that was online before Flower was sends a heartbeat when Flower begins to listen.
+        is_known = worker in self.state.workers and self.state.workers[worker].alive
+        if event["type"] == "worker-online" or (event["type"] == "worker-heartbeat" and not is_known):
+            self.io_loop.add_callback(self._ask_soon, worker)
+
+    def _ask_soon(self, worker: str) -> None:
+        for seconds in _ASK_AFTER_SECONDS:
+            self.io_loop.call_later(seconds, self._ask, worker)
+
+    async def _ask(self, worker: str) -> None:
+        with suppress(OperationalError):
+            await self.io_loop.run_in_executor(None, partial(self.capp.control.enable_events, destination=[worker]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +102,12 @@ def serve(options: FlowerOptions, *, on_ready: Callable[[str], None]) -> NoRetur
         # Flower serves what begins with the slash only.
         home = {"url": f"/{options.url_prefix}/", "permanent": False}
         server.add_handlers(".*", [(f"/{options.url_prefix}", RedirectHandler, home)])
+    server.events = _PromptEvents(
+        app,
+        io_loop=server.io_loop,
+        max_workers_in_memory=flower_options.max_workers,
+        max_tasks_in_memory=flower_options.max_tasks,
+    )
     try:
         port = server.start_http_server()
     except OSError as error:

@@ -22,7 +22,7 @@ from pipeline.client.batch import Batch
 from pipeline.client.client import Client
 from pipeline.client.connect import session_on
 from pipeline.context import Context
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidInput, Unreachable
 from pipeline.settings import load as load_settings
 from workers.garbage_collector import calm
 
@@ -56,8 +56,9 @@ def process_batch(
         except Stopped:
             options.messages.warn(_continue_hint(batch_id, options.output))
             return INTERRUPTED
-        except (OSError, InvalidInput):
-            # The disk is full, the reader of standard output is gone, or another process has just opened the file.
+        except (OSError, InvalidInput, Unreachable):
+            # A disk is full, the reader of standard output is gone, another process has just opened the file, or the
+            # database cannot be used.
             if batch_id is not None:
                 options.messages.warn(_continue_hint(batch_id, options.output))
             raise

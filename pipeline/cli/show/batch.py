@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.cli.show.output import format_counts, format_duration, print_fields
+from pipeline.cli.show.output import format_counts, format_duration, format_time, print_fields
 from pipeline.cli.show.table import print_table
 from pipeline.domain.batch import Progress
 
@@ -36,7 +36,7 @@ def print_batches(batches: Sequence[Mapping[str, Any]]) -> None:
         (
             *(batch[name] or None for name in names),
             batch["items_per_second"],
-            _time_left(batch["seconds_left"]),
+            _time_left(batch),
             batch["created_at"],
         )
         for batch in batches
@@ -47,13 +47,16 @@ def print_batches(batches: Sequence[Mapping[str, Any]]) -> None:
 
 def print_batch(details: Mapping[str, Any]) -> None:
     """Print a batch, as `--json` prints it, as text."""
-    fields = {name: value for name, value in details.items() if not isinstance(value, dict)}
-    fields["time left"] = _time_left(fields.pop("seconds_left"))
+    fields = {name: value for name, value in details.items() if not isinstance(value, dict | list)}
+    fields["time left"] = _time_left(details)
+    del fields["seconds_left"], fields["stands_still_since"]
     fields["callbacks"] = format_counts(details.get("callbacks", {}))
     print_fields(fields)
     if details.get("labels"):
         print_table(("label", "items"), details["labels"].items(), right={"items"}, title="labels")
 
 
-def _time_left(seconds: float | None) -> str | None:
-    return None if seconds is None else format_duration(seconds)
+def _time_left(batch: Mapping[str, Any]) -> str | None:
+    if batch["stands_still_since"] is not None:
+        return f"stands still since {format_time(batch['stands_still_since'])}"
+    return None if batch["seconds_left"] is None else format_duration(batch["seconds_left"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.cli.show.endpoint import condition_text
-from pipeline.cli.show.item import attempt_json, delivery_row_json
-from pipeline.cli.show.output import format_value, print_fields
+from pipeline.cli.show.item import attempt_json, delivery_row_json, shorten_answer
+from pipeline.cli.show.output import print_fields
 from pipeline.cli.show.table import print_table
 from pipeline.context import Context
 from pipeline.database.row import Row
@@ -16,8 +16,6 @@ from pipeline.delivery.delivery_search import waits_for
 from pipeline.delivery.rules.endpoint_state import Condition
 from pipeline.domain.ids import item_id
 
-#: Characters of a response in the text output; the JSON has everything that is stored.
-_RESPONSE_LENGTH = 200
 _ATTEMPT = ("number", "started_at", "duration_seconds", "outcome", "status", "error_type", "trigger", "error_message")
 
 
@@ -80,7 +78,7 @@ def print_delivery(context: Context, shown: Shown) -> None:
     if not attempts:
         return
     headers = ("number", "started", "seconds", "outcome", "status", "error", "trigger", "message", "response")
-    rows = [[*(attempt[name] for name in _ATTEMPT), _truncate(attempt["answer"])] for attempt in attempts]
+    rows = [[*(attempt[name] for name in _ATTEMPT), shorten_answer(attempt["answer"])] for attempt in attempts]
     print_table(
         headers, rows, right={"number", "seconds", "status"}, below=("response", "message", "trigger"), title="attempts"
     )
@@ -103,9 +101,4 @@ def _condition_json(condition: Condition) -> dict[str, Any]:
 
 def _attempt_json(row: Row) -> dict[str, Any]:
     seconds = (row["ended_at"] - row["started_at"]).total_seconds()
-    return {**attempt_json(row), "duration_seconds": round(seconds, 3), "answer": row["answer"]}
-
-
-def _truncate(response: str | None) -> str:
-    text = format_value(response)
-    return text if len(text) <= _RESPONSE_LENGTH else f"{text[:_RESPONSE_LENGTH]}…"
+    return {**attempt_json(row), "duration_seconds": round(seconds, 3)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,15 +16,20 @@ from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries
 from pipeline.domain.ids import item_id, webhook_id
+from pipeline.domain.item import ItemState, Stage
 
 _PLAIN = ("key", "state", "stage", "attempt", "attempts", "crashes", "label", "confidence")
 _TIMES = ("created_at", "due_at", "queued_at", "started_at", "classified_at", "finished_at", "lease_until")
 _ERROR = ("kind", "type", "message", "stage")
 _ATTEMPT = (
     "stage", "number", "trigger", "outcome", "status", "error_type", "error_message", "started_at", "ended_at",
-    "worker",
+    "worker", "answer",
 )  # fmt: skip
 _DELIVERY = ("id", "type", "state", "attempt", "due_at", "last_status", "last_error", "created_at", "finished_at")
+
+
+#: Characters of an answer in the text output; the JSON has everything that is stored.
+_ANSWER_LENGTH = 200
 
 
 def item_json(context: Context, details: Details, *, with_payload: bool) -> dict[str, Any]:
@@ -34,12 +40,25 @@ def item_json(context: Context, details: Details, *, with_payload: bool) -> dict
         "batch_id": batch["public_id"],
         "item_id": item_id(batch["public_id"], row["position"]),
         **{name: row[name] for name in (*_PLAIN, *_TIMES, "worker")},
+        "attempts_by_stage": attempts_by_stage(row, details.attempts),
         **{name: _parse(row[name]) for name in ("classification", "enrichment")},
         "error": {name: row[f"error_{name}"] for name in _ERROR} if row["error_kind"] else None,
         **({"payload": _parse(row["payload"])} if with_payload else {}),
         "failed_attempts": [attempt_json(attempt) for attempt in details.attempts],
         "deliveries": [delivery_row_json(delivery, batch["public_id"]) for delivery in owed],
     }
+
+
+def attempts_by_stage(item: Row, failed: Sequence[Row]) -> dict[str, int]:
+    """Return how many attempts an item has had at each stage, successful ones and one under way included.
+
+    Attempts that did not count are left out: those that were asked to wait, and those whose worker died.
+    """
+    counts = Counter(attempt["stage"] for attempt in failed if attempt["outcome"] != "snoozed")
+    counts[Stage.CLASSIFY] += item["classified_at"] is not None
+    is_enriched = item["state"] == ItemState.SUCCEEDED and item["stage"] == Stage.ENRICH
+    counts[item["stage"]] += is_enriched or item["state"] == ItemState.RUNNING
+    return {stage.value: counts[stage] for stage in Stage if counts[stage]}
 
 
 def attempt_json(row: Row) -> dict[str, Any]:
@@ -59,8 +78,11 @@ def delivery_row_json(row: Row, batch_id: str) -> dict[str, Any]:
 
 def print_item(item: Mapping[str, Any]) -> None:
     """Print the value of `item_json` as text."""
+    fields: dict[str, str | None]
     fields = {name: _text(value) for name, value in item.items() if not isinstance(value, list)}
-    print_fields(fields | {"error": _error_text(item["error"])})
+    fields |= {"error": _error_text(item["error"]), "attempts": _attempts_text(item)}
+    del fields["attempts_by_stage"], fields["attempt"]
+    print_fields(fields)
     if item["failed_attempts"]:
         _print_attempts(item["failed_attempts"])
     if item["deliveries"]:
@@ -74,11 +96,24 @@ def _error_text(error: Mapping[str, Any] | None) -> str | None:
     return None if error is None else f"{error['type']}: {error['message']} ({error['kind']}, in {error['stage']})"
 
 
+def _attempts_text(item: Mapping[str, Any]) -> str:
+    return ", ".join(f"{number:,} {stage}" for stage, number in item["attempts_by_stage"].items())
+
+
 def _print_attempts(attempts: Sequence[Mapping[str, Any]]) -> None:
-    headers = ("stage", "number", "outcome", "status", "error", "message", "ended")
-    names = ("stage", "number", "outcome", "status", "error_type", "error_message", "ended_at")
-    rows = [[attempt[name] for name in names] for attempt in attempts]
-    print_table(headers, rows, title="failed attempts", below=("message", "error"))
+    headers = ("stage", "number", "outcome", "status", "error", "message", "answer", "ended")
+    names = ("stage", "number", "outcome", "status", "error_type", "error_message")
+    rows = [
+        (*(attempt[name] for name in names), shorten_answer(attempt["answer"]), attempt["ended_at"])
+        for attempt in attempts
+    ]
+    print_table(headers, rows, title="failed attempts", below=("answer", "message", "error"))
+
+
+def shorten_answer(answer: str | None) -> str:
+    """Return the beginning of what another service answered."""
+    text = format_value(answer)
+    return text if len(text) <= _ANSWER_LENGTH else f"{text[:_ANSWER_LENGTH]}…"
 
 
 def _parse(text: str | None) -> Any:

@@ -140,7 +140,10 @@ def _hints(summary: Summary) -> Iterator[str]:
             f"`pipeline dead replay {batch}` retries"
         )
     if summary.cancelled:
-        yield f"{pluralize(summary.cancelled, 'item')} cancelled with the batch; submit them again to process them"
+        yield (
+            f"{pluralize(summary.cancelled, 'item')} cancelled with the batch; "
+            f"`pipeline dead replay {batch} --state cancelled` runs them again"
+        )
     pending = summary.undelivered(*_OPEN_STATES)
     if pending:
         yield (

@@ -10,12 +10,14 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 
+from pipeline.database.trouble import is_due, report
 from pipeline.delivery.claim import Claim
 from pipeline.delivery.rules.delivery import Owed, Sent
 from pipeline.delivery.sender.in_flight import InFlight
 from pipeline.delivery.sender.store import DeliveryStore
 from pipeline.delivery.webhook.client import WebhookClient
 from pipeline.delivery.webhook.options import SenderOptions
+from pipeline.errors import Unreachable
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
@@ -162,11 +164,18 @@ class SendLoop:
         try:
             result = await action()
         except Exception as error:
-            log.error("sender_database_error", error=type(error).__name__, unrecorded=len(self._answered))
+            self._report(error)
             await self._back_off()
             return None
         self._errors = 0
         return result
+
+    def _report(self, error: Exception) -> None:
+        if isinstance(error, Unreachable):
+            report(error)
+            if not is_due(f"sender_database_error {error}"):
+                return
+        log.error("sender_database_error", error=type(error).__name__, unrecorded=len(self._answered))
 
     async def _back_off(self) -> None:
         seconds = min(FIRST_BACKOFF_SECONDS * 2.0**self._errors, LONGEST_BACKOFF_SECONDS)

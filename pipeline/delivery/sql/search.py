@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Select, func, select
 
 from pipeline.database.row import Row, first, rows
+from pipeline.database.state_literals import has_state
 from pipeline.database.tables import batches, bundles, deliveries, endpoints, events, items
 from pipeline.delivery.rules.delivery import DeliveryState
 
@@ -104,6 +105,20 @@ def count_by_state(connection: Connection, batch_id: int) -> dict[str, int]:
         .order_by(deliveries.c.state)
     )
     return {state: count for state, count in connection.execute(query)}
+
+
+def count_due(connection: Connection, now: datetime, batch_id: int | None, limit: int) -> int:
+    """Return how many deliveries are due at endpoints that may be called, of one batch or of all; at most `limit`."""
+    is_left_alone = select(endpoints.c.origin).where(
+        endpoints.c.origin == deliveries.c.origin,
+        endpoints.c.disabled_at.is_not(None) | (endpoints.c.not_before > now) | (endpoints.c.open_until > now),
+    )
+    due = select(deliveries.c.id).where(
+        has_state(deliveries.c.state, "pending"), deliveries.c.due_at <= now, ~is_left_alone.exists()
+    )
+    if batch_id is not None:
+        due = due.where(deliveries.c.batch_id == batch_id)
+    return connection.scalar(select(func.count()).select_from(due.limit(limit).subquery())) or 0
 
 
 def find_by_item(connection: Connection, batch_id: int, item_id: int) -> list[Row]:

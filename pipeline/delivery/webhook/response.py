@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -10,6 +9,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from pipeline.delivery.rules.delivery import Answer
 from pipeline.delivery.webhook.errors import MalformedResponse
+from pipeline.domain.body_text import KEPT_BYTES, body_text
 
 #: Limits of a response's headers: bytes in all, lines, and bytes of one line.
 MAX_HEADER_BYTES = 65_536
@@ -20,7 +20,7 @@ MAX_HEAD_BYTES = 2 * MAX_HEADER_BYTES
 #: Bytes on the wire for each byte of the body. Chunk framing is read too, and must not go on forever.
 FRAMED = 8
 #: Bytes of the body that are kept, as UTF-8: enough to look into a failure, and a hint for a success.
-KEPT_OF_FAILURE, KEPT_OF_SUCCESS = 4_096, 256
+KEPT_OF_FAILURE, KEPT_OF_SUCCESS = KEPT_BYTES, 256
 
 _SWITCHING = 101
 _CONTROL_LENGTH = 64
@@ -179,21 +179,6 @@ class Response:
     def _text_of(self, header: bytes) -> str | None:
         value = self._headers.get(header)
         return None if value is None else value.rstrip(b" \t").decode(errors="surrogateescape")
-
-
-def body_text(body: bytes, limit: int, *, is_complete: bool) -> str | None:
-    """Return the start of a body as text that every database stores: without NUL, and at most `limit` bytes of UTF-8.
-
-    Args:
-        is_complete: whether nothing of the body is missing; otherwise an incomplete character at its end is left out.
-    """
-    start = body[:limit]
-    if start.isascii():
-        return start.decode().replace("\0", "") or None
-    is_end = is_complete and len(body) <= limit
-    text = codecs.getincrementaldecoder("utf-8")("replace").decode(start, final=is_end).replace("\0", "")
-    # The replacement character takes three bytes, the byte that it replaces only one.
-    return text.encode()[:limit].decode(errors="ignore") or None
 
 
 def redirect_host(location: str | None) -> str | None:

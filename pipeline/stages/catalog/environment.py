@@ -17,6 +17,11 @@ class _BracedTemplate(Template):
     pattern = _PATTERN  # type: ignore[assignment]  # the class takes a string and compiles it
 
 
+def find_variables(text: str) -> list[str]:
+    """Return the name of each `${NAME}` in `text`."""
+    return _BracedTemplate(text).get_identifiers()
+
+
 def expand_variables(text: str, where: str, environ: Mapping[str, str]) -> str:
     """Return `text` with each `${NAME}` replaced by its value in `environ`.
 

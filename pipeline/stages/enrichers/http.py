@@ -7,17 +7,19 @@ be killed after the response and before it is recorded.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pipeline.errors import InvalidDefinition
-from pipeline.stages.catalog.environment import expand_variables
+from pipeline.stages.catalog.environment import expand_variables, find_variables
 from pipeline.stages.catalog.missing_extra import missing_extra
 from pipeline.stages.catalog.spec import EnrichSpec
 from pipeline.stages.catalog.step import Mode, Step
+from pipeline.stages.enrichers.redaction import Redaction
 from pipeline.stages.enrichers.url_template import UrlTemplate
 from pipeline.stages.text.json_path import parse_path
 
@@ -102,11 +104,20 @@ def build(spec: Spec, folder: Path, environ: Mapping[str, str] = os.environ) -> 
         raise missing_extra("http", "http", error) from error
     return Step(
         spec.name or "http",
-        HttpEnricher(spec, headers),
+        HttpEnricher(spec, headers, Redaction(_secrets(spec, headers, environ))),
         Mode.ASYNC,
         timeout_seconds=spec.timeout_seconds,
         max_concurrency=spec.max_concurrency,
     )
+
+
+def _secrets(spec: Spec, headers: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what must not be shown when a service repeats its request: headers, their variables, the fixed query."""
+    for value in headers.values():
+        yield from (value, *value.split())
+    for value in spec.headers.values():
+        yield from (environ[name].strip() for name in find_variables(value))
+    yield from (value for _, value in parse_qsl(urlsplit(spec.url).query))
 
 
 def _expand_header(name: str, value: str, environ: Mapping[str, str]) -> str:

@@ -11,9 +11,10 @@ import orjson
 
 from pipeline.domain.item import WorkItem
 from pipeline.domain.retry_schedule import parse_retry_after
-from pipeline.errors import Permanent, Transient
+from pipeline.errors import Permanent, StageError, Transient
 from pipeline.stages.enrichers import http_response
 from pipeline.stages.enrichers.http_connections import HttpConnections
+from pipeline.stages.enrichers.redaction import Redaction
 from pipeline.stages.enrichers.url_template import UrlTemplate, get_item_value
 from pipeline.stages.text.json_path import ABSENT, parse_path
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 class HttpEnricher:
     """Sends one request per item, over persistent connections."""
 
-    def __init__(self, spec: Spec, headers: dict[str, str]) -> None:
+    def __init__(self, spec: Spec, headers: dict[str, str], redaction: Redaction) -> None:
         self._spec = spec
+        self._redaction = redaction
         self._url = UrlTemplate.parse(spec.url)
         self._fields = {name: parse_path(path) for name, path in spec.fields.items()} if spec.fields else None
         self._headers = httpx2.Headers({"Accept": "application/json", "User-Agent": "pipeline"})
@@ -79,12 +81,23 @@ class HttpEnricher:
 
     async def _read(self, response: httpx2.Response) -> dict[str, Any]:
         # The body is read regardless of the status, because only then can the connection be reused.
-        body = await self._read_body(response)
+        body, is_complete = await self._read_body(response)
+        try:
+            return self._answer(response, body if is_complete else None)
+        except StageError as error:
+            if response.headers.get("content-encoding", "identity") == "identity":
+                error.answer = self._redaction.excerpt(body, is_complete=is_complete)
+            raise
+
+    def _answer(self, response: httpx2.Response, body: bytes | None) -> dict[str, Any]:
+        """Return the answer in a response; `body` is None if it is too long."""
         if response.status_code in http_response.NOT_FOUND:
             if self._spec.not_found == "dead":
                 raise Permanent(f"{self._url.host} answered {response.status_code}: it has nothing for this item")
             return dict.fromkeys(self._fields or ())
-        retry_after = parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC))
+        # Of several headers the first counts, as for callbacks.
+        asked = next(iter(response.headers.get_list("retry-after")), None)
+        retry_after = parse_retry_after(asked, datetime.now(UTC))
         error = http_response.error_for_status(response.status_code, retry_after, self._url.host)
         if error is not None:
             raise error
@@ -92,13 +105,13 @@ class HttpEnricher:
             raise Permanent(f"{self._url.host} answered more than {self._spec.max_bytes} bytes; raise `max_bytes`")
         if response.headers.get("content-encoding", "identity") != "identity":
             raise Permanent(f"{self._url.host} sent a compressed response, although asked not to")
-        return http_response.decode_answer(body, self._fields, self._url.host)
+        return http_response.decode_answer(body, response.charset_encoding, self._fields, self._url.host)
 
-    async def _read_body(self, response: httpx2.Response) -> bytes | None:
-        """Return the body, or None if it is longer than `max_bytes`; the rest is not read."""
+    async def _read_body(self, response: httpx2.Response) -> tuple[bytes, bool]:
+        """Return the body, and whether it is complete: of one longer than `max_bytes`, the rest is not read."""
         body = bytearray()
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > self._spec.max_bytes:
-                return None
-        return bytes(body)
+                return bytes(body[: self._spec.max_bytes]), False
+        return bytes(body), True

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from json import detect_encoding
 from typing import Any
 
-import orjson
-
+from pipeline.domain.strict_json import LossyJson, parse_strictly
 from pipeline.errors import Permanent, StageError, Throttled, Transient
 from pipeline.stages.text.json_path import ABSENT, JsonPath, get_value
 
@@ -32,16 +32,21 @@ def error_for_status(status: int, retry_after: timedelta | None, host: str) -> S
     return Permanent(message)
 
 
-def decode_answer(body: bytes, fields: Mapping[str, JsonPath] | None, host: str) -> dict[str, Any]:
+def decode_answer(body: bytes, charset: str | None, fields: Mapping[str, JsonPath] | None, host: str) -> dict[str, Any]:
     """Return the selected `fields` of a JSON body, null if absent; without `fields`, the whole object.
+
+    Args:
+        charset: the encoding that the response declares, for a body in none that JSON may have.
 
     Raises:
         Transient: the body is not JSON, for example an error page of a proxy, or truncated.
-        Permanent: without `fields`, the body is not a JSON object.
+        Permanent: without `fields`, the body is not a JSON object; or it would be read as something else than it says.
     """
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        value = parse_strictly(_decode(body, charset))
+    except LossyJson as error:
+        raise Permanent(f"{host} answered JSON that cannot be read: {error}") from None
+    except ValueError:
         raise Transient(f"{host} answered {len(body)} bytes that are not JSON") from None
     if fields is not None:
         selected = {name: get_value(value, path) for name, path in fields.items()}
@@ -50,3 +55,16 @@ def decode_answer(body: bytes, fields: Mapping[str, JsonPath] | None, host: str)
         kind = "a list" if isinstance(value, list) else f"{type(value).__name__}"
         raise Permanent(f"{host} answered {kind}, not a JSON object; select parts of it with `fields`")
     return value
+
+
+def _decode(body: bytes, charset: str | None) -> str:
+    try:
+        # UTF-8, UTF-16 or UTF-32, with a byte order mark or without.
+        return body.decode(detect_encoding(body))
+    except UnicodeDecodeError:
+        if charset is None:
+            raise
+        try:
+            return body.decode(charset)
+        except LookupError as error:
+            raise ValueError(f"unknown encoding {charset}") from error

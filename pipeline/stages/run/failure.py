@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from numbers import Real
 
 from pipeline.domain.outcome import Failure, FailureKind
-from pipeline.errors import Permanent, Throttled, Transient
+from pipeline.errors import Permanent, StageError, Throttled, Transient
 
 #: Longest wait that `Throttled` may request, in seconds: one day.
 MAX_RETRY_AFTER = 86_400.0
@@ -36,6 +36,7 @@ def from_exception(error: BaseException) -> Failure:
         type=_CODES.get(type(error), type(error).__name__),
         message=_message(error),
         retry_after=_valid_wait(error.retry_after) if isinstance(error, Throttled) else None,
+        answer=_answer(error),
     )
 
 
@@ -58,6 +59,11 @@ def _message(error: BaseException) -> str:
     except Exception:
         # A broken __str__ must not hide the failure itself.
         return type(error).__name__
+
+
+def _answer(error: BaseException) -> str | None:
+    # User code may set anything.
+    return error.answer if isinstance(error, StageError) and isinstance(error.answer, str) else None
 
 
 def _valid_wait(seconds: object) -> float | None:

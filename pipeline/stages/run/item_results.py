@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.domain.item import Classification, Enrichment, Stage, WorkItem
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
@@ -49,10 +50,9 @@ class AnswerReader:
     def read(self, position: int, answer: object) -> object:
         """Return the valid answer of the step at `position`, or a `Failure`."""
         result = self._validate(answer)
-        if isinstance(result, Failure) and len(self._steps) > 1:
-            # With several enrichers, only the message can say which one failed.
-            step = self._steps[position]
-            return Failure(result.kind, result.type, f"{step.name}: {result.message}", result.retry_after)
+        if isinstance(result, Failure) and self._stage is Stage.ENRICH:
+            # Only the message can say which enricher failed.
+            return replace(result, message=f"{self._steps[position].name}: {result.message}")
         return result
 
     def combine(self, item: ItemResults) -> Outcome:

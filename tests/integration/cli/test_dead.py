@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from tests.support.terminal import Terminal
@@ -61,3 +65,60 @@ def test_an_item_that_is_not_dead_cannot_be_replayed(failed: Terminal) -> None:
     result = failed.run("dead", "replay", "last", "--item", "m-1")
     assert result.exit_code == 2
     assert "succeeded" in result.stderr
+
+
+@pytest.fixture
+def cancelled(terminal: Terminal) -> Terminal:
+    """A terminal with a cancelled batch of four items, none of which has run."""
+    terminal.write_definition()
+    terminal.run("submit", str(terminal.write_items(["an invoice", "a quote", "nothing", "an invoice"])))
+    assert terminal.run("cancel", "last", "--yes").exit_code == 0
+    return terminal
+
+
+def results(terminal: Terminal, *words: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in terminal.run("results", "last", *words).stdout.splitlines()]
+
+
+def test_the_rest_of_a_cancelled_batch_is_listed_and_runs_again(cancelled: Terminal) -> None:
+    assert [each["key"] for each in results(cancelled, "--state", "cancelled")] == ["m-1", "m-2", "m-3", "m-4"]
+    assert results(cancelled, "--state", "succeeded") == []
+    result = cancelled.run("dead", "replay", "last", "--state", "cancelled", "--yes")
+    assert "4 cancelled items" in result.stderr
+    assert cancelled.run("run", "--batch", "last").exit_code == 1
+    status = cancelled.data("status", "last")
+    assert (status["state"], status["succeeded"], status["dead"], status["cancelled"]) == ("completed", 3, 1, 0)
+    assert [each["key"] for each in results(cancelled, "--state", "succeeded")] == ["m-1", "m-2", "m-4"]
+
+
+def test_single_cancelled_items_run_again_and_the_others_stay_cancelled(cancelled: Terminal) -> None:
+    words = ("dead", "replay", "last", "--state", "cancelled", "--item", "m-2", "--yes")
+    assert cancelled.data(*words)["replayed"] == 1
+    assert cancelled.run("run", "--batch", "last").exit_code == 1
+    status = cancelled.data("status", "last")
+    assert (status["state"], status["succeeded"], status["cancelled"]) == ("completed", 1, 3)
+
+
+def test_dead_items_of_a_cancelled_batch_are_replayed_as_well(failed: Terminal) -> None:
+    with closing(sqlite3.connect("pipeline.db")) as file:
+        # As if it had been cancelled while its last items ran.
+        file.execute("UPDATE batches SET state = 'cancelled'")
+        file.commit()
+    failed.write("repaired", "")
+    assert failed.data("dead", "replay", "last", "--yes")["replayed"] == 2
+    assert failed.run("run", "--batch", "last").exit_code == 0
+
+
+def test_a_batch_whose_items_still_run_is_not_replayed(cancelled: Terminal) -> None:
+    with closing(sqlite3.connect("pipeline.db")) as file:
+        file.execute("UPDATE batches SET completed_at = NULL")
+        file.commit()
+    result = cancelled.run("dead", "replay", "last", "--state", "cancelled", "--yes")
+    assert result.exit_code == 2
+    assert "is being cancelled" in result.stderr
+
+
+def test_the_state_of_an_item_that_cannot_be_replayed_so_is_named(cancelled: Terminal) -> None:
+    result = cancelled.run("dead", "replay", "last", "--item", "m-1", "--yes")
+    assert result.exit_code == 2
+    assert "'m-1' is cancelled, not dead; pass --state cancelled" in result.stderr

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from celery import Celery
 
 from tests.support.flower import Flower, flower
 from tests.support.servers.redis import Redis
@@ -200,3 +201,16 @@ def test_without_the_extra_the_message_says_how_to_install_it(terminal: Terminal
     )
     assert done.returncode == 2
     assert "pip install 'pipeline[flower]'" in done.stderr
+
+
+def test_a_worker_is_asked_for_events_as_soon_as_it_says_that_it_is_online(running: Flower, broker_url: str) -> None:
+    app = Celery(broker=broker_url)
+    asked: list[object] = []
+    with app.connection() as connection:
+        node = app.control.mailbox.Node("ada@here", channel=connection.channel())
+        node.listen(callback=lambda body, _: asked.append((body["method"], body["destination"])))
+        with app.events.Dispatcher(connection, hostname="ada@here") as dispatcher:
+            dispatcher.send("worker-online")
+        # All workers are asked every five seconds; this one by its name.
+        while ("enable_events", ["ada@here"]) not in asked:
+            connection.drain_events(timeout=30)

@@ -94,7 +94,7 @@ def test_a_claim_takes_the_released_items_and_nothing_else_happens(database: Dat
     context = make_context(database)
     with runtime(context) as running:
         refs, steps = release_all(context, make_definition(tmp_path)), Steps(database)
-        rows = MicroBatch(running, Stage.CLASSIFY, refs[1:], steps).claim()
+        rows = MicroBatch(running, Stage.CLASSIFY, refs[1:], steps).claim(refs[1:])
         assert [(row["id"], row["attempt"]) for row in sorted(rows, key=lambda row: row["id"])] == [
             (ref.id, 1) for ref in refs[1:]
         ]
@@ -131,9 +131,10 @@ def test_a_message_of_another_release_is_dropped_before_anything_runs(database: 
     with runtime(context) as running:
         refs, steps = release_all(context, make_definition(tmp_path)), Steps(database)
         late = Ref(refs[0].id, refs[0].epoch - 1)
-        batch = MicroBatch(running, Stage.CLASSIFY, [late, *refs[1:]], steps)
-        rows = batch.claim()
-        batch.drop_stale()
+        given = [late, *refs[1:]]
+        batch = MicroBatch(running, Stage.CLASSIFY, given, steps)
+        rows = batch.claim(given)
+        batch.drop_stale(given)
         assert steps.dispositions == {late.id: STALE}
         batch.run(rows)
         wait_for(lambda: len(steps.dispositions) == len(refs))

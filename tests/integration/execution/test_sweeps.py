@@ -127,3 +127,17 @@ def test_a_process_that_is_gone_is_forgotten_and_its_submission_is_not(context: 
 def held(context: Context) -> dict[str, str]:
     with context.database.read() as connection:
         return {row["name"]: row["holder"] for row in leases.find_by_prefix(connection, "")}
+
+
+def test_a_process_of_this_host_that_died_since_the_last_rescue_is_noticed_once(context: Context) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    holder = context.worker.replace(f"{os.getpid()}.", f"{gone.pid}.", 1)
+    sweeps = Sweeps(context, keep=lambda: None, rescued=lambda: None)
+    assert not sweeps.watch()
+    with context.database.write() as connection:
+        leases.acquire(connection, "dispatch", holder, now=context.now(), until=context.now() + timedelta(minutes=1))
+        leases.acquire(connection, "submit:1", holder, now=context.now(), until=context.now() + timedelta(minutes=1))
+    assert sweeps.watch()
+    sweeps._rescue()
+    assert not sweeps.watch()

@@ -12,9 +12,11 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
+from pipeline.domain.outcome import Failure
 from pipeline.errors import InvalidDefinition, Permanent, Throttled, Transient
 from pipeline.stages.catalog.step import Mode
 from pipeline.stages.enrichers.http import Spec, build, files
+from pipeline.stages.run.validate_answer import validate_enrichment
 from tests.support.http_service import Request, enrich, item, response
 
 COMPANY = {"data": {"company": {"name": "Acme"}, "people": [{"email": "a@b.c"}, {"email": "d@e.f"}]}}
@@ -168,11 +170,71 @@ def test_an_unreadable_retry_after_is_ignored(value: str) -> None:
     assert failure.retry_after is None
 
 
-@pytest.mark.parametrize("content", [b"<html>maintenance</html>", b"", b'{"a": ', b"\xff", b"NaN"])
+@pytest.mark.parametrize("content", [b"<html>maintenance</html>", b"", b'{"a": ', b"\xff"])
 def test_a_response_that_is_not_json_is_a_transient_failure(content: bytes) -> None:
     (failure,) = enrich(response(content))[0]
     assert isinstance(failure, Transient)
     assert "not JSON" in str(failure)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32-le"])
+def test_json_is_read_in_every_encoding_of_unicode(encoding: str) -> None:
+    assert enrich(response('{"name": "Müller 株"}'.encode(encoding)))[0] == [{"name": "Müller 株"}]
+
+
+def test_another_encoding_is_read_if_the_response_declares_it() -> None:
+    content = '{"name": "Müller"}'.encode("latin-1")
+    declared = enrich(response(content, content_type="application/json; charset=ISO-8859-1"))[0]
+    assert declared == [{"name": "Müller"}]
+    for content_type in ("application/json", "application/json; charset=klingon", "application/json; charset=hex"):
+        assert isinstance(enrich(response(content, content_type=content_type))[0][0], Transient)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b'{"a": -Infinity}', "-Infinity is not JSON"),
+        (b'{"a": 1e400}', "1e400 is too large"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "'c' appears twice"),
+        (b'{"a": ' + b"9" * 5_000 + b"}", "5,000 digits"),
+        (b'{"a": ' + b"[" * 100_000, "nested too deep"),
+    ],
+)
+def test_json_that_would_be_read_as_something_else_is_a_permanent_failure(content: bytes, reason: str) -> None:
+    (failure,) = enrich(response(content))[0]
+    assert isinstance(failure, Permanent)
+    assert reason in str(failure)
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 2**53 + 1, 10**30])
+def test_an_integer_never_becomes_another_number(number: int) -> None:
+    assert enrich(response(f'{{"id": {number}}}'.encode()))[0] == [{"id": number}]
+    # A stored answer holds 64 bits; a field that was not asked for does not matter.
+    kept = validate_enrichment({"id": number})
+    assert kept == {"id": number} if abs(number) < 2**63 else isinstance(kept, Failure)
+    assert enrich(response(f'{{"id": {number}, "a": 1}}'.encode()), fields={"a": "a"})[0] == [{"a": 1}]
+
+
+def test_what_the_service_answered_is_kept_without_the_secrets_of_the_request() -> None:
+    options = {"headers": {"Authorization": "Bearer ${TOKEN}"}, "environ": {"TOKEN": "s3cr/et"}}
+    (failure,) = enrich(response({"error": "unknown token s3cr/et", "id": 7}, 401), **options)[0]
+    assert isinstance(failure, Permanent)
+    assert failure.answer == '{"error":"unknown token [redacted]","id":7}'
+    assert "s3cr" not in str(failure)
+    (failure,) = enrich(response(b"not for k3yk3y", 403), path="/?key=k3yk3y")[0]
+    assert failure.answer == "not for [redacted]"
+
+
+@pytest.mark.parametrize("status", [500, 429, 404, 200])
+def test_the_answer_is_kept_for_every_kind_of_failure(status: int) -> None:
+    (failure,) = enrich(response(b"<h1>sorry</h1>", status), not_found="dead")[0]
+    assert failure.answer == "<h1>sorry</h1>"
+
+
+def test_the_beginning_of_an_answer_that_is_too_long_is_kept() -> None:
+    (failure,) = enrich(response(b"x" * 10_000), max_bytes=5_000)[0]
+    assert failure.answer == "x" * 4_096
 
 
 @pytest.mark.parametrize("content", [[1], "text", 5, None])

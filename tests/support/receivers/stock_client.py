@@ -16,7 +16,8 @@ from pipeline.delivery.webhook.connect import make_tls_context
 from pipeline.delivery.webhook.errors import code_of
 from pipeline.delivery.webhook.http_client import UnfitHeader
 from pipeline.delivery.webhook.options import ClientOptions
-from pipeline.delivery.webhook.response import KEPT_OF_FAILURE, KEPT_OF_SUCCESS, body_text, redirect_host
+from pipeline.delivery.webhook.response import KEPT_OF_FAILURE, KEPT_OF_SUCCESS, redirect_host
+from pipeline.domain.body_text import body_text
 from pipeline.domain.callback_url import Callback
 
 

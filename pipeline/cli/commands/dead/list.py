@@ -9,6 +9,7 @@ import click
 from pipeline.batches import progress as batch_progress
 from pipeline.cli import options
 from pipeline.cli.run.session import open_context
+from pipeline.cli.show.item import shorten_answer
 from pipeline.cli.show.output import Messages, print_json
 from pipeline.cli.show.table import print_table
 from pipeline.database.row import Row
@@ -33,10 +34,13 @@ def list_(batch: str | None, limit: int, as_json: bool) -> None:
     if as_json:
         print_json(items[:limit])
         return
-    headers = ("item", "key", "stage", "attempts", "kind", "type", "message", "finished")
-    names = ("item_id", "key", "stage", "attempts", "kind", "type", "message", "finished_at")
-    rows = [[item[name] for name in names] for item in items[:limit]]
-    below = ("message", "finished", "type", "kind")
+    headers = ("item", "key", "stage", "attempts", "kind", "type", "message", "answer", "finished")
+    # Attempts at the stage that failed.
+    names = ("item_id", "key", "stage", "attempt", "kind", "type", "message")
+    rows = [
+        (*(item[name] for name in names), shorten_answer(item["answer"]), item["finished_at"]) for item in items[:limit]
+    ]
+    below = ("answer", "message", "finished", "type", "kind")
     print_table(headers, rows, right={"attempts"}, below=below, empty="no dead items")
     if len(items) > limit:
         Messages().info(f"there are more; --limit {limit * 10} lists more")
@@ -47,7 +51,9 @@ def _item_json(row: Row) -> dict[str, Any]:
         "batch_id": row["public_id"],
         "item_id": item_id(row["public_id"], row["position"]),
         "key": row["key"],
+        "attempt": row["attempt"],
         "attempts": row["attempts"],
         **{name: row[f"error_{name}"] for name in ("kind", "type", "message", "stage")},
+        "answer": row["answer"],
         "finished_at": row["finished_at"],
     }

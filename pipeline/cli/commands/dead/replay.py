@@ -15,6 +15,7 @@ from pipeline.cli.show.output import Messages, pluralize, print_json
 from pipeline.context import Context
 from pipeline.domain.bounds import shown
 from pipeline.domain.ids import split_item_id
+from pipeline.domain.item import ItemState
 from pipeline.errors import InvalidInput, NotFound
 
 
@@ -23,40 +24,49 @@ from pipeline.errors import InvalidInput, NotFound
 @click.option(
     "--item", "items", metavar="ITEM", multiple=True, help="Replay only this item id or key; can be repeated."
 )
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in service.REPLAYED_STATES]),
+    default=ItemState.DEAD.value,
+    show_default=True,
+    help="Replay the items in this state: cancelled runs the rest of a cancelled batch.",
+)
 @options.yes
 @options.as_json
-def replay(batch: str, items: Sequence[str], yes: bool, as_json: bool) -> None:
-    """Replay dead items of BATCH.
+def replay(batch: str, items: Sequence[str], state: str, yes: bool, as_json: bool) -> None:
+    """Replay dead or cancelled items of BATCH.
 
-    They become pending again, with fresh attempts, at the stage that failed.
+    They become pending again, with fresh attempts, at the stage where they ended. A cancelled batch runs again.
 
     \b
     Examples:
       pipeline dead replay last
       pipeline dead replay last --item 5k2v9qxw3n8m4tjd-17 --yes
+      pipeline dead replay last --state cancelled
     """
     messages = Messages()
+    noun = f"{state} item"
     with open_context() as context:
         progress = batch_progress.progress(context, batch)
-        positions = [_dead_position(context, progress.batch_id, item) for item in items] or None
-        count = progress.dead if positions is None else len(positions)
-        options.confirm(f"Replay {pluralize(count, 'dead item')} of batch {progress.batch_id}?", yes or not count)
-        replayed = service.replay_dead(context, progress.batch_id, positions=positions)
+        positions = [_position(context, progress.batch_id, item, state) for item in items] or None
+        count = getattr(progress, state) if positions is None else len(positions)
+        options.confirm(f"Replay {pluralize(count, noun)} of batch {progress.batch_id}?", yes or not count)
+        replayed = service.replay(context, progress.batch_id, ItemState(state), positions=positions)
         wake_workers(context, messages)
         is_embedded = context.settings.is_embedded
     if as_json:
         print_json({"batch_id": progress.batch_id, "replayed": replayed})
         return
     hint = f"; to process them, run `pipeline run --batch {progress.batch_id}`" if is_embedded and replayed else ""
-    messages.info(f"{pluralize(replayed, 'dead item')} of batch {progress.batch_id} pending again{hint}")
+    messages.info(f"{pluralize(replayed, noun)} of batch {progress.batch_id} pending again{hint}")
 
 
-def _dead_position(context: Context, batch_id: str, name: str) -> int:
-    """Return the position of a dead item in the batch.
+def _position(context: Context, batch_id: str, name: str, state: str) -> int:
+    """Return the position of an item in the batch.
 
     Raises:
         NotFound: there is no such item.
-        InvalidInput: the item belongs to another batch, or is not dead.
+        InvalidInput: the item belongs to another batch, or is in another state.
     """
     details = batch_progress.details(context, name, batch_id)
     if details is None:
@@ -64,6 +74,8 @@ def _dead_position(context: Context, batch_id: str, name: str) -> int:
     if details.batch["public_id"] != batch_id:
         parts = split_item_id(name)
         raise InvalidInput(f"item {name!r} belongs to batch {parts[0] if parts else '?'}, not to {batch_id}")
-    if details.item["state"] != "dead":
-        raise InvalidInput(f"item {name!r} is {details.item['state']}; only dead items can be replayed")
+    found = details.item["state"]
+    if found != state:
+        hint = f"; pass --state {found}" if found in service.REPLAYED_STATES else ""
+        raise InvalidInput(f"item {name!r} is {found}, not {state}{hint}")
     return int(details.item["position"])

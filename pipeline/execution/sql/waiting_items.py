@@ -1,0 +1,47 @@
+"""How many items wait at each stage: due but not released, or released but not claimed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, func, select, text
+
+from pipeline.database.state_literals import has_state
+from pipeline.database.tables import batches, items
+
+# Literals: a partial index serves only statements that contain its condition.
+_SUSPECT, _NO_SUSPECT = text("crashes > 0"), text("crashes = 0")
+
+
+def count_due(connection: Connection, now: datetime, batch_id: int | None, limit: int) -> Counter[str]:
+    """Return how many items at each stage are due and not released, of one running batch or of all.
+
+    Args:
+        limit: count about this many at most.
+    """
+    pending, due_at = has_state(items.c.state, "pending"), items.c.due_at
+    kinds = (
+        (pending, due_at.is_(None)),
+        (pending, due_at <= now, _NO_SUSPECT),
+        (pending, due_at <= now, _SUSPECT),
+    )
+    running = select(batches.c.id).where(batches.c.state == "running", batches.c.completed_at.is_(None))
+    if batch_id is not None:
+        running = running.where(batches.c.id == batch_id)
+    found: Counter[str] = Counter()
+    for conditions in kinds:
+        found += _count(connection, items.c.batch_id.in_(running), *conditions, limit=limit)
+    return found
+
+
+def count_unclaimed(connection: Connection, batch_id: int | None, limit: int) -> Counter[str]:
+    """Return how many items at each stage are released and not claimed, of one batch or of all; at most `limit`."""
+    of_batch = () if batch_id is None else (items.c.batch_id == batch_id,)
+    return _count(connection, has_state(items.c.state, "queued"), *of_batch, limit=limit)
+
+
+def _count(connection: Connection, *conditions: ColumnElement[bool], limit: int) -> Counter[str]:
+    chosen = select(items.c.stage).where(*conditions).limit(limit).subquery()
+    query = select(chosen.c.stage, func.count()).group_by(chosen.c.stage)
+    return Counter({stage: number for stage, number in connection.execute(query)})
