@@ -56,10 +56,11 @@ def state_in(kind: type[State], noun: str, given: str | None) -> State | None:
     """
     if given is None:
         return None
-    try:
-        return kind(given)
-    except ValueError:
-        raise InvalidInput(f"there is no {noun} state {bounds.shown(given)}; choose from {', '.join(kind)}") from None
+    # By hand, since an enum shows what it does not know in its error, however deep it is.
+    found = next((each for each in kind if isinstance(given, str) and each == given), None)
+    if found is None:
+        raise InvalidInput(f"there is no {noun} state {bounds.shown(given)}; choose from {', '.join(kind)}")
+    return found
 
 
 def limit(given: int | None) -> int | None:

@@ -18,7 +18,7 @@ from pipeline.delivery.rules.endpoint_state import Condition, EndpointState, con
 from pipeline.delivery.rules.health import Health
 from pipeline.delivery.sql import search
 from pipeline.delivery.sql.search import DeliveryFilters
-from pipeline.domain.bounds import DELIVERY_ID, shown
+from pipeline.domain.bounds import DELIVERY_ID, invalid, shown
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.ids import WEBHOOK_PREFIX, is_batch_prefix, split_webhook_id
 from pipeline.errors import InvalidInput, NotFound
@@ -77,7 +77,10 @@ def number(context: Context, name: str | int) -> int:
         NotFound: there is no such delivery.
         InvalidInput: `name` is neither an id nor a webhook id, or several deliveries have that webhook id.
     """
-    text = str(name)
+    if not isinstance(name, str | int) or isinstance(name, bool):
+        raise invalid("name", name, f"the id of a delivery, or a webhook id ({WEBHOOK_PREFIX}…)")
+    # Python refuses to write thousands of digits.
+    text = name if isinstance(name, str) else shown(name).replace(",", "")
     if text.isascii() and text.isdigit():
         # The length first: Python refuses to parse thousands of digits.
         if len(text) > _MAX_DIGITS or not 1 <= int(text) <= DELIVERY_ID.most:

@@ -14,6 +14,10 @@ DEFINITION = pipeline.Definition(
 
 
 def test_an_asynchronous_client_raises_the_same(tmp_path: Path) -> None:
+    nested: list[object] = []
+    for _ in range(2_000):
+        nested = [nested]
+
     async def raised() -> list[type[Exception]]:
         found: list[type[Exception]] = []
         async with pipeline.AsyncClient(database_url=f"sqlite:///{tmp_path / 'pipeline.db'}") as client:
@@ -22,6 +26,7 @@ def test_an_asynchronous_client_raises_the_same(tmp_path: Path) -> None:
                 lambda: client.submit(5, DEFINITION),  # type: ignore[arg-type]
                 lambda: client.submit([{"text": "x"}], None),  # type: ignore[arg-type]
                 lambda: client.batch(5),  # type: ignore[arg-type]
+                lambda: client.delivery(nested),  # type: ignore[arg-type]
                 lambda: batch.wait(math.nan),
                 lambda: batch.replay_dead("x"),
                 lambda: client.work(only="last"),  # type: ignore[arg-type]
@@ -34,4 +39,4 @@ def test_an_asynchronous_client_raises_the_same(tmp_path: Path) -> None:
                     found.append(type(error))
         return found
 
-    assert asyncio.run(raised()) == [pipeline.InvalidArgument] * 8
+    assert asyncio.run(raised()) == [pipeline.InvalidArgument] * 9
