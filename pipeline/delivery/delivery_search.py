@@ -80,7 +80,7 @@ def number(context: Context, name: str | int) -> int:
     if not isinstance(name, str | int) or isinstance(name, bool):
         raise invalid("name", name, f"the id of a delivery, or a webhook id ({WEBHOOK_PREFIX}…)")
     # Python refuses to write thousands of digits.
-    text = name if isinstance(name, str) else shown(name).replace(",", "")
+    text = name if isinstance(name, str) else shown(name)
     if text.isascii() and text.isdigit():
         # The length first: Python refuses to parse thousands of digits.
         if len(text) > _MAX_DIGITS or not 1 <= int(text) <= DELIVERY_ID.most:

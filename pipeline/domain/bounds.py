@@ -134,7 +134,7 @@ def shown(value: Any) -> str:
     if value is None or isinstance(value, bool | float):
         return repr(value)
     if isinstance(value, int):
-        return f"{value:,}" if -(10**30) < value < 10**30 else "an integer of more than 30 digits"
+        return f"{value}" if -(10**30) < value < 10**30 else "an integer of more than 30 digits"
     if isinstance(value, str):
         return repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
     return f"of type {type(value).__name__}"

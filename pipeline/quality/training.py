@@ -80,7 +80,7 @@ def train(
 
 def _check_options(output: Path, held_out: float, seed: int) -> None:
     if output.suffix != ".skops":
-        raise InvalidInput(f"output {output}: a model file ends in .skops; try {output}.skops")
+        raise InvalidInput(f"output {output}: a model file ends in .skops; try {output.parent / output.stem}.skops")
     if not 0 < held_out <= MAX_HELD_OUT:
         raise InvalidInput(f"held_out is {held_out}; give a share above 0 and up to {MAX_HELD_OUT}, such as 0.1")
     if not 0 <= seed < 2**32:

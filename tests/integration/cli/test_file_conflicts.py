@@ -31,7 +31,7 @@ SHARED = {
     "rejects over input": ("run", "items.jsonl", "--rejects", "items.jsonl"),
     "rejects over input of submit": ("submit", "items.jsonl", "--rejects", "hard.jsonl"),
     "results and rejects in one": ("run", "items.jsonl", "-o", "new.jsonl", "--rejects", "./new.jsonl"),
-    "results over the definition": ("run", "items.jsonl", "-p", "mail.toml", "-o", "mail.toml"),
+    "results over the definition": ("run", "items.jsonl", "-o", "mail.toml", "--output-format", "jsonl"),
     "a model over its data": ("train", "items.jsonl", "--text", "text", "--label", "id", "-o", "hard.jsonl"),
 }
 
@@ -45,10 +45,10 @@ def test_an_input_or_another_output_is_not_overwritten(terminal: Terminal, words
     assert contents(terminal) == before
 
 
-@pytest.mark.parametrize("command", ["run --batch last", "results last", "results last --format csv"])
+@pytest.mark.parametrize("command", ["run --batch last", "results last", "results last --follow"])
 def test_results_do_not_overwrite_the_database(terminal: Terminal, command: str) -> None:
     terminal.run("submit", "items.jsonl")
-    result = terminal.run(*command.split(), "-o", "pipeline.db")
+    result = terminal.run(*command.split(), "-o", "pipeline.db", "--output-format", "csv")
     assert result.exit_code == 2
     assert "the database" in result.stderr
     assert terminal.data("status", "last")["total"] == 2

@@ -109,11 +109,14 @@ def test_an_endpoint_is_tested(client: pipeline.Client) -> None:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda client: client.replay_deliveries(since="6h"), "since is '6h'; give an aware datetime, or a timedelta"),
-        (lambda client: client.replay_deliveries(batch=7), "batch is 7; give an id"),
+        (
+            lambda client: client.replay_deliveries(since="6h"),
+            "since is '6h'; expected an aware datetime, or a timedelta",
+        ),
+        (lambda client: client.replay_deliveries(batch=7), "batch is 7; expected an id"),
         (lambda client: client.replay_deliveries(states=[1]), "states is"),
         (lambda client: client.replay_deliveries(states="pending"), "'pending' cannot be replayed"),
-        (lambda client: client.deliveries(before=datetime.now(UTC)), "before is datetime"),
+        (lambda client: client.deliveries(before=datetime.now(UTC)), "before is of type datetime"),
         (lambda client: client.deliveries(limit=0), "limit is 0; expected a whole number from 1"),
         (lambda client: client.deliveries(before=2**63), "before is 9223372036854775808"),
         (lambda client: client.delivery("T-1"), "'T-1' is not a delivery"),
