@@ -24,6 +24,7 @@ def contents(terminal: Terminal) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in terminal.folder.iterdir()}
 
 
+CSV = ("--output-format", "csv")
 SHARED = {
     "results over input": ("run", "items.jsonl", "-o", "items.jsonl"),
     "results over input, by another path": ("run", "items.jsonl", "-o", "./hard.jsonl"),
@@ -31,7 +32,7 @@ SHARED = {
     "rejects over input": ("run", "items.jsonl", "--rejects", "items.jsonl"),
     "rejects over input of submit": ("submit", "items.jsonl", "--rejects", "hard.jsonl"),
     "results and rejects in one": ("run", "items.jsonl", "-o", "new.jsonl", "--rejects", "./new.jsonl"),
-    "results over the definition": ("run", "items.jsonl", "-o", "mail.toml", "--output-format", "jsonl"),
+    "results over the definition": ("run", "items.jsonl", "-p", "mail.toml", "-o", "mail.toml", *CSV),
     "a model over its data": ("train", "items.jsonl", "--text", "text", "--label", "id", "-o", "hard.jsonl"),
 }
 
