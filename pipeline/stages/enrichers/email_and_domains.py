@@ -20,13 +20,16 @@ _EMAIL = rf"(?:((?:{SPACED}|[\pN{_SIGNS}])+)|([{UNSPACED}{_SIGNS}]+))@({HOST})"
 _BARE_HOST = rf"(?:^|[^\pL\pN\pM._/\\@-]|[{UNSPACED}])(?:\*\.)?({HOST})"
 # The value of a password may look like an address, and must not be given away.
 _SECRET_NAME = (
-    r"(?:pass(?:word|wd|phrase|code|e)?|passwort|pwd|secret|token|(?:api|access|secret|private)[_ -]?key|contraseña|"
-    r"clave|senha|parola?|şifre|wachtwoord|hasło|heslo|jelszó|lösenord|adgangskode|passord|salasana|пароль|κωδικός|סיסמה|"
+    r"(?:pass(?:word|wd|phrase|code|e)?|passwort|kennwort|pwd|\bpw|\bmdp|\bpin|secret|credentials?|token|"
+    r"(?:api|access|secret|private|wifi)[_ -]?key|contrase[ñn]a|kata sandi|geslo|lozinka|парола|"
+    r"clave|senha|parola?|şifre\pL{0,3}|wachtwoord|hasło|heslo|jelszó|lösenord|adgangskode|passord|salasana|пароль|κωδικός|סיסמה|"
     r"كلمة المرور|رمز عبور|पासवर्ड|mật khẩu|รหัสผ่าน|密码|密碼|口令|パスワード|비밀번호|암호)"
 )
 _SECRET = (
-    rf"""(?i)(?:{_SECRET_NAME}(?:["']?[ \t]*[=:][ \t]*|>|[ \t]+(?:is|was|ist|lautet|est|es|è|é)[ \t:]+)|"""
-    rf"""--{_SECRET_NAME}[ \t]+|(?:-u|--user)[ =]+[^\s:@]+:)("[^"]*"|'[^']*'|[^\s"'<>;&]+)"""
+    rf"""(?i)(?:{_SECRET_NAME}(?:["'*_]*[ \t]*(?:[=:]+[>*_]*|-+>|[→⇒])\s*|>|\t|["'] value[ ]*=[ ]*|"""
+    rf"""[ \t]+(?:is|was|ist|lautet|est|es|è|é)[ \t:]+|[ \t]*(?:是|为|為|は|는|은)[ \t:]*)|--{_SECRET_NAME}[ \t]+|"""
+    rf"""(?:-u|--user)[ =]+[^\s:@]+:|\b(?:sqlplus|sqlcl|sqlldr|(?:exp|imp)(?:dp)?)[ ]+(?:-\S+[ ]+)*[^\s/@]+/)"""
+    rf"""("[^"]*"|'[^']*'|[^\s"'<>;&]+)"""
 )
 
 # "@ann@social.example" and "pa$$w@example.com" are no addresses, nor are parts of them.
@@ -87,7 +90,7 @@ class AddressFinder:
         # A password in a URL or after its name would look like an email address.
         text = blank_out(text, [(url.start, url.end) for url in urls])
         text = blank_out(text, [secret.span(1) for secret in self._secret.finditer(text)])
-        emails = []
+        candidates: dict[tuple[str, str], None] = {}
         matches = list(self._email.finditer(text)) if b"@" in text else []
         for email in matches:
             local = (email[1] or email[2]).decode()
@@ -95,15 +98,16 @@ class AddressFinder:
             domains[email.start()] = domain
             end = email.start(3) + len(host.encode())
             before = text[max(email.start() - _BEFORE_BYTES, 0) : email.start()]
-            is_whole = not (email[2] and self._letter_before.search(before))
+            is_whole = not (email[2] and self._letter_before.search(before)) and email[3][:1] not in (b"-", b"_")
             after = text[end : end + _AFTER_BYTES]
             if domain and is_whole and not self._is_place_to_connect(before, local, after):
-                emails.append(self._check_email(local, host))
+                candidates[local, host] = None
         text = blank_out(text, [email.span() for email in matches])
         for bare in self._bare_host.finditer(text):
             is_call = text[bare.end() : bare.end() + 1] == b"("
             domains[bare.start(1)] = self._domain_of_bare_host(bare[1].decode(), is_call=is_call)
         in_order = (domains[position] for position in sorted(domains))
+        emails = (self._check_email(local, host) for local, host in candidates)
         return FoundAddresses(_distinct(emails), _distinct(in_order), text)
 
     def _is_place_to_connect(self, before: bytes, local: str, after: bytes) -> bool:
