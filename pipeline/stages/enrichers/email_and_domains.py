@@ -25,11 +25,16 @@ _SECRET_NAME = (
     r"clave|senha|parola?|şifre\pL{0,3}|wachtwoord|hasło|heslo|jelszó|lösenord|adgangskode|passord|salasana|пароль|κωδικός|סיסמה|"
     r"كلمة المرور|رمز عبور|पासवर्ड|mật khẩu|รหัสผ่าน|密码|密碼|口令|パスワード|비밀번호|암호)"
 )
-_SECRET = (
-    rf"""(?i)(?:{_SECRET_NAME}(?:["'*_]*[ \t]*(?:[=:]+[>*_]*|-+>|[→⇒])\s*|>|\t|["'] value[ ]*=[ ]*|"""
+_QUOTED = r"""(?:"[^"]*"|'[^']*')[^\s,;&<>)\]}]*"""
+_SECRETS = (
+    # Other fields may follow at once: "password=x&to=y", "Pwd=x;Server=y", "<password>x</password>".
+    rf"""(?i){_SECRET_NAME}s?["'*_]*(?:[ \t]*=+>?[ \t]*|>|["'] value[ ]*=[ ]*)({_QUOTED}|[^\s<>;&]+)""",
+    rf"""(?i){_SECRET_NAME}s?["']\s*:[\s\[]*({_QUOTED})""",
+    # The value is what follows up to a space or a closing tag.
+    rf"""(?i)(?:{_SECRET_NAME}s?[*_]*(?:[ \t]*(?::+[=*_]*|-+>|[→⇒])(?:\s|</?[a-z]+>)*|\t|[ \t]+[-—][ \t]+|"""
     rf"""[ \t]+(?:is|was|ist|lautet|est|es|è|é)[ \t:]+|[ \t]*(?:是|为|為|は|는|은)[ \t:]*)|--{_SECRET_NAME}[ \t]+|"""
-    rf"""(?:-u|--user)[ =]+[^\s:@]+:|\b(?:sqlplus|sqlcl|sqlldr|(?:exp|imp)(?:dp)?)[ ]+(?:-\S+[ ]+)*[^\s/@]+/)"""
-    rf"""("[^"]*"|'[^']*'|[^\s"'<>;&]+)"""
+    rf"""(?:-u|--user)[ =]+[^\s:@]+:)"""
+    rf"""({_QUOTED}|(?:[^\s<]|<[^/])+)""",
 )
 
 # "@ann@social.example" and "pa$$w@example.com" are no addresses, nor are parts of them.
@@ -39,6 +44,7 @@ _MESSAGE_ID = r"(?i)(?:\b(?:message-id|in-reply-to|references|content-id):\s*<?|
 # "user@host:22", "git@host:org/project.git" and "user/password@host/name" are places to connect to.
 _CONNECTION = r"@|:[1-9]\d{1,4}(?:\D|$)|:[~/]|:[\w.-]+/|:[\w.-]+\.git\b"
 _PATH = r"/\w[^\s@]*(?:\s|$)"
+_DATABASE_CLIENT = r"(?:\b(?:sqlplus|sqlcl|sqlldr|(?:exp|imp)(?:dp)?) +(?:-\S+ +)*[^\s/@]+/)$"
 _USER_BEFORE = r"([\w.-]+)[:/]$"
 _BEFORE_BYTES, _AFTER_BYTES = 24, 200
 
@@ -75,8 +81,9 @@ class AddressFinder:
 
         self._hosts = HostReader()
         self._urls = UrlFinder(self._hosts)
-        self._email, self._bare_host, self._secret = map(re2.compile, (_EMAIL, _BARE_HOST, _SECRET))
-        self._no_address_before = re2.compile(rf"{_MESSAGE_ID}|{_GLUED_BEFORE}")
+        self._email, self._bare_host = re2.compile(_EMAIL), re2.compile(_BARE_HOST)
+        self._secrets = [re2.compile(secret) for secret in _SECRETS]
+        self._no_address_before = re2.compile(rf"{_MESSAGE_ID}|{_GLUED_BEFORE}|{_DATABASE_CLIENT}")
         self._user_before = re2.compile(_USER_BEFORE)
         self._connection, self._path = re2.compile(_CONNECTION), re2.compile(_PATH)
         self._letter_before = re2.compile(rf"[\pL\pM\pN{_SIGNS}]$")
@@ -89,7 +96,8 @@ class AddressFinder:
         domains = {url.start: url.domain for url in urls}
         # A password in a URL or after its name would look like an email address.
         text = blank_out(text, [(url.start, url.end) for url in urls])
-        text = blank_out(text, [secret.span(1) for secret in self._secret.finditer(text)])
+        for pattern in self._secrets:
+            text = blank_out(text, [secret.span(1) for secret in pattern.finditer(text)])
         candidates: dict[tuple[str, str], None] = {}
         matches = list(self._email.finditer(text)) if b"@" in text else []
         for email in matches:

@@ -78,11 +78,17 @@ def test_email_addresses_are_found_and_normalized(text: str, emails: list[str]) 
         "postgres://ann@corp:s3cret@db.example.com/x",
         "app:s3cret@db.example.com:5432/x",
         "app/s3cret@db.example.com:1521/x",
+        "sqlplus app/s3cret@db.example.com",
+        "sqlplus -S app/s3cret@db.example.com",
         "git@git.example.com:org/project.git",
         "ssh ann@host.example.com:22",
         "_postgres://app:s3cret@db.example.com_",
         "DB1_postgres://app:s3cret@db.example.com",
         "://app:s3cret@db.example.com",
+        "http:/app:s3cret@db.example.com",
+        "http//app:s3cret@db.example.com",
+        "http:///app:s3cret@db.example.com",
+        "http:∕∕app:s3cret@db.example.com",
         r"postgres:\\app:s3cret@db.example.com",
     ],
 )
@@ -117,11 +123,38 @@ def test_what_precedes_the_host_of_a_place_to_connect_to_is_not_an_email_address
         "contrasena: p@ss.com",
         "şifreniz: p@ss.com",
         "密码是p@ss.com",
-        "sqlplus -S app/p@ss.com",
+        "Password: a'p@ss.com",
+        'Password: a"p@ss.com',
+        "Password: a&p@ss.com",
+        "Password: a;p@ss.com",
+        "Password: a<p@ss.com",
+        "Password: <p@ss.com>",
+        "Password – p@ss.com",
+        r'{"password":"a\"p@ss.com"}',
+        "<td>Password:</td><td>p@ss.com</td>",
+        "passwords = ['p@ss.com']",
+        '{"passwords": ["p@ss.com"]}',
     ],
 )
 def test_a_password_is_never_returned(text: str) -> None:
     assert find(text) == {"emails": [], "phones": [], "domains": []}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password=x&to=ann@example.com",
+        "Pwd=x;Mail=ann@example.com",
+        '{"password":"x","to":"ann@example.com"}',
+        '{"token":null,"to":"ann@example.com"}',
+        "<password>x</password><to>ann@example.com</to>",
+        "<td>Password: x</td><td>ann@example.com</td>",
+        "Password: x ann@example.com",
+        "Passwort vergessen? ann@example.com",
+    ],
+)
+def test_text_after_a_password_is_read(text: str) -> None:
+    assert find(text)["emails"] == ["ann@example.com"]
 
 
 def test_text_after_a_url_with_a_password_is_read() -> None:
