@@ -20,13 +20,21 @@ _EMAIL = rf"(?:((?:{SPACED}|[\pN{_SIGNS}])+)|([{UNSPACED}{_SIGNS}]+))@({HOST})"
 _BARE_HOST = rf"(?:^|[^\pL\pN\pM._/\\@-]|[{UNSPACED}])(?:\*\.)?({HOST})"
 # The value of a password may look like an address, and must not be given away.
 _SECRET_NAME = (
-    r"(?:pass(?:word|wd|phrase|code|e)?|passwort|pwd|secret|token|(?:api|access|secret|private)[_ -]?key|contraseña|"
-    r"clave|senha|parola?|şifre|wachtwoord|hasło|heslo|jelszó|lösenord|adgangskode|passord|salasana|пароль|κωδικός|סיסמה|"
+    r"(?:pass(?:word|wd|phrase|code|e)?|passwort|kennwort|pwd|\bpw|\bmdp|\bpin|secret|credentials?|token|"
+    r"(?:api|access|secret|private|wifi)[_ -]?key|contrase[ñn]a|kata sandi|geslo|lozinka|парола|"
+    r"clave|senha|parola?|şifre\pL{0,3}|wachtwoord|hasło|heslo|jelszó|lösenord|adgangskode|passord|salasana|пароль|κωδικός|סיסמה|"
     r"كلمة المرور|رمز عبور|पासवर्ड|mật khẩu|รหัสผ่าน|密码|密碼|口令|パスワード|비밀번호|암호)"
 )
-_SECRET = (
-    rf"""(?i)(?:{_SECRET_NAME}(?:["']?[ \t]*[=:][ \t]*|>|[ \t]+(?:is|was|ist|lautet|est|es|è|é)[ \t:]+)|"""
-    rf"""--{_SECRET_NAME}[ \t]+|(?:-u|--user)[ =]+[^\s:@]+:)("[^"]*"|'[^']*'|[^\s"'<>;&]+)"""
+_QUOTED = r"""(?:"[^"]*"|'[^']*')[^\s,;&<>)\]}]*"""
+_SECRETS = (
+    # Other fields may follow at once: "password=x&to=y", "Pwd=x;Server=y", "<password>x</password>".
+    rf"""(?i){_SECRET_NAME}s?["'*_]*(?:[ \t]*=+>?[ \t]*|>|["'] value[ ]*=[ ]*)({_QUOTED}|[^\s<>;&]+)""",
+    rf"""(?i){_SECRET_NAME}s?["']\s*:[\s\[]*({_QUOTED})""",
+    # The value is what follows up to a space or a closing tag.
+    rf"""(?i)(?:{_SECRET_NAME}s?[*_]*(?:[ \t]*(?::+[=*_]*|-+>|[→⇒])(?:\s|</?[a-z]+>)*|\t|[ \t]+[-—][ \t]+|"""
+    rf"""[ \t]+(?:is|was|ist|lautet|est|es|è|é)[ \t:]+|[ \t]*(?:是|为|為|は|는|은)[ \t:]*)|--{_SECRET_NAME}[ \t]+|"""
+    rf"""(?:-u|--user)[ =]+[^\s:@]+:)"""
+    rf"""({_QUOTED}|(?:[^\s<]|<[^/])+)""",
 )
 
 # "@ann@social.example" and "pa$$w@example.com" are no addresses, nor are parts of them.
@@ -36,6 +44,7 @@ _MESSAGE_ID = r"(?i)(?:\b(?:message-id|in-reply-to|references|content-id):\s*<?|
 # "user@host:22", "git@host:org/project.git" and "user/password@host/name" are places to connect to.
 _CONNECTION = r"@|:[1-9]\d{1,4}(?:\D|$)|:[~/]|:[\w.-]+/|:[\w.-]+\.git\b"
 _PATH = r"/\w[^\s@]*(?:\s|$)"
+_DATABASE_CLIENT = r"(?:\b(?:sqlplus|sqlcl|sqlldr|(?:exp|imp)(?:dp)?) +(?:-\S+ +)*[^\s/@]+/)$"
 _USER_BEFORE = r"([\w.-]+)[:/]$"
 _BEFORE_BYTES, _AFTER_BYTES = 24, 200
 
@@ -72,8 +81,9 @@ class AddressFinder:
 
         self._hosts = HostReader()
         self._urls = UrlFinder(self._hosts)
-        self._email, self._bare_host, self._secret = map(re2.compile, (_EMAIL, _BARE_HOST, _SECRET))
-        self._no_address_before = re2.compile(rf"{_MESSAGE_ID}|{_GLUED_BEFORE}")
+        self._email, self._bare_host = re2.compile(_EMAIL), re2.compile(_BARE_HOST)
+        self._secrets = [re2.compile(secret) for secret in _SECRETS]
+        self._no_address_before = re2.compile(rf"{_MESSAGE_ID}|{_GLUED_BEFORE}|{_DATABASE_CLIENT}")
         self._user_before = re2.compile(_USER_BEFORE)
         self._connection, self._path = re2.compile(_CONNECTION), re2.compile(_PATH)
         self._letter_before = re2.compile(rf"[\pL\pM\pN{_SIGNS}]$")
@@ -86,8 +96,9 @@ class AddressFinder:
         domains = {url.start: url.domain for url in urls}
         # A password in a URL or after its name would look like an email address.
         text = blank_out(text, [(url.start, url.end) for url in urls])
-        text = blank_out(text, [secret.span(1) for secret in self._secret.finditer(text)])
-        emails = []
+        for pattern in self._secrets:
+            text = blank_out(text, [secret.span(1) for secret in pattern.finditer(text)])
+        candidates: dict[tuple[str, str], None] = {}
         matches = list(self._email.finditer(text)) if b"@" in text else []
         for email in matches:
             local = (email[1] or email[2]).decode()
@@ -95,15 +106,16 @@ class AddressFinder:
             domains[email.start()] = domain
             end = email.start(3) + len(host.encode())
             before = text[max(email.start() - _BEFORE_BYTES, 0) : email.start()]
-            is_whole = not (email[2] and self._letter_before.search(before))
+            is_whole = not (email[2] and self._letter_before.search(before)) and email[3][:1] not in (b"-", b"_")
             after = text[end : end + _AFTER_BYTES]
             if domain and is_whole and not self._is_place_to_connect(before, local, after):
-                emails.append(self._check_email(local, host))
+                candidates[local, host] = None
         text = blank_out(text, [email.span() for email in matches])
         for bare in self._bare_host.finditer(text):
             is_call = text[bare.end() : bare.end() + 1] == b"("
             domains[bare.start(1)] = self._domain_of_bare_host(bare[1].decode(), is_call=is_call)
         in_order = (domains[position] for position in sorted(domains))
+        emails = (self._check_email(local, host) for local, host in candidates)
         return FoundAddresses(_distinct(emails), _distinct(in_order), text)
 
     def _is_place_to_connect(self, before: bytes, local: str, after: bytes) -> bool:

@@ -19,7 +19,11 @@ _DATE_IN_RANGE = (
 _KINDS = (
     # Ranges of dates and times, then of years.
     rf"{_DATE_IN_RANGE}\.? ?[-—―] ?{_DATE_IN_RANGE}",
+    rf"{_YEAR} ?[-—―] ?{_MONTH}[./]{_YEAR}",
     rf"{_YEAR} ?[-/] ?(?:{_YEAR}|\d\d)",
+    # With hyphens inside, only spaces tell a range from a phone number: 03-07 - 17-07-15, 01-02-03-04-05.
+    rf"{_DAY_OR_MONTH}-{_DAY_OR_MONTH} [-—―] {_DAY_OR_MONTH}-{_DAY_OR_MONTH}(?:-(?:\d\d)?\d\d)?",
+    rf"{_DAY_OR_MONTH}\. ?[/-] ?{_DAY_OR_MONTH}\.{_MONTH}\.(?:\d\d)?\d\d",
     # A date, with or without a time.
     rf"{_ANY_YEAR}[-/.]{_MONTH}[-/.][0-3]?\d(?:[T _-][0-2]\d[-:.]?[0-5]\d(?:[-:.]?[0-5]\d(?:[.,]\d+)?)?)?",
     rf"[0-3]?\d[-/.][0-3]?\d[-/.]{_ANY_YEAR}",
@@ -29,6 +33,7 @@ _KINDS = (
     r"[0-2]?\d:[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?",
     # Amounts with decimals.
     r"\d{1,3}(?:[. ']\d{3})+,\d\d?",
+    r"\d{7,}\.\d\d",
     # Coordinates, and other fractions that are too precise for anything else.
     r"\d{1,3}\.\d{4,}[°,; ]{1,3}-?\d{1,3}\.\d{4,}",
     r"\d\d?\.\d{6,}",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-#: RE2 classes of the letters of scripts without spaces between words, and of Hangul, whose particles are written onto
-#: the word. Next to a letter of another script, they end a host or an address: "请访问example.com".
-UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}\p{Hangul}ー"
+#: RE2 classes of the letters of scripts without spaces between words, and of Hangul, Arabic and Hebrew, whose particles
+#: are written onto the word. Next to a letter of another script, they end a host or an address: "请访问example.com".
+UNSPACED = (
+    r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}\p{Hangul}\p{Arabic}\p{Hebrew}ー"
+)
 #: RE2 alternatives for one letter or mark of the other scripts.
 SPACED = rf"[^\P{{L}}{UNSPACED}]|[^\P{{M}}{UNSPACED}]"
 

@@ -13,7 +13,7 @@ _MIN_INFLECTED, _MAX_ENDING, _MAX_NUMBER_WORDS = 5, 3, 3
 
 # Letters without a space in between ("A212", "ORD-212"), and signs of codes and figures. In other scripts, a letter
 # before a number is a word of its own.
-_LETTER = rf"[^\P{{L}}{UNSPACED}\p{{Arabic}}\p{{Hebrew}}]"
+_LETTER = rf"[^\P{{L}}{UNSPACED}]"
 _GLUED = rf"{_LETTER}-?|[#№_=/]|(?:^|[\s\p{{Nd}}])-"
 # What may stand between a word and its number, besides spaces; a line break only after a colon.
 _TAG = r"</?[A-Za-z][^<>]*>|:\s*\n"
@@ -115,8 +115,10 @@ class NumberContext:
 
 
 def _is_reference(word: str) -> bool:
-    is_compound = word.endswith(words.COMPOUND_NUMBER) and word not in _NUMBER and not word.startswith(_PHONE)
-    return is_compound or _is_among(word, _REFERENCES)
+    # Not so for "Telefonnummer", and "Kontakt", which is no form of "konto".
+    if word.startswith(_PHONE):
+        return word in _REFERENCES
+    return (word.endswith(words.COMPOUND_NUMBER) and word not in _NUMBER) or _is_among(word, _REFERENCES)
 
 
 def _is_holder(parts: list[str]) -> bool:

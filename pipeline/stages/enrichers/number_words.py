@@ -22,7 +22,7 @@ REFERENCES: dict[str, str] = {
     """,
     "de": """
         rechnung auftrag vertrag vertrags konto steuer ust sendung vorgang aktenzeichen az artikel serien zähler
-        referenz lieferschein charge chargen fall beleg police personalausweis reisepass ausweis blz bic
+        zählerstand referenz lieferschein charge chargen beleg police personalausweis reisepass ausweis blz bic
         inventar geräte material auftrags gutschein handelsregister hrb ahv sozialversicherung
     """,
     "fr": """
@@ -108,13 +108,13 @@ REFERENCES: dict[str, str] = {
 #: Who or what has a number, but has a phone number as well, by language: only "customer no. 2125551234" is a reference.
 HOLDERS: dict[str, str] = {
     "en": """
-        client customer company driver employee member membership patient request student tax user booking
+        check client customer company driver employee member membership patient request student tax user booking
         reservation claim complaint delivery enquiry inquiry job payment purchase registration report
         subscription survey warranty
     """,
     "de": """
         kunde kunden kd re mitglied mitglieds personal patienten matrikel mandanten debitor bestell bestellung
-        buchung buchungs reservierung versicherung versicherungs schaden storno angebot lieferung
+        buchung buchungs fall rg reservierung versicherung versicherungs schaden storno angebot lieferung
     """,
     "fr": "client adhérent membre patient usager employé réservation abonnement livraison sinistre",
     "es": "cliente socio paciente empleado afiliado usuario reserva envío trámite siniestro",
@@ -160,12 +160,13 @@ NUMBER = """
     numéro número n nº n° numer numeru nro číslo čísla č szám száma sz номер номера н numarası numara no'su nomor
     nombor broj broja številka številke број númer kods kodas numeris numurs নম্বর எண் namba số αριθμός αριθμού αρ
     رقم شماره מספר מס नंबर नम्बर क्रमांक संख्या lautet ist est es é è jest är er
+    réf référence referencia referência riferimento
 """
 #: The same at the end of a compound: "Losnummer" is a reference, and "Telefonnummer", with one of `PHONE`, is none.
-COMPOUND_NUMBER = ("nummer", "nummern", "numer", "nr", "numero", "numeron", "szám", "száma")
+COMPOUND_NUMBER = ("nummer", "nummern", "numer", "nr", "numero", "numeron", "szám", "száma", "code")
 PHONE = """
-    tel phone ruf handy mobil fax service hotline kontakt durchwahl gsm sms whatsapp puhelin matkapuhelin mob
-    rückruf
+    tel phone ruf handy mobil fax service hotline kontakt contact contat durchwahl gsm sms whatsapp puhelin matkapuhelin
+    mob rückruf
 """
 #: Between "number" and the word it belongs to: "numéro de client".
 OF = "of de d del do da di du des van der"

@@ -16,8 +16,9 @@ MIN_RUN_BYTES = 7
 MAX_RUNS = 100
 
 _RUN = r"(?:(?:[(\[] ?)?\+[ (\[]{0,2}|[(\[] ?)?\p{Nd}(?:[ .\-/()\[\]—―ー]{0,4}\p{Nd})+"
-# Other endings of the number before them: "12345678 / 79", "12345678 - 79".
-_ENDINGS = r"((?: ?/ ?\d{1,2}| +[-—] +\d{1,2})+)$"
+# Other endings of the number before them: "12345678 / 79", "12345678 - 79". But "12345678-0" is one number.
+_ENDINGS = r"((?: ?/ ?-?\d{1,2}| +- +\d{1,2}| *[—―] *\d{1,2})+)$"
+_DIGITS = r"\d+"
 _SEPARATORS = b" .-/()[]"
 _OTHER_SIGNS = r"[^\P{Nd}0-9]|[⁄∕·‧]"
 _SAME_SIGNS = {"⁄": "/", "∕": "/", "·": ".", "‧": "."}
@@ -49,7 +50,8 @@ class PhoneFinder:
         metadata: Any = phonenumbers.PhoneMetadata.metadata_for_region(region or "US")
         self._min_digits = min(metadata.general_desc.possible_length)
         self._phonenumbers: Any = phonenumbers
-        self._run, self._endings, self._other_signs = map(re2.compile, (_RUN, _ENDINGS, _OTHER_SIGNS))
+        self._run, self._endings, self._digits = map(re2.compile, (_RUN, _ENDINGS, _DIGITS))
+        self._other_signs = re2.compile(_OTHER_SIGNS)
         self._figures, self._context = FigureBlanker(), NumberContext()
 
     def find(self, text: bytes) -> tuple[str, ...]:
@@ -90,7 +92,7 @@ class PhoneFinder:
         before = text[max(start - _CONTEXT_BYTES, 0) : start].decode("utf-8", "ignore")[-2:]
         after = text[end : end + _CONTEXT_BYTES].decode("utf-8", "ignore")
         run = text[start:end].decode()
-        endings = self._endings.search(run) if "/" in run or " -" in run or "—" in run else None
+        endings = self._endings.search(run) if "/" in run or " -" in run or "—" in run or "―" in run else None
         if endings:
             numbers = self._match(before, run[: endings.start()], "")
             if numbers:
@@ -108,5 +110,5 @@ class PhoneFinder:
         ]
 
     def _replace_endings(self, number: str, endings: str) -> list[str]:
-        candidates = [number[: -len(ending)] + ending for ending in endings.replace("/", " ").replace("-", " ").split()]
+        candidates = [number[: -len(ending)] + ending for ending in self._digits.findall(endings)]
         return [number for number in candidates if self._phonenumbers.is_valid_number(self._phonenumbers.parse(number))]

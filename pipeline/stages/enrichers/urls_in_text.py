@@ -16,8 +16,8 @@ from pipeline.stages.enrichers.hosts import HOST, MIXED_HOST, UNSPACED, HostRead
 MAX_AUTHORITY_BYTES = 4096
 MAX_AT_SIGNS = 32
 
-# A scheme is optional: "//user:password@host" is a URL too.
-_START = r"(?i)(?:\b[a-z][a-z0-9+.-]*:|^|[^\pL\pN:/\\])//"
+# A scheme is optional: "//user:password@host" is a URL too. So is what was meant to be one: "http:/", "http:\\\\".
+_START = r"(?:[\w+.-]*:|^|[^\pL\pN:/\\⁄∕])(?:[/⁄∕]{2,4})|[\w+.-]{2,}:\\\\|\b[Hh][Tt]{2}[Pp][Ss]?[:;]?/{1,4}"
 _CLOSING = r"""<>"'`()\[\]{},;|\\«»‹›„「」『』【】《》〈〉。、，"""
 _SEGMENT = rf"[^\s/?#{_CLOSING}]*"
 _TOKEN = r"\S*"

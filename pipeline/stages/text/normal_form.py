@@ -39,13 +39,15 @@ _TATWEEL = "\u0640"
 
 # What people type for the same sign, depending on keyboard, autocorrection and language.
 _SAME_SIGN = {
-    # Quotation marks, prime, modifier letters, Armenian apostrophe, Hebrew geresh, saltillo.
-    "'": "\u2018\u2019\u201a\u201b\u2032\u02b9\u02bb\u02bc\u055a\u05f3\ua78b\ua78c",
+    # Quotation marks, prime, modifier letters, Armenian, Hebrew, N'Ko and Greek apostrophes, saltillo.
+    "'": "\u2018\u2019\u201a\u201b\u2032\u02b9\u02bb\u02bc\u055a\u05f3\u07f4\u1fbd\u1fbf\u275b\u275c\ua78b\ua78c",
     # Quotation marks, double prime, Hebrew gershayim.
-    '"': "\u201c\u201d\u201e\u201f\u2033\u05f4",
+    '"': "\u201c\u201d\u201e\u201f\u2033\u05f4\u275d\u275e\u301d\u301e\u301f",
     # Hyphens, figure dash, en dash, minus; Armenian, Hebrew, Mongolian. The em dash stands between clauses.
-    "-": "\u2010\u2011\u2012\u2013\u2212\u058a\u05be\u1806",
+    "-": "\u2010\u2011\u2012\u2013\u2043\u2212\u058a\u05be\u1806",
     "\n": "\u0085\u2028\u2029",
+    # The blank of Braille, which chat programs do not trim.
+    " ": "\u2800",
 }
 
 # Kinds of compatibility decompositions that change only the look of a character …

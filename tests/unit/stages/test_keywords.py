@@ -103,7 +103,12 @@ def test_words_in_scripts_without_spaces_match_anywhere(word: str, text: str) ->
     [
         ("don't", "I don’t know"),
         ("don’t", "I don't know"),
+        ("don't", "I don\u275ct know"),
+        ("σ'αγαπώ", "σ᾽αγαπώ"),
+        ('"late"', "it is ❝late❞"),
         ("e-mail", "an e‑mail"),
+        ("e-mail", "an e⁃mail"),
+        ("credit card", "credit\u2800card"),
         ("cancel", "ｃａｎｃｅｌ"),
         ("refund", "re\u00adfund"),
         ("credit card", "credit\u00a0card"),

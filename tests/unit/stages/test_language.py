@@ -87,6 +87,12 @@ def test_a_text_of_which_the_model_knows_nothing_has_no_language(text: str) -> N
         "(https://example.com/a_(b)) <https://example.com> [1] #42 :-) -- •",
         "tel:+4930123456",
         "@ann_miller",
+        "12:30 1.2.3.4 2001:db8::1 $5.00 v1.2.3",
+        "rechnung.docx where-is-my-order.html invoice_2024.pdf",
+        "shop.example.de",
+        "http://例え.jp/ http://例え.テスト",
+        "git@example.com:org/orders.git",
+        "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg",
     ],
 )
 def test_what_is_in_no_language_has_none_and_changes_no_answer(text: str) -> None:
