@@ -154,6 +154,7 @@ def enrich(item):
 """
 
 
+@on_redis
 def test_an_item_that_kills_its_child_ends_dead_and_its_neighbours_succeed(cluster: Cluster) -> None:
     worker = cluster.worker("--pool", "prefork", "--processes", "2")
     pid = worker.pid
@@ -185,7 +186,7 @@ def test_a_child_that_starts_while_the_database_is_away_waits_for_it(cluster: Cl
 
     def are_waiting() -> bool:
         pids = worker.pool()
-        return len(pids) == 2 and all(f" {pid} pipeline.database.retry: " in worker.log for pid in pids)
+        return len(pids) == 2 and all(f" {pid} pipeline.database.trouble: " in worker.log for pid in pids)
 
     postgres.stop()
     try:

@@ -194,6 +194,7 @@ def connect(folder: Path) -> pipeline.Client:
 def errors() -> dict[str, type[pipeline.PipelineError]]:
     kinds: list[type[pipeline.PipelineError]] = [
         pipeline.CannotDecrypt,
+        pipeline.ClientClosed,
         pipeline.Conflict,
         pipeline.ForbiddenCallbackUrl,
         pipeline.InvalidArgument,
@@ -207,6 +208,7 @@ def errors() -> dict[str, type[pipeline.PipelineError]]:
         pipeline.InvalidSettings,
         pipeline.InvalidWebhook,
         pipeline.NotFound,
+        pipeline.ProcessForked,
         pipeline.DatabaseFull,
         pipeline.Unreachable,
         pipeline.WaitTimeout,

@@ -29,6 +29,7 @@ from pipeline.delivery import delivery_search
 from pipeline.delivery.delivery_search import Wanted
 from pipeline.delivery.rules.notice import Notice, NoticeType
 from pipeline.delivery.sql import notices
+from pipeline.domain.item import ItemState
 from pipeline.errors import InvalidInput, NotFound
 from pipeline.retention import prune as module
 from pipeline.retention.prune import prunable, prune
@@ -87,7 +88,7 @@ def test_batches_that_run_or_completed_again_are_kept(context: Context) -> None:
     for batch_id in (1, 2, 3):
         end_batch(context.database, batch_id)
     with context.database.write() as connection:
-        batches.reopen(connection, 1, 0)
+        batches.reopen(connection, 1, 0, ItemState.DEAD)
         again = update(tables.batches).where(tables.batches.c.id == 2).values(completed_at=NOW - DAY)
         connection.execute(again)
         connection.execute(update(tables.batches).where(tables.batches.c.id == 3).values(state="cancelled"))
