@@ -49,6 +49,7 @@ def _identity(path: str | Path | None, descriptor: int) -> _Identity | None:
     try:
         status = os.stat(descriptor if path == _STANDARD else path)
     except OSError:
-        return None if path == _STANDARD else Path(path).absolute().resolve()
+        # Unlike `Path.resolve`, this does not fail for a symbolic link that points to itself.
+        return None if path == _STANDARD else Path(os.path.realpath(path))
     # Pipes and devices, such as /dev/null, have no content to lose.
     return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None

@@ -70,7 +70,8 @@ def check_not_in_use(target: str | Path) -> None:
 def open_for_replacement(target: str | Path) -> Iterator[BinaryIO]:
     """Open a file that atomically replaces `target` when the block succeeds; if it raises, `target` is unchanged."""
     # If the target is a symbolic link, the file that it points to is replaced.
-    path = check_target(target).resolve()
+    # Unlike `Path.resolve`, this does not fail for a link that points to itself; opening it does.
+    path = Path(os.path.realpath(check_target(target)))
     if path.exists() and not path.is_file():
         # Renaming a file onto a pipe or a device would remove it.
         with _open(path, "wb") as file:

@@ -83,7 +83,10 @@ def _scalar_converter(kind: Any, types: Any) -> Convert | None:
     if types.is_duration(kind):
         per_second = _PER_SECOND[kind.unit]
         return lambda value: value / per_second
-    return str if types.is_decimal(kind) or _is_uuid(kind) else None
+    if types.is_decimal(kind):
+        # `str` would write small numbers with an exponent, such as 1E-7.
+        return lambda value: format(value, "f")
+    return str if _is_uuid(kind) else None
 
 
 def _is_uuid(kind: Any) -> bool:

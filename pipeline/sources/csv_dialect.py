@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from pipeline.sources.csv_rows import CsvRows, TableDialect
@@ -49,7 +50,13 @@ def detect_dialect(source: TextInput, sample: Sequence[Line], delimiter: str | N
     fits = [(_measure_fit(source, sample, dialect), dialect) for dialect in candidates]
     # The first of the best.
     best, dialect = max(fits, key=lambda fit: fit[0])
-    return dialect if best.fields > 1 else candidates[0]
+    if best.fields < 2:
+        return candidates[0]
+    if best.spaced_quotes and dialect.has_quotes:
+        skipping = replace(dialect, skips_spaces=True)
+        if _measure_fit(source, sample, skipping).share_alike >= best.share_alike:
+            return skipping
+    return dialect
 
 
 class _Fit(NamedTuple):
@@ -61,16 +68,20 @@ class _Fit(NamedTuple):
     fields: int
     #: Negative: names that begin or end with a space were probably split at a comma of a sentence.
     spaces: int
+    #: Negative: fields that begin with a space and a quote are probably enclosed in quotes.
+    spaced_quotes: int
 
 
 def _measure_fit(source: TextInput, sample: Sequence[Line], dialect: TableDialect) -> _Fit:
     widths: list[int] = []
     header: list[str] = []
     is_enclosed = False
+    spaced_quotes = 0
     rows = CsvRows(source, sample, dialect)
     for row in rows:
         if rows.problem is None and not any(map(str.strip, row)):
             continue
+        spaced_quotes -= sum(field[:1] == " " and field.lstrip(" ")[:1] == '"' for field in row)
         is_enclosed |= any(len(field) > 1 and field[0] == field[-1] == '"' for field in row)
         if not header:
             header = row
@@ -80,11 +91,10 @@ def _measure_fit(source: TextInput, sample: Sequence[Line], dialect: TableDialec
             widths.append(0 if rows.problem else len(row))
     # Quotes that enclose a field on both sides are not text.
     if len(header) < 2 or (is_enclosed and not dialect.has_quotes):
-        return _Fit(False, 0, 0, len(header), 0)
+        return _Fit(False, 0, 0, len(header), 0, 0)
     if widths and not widths[-1]:
         # The sample may end inside this row.
         widths.pop()
     alike = widths.count(len(header))
-    return _Fit(
-        True, alike / len(widths) if widths else 1.0, alike, len(header), -sum(name != name.strip() for name in header)
-    )
+    spaces = -sum(name != name.strip() for name in header)
+    return _Fit(True, alike / len(widths) if widths else 1.0, alike, len(header), spaces, spaced_quotes)

@@ -41,7 +41,7 @@ class Header:
     """
 
     def __init__(self, fields: Sequence[str], rules: HeaderRules, warn: Callable[[str], object]) -> None:
-        names = [field.strip() for field in fields]
+        names = self._fields = [field.strip() for field in fields]
         if rules.lenient:
             names = [name or f"column_{number}" for number, name in enumerate(names, 1)]
         #: Names by column; empty: the column has none and must be empty.
@@ -54,16 +54,22 @@ class Header:
         """Return a row as an object.
 
         Raises:
-            InvalidInput: it has another number of fields, or a value in a column without a name.
+            InvalidInput: it has another number of fields, a value in a column without a name, or is the header again.
         """
         names = self._names
         if len(row) != len(names) and not self._min_width <= len(row) < len(names):
             raise InvalidInput(self._explain_width(row))
+        if row[0].strip() == self._fields[0] and self._repeats_header(row):
+            raise InvalidInput("the header again, as between files that were concatenated; remove this line")
         item = dict(zip(names, row, strict=False))
         if self._nameless:
             self._check_nameless(row)
             item.pop("", None)
         return item
+
+    def _repeats_header(self, row: list[str]) -> bool:
+        """Return whether a row is the header; a single column may hold its own name as a value."""
+        return len(row) > 1 and [field.strip() for field in row] == self._fields
 
     def _explain_width(self, row: list[str]) -> str:
         fields = "1 field" if len(row) == 1 else f"{len(row)} fields"

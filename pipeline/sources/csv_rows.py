@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipeline.sources.lines import Line
+from pipeline.sources.lines import Line, strip_mark
 from pipeline.sources.text_input import TextInput
 
 
@@ -18,10 +18,12 @@ class TableDialect:
     Args:
         delimiter: one character.
         has_quotes: whether quotes enclose fields; otherwise they are text.
+        skips_spaces: whether spaces after a delimiter are dropped, so that a quote after them encloses the field.
     """
 
     delimiter: str
     has_quotes: bool = True
+    skips_spaces: bool = False
 
 
 class CsvRows:
@@ -65,7 +67,7 @@ class CsvRows:
     @property
     def text(self) -> str:
         """The row as it was read."""
-        return b"".join(raw for _, _, raw in self._taken).decode("utf-8", "backslashreplace").rstrip()
+        return b"".join(raw for _, _, raw in self._taken).decode("utf-8", "backslashreplace").rstrip("\r\n")
 
     def span(self) -> str:
         """Return the range of lines for messages, or an empty string if the row is on one line."""
@@ -73,10 +75,13 @@ class CsvRows:
         return f" (lines {self.line} to {last})" if last > self.line else ""
 
     def _open_reader(self) -> Iterator[list[str]]:
-        delimiter = self._dialect.delimiter
-        if self._dialect.has_quotes:
-            return csv.reader(self._feed(), delimiter=delimiter, strict=True)
-        return csv.reader(self._feed(), delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+        return csv.reader(
+            self._feed(),
+            delimiter=self._dialect.delimiter,
+            quoting=csv.QUOTE_MINIMAL if self._dialect.has_quotes else csv.QUOTE_NONE,
+            skipinitialspace=self._dialect.skips_spaces,
+            strict=True,
+        )
 
     def _feed(self) -> Iterator[str]:
         taken, pending, lines = self._taken, self._pending, self._lines
@@ -89,6 +94,8 @@ class CsvRows:
                 # The reader takes this for the end of the input, inside a quoted field.
                 pending.appendleft(line)
                 return
+            if not taken:
+                line = strip_mark(line)
             taken.append(line)
             raw = line[2]
             if len(raw) > max_bytes:
@@ -112,6 +119,7 @@ class CsvRows:
         """Refuse the first line of the row, and put the others back."""
         (first, _, _), *others = self._taken
         last = self._taken[-1][0]
+        is_too_long = bool(self._pending) and self._pending[0][0] > self._failed_until
         self._failed_until = max(self._failed_until, last)
         self._pending.extendleft(reversed(others))
         del self._taken[1:]
@@ -120,17 +128,20 @@ class CsvRows:
         elif self.problem is None:
             is_open = _UNEXPECTED_END in str(error)
             self.problem = _explain_quote(first, None, error) if is_open else _explain(error)
+        if is_too_long and self.problem.endswith(_NOT_CLOSED):
+            self.problem += f" within {self._source.max_record_bytes:,} bytes"
         if self._pending and _QUOTE_OPENS in self.problem:
             self.problem += f"; this line is refused and reading goes on at line {first + 1}"
 
 
 _QUOTE_OPENS = "a quote opens on line"
+_NOT_CLOSED = "does not close"
 _UNEXPECTED_END = "unexpected end of data"
 _TEXT_AFTER_QUOTE = "expected after"
 
 
 def _explain_quote(first: int, last: int | None, error: csv.Error) -> str:
-    fault = f"text follows its end on line {last}" if _TEXT_AFTER_QUOTE in str(error) else "does not close"
+    fault = f"text follows its end on line {last}" if _TEXT_AFTER_QUOTE in str(error) else _NOT_CLOSED
     return f"{_QUOTE_OPENS} {first} and {fault}"
 
 
@@ -141,7 +152,6 @@ def _explain(error: csv.Error) -> str:
 
 #: By a part of the csv module's own message.
 _EXPLANATIONS = {
-    "field larger than": "a field is longer than a payload may be; is a closing quote missing?",
     _TEXT_AFTER_QUOTE: "text follows a closing quote; inside a quoted field, double the quotes",
     "new-line character": "there is a carriage return without a line feed; save the file with LF or CRLF line ends",
 }

@@ -29,7 +29,8 @@ def read_table(
         InvalidInput: the header cannot be read, or repeats a name that must not be repeated.
     """
     # This limit applies to the whole process, so it is only ever raised.
-    csv.field_size_limit(max(csv.field_size_limit(), source.max_bytes))
+    # A field that is longer than a payload may be is read to its end, so that no text from within it becomes an item.
+    csv.field_size_limit(max(csv.field_size_limit(), source.max_record_bytes))
     lines = number_lines(source)
     sample = take_sample(lines)
     declared = declared_delimiter(sample)
@@ -67,6 +68,8 @@ def _read_header(source: TextInput, rows: CsvRows, row: list[str], rules: Header
     try:
         if rows.problem is not None:
             raise InvalidInput(rows.problem)
+        if max(map(len, row)) > source.max_bytes:
+            raise InvalidInput("a name is longer than a payload may be; is a closing quote missing?")
         return Header(row, rules, lambda message: source.report.warn(f"{source.name}: {message}"))
     except InvalidInput as error:
         raise InvalidInput(f"{source.name}, line {rows.line}: {error}") from None

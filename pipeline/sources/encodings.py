@@ -15,14 +15,20 @@ from pipeline.domain.did_you_mean import hint
 from pipeline.errors import InvalidInput
 
 UTF8 = "utf-8"
+UTF16 = "utf-16"
+UTF32 = "utf-32"
 
 #: Longest first, because the byte order mark of UTF-32 begins with that of UTF-16.
 _BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF32_LE, UTF32),
+    (codecs.BOM_UTF32_BE, UTF32),
     (codecs.BOM_UTF8, UTF8),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF16_LE, UTF16),
+    (codecs.BOM_UTF16_BE, UTF16),
+)
+_ESCAPES = (
+    ((b"\x1b$B", b"\x1b$@"), "iso2022_jp"),
+    ((b"\x1b$)C",), "iso2022_kr"),
 )
 _CHUNK_BYTES = 64 * 1024
 _BAD_BYTES = "pipeline.bad-bytes"
@@ -65,6 +71,14 @@ def guess_unmarked(head: bytes) -> str | None:
     return None
 
 
+def guess_escaped(head: bytes) -> str | None:
+    """Return the encoding of East Asian text that switches character sets by escape sequences, None if there are none.
+
+    All of its bytes are ASCII, so reading it as UTF-8 would give wrong characters without an error.
+    """
+    return next((name for escapes, name in _ESCAPES if any(escape in head for escape in escapes)), None)
+
+
 def _looks_wide(text: bytes, width: int, encoding: str) -> bool:
     """Return whether zero bytes are halves of characters, not characters in a text of UTF-8."""
     try:
@@ -81,9 +95,35 @@ def convert_to_utf8(stream: io.BufferedReader, encoding: str) -> io.BufferedRead
     return io.BufferedReader(_Utf8Stream(stream, encoding), 4 * _CHUNK_BYTES)
 
 
+def check_byte_order_mark(head: bytes, encoding: str, name: str) -> None:
+    """Refuse a text whose byte order mark contradicts `encoding`.
+
+    Raises:
+        InvalidInput: names the encoding that the mark indicates.
+    """
+    marked = detect_encoding(head)
+    if marked is not None and not _decode_beginning(head, encoding).startswith("\ufeff"):
+        raise InvalidInput(
+            f"{name} begins with the byte order mark of {marked.upper()}, not of {encoding}; leave out --encoding"
+        )
+
+
+def _decode_beginning(head: bytes, encoding: str) -> str:
+    if encoding in (UTF16, UTF32):
+        # These decoders drop the mark.
+        return "\ufeff" if detect_encoding(head) == encoding else ""
+    try:
+        return codecs.getincrementaldecoder(encoding)("ignore").decode(head[:4])
+    except UnicodeError:
+        return ""
+
+
 def skip_byte_order_mark(stream: io.BufferedReader) -> int:
-    """Skip the byte order mark of a text in UTF-8, and return its number of bytes."""
-    return len(stream.read(3)) if stream.peek(3).startswith(codecs.BOM_UTF8) else 0
+    """Skip the byte order mark of a text in UTF-8, and return its number of bytes; some tools write it twice."""
+    skipped = 0
+    while stream.peek(3).startswith(codecs.BOM_UTF8):
+        skipped += len(stream.read(3))
+    return skipped
 
 
 def describe_decode_error(error: UnicodeDecodeError, encoding: str, offset: int) -> str:

@@ -6,7 +6,7 @@ import string
 from pathlib import Path
 
 from pipeline.errors import InvalidInput
-from pipeline.sources.encodings import guess_unmarked
+from pipeline.sources.encodings import UTF8, guess_escaped, guess_unmarked
 
 #: Bytes that are looked at.
 _SNIFFED = 512
@@ -36,6 +36,7 @@ _SIGNATURES = (
     (b"GIF8", "an image", _NOT_DATA),
 )
 _PARQUET = b"PAR1"
+_PAGE_TAGS = ("<html", "<head", "<body", "<table", "<meta", "<style", "<script", "<title", "<div")
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 #: Kinds of zip archives by what stands near their beginning.
 _ZIP_KINDS = (
@@ -64,6 +65,23 @@ def refuse_file(path: Path) -> None:
         refuse_markup(head, str(path))
 
 
+def refuse_other_kind(path: Path) -> None:
+    """Refuse a file without a known suffix that is recognized as something that no format can read.
+
+    Raises:
+        InvalidInput: says what the file is, and what to do.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_SNIFFED)
+    except OSError:
+        # Opening it to read it says why.
+        return
+    if not head.startswith((_GZIP, _PARQUET)):
+        refuse_binary(head, str(path), UTF8)
+        refuse_markup(head, str(path))
+
+
 def refuse_binary(head: bytes, name: str, encoding: str | None) -> None:
     """Refuse a file that is not text, or whose encoding must be named.
 
@@ -79,7 +97,7 @@ def refuse_binary(head: bytes, name: str, encoding: str | None) -> None:
             f"{name} is Parquet, which cannot be read from standard input or with gzip; save it to a plain file and "
             "give its name with --format parquet"
         )
-    head = head[:_SNIFFED]
+    text, head = head, head[:_SNIFFED]
     if head.startswith(_ZIP):
         kinds = [(kind, advice) for mark, kind, advice in _ZIP_KINDS if mark in head]
         kind, advice = kinds[0] if kinds else ("a zip archive", _ARCHIVE)
@@ -89,10 +107,25 @@ def refuse_binary(head: bytes, name: str, encoding: str | None) -> None:
             raise InvalidInput(f"{name} is {kind}: {advice}")
     if head[257:262] == b"ustar":
         raise InvalidInput(f"{name} is a tar archive: {_ARCHIVE}")
-    unmarked = guess_unmarked(head) if encoding is None else None
+    if encoding is None:
+        _refuse_unnamed(text, name)
+
+
+def _refuse_unnamed(text: bytes, name: str) -> None:
+    """Refuse a text in an encoding that is recognized, and that must be named."""
+    unmarked = guess_unmarked(text[:_SNIFFED])
     if unmarked is not None:
         family = unmarked[:6].upper()
         raise InvalidInput(f"{name} looks like {family} without a mark: --encoding {unmarked}")
+    escaped = guess_escaped(text)
+    if escaped is not None:
+        raise InvalidInput(f"{name} looks like text in {escaped}: --encoding {escaped}")
+
+
+def _has_namespace(text: str) -> bool:
+    """Return whether a text begins with an XML element that declares a namespace."""
+    tag = text.partition(">")[0]
+    return tag.startswith("<") and " xmlns" in tag.replace("\n", " ")
 
 
 def refuse_markup(head: bytes, name: str) -> None:
@@ -106,10 +139,11 @@ def refuse_markup(head: bytes, name: str) -> None:
     """
     text = head[:_SNIFFED].decode("utf-8", "replace").lstrip()
     lowered = text.lower()
-    if not lowered.startswith(("<!", "<?xml", "<html", "<head", "<body", "<error>", "<error ")):
+    is_page = lowered.startswith(_PAGE_TAGS)
+    if not is_page and not lowered.startswith(("<!", "<?xml", "<error>", "<error ")) and not _has_namespace(lowered):
         return
     shown = "".join(char for char in text.partition(">")[0] if char.isprintable())[:_SHOWN]
-    if lowered.startswith(("<html", "<head", "<body")) or "<!doctype html" in lowered or "<html" in lowered:
+    if is_page or "<!doctype html" in lowered or "<html" in lowered:
         raise InvalidInput(f"{name} is a web page, not data (it begins with {shown}); is a login needed?")
     code = text.partition("<Code>")[2].partition("</Code>")[0]
     if "<error" in lowered and code:

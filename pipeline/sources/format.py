@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.domain.did_you_mean import hint
 from pipeline.errors import InvalidInput
+from pipeline.sources.file_kinds import refuse_other_kind
 
 
 class InputFormat(StrEnum):
@@ -44,12 +45,13 @@ def format_from_suffix(path: Path) -> InputFormat:
     """Return the format for the suffix of `path`, ignoring `.gz`.
 
     Raises:
-        InvalidInput: the suffix is missing or unknown.
+        InvalidInput: the suffix is missing or unknown; a file that holds no items is named instead.
     """
     uncompressed = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     suffix = uncompressed.suffix
     found = _BY_NAME.get(suffix.lower().removeprefix("."))
     if found is None:
+        refuse_other_kind(path)
         reason = f"the suffix {suffix!r} is unknown" if suffix else "the name has no suffix"
         raise InvalidInput(f"cannot tell the format of {path}: {reason}; name it with --format ({_NAMES})")
     return found

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
 from pipeline.sources.input_position import InputPosition
+from pipeline.sources.json_object import WHITESPACE
+from pipeline.sources.lines import END_OF_FILE
 from pipeline.sources.text_input import TextInput
 
 _CHUNK_BYTES = 64 * 1024
@@ -82,7 +84,7 @@ def _check_end(delimiter: bytes, rest: bytes, position: InputPosition, source: T
         raise InvalidInput(
             f"{source.name}, line {position.line}: this }} has no matching {{; the rest of the input cannot be read"
         )
-    while not rest.strip():
+    while not rest.strip(WHITESPACE + END_OF_FILE):
         position = position.advance(rest)
         rest = source.stream.read1(_CHUNK_BYTES)
         if not rest:

@@ -11,7 +11,7 @@ from pipeline.domain import payload
 from pipeline.errors import InvalidInput
 from pipeline.sources.input_position import InputPosition
 
-_WHITESPACE = b" \t\r\n"
+WHITESPACE = b" \t\r\n"
 _TYPE_NAMES = {list: "an array", str: "a string", bool: "true or false", int: "a number", float: "a number"}
 #: Characters of a key or number shown in messages.
 _SHOWN = 60
@@ -35,7 +35,7 @@ def parse_object(raw: bytes, position: InputPosition, max_bytes: int) -> dict[st
     item, encoded = _check_object(value, max_bytes)
     # orjson accepts duplicate keys and rounds large numbers without an error. If the bytes are the same except for
     # white space, neither happened.
-    if encoded.translate(None, _WHITESPACE) != raw.translate(None, _WHITESPACE):
+    if encoded.translate(None, WHITESPACE) != raw.translate(None, WHITESPACE):
         _parse_strictly(raw, position)
     return item
 

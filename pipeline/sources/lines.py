@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Iterator
 
@@ -19,6 +20,8 @@ END_OF_FILE = b"\x1a"
 def number_lines(source: TextInput) -> Iterator[Line]:
     """Yield each line; a line of more than `max_record_bytes` is truncated to one byte more.
 
+    It is yielded before its end is sought, so that an input without line ends is refused at once.
+
     LF ends a line. CR alone ends one as well if the first 64 KiB contain CR but no LF, or the first line contains CR
     outside quotes.
     """
@@ -33,13 +36,20 @@ def number_lines(source: TextInput) -> Iterator[Line]:
             yield number, start, raw
             continue
         rest = raw
-        while len(rest) == size and not rest.endswith(ends):
-            rest = lines.readline(size)
-            offset += len(rest)
         if len(raw) < size:
             raw = raw.rstrip(END_OF_FILE)
         if raw:
             yield number, start, raw
+        while len(rest) == size and not rest.endswith(ends):
+            rest = lines.readline(size)
+            offset += len(rest)
+
+
+def strip_mark(line: Line) -> Line:
+    """Return a line without the byte order mark at its beginning, which it has where files were concatenated."""
+    number, offset, raw = line
+    stripped = raw.removeprefix(BOM_UTF8)
+    return number, offset + len(raw) - len(stripped), stripped
 
 
 def _open_lines(stream: io.BufferedReader) -> tuple[io.BufferedReader | _UniversalLines, bytes | tuple[bytes, bytes]]:

@@ -33,6 +33,8 @@ def check_file(source: str | Path) -> Path:
     try:
         if path.is_dir():
             raise InvalidInput(f"{path} is a folder; give a file")
+        if path.is_symlink() and not path.exists():
+            raise InvalidInput(f"cannot read {path}: it is a link to {path.readlink()}, which cannot be found")
         if not path.exists():
             raise InvalidInput(f"there is no file {path}{_suggest_file(path)}")
     except (OSError, ValueError) as error:

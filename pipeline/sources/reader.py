@@ -95,6 +95,8 @@ def _read_text(source: str | Path, stdin: BinaryIO | None, options: _TextOptions
         head = stream.peek()
         encoding = options.encoding or encodings.detect_encoding(head)
         refuse_binary(head, name, encoding)
+        if options.encoding is not None:
+            encodings.check_byte_order_mark(head, options.encoding, name)
         text = encodings.convert_to_utf8(stream, encoding or encodings.UTF8)
         skipped = encodings.skip_byte_order_mark(text)
         refuse_markup(text.peek(), name)
@@ -131,12 +133,28 @@ def _refuse_document(head: bytes, name: str) -> None:
         InvalidInput: the first line is an array of objects, or begins an array or object that does not end on it.
     """
     first_line, line_end = _first_line(head)
+    if first_line.startswith(b"{") and first_line.endswith(b"},"):
+        raise InvalidInput(
+            f"{name} holds objects with commas between them; remove the commas, or put [ and ] around all"
+        )
+    if not first_line.startswith((b"{", b"[")) and _opens_document(head):
+        raise InvalidInput(f"{name} begins with text before a JSON array or object that spans lines; remove that text")
     if first_line.startswith(b"[") and _holds_items(first_line):
         raise InvalidInput(f"{name} holds an array, not one object per line; name its format with --format json")
     if line_end and first_line.startswith(b"{") and first_line.endswith((b"{", b"[", b",")):
         raise InvalidInput(
             f"{name} begins with an object that spans several lines; write an array, or one object per line"
         )
+
+
+def _opens_document(head: bytes) -> bool:
+    """Return whether a line before the first object on one line begins JSON that does not end on it."""
+    for line in map(bytes.strip, head.split(b"\n")[:-1]):
+        if line.startswith(b"{") and line.endswith(b"}"):
+            return False
+        if line.endswith((b"[", b"{", b",")) and (b"[" in line or b"{" in line):
+            return True
+    return False
 
 
 def _first_line(head: bytes) -> tuple[bytes, bytes]:

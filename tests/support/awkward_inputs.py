@@ -292,15 +292,42 @@ EXPORTS = [
         "a header without end",
         "a.csv",
         b"a" * 300_000 + b",b\n1,2\n",
-        error="line 1: a field is longer than a payload may be",
+        error="line 1: a name is longer than a payload may be",
     ),
     Awkward(
         "very long fields",
         "a.csv",
         f"id,text\n1,{LONG}\n2,{LONG}{LONG}\n3,c\n".encode(),
         items((2, "1", LONG), (4, "3", "c")),
-        [(3, "a field is longer than a payload may be")],
+        [(3, "payload has 400,020 bytes as JSON; the limit is 262,144")],
     ),
+    Awkward(
+        "a long text over many lines, of which some look like rows",
+        "a.csv",
+        b'id,text\n1,"' + b"log\nat x, y\n" * 25_000 + b'"\n2,b\n',
+        items((50_003, "2", "b")),
+        [(2, "payload has 350,020 bytes as JSON")],
+    ),
+    Awkward(
+        "a header in the middle",
+        "a.csv",
+        b"id,text,\n1,a,\nid,text,\n2,b,\n",
+        items((2, "1", "a"), (4, "2", "b")),
+        [(3, "the header again")],
+    ),
+    Awkward(
+        "spaces between delimiters and quotes",
+        "a.csv",
+        b'"id", "text"\n"1", "a, b"\n"2",  "c\nd"\n"3", e\n',
+        items((2, "1", "a, b"), (3, "2", "c\nd"), (5, "3", "e")),
+    ),
+    Awkward(
+        "spaces before quotes that are text",
+        "a.csv",
+        b'id,text\n1, "a" and "b"\n2, c\n',
+        items((2, "1", ' "a" and "b"'), (3, "2", " c")),
+    ),
+    Awkward("one column that holds its name", "a.csv", b"text\ntext\n", [(2, {"text": "text"})]),
 ]
 
 OPEN_QUOTES = [
@@ -373,6 +400,69 @@ ENCODINGS = [
     for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 ]
 
+MARKS = [
+    Awkward("a mark twice", "a.csv", b"\xef\xbb\xbf\xef\xbb\xbfid,text\n1,a\n", items((2, "1", "a"))),
+    Awkward(
+        "two files with marks, one after the other",
+        "a.csv",
+        '\ufeffid,text\n1,a\n\ufeff"2","b\n\ufeffc"\n3,\xe9\n'.encode(),
+        items((2, "1", "a"), (3, "2", "b\n\ufeffc"), (5, "3", "\xe9")),
+    ),
+    Awkward(
+        "two files in UTF-16, one after the other",
+        "a.csv",
+        "id,text\n1,a\n".encode("utf-16") + "2,b\n".encode("utf-16"),
+        items((2, "1", "a"), (3, "2", "b")),
+    ),
+    Awkward(
+        "two files of JSON Lines with marks",
+        "a.jsonl",
+        b'\xef\xbb\xbf{"id": "1"}\n\xef\xbb\xbf{"id": "2"}\n\xef\xbb\xbf{"id": "\xff"}\n',
+        [(1, {"id": "1"}), (2, {"id": "2"})],
+        [(3, "byte 41 of the input (0xff) is not valid UTF-8")],
+    ),
+    *(
+        Awkward(
+            f"a mark of {marked} that contradicts {named}",
+            "a.csv",
+            "id,text\n1,\xe9\n".encode(marked),
+            error=f"byte order mark of {shown}, not of {named}; leave out --encoding",
+            options={"encoding": named},
+        )
+        for marked, named, shown in (
+            ("utf-8-sig", "cp1252", "UTF-8"),
+            ("utf-8-sig", "utf-16", "UTF-8"),
+            ("utf-16", "utf-8", "UTF-16"),
+            ("utf-16", "utf-16-be", "UTF-16"),
+            ("utf-32", "utf-16", "UTF-32"),
+        )
+    ),
+    *(
+        Awkward(
+            f"a mark that agrees with {named}",
+            "a.csv",
+            "id,text\n1,\xe9\n".encode(marked),
+            items((2, "1", "\xe9")),
+            options={"encoding": named},
+        )
+        for marked, named in (
+            ("utf-8-sig", "utf-8"),
+            ("utf-16", "utf-16"),
+            ("utf-16", "utf-16-le"),
+            ("utf-32", "utf-32"),
+        )
+    ),
+    *(
+        Awkward(
+            f"{encoding}, all of whose bytes are ASCII",
+            "a.csv",
+            f"id,text\n1,{text}\n".encode(encoding),
+            error=f"looks like text in {encoding}: --encoding {encoding}",
+        )
+        for encoding, text in (("iso2022_jp", "\u65e5\u672c"), ("iso2022_kr", "\ud658\ubd88"))
+    ),
+]
+
 COMPRESSED = [
     Awkward(
         "gzip with two members",
@@ -420,6 +510,32 @@ JSON = [
         "a.json",
         b'{"results": [\n{"id": "1"},\n{"id": "2"}\n]}\n',
         error="begins with an object that spans several lines",
+    ),
+    Awkward(
+        "objects with commas between them",
+        "a.jsonl",
+        b'{"id": "1"},\n{"id": "2"}\n',
+        error="holds objects with commas between them; remove the commas, or put [ and ] around all",
+    ),
+    *(
+        Awkward(
+            f"an array after {before!r}",
+            "a.json",
+            before + b'[\n{"id": "1"},\n{"id": "2"}\n]\n',
+            error="begins with text before a JSON array or object that spans lines; remove that text",
+        )
+        for before in (b"window.data = ", b"callback(", b")]}'\n", b"// a comment\n")
+    ),
+    Awkward(
+        "JSON Lines after a comment that ends with a comma",
+        "a.jsonl",
+        b'# 2026, July,\n{"id": "1"}\n',
+        [(2, {"id": "1"})],
+        [(1, "invalid JSON")],
+    ),
+    Awkward("Ctrl-Z after an array", "a.json", b'[{"id": "1"}]\r\n\x1a', [(1, {"id": "1"})]),
+    Awkward(
+        "text after Ctrl-Z", "a.json", b'[{"id": "1"}]\r\n\x1a\nx', error="line 2: there is text after the JSON array"
     ),
     Awkward(
         "an object that is indented",
@@ -488,6 +604,15 @@ OTHER_KINDS = [
         error="is a file of Excel or another Office program",
     ),
     Awkward("PDF", "a.csv", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", error="is a PDF document: give a file with items"),
+    Awkward("a table of HTML", "a.csv", b"<table><tr><td>1</td></tr>\n</table>", error="is a web page, not data"),
+    Awkward("XML without a declaration", "a.csv", b'<feed\nxmlns="x">\n</feed>', error="is XML, not data"),
+    Awkward("a name in angle brackets", "a.csv", b"<id>,text\n1,a\n", [(2, {"<id>": "1", "text": "a"})]),
+    Awkward(
+        "a workbook by its name", "a.xlsx", zipped("xl/workbook.xml"), error="is an Excel workbook: save it as CSV"
+    ),
+    Awkward(
+        "a table by the name of a workbook", "a.xls", b"id,text\n1,a\n", error="the suffix '.xls' is unknown; name it"
+    ),
     Awkward("a web page for Parquet", "a.parquet", b"<!doctype html><title>404", error="is a web page, not data"),
     Awkward("Parquet by another name", "a.csv", b"PAR1" + bytes(40), error="is Parquet"),
 ]
@@ -502,4 +627,4 @@ NOT_UTF16 = [
     for content in (b"id,text\n,\x00\n", "é,text\n,\x00\n".encode())
 ]
 
-AWKWARD = [*SPREADSHEETS, *EXPORTS, *OPEN_QUOTES, *ENCODINGS, *COMPRESSED, *JSON, *OTHER_KINDS, *NOT_UTF16]
+AWKWARD = [*SPREADSHEETS, *EXPORTS, *OPEN_QUOTES, *ENCODINGS, *MARKS, *COMPRESSED, *JSON, *OTHER_KINDS, *NOT_UTF16]

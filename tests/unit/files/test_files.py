@@ -11,6 +11,7 @@ import threading
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.cli.file_conflicts import check_file_conflicts
 from pipeline.errors import InvalidInput
 from pipeline.files import RejectsFile, open_writer, read_last_seq, write_rejects
 from pipeline.sources import Rejection, read_items
@@ -55,6 +56,17 @@ def write_one_and_raise(error, target, format, **options):
         out.write(result(1))
         out.flush()
         raise error
+
+
+def test_a_link_that_points_to_itself_is_no_fault_of_the_program(tmp_path):
+    path = tmp_path / "out.jsonl"
+    path.symlink_to(path.name)
+    check_file_conflicts(reads={"INPUT": path}, writes={"-o": tmp_path / "other.jsonl"})
+    with pytest.raises(InvalidInput, match="cannot write"), open_writer(path):
+        pass
+    with open_writer(path, "csv") as out:
+        out.write(result(1))
+    assert path.is_file()
 
 
 def test_lines_can_be_read_as_soon_as_they_are_flushed(tmp_path):

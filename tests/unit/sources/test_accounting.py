@@ -49,14 +49,15 @@ _STATES = {
 }
 
 
-def parse_row(text, delimiter, has_quotes=True):
+def parse_row(text, delimiter, has_quotes=True, skips_spaces=False):
     """Return the fields of the row at the beginning of `text` and its length; None for a fault."""
     kinds = {delimiter: "delimiter", "\r": "cr", "\n": "lf", **({'"': "quote"} if has_quotes else {})}
     fields, state, length = [""], "start", 0
     for char in text:
         if state == "done":
             break
-        state, action = _STATES[state].get(kinds.get(char, "other"), ("fault", ""))
+        is_skipped = skips_spaces and char == " " and state == "start"
+        state, action = (state, "") if is_skipped else _STATES[state].get(kinds.get(char, "other"), ("fault", ""))
         if state == "fault":
             return FAULT
         length += 1
@@ -65,14 +66,14 @@ def parse_row(text, delimiter, has_quotes=True):
     return FAULT if state == "quoted" else (fields, length)
 
 
-def reference_rows(text, delimiter, has_quotes=True):
+def reference_rows(text, delimiter, has_quotes=True, skips_spaces=False):
     """Yield the first line and the fields of each row; a fault costs the line on which its row begins."""
     lines = [line + "\n" for line in text.split("\n")]
     lines[-1] = lines[-1][:-1]
     number = 0
     while number < len(lines) and (lines[number] or number < len(lines) - 1):
         rest = "".join(lines[number:])
-        found = parse_row(rest, delimiter, has_quotes)
+        found = parse_row(rest, delimiter, has_quotes, skips_spaces)
         yield number + 1, found and found[0]
         read = "\n" if found is FAULT else rest[: found[1]]
         number += read.count("\n") + (not read.endswith("\n"))
@@ -139,6 +140,12 @@ def test_a_table_in_which_every_line_opens_a_quote_is_read_at_most_three_times(l
     assert CountedBytes.decoded <= 15_000
 
 
+def is_item(row, header):
+    """Return whether a row is as wide as the header, and not the header again."""
+    is_repeated = len(header) > 1 and row is not FAULT and [field.strip() for field in row] == header
+    return row is not FAULT and len(row) == len(header) and not is_repeated
+
+
 heads = st.sampled_from(["id,text\n", "id;text\n", "id\ttext\n", "id|text|\n", "", "sep=;\n", "\ufeffid,id\n"])
 
 
@@ -154,13 +161,14 @@ def test_every_row_of_a_table_is_an_item_a_rejection_or_blank(head, body, format
     text = content.removeprefix("\ufeff")
     skipped = 1 if text.lower().startswith("sep=;") and text[5:6] in ("\n", "\r", "") else 0
     text = text.partition("\n")[2] if skipped else text
-    dialects = [(delimiter, True) for delimiter in ",;\t|"] + [("\t", False)]
+    dialects = [(delimiter, True, skips) for delimiter in ",;\t|" for skips in (False, True)] + [("\t", False)]
     candidates = []
     for dialect in dialects:
         rows = [(line + skipped, row) for line, row in reference_rows(text, *dialect)]
         full = [(line, row) for line, row in rows if row is FAULT or any(map(str.strip, row))]
         width = len(full[0][1]) if full and full[0][1] else 0
-        values = [(line, row if row and len(row) == width else None) for line, row in full[1:]]
+        header = [name.strip() for name in full[0][1]] if width else []
+        values = [(line, row if is_item(row, header) else None) for line, row in full[1:]]
         candidates.append((len(rows) - len(full), values))
     found = [(line, payload and list(payload.values())) for line, payload in places(items)]
     assert (blank, found) in candidates

@@ -290,6 +290,13 @@ def test_a_missing_file_is_named_with_a_suggestion(tmp_path):
         read_items(tmp_path / "no" / "tickets.jsonl")
 
 
+@pytest.mark.parametrize("target", ["nowhere.jsonl", "link.jsonl"])
+def test_a_link_that_leads_nowhere_is_named_with_its_target(tmp_path, target):
+    (tmp_path / "link.jsonl").symlink_to(target)
+    with pytest.raises(InvalidInput, match=rf"it is a link to {target}, which cannot be found"):
+        read_items(tmp_path / "link.jsonl")
+
+
 def test_invalid_arguments_are_rejected_before_anything_is_read(tmp_path):
     path = write(tmp_path, "a.jsonl", '{"a": 1}')
     with pytest.raises(InvalidInput, match="is a folder"):

@@ -65,7 +65,7 @@ def test_utf16_from_a_spreadsheet_is_read():
         ('1,"a"b', "text follows a closing quote"),
         ("1,a\x00b", "payload.text contains a NUL character"),
         ("1,a\rb", "there is a carriage return without a line feed"),
-        ("1," + "x" * 262_200, "a field is longer than a payload may be"),
+        ("1," + "x" * 262_200, "payload has 262,220 bytes as JSON; the limit is 262,144"),
         ("x" * 262_000 + "," + "x" * 262_000, "payload has 524,0"),
         ("1," + "x" * 3_000_000, "longer than 2,097,152 bytes"),
     ],
@@ -83,6 +83,36 @@ def test_the_rejection_of_a_multi_line_row_contains_all_its_lines():
     assert rejection == Rejection(2, rejection.reason, '1,"a\nb",c')
     assert rejection.reason.endswith("needs quotes (lines 2 to 3)")
     assert after.line == 4
+
+
+def test_a_rejection_keeps_empty_fields_at_the_end_of_its_row():
+    [rejection] = list(read_items("-", format="tsv", stdin=io.BytesIO(b"a\tb\tc\td\n1\t\t\r\n")))
+    assert rejection.text == "1\t\t"
+
+
+def test_a_quote_that_does_not_close_within_the_limit_says_so():
+    content = 'id,text\n1,"' + "x\n" * 60 + '"\n'
+    found = rows(content, max_bytes=10)
+    assert found[0].reason == (
+        "a quote opens on line 2 and does not close within 80 bytes; this line is refused and reading goes on at line 3"
+    )
+
+
+def test_a_header_without_an_end_is_refused_at_once():
+    class Endless(io.RawIOBase):
+        read_bytes = 0
+
+        def readable(self):
+            return True
+
+        def readinto(self, target):
+            assert self.read_bytes < 8_000_000
+            self.read_bytes += len(target)
+            target[:] = bytes(len(target))
+            return len(target)
+
+    with pytest.raises(InvalidInput, match="line 1: longer than 2,097,152 bytes"):
+        list(read_items("-", stdin=Endless()))
 
 
 def test_a_row_with_an_unclosed_quote_is_rejected():
