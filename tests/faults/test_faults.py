@@ -17,7 +17,7 @@ from tests.faults import sites
 from tests.faults.catalog import faults_of
 from tests.faults.fault import Fault
 from tests.faults.ordeal import Ordeal
-from tests.faults.site import EMBEDDED, NAMES, RABBITMQ, Site
+from tests.faults.site import EMBEDDED, NAMES, RABBITMQ, REDIS, Site
 from tests.support.collection import RABBITMQ_GROUPS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -64,8 +64,8 @@ def test_everything_comes_right_whatever_strikes(site: Site) -> None:
     ordeal.settle()
 
 
-# Not on RabbitMQ: what happens to such an item is decided in the database.
-@pytest.mark.parametrize("site", SITES[:2], indirect=True)
+# Once: what happens to such an item is decided in the database. `tests/acceptance/test_killed.py` has it embedded.
+@pytest.mark.parametrize("site", [SITES[NAMES.index(REDIS)]], indirect=True)
 def test_an_item_that_kills_whoever_runs_it_ends_dead_and_no_other_does(site: Site) -> None:
     ordeal = Ordeal(site, Random(site.name))
     ordeal.submit(40, poison=1)

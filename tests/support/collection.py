@@ -1,6 +1,7 @@
 """What tests are marked with by what they ask for, and the order in which they run.
 
-`servers`: it needs a server; given here. `slow`: it takes more than about three seconds by itself; tests say so.
+`servers`: it needs a server; given here. `slow`: it takes more than about three seconds by itself; tests say so, and
+all that run whole workers are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import pytest
 SERVERS = frozenset({"postgres", "redis", "rabbitmq"})
 #: RabbitMQ takes longer to start than most tests: two processes share the tests that need it, by folder.
 INTEGRATION = "rabbitmq-integration"
-RABBITMQ_GROUPS = dict.fromkeys(("acceptance", "faults"), "rabbitmq-acceptance")
+#: Folders whose tests run whole workers: all of them are slow.
+WHOLE_PROCESSES = ("acceptance", "faults")
+RABBITMQ_GROUPS = dict.fromkeys(WHOLE_PROCESSES, "rabbitmq-acceptance")
 #: Parameters that name a server, or what lies on one.
 _CHOOSE_A_SERVER = {"database_url", "broker", "broker_kind", "site"}
 _LIES_ON = {"postgresql": "postgres"}
@@ -26,6 +29,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         needed = _servers_of(item)
         if needed:
             item.add_marker("servers")
+        if item.path.parts[-2] in WHOLE_PROCESSES:
+            item.add_marker("slow")
         if "rabbitmq" in needed and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(RABBITMQ_GROUPS.get(item.path.parts[-2], INTEGRATION)))
     if hasattr(config, "workerinput"):

@@ -7,11 +7,14 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType, TracebackType
 
 from pipeline.domain.did_you_mean import hint
 from pipeline.errors import InvalidDefinition
+
+_CACHE_ATTEMPTS = 10
 
 
 def import_module(name: str, folder: Path) -> ModuleType:
@@ -23,7 +26,7 @@ def import_module(name: str, folder: Path) -> ModuleType:
         InvalidDefinition: the module does not exist, is shadowed by another one, or raised while it was imported.
     """
     folders = _extend_sys_path(folder)
-    importlib.invalidate_caches()
+    _invalidate_caches()
     _check_not_shadowed(name, folders)
     try:
         return importlib.import_module(name)
@@ -33,6 +36,15 @@ def import_module(name: str, folder: Path) -> ModuleType:
         raise _not_found(name, folders) from error
     except (Exception, SystemExit) as error:
         raise _import_failed(name, error) from error
+
+
+def _invalidate_caches() -> None:
+    """Have modules found that were written since the program began."""
+    for _ in range(_CACHE_ATTEMPTS):
+        # Python walks a table there into which an import in another thread may write.
+        with suppress(RuntimeError):
+            importlib.invalidate_caches()
+            return
 
 
 def module_exists(name: str, folder: Path) -> bool:

@@ -11,6 +11,8 @@ import pytest
 from tests.support.receivers.owed import wait_until
 from tests.support.terminal import Terminal, results_in
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_is_finished_by_the_command_that_it_prints(terminal: Terminal, number: signal.Signals) -> None:

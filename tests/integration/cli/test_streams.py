@@ -13,7 +13,10 @@ import pytest
 from tests.support.paths import ROOT
 from tests.support.terminal import Terminal
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors are those of POSIX")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="descriptors are those of POSIX"),
+    pytest.mark.slow,
+]
 
 #: Writes to standard output in each way that user code can.
 LOUD = """

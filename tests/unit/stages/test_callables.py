@@ -242,3 +242,23 @@ class TestBatched:
         assert batched(max_items=5)(many) is many
         assert get_max_items(many) == 5
         assert get_max_items(functools.cache(lambda item: item)) is None
+
+
+def test_a_table_that_another_thread_changes_meanwhile_is_walked_again(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy:
+        calls = 0
+
+        def find_spec(self, *_: object) -> None:
+            return None
+
+        def invalidate_caches(self) -> None:
+            self.calls += 1
+            if self.calls == 1:
+                raise RuntimeError("dictionary changed size during iteration")
+
+    monkeypatch.setattr(sys, "meta_path", [Busy(), *sys.meta_path])
+    name = write("def classify(item): return 'a'")
+    build_step(f"{name}:classify", tmp_path)
+    assert sys.meta_path[0].calls == 2  # type: ignore[attr-defined]
