@@ -37,7 +37,17 @@ def replay(context: Context, batch: str, state: ItemState, *, positions: Sequenc
         Conflict: the batch was cancelled, and some of its items are not final yet.
         NotFound: there is no such batch.
     """
-    replayed = 0
+    if positions is None:
+        return _replay(context, batch, state, None)
+    # In portions: a statement takes a limited number of parameters.
+    return sum(
+        _replay(context, batch, state, positions[each : each + CHUNK])
+        for each in range(0, max(len(positions), 1), CHUNK)
+    )
+
+
+def _replay(context: Context, batch: str, state: ItemState, positions: Sequence[int] | None) -> int:
+    replayed = after = 0
     while True:
         with context.database.write() as connection:
             row = find_batch(connection, batch)
@@ -46,9 +56,12 @@ def replay(context: Context, batch: str, state: ItemState, *, positions: Sequenc
                     f"batch {row['public_id']} is being cancelled; replay its items when those that still run are done"
                 )
             ids = None if positions is None else [row["id"] * POSITIONS_PER_BATCH + each for each in positions]
-            moved = items.replay(connection, row["id"], state, ids=ids, now=context.now(), limit=CHUNK)
+            now = context.now()
+            moved = items.replay(connection, row["id"], state, ids=ids, after=after, now=now, limit=CHUNK)
             if moved and not batches.reopen(connection, row["id"], len(moved), state):
                 raise pruned_meanwhile(row["public_id"])
         replayed += len(moved)
         if len(moved) < CHUNK:
             return replayed
+        # Continue after the last one: no chunk reads the batch from its start.
+        after = max(moved)

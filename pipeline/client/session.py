@@ -52,7 +52,8 @@ class Session(ForkAware):
         self.watch_forks()
 
     def _make_locks(self) -> None:
-        self._starting = threading.Lock()
+        # Reentrant: a signal handler may close the client in the middle of a start.
+        self._starting = threading.RLock()
         self._closing = threading.Lock()
         # Celery and kombu compute much under locks of their classes, which a child would find locked for ever.
         self._using_celery = ForkGate()
@@ -188,6 +189,10 @@ class Session(ForkAware):
             worker = make(self._context, only)
             worker.start()
         self._worker, self._only = worker, only
+        if self._is_closed and self._closer is None:
+            # In a signal handler, during the start: nobody else would stop this worker.
+            self._close(deliver=False)
+            raise closed()
 
 
 def closed() -> ClientClosed:

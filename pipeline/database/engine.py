@@ -105,10 +105,12 @@ class Database(ForkAware):
         return self._user_planner
 
     def recent_write_failure(self, seconds: float) -> Unreachable | None:
-        """Return why the last transaction that failed did so, if it could not be written within these seconds."""
-        if self._write_failure is None:
+        """Return why the last transaction could not be written, if that was within these seconds; None if it was."""
+        # Once: another thread may change it.
+        failure = self._write_failure
+        if failure is None:
             return None
-        failed_at, error = self._write_failure
+        failed_at, error = failure
         return error if time.monotonic() - failed_at <= seconds else None
 
     def close(self) -> None:
@@ -137,6 +139,8 @@ class Database(ForkAware):
         except Unreachable as error:
             self._write_failure = time.monotonic(), error
             raise
+        # A failure that is over is no reason to give up.
+        self._write_failure = None
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -151,7 +151,14 @@ def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, 
 
 
 def replay(
-    connection: Connection, batch_id: int, state: ItemState, *, ids: Sequence[int] | None, now: datetime, limit: int
+    connection: Connection,
+    batch_id: int,
+    state: ItemState,
+    *,
+    ids: Sequence[int] | None,
+    after: int,
+    now: datetime,
+    limit: int,
 ) -> list[int]:
     """Make up to `limit` items of a batch pending again: due now, at the stage where they ended, with fresh attempts.
 
@@ -160,8 +167,9 @@ def replay(
     Args:
         state: the state they ended in.
         ids: items to choose from; None for all of the batch.
+        after: only items with higher ids.
     """
-    conditions = [items.c.batch_id == batch_id, has_state(items.c.state, state)]
+    conditions = [items.c.batch_id == batch_id, has_state(items.c.state, state), items.c.id > after]
     if state is not ItemState.DEAD:
         # By id: only dead items have an index.
         conditions[0] = items.c.id.between(*id_range(batch_id))

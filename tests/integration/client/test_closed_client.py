@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import pipeline
+from pipeline.client.session import Session
 from tests.support.factories import client_context, connect, make_definition, make_items
 from tests.support.receiver import SECRET
 
@@ -247,3 +248,30 @@ def test_handles_are_refused_where_they_would_be_copied_into_another_process(tmp
         for handle in (client, stalled(client, tmp_path), client.endpoint(URL)):
             with pytest.raises(TypeError, match="cannot be sent to another process; send the id of the batch"):
                 copy.deepcopy(handle)
+
+
+def test_a_client_that_a_signal_handler_closes_during_its_start_stops_its_worker(tmp_path: Path) -> None:
+    happened: list[str] = []
+
+    class Interrupted:
+        """A worker during whose start the client is closed, in the same thread."""
+
+        def start(self) -> None:
+            session.close(deliver=False)
+            happened.append("started")
+
+        def stop(self, *, deliver: bool) -> None:
+            happened.append("stopped")
+
+    def work() -> None:
+        with pytest.raises(pipeline.ClientClosed):
+            session.work()
+        happened.append("refused")
+
+    with connect(tmp_path) as client:
+        session = Session(client_context(client), lambda _context, _only: Interrupted())
+        # A daemon: a thread that waits for itself must not hold up the end of the tests.
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(SECONDS / 6)
+        assert happened == ["started", "stopped", "refused"]

@@ -77,6 +77,10 @@ def test_a_full_disk_is_an_error_of_its_own_and_undoes_the_transaction(context: 
     failure = context.database.recent_write_failure(60)
     assert isinstance(failure, DatabaseFull)
     assert failure.exit_code == 3
+    limit_pages(context.database, 100_000)
+    with context.database.write():
+        pass
+    assert context.database.recent_write_failure(60) is None
 
 
 @on_postgresql
