@@ -281,8 +281,12 @@ def test_a_child_that_is_forked_while_another_thread_starts_the_workers_starts_i
     definition = make_definition(tmp_path)
     thread = threading.Thread(target=client.work)
     thread.start()
-    while not client._session._starting.locked() and thread.is_alive():
-        pass
+    starting = client._session._starting
+    # Until the thread has it.
+    while starting.acquire(blocking=False):
+        starting.release()
+        if not thread.is_alive():
+            break
     child = Child(lambda: finished(client, definition, 5, "child"))
     assert child.result() != finished(client, definition, 5, "parent")
     thread.join()
