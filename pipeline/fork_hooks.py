@@ -49,9 +49,17 @@ def keep_from_parent(*objects: object) -> None:
 
 
 def _before() -> None:
-    # Held across the fork, so that the child finds the set whole.
-    _lock.acquire()
-    _call(list(_objects), ForkAware.before_fork.__name__)
+    """Prepare every object. Returns with the lock held, so that the child finds the set whole."""
+    prepared: list[ForkAware] = []
+    while True:
+        _lock.acquire()
+        others = [each for each in _objects if not any(each is one for one in prepared)]
+        if not others:
+            return
+        # Not while they are prepared: some wait for threads that may be about to add objects, with locks of imports.
+        _lock.release()
+        _call(others, ForkAware.before_fork.__name__)
+        prepared += others
 
 
 def _after_in_parent() -> None:
