@@ -41,8 +41,8 @@ def import_module(name: str, folder: Path) -> ModuleType:
 def _invalidate_caches() -> None:
     """Have modules found that were written since the program began."""
     for _ in range(_CACHE_ATTEMPTS):
-        # Python walks a table there into which an import in another thread may write.
-        with suppress(RuntimeError):
+        # Python walks a table, and removes entries from it, that imports in other threads may change at the same time.
+        with suppress(RuntimeError, KeyError):
             importlib.invalidate_caches()
             return
 

@@ -244,8 +244,9 @@ class TestBatched:
         assert get_max_items(functools.cache(lambda item: item)) is None
 
 
+@pytest.mark.parametrize("error", [RuntimeError("dictionary changed size during iteration"), KeyError("a folder")])
 def test_a_table_that_another_thread_changes_meanwhile_is_walked_again(
-    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Busy:
         calls = 0
@@ -256,7 +257,7 @@ def test_a_table_that_another_thread_changes_meanwhile_is_walked_again(
         def invalidate_caches(self) -> None:
             self.calls += 1
             if self.calls == 1:
-                raise RuntimeError("dictionary changed size during iteration")
+                raise error
 
     monkeypatch.setattr(sys, "meta_path", [Busy(), *sys.meta_path])
     name = write("def classify(item): return 'a'")
