@@ -43,7 +43,7 @@ check: $(VENV)/.test ## Check style, types and imports, and run the quick tests 
 	$(TEST) -m 'not servers and not slow' || failed="$$failed pytest"; \
 	$(VERDICT)
 
-test: $(VENV)/.test ## Check everything: style, types, imports, tests; seven minutes on two cores
+test: $(VENV)/.test ## Check everything: style, types, imports, tests; nine minutes on two cores
 	@$(LINT); \
 	$(TEST) || failed="$$failed pytest"; \
 	$(VERDICT)
