@@ -16,7 +16,7 @@ class Embedded:
     """A client's share in a worker of this process.
 
     Clients with the same database, settings and hooks share one worker, which stops with the last of them. Others have
-    workers of their own, as they would in processes of their own.
+    their own workers, as they would in separate processes.
 
     Args:
         batch_id: process only this batch; None: everything in the database.

@@ -1,4 +1,4 @@
-"""A Celery worker in threads of this process, with an in-memory broker of its own."""
+"""A Celery worker in threads of this process, with its own in-memory broker."""
 
 from __future__ import annotations
 

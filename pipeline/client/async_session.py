@@ -55,7 +55,7 @@ class AsyncSession(ForkAware):
         return await self._run(self._threads, partial(self._call, function))
 
     async def call_apart(self, function: Callable[[Session], T]) -> T:
-        """The same in a thread of its own, for a call that may take as long as the user's code takes.
+        """The same in a separate thread, for a call that may take as long as the user's code takes.
 
         Such calls may be as many as they like, and each may wait for others of the client.
         """

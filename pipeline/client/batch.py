@@ -122,7 +122,7 @@ class Batch:
     def replay_dead(self, items: Sequence[str] | None = None) -> int:
         """Make dead items pending again, with fresh attempts, at the stage that failed.
 
-        The batch runs again, and completes again with an event of its own.
+        The batch runs again, and completes again, with a new event.
 
         Args:
             items: Ids of the items, such as `result.item_id`; None: all that are dead.

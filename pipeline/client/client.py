@@ -104,7 +104,7 @@ class Client:
         arguments.function("on_reject", on_reject)
         arguments.function("on_progress", on_progress)
         checked = arguments.items(items)
-        # Before anything is stored: a caller that is told of a failure may submit again.
+        # Before anything is stored: a caller that sees a failure may submit again.
         self._session.ensure_working()
         context, given = self._session.context, self._session.while_open(checked)
         try:

@@ -33,7 +33,7 @@ MakeWorker = Callable[[Context, int | None], EmbeddedWorker]
 class Session(ForkAware):
     """The context of the services, and the worker of this process. Thread-safe.
 
-    In a child of a fork it opens a context and starts workers of its own when they are first needed.
+    In a child of a fork it opens a context and starts its own workers when they are first needed.
 
     Args:
         make_worker: None where workers elsewhere do the work.

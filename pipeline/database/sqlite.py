@@ -44,7 +44,7 @@ class SQLite:
             hide_parameters=True,
             pool_size=pool_size,
             max_overflow=max_overflow,
-            # As few connections as possible are in use: each has a cache of its own.
+            # As few connections as possible are in use: each has its own cache.
             pool_use_lifo=True,
             # isolation_level None: `write` and `read` begin transactions, not the driver.
             connect_args={"timeout": lock_seconds, "isolation_level": None, "check_same_thread": False},

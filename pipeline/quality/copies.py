@@ -14,7 +14,7 @@ MAX_LISTED = 5
 
 
 def text_identity(text: str) -> str:
-    """Return a text that is equal for copies: texts with the same words, whatever their case and punctuation."""
+    """Return a text that is equal for copies: texts with the same words, regardless of case and punctuation."""
     folded = fold(text)
     return keep_words(folded) or " ".join(folded.split())
 

@@ -28,7 +28,7 @@ app.conf.update(
     task_ignore_result=True,
     task_default_queue="plain",
     worker_prefetch_multiplier=50,
-    # After a lost connection, Celery's consumer may stay at a limit of none, whatever the transport.
+    # After a lost connection, Celery's consumer may stay at a limit of none, with any transport.
     worker_enable_prefetch_count_reduction=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
 )
@@ -71,7 +71,7 @@ def app(broker: RabbitMQ) -> Iterator[Celery]:
         yield made
 
 
-# A prefork pool of Celery 5.7 that is stopped at work now and then waits for ever, whatever the transport.
+# A prefork pool of Celery 5.7 that is stopped at work now and then waits forever, with any transport.
 only_threads = pytest.mark.parametrize("worker", ["threads"], indirect=True)
 
 

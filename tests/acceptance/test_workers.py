@@ -65,7 +65,7 @@ def enrich(item):
 @pytest.mark.parametrize("pool", ["threads", "solo", "prefork"])
 def test_every_pool_runs_both_stages_and_stops_in_good_order(cluster: Cluster, pool: str) -> None:
     worker = cluster.worker("--pool", pool)
-    # A message that is none of ours does not end the worker.
+    # A message from elsewhere does not end the worker.
     cluster.publish("classify", b"{none of ours", task="items.classify", id="odd")
     cluster.publish("classify", b'[["secret", 1], {}, {}]', task="items.classify", id="odd")
     with Receiver() as receiver:

@@ -12,7 +12,7 @@ _LABEL_CHARACTERS, _LABEL_WORDS, _MIN_PARTS = 60, 6, 3
 _MIN_INFLECTED, _MAX_ENDING, _MAX_NUMBER_WORDS = 5, 3, 3
 
 # Letters without a space in between ("A212", "ORD-212"), and signs of codes and figures. In other scripts, a letter
-# before a number is a word of its own.
+# before a number is a separate word.
 _LETTER = rf"[^\P{{L}}{UNSPACED}]"
 _GLUED = rf"{_LETTER}-?|[#№_=/]|(?:^|[\s\p{{Nd}}])-"
 # What may stand between a word and its number, besides spaces; a line break only after a colon.

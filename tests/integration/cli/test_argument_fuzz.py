@@ -1,4 +1,4 @@
-"""Nothing that can be typed is a fault of pipeline: whatever the arguments, a command works or says what is wrong."""
+"""With any arguments, a command works or says what is wrong; nothing that can be typed is a bug of pipeline."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_names_that_are_no_key_are_ids(terminal: Terminal, batch: str) -> None:
     assert shown(terminal, f"{batch[:6]}-2") == f"{batch}-2"
     assert shown(terminal, "last-2") == f"{batch}-2"
     assert terminal.data("show", batch)["batch_id"] == batch
-    # A key goes before the position that it looks like where it is the same item.
+    # A key takes precedence over the position that it looks like, if it is the same item.
     terminal.write("more.jsonl", '{"id": "last-1", "text": "an invoice"}\n')
     newer = terminal.data("submit", "more.jsonl")["batch_id"]
     assert shown(terminal, "last-1") == f"{newer}-1"

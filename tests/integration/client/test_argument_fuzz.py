@@ -1,4 +1,4 @@
-"""Whatever a program passes to the Python API: a method works, or raises an error of pipeline that names the argument.
+"""With any arguments, a method of the Python API works, or raises an error of pipeline that names the argument.
 
 What Python itself refuses, such as an argument that there is not, is a TypeError and not tried here.
 """

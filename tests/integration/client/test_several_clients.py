@@ -1,4 +1,4 @@
-"""Several embedded clients in one process: each does its work, whatever the order in which they are closed."""
+"""Several embedded clients in one process: each does its work, and they can be closed in any order."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_client_is_closed_while_another_is_in_the_middle_of_a_batch(tmp_path: 
 def test_a_setting_of_the_client_bounds_its_workers(tmp_path: Path) -> None:
     with connect(tmp_path, concurrency=1) as client:
         client.submit(make_items(600), make_definition(tmp_path)).wait(SECONDS)
-        # Celery's pool is the only one without a name of ours.
+        # Celery's pool is the only one that we did not name.
         pool = [each for each in threading.enumerate() if each.name.startswith("ThreadPoolExecutor")]
     assert len(pool) == 1
 

@@ -1,4 +1,4 @@
-"""Anybody can send a request: whatever its headers are, it verifies or is refused."""
+"""Anybody can send a request: with any headers, it verifies or is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of a service's answer holds no secret of the request, in whatever form the service repeats it."""
+"""What is kept of a service's answer holds no secret of the request, in any form in which the service repeats it."""
 
 from __future__ import annotations
 
