@@ -113,15 +113,22 @@ def submit(
         all_or_none = on_reject is None
     validator = ItemValidator(_rules(context, submission), on_reject, all_or_none=all_or_none)
     existing = _existing(context, submission)
-    if existing is not None:
-        _refuse_other_items(context, existing, validator, given)
-        return Submitted(
-            existing["public_id"],
-            existing["id"],
-            existing["total"],
-            is_new=False,
-            without_url=validator.without_url,
-        )
+    if existing is None:
+        return _submit_new(context, submission, validator, given, on_progress)
+    _refuse_other_items(context, existing, validator, given)
+    return Submitted(
+        existing["public_id"], existing["id"], existing["total"], is_new=False, without_url=validator.without_url
+    )
+
+
+def _submit_new(
+    context: Context,
+    submission: Submission,
+    validator: ItemValidator,
+    given: Iterable[Given],
+    on_progress: OnProgress | None,
+) -> Submitted:
+    """Store the items of a batch that is not known yet, and accept it once all of them are stored."""
     prepare(context, submission.definition)
     digest = None if submission.idempotency_key is None else ItemsDigest()
     batch_id, public_id = _open(context, submission)

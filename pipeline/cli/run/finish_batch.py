@@ -78,9 +78,7 @@ def finish_batch(
         Unreachable: the database could not be read, or could not be written for `give_up_seconds`.
         Stopped: a stop was requested; closing the client returns the items in flight to the queue.
     """
-    before = batch.progress()
-    if before.state is BatchState.PAUSED:
-        raise Conflict(f"batch {batch.id} is paused; run `pipeline resume {batch.id}` first")
+    before = _progress_unless_paused(batch)
     if not context.settings.is_embedded:
         options.messages.info("PIPELINE_BROKER_URL is set: workers process the batch, this command follows it")
     started = time.monotonic()
@@ -111,6 +109,13 @@ def finish_batch(
         output=None if options.output is None else options.output.path,
     )
     return _report(summary, options)
+
+
+def _progress_unless_paused(batch: Batch) -> Progress:
+    progress = batch.progress()
+    if progress.state is BatchState.PAUSED:
+        raise Conflict(f"batch {batch.id} is paused; run `pipeline resume {batch.id}` first")
+    return progress
 
 
 def _report(summary: Summary, options: RunOptions) -> int:
