@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import threading
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from sqlalchemy import text
 
 import pipeline
 from tests.support.factories import client_context, make_definition, make_items
-from tests.support.forks import Child, in_child
+from tests.support.forks import Child, ForkInside, in_child
 
 SECONDS = 60
 
@@ -126,30 +125,15 @@ def test_a_child_holds_leases_under_a_name_of_its_own(client: pipeline.Client, t
 def test_a_transaction_that_is_open_during_a_fork_is_the_parents(client: pipeline.Client, leave: str) -> None:
     with client.transaction() as connection:
         connection.execute(text("CREATE TABLE notes (word TEXT)"))
-    reading, writing = os.pipe()
-    child, raised = -1, b"nothing"
-    try:
-        with client.transaction() as connection:
-            connection.execute(text("INSERT INTO notes VALUES ('parent')"))
-            child = fork()
-            if child:
-                os.waitpid(child, 0)
-                connection.execute(text("INSERT INTO notes VALUES ('parent again')"))
-            elif leave == "error":
-                raise RuntimeError("on purpose")
-            elif leave == "statement":
-                connection.execute(text("INSERT INTO notes VALUES ('child')"))
-    except BaseException as error:
-        if child:
-            raise
-        raised = type(error).__name__.encode()
-    finally:
-        if not child:
-            os.write(writing, raised)
-            os._exit(0)
-    assert os.read(reading, 100) == b"ProcessForked"
-    os.close(reading)
-    os.close(writing)
+    with ForkInside() as block, client.transaction() as connection:
+        connection.execute(text("INSERT INTO notes VALUES ('parent')"))
+        if block.fork():
+            connection.execute(text("INSERT INTO notes VALUES ('parent again')"))
+        elif leave == "error":
+            raise RuntimeError("on purpose")
+        elif leave == "statement":
+            connection.execute(text("INSERT INTO notes VALUES ('child')"))
+    assert block.raised == "ProcessForked"
     with client.transaction() as connection:
         assert connection.scalars(text("SELECT word FROM notes")).all() == ["parent", "parent again"]
 
@@ -198,30 +182,15 @@ def test_a_fork_waits_for_the_transactions_of_other_threads(client: pipeline.Cli
 
 def test_a_fork_during_a_submission_leaves_it_to_the_parent(client: pipeline.Client, tmp_path: Path) -> None:
     definition = make_definition(tmp_path)
-    reading, writing = os.pipe()
-    child, raised = -1, b"nothing"
 
     def items() -> Iterator[dict[str, Any]]:
-        nonlocal child
         yield from make_items(6_000)
-        child = fork()
-        if child:
-            os.waitpid(child, 0)
+        block.fork()
         yield from make_items(6_000)
 
-    try:
+    with ForkInside() as block:
         batch = client.submit(items(), definition)
-    except BaseException as error:
-        if child:
-            raise
-        raised = type(error).__name__.encode()
-    finally:
-        if not child:
-            os.write(writing, raised)
-            os._exit(0)
-    assert os.read(reading, 100) == b"ProcessForked"
-    os.close(reading)
-    os.close(writing)
+    assert block.raised == "ProcessForked"
     assert batch.progress().total == 12_000
 
 
@@ -303,9 +272,3 @@ def test_two_clients_of_one_process_work_in_children(tmp_path: Path) -> None:
             return [finished(each, definition, 10, str(os.getpid())) for each in (first, second)]
 
         assert len({*work(), *in_child(work), *work()}) == 4
-
-
-def fork() -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
