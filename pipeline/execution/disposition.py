@@ -9,8 +9,10 @@ from typing import NamedTuple
 class DispositionKind(StrEnum):
     """What became of an item that a message brought."""
 
-    #: The stage succeeded and another one follows: the message of the next stage may be published.
+    #: The stage succeeded and another one follows: its message may be published, or this process goes on with it.
     ADVANCED = "advanced"
+    #: The stage succeeded, but the batch is paused or cancelled: the next stage waits in SQL.
+    HELD = "held"
     #: The last stage succeeded.
     SUCCEEDED = "succeeded"
     #: The attempt failed; the item waits until its `due_at`.

@@ -3,50 +3,49 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import orjson
 
 from pipeline.database.retry import retrying
 from pipeline.database.row import Row
 from pipeline.database.trouble import log_failure
-from pipeline.definitions import Definition
 from pipeline.domain.ids import item_id
-from pipeline.domain.item import Stage, WorkItem
+from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
 from pipeline.domain.portions import portions, text_bytes
 from pipeline.errors import PipelineError
 from pipeline.execution.disposition import Disposition, DispositionKind
-from pipeline.execution.record import Done, result_bytes
+from pipeline.execution.record import Done, enrichment_json
 from pipeline.execution.rescue import unsent
 from pipeline.execution.runner_cache import Work
 from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
+from pipeline.execution.stage_call import Continuation, StageCall
 from pipeline.execution.stage_runtime import StageRuntime
 from pipeline.log import get_logger
+from pipeline.stages.catalog.step import Mode
 
 log = get_logger(__name__)
 
 
 class MicroBatchMessages(Protocol):
-    """The messages that delivered the items of a micro-batch. Both methods are called from several threads."""
+    """The messages that delivered the items of a micro-batch. Its methods are called from several threads."""
 
     def publish_next(self, advanced: Collection[int]) -> None:
         """Publish the messages that are chained to those of these items. Must not wait for the broker."""
 
+    def chain_here(self, items: Collection[int]) -> MicroBatchMessages | None:
+        """Return the messages chained to those of these items without publishing them, if this process may run them.
+
+        None: the next stage is not served here, so the messages of these items have to be published.
+        """
+
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         """Acknowledge the messages of these items. Every item of the micro-batch comes here, in groups."""
-
-
-class _Call(NamedTuple):
-    """One call of a stage: items of one batch, by their public ids, and their definition."""
-
-    rows: Mapping[str, Row]
-    definition: Definition
-    started_at: datetime
 
 
 class MicroBatch:
@@ -55,6 +54,9 @@ class MicroBatch:
     `claim` and `run` handle all items together, on the thread that calls `process`. From `record` on, each item goes
     its own way: its outcome goes to the record thread the moment it is known, and after the commit that thread calls
     `publish_next` and `acknowledge`. A slow item never holds up the others.
+
+    Where this process serves the next stage too, classified items go on to it at once, in a micro-batch of their own
+    under the same claim, and nothing is published for them: see `continue_here`.
 
     Failures stay apart as well. An item's failure is its outcome, a definition that cannot be loaded affects only the
     items of its batches, and only a failed claim affects the whole micro-batch.
@@ -69,6 +71,10 @@ class MicroBatch:
         #: By item id, since of two releases of one item at most one can be claimed. The rows are not kept here: their
         #: payloads would stay in memory until the slowest item is done.
         self._claimed: dict[int, Ref] = {}
+        #: Items that go on to the next stage in this process, until their classification is recorded.
+        self._continuing: dict[int, Continuation] = {}
+        #: Places of `StageRuntime.continuing` that these items hold.
+        self._holds_places = False
 
     def process(self) -> None:
         """Take the items through the stage. Return when fast steps are done and slow ones are under way.
@@ -143,16 +149,15 @@ class MicroBatch:
         try:
             if isinstance(work, Exception):
                 raise work
+            keeps_text = self._stage is not work.definition.stages[-1] and not _is_inline(work, self._stage)
             for some in portions(rows, lambda row: text_bytes(row["payload"]), count=len(rows)):
-                self._call(work, some)
+                self._call(work, some, _work_items(some, work, keeps_text=keeps_text))
         except Exception as error:
-            log_failure(log, "items_lost", error, stage=self._stage.value, items=len(rows))
-            self.finish({row["id"]: _LOST for row in rows})
+            self._lose(rows, error)
 
-    def _call(self, work: Work, rows: Sequence[Row]) -> None:
-        items = _work_items(rows, work)
+    def _call(self, work: Work, rows: Sequence[Row], items: Sequence[WorkItem]) -> None:
         by_item = {item.item_id: row for item, row in zip(items, rows, strict=True)}
-        call = _Call(by_item, work.definition, self._runtime.context.now())
+        call = StageCall(by_item, work, self._runtime.context.now())
         runner = work.runners[self._stage]
         if isinstance(runner, PipelineError):
             # Transient: another worker may have the model file or the module that is missing here.
@@ -160,32 +165,125 @@ class MicroBatch:
             self.record(call, [(item, failure) for item in items])
             return
         runner.run(items, partial(self.record, call))
+        for continuation in call.end():
+            continuation.start()
+
+    def _lose(self, rows: Sequence[Row], error: Exception) -> None:
+        log_failure(log, "items_lost", error, stage=self._stage.value, items=len(rows))
+        self.finish({row["id"]: _LOST for row in rows})
 
     # --- on the thread or event loop where an item's last step ended ---------------------------------------------
 
-    def record(self, call: _Call, outcomes: Iterable[tuple[WorkItem, Outcome]]) -> None:
+    def record(self, call: StageCall, outcomes: Sequence[tuple[WorkItem, Outcome]]) -> None:
         """Hand outcomes to the record thread, which commits them in its next transaction and then calls `finish`."""
-        rows, definition, started_at = call
+        continuation = self.continue_here(call, outcomes)
+        ended_at = self._runtime.context.now()
         done = [
-            Done(rows[item.item_id], self._stage, definition, outcome, started_at, result_bytes(outcome))
+            Done(
+                row := call.rows[item.item_id],
+                self._stage,
+                call.work.definition,
+                outcome,
+                call.started_at,
+                ended_at,
+                enrichment_json(outcome),
+                continues=row["id"] in self._continuing,
+                is_durable=continuation is not None and continuation.is_durable,
+            )
             for item, outcome in outcomes
         ]
         large = {self._claimed[each.row["id"]]: each.bytes for each in done if each.bytes}
         if large:
             self._runtime.add_results(large)
         self._runtime.recorder.put(self, done)
+        # After the outcomes were put: the record thread has to learn of a classification before what follows from it.
+        if continuation is not None and not continuation.is_durable and not call.run_at_end(continuation):
+            self._start_soon(continuation)
+
+    def continue_here(self, call: StageCall, outcomes: Sequence[tuple[WorkItem, Outcome]]) -> Continuation | None:
+        """Return the micro-batch of the next stage for items that this process takes on to it; None if there are none.
+
+        They keep their claim and their lease. The others go through the broker: where no worker of this process serves
+        the next stage, where that has as many items under way as it may hold, and while this process stops. Items of
+        batches that are paused or cancelled stay in SQL.
+        """
+        definition = call.work.definition
+        if self._stage is definition.stages[-1]:
+            return None
+        classified = [
+            (call.rows[item.item_id], item, outcome)
+            for item, outcome in outcomes
+            if isinstance(outcome, Classification)
+        ]
+        classified = classified[: self._runtime.take_places(call.batch_id, len(classified))]
+        if not classified:
+            return None
+        messages = self._messages.chain_here([row["id"] for row, _, _ in classified])
+        if messages is None:
+            self._runtime.give_back_places(len(classified))
+            return None
+        refs = [self._claimed[row["id"]] for row, _, _ in classified]
+        following = MicroBatch(self._runtime, definition.stages[-1], refs, messages)
+        following._claimed = {ref.id: ref for ref in refs}
+        following._holds_places = True
+        # A crash is charged to the stage that is stored. Suspects are stored at each stage before they run there.
+        is_durable = definition.classify.durable or any(row["crashes"] for row, _, _ in classified)
+        rows = [row | _FIRST_ATTEMPT for row, _, _ in classified]
+        items = [_at_next_stage(row, item, outcome) for row, item, outcome in classified]
+        continuation = Continuation(
+            partial(following._take_on, call.work), following._drop, rows, items, is_durable=is_durable
+        )
+        self._continuing |= {row["id"]: continuation for row in rows}
+        return continuation
+
+    def _start_soon(self, continuation: Continuation) -> None:
+        if not self._runtime.run_soon(continuation.start):
+            # This process is stopping, and hands back what it holds.
+            continuation.drop()
+
+    def _take_on(self, work: Work, rows: Sequence[Row], items: Sequence[WorkItem]) -> None:
+        """Run the stage on items that this process claimed at the stage before."""
+        try:
+            self._call(work, rows, items)
+        except Exception as error:
+            self._lose(rows, error)
+
+    def _drop(self, items: Collection[int]) -> None:
+        """Forget items that were to go on to this stage here."""
+        self._runtime.stop_renewing(self._claimed[id_] for id_ in items)
+        self._runtime.give_back_places(len(items))
 
     # --- on the record thread, after the commit ------------------------------------------------------------------
 
     def finish(self, dispositions: Mapping[int, Disposition]) -> None:
         """Finish claimed items whose outcomes are committed or lost: stop renewing their leases, publish, acknowledge.
 
+        Items that go on to the next stage in this process are left to its micro-batch.
+
         Args:
             dispositions: what became of them, by item id.
         """
-        self._runtime.stop_renewing(self._claimed[id_] for id_ in dispositions)
-        self.publish_next(dispositions)
+        continuing = {id_: found for id_ in dispositions if (found := self._continuing.pop(id_, None)) is not None}
+        if self._holds_places:
+            self._runtime.give_back_places(len(dispositions))
+        self._runtime.stop_renewing(self._claimed[id_] for id_ in dispositions if id_ not in continuing)
+        self.publish_next({id_: each for id_, each in dispositions.items() if id_ not in continuing})
         self.acknowledge(dispositions)
+        of_continuation: dict[Continuation, dict[int, Disposition]] = defaultdict(dict)
+        for id_, continuation in continuing.items():
+            of_continuation[continuation][id_] = dispositions[id_]
+        for continuation, mine in of_continuation.items():
+            self._committed(continuation, mine)
+
+    def _committed(self, continuation: Continuation, dispositions: Mapping[int, Disposition]) -> None:
+        """Begin the next stage of items whose classification is committed, if it waited for that."""
+        failed = [id_ for id_, each in dispositions.items() if each.kind is not DispositionKind.ADVANCED]
+        if not continuation.is_durable:
+            # The next stage has begun, and its outcomes will be stale.
+            self._runtime.stop_renewing(self._claimed[id_] for id_ in failed)
+            return
+        continuation.drop(failed)
+        self._start_soon(continuation.split([id_ for id_ in dispositions if id_ not in failed]))
 
     def publish_next(self, dispositions: Mapping[int, Disposition]) -> None:
         """Publish the next stage's message of each item that advanced: it is queued for that stage already."""
@@ -198,20 +296,28 @@ class MicroBatch:
         self._messages.acknowledge(dispositions)
 
 
+#: What a row says of an item that has just come to a stage.
+_FIRST_ATTEMPT = {"attempt": 1, "snoozes": 0, "crashes": 0}
+
 _STALE = Disposition(DispositionKind.STALE)
 _LOST = Disposition(DispositionKind.LOST)
 _HANDED_BACK = Disposition(DispositionKind.HANDED_BACK)
 
 
-def _work_items(rows: Sequence[Row], work: Work) -> list[WorkItem]:
+def _work_items(rows: Sequence[Row], work: Work, *, keeps_text: bool) -> list[WorkItem]:
+    """Return rows as a stage sees them.
+
+    Args:
+        keeps_text: keep each payload's text too, because a user's classifier may change the value that it is given.
+    """
     text, batch_id = work.definition.input.text, work.public_id
     return [
         WorkItem(
             item_id=item_id(batch_id, row["position"]),
             batch_id=batch_id,
             key=row["key"],
-            # The text is not kept beside its value: it may be large, and the item slow.
-            payload=(payload := orjson.loads(row.pop("payload"))),
+            # Otherwise the text is not kept beside its value: it may be large, and the item slow.
+            payload=(payload := orjson.loads(row["payload"] if keeps_text else row.pop("payload"))),
             text=str(payload.get(text) or ""),
             attempt=row["attempt"],
             label=row["label"],
@@ -219,3 +325,15 @@ def _work_items(rows: Sequence[Row], work: Work) -> list[WorkItem]:
         )
         for row in rows
     ]
+
+
+def _at_next_stage(row: Row, item: WorkItem, classification: Classification) -> WorkItem:
+    """Return a classified item as the next stage sees it: with its payload as it was submitted."""
+    text = row.pop("payload", None)
+    payload = item.payload if text is None else orjson.loads(text)
+    return replace(item, payload=payload, attempt=1, label=classification.label, confidence=classification.confidence)
+
+
+def _is_inline(work: Work, stage: Stage) -> bool:
+    runner = work.runners[stage]
+    return not isinstance(runner, PipelineError) and all(step.mode is Mode.INLINE for step in runner.steps)

@@ -20,23 +20,44 @@ from pipeline.domain.item import Classification, Enrichment, ItemState, Stage
 from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide_retry
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.sql import outcomes
+from pipeline.execution.sql.releases import Ref
 from pipeline.hooks import Hooks
 
 
 class Done(NamedTuple):
-    """The outcome of a claimed item at a stage; `bytes`: of its result, if that may be large."""
+    """The outcome of a claimed item at a stage.
+
+    Args:
+        enrichment: the result as JSON, if the outcome is an enrichment.
+        continues: this process goes on with the item's next stage under the same claim.
+        is_durable: it does so only once this outcome is committed.
+        before: the outcome of the stage before, if that is not stored yet.
+    """
 
     row: Row
     stage: Stage
     definition: Definition
     outcome: Outcome
     started_at: datetime
-    bytes: int = 0
+    ended_at: datetime
+    enrichment: str | None = None
+    continues: bool = False
+    is_durable: bool = False
+    before: Done | None = None
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.row["id"], self.row["epoch"])
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of its result, if that may be large."""
+        return len(self.enrichment or "")
 
 
-def result_bytes(outcome: Outcome) -> int:
-    """Return the bytes of an outcome as JSON, if it may be large: an enrichment."""
-    return len(_json(outcome.values)) if isinstance(outcome, Enrichment) else 0
+def enrichment_json(outcome: Outcome) -> str | None:
+    """Return an outcome as JSON, if it is an enrichment."""
+    return _json(outcome.values) if isinstance(outcome, Enrichment) else None
 
 
 @dataclass(slots=True)
@@ -76,8 +97,8 @@ def record(
         # Each statement locks its own rows in order; one after another, they would not.
         lock_rows(connection, items, list(kinds))
     if by_statement.advancing:
-        moved = outcomes.advance(connection, by_statement.advancing, now=now, lease_until=now + lease)
-        kinds.update(dict.fromkeys(moved, DispositionKind.ADVANCED))
+        states = outcomes.advance(connection, by_statement.advancing, now=now, lease_until=now + lease)
+        kinds |= {id_: _HELD_OR_ADVANCED[state is ItemState.PENDING] for id_, state in states.items()}
     if by_statement.waiting:
         kinds.update(dict.fromkeys(outcomes.put_off(connection, by_statement.waiting), DispositionKind.PUT_OFF))
     finished = outcomes.finish(connection, by_statement.final, now=now) if by_statement.final else []
@@ -91,6 +112,7 @@ def record(
     }
 
 
+_HELD_OR_ADVANCED = {True: DispositionKind.HELD, False: DispositionKind.ADVANCED}
 _KIND = {ItemState.SUCCEEDED: DispositionKind.SUCCEEDED, ItemState.DEAD: DispositionKind.DEAD}
 #: One object for all items, since most of them succeed.
 _WITHOUT_ERROR = {kind: Disposition(kind) for kind in DispositionKind}
@@ -100,14 +122,14 @@ def _sort(done: Done, into: _Sorted, *, now: datetime, worker: str) -> None:
     match done.outcome:
         case Failure() as failure:
             _sort_failure(done, failure, into, now=now, worker=worker)
-        case Classification() as classification if Stage.ENRICH in done.definition.stages:
-            into.advancing.append(_keys(done.row) | _classified(classification))
+        case Classification() as classification if done.stage is not done.definition.stages[-1]:
+            into.advancing.append(_advancing(done) | _classified(classification))
         case Classification() as classification:
             into.final.append(
-                _final(done.row, ItemState.SUCCEEDED) | _classified(classification) | {"classified_at": now}
+                _final(done, ItemState.SUCCEEDED) | _classified(classification) | {"classified_at": done.ended_at}
             )
-        case Enrichment(values):
-            into.final.append(_final(done.row, ItemState.SUCCEEDED) | {"enrichment": _json(values)})
+        case Enrichment():
+            into.final.append(_final(done, ItemState.SUCCEEDED) | {"enrichment": done.enrichment})
 
 
 def _sort_failure(done: Done, failure: Failure, into: _Sorted, *, now: datetime, worker: str) -> None:
@@ -121,16 +143,19 @@ def _sort_failure(done: Done, failure: Failure, into: _Sorted, *, now: datetime,
     )
     error = _error(failure, done.stage)
     if isinstance(decision, GiveUp):
-        into.final.append(_final(row, ItemState.DEAD) | error)
+        into.final.append(_final(done, ItemState.DEAD) | error)
         outcome = "dead"
     else:
         snoozed = 0 if decision.counts_attempt else 1
+        changes = _changes(done)
         into.waiting.append(
-            _keys(row)
+            changes
             | {
                 "due_at": now + decision.delay,
                 "attempt": row["attempt"] - snoozed,
                 "snoozes": row["snoozes"] + snoozed,
+                # An attempt that is not counted at this stage is not counted in the total either.
+                "counted": changes["counted"] - snoozed,
             }
             | error
         )
@@ -138,12 +163,33 @@ def _sort_failure(done: Done, failure: Failure, into: _Sorted, *, now: datetime,
     into.failed.append(_attempt(done, failure, outcome, now=now, worker=worker))
 
 
-def _keys(row: Row) -> Row:
-    return {"id": row["id"], "epoch": row["epoch"]}
+def _advancing(done: Done) -> Row:
+    state = ItemState.RUNNING if done.continues else ItemState.QUEUED
+    has_begun = done.continues and not done.is_durable
+    return {"id": done.row["id"], "epoch": done.row["epoch"], "state": state.value, "has_begun": int(has_begun)}
 
 
-def _final(row: Row, state: ItemState) -> Row:
-    return _keys(row) | {"state": state.value}
+def _changes(done: Done) -> Row:
+    """Return the release that an outcome is of, and what it says of the item's stage and attempts."""
+    row, before = done.row, done.before
+    changes = {
+        "id": row["id"],
+        "epoch": row["epoch"],
+        "stored_stage": done.stage.value,
+        "stage": done.stage.value,
+        "attempt": row["attempt"],
+        "snoozes": row["snoozes"],
+        "counted": 0,
+    }
+    if before is None or not isinstance(before.outcome, Classification):
+        return changes
+    # With the classification, the attempt at this stage is not stored yet either.
+    stored = {"stored_stage": before.stage.value, "counted": 1, "classified_at": before.ended_at}
+    return changes | stored | _classified(before.outcome)
+
+
+def _final(done: Done, state: ItemState) -> Row:
+    return _changes(done) | {"state": state.value}
 
 
 def _classified(classification: Classification) -> Row:
@@ -188,4 +234,4 @@ def _json(value: Any) -> str:
 def unstorable(done: Done, error: Exception) -> Done:
     """Return the item's outcome as a permanent failure: its result cannot be written, however often it is tried."""
     failure = Failure(FailureKind.PERMANENT, "unstorable", f"its result cannot be stored: {type(error).__name__}")
-    return Done(done.row, done.stage, done.definition, failure, done.started_at)
+    return done._replace(outcome=failure, enrichment=None, continues=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
@@ -13,9 +14,10 @@ from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 from pipeline.context import Context
 from pipeline.database.retry import retrying
 from pipeline.database.trouble import log_failure
-from pipeline.domain.portions import PORTION_BYTES, portions
+from pipeline.domain.portions import portions
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.record import Done, record, unstorable
+from pipeline.execution.sql.releases import Ref
 from pipeline.log import get_logger
 
 if TYPE_CHECKING:
@@ -25,33 +27,47 @@ log = get_logger(__name__)
 
 #: From this many outcomes on, or from `PORTION_BYTES` of results on, a transaction takes no more.
 GROUP = 512
+#: How long a classification waits for the outcome of the next stage, so that one statement writes both.
+MERGE_SECONDS = 0.05
 
 
-class _Entry(NamedTuple):
-    """Outcomes of a micro-batch that became known together."""
+class _Recorded(NamedTuple):
+    """An outcome to write, and the micro-batch that gave it.
+
+    Args:
+        before: the micro-batch of the stage before, if its outcome is written with this one.
+    """
 
     batch: MicroBatch
-    done: Sequence[Done]
+    done: Done
+    before: MicroBatch | None = None
 
-    @property
-    def bytes(self) -> int:
-        return sum(each.bytes for each in self.done)
+
+class _Waiting(NamedTuple):
+    """A classification whose item is already in the next stage, and when it is written at the latest."""
+
+    recorded: _Recorded
+    until: float
 
 
 class RecordThread:
-    """Takes outcomes from any thread. While one group is written, the next one forms."""
+    """Takes outcomes from any thread. While one group is written, the next one forms.
+
+    An item that goes on to its next stage in this process is written once, if its outcome there comes soon enough.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._entries: queue.SimpleQueue[tuple[MicroBatch, Sequence[Done]] | None] = queue.SimpleQueue()
+        #: By release, first come first. Used only on the thread.
+        self._waiting: dict[Ref, _Waiting] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pipeline-recorder", daemon=True)
         self._thread.start()
 
     def put(self, batch: MicroBatch, done: Sequence[Done]) -> None:
         """Write outcomes soon, and then call `batch.finish` from this thread."""
-        for portion in portions(done, lambda each: each.bytes, count=len(done)):
-            self._entries.put(_Entry(batch, portion))
+        self._entries.put((batch, done))
 
     def close(self, timeout: float) -> None:
         """Write what was put before, then stop; wait for that up to `timeout` seconds."""
@@ -60,45 +76,75 @@ class RecordThread:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while (group := self._next_group()) is not None:
-            try:
-                self._write(group)
-            except Exception as error:
-                done = _outcomes(group)
-                log_failure(log, "record_failed", error, items=len(done))
-                self._finish(group, {each.row["id"]: Disposition(DispositionKind.LOST) for each in done})
+        is_open = True
+        while is_open:
+            found, is_open = self._next_group()
+            for group in _portions(found):
+                try:
+                    self._write(group)
+                except Exception as error:
+                    log_failure(log, "record_failed", error, items=len(group))
+                    self._finish(group, {each.done.row["id"]: _LOST for each in group})
 
-    def _next_group(self) -> list[_Entry] | None:
-        entry = self._entries.get()
-        if entry is None:
-            return None
-        group, size, size_bytes = [entry], len(entry.done), entry.bytes
-        while size < GROUP and size_bytes < PORTION_BYTES:
-            try:
-                entry = self._entries.get_nowait()
-            except queue.Empty:
-                break
-            if entry is None:
-                self._entries.put(None)
-                break
-            group.append(entry)
-            size += len(entry.done)
-            size_bytes += entry.bytes
-        return group
-
-    def _write(self, group: Sequence[_Entry]) -> None:
-        done = _outcomes(group)
+    def _next_group(self) -> tuple[list[_Recorded], bool]:
+        """Wait for outcomes. Return those to write now, and whether more can come."""
+        group: list[_Recorded] = []
         try:
-            self._finish(group, self._record(done))
+            entry = self._entries.get(timeout=self._time_left())
+            while entry is not None and len(group) < GROUP:
+                self._sort(*entry, group)
+                entry = self._entries.get_nowait()
+        except queue.Empty:
+            return group + self._overdue(time.monotonic()), True
+        if entry is None:
+            return group + self._overdue(float("inf")), False
+        self._sort(*entry, group)
+        return group + self._overdue(time.monotonic()), True
+
+    def _sort(self, batch: MicroBatch, done: Sequence[Done], group: list[_Recorded]) -> None:
+        """Add outcomes to a group, or leave them to wait for those of the next stage."""
+        until = time.monotonic() + MERGE_SECONDS
+        for each in done:
+            if each.continues and not each.is_durable:
+                self._waiting[each.ref] = _Waiting(_Recorded(batch, each), until)
+                continue
+            waiting = self._waiting.pop(each.ref, None)
+            if waiting is None:
+                group.append(_Recorded(batch, each))
+            else:
+                before = waiting.recorded
+                group.append(_Recorded(batch, each._replace(before=before.done), before.batch))
+
+    def _time_left(self) -> float | None:
+        first = next(iter(self._waiting.values()), None)
+        return None if first is None else max(first.until - time.monotonic(), 0.0)
+
+    def _overdue(self, now: float) -> list[_Recorded]:
+        found = []
+        while (first := next(iter(self._waiting.items()), None)) is not None and first[1].until <= now:
+            del self._waiting[first[0]]
+            found.append(first[1].recorded)
+        return found
+
+    def _write(self, group: Sequence[_Recorded]) -> None:
+        try:
+            self._finish(group, self._record([each.done for each in group]))
         except (DataError, IntegrityError, NotSupportedError) as error:
-            if len(done) == 1:
-                failed = unstorable(done[0], error.orig if isinstance(error.orig, Exception) else error)
+            if len(group) > 1:
+                # Something in the group cannot be written. One by one, only that item fails.
+                for each in group:
+                    self._write([each])
+            elif group[0].before is not None:
+                self._write_apart(group[0], group[0].before)
+            else:
+                failed = unstorable(group[0].done, error.orig if isinstance(error.orig, Exception) else error)
                 self._finish(group, self._record([failed]))
-                return
-            # Something in the group cannot be written. One by one, only that item fails.
-            for entry in group:
-                for each in entry.done:
-                    self._write([_Entry(entry.batch, [each])])
+
+    def _write_apart(self, recorded: _Recorded, before: MicroBatch) -> None:
+        """Write the two stages of an item one after the other: only one of them cannot be written."""
+        if recorded.done.before is not None:
+            self._write([_Recorded(before, recorded.done.before)])
+        self._write([_Recorded(recorded.batch, recorded.done._replace(before=None))])
 
     def _record(self, done: Sequence[Done]) -> dict[int, Disposition]:
         """Write a group, waiting for an unreachable database as long as leases can be held.
@@ -120,14 +166,16 @@ class RecordThread:
                 hooks=context.hooks,
             )
 
-    def _finish(self, group: Sequence[_Entry], dispositions: Mapping[int, Disposition]) -> None:
+    def _finish(self, group: Sequence[_Recorded], dispositions: Mapping[int, Disposition]) -> None:
+        # A stage that was written together with the next one is finished first.
+        before: dict[MicroBatch, dict[int, Disposition]] = defaultdict(dict)
         of_batch: dict[MicroBatch, dict[int, Disposition]] = defaultdict(dict)
-        for entry in group:
-            mine = of_batch[entry.batch]
-            for each in entry.done:
-                item = each.row["id"]
-                mine[item] = dispositions[item]
-        for batch, mine in of_batch.items():
+        for each in group:
+            item = each.done.row["id"]
+            of_batch[each.batch][item] = found = dispositions[item]
+            if each.before is not None:
+                before[each.before][item] = found if found.kind in _UNWRITTEN else _ADVANCED
+        for batch, mine in (*before.items(), *of_batch.items()):
             try:
                 batch.finish(mine)
             except Exception:
@@ -135,5 +183,11 @@ class RecordThread:
                 log.exception("settle_failed", items=len(mine))
 
 
-def _outcomes(group: Sequence[_Entry]) -> list[Done]:
-    return [each for entry in group for each in entry.done]
+_LOST = Disposition(DispositionKind.LOST)
+_ADVANCED = Disposition(DispositionKind.ADVANCED)
+_UNWRITTEN = (DispositionKind.LOST, DispositionKind.STALE)
+
+
+def _portions(group: Iterable[_Recorded]) -> Iterable[list[_Recorded]]:
+    """Split a group so that no transaction writes more than `PORTION_BYTES` of results, except a single large one."""
+    return portions(list(group), lambda each: each.done.bytes, count=GROUP)

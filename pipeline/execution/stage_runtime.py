@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
+from pipeline.batches.sql import batches
 from pipeline.context import Context
+from pipeline.domain.batch import BatchState
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES
 from pipeline.domain.portions import PORTION_BYTES
 from pipeline.execution.record_thread import RecordThread
@@ -33,10 +36,17 @@ class StageRuntime:
         self._bytes_changed = threading.Condition()
         #: Mean bytes of a payload in the latest claim; at first as large as they usually may be.
         self._payload_bytes = MAX_PAYLOAD_BYTES
+        settings = context.settings
+        # As many as the messages that a worker takes from the broker ahead.
+        self._free_places = 2 * settings.batch_items * settings.concurrency
+        self._places_changed = threading.Lock()
+        self._held_batches: frozenset[int] = frozenset()
+        self._soon = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="pipeline-continue")
 
     def close(self) -> None:
         """Begin nothing more. Items under way go on."""
         self.stop_gate.closed.set()
+        self._soon.shutdown(wait=False)
         with self._bytes_changed:
             self._bytes_changed.notify_all()
 
@@ -83,3 +93,35 @@ class StageRuntime:
         with self._bytes_changed:
             self._bytes -= sum(self._under_way.pop(ref, 0) for ref in refs)
             self._bytes_changed.notify_all()
+
+    def take_places(self, batch_id: int, wanted: int) -> int:
+        """Take places for items of a batch that go on to the next stage in this process. Return how many there are.
+
+        There are none once the runtime is closed, or for a batch that is paused or cancelled.
+        """
+        if not wanted or self.stop_gate.closed.is_set() or batch_id in self._held_batches:
+            return 0
+        with self._places_changed:
+            taken = min(wanted, self._free_places)
+            self._free_places -= taken
+        return taken
+
+    def give_back_places(self, number: int) -> None:
+        """Give back places that `take_places` returned."""
+        with self._places_changed:
+            self._free_places += number
+
+    def run_soon(self, function: Callable[[], None]) -> bool:
+        """Run a function on another thread; return False if the runtime is closed."""
+        try:
+            self._soon.submit(function)
+        except RuntimeError:
+            return False
+        return True
+
+    def look_for_held_batches(self) -> None:
+        """Find the batches that are paused or cancelled: their items do not go on to the next stage."""
+        if not self._under_way:
+            return
+        with self.context.database.read() as connection:
+            self._held_batches = frozenset(batches.find_open(connection, BatchState.PAUSED, BatchState.CANCELLED))

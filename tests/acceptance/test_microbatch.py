@@ -217,7 +217,13 @@ def make_group(
         decoded=True,
     )
     group = RequestGroup(
-        Stage.CLASSIFY, [request], running_engine(), slots.take(), is_connected=lambda: True, call_soon=call_soon
+        Stage.CLASSIFY,
+        [request],
+        running_engine(),
+        slots.take(),
+        is_connected=lambda: True,
+        call_soon=call_soon,
+        receiver_of=lambda _: None,
     )
     return group, events
 
@@ -256,6 +262,7 @@ def test_the_requests_of_a_child_that_is_lost_fail_once_and_leave_the_pool(tmp_p
     ("kind", "event"),
     [
         (DispositionKind.ADVANCED, "task-succeeded"),
+        (DispositionKind.HELD, "task-succeeded"),
         (DispositionKind.SUCCEEDED, "task-succeeded"),
         (DispositionKind.STALE, "task-succeeded"),
         (DispositionKind.PUT_OFF, "task-retried"),

@@ -29,6 +29,9 @@ class AwaitedMessages:
         if self._messages:
             self._publisher.put(next_tasks(self._messages, advanced))
 
+    def chain_here(self, items: Collection[int]) -> None:
+        """Return None: a caller that waits has a pool's child or a thread of its own, and one stage to run in it."""
+
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         self._dispositions.update(dispositions)
         self._missing.difference_update(dispositions)

@@ -23,6 +23,8 @@ from workers.engine.publisher import Publisher
 
 #: How often a stopping worker checks whether the work under way is done.
 DRAIN_POLL_SECONDS = 0.02
+#: How often a process looks which batches are paused or cancelled, while it has items under way.
+HELD_SECONDS = 0.1
 #: What writing the last results may take beyond the time that a stop has.
 MARGIN_SECONDS = 2.0
 
@@ -38,7 +40,13 @@ class StageEngine:
         self._publisher = Publisher(context, broker)
         self._awaited: set[AwaitedMessages] = set()
         self._is_stopped = False
-        self._keeper = PeriodicThread("pipeline-keeper", [(min(1.0, context.settings.lease_seconds / 4), self.keep)])
+        self._keeper = PeriodicThread(
+            "pipeline-keeper",
+            [
+                (min(1.0, context.settings.lease_seconds / 4), self.keep),
+                (HELD_SECONDS, self._runtime.look_for_held_batches),
+            ],
+        )
 
     def start(self) -> None:
         self._publisher.start()

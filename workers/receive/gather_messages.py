@@ -15,6 +15,7 @@ from celery import Task, bootsteps
 from celery.worker.consumer import Tasks
 from celery.worker.request import Request
 
+from pipeline.broker.messages import QUEUE_OF
 from pipeline.domain.item import Stage
 from pipeline.execution.sql.releases import Ref
 from pipeline.log import get_logger
@@ -51,10 +52,10 @@ def strategy(task: ItemTask, app: Any, consumer: Any, **_: Any) -> Callable[...,
     engine = running_engine(app)
     gatherings = Gatherings.of(consumer)
     slots = gatherings[0].slots if gatherings else Slots(consumer.pool.limit)
-    gathering = Gathering(task, consumer, engine, slots)
+    receiver = MessageReceiver(task, consumer, check_item, sends_events=engine.context.settings.task_events)
+    gathering = Gathering(task, consumer, engine, slots, receiver)
     gatherings.append(gathering)
     vitals = getattr(consumer.controller, "vitals", None)
-    receiver = MessageReceiver(task, consumer, check_item, sends_events=engine.context.settings.task_events)
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
         request = receiver.receive(message, callbacks)
@@ -70,8 +71,10 @@ def strategy(task: ItemTask, app: Any, consumer: Any, **_: Any) -> Callable[...,
 class Gathering:
     """Requests of one task, waiting until enough of them have come to run together."""
 
-    def __init__(self, task: ItemTask, consumer: Any, engine: Engine, slots: Slots) -> None:
+    def __init__(self, task: ItemTask, consumer: Any, engine: Engine, slots: Slots, receiver: MessageReceiver) -> None:
         self._stage = Stage(task.stage)
+        self.task_name: str = task.name
+        self.receiver = receiver
         self._consumer = consumer
         self._engine = engine
         self.slots = slots
@@ -141,7 +144,15 @@ class Gathering:
             slot,
             is_connected=lambda: self._is_connected,
             call_soon=hub.call_soon if hub else None,
+            receiver_of=self._receiver_of,
         )
+
+    def _receiver_of(self, task_name: str) -> MessageReceiver | None:
+        # Asked every time: queues may be added and cancelled by remote control.
+        if QUEUE_OF[task_name] not in self._consumer.app.amqp.queues.consume_from:
+            return None
+        gatherings = Gatherings.of(self._consumer)
+        return next((each.receiver for each in gatherings if each.task_name == task_name), None)
 
     def _submit(self, group: RequestGroup) -> None:
         pool = self._consumer.pool

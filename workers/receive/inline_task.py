@@ -14,7 +14,8 @@ from celery import Task
 from celery.worker.request import Request
 
 from workers.engine.periodic import guarded
-from workers.receive.message_receiver import MessageReceiver, finish_request
+from workers.receive.finish_requests import finish_request
+from workers.receive.message_receiver import MessageReceiver
 from workers.receive.message_schema import check_nudge
 
 

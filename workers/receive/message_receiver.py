@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from celery import Task, signals
+from celery import Task as CeleryTask
+from celery import signals
 from celery.utils.log import get_logger as get_celery_logger
 from celery.worker.request import Request
-from celery.worker.state import requests as known_requests
 from celery.worker.state import revoked as revoked_ids
-from celery.worker.state import task_ready, task_reserved
+from celery.worker.state import task_reserved
 
+from pipeline.broker.messages import QUEUE_OF, Task
 from pipeline.log import get_logger
 from workers.receive.message_schema import Malformed
 
@@ -22,11 +23,19 @@ log = get_logger(__name__)
 _celery_log = get_celery_logger(__name__)
 
 
+class _NoMessage(NamedTuple):
+    """What Celery reads of the message of a task that has none."""
+
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+    delivery_info: dict[str, Any]
+
+
 class MessageReceiver:
     """Receives the messages of one task."""
 
     def __init__(
-        self, task: Task, consumer: Any, check: Callable[[Any, Any], None], *, sends_events: bool = True
+        self, task: CeleryTask, consumer: Any, check: Callable[[Any, Any], None], *, sends_events: bool = True
     ) -> None:
         """Receive messages of `task` from `consumer`.
 
@@ -49,29 +58,50 @@ class MessageReceiver:
             return None
         if (request.expires or request.id in revoked_ids) and request.revoked():
             return None
-        signals.task_received.send(sender=self._consumer, request=request)
-        self._announce(request)
-        task_reserved(request)
+        self.announce(request)
         for callback in callbacks or ():
             callback(request)
         return request
 
+    def request_of(self, task: Task) -> Request:
+        """Return the request of a task that this process runs without a message. Announce it when it begins."""
+        headers = {
+            "task": task.name,
+            "id": task.id,
+            "root_id": task.root_id,
+            "parent_id": task.parent_id,
+            "argsrepr": repr(task.args),
+            "kwargsrepr": "{}",
+        }
+        body: tuple[Any, ...] = (task.args, {}, {"chain": task.chain})
+        message = _NoMessage(headers, {"correlation_id": task.id}, {"exchange": "", "routing_key": QUEUE_OF[task.name]})
+        return self._make(message, headers, body)
+
+    def announce(self, request: Request) -> None:
+        """Enter a request in the worker's books, and send the event that it was received."""
+        signals.task_received.send(sender=self._consumer, request=request)
+        self._send_received(request)
+        task_reserved(request)
+
     def _request(self, message: Any) -> Request:
         body = _body(message)
         self._check(message.headers, body)
+        # Called from the connection's thread, so it may write at once: Celery's own would wait for the next round.
+        return self._make(
+            message, message.headers, body, on_ack=message.ack_log_error, on_reject=message.reject_log_error
+        )
+
+    def _make(self, message: Any, headers: Any, body: Any, **options: Any) -> Request:
         return Request(
             message,
-            # Called from the connection's thread, so it may write at once: Celery's own would wait for the loop's next
-            # round.
-            on_ack=message.ack_log_error,
-            on_reject=message.reject_log_error,
+            **options,
             app=self._consumer.app,
             hostname=self._consumer.hostname,
             eventer=self._eventer,
             task=self._task,
             connection_errors=self._consumer.connection_errors,
             body=body,
-            headers=message.headers,
+            headers=headers,
             decoded=True,
         )
 
@@ -82,7 +112,7 @@ class MessageReceiver:
         message.reject_log_error(_celery_log, self._consumer.connection_errors)
         signals.task_rejected.send(sender=self._consumer, message=message, exc=error)
 
-    def _announce(self, request: Request) -> None:
+    def _send_received(self, request: Request) -> None:
         if not (self._eventer and self._eventer.enabled and self._task.send_events):
             return
         request.send_event(
@@ -96,20 +126,6 @@ class MessageReceiver:
             eta=None,
             expires=request.expires and request.expires.isoformat(),
         )
-
-
-def finish_request(request: Request, event: str, *, is_connected: bool = True, **fields: Any) -> None:
-    """Remove a request from the worker's books, acknowledge its message if still connected, and send its event.
-
-    Args:
-        event: `task-succeeded`, `task-retried` or `task-failed`, with its fields.
-    """
-    # Not `successful=True`, which makes Celery remember the id: a message that comes again is stale anyway.
-    task_ready(request)
-    known_requests.pop(request.id, None)
-    if is_connected:
-        request.acknowledge()
-    request.send_event(event, **fields)
 
 
 def _body(message: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from celery.worker.request import Request
+from celery.worker.state import revoked as revoked_ids
 
 from pipeline.database.trouble import log_failure
 from pipeline.domain.item import Stage
@@ -15,13 +16,12 @@ from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.log import get_logger
 from workers.engine.engine import Engine
 from workers.engine.item_message import ItemMessage, latest, next_tasks, refs_of
-from workers.receive.message_receiver import finish_request
+from workers.receive.chained_requests import ChainedRequests
+from workers.receive.finish_requests import finish_as, finish_request
+from workers.receive.message_receiver import MessageReceiver
 from workers.receive.pool_slots import Slot
 
 log = get_logger(__name__)
-
-_FAILED = (DispositionKind.DEAD, DispositionKind.LOST)
-_RETRIED = (DispositionKind.PUT_OFF, DispositionKind.HANDED_BACK)
 
 
 class RequestGroup:
@@ -41,6 +41,7 @@ class RequestGroup:
         *,
         is_connected: Callable[[], bool],
         call_soon: Callable[..., object] | None,
+        receiver_of: Callable[[str], MessageReceiver | None],
     ) -> None:
         """Group requests for one stage.
 
@@ -48,13 +49,17 @@ class RequestGroup:
             slot: their place in the pool, given back when the pool is done with them.
             is_connected: whether the connection that delivered the messages still takes acknowledgements.
             call_soon: calls a function from the thread that owns that connection; None: any thread may use it.
+            receiver_of: returns the receiver of a task's messages; None: this worker does not consume them.
         """
         self._stage = stage
         self._engine = engine
         self._slot = slot
         self._is_connected = is_connected
         self._call_soon = call_soon or _call_now
+        self._receiver_of = receiver_of
         self._began: tuple[int, float] | None = None
+        #: By item id, the requests of the next stage that follow these.
+        self._chained: dict[int, ChainedRequests] = {}
         #: By item id. Kept apart from the requests, which are dropped as they are acknowledged.
         self._messages: Mapping[int, ItemMessage] = {}
         self._of_item: dict[int, list[Request]] = {}
@@ -89,6 +94,17 @@ class RequestGroup:
     def publish_next(self, advanced: Collection[int]) -> None:
         """Publish what is chained to the messages of these items, from the publisher's thread."""
         self._engine.stage_engine.publish(next_tasks(self._messages, advanced))
+
+    def chain_here(self, items: Collection[int]) -> ChainedRequests | None:
+        """Return requests for what is chained to the messages of these items, if this worker consumes such messages."""
+        tasks = {task.args[0]: task for task in next_tasks(self._messages, items)}
+        receiver = self._receiver_of(next(iter(tasks.values())).name) if len(tasks) == len(items) else None
+        # Celery's own way to revoke a task is to drop its message.
+        if receiver is None or any(task.id in revoked_ids for task in tasks.values()):
+            return None
+        chained = ChainedRequests(tasks, receiver, self._engine, self._call_soon)
+        self._chained |= dict.fromkeys(items, chained)
+        return chained
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         """Acknowledge the messages of these items, from the connection's thread."""
@@ -131,29 +147,16 @@ class RequestGroup:
         now = time.time()
         for item, disposition in dispositions.items():
             for request in self._of_item.pop(item, ()):
-                self._finish(request, disposition, now)
-
-    def _finish(self, request: Request, disposition: Disposition, now: float) -> None:
-        kind = disposition.kind
-        reason = disposition.error or kind.value
-        # The task id leads to everything else that is known; messages of exceptions may quote payloads.
-        hint = f"pipeline show {request.id}"
-        if kind in _RETRIED:
-            self._finish_request(request, "task-retried", exception=reason, traceback=hint)
-        elif kind in _FAILED:
-            self._finish_request(request, "task-failed", exception=reason, traceback=hint)
-        else:
-            runtime = now - (request.time_start or now)
-            self._finish_request(request, "task-succeeded", result=repr(kind.value), runtime=runtime)
+                finish_as(request, disposition, now, is_connected=self._is_connected())
+            chained = self._chained.pop(item, None)
+            if chained is not None and disposition.kind is DispositionKind.ADVANCED:
+                chained.begin()
 
     def _fail_rest(self, error: str) -> None:
         self._begin()
         for item in list(self._of_item):
             for request in self._of_item.pop(item, ()):
-                self._finish_request(request, "task-failed", exception=error, traceback="")
-
-    def _finish_request(self, request: Request, event: str, **fields: Any) -> None:
-        finish_request(request, event, is_connected=self._is_connected(), **fields)
+                finish_request(request, "task-failed", is_connected=self._is_connected(), exception=error, traceback="")
 
 
 def _call_now(function: Callable[..., object], *arguments: Any) -> None:

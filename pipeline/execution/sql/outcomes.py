@@ -7,33 +7,42 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, func, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Update, bindparam, case, func, or_, update
 
 from pipeline.batches.sql.items import ERROR_COLUMNS, FINISHED_COLUMNS, RESULT_COLUMNS
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.json_rows import item_rows, sort_by_id
 from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import recheck_state
-from pipeline.database.tables import items
+from pipeline.database.tables import batches, items
+from pipeline.domain.batch import BatchState
 from pipeline.domain.item import ItemState, Stage
 
 
 def advance(
     connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now: datetime, lease_until: datetime
-) -> set[int]:
-    """Queue classified items for the stage `enrich`. Return the ids of those that were still running.
+) -> dict[int, ItemState]:
+    """Move classified items on to the stage `enrich`.
+
+    Return the new states of those that were still running: queued, or running if their worker goes on with them.
+    Items of batches that are paused or cancelled become pending, unless the next stage has begun.
 
     Args:
-        outcomes: one mapping each: `id`, `epoch`, `label`, `confidence` and `classification`.
+        outcomes: one mapping each: `id`, `epoch`, `state`, `label`, `confidence`, `classification`, and `has_begun`, 1
+            if the next stage has begun.
     """
     dialect = dialect_of(connection)
     parameters = {"rows": dialect.encode_rows(sort_by_id(outcomes)), "now": now, "until": lease_until}
-    return set(connection.scalars(_advance(dialect), parameters))
+    return {id_: ItemState(state) for id_, state in connection.execute(_advance(dialect), parameters)}
 
 
 @cache
 def _advance(dialect: Dialect) -> Update:
-    given = item_rows(dialect, "id", "epoch", "label", "confidence", "classification")
+    names = ("id", "epoch", "state", "label", "confidence", "classification")
+    given = item_rows(dialect, *names, integers=("has_begun",))
+    goes_on = or_(batches.c.state == BatchState.RUNNING.value, given.c.has_begun == 1)
+    state = case((goes_on, given.c.state), else_=ItemState.PENDING.value)
+    begins = case((state == ItemState.RUNNING.value, 1), else_=0)
     return (
         update(items)
         .where(
@@ -41,32 +50,38 @@ def _advance(dialect: Dialect) -> Update:
             items.c.epoch == given.c.epoch,
             recheck_state(items.c.state, "running"),
             items.c.stage == Stage.CLASSIFY.value,
+            batches.c.id == items.c.batch_id,
         )
         .values(
             stage=Stage.ENRICH.value,
-            state=ItemState.QUEUED.value,
-            attempt=0,
+            state=state,
+            attempt=begins,
+            attempts=items.c.attempts + begins,
             snoozes=0,
             crashes=0,
             label=given.c.label,
             confidence=given.c.confidence,
             classification=given.c.classification,
             classified_at=bindparam("now", type_=items.c.classified_at.type),
-            lease_until=bindparam("until"),
-            error_kind=None,
-            error_type=None,
-            error_message=None,
-            error_stage=None,
+            due_at=case((goes_on, items.c.due_at), else_=bindparam("now", type_=items.c.due_at.type)),
+            lease_until=case((goes_on, bindparam("until", type_=items.c.lease_until.type)), else_=None),
+            **dict.fromkeys(ERROR_COLUMNS),
         )
-        .returning(items.c.id)
+        .returning(items.c.id, items.c.state)
     )
 
 
+#: What the outcome of a later stage writes as well, if that of the stage before is not stored yet; null: it is stored.
+_STAGE_BEFORE = ("label", "confidence", "classification", "classified_at")
+
+
 def put_off(connection: Connection, outcomes: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Make items pending at the same stage until `due_at`. Return the ids of those that were still running.
+    """Make items pending at the stage that failed until `due_at`. Return the ids of those that were still running.
 
     Args:
-        outcomes: one mapping each: `id`, `epoch`, `due_at`, `attempt`, `snoozes` and the error columns.
+        outcomes: one mapping each: `id`, `epoch`, `stored_stage`, `stage`, `due_at`, `attempt`, `snoozes`, `counted`
+            (attempts to add to the item's total), the error columns, and the result columns of a stage that is not
+            stored yet.
     """
     dialect = dialect_of(connection)
     return set(connection.scalars(_put_off(dialect), {"rows": dialect.encode_rows(sort_by_id(outcomes))}))
@@ -74,20 +89,20 @@ def put_off(connection: Connection, outcomes: Sequence[Mapping[str, Any]]) -> se
 
 @cache
 def _put_off(dialect: Dialect) -> Update:
-    names = ("due_at", "attempt", "snoozes", "error_kind", "error_type", "error_message", "error_stage")
-    given = item_rows(dialect, "id", "epoch", *names)
+    names = ("stage", "due_at", "attempt", "snoozes", *ERROR_COLUMNS)
+    given = item_rows(dialect, "id", "epoch", *names, *_STAGE_BEFORE, integers=("counted",), texts=("stored_stage",))
     return (
         update(items)
-        .where(items.c.id == given.c.id, items.c.epoch == given.c.epoch, recheck_state(items.c.state, "running"))
+        .where(*_is_running(given))
         .values(
             state=ItemState.PENDING.value,
             lease_until=None,
             worker=None,
             **{name: given.c[name] for name in names},
+            **{name: func.coalesce(given.c[name], items.c[name]) for name in _STAGE_BEFORE},
             # It failed without killing its worker.
             crashes=0,
-            # An attempt that is not counted at this stage is not counted in the total either.
-            attempts=items.c.attempts - (items.c.attempt - given.c.attempt),
+            attempts=items.c.attempts + given.c.counted,
         )
         .returning(items.c.id)
     )
@@ -97,8 +112,9 @@ def finish(connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now
     """Mark items as succeeded or dead. Return the rows of those that were still running.
 
     Args:
-        outcomes: one mapping each: `id`, `epoch`, `state`, the result columns and the error columns. A result column
-            that is null keeps its stored value; an error column does not.
+        outcomes: one mapping each: `id`, `epoch`, `stored_stage`, `stage`, `state`, `attempt`, `snoozes`, `counted`
+            (attempts to add to the item's total), the result columns and the error columns. A result column that is
+            null keeps its stored value; an error column does not.
     """
     dialect = dialect_of(connection)
     parameters = {"rows": dialect.encode_rows(sort_by_id(outcomes)), "now": now}
@@ -107,20 +123,27 @@ def finish(connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now
 
 @cache
 def _finish(dialect: Dialect) -> Update:
-    given = item_rows(dialect, "id", "epoch", "state", *RESULT_COLUMNS, *ERROR_COLUMNS)
+    names = ("stage", "state", "attempt", "snoozes", *ERROR_COLUMNS)
+    given = item_rows(dialect, "id", "epoch", *names, *RESULT_COLUMNS, integers=("counted",), texts=("stored_stage",))
     return (
         update(items)
-        .where(
-            items.c.id == given.c.id,
-            items.c.epoch == given.c.epoch,
-            recheck_state(items.c.state, "running"),
-        )
+        .where(*_is_running(given))
         .values(
-            state=given.c.state,
             finished_at=bindparam("now", type_=items.c.finished_at.type),
             lease_until=None,
+            **{name: given.c[name] for name in names},
             **{name: func.coalesce(given.c[name], items.c[name]) for name in RESULT_COLUMNS},
-            **{name: given.c[name] for name in ERROR_COLUMNS},
+            attempts=items.c.attempts + given.c.counted,
         )
         .returning(*(items.c[name] for name in FINISHED_COLUMNS))
+    )
+
+
+def _is_running(given: FromClause) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that an item still runs under its claim, at the stage that is known to be stored."""
+    return (
+        items.c.id == given.c.id,
+        items.c.epoch == given.c.epoch,
+        recheck_state(items.c.state, "running"),
+        items.c.stage == given.c.stored_stage,
     )

@@ -34,6 +34,9 @@ class ClassifySpec(StageSpec):
 
     #: The allowed labels; any other answer is a permanent error of the item. None allows any label.
     labels: tuple[str, ...] | None = Field(default=None, min_length=1)
+    #: Store each answer before the item is enriched, so that a crash meanwhile never asks for it again. For classifiers
+    #: whose answers cost money or a long time; others are stored together with the enrichment, if that follows soon.
+    durable: bool = False
 
 
 class EnrichSpec(StageSpec):

@@ -23,7 +23,7 @@ from pipeline.domain.batch import BatchState
 from pipeline.domain.item import Classification, Enrichment, Stage
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
 from pipeline.execution.dispatch import Dispatcher, Message
-from pipeline.execution.record import Done, record
+from pipeline.execution.record import Done, enrichment_json, record
 from pipeline.execution.rescue import hand_back, renew, rescue_lost
 from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
@@ -98,7 +98,11 @@ class Crowd:
             refs, now = self.some_refs(rng), context.now()
             claimed = self.claim(context, stage, refs)
             rng.shuffle(claimed)
-            done = [Done(row, stage, self.definition, outcome(stage, rng.random() < failing), now) for row in claimed]
+            outcomes = [outcome(stage, rng.random() < failing) for _ in claimed]
+            done = [
+                Done(row, stage, self.definition, each, now, now, enrichment_json(each))
+                for row, each in zip(claimed, outcomes, strict=True)
+            ]
             with context.database.write() as connection:
                 record(
                     connection, done, now=now, lease=timedelta(minutes=1), worker=context.worker, hooks=context.hooks

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from pipeline import settings
-from pipeline.batches.submit import Submission, submit
-from pipeline.bootstrap import make_hooks
-from pipeline.context import Context
 from pipeline.database.engine import Database
 from pipeline.database.tables import items
-from pipeline.definitions import Definition
 from pipeline.domain.item import Stage
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.micro_batch import MicroBatch
-from pipeline.execution.record_thread import RecordThread
-from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
-from pipeline.execution.stage_runtime import StageRuntime
-from pipeline.stages.run.executor import Executor
-from tests.support.factories import make_definition, make_items
+from tests.support.factories import make_definition
+from tests.support.micro_batch import Steps, ids, make_context, refuse, release_all, rename, runtime, states
 from tests.support.servers.fixtures import on_sqlite
 from tests.support.servers.worker import wait_for
 
@@ -65,29 +54,6 @@ async def classify(item):
 async def enrich(item):
     return {}
 """
-
-
-class Steps:
-    """Messages that note each step asked of them, with the item's state and stage in the database at that moment."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.taken: list[tuple[str, int, str, str]] = []
-        self.dispositions: dict[int, Disposition] = {}
-
-    def publish_next(self, advanced: Collection[int]) -> None:
-        self._note("publish", advanced)
-
-    def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
-        self._note("acknowledge", dispositions)
-        self.dispositions.update(dispositions)
-
-    def of(self, item: int) -> list[tuple[str, str, str]]:
-        return [(step, state, stage) for step, id_, state, stage in self.taken if id_ == item]
-
-    def _note(self, step: str, ids: Collection[int]) -> None:
-        found = states(self._database)
-        self.taken += [(step, id_, *found[id_]) for id_ in ids]
 
 
 def test_a_claim_takes_the_released_items_and_nothing_else_happens(database: Database, tmp_path: Path) -> None:
@@ -288,56 +254,3 @@ def test_a_stop_ends_the_wait_for_a_database_that_is_away(database: Database, tm
         running.close()
         with pytest.raises(OperationalError):
             run.result(60)
-
-
-def make_context(database: Database, **chosen: Any) -> Context:
-    return Context(settings=settings.load(**chosen), database=database, hooks=make_hooks(database))
-
-
-@contextmanager
-def runtime(context: Context) -> Iterator[StageRuntime]:
-    executor, recorder = Executor(), RecordThread(context)
-    try:
-        yield StageRuntime(context, executor, recorder)
-    finally:
-        recorder.close(10)
-        executor.close()
-
-
-def release_all(context: Context, definition: Definition, given: list[dict[str, Any]] | None = None) -> list[Ref]:
-    """Submit a batch and release its items, as the dispatcher does."""
-    submit(context, given or make_items(3), Submission(definition))
-    now = context.now()
-    with context.database.write() as connection:
-        chosen = list(connection.scalars(select(items.c.id).order_by(items.c.id)))
-        released = releases.release(
-            connection, chosen, now=now, lease_until=now + timedelta(seconds=30), worker=context.worker
-        )
-    return sorted(Ref(each.id, each.epoch) for each in released)
-
-
-def ids(refs: list[Ref]) -> list[int]:
-    return [ref.id for ref in refs]
-
-
-def states(database: Database) -> dict[int, tuple[str, str]]:
-    """Return state and stage of each item."""
-    with database.read() as connection:
-        rows = connection.execute(select(items.c.id, items.c.state, items.c.stage).order_by(items.c.id))
-        return {id_: (state, stage) for id_, state, stage in rows}
-
-
-def refuse(database: Database, condition: str) -> None:
-    """Let the database refuse to change items for which a condition holds."""
-    with database.write() as connection:
-        connection.execute(
-            text(
-                f"CREATE TRIGGER refuse BEFORE UPDATE ON items WHEN {condition} "
-                "BEGIN SELECT RAISE(ABORT, 'refused'); END"
-            )
-        )
-
-
-def rename(context: Context, old: str, new: str) -> None:
-    with context.database.write() as connection:
-        connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))

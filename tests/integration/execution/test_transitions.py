@@ -20,7 +20,7 @@ from pipeline.domain.item import Classification, Enrichment, Stage
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
 from pipeline.execution.dispatch import Dispatcher, Message
 from pipeline.execution.disposition import DispositionKind
-from pipeline.execution.record import Done, record
+from pipeline.execution.record import Done, enrichment_json, record
 from pipeline.execution.rescue import hand_back, renew, rescue_lost
 from pipeline.execution.rules.crash_suspects import MAX_TOGETHER
 from pipeline.execution.sql import releases
@@ -95,7 +95,8 @@ class Engine:
         return not {"pending", "queued", "running"} & set(self.states())
 
     def record(self, stage: Stage, rows: list[Row], outcome: Outcome) -> dict[int, DispositionKind]:
-        done = [Done(row, stage, self.definition, outcome, self.context.now()) for row in rows]
+        now = self.context.now()
+        done = [Done(row, stage, self.definition, outcome, now, now, enrichment_json(outcome)) for row in rows]
         with self.context.database.write() as connection:
             dispositions = record(
                 connection,
