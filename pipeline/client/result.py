@@ -37,7 +37,7 @@ class Timings:
         created_at: It was submitted.
         queued_at: It was released to the workers, the last time.
         started_at: A worker took it, the last time.
-        classified_at: Its classification was stored.
+        classified_at: It was classified.
         finished_at: It became final.
     """
 
