@@ -44,6 +44,9 @@ class MicroBatchMessages(Protocol):
         None: the next stage is not served here, so the messages of these items have to be published.
         """
 
+    def begin(self) -> None:
+        """Note that a stage without messages has begun, whose items were stored at the stage before."""
+
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         """Acknowledge the messages of these items. Every item of the micro-batch comes here, in groups."""
 
@@ -230,9 +233,7 @@ class MicroBatch:
         is_durable = definition.classify.durable or any(row["crashes"] for row, _, _ in classified)
         rows = [row | _FIRST_ATTEMPT for row, _, _ in classified]
         items = [_at_next_stage(row, item, outcome) for row, item, outcome in classified]
-        continuation = Continuation(
-            partial(following._take_on, call.work), following._drop, rows, items, is_durable=is_durable
-        )
+        continuation = Continuation(following, call.work, rows, items, is_durable=is_durable)
         self._continuing |= {row["id"]: continuation for row in rows}
         return continuation
 
@@ -241,27 +242,28 @@ class MicroBatch:
             # This process is stopping, and hands back what it holds.
             continuation.drop()
 
-    def _take_on(self, work: Work, rows: Sequence[Row], items: Sequence[WorkItem]) -> None:
+    def take_on(self, work: Work, rows: Sequence[Row], items: Sequence[WorkItem]) -> None:
         """Run the stage on items that this process claimed at the stage before."""
         try:
             self._call(work, rows, items)
         except Exception as error:
             self._lose(rows, error)
 
-    def _drop(self, items: Collection[int]) -> None:
-        """Forget items that were to go on to this stage here."""
+    def drop(self, items: Collection[int]) -> None:
+        """Forget items that do not reach this stage here after all."""
         self._runtime.stop_renewing(self._claimed[id_] for id_ in items)
         self._runtime.give_back_places(len(items))
 
     # --- on the record thread, after the commit ------------------------------------------------------------------
 
-    def finish(self, dispositions: Mapping[int, Disposition]) -> None:
+    def finish(self, dispositions: Mapping[int, Disposition], *, with_next: bool = False) -> None:
         """Finish claimed items whose outcomes are committed or lost: stop renewing their leases, publish, acknowledge.
 
         Items that go on to the next stage in this process are left to its micro-batch.
 
         Args:
             dispositions: what became of them, by item id.
+            with_next: whether their outcomes at the next stage were committed together with these.
         """
         continuing = {id_: found for id_ in dispositions if (found := self._continuing.pop(id_, None)) is not None}
         if self._holds_places:
@@ -274,6 +276,8 @@ class MicroBatch:
             of_continuation[continuation][id_] = dispositions[id_]
         for continuation, mine in of_continuation.items():
             self._committed(continuation, mine)
+            if not with_next:
+                continuation.next_stage.begin()
 
     def _committed(self, continuation: Continuation, dispositions: Mapping[int, Disposition]) -> None:
         """Begin the next stage of items whose classification is committed, if it waited for that."""
@@ -284,6 +288,10 @@ class MicroBatch:
             return
         continuation.drop(failed)
         self._start_soon(continuation.split([id_ for id_ in dispositions if id_ not in failed]))
+
+    def begin(self) -> None:
+        """Note that items are stored at this stage, and not finished there."""
+        self._messages.begin()
 
     def publish_next(self, dispositions: Mapping[int, Disposition]) -> None:
         """Publish the next stage's message of each item that advanced: it is queued for that stage already."""

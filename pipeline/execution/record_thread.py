@@ -175,12 +175,18 @@ class RecordThread:
             of_batch[each.batch][item] = found = dispositions[item]
             if each.before is not None:
                 before[each.before][item] = found if found.kind in _UNWRITTEN else _ADVANCED
-        for batch, mine in (*before.items(), *of_batch.items()):
-            try:
-                batch.finish(mine)
-            except Exception:
-                # What is recorded stays recorded. A message that was not acknowledged is delivered again, and is stale.
-                log.exception("settle_failed", items=len(mine))
+        for batch, mine in before.items():
+            _finish_in(batch, mine, with_next=True)
+        for batch, mine in of_batch.items():
+            _finish_in(batch, mine)
+
+
+def _finish_in(batch: MicroBatch, dispositions: Mapping[int, Disposition], *, with_next: bool = False) -> None:
+    try:
+        batch.finish(dispositions, with_next=with_next)
+    except Exception:
+        # What is recorded stays recorded. A message that was not acknowledged is delivered again, and is stale.
+        log.exception("settle_failed", items=len(dispositions))
 
 
 _LOST = Disposition(DispositionKind.LOST)

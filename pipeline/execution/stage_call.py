@@ -3,55 +3,62 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from pipeline.database.row import Row
 from pipeline.domain.item import WorkItem
 from pipeline.execution.runner_cache import Work
 
 
+class NextStage(Protocol):
+    """The micro-batch that takes items through the stage after."""
+
+    def take_on(self, work: Work, rows: Sequence[Row], items: Sequence[WorkItem]) -> None:
+        """Run the stage on items that this process claimed at the stage before."""
+
+    def begin(self) -> None:
+        """Note that items are stored at this stage, and not finished there."""
+
+    def drop(self, items: Collection[int]) -> None:
+        """Forget items that do not reach this stage here after all."""
+
+
 class Continuation:
     """Items that were classified together, on their way into the next stage.
 
     Args:
-        take_on: runs the next stage on items, given their rows and the items as that stage sees them.
-        drop: called with the ids of items that do not go on here after all.
         is_durable: whether the next stage begins only once the outcomes of this one are committed.
     """
 
     def __init__(
-        self,
-        take_on: Callable[[Sequence[Row], Sequence[WorkItem]], None],
-        drop: Callable[[Collection[int]], None],
-        rows: Sequence[Row],
-        items: Sequence[WorkItem],
-        *,
-        is_durable: bool,
+        self, next_stage: NextStage, work: Work, rows: Sequence[Row], items: Sequence[WorkItem], *, is_durable: bool
     ) -> None:
-        self._take_on = take_on
-        self._drop = drop
-        self._waiting = {row["id"]: (row, item) for row, item in zip(rows, items, strict=True)}
+        self.next_stage = next_stage
         self.is_durable = is_durable
+        self._work = work
+        self._waiting = {row["id"]: (row, item) for row, item in zip(rows, items, strict=True)}
 
     def start(self) -> None:
         """Run the next stage on the items that were not dropped."""
         waiting, self._waiting = self._waiting, {}
         if waiting:
-            self._take_on([row for row, _ in waiting.values()], [item for _, item in waiting.values()])
+            rows, items = zip(*waiting.values(), strict=True)
+            self.next_stage.take_on(self._work, rows, items)
 
     def drop(self, items: Collection[int] | None = None) -> None:
         """Leave out some of the items, or all."""
         dropped = list(self._waiting) if items is None else list(items)
         for id_ in dropped:
             del self._waiting[id_]
-        self._drop(dropped)
+        self.next_stage.drop(dropped)
 
     def split(self, items: Collection[int]) -> Continuation:
         """Take these items out of this continuation, into one of their own."""
         chosen = [self._waiting.pop(id_) for id_ in items]
         rows, found = [row for row, _ in chosen], [item for _, item in chosen]
-        return Continuation(self._take_on, self._drop, rows, found, is_durable=self.is_durable)
+        return Continuation(self.next_stage, self._work, rows, found, is_durable=self.is_durable)
 
 
 class StageCall:

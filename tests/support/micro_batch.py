@@ -33,6 +33,7 @@ class Steps:
         """`following`: the messages of the next stage, if this process serves it."""
         self._database = database
         self._following = following
+        self.begun = 0
         self.taken: list[tuple[str, int, str, str]] = []
         self.dispositions: dict[int, Disposition] = {}
 
@@ -41,6 +42,9 @@ class Steps:
 
     def chain_here(self, items: Collection[int]) -> MicroBatchMessages | None:
         return self._following
+
+    def begin(self) -> None:
+        self.begun += 1
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         self._note("acknowledge", dispositions)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping
 
+from celery.worker import state as worker_state
 from celery.worker.request import Request
 
 from pipeline.broker.messages import Task
@@ -43,22 +44,41 @@ class ChainedRequests:
     def chain_here(self, items: Collection[int]) -> None:
         """Return None: no stage follows."""
 
+    def begin(self) -> None:
+        """Report that the tasks were received and have begun, unless they have ended by then."""
+        self._call_soon(self._begin)
+
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         """Finish the requests of these items. There is no message to acknowledge."""
         self._call_soon(self._finish_all, dispositions)
         self._engine.count_finished(dispositions.values())
 
-    def begin(self) -> None:
-        """Tell that the tasks were received and have begun."""
-        tasks, self._tasks = self._tasks, {}
-        for item, task in tasks.items():
-            request = self._of_item[item] = self._receiver.request_of(task)
-            self._receiver.announce(request)
-            request.on_accepted(os.getpid(), self._began)
+    # --- on the thread that keeps the worker's books --------------------------------------------------------------
+
+    def _begin(self) -> None:
+        for item in list(self._tasks):
+            self._begin_one(item)
+
+    def _begin_one(self, item: int) -> None:
+        request = self._of_item[item] = self._receiver.request_of(self._tasks.pop(item))
+        self._receiver.announce(request)
+        request.on_accepted(os.getpid(), self._began)
 
     def _finish_all(self, dispositions: Mapping[int, Disposition]) -> None:
-        # An event loop runs callbacks in any order.
-        self.begin()
+        if self._tasks and not self._receiver.is_observed:
+            self._count_unobserved([item for item in dispositions if item in self._tasks])
         now = time.time()
         for item, disposition in dispositions.items():
-            finish_as(self._of_item.pop(item), disposition, now)
+            # Of those that ended as soon as they had begun, everything is reported at once.
+            if item in self._tasks:
+                self._begin_one(item)
+            request = self._of_item.pop(item, None)
+            if request is not None:
+                finish_as(request, disposition, now)
+
+    def _count_unobserved(self, ended: Collection[int]) -> None:
+        """Drop tasks that have begun and ended unseen, and count them for `inspect stats`."""
+        for item in ended:
+            del self._tasks[item]
+        worker_state.total_count[self._receiver.task_name] += len(ended)
+        worker_state.all_total_count[0] += len(ended)

@@ -48,6 +48,20 @@ class MessageReceiver:
         self._check = check
         self._eventer = consumer.event_dispatcher if sends_events else None
 
+    @property
+    def task_name(self) -> str:
+        """The name of the task."""
+        return str(self._task.name)
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anybody is told of requests: a monitor by events, or a receiver of Celery's signal."""
+        return self._is_monitored or bool(signals.task_received.receivers)
+
+    @property
+    def _is_monitored(self) -> bool:
+        return bool(self._eventer and self._eventer.enabled and self._task.send_events)
+
     def receive(self, message: Any, callbacks: Any) -> Request | None:
         """Return the request of a message; None if the message is revoked or refused."""
         try:
@@ -113,7 +127,7 @@ class MessageReceiver:
         signals.task_rejected.send(sender=self._consumer, message=message, exc=error)
 
     def _send_received(self, request: Request) -> None:
-        if not (self._eventer and self._eventer.enabled and self._task.send_events):
+        if not self._is_monitored:
             return
         request.send_event(
             "task-received",

@@ -12,7 +12,7 @@ from celery.worker.state import revoked as revoked_ids
 
 from pipeline.database.trouble import log_failure
 from pipeline.domain.item import Stage
-from pipeline.execution.disposition import Disposition, DispositionKind
+from pipeline.execution.disposition import Disposition
 from pipeline.log import get_logger
 from workers.engine.engine import Engine
 from workers.engine.item_message import ItemMessage, latest, next_tasks, refs_of
@@ -58,8 +58,6 @@ class RequestGroup:
         self._call_soon = call_soon or _call_now
         self._receiver_of = receiver_of
         self._began: tuple[int, float] | None = None
-        #: By item id, the requests of the next stage that follow these.
-        self._chained: dict[int, ChainedRequests] = {}
         #: By item id. Kept apart from the requests, which are dropped as they are acknowledged.
         self._messages: Mapping[int, ItemMessage] = {}
         self._of_item: dict[int, list[Request]] = {}
@@ -102,9 +100,10 @@ class RequestGroup:
         # Celery's own way to revoke a task is to drop its message.
         if receiver is None or any(task.id in revoked_ids for task in tasks.values()):
             return None
-        chained = ChainedRequests(tasks, receiver, self._engine, self._call_soon)
-        self._chained |= dict.fromkeys(items, chained)
-        return chained
+        return ChainedRequests(tasks, receiver, self._engine, self._call_soon)
+
+    def begin(self) -> None:
+        """Do nothing: these requests begin with their messages."""
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         """Acknowledge the messages of these items, from the connection's thread."""
@@ -148,9 +147,6 @@ class RequestGroup:
         for item, disposition in dispositions.items():
             for request in self._of_item.pop(item, ()):
                 finish_as(request, disposition, now, is_connected=self._is_connected())
-            chained = self._chained.pop(item, None)
-            if chained is not None and disposition.kind is DispositionKind.ADVANCED:
-                chained.begin()
 
     def _fail_rest(self, error: str) -> None:
         self._begin()

@@ -84,6 +84,7 @@ def test_an_item_is_claimed_once_and_written_once(
         wait_for(lambda: len(following.dispositions) == len(refs))
         assert running.under_way() == []
     assert updates.number == 2, "claimed, and finished"
+    assert following.begun == 0, "it ended as soon as it had begun"
     assert steps.dispositions == dict.fromkeys(ids(refs), ADVANCED)
     assert following.dispositions == dict.fromkeys(ids(refs), SUCCEEDED)
     assert [step for step, *_ in steps.taken + following.taken] == ["acknowledge"] * 6, "nothing is published"
@@ -105,6 +106,7 @@ def test_a_slow_enricher_keeps_no_classification_from_the_database(database: Dat
         slow = item_rows(database)[0]
         assert (slow["state"], slow["stage"], slow["label"]) == ("running", "enrich", "slow")
         assert (slow["attempt"], slow["attempts"], slow["epoch"]) == (1, 2, refs[0].epoch)
+        assert following.begun == 1
         assert running.under_way() == [refs[0]]
         gate.touch()
         wait_for(lambda: len(following.dispositions) == 2)
