@@ -19,8 +19,8 @@ from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
 
 _PACKAGES = (
-    "pipeline", "celery", "kombu", "dramatiq", "pika", "taskiq", "taskiq-redis", "procrastinate", "redis", "hiredis",
-    "sqlalchemy", "psycopg", "asyncpg", "requests", "aiohttp", "uvloop",
+    "pipeline", "celery", "kombu", "dramatiq", "pika", "taskiq", "taskiq-redis", "saq", "procrastinate",
+    "pgqueuer", "dbos", "redis", "hiredis", "sqlalchemy", "psycopg", "asyncpg", "requests", "aiohttp", "uvloop",
 )  # fmt: skip
 _GIB = 2**30
 
