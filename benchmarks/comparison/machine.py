@@ -18,7 +18,7 @@ from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
 
-_PACKAGES = (
+PACKAGES = (
     "pipeline", "celery", "kombu", "dramatiq", "pika", "taskiq", "taskiq-redis", "saq", "procrastinate",
     "pgqueuer", "dbos", "redis", "hiredis", "sqlalchemy", "psycopg", "asyncpg", "requests", "aiohttp", "uvloop",
 )  # fmt: skip
@@ -94,7 +94,7 @@ def _receiver(receiver: Receiver) -> str:
 
 def _packages() -> dict[str, str]:
     found = {}
-    for name in _PACKAGES:
+    for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

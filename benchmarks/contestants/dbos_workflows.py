@@ -3,7 +3,7 @@
 As a good engineer would have it in an afternoon:
 - each step is recorded when it is done, so that a workflow whose worker was killed resumes behind its last one;
 - a step is retried with exponential backoff; repeating one of the first two changes nothing. DBOS's own transactions,
-  which record a step together with its data, were half as fast;
+  which record a step together with its data, were slower;
 - workflows are enqueued a thousand in a transaction;
 - the queue is polled 20 times a second instead of once, and each process has four workflows at hand for each thread.
 
