@@ -51,7 +51,7 @@ test: $(VENV)/.test ## Check everything: style, types, imports, tests; nine minu
 faults: $(VENV)/.test ## Inject random faults into each combination of servers; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq
 	@$(RUN) tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ON),--on $(ON))
 
-bench: $(VENV)/.bench ## Compare with the same job written by hand on other queues, 15 minutes; ROUNDS=, PROCESSES=, JSON=file
+bench: $(VENV)/.bench ## Compare with the same job written by hand on other queues, 20 minutes; ROUNDS=, PROCESSES=, JSON=file
 	@$(RUN) benchmarks.compare $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(JSON),--json $(JSON))
 
 lint: $(VENV)/.test ## Check style, formatting, types and the direction of imports

@@ -11,6 +11,7 @@ Broker = Literal["redis", "rabbitmq", "none"]
 _THREADS = ("threads-8", "threads-4", "threads-16")
 _CELERY = ("prefork-4", "prefork-2", "prefork-8", "threads-4", "threads-8")
 _COROUTINES = ("coroutines-16", "coroutines-8", "coroutines-40")
+_PGQUEUER = ("uncapped-16", "uncapped-8", "coroutines-16")
 
 
 @dataclass(frozen=True)
@@ -53,5 +54,17 @@ ENTRANTS = (
     Entrant("Dramatiq, Redis", "dramatiq_pipeline", "redis", _THREADS, 1_000, "pipeline, Redis"),
     Entrant("Dramatiq, RabbitMQ", "dramatiq_pipeline", "rabbitmq", _THREADS, 1_000, "pipeline, RabbitMQ"),
     Entrant("taskiq, Redis", "taskiq_stream", "redis", _COROUTINES, 1_500, "pipeline, Redis"),
+    Entrant("SAQ, Redis", "saq_jobs", "redis", _COROUTINES, 1_500, "pipeline, Redis"),
     Entrant("Procrastinate, PostgreSQL", "procrastinate_jobs", "none", _COROUTINES, 600, "pipeline, Redis"),
+    Entrant("PgQueuer, PostgreSQL", "pgqueuer_jobs", "none", _PGQUEUER, 1_500, "pipeline, Redis"),
+    Entrant("DBOS, PostgreSQL", "dbos_workflows", "none", _THREADS, 500, "pipeline, Redis"),
+    Entrant(
+        "DBOS, SQLite",
+        "dbos_workflows",
+        "none",
+        ("threads-4", "threads-2", "threads-8"),
+        500,
+        "pipeline, embedded",
+        is_on_postgresql=False,
+    ),
 )

@@ -18,9 +18,9 @@ from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
 
-_PACKAGES = (
-    "pipeline", "celery", "kombu", "dramatiq", "pika", "taskiq", "taskiq-redis", "procrastinate", "redis", "hiredis",
-    "sqlalchemy", "psycopg", "asyncpg", "requests", "aiohttp", "uvloop",
+PACKAGES = (
+    "pipeline", "celery", "kombu", "dramatiq", "pika", "taskiq", "taskiq-redis", "saq", "procrastinate",
+    "pgqueuer", "dbos", "redis", "hiredis", "sqlalchemy", "psycopg", "asyncpg", "requests", "aiohttp", "uvloop",
 )  # fmt: skip
 _GIB = 2**30
 
@@ -94,7 +94,7 @@ def _receiver(receiver: Receiver) -> str:
 
 def _packages() -> dict[str, str]:
     found = {}
-    for name in _PACKAGES:
+    for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -9,7 +9,7 @@ import psycopg
 from benchmarks.contestants.program import Row
 from benchmarks.job import text_of
 
-_TABLE = """
+TABLE = """
     CREATE TABLE items (
         id bigint PRIMARY KEY,
         text text NOT NULL,
@@ -23,7 +23,7 @@ _TABLE = """
 def make(database_url: str) -> None:
     """Make the table."""
     with psycopg.connect(database_url) as connection:
-        connection.execute(_TABLE)
+        connection.execute(TABLE)
 
 
 def fill(connection: psycopg.Connection, first: int, count: int) -> None:

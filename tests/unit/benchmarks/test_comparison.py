@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
+from packaging.requirements import Requirement
 
 from benchmarks.comparison.completeness import Outcome, complaints
 from benchmarks.comparison.entrant import ENTRANTS
+from benchmarks.comparison.machine import PACKAGES
 from benchmarks.comparison.page import BEGIN, END, inserted
 from benchmarks.comparison.spread import Spread, ratio
 from tests.support.paths import ROOT
@@ -49,6 +53,26 @@ def test_everyone_is_compared_with_one_of_ours_that_takes_part() -> None:
     ours = {entrant.title for entrant in ENTRANTS if entrant.rival is None}
     assert {entrant.module for entrant in ENTRANTS if entrant.title in ours} == {"ours"}
     assert {entrant.rival for entrant in ENTRANTS if entrant.rival is not None} <= ours
+
+
+def test_contestants_have_titles_of_their_own_and_a_program() -> None:
+    titles = [entrant.title for entrant in ENTRANTS]
+    assert len(titles) == len(set(titles))
+    programs = {path.stem for path in (ROOT / "benchmarks" / "contestants").glob("*.py")}
+    assert {entrant.module for entrant in ENTRANTS} <= programs
+
+
+def test_one_in_embedded_mode_is_compared_with_one_in_embedded_mode() -> None:
+    by_title = {entrant.title: entrant for entrant in ENTRANTS}
+    for entrant in ENTRANTS:
+        if entrant.rival is not None:
+            assert by_title[entrant.rival].is_on_postgresql == entrant.is_on_postgresql
+
+
+def test_the_version_of_every_library_that_is_compared_is_reported() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    libraries = {Requirement(each).name for each in extras["bench"]} - {"matplotlib"}
+    assert libraries <= set(PACKAGES)
 
 
 def test_figures_replace_those_of_the_last_comparison_and_nothing_else() -> None:
