@@ -17,17 +17,13 @@ from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
 
 ITEMS = 20
-#: What the module of a contestant imports; only `make bench` installs it.
-LIBRARIES = {
-    "ours": "pipeline",
-    "celery_chain": "requests",
-    "dramatiq_pipeline": "dramatiq",
-    "taskiq_stream": "taskiq_redis",
-    "saq_jobs": "saq",
-    "procrastinate_jobs": "procrastinate",
-    "pgqueuer_jobs": "pgqueuer",
-    "dbos_workflows": "dbos",
-}
+#: Libraries of contestants, which only `make bench` installs.
+LIBRARIES = ("dbos", "dramatiq", "pgqueuer", "procrastinate", "saq", "taskiq_redis")
+MISSING = [library for library in LIBRARIES if find_spec(library) is None]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}; pip install -e '.[test,bench]'"),
+]
 
 
 class RefusingReceiver:
@@ -91,16 +87,12 @@ def refusing_receiver() -> Iterator[RefusingReceiver]:
 
 @pytest.fixture
 def brokers(entrant: Entrant, request: pytest.FixtureRequest) -> dict[str, Redis | RabbitMQ]:
-    library = LIBRARIES[entrant.module]
-    if find_spec(library) is None:
-        pytest.skip(f"{library} is not installed: pip install -e '.[test,bench]'")
     return {} if entrant.broker == "none" else {entrant.broker: request.getfixturevalue(entrant.broker)}
 
 
 every_entrant = pytest.mark.parametrize("entrant", ENTRANTS, ids=lambda entrant: entrant.title)
 
 
-@pytest.mark.slow
 @every_entrant
 def test_a_contestant_does_every_item_once(
     entrant: Entrant, brokers: dict[str, Redis | RabbitMQ], postgres: Postgres, receiver: Receiver
@@ -109,7 +101,6 @@ def test_a_contestant_does_every_item_once(
     assert trial.complaints == ()
 
 
-@pytest.mark.slow
 @every_entrant
 def test_a_contestant_retries_callbacks_that_were_refused(
     entrant: Entrant,
