@@ -154,10 +154,10 @@ def _indexes(database: Database) -> set[tuple[str, str]]:
         return {(name, sql) for name, sql in connection.exec_driver_sql(query)}
 
 
-def _definitions(database: Database) -> dict[str, tuple[set[object], set[str]]]:
+def _definitions(database: Database) -> dict[str, tuple[set[tuple[object, ...]], set[str]]]:
     """The columns and constraints of each table of SQLite, where their order is free."""
     query = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-    found = {}
+    found: dict[str, tuple[set[tuple[object, ...]], set[str]]] = {}
     with database.read() as connection:
         for name, sql in connection.exec_driver_sql(query):
             columns = connection.exec_driver_sql(f"PRAGMA table_xinfo({name})")
