@@ -44,11 +44,10 @@ def is_complete(context: Context, batch_id: int) -> bool:
         NotFound: the batch has been pruned in the meantime.
     """
     with context.database.read() as connection:
-        if batches.is_complete(connection, batch_id):
-            return True
-        if not batches.exists(connection, batch_id):
-            raise pruned_meanwhile()
-        return False
+        found = batches.is_complete(connection, batch_id)
+    if found is None:
+        raise pruned_meanwhile()
+    return found
 
 
 def recent(context: Context, limit: int = 20) -> list[Progress]:

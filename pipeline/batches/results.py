@@ -27,11 +27,13 @@ class Page:
     Args:
         results: as receivers get them under `data`.
         last_seq: `seq` to continue after.
+        has_more: whether more results were there to be read.
         is_end: whether the batch completed on this page.
     """
 
     results: list[dict[str, Any]]
     last_seq: int
+    has_more: bool
     is_end: bool
 
 
@@ -45,10 +47,11 @@ def page(context: Context, batch_id: int, after: int, limit: int = PAGE, *, with
         NotFound: the batch was pruned in the meantime. A snapshot holds all results of a batch or none.
     """
     with context.database.read() as connection:
+        # Events of a batch that was pruned may still be there.
         if not batches.exists(connection, batch_id):
             raise pruned_meanwhile()
         rows = min(limit, _PAGE_WITH_PAYLOAD) if with_payload else limit
-        found = events.find_after(connection, batch_id, after, rows, PORTION_BYTES)
+        found, has_more = events.find_after(connection, batch_id, after, rows, PORTION_BYTES)
         of_items = [row for row in found if row["type"] in RESULT_TYPES]
         ids = [row["item_id"] for row in of_items] if with_payload else []
         payloads = items.payloads(connection, ids) if ids else {}
@@ -59,6 +62,7 @@ def page(context: Context, batch_id: int, after: int, limit: int = PAGE, *, with
     return Page(
         results=decoded,
         last_seq=found[-1]["seq"] if found else after,
+        has_more=has_more,
         # Events after the end are about deliveries.
         is_end=any(row["type"] == EventType.BATCH_COMPLETED for row in found),
     )

@@ -248,20 +248,24 @@ class ResultLog:
         self._row_id = row_id
         self._after = bounds.SEQ.check("after", after)
         self._is_last = not follow
+        #: Whether the page before had all results there were.
+        self._is_drained = False
         self.is_over = False
         self.pause_seconds = 0.0
 
     def read(self) -> list[Result]:
         """Return the next page."""
         context, after = self._session.context, self._after
-        page = results.page(context, self._row_id, after)
-        self._after, self.pause_seconds = page.last_seq, 0.0
-        if page.last_seq == after and self._is_last:
-            self.is_over = True
-        elif page.last_seq == after:
-            # Asked before the next page is read: what finishes in between is on that page, not missed.
+        if self._is_drained and not self._is_last:
+            # Asked before the page is read: what finishes in between is on that page, not missed.
             self._is_last = _is_complete(self._session, self._row_id)
-            self.pause_seconds = 0.0 if self._is_last else POLL_SECONDS
+        page = results.page(context, self._row_id, after)
+        self._after = page.last_seq
+        self.is_over = self._is_last and not page.has_more
+        # No pause before the worker of this process is started, and none for the last page.
+        waits = self._is_drained and not page.has_more and not page.is_end and not self._is_last
+        self.pause_seconds = POLL_SECONDS if waits else 0.0
+        self._is_drained = not page.has_more
         return [Result.from_data(data) for data in page.results]
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn, Protocol, TypeVar
 
 from pipeline.bootstrap import reopen
-from pipeline.broker.publisher import wake_dispatcher
 from pipeline.context import Context
 from pipeline.errors import ClientClosed, Conflict
 from pipeline.fork_gate import ForkGate
@@ -130,6 +129,9 @@ class Session(ForkAware):
             return
         if self._make_worker is None:
             with self._using_celery.passing():
+                # Imported here: Celery takes long to import, and a program that only looks at batches never needs it.
+                from pipeline.broker.publisher import wake_dispatcher
+
                 wake_dispatcher(self._context.settings)
             return
         with self._starting:

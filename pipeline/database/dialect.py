@@ -12,12 +12,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import psycopg
-from psycopg import sql
 from sqlalchemy import (
+    ARRAY,
+    JSON,
     Column,
     ColumnElement,
     Connection,
@@ -33,13 +33,17 @@ from sqlalchemy import (
     select,
     type_coerce,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 from pipeline.database.instant import instant_to_text
 
-Upsert = sqlite.Insert | postgresql.Insert
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
+    Upsert = sqlite.Insert | postgresql.Insert
+
 #: Anything to insert as one row: column names and values.
 Values = Mapping[str, Any]
 
@@ -142,15 +146,23 @@ class SQLiteDialect(Dialect):
 
 
 class PostgreSQLDialect(Dialect):
-    """The SQL of PostgreSQL: row locks, COPY, arrays."""
+    """The SQL of PostgreSQL: row locks, COPY, arrays.
+
+    Its modules are imported where they are used: a program on SQLite would load them for nothing, at every start.
+    """
 
     has_row_locks = True
     has_updating_cte = True
 
     def upsert(self, table: Table) -> Upsert:
+        from sqlalchemy.dialects import postgresql
+
         return postgresql.insert(table)
 
     def insert_rows(self, connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Values]) -> None:
+        import psycopg
+        from psycopg import sql
+
         # COPY is four times as fast as INSERT.
         driver: Any = connection.connection.driver_connection
         columns = sql.SQL(", ").join(map(sql.Identifier, names))
@@ -166,7 +178,7 @@ class PostgreSQLDialect(Dialect):
             ) from error
 
     def json_table(self, types: Mapping[str, TypeEngine[Any]]) -> FromClause:
-        rows = cast(bindparam(ROWS, type_=Text), postgresql.JSON)
+        rows = cast(bindparam(ROWS, type_=Text), JSON)
         columns = [column(name, type_) for name, type_ in types.items()]
         table = func.json_to_recordset(rows).table_valued(*columns, name=JSON_TABLE)
         return table.render_derived(name=JSON_TABLE, with_types=True)
@@ -176,7 +188,7 @@ class PostgreSQLDialect(Dialect):
         return orjson.dumps(list(rows)).decode()
 
     def is_in_list(self, column: Column[Any], parameter: str) -> ColumnElement[bool]:
-        return column == func.any(cast(bindparam(parameter), postgresql.ARRAY(type(column.type))))
+        return column == func.any(cast(bindparam(parameter), ARRAY(type(column.type))))
 
     def in_list_sql(self, column: str, parameter: str, type_: str) -> str:
         return f"{column} = ANY(CAST(:{parameter} AS {type_}[]))"

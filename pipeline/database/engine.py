@@ -12,7 +12,6 @@ from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
-from pipeline.database.postgresql import PostgreSQL
 from pipeline.database.sqlite import FILE_SCHEME, SQLite, database_file
 from pipeline.errors import InvalidSettings, PipelineError, ProcessForked, Unreachable
 from pipeline.fork_hooks import ForkAware
@@ -64,10 +63,7 @@ class Database(ForkAware):
     def __init__(self, url: str, *, concurrency: int = 0, lock_seconds: float = LOCK_SECONDS) -> None:
         self.url: URL = _parse(url)
         self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
-        backend = SQLite if self.is_sqlite else PostgreSQL
-        self._backend: _Backend = backend(
-            self.url, lock_seconds=lock_seconds, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW + concurrency
-        )
+        self._backend = _open(self.url, lock_seconds, POOL_OVERFLOW + concurrency)
         self.engine: Engine = self._backend.engine
         self._user_planner: Callable[[Connection], AbstractContextManager[object]] | None = None
         self._write_failure: tuple[float, Unreachable] | None = None
@@ -159,6 +155,15 @@ class Database(ForkAware):
             # What a child raises in the parent's transaction ends only its own copy of it.
             self._refuse_in_child()
             raise
+
+
+def _open(url: URL, lock_seconds: float, max_overflow: int) -> _Backend:
+    if url.get_backend_name() == "sqlite":
+        return SQLite(url, lock_seconds=lock_seconds, pool_size=POOL_SIZE, max_overflow=max_overflow)
+    # Imported here: its driver takes long to import, and SQLite needs none of it.
+    from pipeline.database.postgresql import PostgreSQL
+
+    return PostgreSQL(url, lock_seconds=lock_seconds, pool_size=POOL_SIZE, max_overflow=max_overflow)
 
 
 def _parse(url: str) -> URL:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, text
 
 import migrations
 from pipeline.database.dialect import dialect_of
 from pipeline.database.engine import Database
+from pipeline.database.tables import metadata
 from pipeline.errors import WrongSchema
 
 _FOLDER = Path(migrations.__file__).parent
-_TABLE = "alembic_version"
+#: The table in which Alembic keeps the version of the schema.
+_VERSION = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 #: Key of the advisory lock under which a database is upgraded.
 _LOCK = int.from_bytes(b"pipeline")
 
@@ -36,9 +43,14 @@ class SchemaVersion:
 def read_version(database: Database) -> SchemaVersion:
     """Return the schema version of a database."""
     with database.read() as connection:
-        if not inspect(connection).has_table(_TABLE):
-            return SchemaVersion(None, HEAD)
-        return SchemaVersion(connection.scalar(text(f"SELECT version_num FROM {_TABLE}")), HEAD)
+        return SchemaVersion(_stored_version(connection), HEAD)
+
+
+def _stored_version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(_VERSION.name):
+        return None
+    version: str | None = connection.scalar(text(f"SELECT version_num FROM {_VERSION.name}"))
+    return version
 
 
 def check_schema(database: Database) -> None:
@@ -65,18 +77,32 @@ def upgrade_schema(database: Database) -> SchemaVersion:
     if found.is_current:
         return found
     _refuse_newer(found)
-    # Imported here: only a database of another version needs Alembic.
+    with database.write() as connection:
+        dialect_of(connection).lock_upgrade(connection, _LOCK)
+        # Another process may have created or upgraded it in the meantime. Alembic then finds nothing to do.
+        if _stored_version(connection) is None:
+            _create(connection)
+        else:
+            _migrate(connection)
+    return found
+
+
+def _create(connection: Connection) -> None:
+    """Create the tables of an empty database as they are now: what all migrations would give, without Alembic."""
+    metadata.create_all(connection, checkfirst=False)
+    _VERSION.create(connection, checkfirst=False)
+    connection.execute(insert(_VERSION).values(version_num=HEAD))
+
+
+def _migrate(connection: Connection) -> None:
+    # Imported here: only a database of an older version needs Alembic.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
-    with database.write() as connection:
-        dialect_of(connection).lock_upgrade(connection, _LOCK)
-        # Another process may have upgraded it in the meantime. Alembic then finds nothing to do.
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return found
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def known_versions() -> list[str]:

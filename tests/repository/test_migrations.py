@@ -15,37 +15,65 @@ from sqlalchemy import Connection, inspect, select, text
 
 import migrations
 from pipeline.database.engine import Database
-from pipeline.database.schema import HEAD, known_versions, upgrade_schema
+from pipeline.database.schema import HEAD, SchemaVersion, known_versions, read_version, upgrade_schema
 from pipeline.database.tables import POSITIONS_PER_BATCH, metadata
-from tests.support.servers.fixtures import on_postgresql
+from tests.support.servers.fixtures import on_postgresql, on_sqlite
 
 SCRIPTS = ScriptDirectory(str(Path(migrations.__file__).parent))
 
 
+@pytest.fixture
+def migrated(database: Database) -> Database:
+    """A database that every migration went over. New ones are created from the tables instead."""
+    with database.write() as connection:
+        metadata.drop_all(connection)
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+        _migrate(connection, "head")
+    return database
+
+
 # SQLite tells no expressions of an index; the next test compares its text.
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
-def test_migrations_from_empty_give_the_tables(database: Database) -> None:
-    with database.read() as connection:
+def test_migrations_from_empty_give_the_tables(migrated: Database) -> None:
+    with migrated.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
 
 
-def test_migrations_from_empty_give_every_index(database: Database) -> None:
-    migrated = _indexes(database)
-    with database.write() as connection:
-        metadata.drop_all(connection)
-        metadata.create_all(connection)
-    assert _indexes(database) == migrated
+def test_a_new_database_has_every_index_that_migrations_give(
+    database: Database, request: pytest.FixtureRequest
+) -> None:
+    created = _indexes(database)
+    assert created
+    request.getfixturevalue("migrated")
+    assert _indexes(database) == created
 
 
 @on_postgresql
-def test_migrations_say_the_same_as_the_tables_on_postgresql(database: Database) -> None:
-    migrated = _catalog(database)
-    assert len(migrated) > 100
+def test_a_new_database_is_what_migrations_give_on_postgresql(
+    database: Database, request: pytest.FixtureRequest
+) -> None:
+    created = _catalog(database)
+    assert len(created) > 100
+    request.getfixturevalue("migrated")
+    assert _catalog(database) == created
+
+
+@on_sqlite
+def test_a_new_database_is_what_migrations_give_on_sqlite(database: Database, request: pytest.FixtureRequest) -> None:
+    created = _definitions(database)
+    assert {"batches", "items", "alembic_version"} <= created.keys()
+    request.getfixturevalue("migrated")
+    assert _definitions(database) == created
+
+
+def test_a_new_database_needs_no_upgrade(database: Database) -> None:
+    assert read_version(database) == SchemaVersion(HEAD, HEAD)
     with database.write() as connection:
-        metadata.drop_all(connection)
-        metadata.create_all(connection)
-    assert _catalog(database) == migrated
+        before = connection.exec_driver_sql("SELECT version_num FROM alembic_version").all()
+        # Alembic agrees: it finds nothing to do.
+        _migrate(connection, "head")
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").all() == before
 
 
 def test_there_is_one_head_and_the_program_names_it() -> None:
@@ -75,11 +103,8 @@ def test_an_empty_database_can_be_read_table_by_table(database: Database) -> Non
 def test_a_database_of_an_older_version_keeps_its_rows(tmp_path: Path) -> None:
     """Of SQLite: where a constraint goes, the table is copied."""
     database = Database(f"sqlite:///{tmp_path / 'old.db'}")
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     with database.write() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0004")
+        _migrate(connection, "0004")
         at = "2026-01-01 00:00:00.000000"
         for statement in (
             f"INSERT INTO definitions VALUES (1, 'd', 'v', '{{}}', 'classify', '{at}')",
@@ -104,6 +129,13 @@ def test_a_database_of_an_older_version_keeps_its_rows(tmp_path: Path) -> None:
     database.close()
 
 
+def _migrate(connection: Connection, version: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    command.upgrade(config, version)
+
+
 def _rows(connection: Connection) -> list[tuple[object, ...]]:
     return [
         tuple(row)
@@ -120,6 +152,21 @@ def _indexes(database: Database) -> set[tuple[str, str]]:
     )
     with database.read() as connection:
         return {(name, sql) for name, sql in connection.exec_driver_sql(query)}
+
+
+def _definitions(database: Database) -> dict[str, tuple[set[tuple[object, ...]], set[str]]]:
+    """The columns and constraints of each table of SQLite, where their order is free."""
+    query = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    found: dict[str, tuple[set[tuple[object, ...]], set[str]]] = {}
+    with database.read() as connection:
+        for name, sql in connection.exec_driver_sql(query):
+            columns = connection.exec_driver_sql(f"PRAGMA table_xinfo({name})")
+            # The first value is the position.
+            found[name] = {tuple(column)[1:] for column in columns}, set(_CONSTRAINT.findall(sql))
+    return found
+
+
+_CONSTRAINT = re.compile(r"AUTOINCREMENT|CONSTRAINT \w+ (?:CHECK|UNIQUE|FOREIGN KEY).*\)")
 
 
 def _catalog(database: Database) -> set[tuple[object, ...]]:

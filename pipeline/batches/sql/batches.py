@@ -87,12 +87,17 @@ def find_by_ids(connection: Connection, ids: Sequence[int]) -> list[Row]:
 
 def exists(connection: Connection, batch_id: int) -> bool:
     """Return whether a batch exists, that is, has not been pruned."""
-    return connection.scalar(select(batches.c.id).where(batches.c.id == batch_id)) is not None
+    return is_complete(connection, batch_id) is not None
 
 
-def is_complete(connection: Connection, batch_id: int) -> bool:
-    """Return whether every item of a batch is final."""
-    return connection.scalar(select(batches.c.completed_at).where(batches.c.id == batch_id)) is not None
+def is_complete(connection: Connection, batch_id: int) -> bool | None:
+    """Return whether every item of a batch is final; None if the batch does not exist."""
+    found: bool | None = connection.scalar(_IS_COMPLETE, {"batch": batch_id})
+    return found
+
+
+# Built once: whoever waits for a batch asks dozens of times a second.
+_IS_COMPLETE = select(batches.c.completed_at.is_not(None)).where(batches.c.id == bindparam("batch"))
 
 
 def find_open(connection: Connection, *states: BatchState) -> list[int]:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Insert,
+    Integer,
     LargeBinary,
     bindparam,
     func,
@@ -58,16 +59,32 @@ def _add(dialect: Dialect) -> Insert:
     return insert(events).from_select([*names, "body", "batch_id", "created_at"], chosen)
 
 
-def find_after(connection: Connection, batch_id: int, seq: int, limit: int, size_limit: int) -> list[Row]:
-    """Return events of a batch that follow `seq`, in order: at most `limit`, and `size_limit` bytes or a single one."""
+def find_after(connection: Connection, batch_id: int, seq: int, limit: int, size_limit: int) -> tuple[list[Row], bool]:
+    """Return events of a batch that follow `seq`, in order, and whether there are more.
+
+    They are at most `limit`, and have at most `size_limit` bytes, unless the first one alone has more.
+    """
     # First their sizes, which reads no bodies.
-    of_batch, following = events.c.batch_id == batch_id, events.c.seq > seq
-    sizes = select(events.c.seq, func.length(events.c.body)).where(of_batch, following).order_by(events.c.seq)
-    chosen = [*connection.execute(sizes.limit(limit))]
-    totals = accumulate(size for _, size in chosen)
-    last = max((each for (each, _), total in zip(chosen, totals, strict=True) if total <= size_limit), default=None)
-    if not chosen:
-        return []
-    query = select(events.c.seq, events.c.type, events.c.item_id, events.c.body)
-    until = events.c.seq <= (chosen[0][0] if last is None else last)
-    return rows(connection.execute(query.where(of_batch, following, until).order_by(events.c.seq)))
+    sizes = connection.execute(_SIZES, {"batch": batch_id, "after": seq, "limit": limit}).all()
+    if not sizes:
+        return [], False
+    totals = accumulate(size for _, size in sizes)
+    fitting = [each for (each, _), total in zip(sizes, totals, strict=True) if total <= size_limit]
+    last, end = fitting[-1] if fitting else sizes[0][0], sizes[-1][0]
+    found = rows(connection.execute(_BODIES, {"batch": batch_id, "after": seq, "last": last}))
+    return found, len(sizes) == limit or last < end
+
+
+# Built once: a run that follows its results asks dozens of times a second.
+_FOLLOWING = (events.c.batch_id == _BATCH) & (events.c.seq > bindparam("after", type_=BigInteger))
+_SIZES = (
+    select(events.c.seq, func.length(events.c.body))
+    .where(_FOLLOWING)
+    .order_by(events.c.seq)
+    .limit(bindparam("limit", type_=Integer))
+)
+_BODIES = (
+    select(events.c.seq, events.c.type, events.c.item_id, events.c.body)
+    .where(_FOLLOWING, events.c.seq <= bindparam("last", type_=BigInteger))
+    .order_by(events.c.seq)
+)

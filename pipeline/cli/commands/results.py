@@ -20,7 +20,6 @@ from pipeline.cli.run.result_output import ResultOutput, layout_options, make_ou
 from pipeline.cli.run.session import open_context, sqlite_file
 from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.show.output import Messages, pluralize
-from pipeline.context import Context
 from pipeline.domain import bounds
 from pipeline.domain.item import ItemState
 from pipeline.files import ResultWriter
@@ -79,7 +78,8 @@ def results(
         try:
             with target.open() as out:
                 read = partial(service.page, context, row["id"], with_payload=target.layout.needs_payload)
-                _write(context, read, batch_id if follow else None, written, out, stop)
+                is_complete = partial(progress.is_complete, context, row["id"]) if follow else None
+                _write(read, is_complete, written, out, stop)
         except Stopped:
             Messages().warn(_continue_hint(batch_id, target, written, follow=follow))
             return INTERRUPTED
@@ -118,22 +118,20 @@ def _continue_hint(batch_id: str, target: ResultOutput, written: _Written, *, fo
 
 
 def _write(
-    context: Context,
     read: Callable[[int], service.Page],
-    followed: str | None,
+    is_complete: Callable[[], bool] | None,
     written: _Written,
     out: ResultWriter,
     stop: StopSignals,
 ) -> None:
-    """Write the results so far; if `followed` is the id of the batch, also those still to come."""
+    """Write the results so far; with `is_complete`, also those to come until it returns True."""
     while True:
         # Queried before the log is read, so that the next page has what finishes in between.
-        is_over = followed is None or progress.progress(context, followed).is_complete
+        is_over = is_complete is None or is_complete()
         page = read(written.seq)
-        is_end = page.last_seq == written.seq
         written.write(page, out)
-        if is_end and is_over:
+        if not page.has_more and is_over:
             return
-        if is_end:
+        if not page.has_more:
             stop.wait(_POLL_SECONDS)
         stop.check()

@@ -8,13 +8,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.batches import results
+from pipeline.cli.run.follow_batch import BatchFollower, NeededResults
 from pipeline.cli.run.result_output import ResultOutput
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.run.submission import StoredBatch
 from pipeline.cli.show.delivery import wait_reason
 from pipeline.cli.show.output import Messages, format_value, print_json
-from pipeline.cli.show.progress_view import REFRESH_SECONDS, progress_view
+from pipeline.cli.show.progress_view import progress_view
 from pipeline.cli.show.result_totals import ResultTotals
 from pipeline.cli.show.summary import Summary, print_summary, summarize
 from pipeline.client.batch import Batch
@@ -25,10 +25,7 @@ from pipeline.delivery.delivery_search import Wanted
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.errors import Conflict
-from pipeline.files import ResultWriter
 
-#: Seconds between two polls for results while there are no new ones.
-_RESULT_POLL_SECONDS = 0.03
 _CALLBACK_POLL_SECONDS = 0.2
 #: Seconds without a result after which a run ends if the database cannot be written.
 GIVE_UP_SECONDS = 60.0
@@ -58,6 +55,15 @@ class RunOptions:
     def prints_results(self) -> bool:
         return self.output is not None and self.output.is_stdout
 
+    @property
+    def needs_payload(self) -> bool:
+        return self.output is not None and self.output.layout.needs_payload
+
+    @property
+    def needs_totals(self) -> bool:
+        """Whether labels and latencies are reported; the exit code and hints need neither."""
+        return self.as_json or not self.messages.is_quiet
+
 
 def finish_batch(
     context: Context,
@@ -82,15 +88,13 @@ def finish_batch(
     if not context.settings.is_embedded:
         options.messages.info("PIPELINE_BROKER_URL is set: workers process the batch, this command follows it")
     started = time.monotonic()
-    totals = ResultTotals()
+    totals = ResultTotals() if options.needs_totals else None
     target = nullcontext() if options.output is None else options.output.open()
-    with_payload = options.output is not None and options.output.layout.needs_payload
     with target as out, progress_view(options.messages, prints_results=options.prints_results) as view:
         client.work(only=batch)
-        patience = _Patience(context, options.give_up_seconds)
-        read = partial(_read_page, context, batch, with_payload=with_payload)
-        on_page, on_progress = _page_handler(totals, out), lambda now: view.show(now, totals.top())
-        progress = _follow(batch, read, on_page, on_progress, patience, stop)
+        needed = NeededResults(out, totals, with_payload=options.needs_payload)
+        follower = BatchFollower(context, batch, needed, give_up_seconds=options.give_up_seconds)
+        progress = follower.follow(lambda now: view.show(now, totals.top() if totals else ""), stop)
         seconds = time.monotonic() - started
         callbacks = _await_callbacks(context, batch, options.callback_wait, partial(view.show, progress), stop)
     error, waits = _undelivered_reasons(context, batch, callbacks)
@@ -98,9 +102,8 @@ def finish_batch(
         batch.progress(),
         rejected=stored.rejected if stored else 0,
         blank_rows=stored.blank_rows if stored else 0,
-        # A replayed item has several results; in that case count labels in the database.
-        labels=totals.ranked() if totals.count == progress.final else batch.labels(),
-        latency=totals.latency(),
+        labels=_labels(batch, totals, progress),
+        latency=totals.latency() if totals else None,
         finished=progress.final - before.final,
         seconds=seconds,
         callbacks=callbacks,
@@ -118,82 +121,19 @@ def _progress_unless_paused(batch: Batch) -> Progress:
     return progress
 
 
+def _labels(batch: Batch, totals: ResultTotals | None, progress: Progress) -> dict[str, int]:
+    if totals is None:
+        return {}
+    # A replayed item has several results; in that case count labels in the database.
+    return totals.ranked() if totals.count == progress.final else batch.labels()
+
+
 def _report(summary: Summary, options: RunOptions) -> int:
     if options.as_json and not options.prints_results:
         print_json(summary.to_json())
     else:
         print_summary(summary, options.messages)
     return summary.exit_code
-
-
-class _Patience:
-    """Ends a run that has no results for some time because the database cannot be written."""
-
-    def __init__(self, context: Context, seconds: float) -> None:
-        self._database = context.database
-        self._seconds = seconds
-        self.renew()
-
-    def renew(self) -> None:
-        """Note that there is a new result."""
-        self._end = time.monotonic() + self._seconds
-
-    def check(self) -> None:
-        """Raise the last error of the database if there has been no result for too long."""
-        if time.monotonic() >= self._end:
-            # The threads that work on the batch try again every few seconds, or wait for a lock.
-            error = self._database.recent_write_failure(self._seconds)
-            if error is not None:
-                raise error
-
-
-def _page_handler(totals: ResultTotals, out: ResultWriter | None) -> Callable[[results.Page], None]:
-    """Return a function that counts and writes the results of a page."""
-
-    def handle(page: results.Page) -> None:
-        for result in page.results:
-            totals.add(result)
-            if out is not None:
-                out.write(result)
-        if out is not None:
-            out.flush()
-
-    return handle
-
-
-def _read_page(context: Context, batch: Batch, after: int, *, with_payload: bool) -> results.Page:
-    return results.page(context, batch._row_id, after, with_payload=with_payload)
-
-
-def _follow(
-    batch: Batch,
-    read: Callable[[int], results.Page],
-    on_page: Callable[[results.Page], None],
-    on_progress: Callable[[Progress], None],
-    patience: _Patience,
-    stop: StopSignals,
-) -> Progress:
-    """Read every page of the batch's results from the first, until the batch is complete."""
-    after, next_refresh = 0, 0.0
-    while True:
-        if time.monotonic() >= next_refresh:
-            progress = batch.progress()
-            on_progress(progress)
-            next_refresh = time.monotonic() + REFRESH_SECONDS
-        page = read(after)
-        on_page(page)
-        stop.check()
-        # The batch was complete before this page was read: there are no more results.
-        if page.last_seq == after and progress.is_complete:
-            return progress
-        if page.last_seq == after:
-            patience.check()
-            stop.wait(_RESULT_POLL_SECONDS)
-        else:
-            patience.renew()
-        after = page.last_seq
-        if page.is_end:
-            next_refresh = 0.0
 
 
 def _await_callbacks(

@@ -236,8 +236,8 @@ def _open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Re
 @contextmanager
 def _submit_progress(messages: Messages) -> Iterator[OnProgress]:
     """Display the number of stored items on a terminal."""
-    out = console(err=True)
-    if messages.is_quiet or not out.is_terminal:
+    out = None if messages.is_quiet else console(err=True)
+    if out is None or not out.is_terminal:
         yield lambda count: None
         return
     with out.status("reading", spinner="line") as status:

@@ -6,12 +6,6 @@ import time
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
 from pipeline.cli.show.output import Messages, format_duration, format_value
 from pipeline.cli.show.table import console
 from pipeline.cli.show.throughput_meter import ThroughputMeter
@@ -21,7 +15,6 @@ from pipeline.domain.batch import BatchState, Progress
 REFRESH_SECONDS = 0.25
 #: Seconds between two lines where there is no terminal.
 _LINE_SECONDS = 5.0
-_BAR_WIDTH = 30
 
 
 class ProgressView(Protocol):
@@ -47,7 +40,12 @@ def progress_view(messages: Messages, *, prints_results: bool = False) -> Progre
     if messages.is_quiet:
         return SilentView()
     shares_terminal = prints_results and console(err=False).is_terminal
-    return BarView() if console(err=True).is_terminal and not shares_terminal else LineView(messages)
+    if shares_terminal or not console(err=True).is_terminal:
+        return LineView(messages)
+    # Imported here: nothing else needs the parts of Rich that draw.
+    from pipeline.cli.show.progress_bar import BarView
+
+    return BarView()
 
 
 class SilentView:
@@ -77,34 +75,11 @@ class LineView(SilentView):
         self._meter.add(progress.final)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_SECONDS
-            self._messages.info("; ".join(filter(None, [_progress_text(progress, self._meter), format_value(note)])))
+            self._messages.info("; ".join(filter(None, [progress_text(progress, self._meter), format_value(note)])))
 
 
-class BarView:
-    """A progress bar with its numbers and, below it, the labels so far. It disappears at the end."""
-
-    def __init__(self) -> None:
-        self._meter = ThroughputMeter()
-        self._live = Live(console=console(err=True), transient=True, refresh_per_second=4)
-
-    def show(self, progress: Progress, note: str) -> None:
-        self._meter.add(progress.final)
-        line = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=max(progress.total, 1), completed=progress.final, width=_BAR_WIDTH)
-        line.add_row(bar, Text(_progress_text(progress, self._meter), overflow="ellipsis", no_wrap=True))
-        self._live.update(Group(line, Text(format_value(note), overflow="ellipsis", no_wrap=True, style="dim")))
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-
-def _progress_text(progress: Progress, meter: ThroughputMeter) -> str:
+def progress_text(progress: Progress, meter: ThroughputMeter) -> str:
+    """Return how far a batch is, how fast, and for how long still, in one line."""
     parts = [f"{progress.final:,} of {progress.total:,} items", f"{meter.per_second:,.0f}/s"]
     if progress.dead:
         parts.append(f"{progress.dead:,} dead")

@@ -6,13 +6,17 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
 
 from pipeline.cli.show.output import Messages, format_time, format_value, zone_name
 from pipeline.cli.streams import data_stream
+
+# Imported where they are used: most commands print no table, or none when they are quiet.
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 #: Width of a table that goes to a file or another program: unlimited.
 _UNBOUNDED = 10_000
@@ -43,6 +47,8 @@ def print_table(
         empty: printed to standard error instead of a table without rows.
         err: print to standard error.
     """
+    from rich.text import Text
+
     out = console(err=err)
     rows = list(rows)
     if not rows and empty:
@@ -61,6 +67,8 @@ def print_table(
 
 def console(*, err: bool) -> Console:
     """Return a console that prints text unchanged. It respects NO_COLOR and the encoding of the stream."""
+    from rich.console import Console
+
     stream = sys.stderr if err else data_stream()
     width = None if stream.isatty() else _UNBOUNDED
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
@@ -96,6 +104,8 @@ class _Table:
 
 
 def _lines(table: _Table, below: Sequence[str], width: int, *, rule: str) -> Iterator[Text]:
+    from rich.text import Text
+
     inline = table.columns()
     movable = [index for name in below for index in inline if table.headers[index] == name]
     moved: list[int] = []

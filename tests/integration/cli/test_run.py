@@ -6,6 +6,7 @@ import gzip
 import json
 
 import pytest
+from sqlalchemy import Engine, event
 
 from tests.support.receiver import SECRET, Receiver
 from tests.support.terminal import Terminal, results_in
@@ -44,6 +45,33 @@ def test_a_quiet_run_prints_nothing(terminal: Terminal) -> None:
     terminal.write_definition()
     result = terminal.run("run", str(terminal.write_items(["an invoice"])), "--quiet")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(("options", "is_read"), [(["-q"], False), (["-q", "-o", "out.jsonl"], True), ([], True)])
+def test_results_are_read_only_if_they_are_written_or_counted(
+    terminal: Terminal, options: list[str], is_read: bool
+) -> None:
+    terminal.write_definition()
+    statements = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert terminal.run("run", str(terminal.write_items(["an invoice"] * 3)), *options).exit_code == 0
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert statements
+    assert any(each.startswith("SELECT events.seq, events.type") for each in statements) is is_read
+
+
+def test_a_quiet_run_writes_every_result(terminal: Terminal) -> None:
+    terminal.write_definition()
+    items = terminal.write_items(["an invoice", "unknown"] * 20)
+    assert terminal.run("run", str(items), "-q", "-o", "out.jsonl").exit_code == 1
+    results = results_in(terminal.folder / "out.jsonl")
+    assert [result["seq"] for result in results] == list(range(1, 41))
 
 
 def test_a_quiet_run_with_dead_items_prints_a_hint(terminal: Terminal) -> None:
