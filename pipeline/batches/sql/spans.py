@@ -19,6 +19,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Delete,
+    FromClause,
     ScalarSelect,
     Update,
     and_,
@@ -27,12 +28,13 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    true,
     update,
 )
 
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.json_rows import table_rows
-from pipeline.database.locks import lock_in_id_order, skip_locked
+from pipeline.database.locks import skip_locked
 from pipeline.database.row import Row, first
 from pipeline.database.state_literals import recheck_state
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items, spans, unreleased
@@ -55,16 +57,10 @@ def is_fresh() -> ColumnElement[bool]:
     return and_(recheck_state(items.c.state, "pending"), items.c.epoch == 0, items.c.due_at.is_(None))
 
 
-def is_in_span() -> ColumnElement[bool]:
-    """Return the condition that an item is in the range of a span, by its id, for statements that begin with spans."""
-    start = spans.c.batch_id * POSITIONS_PER_BATCH
-    return items.c.id.between(start + spans.c.first, start + spans.c.last)
-
-
-def is_unreleased() -> ColumnElement[bool]:
-    """Return the condition that an item is in the range of its batch that was never released."""
-    start = unreleased.c.batch_id * POSITIONS_PER_BATCH
-    return items.c.id.between(start + unreleased.c.first, start + POSITIONS_PER_BATCH - 1)
+def _is_in(span: FromClause) -> ColumnElement[bool]:
+    """Return the condition that an item is in the range of a span, by its id."""
+    start = span.c.batch_id * POSITIONS_PER_BATCH
+    return items.c.id.between(start + span.c.first, start + span.c.last)
 
 
 def of_batch(batch_id: int) -> ColumnElement[bool]:
@@ -100,7 +96,7 @@ def find_live(connection: Connection, of_spans: ColumnElement[bool] | None = Non
     return [LiveSpan(*row) for row in connection.execute(query)]
 
 
-_UNCLAIMED = select(func.count()).select_from(items).where(is_in_span(), is_fresh()).correlate(spans).scalar_subquery()
+_UNCLAIMED = select(func.count()).select_from(items).where(_is_in(spans), is_fresh()).correlate(spans).scalar_subquery()
 _LIVE = select(spans.c.batch_id, spans.c.first, _UNCLAIMED)
 
 
@@ -136,11 +132,20 @@ def take_back(connection: Connection, of_spans: ColumnElement[bool], now: dateti
         waits: wait for items that are being claimed right now, instead of leaving them to the claim. If the claim
             comes to nothing, the item is still in its span.
     """
-    dialect = dialect_of(connection)
-    lock = lock_in_id_order if waits else skip_locked
-    return connection.execute(
-        _take_back(lock(dialect, items, of_spans, is_in_span(), is_fresh())), {"now": now}
-    ).rowcount
+    chosen = _lock_fresh(dialect_of(connection), of_spans, waits)
+    return connection.execute(_take_back(chosen), {"now": now}).rowcount
+
+
+def _lock_fresh(dialect: Dialect, of_spans: ColumnElement[bool], waits: bool) -> ColumnElement[bool]:
+    """Return the condition that an item is an unclaimed one of these spans, and lock such items in the order of ids."""
+    if not dialect.has_row_locks:
+        return and_(of_spans, _is_in(spans), is_fresh())
+    # Span by span: in a join, the planner may read all items and look for the span of each.
+    span = select(spans).where(of_spans).order_by(spans.c.batch_id, spans.c.first).subquery("span")
+    fresh = select(items.c.id).where(_is_in(span), is_fresh()).order_by(items.c.id)
+    lateral = fresh.with_for_update(of=items, skip_locked=not waits).lateral("fresh")
+    locked = select(lateral.c.id).select_from(span.join(lateral, true())).cte("locked")
+    return items.c.id == locked.c.id
 
 
 def undo_release(connection: Connection, refs: Iterable[tuple[int, int]], now: datetime) -> int:
@@ -222,4 +227,5 @@ def forget(connection: Connection, batch_id: int) -> None:
 
 def exist_unclaimed(*of_spans: ColumnElement[bool]) -> ColumnElement[bool]:
     """Return the condition that spans which meet conditions have an unclaimed item."""
-    return select(items.c.id).where(*of_spans, is_in_span(), is_fresh()).exists()
+    unclaimed = select(items.c.id).where(_is_in(spans), is_fresh()).correlate(spans).exists()
+    return select(spans.c.first).where(*of_spans, unclaimed).exists()

@@ -44,6 +44,24 @@ _POSITIONS = (
 )
 
 
+def count_unreleased(connection: Connection, batch_id: int | None, limit: int) -> int:
+    """Return how many items of one running batch, or of all, were never released; about `limit` at most."""
+    query = (
+        select(unreleased.c.batch_id, unreleased.c.first, batches.c.last_position, batches.c.total)
+        .join(batches, batches.c.id == unreleased.c.batch_id)
+        .where(batches.c.state == "running")
+    )
+    if batch_id is not None:
+        query = query.where(unreleased.c.batch_id == batch_id)
+    number = 0
+    for id_, first, last, total in connection.execute(query):
+        is_dense = last == total
+        number += last - first + 1 if is_dense else len(find_positions(connection, id_, first, limit))
+        if number >= limit:
+            break
+    return number
+
+
 def release(
     connection: Connection, ranges: Collection[Range], *, now: datetime, lease_until: datetime, worker: str | None
 ) -> set[int]:

@@ -9,7 +9,9 @@ from sqlalchemy import ColumnElement, Connection, func, select, text
 
 from pipeline.batches.sql import spans
 from pipeline.database.state_literals import has_state
-from pipeline.database.tables import batches, items, unreleased
+from pipeline.database.tables import batches, items
+from pipeline.domain.item import Stage
+from pipeline.execution.sql import span_releases
 
 # Literals: a partial index serves only statements that contain its condition.
 _SUSPECT, _NO_SUSPECT = text("crashes > 0"), text("crashes = 0")
@@ -25,9 +27,8 @@ def count_due(connection: Connection, now: datetime, batch_id: int | None, limit
     if batch_id is not None:
         running = running.where(batches.c.id == batch_id)
     is_due = has_state(items.c.state, "pending"), items.c.due_at <= now, items.c.batch_id.in_(running)
-    fresh = unreleased.c.batch_id.in_(running), spans.is_unreleased(), spans.is_fresh()
-    found: Counter[str] = Counter()
-    for conditions in (fresh, (*is_due, _NO_SUSPECT), (*is_due, _SUSPECT)):
+    found = Counter({Stage.CLASSIFY.value: span_releases.count_unreleased(connection, batch_id, limit)})
+    for conditions in ((*is_due, _NO_SUSPECT), (*is_due, _SUSPECT)):
         found += _count(connection, *conditions, limit=limit)
     return found
 
@@ -36,12 +37,12 @@ def count_unclaimed(connection: Connection, batch_id: int | None, limit: int) ->
     """Return how many items at each stage are released and not claimed, of one batch or of all.
 
     Args:
-        limit: count about this many at most.
+        limit: count about this many at most of those released by row; the window bounds the others.
     """
     of_items = () if batch_id is None else (items.c.batch_id == batch_id,)
-    of_spans = () if batch_id is None else (spans.of_batch(batch_id),)
     by_row = _count(connection, has_state(items.c.state, "queued"), *of_items, limit=limit)
-    return by_row + _count(connection, *of_spans, spans.is_in_span(), spans.is_fresh(), limit=limit)
+    live = spans.find_live(connection, None if batch_id is None else spans.of_batch(batch_id))
+    return by_row + Counter({Stage.CLASSIFY.value: sum(span.unclaimed for span in live)})
 
 
 def _count(connection: Connection, *conditions: ColumnElement[bool], limit: int) -> Counter[str]:
