@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 
 from pipeline.batches.sql import spans
 from pipeline.database.state_literals import has_state
@@ -28,8 +28,8 @@ def count_due(connection: Connection, now: datetime, batch_id: int | None, limit
         running = running.where(batches.c.id == batch_id)
     is_due = has_state(items.c.state, "pending"), items.c.due_at <= now, items.c.batch_id.in_(running)
     found = Counter({Stage.CLASSIFY.value: span_releases.count_unreleased(connection, batch_id, limit)})
-    for conditions in ((*is_due, _NO_SUSPECT), (*is_due, _SUSPECT)):
-        found += _count(connection, *conditions, limit=limit)
+    for kind in (_NO_SUSPECT, _SUSPECT):
+        found += _count(connection, and_(*is_due, kind), limit=limit)
     return found
 
 

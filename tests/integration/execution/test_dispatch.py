@@ -77,6 +77,7 @@ def test_the_next_due_time_is_the_earliest_of_all_running_batches(context: Conte
     submission = Submission(make_definition(tmp_path))
     later = [submit(context, make_items(2), submission).batch_id for _ in range(3)]
     with context.database.write() as connection:
+        connection.execute(unreleased.delete())
         for seconds, id_ in enumerate(connection.scalars(select(items.c.id).order_by(items.c.id)).all(), 1):
             due_at = NOW + timedelta(seconds=seconds)
             connection.execute(update(items).where(items.c.id == id_).values(due_at=due_at))
