@@ -163,10 +163,12 @@ class Dispatcher:
         return self._batch_id is None or self._batch_id == batch_id
 
     def _flight(self, connection: Connection) -> _Flight:
-        in_flight = Counter({id_: count for id_, count in items.count_by_row(connection).items() if self._is_mine(id_)})
+        in_flight: Counter[int] = Counter()
+        # Spans first: an item that is claimed between two statements is counted twice rather than not at all.
         for span in spans.delete_claimed(connection):
-            if self._is_mine(span.batch_id):
-                in_flight[span.batch_id] += span.unclaimed
+            in_flight[span.batch_id] += span.unclaimed
+        in_flight += Counter(items.count_by_row(connection))
+        in_flight = Counter({id_: count for id_, count in in_flight.items() if self._is_mine(id_)})
         running = sum(count for id_, count in items.count_running(connection).items() if self._is_mine(id_))
         return _Flight(in_flight, running)
 
