@@ -23,6 +23,7 @@ from pipeline.execution.sql.releases import Ref
 from pipeline.settings import load
 from tests.support.factories import make_definition, make_items
 from tests.support.servers.fixtures import on_postgresql
+from tests.support.servers.worker import wait_for
 
 ITEMS, WORKERS, PORTION = 2_000, 6, 20
 LEASE = timedelta(minutes=1)
@@ -37,14 +38,14 @@ def context(database_url: str) -> Iterator[Context]:
 
 
 class Workers:
-    """Threads that claim released items in portions until nothing is left to claim."""
+    """Threads that claim released items in portions until every message was tried, the last ones when they may."""
 
     def __init__(self, context: Context, messages: list[Message]) -> None:
         self._context = context
         refs = [Ref(each.id, each.epoch) for each in messages]
         self._portions = [refs[start :: ITEMS // PORTION] for start in range(ITEMS // PORTION)]
         self._lock = threading.Lock()
-        self.under_way = threading.Event()
+        self.under_way, self.may_end = threading.Event(), threading.Event()
 
     def __call__(self, _: int) -> int:
         claimed = 0
@@ -59,6 +60,10 @@ class Workers:
         with self._lock:
             if len(self._portions) < ITEMS // PORTION - 2 * WORKERS:
                 self.under_way.set()
+            is_last = len(self._portions) <= WORKERS
+        if is_last:
+            assert self.may_end.wait(20)
+        with self._lock:
             return self._portions.pop() if self._portions else None
 
 
@@ -100,6 +105,7 @@ def test_nothing_starts_after_a_pause_or_a_cancellation_has_returned(
         assert workers.under_way.wait(20)
         stop(context, batch_id)
         started = states(context).count("running")
+        workers.may_end.set()
         # The workers go on until they have tried every message.
         claimed = sum(claims)
     assert claimed == started == states(context).count("running")
@@ -111,7 +117,37 @@ def test_nothing_starts_after_a_pause_or_a_cancellation_has_returned(
         resume(context, batch_id)
         again = release_by_span(context)
         assert len(again) == ITEMS - claimed
-        assert sum(map(Workers(context, again), [0])) == len(again)
+        workers = Workers(context, again)
+        workers.may_end.set()
+        assert workers(0) == len(again)
+
+
+@on_postgresql  # SQLite has one writer at a time
+@pytest.mark.parametrize("release", [release_by_span, release_by_row])
+@pytest.mark.parametrize("stop", [pause, cancel])
+def test_a_claim_under_way_is_waited_for(
+    release: Callable[[Context], list[Message]],
+    stop: Callable[[Context, str], object],
+    context: Context,
+    tmp_path: Path,
+) -> None:
+    batch_id = submit(context, make_items(10), Submission(make_definition(tmp_path))).batch_id
+    refs = [Ref(each.id, each.epoch) for each in release(context)]
+    stopping = threading.Thread(target=lambda: stop(context, batch_id))
+    now = context.now()
+    with context.database.write() as connection:
+        claimed = releases.claim(connection, Stage.CLASSIFY, refs[:4], now=now, lease_until=now + LEASE, worker="w")
+        stopping.start()
+        wait_for(lambda: waits_for_a_lock(context) or not stopping.is_alive())
+        assert stopping.is_alive()
+    stopping.join()
+    assert states(context).count("running") == len(claimed) == 4
+
+
+def waits_for_a_lock(context: Context) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with context.database.read() as connection:
+        return bool(connection.exec_driver_sql(query).scalar_one())
 
 
 @on_postgresql  # SQLite has one writer at a time
