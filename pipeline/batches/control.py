@@ -1,22 +1,22 @@
-"""Pause, resume and cancel batches. Each changes a row, so it takes effect whether or not workers are running."""
+"""Pause, resume and cancel batches. Each changes rows, so it takes effect whether or not workers are running."""
 
 from __future__ import annotations
 
 from pipeline.batches.find import find_batch
 from pipeline.batches.reconcile import cancel_rest
-from pipeline.batches.sql import batches
+from pipeline.batches.sql import batches, items, spans
 from pipeline.context import Context
 from pipeline.domain.batch import BatchState
 from pipeline.errors import Conflict
 
 
 def pause(context: Context, batch: str) -> None:
-    """Stop releasing items of a batch. Items in flight are finished.
+    """Stop releasing items of a batch, and recall those that no worker has claimed. Claimed items are finished.
 
     Raises:
         Conflict: the batch is final, or is still being submitted.
     """
-    _change(context, batch, (BatchState.RUNNING, BatchState.PAUSED), BatchState.PAUSED)
+    _recall(context, _change(context, batch, (BatchState.RUNNING, BatchState.PAUSED), BatchState.PAUSED))
 
 
 def resume(context: Context, batch: str) -> None:
@@ -29,7 +29,7 @@ def resume(context: Context, batch: str) -> None:
 
 
 def cancel(context: Context, batch: str) -> int:
-    """Cancel the items of a batch that have not started. Running items are finished.
+    """Cancel the items of a batch that no worker has claimed. Claimed items are finished.
 
     Returns:
         The number of items cancelled by this call.
@@ -38,7 +38,10 @@ def cancel(context: Context, batch: str) -> int:
         Conflict: the batch is completed, or is still being submitted.
     """
     states = (BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED)
-    return cancel_rest(context, _change(context, batch, states, BatchState.CANCELLED))
+    batch_id = _change(context, batch, states, BatchState.CANCELLED)
+    # An item that is being claimed right now is waited for, which the cancellation itself does not do.
+    _recall(context, batch_id)
+    return cancel_rest(context, batch_id)
 
 
 def _change(context: Context, batch: str, expected: tuple[BatchState, ...], to: BatchState) -> int:
@@ -46,4 +49,22 @@ def _change(context: Context, batch: str, expected: tuple[BatchState, ...], to: 
         row = find_batch(connection, batch)
         if not batches.change_state(connection, row["id"], expected, to):
             raise Conflict(f"batch {row['public_id']} is {row['state']}; it cannot become {to}")
+        if to is BatchState.CANCELLED:
+            # A replay releases its items by row.
+            spans.forget_unreleased(connection, row["id"])
     return int(row["id"])
+
+
+def _recall(context: Context, batch_id: int) -> None:
+    """Take back the released items of a batch that no worker has claimed, so that messages under way are stale.
+
+    Called after the transaction that changed the state: a round of dispatch that has not seen the change checks the
+    state again before it publishes. Two transactions, since each has to lock its items in the order of their ids; and
+    none of them locks the batch, since others lock items first.
+    """
+    with context.database.write() as connection:
+        of_batch = spans.of_batch(batch_id)
+        spans.take_back(connection, of_batch, context.now(), waits=True)
+        spans.delete_claimed(connection, of_batch)
+    with context.database.write() as connection:
+        items.recall(connection, batch_id, context.now())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.batches.finish import complete, finish
-from pipeline.batches.sql import batches, items
+from pipeline.batches.sql import batches, items, spans
 from pipeline.context import Context
 from pipeline.log import get_logger
 
@@ -30,6 +30,19 @@ def reconcile(context: Context, batch_id: int) -> dict[str, tuple[int, int]]:
     if drift:
         log.warning("counters_drifted", batch=batch_id, **{name: list(pair) for name, pair in drift.items()})
     return drift
+
+
+def make_releasable(context: Context) -> int:
+    """Let the dispatcher release batches that a program of the version before has accepted. Return their number.
+
+    Programs that submit may go on while workers and database are upgraded.
+    """
+    with context.database.read() as connection:
+        found = spans.find_unaccepted(connection)
+    for batch_id in found:
+        with context.database.write() as connection:
+            batches.make_releasable(connection, batch_id)
+    return len(found)
 
 
 def cancel_rest(context: Context, batch_id: int) -> int:

@@ -92,7 +92,7 @@ class Batch:
         return self.progress()
 
     def pause(self) -> None:
-        """Release no more items. What is in flight is finished.
+        """Start no more items: those that no worker has claimed are taken back. Claimed ones are finished.
 
         Raises:
             Conflict: The batch is final.
@@ -109,7 +109,7 @@ class Batch:
         self._session.nudge()
 
     def cancel(self) -> int:
-        """Cancel the items that have not begun. Running ones are finished.
+        """Cancel the items that no worker has claimed. Claimed ones are finished.
 
         Returns:
             How many items were cancelled now.
@@ -215,7 +215,7 @@ class AsyncBatch:
         return await self.progress()
 
     async def pause(self) -> None:
-        """Release no more items. What is in flight is finished."""
+        """Start no more items; see `Batch.pause`."""
         await self._session.call(lambda _: self._batch.pause())
 
     async def resume(self) -> None:
@@ -223,7 +223,7 @@ class AsyncBatch:
         await self._session.call(lambda _: self._batch.resume())
 
     async def cancel(self) -> int:
-        """Cancel the items that have not begun; see `Batch.cancel`."""
+        """Cancel the items that no worker has claimed; see `Batch.cancel`."""
         return await self._session.call(lambda _: self._batch.cancel())
 
     async def replay_dead(self, items: Sequence[str] | None = None) -> int:

@@ -40,7 +40,7 @@ def skip_locked(
     if not dialect.has_row_locks:
         return and_(*conditions) if limit is None else table.c.id.in_(chosen)
     # A CTE with locks is evaluated once. A subquery may be evaluated again, and then lock other rows.
-    locked = chosen.with_for_update(skip_locked=True).cte("unlocked")
+    locked = chosen.with_for_update(of=table, skip_locked=True).cte("unlocked")
     return table.c.id == locked.c.id
 
 

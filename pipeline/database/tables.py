@@ -93,6 +93,7 @@ batches = Table(
     Column("schedule", Text, comment="retry schedule of its callbacks; null: the default"),
     Column("fallback_url", Text, comment="receives delivery.exhausted"),
     Column("items_digest", Text, comment="SHA-256; null: no idempotency key"),
+    Column("last_position", BigInteger, comment="null: not accepted yet, or completed before there were spans"),
     CheckConstraint("state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
     Index("ix_batches_open", "id", **_where("completed_at IS NULL")),
@@ -138,11 +139,10 @@ items = Table(
         "state IN ('pending', 'queued', 'running', 'succeeded', 'dead', 'cancelled')", name="state"
     ),
     Index("uq_items_batch_id_key", "batch_id", "key", unique=True, **_where("key IS NOT NULL")),
-    # Two queues of pending work: first releases in input order, and items that wait for their due_at.
-    Index("ix_items_fresh", "batch_id", "id", **_where("state = 'pending' AND due_at IS NULL")),
+    # Items that wait for their due_at. Fresh items need no index: `unreleased` and `spans` say where they are.
     Index("ix_items_due", "batch_id", "due_at",
           **_where("state = 'pending' AND due_at IS NOT NULL AND crashes = 0")),
-    # A third one: items that a worker died holding.
+    # A second queue: items that a worker died holding.
     Index("ix_items_suspects", "state", "crashes", "due_at", "id", **_where("crashes > 0")),
     # Bounded by the dispatch window, however large the batches are.
     Index("ix_items_in_flight", "batch_id", "lease_until",
@@ -150,6 +150,27 @@ items = Table(
     Index("ix_items_dead", "batch_id", "id", **_where("state = 'dead'")),
     comment="The smallest unit of work: workers claim it, and each has one result",
 )  # fmt: skip
+
+# Apart from `batches`, whose rows are locked nearly all the time by the transactions that record results.
+unreleased = Table(
+    "unreleased",
+    metadata,
+    Column("batch_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, nullable=False, comment="the next position to release, up to the batch's last one"),
+    comment="Batches with positions that were never released",
+)
+
+spans = Table(
+    "spans",
+    metadata,
+    Column("batch_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, primary_key=True, autoincrement=False, comment="first position"),
+    Column("last", BigInteger, nullable=False, comment="last position"),
+    _instant("released_at", nullable=False),
+    _instant("lease_until", nullable=False),
+    Column("worker", Text, comment="process whose memory holds the messages; null: a broker does"),
+    comment="Positions released together; an item of one is pending until a worker claims it",
+)
 
 events = Table(
     "events",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from pipeline.batches.sql import items
+from pipeline.batches.sql import batches, items, spans
 from pipeline.context import Context
 from pipeline.database import leases
+from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.ids import item_id, task_id
 from pipeline.domain.item import Stage
+from pipeline.execution.fresh_items import FreshItems
 from pipeline.execution.rescue import unsent
 from pipeline.execution.rules.crash_suspects import MAX_TOGETHER, admit_suspects
 from pipeline.execution.rules.fairness import Credits, Demand, Window
@@ -40,6 +42,10 @@ class Message(NamedTuple):
     item_id: str
     stage: Stage
     then: Stage | None
+
+    @property
+    def batch_id(self) -> int:
+        return self.id // POSITIONS_PER_BATCH
 
     @property
     def task_id(self) -> str:
@@ -118,10 +124,11 @@ class Dispatcher:
             flight = self._flight(connection)
             messages = self._release(connection, pending, flight, now)
             messages += self._release_suspects(connection, now)
+        messages = self._without_recalled(messages)
         try:
             self._publish(messages)
         except Exception:
-            unsent(self._context, [Ref(message.id, message.epoch) for message in messages])
+            unsent(self._context, _refs(messages))
             raise
         # Overdue items wait for room in the window, and whoever makes room wakes the dispatcher.
         next_due_at = min((batch.next_due_at for batch in pending if batch.next_due_at), default=None)
@@ -133,6 +140,21 @@ class Dispatcher:
         with self._context.database.write() as connection:
             leases.release(connection, self.lease_name, self._context.worker)
 
+    def _without_recalled(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages of batches that still run; take back the items of the others.
+
+        A batch that was paused or cancelled meanwhile recalls what is released, but what this round was releasing just
+        then it did not see. So this is read after the commit, and nothing is published before.
+        """
+        if not messages:
+            return []
+        with self._context.database.read() as connection:
+            running = batches.find_running(connection, {message.batch_id for message in messages})
+        wanted = [message for message in messages if message.batch_id in running]
+        if len(wanted) < len(messages):
+            unsent(self._context, _refs(message for message in messages if message.batch_id not in running))
+        return wanted
+
     def _take_lease(self, connection: Connection, now: datetime, dead: Sequence[str]) -> bool:
         until = now + self._context.lease / 2
         return leases.acquire(connection, self.lease_name, self._context.worker, now=now, until=until, dead=dead)
@@ -141,7 +163,12 @@ class Dispatcher:
         return self._batch_id is None or self._batch_id == batch_id
 
     def _flight(self, connection: Connection) -> _Flight:
-        in_flight = {id_: count for id_, count in items.count_in_flight(connection).items() if self._is_mine(id_)}
+        in_flight: Counter[int] = Counter()
+        # Spans first: an item that is claimed between two statements is counted twice rather than not at all.
+        for span in spans.delete_claimed(connection):
+            in_flight[span.batch_id] += span.unclaimed
+        in_flight += Counter(items.count_by_row(connection))
+        in_flight = Counter({id_: count for id_, count in in_flight.items() if self._is_mine(id_)})
         running = sum(count for id_, count in items.count_running(connection).items() if self._is_mine(id_))
         return _Flight(in_flight, running)
 
@@ -158,31 +185,37 @@ class Dispatcher:
         free = self.window - flight.queued
         # Items in flight of batches without demand are not part of what is divided.
         window = free + sum(each.in_flight for each in demands)
+        fresh = FreshItems(connection)
         messages: list[Message] = []
         unsatisfied: list[PendingBatch] = []
         for batch_id, share in self._credits.shares(demands, free=free, window=window).items():
             # Minimums may exceed the window, up to twice its size; beyond that, batches take turns.
             share = min(share, free + self.window - len(messages))
-            released = self._release_from(connection, wanting[batch_id], share, now)
+            released = self._release_from(connection, wanting[batch_id], fresh, share, now)
             self._credits.spend(batch_id, len(released))
             if len(released) >= share:
                 unsatisfied.append(wanting[batch_id])
             messages += released
         # Slots that some batches could not use go to the others, those with the fewest items in flight first.
         for batch in unsatisfied:
-            messages += self._release_from(connection, batch, free - len(messages), now)
+            messages += self._release_from(connection, batch, fresh, free - len(messages), now)
+        left_out = fresh.release(now, now + self._context.lease, self._holder)
+        if left_out:
+            messages = [each for each in messages if not any(each.id in ids for ids in left_out)]
         self._rate.released += len(messages)
         return messages
 
-    def _release_from(self, connection: Connection, batch: PendingBatch, number: int, now: datetime) -> list[Message]:
+    def _release_from(
+        self, connection: Connection, batch: PendingBatch, fresh: FreshItems, number: int, now: datetime
+    ) -> list[Message]:
         if number <= 0:
             return []
-        # Retries take at most half of what first attempts could use, so that a storm of retries cannot delay others.
-        fresh = releases.find_fresh(connection, batch.id, number) if batch.has_fresh else []
-        most = max(number // 2, number - len(fresh))
-        returning = releases.find_due(connection, batch.id, now, most) if batch.has_due else []
-        chosen = (returning + fresh)[:number]
-        return [_message(batch, each) for each in self._released(connection, chosen, now)]
+        released: list[ReleasedItem] = []
+        if batch.has_due:
+            # Retries take at most half of what first attempts could use, so that a storm of them cannot delay others.
+            most = max(number // 2, number - fresh.count(batch, number))
+            released = self._released(connection, releases.find_due(connection, batch.id, now, most), now)
+        return [_message(batch, each) for each in released + fresh.take(batch, number - len(released))]
 
     def _release_suspects(self, connection: Connection, now: datetime) -> list[Message]:
         waiting = crash_suspects.find_waiting(connection, MAX_TOGETHER, self._batch_id)
@@ -202,9 +235,18 @@ class Dispatcher:
             chosen,
             now=now,
             lease_until=now + self._context.lease,
-            worker=self._context.worker if self._owns_messages else None,
+            worker=self._holder,
         )
         return sorted(released)
+
+    @property
+    def _holder(self) -> str | None:
+        """The process with which messages are lost; None if a broker keeps them."""
+        return self._context.worker if self._owns_messages else None
+
+
+def _refs(messages: Iterable[Message]) -> list[Ref]:
+    return [Ref(message.id, message.epoch) for message in messages]
 
 
 def _message(batch: PendingBatch | Suspect, released: ReleasedItem) -> Message:

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy import Connection
+
 from pipeline.batches import submit_lease
 from pipeline.batches.finish import finish
+from pipeline.batches.sql import spans
 from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.execution.sql import releases, rescue
@@ -43,8 +46,11 @@ def rescue_lost(context: Context, dead: Sequence[str] = ()) -> Rescued:
     with context.database.write() as connection:
         given_up = rescue.give_up(connection, dead, now=now, max_crashes=limit)
         taken_back = rescue.take_back(connection, dead, now=now, max_crashes=limit)
+        lost = rescue.lost_spans(now, dead)
+        taken_back += spans.take_back(connection, lost, now)
         if given_up:
             finish(connection, given_up, context.hooks, now)
+        spans.delete_claimed(connection, lost)
     return Rescued(taken_back, len(given_up))
 
 
@@ -61,13 +67,20 @@ def hand_back(context: Context) -> int:
     """Give up the items and leases that this process holds, for an orderly stop. Return the number of items."""
     with context.database.write() as connection:
         leases.release_all(connection, context.worker)
-        return rescue.hand_back(connection, context.worker, context.now())
+        return _hand_back(context, connection)
 
 
 def hand_back_items(context: Context) -> int:
     """Return the items that this process holds to the queue while its other parts go on. Return their number."""
     with context.database.write() as connection:
-        return rescue.hand_back(connection, context.worker, context.now())
+        return _hand_back(context, connection)
+
+
+def _hand_back(context: Context, connection: Connection) -> int:
+    now, held = context.now(), rescue.held_spans(context.worker)
+    number = rescue.hand_back(connection, context.worker, now) + spans.take_back(connection, held, now)
+    spans.delete_claimed(connection, held)
+    return number
 
 
 def unsent(context: Context, refs: Sequence[Ref]) -> int:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from pipeline.batches.sql import spans
 from pipeline.batches.sql.items import id_range
 from pipeline.database.dialect import dialect_of
 from pipeline.database.locks import skip_locked
@@ -102,6 +103,7 @@ def delete_batch(connection: Connection, batch_id: int, bundle_ids: Sequence[int
         # Rows that another transaction holds are being replayed, which takes them out of their bundle, or deleted.
         leaving = update(deliveries).where(skip_locked(dialect, deliveries, *others)).values(is_alone=True)
         connection.execute(leaving, {"ids": dialect.encode_list(bundle_ids)})
+    spans.forget(connection, batch_id)
     connection.execute(delete(batches).where(batches.c.id == batch_id))
 
 

@@ -41,6 +41,12 @@ def two_dispatch_at_once(site: Site, random: Random, seconds: float) -> None:
     _alter(site, "two_dispatchers", seconds)
 
 
+@fault(seconds=1, longest=5)
+def dispatch_dies_before_it_publishes(site: Site, random: Random, seconds: float) -> None:
+    # It dies again and again for that long, as soon as it is started.
+    _alter(site, "dispatcher_dies", seconds)
+
+
 @fault(REDIS, RABBITMQ, seconds=5, longest=30)
 def the_clock_of_a_worker_is_minutes_off(site: Site, random: Random, seconds: float) -> None:
     # It jumps while the worker runs, and is off when the next one starts.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re  # noqa: TID251 - constant patterns
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,12 @@ from sqlalchemy import Connection, inspect, select, text
 import migrations
 from pipeline.database.engine import Database
 from pipeline.database.schema import HEAD, SchemaVersion, known_versions, read_version, upgrade_schema
-from pipeline.database.tables import POSITIONS_PER_BATCH, metadata
+from pipeline.database.tables import POSITIONS_PER_BATCH, batches, metadata, unreleased
+from pipeline.execution.sql import releases
+from pipeline.execution.sql.releases import Ref
 from tests.support.servers.fixtures import on_postgresql, on_sqlite
 
+AT = "2026-01-01 00:00:00.000000+00:00"
 SCRIPTS = ScriptDirectory(str(Path(migrations.__file__).parent))
 
 
@@ -134,6 +139,63 @@ def _migrate(connection: Connection, version: str) -> None:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.attributes["connection"] = connection
     command.upgrade(config, version)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any table."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    else:
+        database = Database(request.getfixturevalue("postgresql_url"))
+        with database.write() as connection:
+            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+            connection.exec_driver_sql("CREATE SCHEMA public")
+    yield database
+    database.close()
+
+
+#: Of batches before there were spans: state, completion, and the state and `due_at` of each item.
+_BEFORE_SPANS = {
+    1: ("running", None, ["succeeded", "queued", "pending due", "pending", "pending"]),
+    2: ("running", None, ["queued", "running"]),
+    3: ("paused", None, ["pending", "pending"]),
+    4: ("cancelled", None, ["running", "pending"]),
+    5: ("completed", AT, ["succeeded"]),
+    6: ("accepting", None, ["pending"]),
+}
+
+
+def test_work_in_flight_goes_on_after_the_migration_to_spans(empty: Database) -> None:
+    with empty.write() as connection:
+        _migrate(connection, "0006")
+        connection.exec_driver_sql(f"INSERT INTO definitions VALUES (1, 'd', 'v', '{{}}', 'classify', '{AT}')")
+        for id_, (state, completed_at, states) in _BEFORE_SPANS.items():
+            add = text(
+                "INSERT INTO batches (id, public_id, definition_id, state, total, fair_key, created_at, completed_at) "
+                f"VALUES ({id_}, 'b{id_}', 1, '{state}', {len(states)}, '', '{AT}', :completed_at)"
+            )
+            connection.execute(add, {"completed_at": completed_at})
+            for position, item in enumerate(states, 1):
+                name, _, due = item.partition(" ")
+                epoch = 0 if item == "pending" else 1
+                values = f"{id_ * POSITIONS_PER_BATCH + position}, {id_}, {position}, '{{}}', 'classify', '{name}'"
+                add = text(
+                    "INSERT INTO items (id, batch_id, position, payload, stage, state, epoch, created_at, due_at) "
+                    f"VALUES ({values}, {epoch}, '{AT}', :due_at)"
+                )
+                connection.execute(add, {"due_at": AT if due else None})
+    upgrade_schema(empty)
+    with empty.write() as connection:
+        rest = {id_: first for id_, first in connection.execute(select(unreleased.c.batch_id, unreleased.c.first))}
+        assert rest == {1: 4, 3: 1}
+        last = connection.execute(select(batches.c.id, batches.c.last_position).order_by(batches.c.id)).all()
+        assert last == [(1, 5), (2, 2), (3, 2), (4, 2), (5, None), (6, None)]
+        now = datetime.now(UTC)
+        # Of the old messages, that of the queued item is claimed.
+        old = [Ref(POSITIONS_PER_BATCH + position, 1) for position in (1, 2, 3)]
+        claimed = releases.claim(connection, "classify", old, now=now, lease_until=now, worker="w")
+        assert [row["position"] for row in claimed] == [2]
 
 
 def _rows(connection: Connection) -> list[tuple[object, ...]]:

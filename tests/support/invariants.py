@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import select
 
 from pipeline.database.engine import Database
-from pipeline.database.tables import batches, deliveries, events, items
+from pipeline.database.tables import batches, deliveries, events, items, unreleased
 
 
 def assert_complete(database: Database, public_id: str, total: int) -> Counter[str]:
@@ -21,6 +21,8 @@ def assert_complete(database: Database, public_id: str, total: int) -> Counter[s
             .mappings()
             .all()
         )
+        rest = connection.execute(select(unreleased).where(unreleased.c.batch_id == batch["id"])).all()
+    assert rest == []
     assert sum(states.values()) == total == batch["total"]
     assert set(states) <= {"succeeded", "dead", "cancelled"}
     assert {state: batch[state] for state in ("succeeded", "dead", "cancelled")} == {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from pipeline.batches.reconcile import cancel_rest, reconcile
+from pipeline.batches.reconcile import cancel_rest, make_releasable, reconcile
 from pipeline.batches.sql import batches
 from pipeline.batches.submit_lease import discard_abandoned
 from pipeline.context import Context
@@ -123,6 +123,8 @@ class Sweeps:
 
     def _clean_up(self) -> None:
         discard_abandoned(self._context)
+        if make_releasable(self._context):
+            self._rescued()
         with self._context.database.read() as connection:
             cancelled = batches.find_open(connection, BatchState.CANCELLED)
         self._contact.answered(self._context.now())

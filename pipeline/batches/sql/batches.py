@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, bindparam, case, delete, func, insert, select, update
 
+from pipeline.batches.sql import spans
 from pipeline.batches.sql.items import id_range
+from pipeline.database.dialect import dialect_of
 from pipeline.database.row import Row, first, rows
-from pipeline.database.tables import batches, definitions, items
+from pipeline.database.tables import POSITIONS_PER_BATCH, batches, definitions, items
 from pipeline.domain.batch import BatchState
 from pipeline.domain.item import ItemState
 
@@ -34,9 +36,37 @@ def accept(connection: Connection, batch_id: int, total: int, now: datetime, ite
     statement = (
         update(batches)
         .where(batches.c.id == batch_id, batches.c.state == "accepting")
-        .values(state=BatchState.RUNNING.value, total=total, started_at=now, items_digest=items_digest)
+        .values(
+            state=BatchState.RUNNING.value,
+            total=total,
+            started_at=now,
+            items_digest=items_digest,
+            last_position=_last_position(connection, batch_id),
+        )
     )
-    return connection.execute(statement).rowcount == 1
+    is_accepted = connection.execute(statement).rowcount == 1
+    if is_accepted:
+        spans.add_unreleased(connection, batch_id)
+    return is_accepted
+
+
+def make_releasable(connection: Connection, batch_id: int) -> bool:
+    """Let the dispatcher release a batch that a program without spans has accepted. Return False if it may already."""
+    statement = (
+        update(batches)
+        .where(batches.c.id == batch_id, batches.c.last_position.is_(None))
+        .values(last_position=_last_position(connection, batch_id))
+    )
+    is_changed = connection.execute(statement).rowcount == 1
+    if is_changed:
+        spans.add_unreleased(connection, batch_id)
+    return is_changed
+
+
+def _last_position(connection: Connection, batch_id: int) -> int:
+    """Return the highest position of a batch's items, which is above their number if some were refused."""
+    last = connection.scalar(select(func.max(items.c.id)).where(items.c.id.between(*id_range(batch_id))))
+    return 0 if last is None else last % POSITIONS_PER_BATCH
 
 
 def is_accepted(connection: Connection, batch_id: int) -> bool:
@@ -104,6 +134,13 @@ def find_open(connection: Connection, *states: BatchState) -> list[int]:
     """Return the ids of the batches in one of these states that are not complete, oldest first."""
     query = select(batches.c.id).where(batches.c.completed_at.is_(None), batches.c.state.in_(states))
     return list(connection.scalars(query.order_by(batches.c.id)))
+
+
+def find_running(connection: Connection, ids: Collection[int]) -> set[int]:
+    """Return which of these batches are running."""
+    dialect = dialect_of(connection)
+    query = select(batches.c.id).where(dialect.is_in_list(batches.c.id, "ids"), batches.c.state == "running")
+    return set(connection.scalars(query, {"ids": dialect.encode_list(ids)}))
 
 
 def change_state(connection: Connection, batch_id: int, expected: Sequence[BatchState], to: BatchState) -> bool:

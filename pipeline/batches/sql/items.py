@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, select, text, update
 
+from pipeline.batches.sql import spans
 from pipeline.database.dialect import dialect_of
 from pipeline.database.json_rows import item_rows
-from pipeline.database.locks import skip_locked
+from pipeline.database.locks import lock_in_id_order, skip_locked
 from pipeline.database.row import Row, first, rows
 from pipeline.database.state_literals import has_state
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items
@@ -55,8 +56,9 @@ def positions_of_keys(connection: Connection, batch_id: int, keys: Sequence[str]
 
 
 def get(connection: Connection, item_id: int) -> Row | None:
-    """Return an item, or None if there is none with this id."""
-    return first(connection.execute(select(items).where(items.c.id == item_id)))
+    """Return an item as users see it, or None if there is none with this id."""
+    item = first(connection.execute(select(items).where(items.c.id == item_id)))
+    return None if item is None else spans.shown(connection, item)
 
 
 def payloads(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
@@ -119,6 +121,14 @@ def id_range(batch_id: int) -> tuple[int, int]:
 
 def count_in_flight(connection: Connection) -> dict[int, int]:
     """Return how many items of each batch are released or running."""
+    found = Counter(count_by_row(connection))
+    for span in spans.find_live(connection):
+        found[span.batch_id] += span.unclaimed
+    return found
+
+
+def count_by_row(connection: Connection) -> dict[int, int]:
+    """Return how many items of each batch are released by row or running: all but the unclaimed ones of spans."""
     return {batch: count for batch, count in connection.execute(_IN_FLIGHT)}
 
 
@@ -148,6 +158,20 @@ def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, 
         .returning(*(items.c[name] for name in FINISHED_COLUMNS))
     )
     return rows(connection.execute(statement))
+
+
+def recall(connection: Connection, batch_id: int, now: datetime) -> int:
+    """Make the queued items of a batch pending again, due now, so that their messages are stale. Return the count.
+
+    Items that are being claimed are waited for.
+    """
+    queued = items.c.batch_id == batch_id, has_state(items.c.state, "queued"), has_state(items.c.state, *IN_FLIGHT)
+    statement = (
+        update(items)
+        .where(lock_in_id_order(dialect_of(connection), items, *queued))
+        .values(state=ItemState.PENDING.value, due_at=now, lease_until=None, worker=None)
+    )
+    return connection.execute(statement).rowcount
 
 
 def replay(

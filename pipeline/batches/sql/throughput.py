@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, text
 
+from pipeline.batches.sql import spans
 from pipeline.batches.sql.items import IN_FLIGHT
 from pipeline.database.state_literals import has_state
-from pipeline.database.tables import batches, events, items
+from pipeline.database.tables import batches, events, items, unreleased
 
 
 class RecentEvents(NamedTuple):
@@ -39,9 +40,10 @@ def find_work_since(connection: Connection, batch_id: int, now: datetime) -> dat
     """
     of_batch = items.c.batch_id == batch_id
     pending = has_state(items.c.state, "pending")
-    is_fresh = select(items.c.id).where(of_batch, pending, items.c.due_at.is_(None))
+    is_unreleased = select(unreleased.c.batch_id).where(unreleased.c.batch_id == batch_id)
     is_in_flight = select(items.c.id).where(of_batch, has_state(items.c.state, *IN_FLIGHT))
-    if connection.scalar(select(is_fresh.exists() | is_in_flight.exists())):
+    is_unclaimed = spans.exist_unclaimed(spans.of_batch(batch_id))
+    if connection.scalar(select(is_unreleased.exists() | is_in_flight.exists() | is_unclaimed)):
         since: datetime | None = connection.scalar(select(batches.c.started_at).where(batches.c.id == batch_id))
         return since
     # By the index on due items, and by that on suspects.

@@ -16,7 +16,8 @@ from pipeline.cli.show.output import Messages
 def pause(batch: str) -> None:
     """Pause BATCH.
 
-    No more items are released; items in flight finish.
+    No more items start: those that no worker has claimed are taken back.
+    Claimed items finish.
 
     \b
     Examples:

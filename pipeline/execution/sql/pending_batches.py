@@ -12,20 +12,12 @@ from sqlalchemy import Connection, bindparam, text
 
 from pipeline.database.instant import Instant
 
-# Loose index scans: one index probe for each batch that has pending items. A batch without any costs nothing. ORDER BY
-# with LIMIT instead of min(): when PostgreSQL's statistics say that hardly anything is pending, as after each large
-# submission, it computes min() over all pending rows.
+# A loose index scan: one index probe for each batch that has items with a `due_at`. A batch without any, and without
+# positions that were never released, costs nothing. ORDER BY with LIMIT instead of min(): when PostgreSQL's statistics
+# say that hardly anything is pending, it computes min() over all pending rows.
 _PENDING = text(
     """
-    WITH RECURSIVE fresh(batch_id) AS (
-        SELECT (SELECT i.batch_id FROM items i WHERE i.state = 'pending' AND i.due_at IS NULL
-                ORDER BY i.batch_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT i.batch_id FROM items i
-                WHERE i.state = 'pending' AND i.due_at IS NULL AND i.batch_id > fresh.batch_id
-                ORDER BY i.batch_id LIMIT 1)
-        FROM fresh WHERE fresh.batch_id IS NOT NULL
-    ), later(batch_id) AS (
+    WITH RECURSIVE later(batch_id) AS (
         SELECT (SELECT i.batch_id FROM items i WHERE i.state = 'pending' AND i.due_at IS NOT NULL AND i.crashes = 0
                 ORDER BY i.batch_id LIMIT 1)
         UNION ALL
@@ -34,11 +26,9 @@ _PENDING = text(
                 ORDER BY i.batch_id LIMIT 1)
         FROM later WHERE later.batch_id IS NOT NULL
     ), pending(batch_id) AS (
-        SELECT batch_id FROM fresh UNION SELECT batch_id FROM later
+        SELECT batch_id FROM unreleased UNION SELECT batch_id FROM later
     )
-    SELECT b.id, b.public_id, b.weight, b.fair_key, d.stages,
-           EXISTS (SELECT 1 FROM items i WHERE i.batch_id = b.id AND i.state = 'pending' AND i.due_at IS NULL)
-           AS has_fresh,
+    SELECT b.id, b.public_id, b.weight, b.fair_key, d.stages, b.total, b.last_position, u.first,
            EXISTS (SELECT 1 FROM items i
                    WHERE i.batch_id = b.id AND i.state = 'pending' AND i.crashes = 0 AND i.due_at <= :now)
            AS has_due,
@@ -47,6 +37,7 @@ _PENDING = text(
             ORDER BY i.due_at LIMIT 1)
            AS next_due_at
     FROM pending JOIN batches b ON b.id = pending.batch_id JOIN definitions d ON d.id = b.definition_id
+    LEFT JOIN unreleased u ON u.batch_id = b.id
     WHERE b.state = 'running' ORDER BY b.id
     """
 ).bindparams(bindparam("now", type_=Instant))
@@ -57,7 +48,9 @@ class PendingBatch(NamedTuple):
     """A running batch with pending items.
 
     Args:
-        has_fresh: whether some were never released.
+        total: the number of its items.
+        last: the highest position, which is above `total` if items were refused.
+        first: the lowest position that was never released; None if all were.
         has_due: whether some that were released before are due again.
         next_due_at: when the next of them will be due; None if all are due already.
     """
@@ -67,9 +60,15 @@ class PendingBatch(NamedTuple):
     weight: int
     fair_key: str
     stages: str
-    has_fresh: bool
+    total: int
+    last: int | None
+    first: int | None
     has_due: bool
     next_due_at: datetime | None
+
+    @property
+    def has_fresh(self) -> bool:
+        return self.first is not None
 
 
 def find_pending(connection: Connection, now: datetime) -> list[PendingBatch]:

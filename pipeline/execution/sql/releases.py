@@ -1,4 +1,4 @@
-"""Releasing items to the broker, and claiming them for a worker. Every transition is one conditional statement.
+"""Releasing items by row, and claiming them for a worker. Every transition is one conditional statement.
 
 Each returns what it changed. A row that is no longer in the expected state, stage or epoch was changed by another
 process and is left alone.
@@ -11,15 +11,16 @@ from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Integer, Update, bindparam, func, select, text, tuple_, update
+from sqlalchemy import Connection, Integer, Update, and_, bindparam, func, or_, select, text, tuple_, update
 
+from pipeline.batches.sql import spans
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.json_rows import item_rows
 from pipeline.database.locks import lock_in_id_order, skip_locked
 from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import has_state, recheck_state
 from pipeline.database.tables import items
-from pipeline.domain.item import ItemState
+from pipeline.domain.item import ItemState, Stage
 
 
 class Ref(NamedTuple):
@@ -36,19 +37,6 @@ class ReleasedItem(NamedTuple):
     position: int
     epoch: int
     stage: str
-
-
-def find_fresh(connection: Connection, batch_id: int, limit: int) -> list[int]:
-    """Return the ids of up to `limit` items that were never released, in input order."""
-    return list(connection.scalars(_FRESH, {"batch": batch_id, "limit": limit}))
-
-
-_FRESH = (
-    select(items.c.id)
-    .where(items.c.batch_id == bindparam("batch"), has_state(items.c.state, "pending"), items.c.due_at.is_(None))
-    .order_by(items.c.id)
-    .limit(bindparam("limit", type_=Integer))
-)
 
 
 def find_due(connection: Connection, batch_id: int, now: datetime, limit: int) -> list[int]:
@@ -112,7 +100,8 @@ def _release(dialect: Dialect) -> Update:
 
 
 def undo_release(connection: Connection, refs: Iterable[Ref], now: datetime) -> int:
-    """Make released items that could not be published pending again, due now. Return how many were still queued."""
+    """Make released items that could not be published pending again, due now. Return how many were not claimed."""
+    refs = list(refs)
     dialect = dialect_of(connection)
     given = item_rows(dialect, "id", "epoch")
     is_given = tuple_(items.c.id, items.c.epoch).in_(select(given.c.id, given.c.epoch))
@@ -122,7 +111,7 @@ def undo_release(connection: Connection, refs: Iterable[Ref], now: datetime) -> 
         .values(state=ItemState.PENDING.value, due_at=bindparam("now"), lease_until=None, worker=None)
     )
     parameters = {"rows": dialect.encode_rows({"id": ref.id, "epoch": ref.epoch} for ref in refs), "now": now}
-    return connection.execute(statement, parameters).rowcount
+    return connection.execute(statement, parameters).rowcount + spans.undo_release(connection, refs, now)
 
 
 def claim(
@@ -134,7 +123,11 @@ def claim(
     lease_until: datetime,
     worker: str,
 ) -> list[Row]:
-    """Move queued items to running, and count an attempt. Return what the stage needs of those that were claimed."""
+    """Move released items to running, and count an attempt. Return what the stage needs of those that were claimed.
+
+    An item is released by its row, which is queued under the epoch of the message, or by a span, and then fresh. The
+    claim of a fresh item writes what its release did not: the epoch and the time.
+    """
     dialect = dialect_of(connection)
     parameters = {
         "rows": dialect.encode_rows({"id": ref.id, "epoch": ref.epoch} for ref in refs),
@@ -149,17 +142,16 @@ def claim(
 @cache
 def _claim(dialect: Dialect) -> Update:
     given = item_rows(dialect, "id", "epoch")
-    conditions = (
-        items.c.id == given.c.id,
-        items.c.epoch == given.c.epoch,
-        recheck_state(items.c.state, "queued"),
-        items.c.stage == bindparam("stage_name"),
-    )
+    by_row = and_(items.c.epoch == given.c.epoch, recheck_state(items.c.state, "queued"))
+    by_span = and_(given.c.epoch == spans.EPOCH, spans.is_fresh(), spans.released_at().is_not(None))
+    conditions = (items.c.id == given.c.id, items.c.stage == bindparam("stage_name"), or_(by_row, by_span))
     return (
         update(items)
         .where(lock_in_id_order(dialect, items, *conditions))
         .values(
             state=ItemState.RUNNING.value,
+            epoch=func.coalesce(func.nullif(items.c.epoch, 0), spans.EPOCH),
+            queued_at=func.coalesce(items.c.queued_at, spans.released_at()),
             attempt=items.c.attempt + 1,
             attempts=items.c.attempts + 1,
             started_at=func.coalesce(items.c.started_at, bindparam("now", type_=items.c.started_at.type)),
@@ -184,4 +176,8 @@ def has_unclaimed(connection: Connection, stages: Collection[str], lease_until: 
     query = select(items.c.id).where(
         has_state(items.c.state, "queued"), items.c.lease_until < lease_until, items.c.stage.in_(stages)
     )
-    return connection.scalar(query.limit(1)) is not None
+    if connection.scalar(query.limit(1)) is not None:
+        return True
+    return Stage.CLASSIFY in stages and bool(
+        connection.scalar(select(spans.exist_unclaimed(spans.lease_ends_before(lease_until))))
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, not_, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, not_, or_, select, tuple_, union, update
 
 from pipeline.batches.sql.items import FINISHED_COLUMNS, IN_FLIGHT, attempt_before_crash
 from pipeline.database.dialect import dialect_of
@@ -13,20 +13,31 @@ from pipeline.database.json_rows import item_rows
 from pipeline.database.locks import skip_locked
 from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import has_state, recheck_state
-from pipeline.database.tables import items
+from pipeline.database.tables import items, spans
 from pipeline.domain.item import ItemState
 from pipeline.execution.sql.releases import Ref
 
 
 def find_holders(connection: Connection) -> list[str]:
     """Return the names of the workers that hold released or running items."""
-    query = select(items.c.worker).where(has_state(items.c.state, *IN_FLIGHT), items.c.worker.is_not(None)).distinct()
-    return [name for name in connection.scalars(query) if name is not None]
+    of_items = select(items.c.worker).where(has_state(items.c.state, *IN_FLIGHT), items.c.worker.is_not(None))
+    of_spans = select(spans.c.worker).where(spans.c.worker.is_not(None))
+    return [name for name in connection.scalars(union(of_items, of_spans)) if name is not None]
 
 
 def _lost(now: datetime, dead: Sequence[str]) -> ColumnElement[bool]:
     """Return the condition that an item is in flight and its lease has expired or its holder is dead."""
     return and_(has_state(items.c.state, *IN_FLIGHT), or_(items.c.lease_until < now, items.c.worker.in_(dead)))
+
+
+def lost_spans(now: datetime, dead: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition that the messages of a span are lost: its lease has expired or its holder is dead."""
+    return or_(spans.c.lease_until < now, spans.c.worker.in_(dead))
+
+
+def held_spans(worker: str) -> ColumnElement[bool]:
+    """Return the condition that the messages of a span are in the memory of a process."""
+    return spans.c.worker == worker
 
 
 def take_back(connection: Connection, dead: Sequence[str], *, now: datetime, max_crashes: int) -> int:

@@ -12,11 +12,16 @@ ACTED = ".acted"
 
 def is_on(name: str) -> bool:
     """Say whether an alteration is to act; the caller then does so, and this is what is remembered."""
-    folder = os.environ.get(VARIABLE)
-    if folder is None or not Path(folder, name).exists():
+    if not is_set(name):
         return False
-    Path(folder, name + ACTED).touch()
+    Path(os.environ[VARIABLE], name + ACTED).touch()
     return True
+
+
+def is_set(name: str) -> bool:
+    """Say whether an alteration is switched on, without remembering that it acts."""
+    folder = os.environ.get(VARIABLE)
+    return folder is not None and Path(folder, name).exists()
 
 
 def strikes(name: str, chance: float) -> bool:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from pipeline.batches import control, throughput
 from pipeline.batches.submit import Submission, submit
 from pipeline.bootstrap import make_context
 from pipeline.cli.checks.queues import unserved_queues
-from pipeline.database.tables import items
+from pipeline.database.tables import items, unreleased
 from pipeline.delivery import endpoints
 from pipeline.execution.dispatch import Dispatcher
 from pipeline.execution.liveness import lives, lives_here, show_life
@@ -146,6 +146,7 @@ def test_a_batch_whose_items_wait_for_their_next_attempt_does_not_stand_still(fl
     due_at = fleet.now + 5 * LEASE
     with fleet.context.database.write() as connection:
         connection.execute(update(items).values(due_at=due_at))
+        connection.execute(delete(unreleased))
     fleet.now = due_at - LEASE
     assert fleet.stands_still_since() is None
     fleet.now = due_at + 1.5 * LEASE

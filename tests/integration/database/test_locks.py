@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.batches.control import cancel
+from pipeline.batches.control import cancel, pause, resume
 from pipeline.batches.reconcile import cancel_rest, reconcile
 from pipeline.batches.sql import batches
 from pipeline.batches.submit import Submission, submit
@@ -70,12 +70,15 @@ class Crowd:
             lambda: hand_back(context),
             lambda: cancel_rest(context, self.ids[0]),
             lambda: reconcile(context, rng.choice(self.ids)),
+            lambda: pause(context, self.batches[1]),
+            *[lambda: resume(context, self.batches[1])] * 3,
         ]
         for _ in range(ROUNDS):
             rng.choice(steps)()
 
     def finish(self) -> None:
         """Run what is left to its end, as one worker."""
+        resume(self.contexts[0], self.batches[1])
         others = [each.worker for each in self.contexts]
         for minutes in itertools.count(1, 2):
             # Each round after all leases of the last: messages that nobody chose are as good as lost.

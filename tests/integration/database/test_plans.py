@@ -11,14 +11,17 @@ import pytest
 from sqlalchemy import Connection, event, func, select
 
 import pipeline
+from pipeline.batches.sql import spans, throughput
 from pipeline.context import Context
 from pipeline.database.engine import Database
-from pipeline.database.tables import batches
+from pipeline.database.tables import POSITIONS_PER_BATCH, batches
 from pipeline.delivery import endpoints
 from pipeline.delivery.deliveries import recover, replay_missing
 from pipeline.delivery.give_up import expire
 from pipeline.delivery.sql import bundles, give_up, redeliver
 from pipeline.delivery.sql.redeliver import Selection
+from pipeline.execution.sql import releases, span_releases
+from pipeline.execution.sql.releases import Ref
 from pipeline.retention.prune import prunable, prune
 from tests.support.factories import client_context, make_definition, make_items
 from tests.support.receiver import SECRET, Receiver
@@ -32,7 +35,6 @@ LARGE = ("items", "events", "deliveries", "attempts")
 
 #: Partial indexes that hold no more than what is in flight, waits, is dead or suspected: these may be read whole.
 SMALL = (
-    "ix_items_fresh",
     "ix_items_due",
     "ix_items_in_flight",
     "ix_items_suspects",
@@ -255,6 +257,60 @@ def test_what_is_done_span_by_span_reads_no_other_span(chosen: Selection, databa
         read = {statement: passed_over(connection, statement, parameters) for statement, parameters in seen}
     # What has been made pending by now, and is looked at again.
     assert {statement: rows for statement, rows in read.items() if rows > 2 * (high - low)} == {}
+
+
+@on_postgresql
+def test_what_is_asked_of_a_span_reads_no_items_of_others(database: Database) -> None:
+    seen: list[tuple[str, Any]] = []
+
+    def remember(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        seen.append((statement, parameters))
+
+    now = datetime.now(UTC)
+    with database.write() as connection:
+        fill_fresh(connection, 20_000)
+        event.listen(connection, "before_cursor_execute", remember)
+        assert [span.unclaimed for span in spans.find_live(connection)] == [100, 100]
+        refs = [Ref(POSITIONS_PER_BATCH + position, 1) for position in range(150, 160)]
+        claimed = releases.claim(connection, "classify", refs, now=now, lease_until=now, worker="w")
+        assert len(claimed) == 10
+        assert releases.has_unclaimed(connection, ["classify"], now)
+        assert throughput.find_work_since(connection, 1, now) is not None
+        assert span_releases.find_positions(connection, 1, 5_000, 100) == list(range(5_000, 5_100))
+        assert spans.take_back(connection, spans.of_batch(1), now) == 190
+        event.remove(connection, "before_cursor_execute", remember)
+        read = {statement: items_read(connection, statement, parameters) for statement, parameters in seen}
+    assert {statement: rows for statement, rows in read.items() if rows > 400} == {}
+
+
+def fill_fresh(connection: Connection, number: int) -> None:
+    """Accept a batch of which 200 items are released in two spans, and tell the planner that there is nothing."""
+    for table in ("items", "spans"):
+        connection.exec_driver_sql(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+        connection.exec_driver_sql(f"ANALYZE {table}")
+    connection.exec_driver_sql("INSERT INTO definitions VALUES (1, 'd', 'v', '{}', 'classify', now())")
+    connection.exec_driver_sql(
+        "INSERT INTO batches (id, public_id, definition_id, state, total, fair_key, created_at, started_at) "
+        f"VALUES (1, 'b', 1, 'running', {number}, '', now(), now())"
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO items (id, batch_id, position, payload, stage, state, created_at) "
+        "SELECT 4294967296 + n, 1, n, '{}', 'classify', 'pending', now() "
+        f"FROM generate_series(1, {number}) n"
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO spans (batch_id, first, last, released_at, lease_until) "
+        "SELECT 1, n, n + 99, now(), now() - interval '1 minute' FROM generate_series(101, 201, 100) n"
+    )
+
+
+def items_read(connection: Connection, statement: str, parameters: Any) -> int:
+    """Run a statement, and return how many rows of items it reads, those that it passes over included."""
+    (plan,) = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar_one()
+    of_items = [node for node in nodes_of(plan["Plan"]) if node.get("Relation Name") == "items"]
+    return int(
+        sum((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in of_items)
+    )
 
 
 def give_up_all(database: Database) -> None:

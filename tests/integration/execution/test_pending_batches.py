@@ -26,6 +26,8 @@ def test_no_more_is_read_than_tells_that_something_is_pending(due_at: str, datab
 
     with database.write() as connection:
         fill(connection, due_at)
+        if due_at == "NULL":
+            connection.exec_driver_sql("INSERT INTO unreleased VALUES (1, 1)")
         event.listen(connection, "before_cursor_execute", remember)
         (batch,) = pending_batches.find_pending(connection, datetime.now(UTC))
         event.remove(connection, "before_cursor_execute", remember)
@@ -39,8 +41,8 @@ def fill(connection: Connection, due_at: str) -> None:
     connection.exec_driver_sql("ANALYZE items")
     connection.exec_driver_sql("INSERT INTO definitions VALUES (1, 'd', 'v', '{}', 'classify', now())")
     connection.exec_driver_sql(
-        "INSERT INTO batches (id, public_id, definition_id, state, total, fair_key, created_at) "
-        f"VALUES (1, 'b', 1, 'running', {PENDING}, '', now())"
+        "INSERT INTO batches (id, public_id, definition_id, state, total, last_position, fair_key, created_at) "
+        f"VALUES (1, 'b', 1, 'running', {PENDING}, {PENDING}, '', now())"
     )
     connection.exec_driver_sql(
         "INSERT INTO items (id, batch_id, position, payload, stage, state, created_at, due_at) "
