@@ -6,14 +6,17 @@ import multiprocessing
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
+import pipeline
 from pipeline.crypto.encryption import Encryption
 from pipeline.crypto.verify_webhook import verify_webhook
 from pipeline.database.engine import Database
+from pipeline.database.retry import retrying
 from pipeline.database.transaction_end import transaction_end
 from pipeline.delivery import endpoint_secrets
 from pipeline.delivery.claim import take_back
@@ -21,7 +24,9 @@ from pipeline.delivery.preclaim import MOST_BYTES
 from pipeline.delivery.rules.delivery import Answer
 from pipeline.delivery.sender.in_flight import InFlight
 from pipeline.delivery.sender.sender import Sender
+from pipeline.errors import Unreachable
 from pipeline.settings import load
+from tests.support.factories import client_context, make_definition, make_items
 from tests.support.receivers import killed_preclaims
 from tests.support.receivers.configured import configure, finish_items
 from tests.support.receivers.owed import (
@@ -348,3 +353,45 @@ def test_a_process_that_is_killed_between_the_commit_and_the_requests_loses_noth
             wait_until(lambda: states(database) == ["delivered"] * 64)
     assert {request.headers["webhook-attempt"] for request in receiver.requests} == {"2"}
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == len(receiver.requests) == 64
+
+
+@pytest.mark.timeout(120)
+def test_a_run_sends_each_callback_once_and_most_of_them_preclaimed(database_url: str, tmp_path: Path) -> None:
+    settings = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8", "database_url": database_url}
+    with Scripted(answer(204, body=b"")) as receiver, pipeline.connect(**settings) as client:
+        database = client_context(client).database
+        inserted: list[int] = []
+
+        def remember(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+            if statement.startswith("INSERT INTO deliveries") and "'sending'" in statement:
+                inserted.append(1)
+
+        event.listen(database.engine, "after_cursor_execute", remember)
+        batch = client.submit(make_items(1_000), make_definition(tmp_path), callback_url=receiver.url)
+        receiver.wait_for(lambda seen: len(seen.requests) == 1_000, 90)
+        wait_until(lambda: states(database) == ["delivered"] * 1_000)
+        assert inserted
+        assert len(attempts(database)) == 1_000
+    for request in receiver.requests:
+        verify_webhook(request.body, request.headers, SECRET)
+    assert {request.headers["webhook-id"] for request in receiver.requests} == {
+        f"msg_{batch.id}{seq:012}" for seq in range(1, 1_001)
+    }
+
+
+def test_a_transaction_that_is_retried_sends_what_its_last_try_committed(database: Database) -> None:
+    tries = 0
+
+    def record() -> None:
+        nonlocal tries
+        tries += 1
+        finish_items(database, sender, [receiver.url] * 5, fail=tries < 3)
+        if tries < 3:
+            raise Unreachable("try again")
+
+    with Scripted(answer()) as receiver, Sending(database) as sender:
+        ready(sender, receiver)
+        retrying(record, patience=timedelta(seconds=30))
+        wait_until(lambda: states(database) == ["delivered"] * 5)
+        wait_until(lambda: room(sender) == 256)
+    assert len(receiver.requests) == 5
