@@ -26,8 +26,9 @@ PAUSE_SECONDS = 2.0
 
 _STARTS = text(
     """
-    SELECT a.started_at, d.created_at FROM attempts a JOIN deliveries d ON d.id = a.delivery_id
-    WHERE d.origin = :origin AND a.number = 1
+    SELECT coalesce(d.started_at, a.started_at) AS started_at, d.created_at
+    FROM deliveries d LEFT JOIN attempts a ON a.delivery_id = d.id AND a.number = 1
+    WHERE d.origin = :origin AND (d.started_at IS NOT NULL OR a.id IS NOT NULL)
     """
 )
 

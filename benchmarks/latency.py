@@ -28,11 +28,11 @@ PACE_SECONDS = 0.1
 
 _TIMES = text(
     """
-    SELECT i.created_at, i.finished_at, a.started_at FROM items i
+    SELECT i.created_at, i.finished_at, coalesce(d.started_at, a.started_at) AS started_at FROM items i
     JOIN events e ON e.batch_id = i.batch_id AND e.item_id = i.id
     JOIN deliveries d ON d.batch_id = e.batch_id AND d.seq = e.seq
-    JOIN attempts a ON a.delivery_id = d.id AND a.number = 1
-    WHERE i.batch_id BETWEEN :first AND :last
+    LEFT JOIN attempts a ON a.delivery_id = d.id AND a.number = 1
+    WHERE (d.started_at IS NOT NULL OR a.id IS NOT NULL) AND i.batch_id BETWEEN :first AND :last
     """
 ).columns(created_at=Instant, finished_at=Instant, started_at=Instant)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from pipeline.context import Context
 from pipeline.crypto.encryption import Encryption
@@ -85,6 +87,11 @@ def make_sender(context: Context) -> Sender:
         # Other processes finish items and can wake this one only occasionally.
         options=SenderOptions() if settings.is_embedded else SenderOptions(poll_seconds=SHARED_POLL_SECONDS),
     )
+
+
+def with_sender(context: Context, sender: Sender) -> Context:
+    """Return the context for work in a process whose sender may send right after the commit of a result."""
+    return replace(context, hooks=context.hooks.with_built_in(partial(owe_callbacks, slots=sender.slots)))
 
 
 def ping(context: Context, url: str) -> Sent:

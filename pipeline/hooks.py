@@ -66,6 +66,8 @@ class Happening:
         item_row: id of the item's row; None for an event of the batch.
         body: the frozen bytes of the event.
         callback_urls: who is owed it, each once.
+        public_id: id of the batch, as receivers see it.
+        schedule: name of the batch's retry schedule; None: the default.
     """
 
     batch_row: int
@@ -74,6 +76,8 @@ class Happening:
     item_row: int | None
     body: bytes
     callback_urls: tuple[str, ...]
+    public_id: str
+    schedule: str | None = None
 
     def event(self) -> Event:
         """Return the event as users' hooks see it."""
@@ -122,6 +126,10 @@ class Hooks:
     def own(self) -> tuple[Hook, ...]:
         """The user's hooks."""
         return self._own
+
+    def with_built_in(self, *built_in: BuiltIn) -> Hooks:
+        """Return the same hooks of the user with other built-in ones."""
+        return Hooks(self._own, built_in=built_in, user_planner=self._user_planner)
 
     def run(self, connection: Connection, happenings: Sequence[Happening], now: datetime) -> None:
         """Run every hook for events of one batch, inside the transaction that wrote them."""

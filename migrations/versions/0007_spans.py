@@ -3,6 +3,9 @@
 Open batches continue at their first item that was never released. Items that were released and whose messages are
 still in the broker are queued, and claimed by row as before. A batch that a program of the version before accepts after
 the migration has no `last_position`; the sweeps give it one.
+
+A first attempt that succeeds stands on its delivery, without a row in `attempts`. Adding columns without a default
+rewrites no table; deliveries of before keep the rows of their attempts.
 """
 
 from __future__ import annotations
@@ -14,9 +17,15 @@ revision = "0007"
 down_revision = "0006"
 
 _POSITIONS_PER_BATCH = 2**32
+_ATTEMPTS = "Attempts, except those that succeeded at a stage or as the first at a delivery: these stand there"
 
 
 def upgrade() -> None:
+    _release_by_span()
+    _keep_first_successes_on_deliveries()
+
+
+def _release_by_span() -> None:
     op.add_column(
         "batches",
         sa.Column(
@@ -65,3 +74,21 @@ def upgrade() -> None:
         f"WHERE b.completed_at IS NULL AND b.state IN ('running', 'paused') AND EXISTS ({fresh})"
     )
     op.drop_index("ix_items_fresh", "items")
+
+
+def _keep_first_successes_on_deliveries() -> None:
+    op.add_column(
+        "deliveries",
+        sa.Column(
+            "started_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="start of its first attempt, if that succeeded; null: see attempts",
+        ),
+    )
+    op.add_column(
+        "deliveries",
+        sa.Column("answer", sa.Text(), nullable=True, comment="first bytes of the response to that attempt"),
+    )
+    if op.get_bind().dialect.name == "postgresql":
+        op.create_table_comment("attempts", _ATTEMPTS)

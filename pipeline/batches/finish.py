@@ -73,6 +73,8 @@ def _new_event(
         item_row=None if row is None else row["id"],
         body=event.encode_body(kind, now, data),
         callback_urls=tuple(dict.fromkeys(url for url in urls if url)),
+        public_id=batch["public_id"],
+        schedule=batch["schedule"],
     )
 
 

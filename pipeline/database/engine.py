@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
+from pipeline.database import transaction_end
 from pipeline.database.sqlite import FILE_SCHEME, SQLite, database_file
 from pipeline.errors import InvalidSettings, PipelineError, ProcessForked, Unreachable
 from pipeline.fork_hooks import ForkAware
@@ -73,8 +74,19 @@ class Database(ForkAware):
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that changes rows. It commits at the end, and rolls back if the block raises."""
-        with self._noting_failures(), self._explained(), self._backend.write() as connection:
-            yield connection
+        end, has_committed = None, False
+        try:
+            with self._noting_failures(), self._explained(), self._backend.write() as connection:
+                end = transaction_end.begin(connection)
+                try:
+                    yield connection
+                finally:
+                    transaction_end.close(connection)
+            has_committed = True
+        finally:
+            # A child of a fork leaves its parent's calls, and their locks, to the parent.
+            if end is not None and self._process == os.getpid():
+                end.run(has_committed=has_committed)
 
     @contextmanager
     def write_once(self) -> Iterator[Connection]:

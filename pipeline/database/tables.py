@@ -206,6 +206,8 @@ deliveries = Table(
     Column("lane", Text, comment="deliveries of one lane are sent one at a time, by id; null: unordered"),
     Column("replays", Integer, nullable=False, server_default="0", comment="attempts that a user asked for"),
     Column("trigger", Text, comment="manual: a user asked for the next attempt; null: the schedule did"),
+    _instant("started_at", comment="start of its first attempt, if that succeeded; null: see attempts"),
+    Column("answer", Text, comment="first bytes of the response to that attempt"),
     CheckConstraint("state IN ('pending', 'sending', 'delivered', 'dead', 'paused', 'cancelled')", name="state"),
     Index("uq_deliveries_event", "batch_id", "seq", "url", unique=True),
     # First attempts and retries of an endpoint are separate, so that neither waits behind the other.
@@ -239,7 +241,7 @@ attempts = Table(
     Index("ix_attempts_item", "item_id", **_where("item_id IS NOT NULL")),
     Index("ix_attempts_delivery", "delivery_id", **_where("delivery_id IS NOT NULL")),
     Index("ix_attempts_bundle", "bundle_id", **_where("bundle_id IS NOT NULL")),
-    comment="Failed stage attempts and all delivery attempts; the columns of items hold the stages that succeeded",
+    comment="Attempts, except those that succeeded at a stage or as the first at a delivery: these stand there",
 )  # fmt: skip
 
 endpoints = Table(

@@ -41,6 +41,17 @@ def callable_at(row: Row, now: datetime) -> datetime:
     return due_at if allowed is None else max(due_at, allowed)
 
 
+def is_unrestricted(row: Row, now: datetime) -> bool:
+    """Return whether nothing but free slots decides how often an endpoint may be called, and in which order."""
+    return (
+        row["disabled_at"] is None
+        and not _is_guarded(row)
+        and row["coalesce_items"] is None
+        and (row["not_before"] is None or row["not_before"] <= now)
+        and ramp(row["closed_at"], now) is None
+    )
+
+
 def cap(row: Row, room: Capacity, now: datetime) -> int | None:
     """Return how many requests may be in flight at an endpoint; None: the default."""
     if not _is_closed(row):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from pipeline.database.engine import Database
 from pipeline.database.row import Row
@@ -35,11 +36,17 @@ class Claim:
     Args:
         has_more: whether an endpoint may have more due deliveries, and free slots for them.
         next_at: when the next delivery becomes due; None if none is waiting.
+        backlog: endpoints that may have deliveries that are due and were not claimed.
     """
 
     owed: tuple[Owed, ...] = ()
     has_more: bool = False
     next_at: datetime | None = None
+    backlog: frozenset[str] = frozenset()
+
+
+#: Shares free slots between endpoints, given as (origin, configured cap or None), up to a number in all.
+ShareOut = Callable[[Sequence[tuple[str, int | None]], int], dict[str, int]]
 
 
 def claim_due(
@@ -51,6 +58,7 @@ def claim_due(
     lease_until: Callable[[], datetime],
     most: int,
     wallet: CredentialsCache | None = None,
+    share_out: ShareOut | None = None,
 ) -> Claim:
     """Claim due deliveries under a lease, shared between endpoints according to `room`.
 
@@ -61,10 +69,11 @@ def claim_due(
         worker: name of the sender, which holds the lease.
         lease_until: called once all locks are held, so that waiting for a lock does not shorten the lease.
         most: maximum number of requests.
+        share_out: shares the slots of `room`, and may hold them meanwhile; default: `capacity.share`.
     """
-    plan = _plan(database, room, now, most, wallet or CredentialsCache())
+    plan = _plan(database, room, now, most, wallet or CredentialsCache(), share_out or partial(share, room))
     if not plan.shares and not plan.disabled:
-        return Claim(next_at=min(plan.later, default=None))
+        return Claim(next_at=min(plan.later, default=None), backlog=plan.due)
     with database.write() as connection:
         if plan.disabled:
             # Checked again under the lock: deliveries to an endpoint enabled meanwhile would stay paused forever.
@@ -73,13 +82,16 @@ def claim_due(
         picked = pick(connection, plan.known, admission.shares, now)
         until = lease_until()
         owed = take(connection, picked, Terms(worker, until, now, plan.known, admission.probes, plan.credentials))
-        paid_until = charge(connection, admission, Counter(each.origin for each in owed), now, until)
+        taken = Counter(each.origin for each in owed)
+        paid_until = charge(connection, admission, taken, now, until)
     for origin in admission.probes:
         _expire(database, origin, plan.known[origin]["schedule"], now)
     is_short = any(plan.shares.get(origin, 0) < room.at(origin, most_there) for origin, most_there in plan.ready)
     later = (*plan.later, paid_until, *(requests.next_at for requests in picked))
     next_at = min((at for at in later if at is not None and at > now), default=None)
-    return Claim(owed, has_more=is_short and bool(owed), next_at=next_at)
+    # Where fewer were found than the share, nothing else is due.
+    backlog = frozenset(origin for origin in plan.due if taken[origin] >= admission.shares.get(origin, 0))
+    return Claim(owed, has_more=is_short and bool(owed), next_at=next_at, backlog=backlog)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,7 @@ class _Plan:
         later: when the other endpoints may be called.
         shares: how many deliveries to claim, by endpoint.
         credentials: secrets and headers, by endpoint.
+        due: enabled endpoints with deliveries that are due, even if they may not be called yet.
     """
 
     known: dict[str, Row]
@@ -101,9 +114,12 @@ class _Plan:
     later: list[datetime]
     shares: dict[str, int]
     credentials: Mapping[str, Credentials | None]
+    due: frozenset[str]
 
 
-def _plan(database: Database, room: Capacity, now: datetime, most: int, wallet: CredentialsCache) -> _Plan:
+def _plan(
+    database: Database, room: Capacity, now: datetime, most: int, wallet: CredentialsCache, share_out: ShareOut
+) -> _Plan:
     with database.read() as connection:
         waiting = patient(connection, claims.find_waiting_endpoints(connection), now)
     credentials = _credentials(waiting, wallet)
@@ -117,8 +133,9 @@ def _plan(database: Database, room: Capacity, now: datetime, most: int, wallet: 
         disabled=[row["origin"] for row in waiting if row["disabled_at"] is not None],
         ready=ready,
         later=[at for at in times.values() if at > now],
-        shares=share(room, ready, most),
+        shares=share_out(ready, most),
         credentials=credentials,
+        due=frozenset(row["origin"] for row in enabled if row["due_at"] <= now),
     )
 
 
@@ -171,10 +188,14 @@ def take_back(database: Database, now: datetime, dead: Sequence[str] = ()) -> in
         return rescue.take_back(connection, dead, now=now)
 
 
-def release(database: Database, worker: str, now: datetime) -> int:
-    """Return the deliveries of a stopping sender to the queue, without counting an attempt. Return their number."""
+def release(database: Database, worker: str, now: datetime, ids: Sequence[int] | None = None) -> int:
+    """Return deliveries that a sender holds to the queue, without counting an attempt. Return their number.
+
+    Args:
+        ids: only these; None: all, because the sender stops.
+    """
     with database.write() as connection:
-        return rescue.hand_back(connection, worker, now)
+        return rescue.hand_back(connection, worker, now, ids)
 
 
 def _credentials(waiting: Sequence[Row], wallet: CredentialsCache) -> dict[str, Credentials | None]:

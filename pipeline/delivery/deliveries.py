@@ -10,12 +10,11 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pipeline.batches.find import find_batch, pruned_meanwhile
-from pipeline.batches.sql import attempts
 from pipeline.context import Context
 from pipeline.database.locks import lock_against_prune
 from pipeline.database.row import Row
 from pipeline.delivery.rules.delivery import DeliveryState
-from pipeline.delivery.sql import endpoints, redeliver, search
+from pipeline.delivery.sql import attempts, endpoints, redeliver, search
 from pipeline.delivery.sql.missing import MissingDeliveries, add_missing, count_missing, last_seq
 from pipeline.delivery.sql.redeliver import Selection
 from pipeline.domain.callback_url import check_callback_url, parse_callback_url
@@ -43,7 +42,7 @@ def show(context: Context, delivery_id: int) -> Shown:
     """
     with context.database.read() as connection:
         row = _get(connection, delivery_id)
-        return Shown(row, attempts.find_by_delivery(connection, delivery_id, row["bundle_id"]))
+        return Shown(row, attempts.find(connection, delivery_id, row["bundle_id"]))
 
 
 def counts(context: Context, batch: str) -> dict[str, int]:

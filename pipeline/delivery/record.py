@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,22 +10,31 @@ from sqlalchemy import Connection
 from pipeline.delivery.give_up import tell_fallback
 from pipeline.delivery.rules.delivery import AttemptOutcome, Decision, DeliveryState, Sent
 from pipeline.delivery.rules.failure_text import explain
-from pipeline.delivery.sql import bundles, outcomes
+from pipeline.delivery.sql import attempts, bundles, outcomes
 
 #: A finished attempt and the decision about it.
 Decided = tuple[Sent, Decision]
 
 
 def settle(connection: Connection, decided: Sequence[Decided], worker: str) -> None:
-    """Update single deliveries by id and bundles as a whole; append one attempt per request."""
+    """Update single deliveries by id and bundles as a whole; append one attempt per request.
+
+    A first attempt that succeeds is not appended if it stands on its delivery.
+    """
     alone = [each for each in decided if each[0].owed.bundle_id is None]
     together = [each for each in decided if each[0].owed.bundle_id is not None]
     given_up = _given_up(connection, decided, worker)
-    _settle(connection, alone, worker, outcomes)
-    _settle(connection, together, worker, bundles)
-    outcomes.add_attempts(connection, [_attempt(*each, worker) for each in decided])
+    standing = _settle(connection, alone, worker, outcomes) | _settle(connection, together, worker, bundles)
+    appended = [each for each in decided if each[0].owed.id not in standing or not _is_first_success(*each)]
+    attempts.add(connection, [_attempt(*each, worker) for each in appended])
     if given_up:
         tell_fallback(connection, given_up, decided[-1][0].ended_at)
+
+
+def _is_first_success(sent: Sent, decision: Decision) -> bool:
+    owed = sent.owed
+    is_first = owed.attempt == 1 and owed.trigger is None and owed.bundle_id is None
+    return is_first and decision.state is DeliveryState.DELIVERED
 
 
 def _given_up(connection: Connection, decided: Sequence[Decided], worker: str) -> list[int]:
@@ -44,18 +52,25 @@ def _given_up(connection: Connection, decided: Sequence[Decided], worker: str) -
     return found
 
 
-def _settle(connection: Connection, decided: Sequence[Decided], worker: str, table: Any) -> None:
-    delivered: dict[int, list[int]] = defaultdict(list)
-    others = []
-    for sent, decision in decided:
-        if decision.state is DeliveryState.DELIVERED and sent.answer.status is not None:
-            delivered[sent.answer.status].append(sent.owed.bundle_id or sent.owed.id)
-        else:
-            others.append(_settled(sent, decision, worker))
-    for status, ids in delivered.items():
-        table.mark_delivered(connection, ids, worker=worker, status=status, now=decided[-1][0].ended_at)
+def _settle(connection: Connection, decided: Sequence[Decided], worker: str, table: Any) -> set[int]:
+    """Return the deliveries on which their first attempt stands."""
+    delivered = [_delivered(*each) for each in decided if each[1].state is DeliveryState.DELIVERED]
+    others = [_settled(*each, worker) for each in decided if each[1].state is not DeliveryState.DELIVERED]
+    standing: set[int] = table.mark_delivered(connection, delivered, worker=worker) if delivered else set()
     if others:
         table.record_outcomes(connection, others)
+    return standing
+
+
+def _delivered(sent: Sent, decision: Decision) -> dict[str, Any]:
+    stands = _is_first_success(sent, decision)
+    return {
+        "id": sent.owed.bundle_id or sent.owed.id,
+        "last_status": sent.answer.status,
+        "finished_at": sent.ended_at,
+        "started_at": sent.started_at if stands else None,
+        "answer": sent.answer.text if stands else None,
+    }
 
 
 def _settled(sent: Sent, decision: Decision, worker: str) -> dict[str, Any]:

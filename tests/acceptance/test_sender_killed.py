@@ -125,7 +125,7 @@ def test_a_sender_told_to_stop_finishes_what_is_in_flight_and_claims_no_more(
         released.set()
         assert sender.stop() == 0
         arrived = len(receiver.requests)
-    found = Counter((row["state"], row["attempt"], row["worker"]) for row in deliveries(database))
+    found = Counter((row["state"], row["attempt"], row["lease_until"]) for row in deliveries(database))
     assert found == {("delivered", 1, None): arrived, ("pending", 0, None): 1_000 - arrived}
     assert [row["outcome"] for row in attempts(database)] == ["succeeded"] * arrived
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from celery import Celery
 
-from pipeline.bootstrap import make_sender
+from pipeline.bootstrap import make_sender, with_sender
 from pipeline.broker.messages import DELIVER_TASK
 from pipeline.broker.publisher import open_publisher
 from pipeline.context import Context
@@ -45,10 +45,12 @@ class Engine:
     def __init__(self, app: Celery, context: Context, roles: Roles = Roles(), *, batch_id: int | None = None) -> None:
         """Work on everything, or only on `batch_id`."""
         self.app = app
+        self._sender = make_sender(context) if roles.sends else None
+        if self._sender:
+            context = with_sender(context, self._sender)
         self.context = context
         self.broker = open_publisher(app)
         self._stage_engine = StageEngine(context, self.broker) if roles.runs_stages else None
-        self._sender = make_sender(context) if roles.sends else None
         self._nudges = None if roles.sends else NudgeSender(self.broker, DELIVER_TASK)
         self._dispatcher: Dispatcher | None = None
         if roles.dispatches:
@@ -136,7 +138,9 @@ class Engine:
         final = sum(each.kind in _FINAL for each in dispositions)
         if not final:
             return
-        self.wake_sender()
+        # A sender beside the stages is woken by the transactions that leave something to claim.
+        if not (self._sender and self._stage_engine):
+            self.wake_sender()
         self._finished += final
         if self._dispatcher and self._finished >= self._dispatcher.window // 4:
             self._finished = 0

@@ -1,4 +1,4 @@
-"""Attempts: the failed ones at stages, and all of those at deliveries."""
+"""Failed attempts at stages."""
 
 from __future__ import annotations
 
@@ -32,11 +32,3 @@ def find_last_answers(connection: Connection, item_ids: Sequence[int]) -> dict[i
 def find_by_item(connection: Connection, item_id: int) -> list[Row]:
     """Return the failed stage attempts of an item, oldest first."""
     return rows(connection.execute(select(attempts).where(attempts.c.item_id == item_id).order_by(attempts.c.id)))
-
-
-def find_by_delivery(connection: Connection, delivery_id: int, bundle_id: int | None) -> list[Row]:
-    """Return the attempts at a delivery and at the bundle it was part of, oldest first."""
-    found = rows(connection.execute(select(attempts).where(attempts.c.delivery_id == delivery_id)))
-    if bundle_id is not None:
-        found += rows(connection.execute(select(attempts).where(attempts.c.bundle_id == bundle_id)))
-    return sorted(found, key=lambda row: row["id"])

@@ -84,6 +84,7 @@ class Owed:
         bundle_id: id of the bundle; None for a single delivery.
         count: number of deliveries in it.
         credentials: the endpoint's credentials; None if it has none.
+        is_preclaimed: whether it was inserted as claimed, so that no claim has looked at its endpoint.
     """
 
     id: int
@@ -100,6 +101,7 @@ class Owed:
     bundle_id: int | None = None
     count: int = 1
     credentials: Credentials | None = None
+    is_preclaimed: bool = False
 
     @property
     def spent(self) -> int:

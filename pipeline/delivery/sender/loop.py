@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -43,12 +45,19 @@ class SendLoop:
         self._connect = connect
         self._options = options
         self._clock = clock
-        self._capacity = InFlight(options.total, options.per_endpoint)
+        self.capacity = InFlight(options.total, options.per_endpoint)
         self._loop = asyncio.new_event_loop()
         self._store = ThreadPoolExecutor(1, thread_name_prefix="sender-store")
         self._signal = asyncio.Event()
         self._stopping = asyncio.Event()
         self._woken = False
+        #: Whether to claim in the next round, and when to claim without another reason.
+        self._is_claim_due = True
+        self._claim_at = 0.0
+        #: Preclaimed requests, by group. Closed before the last round, so that none is forgotten.
+        self._inbox: deque[Sequence[Owed]] = deque()
+        self._inbox_lock = threading.Lock()
+        self._is_inbox_open = False
         self._stop_at = float("inf")
         self._posts: set[asyncio.Task[Sent]] = set()
         self._answered: list[Sent] = []
@@ -62,6 +71,7 @@ class SendLoop:
         try:
             self._loop.run_until_complete(self._main())
         finally:
+            self._close_inbox()
             self._loop.close()
             self._store.shutdown(wait=False)
 
@@ -71,7 +81,33 @@ class SendLoop:
             self._woken = True
             self._call(self._signal.set)
 
+    @property
+    def accepts(self) -> bool:
+        """Whether slots may be reserved for preclaimed deliveries."""
+        # Answers that cannot be recorded hold no slot, but memory.
+        return self._is_inbox_open and len(self._answered) < self._options.total
+
+    def send(self, requests: Sequence[Owed]) -> bool:
+        """Send requests whose slots are reserved. Return False if the loop stops, so that none of them is sent."""
+        with self._inbox_lock:
+            if not self._is_inbox_open:
+                return False
+            self._inbox.append(requests)
+        self._call(self._post_inbox)
+        return True
+
+    def _close_inbox(self) -> None:
+        with self._inbox_lock:
+            self._is_inbox_open = False
+
+    def _post_inbox(self) -> None:
+        # What a stopping loop leaves here is handed back with everything else that it holds.
+        while self._inbox and not self._stopping.is_set():
+            for owed in self._inbox.popleft():
+                self._post(owed)
+
     def ask_to_stop(self, timeout: float) -> None:
+        self._close_inbox()
         self._stop_at = time.monotonic() + timeout
         self._call(self._stopping.set)
         self._call(self._signal.set)
@@ -83,24 +119,41 @@ class SendLoop:
     async def _main(self) -> None:
         self._client = self._connect()
         try:
+            with self._inbox_lock:
+                self._is_inbox_open = not self._stopping.is_set()
             while not self._stopping.is_set():
                 claim = await self._guarded(self._cycle) or Claim()
                 if not claim.has_more:
-                    await self._wait(self._until(claim.next_at))
+                    await self._wait(self._claim_at - time.monotonic())
             await self._wind_down()
         finally:
             await self._client.close()
 
     async def _cycle(self) -> Claim:
+        self._is_claim_due |= self._woken
         self._woken = False
         self._signal.clear()
         await self._record()
-        room = self._capacity.room()
-        if room.free == 0 or self._stopping.is_set():
+        is_due = self._is_claim_due or self.capacity.has_backlog or time.monotonic() >= self._claim_at
+        return await self._claim() if is_due and not self._stopping.is_set() else Claim()
+
+    async def _claim(self) -> Claim:
+        room = self.capacity.begin_claim()
+        self._claim_at = time.monotonic() + self._options.poll_seconds
+        # Until it has succeeded.
+        self._is_claim_due = True
+        if room.free == 0:
             return Claim()
-        claim = await self._stored(lambda: self._ledger.claim(room))
+        try:
+            claim = await self._stored(lambda: self._ledger.claim(room, self.capacity.hold))
+        except BaseException:
+            self.capacity.end_claim()
+            raise
+        self.capacity.end_claim((owed.origin for owed in claim.owed), claim.backlog)
         for owed in claim.owed:
             self._post(owed)
+        self._is_claim_due = claim.has_more
+        self._claim_at = time.monotonic() + self._until(claim.next_at)
         return claim
 
     async def _record(self) -> None:
@@ -113,12 +166,13 @@ class SendLoop:
             # Kept until the commit: after a database error they are recorded again, or their leases run out.
             del self._answered[: len(answered)]
         for sent in answered:
+            # A retry may be due soon, or the next delivery of a lane. The success of a preclaimed one changes nothing.
+            self._is_claim_due |= not (sent.owed.is_preclaimed and sent.answer.is_plain_success)
             if not sent.answer.is_plain_success:
                 # Not earlier: until then, no deliveries to an endpoint that asked to wait may be claimed.
-                self._capacity.leave(sent.owed.origin, sent.answer)
+                self.capacity.leave(sent.owed.origin, sent.answer)
 
     def _post(self, owed: Owed) -> None:
-        self._capacity.enter(owed.origin)
         post = self._loop.create_task(self._attempt(owed))
         self._posts.add(post)
         post.add_done_callback(self._posted)
@@ -135,8 +189,8 @@ class SendLoop:
             self._answered.append(sent)
             if sent.answer.is_plain_success:
                 # Its slot is free while it is recorded. The number of unrecorded answers stays bounded, because
-                # there is one claim between two records.
-                self._capacity.leave(sent.owed.origin, sent.answer)
+                # there is one claim between two records, and nothing is preclaimed while too many wait.
+                self.capacity.leave(sent.owed.origin, sent.answer)
             self._gather()
 
     def _gather(self) -> None:

@@ -15,6 +15,7 @@ from pipeline.crypto.encryption import Encryption
 from pipeline.crypto.signer import Signer
 from pipeline.database.engine import Database
 from pipeline.delivery.credentials_cache import CredentialsCache
+from pipeline.delivery.sender.slots import SenderSlots
 from pipeline.delivery.sender.store import DeliveryStore
 from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.domain.ip_ranges import Network
@@ -65,6 +66,8 @@ class Sender:
         self._options = options or SenderOptions()
         self._resolver = resolver
         self._ledger = DeliveryStore(database, worker, clock, self._options, CredentialsCache(vault))
+        #: For transactions that finish items in this process, see `preclaim`.
+        self.slots = SenderSlots(worker, self._ledger, self._options, clock, CredentialsCache(vault))
         self._loop: SendLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -86,6 +89,7 @@ class Sender:
         )
         self._thread = threading.Thread(target=self._loop.run, name="sender", daemon=True)
         self._thread.start()
+        self.slots.attach(self._loop)
 
     def wake(self) -> None:
         """Signal, from any thread, that deliveries may be due. Cheap; never fails."""
@@ -100,6 +104,7 @@ class Sender:
         """
         if self._loop is None or self._thread is None:
             return
+        self.slots.attach(None)
         self._loop.ask_to_stop(timeout)
         self._thread.join(timeout + STOP_MARGIN_SECONDS)
         if self._thread.is_alive():

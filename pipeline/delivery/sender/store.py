@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 
 from pipeline.database.engine import Database
-from pipeline.delivery.claim import Claim, claim_due, record_sent, release
+from pipeline.delivery.claim import Claim, ShareOut, claim_due, record_sent, release
 from pipeline.delivery.credentials_cache import CredentialsCache
 from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.rules.delivery import Sent
@@ -35,7 +35,7 @@ class DeliveryStore:
         self._options = options
         self._wallet = wallet or CredentialsCache()
 
-    def claim(self, room: Capacity) -> Claim:
+    def claim(self, room: Capacity, share_out: ShareOut | None = None) -> Claim:
         return claim_due(
             self._database,
             room,
@@ -44,6 +44,7 @@ class DeliveryStore:
             lease_until=lambda: self._clock() + self._options.lease,
             most=self._options.claim,
             wallet=self._wallet,
+            share_out=share_out,
         )
 
     def record(self, sent: Sequence[Sent]) -> None:
@@ -61,5 +62,6 @@ class DeliveryStore:
     def _record(self, sent: Sequence[Sent]) -> None:
         record_sent(self._database, sent, worker=self._worker, schedule=self._options.schedule)
 
-    def release(self) -> None:
-        release(self._database, self._worker, self._clock())
+    def release(self, ids: Sequence[int] | None = None) -> None:
+        """Release these deliveries, or all."""
+        release(self._database, self._worker, self._clock(), ids)

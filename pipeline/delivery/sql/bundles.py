@@ -11,13 +11,14 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, TextClause, bindparam, insert, text
+from sqlalchemy import BindParameter, Connection, TextClause, Update, bindparam, insert, text, update
 from sqlalchemy.sql.selectable import TextualSelect
 
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.state_literals import recheck_state_sql
-from pipeline.database.tables import RETRIED, bundles
+from pipeline.database.json_rows import sort_by_id, table_rows
+from pipeline.database.state_literals import recheck_state, recheck_state_sql
+from pipeline.database.tables import RETRIED, bundles, deliveries
 from pipeline.delivery.rules.bundle import Due
 
 #: The columns by which due deliveries are selected; `d` is the delivery, `e` its event.
@@ -92,13 +93,30 @@ _READ = (
     .columns(bundled_at=Instant, created_at=Instant)
 )
 
-_DELIVERED = text(
-    f"""
-    UPDATE deliveries SET state = 'delivered', lease_until = NULL, worker = NULL, last_status = :status,
-        last_error = NULL, finished_at = :now, trigger = NULL
-    WHERE bundle_id IN :ids AND NOT is_alone AND {recheck_state_sql("sending")} AND worker = :worker
-    """
-).bindparams(_now, _ids)
+
+@cache
+def _delivered(dialect: Dialect) -> Update:
+    given = table_rows(deliveries, dialect, "id", "last_status", "finished_at")
+    return (
+        update(deliveries)
+        .where(
+            deliveries.c.bundle_id == given.c.id,
+            # The condition of the partial index.
+            deliveries.c.bundle_id.is_not(None),
+            deliveries.c.is_alone.is_(False),
+            recheck_state(deliveries.c.state, "sending"),
+            deliveries.c.worker == bindparam("holder"),
+        )
+        .values(
+            state="delivered",
+            lease_until=None,
+            last_status=given.c.last_status,
+            last_error=None,
+            finished_at=given.c.finished_at,
+            trigger=None,
+        )
+    )
+
 
 # The deliveries of a bundle may have different numbers of attempts, since what stops one does not stop the others. From
 # now on they have the same: the request counts as an attempt of the one with the most.
@@ -229,9 +247,14 @@ def _held(dialect: Dialect) -> TextClause:
     return text(f"{_HELD} {dialect.row_lock_sql('FOR UPDATE')}").bindparams(_ids)
 
 
-def mark_delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
-    """Mark bundles that received the same response status as delivered."""
-    connection.execute(_DELIVERED, {"ids": ids, "worker": worker, "status": status, "now": now})
+def mark_delivered(connection: Connection, delivered: Sequence[Mapping[str, Any]], *, worker: str) -> set[int]:
+    """Mark bundles as delivered: one mapping each with `id`, `last_status` and `finished_at`.
+
+    Return the empty set: their attempts have rows of their own.
+    """
+    dialect = dialect_of(connection)
+    connection.execute(_delivered(dialect), {"rows": dialect.encode_rows(sort_by_id(delivered)), "holder": worker})
+    return set()
 
 
 def record_outcomes(connection: Connection, outcomes: Sequence[Mapping[str, Any]]) -> None:

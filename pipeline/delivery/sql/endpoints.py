@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, or_, select, text, update
+from sqlalchemy.sql.selectable import TextualSelect
 
-from pipeline.database.dialect import dialect_of
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import endpoints
+from pipeline.database.text_columns import with_columns
 from pipeline.delivery.rules.breaker import BreakerState
 
 
@@ -100,6 +103,25 @@ def enable(connection: Connection, origin: str, now: datetime) -> bool:
 def get(connection: Connection, origin: str) -> Row | None:
     """Return the row of an endpoint, or None if it has none."""
     return first(connection.execute(select(endpoints).where(endpoints.c.origin == origin)))
+
+
+_SETTINGS = (
+    "origin", "disabled_at", "not_before", "breaker", "closed_at", "rate", "ordering", "coalesce_items",
+    "in_flight_cap", "schedule", "secrets", "headers",
+)  # fmt: skip
+
+
+@cache
+def _settings(dialect: Dialect) -> TextualSelect:
+    of_origins = dialect.in_list_sql("origin", "origins", "text")
+    query = text(f"SELECT {', '.join(_SETTINGS)} FROM endpoints WHERE {of_origins}")
+    return with_columns(query, _SETTINGS, {"disabled_at", "not_before", "closed_at"})
+
+
+def find_settings(connection: Connection, origins: Sequence[str]) -> list[Row]:
+    """Return what decides whether and how these endpoints may be called. Those without a row are left out."""
+    dialect = dialect_of(connection)
+    return rows(connection.execute(_settings(dialect), {"origins": dialect.encode_list(origins)}))
 
 
 def is_any_disabled(connection: Connection) -> bool:

@@ -1,30 +1,46 @@
-"""Recording the outcomes of single deliveries, and delivery attempts."""
+"""Recording the outcomes of single deliveries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, TextClause, bindparam, insert, literal_column, select, text
+from sqlalchemy import Connection, TextClause, Update, bindparam, case, text, update
 
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
-from pipeline.database.json_rows import table_rows
-from pipeline.database.state_literals import recheck_state_sql
-from pipeline.database.tables import attempts
-
-# A 2xx response holds for any attempt: checking the holder is enough, so one statement serves a group.
-_DELIVERED = f"""
-    UPDATE deliveries SET state = 'delivered', lease_until = NULL, worker = NULL, last_status = :status,
-        last_error = NULL, finished_at = :now, trigger = NULL
-    WHERE %s AND {recheck_state_sql("sending")} AND worker = :worker"""
+from pipeline.database.json_rows import sort_by_id, table_rows
+from pipeline.database.state_literals import recheck_state, recheck_state_sql
+from pipeline.database.tables import deliveries
 
 
 @cache
-def _delivered(dialect: Dialect) -> TextClause:
-    return text(_DELIVERED % dialect.in_list_sql("id", "ids", "bigint")).bindparams(bindparam("now", type_=Instant))
+def _delivered(dialect: Dialect) -> Update:
+    given = table_rows(deliveries, dialect, "id", "last_status", "finished_at", "started_at", "answer")
+    # The first attempt stands on the delivery if no other was counted since.
+    is_first = deliveries.c.attempt == 1
+    return (
+        update(deliveries)
+        # A 2xx response holds for any attempt, so checking the holder is enough.
+        .where(
+            deliveries.c.id == given.c.id,
+            recheck_state(deliveries.c.state, "sending"),
+            deliveries.c.worker == bindparam("holder"),
+        )
+        .values(
+            state="delivered",
+            lease_until=None,
+            last_status=given.c.last_status,
+            last_error=None,
+            finished_at=given.c.finished_at,
+            trigger=None,
+            started_at=case((is_first, given.c.started_at)),
+            answer=case((is_first, given.c.answer)),
+        )
+        # Not `started_at`: SQLite would return the given one.
+        .returning(deliveries.c.id, deliveries.c.attempt)
+    )
 
 
 # A sender that has lost its lease changes nothing: another one sends, or has sent, the delivery again.
@@ -47,11 +63,18 @@ def _held(dialect: Dialect) -> TextClause:
     return text(_HELD % (dialect.in_list_sql("id", "ids", "bigint"), dialect.row_lock_sql("FOR UPDATE")))
 
 
-def mark_delivered(connection: Connection, ids: Sequence[int], *, worker: str, status: int, now: datetime) -> None:
-    """Mark deliveries that received the same response status as delivered."""
+def mark_delivered(connection: Connection, delivered: Sequence[Mapping[str, Any]], *, worker: str) -> set[int]:
+    """Mark deliveries as delivered. Return those that had one attempt, which stands on them if it was given.
+
+    A sender that has lost its lease changes nothing.
+
+    Args:
+        delivered: one mapping each with `id`, `last_status` and `finished_at`; and for a first attempt that is to stand
+            on its delivery, `started_at` and `answer`.
+    """
     dialect = dialect_of(connection)
-    given = {"ids": dialect.encode_list(ids), "worker": worker, "status": status, "now": now}
-    connection.execute(_delivered(dialect), given)
+    given = {"rows": dialect.encode_rows(sort_by_id(delivered)), "holder": worker}
+    return {id_ for id_, attempt in connection.execute(_delivered(dialect), given) if attempt == 1}
 
 
 def record_outcomes(connection: Connection, outcomes: Sequence[Mapping[str, Any]]) -> None:
@@ -69,20 +92,3 @@ def find_held(connection: Connection, ids: Sequence[int], worker: str) -> set[tu
     dialect = dialect_of(connection)
     found = connection.execute(_held(dialect), {"ids": dialect.encode_list(ids), "worker": worker})
     return {(row.id, row.attempt) for row in found}
-
-
-def add_attempts(connection: Connection, added: Sequence[Mapping[str, Any]]) -> None:
-    """Add delivery attempts."""
-    dialect = dialect_of(connection)
-    connection.execute(_add_attempts(dialect), {"rows": dialect.encode_rows(added)})
-
-
-@cache
-def _add_attempts(dialect: Dialect) -> Insert:
-    names = (
-        "delivery_id", "bundle_id", "number", "trigger", "outcome", "status", "error_type", "error_message",
-        "started_at", "ended_at", "worker", "answer",
-    )  # fmt: skip
-    given = table_rows(attempts, dialect, *names)
-    chosen = select(*(given.c[name] for name in names), literal_column("'deliver'"))
-    return insert(attempts).from_select([*names, "stage"], chosen)

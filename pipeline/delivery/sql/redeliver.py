@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Subquery, func, select, update
 
 from pipeline.database.dialect import dialect_of
-from pipeline.database.locks import lock_against_prune, lock_in_id_order, skip_locked
+from pipeline.database.locks import lock_against_prune, lock_rows
 from pipeline.database.row import Row
 from pipeline.database.tables import deliveries, endpoints
 from pipeline.delivery.rules.delivery import MANUAL, DeliveryState
+from pipeline.delivery.sql.attempts import FIRST_SUCCESS_CLEARED, detach_first_successes
 
 #: A delivery that is being sent cannot be replayed: its sender would overwrite the change.
 _REPLAYABLE = tuple(state.value for state in DeliveryState if state is not DeliveryState.SENDING)
@@ -31,13 +32,19 @@ def replay(connection: Connection, row: Row, now: datetime) -> bool:
         same_bundle = (deliveries.c.bundle_id == row["bundle_id"]) & deliveries.c.is_alone.is_(False)
         statement = update(deliveries).where(same_bundle, deliveries.c.state.in_(_WAITING))
     else:
+        lock_rows(connection, deliveries, [row["id"]])
+        detach_first_successes(connection, [row["id"]])
         statement = (
             update(deliveries)
             .where(deliveries.c.id == row["id"], deliveries.c.state.in_(_REPLAYABLE))
             .values(is_alone=deliveries.c.bundle_id.is_not(None))
         )
-    again = {"state": DeliveryState.PENDING.value, "due_at": now, "finished_at": None, "trigger": MANUAL}
-    return connection.execute(statement.values(**again)).rowcount > 0
+    return connection.execute(statement.values(**_again(now))).rowcount > 0
+
+
+def _again(now: datetime) -> dict[str, Any]:
+    """Return what changes in a delivery that a user asked to send again."""
+    return {"state": "pending", "due_at": now, "finished_at": None, "trigger": MANUAL, **FIRST_SUCCESS_CLEARED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +159,15 @@ def _make_pending(
     dialect = dialect_of(connection)
     # In a form that no index on states serves: the rows are found by their ids.
     conditions = dialect.is_in_list(deliveries.c.id, "ids"), func.coalesce(deliveries.c.state, "").in_(states)
-    chosen = (
-        lock_in_id_order(dialect, deliveries, *conditions)
-        if wait_for_locks
-        else skip_locked(dialect, deliveries, *conditions)
-    )
+    chosen = select(deliveries.c.id).where(*conditions).order_by(deliveries.c.id)
+    locked = chosen.with_for_update(skip_locked=not wait_for_locks)
+    held = connection.scalars(locked, {"ids": dialect.encode_list(ids)}).all()
+    # In a statement after the lock, so that it sees exactly the rows that change.
+    detach_first_successes(connection, held)
     statement = (
         update(deliveries)
-        .where(chosen)
-        .values(state="pending", due_at=now, finished_at=None, trigger=MANUAL)
+        .where(dialect.is_in_list(deliveries.c.id, "ids"))
+        .values(**_again(now))
         .returning(deliveries.c.bundle_id, deliveries.c.is_alone)
     )
-    return connection.execute(statement, {"ids": dialect.encode_list(ids)}).all()
+    return connection.execute(statement, {"ids": dialect.encode_list(held)}).all()

@@ -28,13 +28,20 @@ def take_back(connection: Connection, dead: Sequence[str] = (), *, now: datetime
     return _make_pending(connection, or_(deliveries.c.lease_until < now, deliveries.c.worker.in_(dead)), now)
 
 
-def hand_back(connection: Connection, worker: str, now: datetime) -> int:
-    """Make the deliveries of a stopping sender pending again, without counting an attempt. Return the count."""
+def hand_back(connection: Connection, worker: str, now: datetime, ids: Sequence[int] | None = None) -> int:
+    """Make deliveries that a sender holds pending again, without counting an attempt. Return the count.
+
+    Args:
+        ids: only these; None: all.
+    """
     uncounted = {
         "attempt": deliveries.c.attempt - 1,
         "replays": deliveries.c.replays - case((deliveries.c.trigger.is_not(None), 1), else_=0),
     }
-    return _make_pending(connection, deliveries.c.worker == worker, now, **uncounted)
+    chosen = deliveries.c.worker == worker
+    if ids is not None:
+        chosen &= deliveries.c.id.in_(ids)
+    return _make_pending(connection, chosen, now, **uncounted)
 
 
 def _make_pending(connection: Connection, chosen: ColumnElement[bool], now: datetime, **values: Any) -> int:

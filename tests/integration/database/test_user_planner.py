@@ -23,7 +23,7 @@ from tests.support.servers.postgres import Postgres
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 BODY = encode_body(EventType.BATCH_COMPLETED, NOW, {"batch_id": "b"})
-HAPPENING = Happening(1, 1, EventType.BATCH_COMPLETED, None, BODY, ())
+HAPPENING = Happening(1, 1, EventType.BATCH_COMPLETED, None, BODY, (), "b")
 #: Neither ours nor the defaults that PostgreSQL comes with.
 OF_DATABASE = {"enable_seqscan": "on", "enable_hashjoin": "off", "enable_mergejoin": "on", "jit": "off"}
 

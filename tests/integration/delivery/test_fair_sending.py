@@ -265,12 +265,13 @@ def test_an_error_of_the_database_is_no_attempt_and_the_answer_is_recorded_later
     with Scripted(answer()) as receiver:
         owe(database, to(receiver.port))
         with database.write() as connection:
-            connection.exec_driver_sql("ALTER TABLE attempts RENAME TO away")
+            connection.exec_driver_sql("ALTER TABLE deliveries RENAME COLUMN answer TO away")
         with Sending(database):
             wait_until(lambda: any("sender_database_error" in record.getMessage() for record in caplog.records))
-            assert states(database) == ["sending"]
+            with database.read() as connection:
+                assert connection.exec_driver_sql("SELECT state FROM deliveries").scalars().all() == ["sending"]
             with database.write() as connection:
-                connection.exec_driver_sql("ALTER TABLE away RENAME TO attempts")
+                connection.exec_driver_sql("ALTER TABLE deliveries RENAME COLUMN away TO answer")
             wait_until(lambda: states(database) == ["delivered"])
     assert len(receiver.requests) == 1
     assert [row["outcome"] for row in attempts(database)] == ["succeeded"]

@@ -78,7 +78,7 @@ def test_a_success_is_recorded_with_its_attempt(database: Database) -> None:
             wait_until(lambda: states(database) == ["delivered"])
     (delivery,), (attempt,) = deliveries(database), attempts(database)
     assert (delivery["last_status"], delivery["last_error"], delivery["attempt"]) == (202, None, 1)
-    assert (delivery["worker"], delivery["lease_until"]) == (None, None)
+    assert (delivery["worker"], delivery["lease_until"]) == ("sender-1", None)
     assert (attempt["delivery_id"], attempt["stage"], attempt["number"]) == (delivery["id"], "deliver", 1)
     assert (attempt["outcome"], attempt["status"], attempt["worker"]) == ("succeeded", 202, "sender-1")
     assert delivery["created_at"] <= attempt["started_at"] <= attempt["ended_at"] == delivery["finished_at"]

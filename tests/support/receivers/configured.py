@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +15,12 @@ from pipeline.database import tables
 from pipeline.database.dialect import dialect_of
 from pipeline.database.engine import Database
 from pipeline.delivery.claim import Claim, claim_due
+from pipeline.delivery.owe import owe_callbacks
 from pipeline.delivery.rules.capacity import Capacity
+from pipeline.delivery.sender.sender import Sender
 from pipeline.delivery.sql import owe
+from pipeline.domain.event import EventType
+from pipeline.hooks import Happening
 from tests.support.receivers.owed import LEASE
 from tests.support.receivers.scripted import Request
 
@@ -48,6 +54,37 @@ def _owe(database: Database, url: str, count: int, batch_id: int, at: datetime, 
         seqs = range((known or 0) + 1, (known or 0) + 1 + count)
         events.add(connection, batch_id, [{"seq": seq, **_event(kind, seq, batch_id, size)} for seq in seqs], at)
         owe.add_deliveries(connection, batch_id, [{"seq": seq, "url": url, "origin": origin} for seq in seqs], at)
+
+
+def finish_items(
+    database: Database, sender: Sender, urls: Sequence[str], *, size: int = 0, fail: bool = False
+) -> list[bytes]:
+    """Write an event for each URL and what is owed for it, as the record thread beside a sender does.
+
+    Args:
+        fail: roll back at the end.
+
+    Returns:
+        The bodies.
+    """
+    now = datetime.now(UTC)
+    with contextlib.suppress(Refused), database.write() as connection:
+        _ensure_batch(connection, 1, now)
+        known = connection.scalar(select(func.max(tables.events.c.seq)).where(tables.events.c.batch_id == 1)) or 0
+        rows = [{"seq": seq, **_event("item.completed", seq, 1, size)} for seq, _ in enumerate(urls, known + 1)]
+        events.add(connection, 1, rows, now)
+        happenings = [
+            Happening(1, row["seq"], EventType.ITEM_COMPLETED, row["seq"], row["body"], (url,), f"{1:016d}")
+            for row, url in zip(rows, urls, strict=True)
+        ]
+        owe_callbacks(connection, happenings, now, slots=sender.slots)
+        if fail:
+            raise Refused
+    return [row["body"] for row in rows]
+
+
+class Refused(Exception):
+    """Rolls a transaction back."""
 
 
 def _event(kind: str, seq: int, batch_id: int, size: int) -> dict[str, Any]:

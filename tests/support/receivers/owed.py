@@ -16,6 +16,7 @@ from pipeline.context import Context
 from pipeline.database import tables
 from pipeline.database.engine import Database
 from pipeline.delivery.sender.sender import Sender
+from pipeline.delivery.sql.attempts import FIRST_SUCCESSES
 from pipeline.delivery.webhook.options import ClientOptions, SenderOptions
 from pipeline.domain.retry_schedule import Schedule
 from pipeline.settings import Settings
@@ -110,6 +111,16 @@ def deliveries(database: Database) -> list[dict[str, Any]]:
 
 
 def attempts(database: Database) -> list[dict[str, Any]]:
+    """Return all attempts at deliveries, those that stand on their deliveries included, in the order of their ends."""
+    with database.read() as connection:
+        found = [dict(row) for row in connection.execute(select(tables.attempts)).mappings()]
+        empty = dict.fromkeys(tables.attempts.c.keys())
+        found += [empty | dict(row) for row in connection.execute(FIRST_SUCCESSES).mappings()]
+    return sorted(found, key=lambda row: row["ended_at"])
+
+
+def attempt_rows(database: Database) -> list[dict[str, Any]]:
+    """Return the rows of `attempts`."""
     with database.read() as connection:
         query = select(tables.attempts).order_by(tables.attempts.c.id)
         return [dict(row) for row in connection.execute(query).mappings()]
