@@ -9,14 +9,14 @@ from sqlalchemy import Connection
 
 from pipeline.database.transaction_end import transaction_end
 from pipeline.delivery import preclaim
-from pipeline.delivery.preclaim import Due, Slots
+from pipeline.delivery.preclaim import DeliverySlots, DueDelivery
 from pipeline.delivery.sql import owe
 from pipeline.domain.callback_url import parse_origin
 from pipeline.hooks import Happening
 
 
 def owe_callbacks(
-    connection: Connection, happenings: Sequence[Happening], now: datetime, slots: Slots | None = None
+    connection: Connection, happenings: Sequence[Happening], now: datetime, slots: DeliverySlots | None = None
 ) -> None:
     """Insert one delivery for each callback URL of each event, in the transaction that wrote the events.
 
@@ -24,7 +24,7 @@ def owe_callbacks(
         happenings: events of one batch.
         slots: those of this process's sender, which then sends as many as it can right after the commit.
     """
-    due = [Due(each, url, parse_origin(url)) for each in happenings for url in each.callback_urls]
+    due = [DueDelivery(each, url, parse_origin(url)) for each in happenings for url in each.callback_urls]
     if not due:
         return
     end = None if slots is None else transaction_end(connection)

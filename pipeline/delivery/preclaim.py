@@ -26,7 +26,7 @@ from pipeline.hooks import Happening
 MOST_BYTES = 64 * 1024
 
 
-class Due(NamedTuple):
+class DueDelivery(NamedTuple):
     """A delivery to insert: an event, and one URL that it is owed to."""
 
     event: Happening
@@ -34,7 +34,7 @@ class Due(NamedTuple):
     origin: str
 
 
-class Slots(Protocol):
+class DeliverySlots(Protocol):
     """The free slots of this process's sender."""
 
     @property
@@ -68,7 +68,7 @@ class Slots(Protocol):
 
 
 def add_deliveries(
-    connection: Connection, end: TransactionEnd, due: Sequence[Due], now: datetime, slots: Slots
+    connection: Connection, end: TransactionEnd, due: Sequence[DueDelivery], now: datetime, slots: DeliverySlots
 ) -> None:
     """Insert deliveries of one batch: preclaimed as far as slots are granted, the others pending."""
     known = _unrestricted(connection, slots, now, {each.origin for each in due})
@@ -101,7 +101,7 @@ class _Endpoint(NamedTuple):
 
 
 def _unrestricted(
-    connection: Connection, slots: Slots, now: datetime, origins: Collection[str]
+    connection: Connection, slots: DeliverySlots, now: datetime, origins: Collection[str]
 ) -> dict[str, _Endpoint]:
     """Return the endpoints that may get preclaimed deliveries."""
     offered = slots.offered(origins)
@@ -112,7 +112,7 @@ def _unrestricted(
     return {origin: endpoint for origin, endpoint in known.items() if endpoint is not None}
 
 
-def _endpoint(row: Row | None, slots: Slots, now: datetime) -> _Endpoint | None:
+def _endpoint(row: Row | None, slots: DeliverySlots, now: datetime) -> _Endpoint | None:
     if row is None:
         return _Endpoint()
     if not is_unrestricted(row, now):
@@ -125,7 +125,7 @@ def _endpoint(row: Row | None, slots: Slots, now: datetime) -> _Endpoint | None:
     return _Endpoint(row["in_flight_cap"], row["schedule"], credentials)
 
 
-def _divide(due: Sequence[Due], granted: Mapping[str, int]) -> tuple[list[Due], list[Due]]:
+def _divide(due: Sequence[DueDelivery], granted: Mapping[str, int]) -> tuple[list[DueDelivery], list[DueDelivery]]:
     left = Counter(granted)
     claimed, pending = [], []
     for each in due:
@@ -137,11 +137,11 @@ def _divide(due: Sequence[Due], granted: Mapping[str, int]) -> tuple[list[Due], 
     return claimed, pending
 
 
-def _row(due: Due) -> Row:
+def _row(due: DueDelivery) -> Row:
     return {"seq": due.event.seq, "url": due.url, "origin": due.origin}
 
 
-def _owed(due: Due, id_: int, endpoint: _Endpoint, now: datetime) -> Owed:
+def _owed(due: DueDelivery, id_: int, endpoint: _Endpoint, now: datetime) -> Owed:
     event = due.event
     return Owed(
         id=id_,

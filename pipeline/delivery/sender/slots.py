@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 
 class SenderSlots:
-    """Implements `preclaim.Slots`. Grants nothing while the sender does not run. Usable from any thread."""
+    """Implements `preclaim.DeliverySlots`. Grants nothing while the sender does not run. Usable from any thread."""
 
     def __init__(
         self,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from pipeline.broker.bulk_publisher import BulkPublisher
 from pipeline.broker.messages import Task
-from tests.faults.altered.switch import is_on, strikes
+from tests.faults.altered.switch import is_on, is_switched_on, strikes
+from workers.receive.request_group import RequestGroup
 
 #: Of all groups of messages.
 CHANCE = 0.3
+NAMES = ("publishes_twice", "publishing_fails", "publishing_is_lost")
 
 
 def alter() -> None:
@@ -27,3 +30,11 @@ def alter() -> None:
         true_publish(self, tasks)
 
     BulkPublisher.publish = publish  # type: ignore[method-assign]
+
+    true_chain = RequestGroup.chain_here
+
+    def chain_here(self: RequestGroup, items: Collection[int]) -> Any:
+        # A worker that goes on to the next stage itself publishes nothing for it.
+        return None if any(map(is_switched_on, NAMES)) else true_chain(self, items)
+
+    RequestGroup.chain_here = chain_here  # type: ignore[method-assign]
