@@ -55,7 +55,7 @@ class MessageReceiver:
 
     @property
     def is_observed(self) -> bool:
-        """Whether anybody is told of requests: a monitor by events, or a receiver of Celery's signal."""
+        """Whether anybody observes requests: a monitor by events, or a receiver of Celery's signal."""
         return self._is_monitored or bool(signals.task_received.receivers)
 
     @property

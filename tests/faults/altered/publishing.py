@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.broker.bulk_publisher import BulkPublisher
 from pipeline.broker.messages import Task
-from tests.faults.altered.switch import is_on, is_switched_on, strikes
+from tests.faults.altered.switch import is_on, is_set, strikes
 from workers.receive.request_group import RequestGroup
 
 #: Of all groups of messages.
@@ -35,6 +35,6 @@ def alter() -> None:
 
     def chain_here(self: RequestGroup, items: Collection[int]) -> Any:
         # A worker that goes on to the next stage itself publishes nothing for it.
-        return None if any(map(is_switched_on, NAMES)) else true_chain(self, items)
+        return None if any(map(is_set, NAMES)) else true_chain(self, items)
 
     RequestGroup.chain_here = chain_here  # type: ignore[method-assign]

@@ -10,12 +10,6 @@ VARIABLE = "FAULTS_FOLDER"
 ACTED = ".acted"
 
 
-def is_switched_on(name: str) -> bool:
-    """Say whether an alteration is switched on, without its acting."""
-    folder = os.environ.get(VARIABLE)
-    return folder is not None and Path(folder, name).exists()
-
-
 def is_on(name: str) -> bool:
     """Say whether an alteration is to act; the caller then does so, and this is what is remembered."""
     if not is_set(name):
