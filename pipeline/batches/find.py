@@ -38,6 +38,21 @@ def find_batch(connection: Connection, name: str) -> Row:
     raise NotFound(f"{name!r} is ambiguous; it matches the batches {', '.join(row['public_id'] for row in found)}")
 
 
+def find_owned_batch(connection: Connection, public_id: str, tenant: str | None) -> Row:
+    """Return the batch with exactly this id, if it belongs to a tenant.
+
+    Args:
+        tenant: None: any.
+
+    Raises:
+        NotFound: there is none. A batch of another tenant is answered in the same words.
+    """
+    found = batches.find_by_public_id(connection, public_id) if is_batch_prefix(public_id) else None
+    if found is None or tenant not in (None, found["tenant"]):
+        raise NotFound(f"there is no batch {shown(public_id)}")
+    return found
+
+
 def pruned_meanwhile(name: str | None = None) -> NotFound:
     """Return the error for a batch that existed a moment ago."""
     batch = "the batch" if name is None else f"batch {name}"

@@ -145,6 +145,7 @@ def _progress(row: Row, in_flight: dict[int, int], running: dict[int, int]) -> P
         cancelled=row["cancelled"],
         in_flight=in_flight.get(row["id"], 0),
         running=running.get(row["id"], 0),
+        last_seq=row["next_seq"] - 1,
         created_at=row["created_at"],
         completed_at=row["completed_at"],
     )

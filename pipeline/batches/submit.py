@@ -24,6 +24,7 @@ from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.ids import new_batch_id
 from pipeline.domain.portions import portions, text_bytes
 from pipeline.domain.retry_schedule import check_schedule
+from pipeline.domain.tenant import DEFAULT_TENANT
 from pipeline.errors import Conflict, InvalidInput, Unreachable
 
 #: Items written in one transaction, at most: this bounds how long other writers wait. Large ones are fewer.
@@ -51,6 +52,7 @@ class Submission:
         weight: share of this batch relative to others.
         key_field: payload field that holds the caller's key; default: the definition's.
         callback_url_field: payload field that holds the item's own callback URL.
+        tenant: whose batch it is; an idempotency key is unique within a tenant.
     """
 
     definition: Definition
@@ -63,6 +65,7 @@ class Submission:
     weight: int = 1
     key_field: str | None = None
     callback_url_field: str | None = None
+    tenant: str = DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,7 @@ def _existing(context: Context, submission: Submission) -> Row | None:
     if key is None:
         return None
     with context.database.read() as connection:
-        row = batches.find_by_idempotency_key(connection, key)
+        row = batches.find_by_idempotency_key(connection, submission.tenant, key)
         # In the same snapshot: both may be pruned.
         content = None if row is None else stored_definitions.load_content(connection, row["definition_id"])
     if row is None:
@@ -237,7 +240,7 @@ def _existing(context: Context, submission: Submission) -> Row | None:
         return row
     submit_lease.discard_abandoned(context)
     with context.database.read() as connection:
-        if batches.find_by_idempotency_key(connection, key) is None:
+        if batches.find_by_idempotency_key(connection, submission.tenant, key) is None:
             return None
     raise Conflict(f"a batch with idempotency key {key!r} is being submitted by another process; try again")
 
@@ -287,6 +290,7 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
             "fallback_url": submission.fallback_url,
             "schedule": submission.callback_schedule,
             "idempotency_key": submission.idempotency_key,
+            "tenant": submission.tenant,
             "created_at": now,
         }
         try:

@@ -85,7 +85,7 @@ batches = Table(
     Column("weight", Integer, nullable=False, server_default="1"),
     Column("callback_url", Text, comment="receives the events of all items"),
     Column("batch_callback_url", Text, comment="receives batch.completed"),
-    Column("idempotency_key", Text, unique=True),
+    Column("idempotency_key", Text),
     _instant("deadline"),
     _instant("created_at", nullable=False),
     _instant("started_at"),
@@ -94,8 +94,13 @@ batches = Table(
     Column("fallback_url", Text, comment="receives delivery.exhausted"),
     Column("items_digest", Text, comment="SHA-256; null: no idempotency key"),
     Column("last_position", BigInteger, comment="null: not accepted yet, or completed before there were spans"),
+    Column("tenant", Text, nullable=False, server_default="default", comment="whose API keys see it"),
+    Column("body_digest", Text, comment="SHA-256 of the body that it was submitted with over HTTP"),
     CheckConstraint("state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
+    Index("uq_batches_tenant_idempotency_key", "tenant", "idempotency_key", unique=True,
+          **_where("idempotency_key IS NOT NULL")),
+    Index("ix_batches_tenant", "tenant", "id"),
     Index("ix_batches_open", "id", **_where("completed_at IS NULL")),
     Index("ix_batches_definition", "definition_id"),
     comment="What a user submits: many items, one definition",
@@ -282,6 +287,7 @@ endpoints = Table(
     ),
     _instant("last_success_at", comment="accurate to a minute"),
     Column("warned", Integer, nullable=False, server_default="0", comment="warnings since the last success"),
+    Column("tenant", Text, comment="whose callbacks its secrets and headers are for; null: everybody's"),
     comment="Receivers: one row for each scheme, host and port that ever failed or was configured",
 )
 
@@ -322,6 +328,75 @@ pruned = Table(
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False, comment="id of the deleted batch"),
     comment="Deleted batches whose items, events and deliveries are still being deleted",
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("digest", Text, nullable=False, comment="SHA-256 of the key"),
+    Column("name", Text, nullable=False),
+    Column("tenant", Text, nullable=False, comment="whose batches it sees; *: all"),
+    Column("scopes", Text, nullable=False, comment="separated by spaces"),
+    Column("rate", Float, nullable=False, comment="requests per second"),
+    _instant("created_at", nullable=False),
+    _instant("expires_at"),
+    _instant("revoked_at"),
+    _instant("last_used_at", comment="accurate to a minute"),
+    comment="Who may use the HTTP API",
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", Text, primary_key=True, comment="SHA-256 of the cookie"),
+    Column("key_id", Text, nullable=False),
+    _instant("expires_at", nullable=False),
+    comment="Browsers that signed in to the web page with an API key",
+)
+
+stream_tokens = Table(
+    "stream_tokens",
+    metadata,
+    Column("digest", Text, primary_key=True, comment="SHA-256 of the token"),
+    Column("key_id", Text, comment="null: made without a key, on loopback"),
+    Column("batch_id", BigInteger, nullable=False, comment="the one batch that it may read"),
+    _instant("expires_at", nullable=False),
+    comment="Short-lived credentials in URLs, for browsers that cannot send a header",
+)
+
+batch_parts = Table(
+    "batch_parts",
+    metadata,
+    Column("batch_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="from 1; the order of the items"),
+    Column("sha256", Text, nullable=False, comment="of its body"),
+    Column("bytes", BigInteger, nullable=False),
+    Column("items", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    _instant("created_at", nullable=False),
+    comment="Parts of batches that are uploaded in parts",
+)
+
+named_definitions = Table(
+    "named_definitions",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", Text, nullable=False, comment="of the row in definitions"),
+    Column("key_id", Text, comment="who stored it"),
+    _instant("updated_at", nullable=False),
+    comment="Definitions that were stored over HTTP: what a name means now",
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("item_id", BigInteger, primary_key=True, autoincrement=False),
+    _instant("at", primary_key=True),
+    Column("key_id", Text, comment="who asked for it"),
+    Column("payload", Text, nullable=False, comment="JSON object; the one before"),
+    comment="Payloads that were replaced when an item was replayed",
 )
 
 # Vacuum after 2 % of the rows have changed instead of 20 %: each row changes about five times.

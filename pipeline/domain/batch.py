@@ -38,6 +38,8 @@ class Progress:
     cancelled: int
     in_flight: int
     running: int
+    #: `seq` of the newest event; 0: there is none yet.
+    last_seq: int
     created_at: datetime
     completed_at: datetime | None
 

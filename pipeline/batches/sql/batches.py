@@ -93,9 +93,14 @@ def _rows() -> Select[Any]:
     return select(batches, definitions.c.name.label("definition"), definitions.c.stages).join(definitions)
 
 
-def find_by_idempotency_key(connection: Connection, key: str) -> Row | None:
+def find_by_public_id(connection: Connection, public_id: str) -> Row | None:
+    """Return the batch with exactly this id."""
+    return first(connection.execute(_rows().where(batches.c.public_id == public_id)))
+
+
+def find_by_idempotency_key(connection: Connection, tenant: str, key: str) -> Row | None:
     """Return the batch with an idempotency key, or None if there is none."""
-    return first(connection.execute(_rows().where(batches.c.idempotency_key == key)))
+    return first(connection.execute(_rows().where(batches.c.tenant == tenant, batches.c.idempotency_key == key)))
 
 
 def find_by_prefix(connection: Connection, prefix: str, limit: int = 5) -> list[Row]:

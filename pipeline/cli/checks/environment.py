@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from pipeline.cli.checks.check import Check, fail, ok
-from pipeline.cli.show.version import installed_version
+from pipeline.version import installed_version
 
 _OLDEST = (3, 11)
 

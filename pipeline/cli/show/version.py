@@ -1,18 +1,10 @@
-"""The version of pipeline."""
+"""The option `--version`."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 import click
 
-
-def installed_version() -> str:
-    """Return the installed version."""
-    try:
-        return version("pipeline")
-    except PackageNotFoundError:
-        return "unknown (running from a checkout)"
+from pipeline.version import installed_version
 
 
 def print_version(ctx: click.Context, _parameter: click.Parameter, is_requested: bool) -> None:

@@ -1,0 +1,55 @@
+"""An operation: one method of one path, and everything that is said about it in the document and in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from pipeline.domain.api_key import Scope
+
+if TYPE_CHECKING:
+    from pipeline.http_api.call import Call
+
+Handler = Callable[["Call"], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path.
+
+    Args:
+        id: its `operationId`, such as `batches.create`.
+        path: with `{names}`, as Starlette has them.
+        scope: what a key needs; None: anybody may ask.
+        summary: one line, in the imperative.
+        handler: answers it; raises `Problem` or a `PipelineError`.
+        query: the parameters after `?`; None: there are none.
+        body: the JSON body; None: there is none, or it is read as a stream.
+        bodies: media types of a body that is read as a stream.
+        answer: the JSON answer; None: there is none, or `answers` says.
+        answers: media types of answers that are not JSON.
+        status: of a successful answer.
+        problems: codes that it answers beside those that every operation may.
+        is_stream: whether the answer goes on for as long as there is something to tell.
+        example: a body that works, or the values of parameters, for the document; a test sends it.
+    """
+
+    id: str
+    method: str
+    path: str
+    scope: Scope | None
+    summary: str
+    handler: Handler
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    bodies: tuple[str, ...] = ()
+    answer: type[BaseModel] | None = None
+    answers: tuple[str, ...] = ()
+    status: int = 200
+    problems: tuple[str, ...] = ()
+    is_stream: bool = False
+    example: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,140 @@
+"""Read parameters and JSON bodies into models. What is unknown, repeated or of the wrong type is refused, by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from starlette.datastructures import QueryParams
+
+from pipeline.domain.did_you_mean import hint
+from pipeline.domain.strict_json import LossyJson, parse_strictly
+from pipeline.domain.validation_text import describe_error
+from pipeline.http_api.problems import Problem
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Parameters(BaseModel):
+    """Parameters after `?`. A parameter may be given once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Body(BaseModel):
+    """A JSON object that a caller sends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Answer(BaseModel):
+    """A JSON object that the server answers with."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _flag(value: object) -> object:
+    if isinstance(value, str):
+        if value not in ("true", "false"):
+            raise ValueError("expected true or false")
+        return value == "true"
+    return value
+
+
+#: A boolean parameter: `true` or `false`, nothing else.
+Flag = Annotated[bool, BeforeValidator(_flag)]
+
+
+def read_parameters(model: type[M] | None, given: QueryParams, *, ignored: frozenset[str] = frozenset()) -> M | None:
+    """Return the parameters of a request; None for an operation without parameters.
+
+    Args:
+        ignored: names that something else reads.
+
+    Raises:
+        Problem: bad_parameter.
+    """
+    known = [] if model is None else [field.alias or name for name, field in model.model_fields.items()]
+    found: dict[str, str] = {}
+    for name, value in given.multi_items():
+        if name in ignored:
+            continue
+        if name not in known:
+            raise _refused(name, f"there is no parameter {name[:80]!r}{hint(name, known) or _listed(known)}")
+        if name in found:
+            raise _refused(name, f"the parameter {name!r} is given twice")
+        found[name] = value
+    if model is None:
+        return None
+    try:
+        return model.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise _refused(name, f"{name}={found.get(name, '')[:80]!r}: {describe_error(first)}") from None
+
+
+def read_json(model: type[M], body: bytes) -> M:
+    """Return a JSON body as a model.
+
+    Raises:
+        Problem: bad_json, or invalid_request with a pointer.
+    """
+    return validate(model, parse_json(body))
+
+
+def parse_json(body: bytes) -> Any:
+    """Return the value of a JSON text, which has no duplicate members, no NaN, and bounded depth.
+
+    Raises:
+        Problem: bad_json.
+    """
+    try:
+        return parse_strictly(body.decode())
+    except UnicodeDecodeError as error:
+        raise Problem("bad_json", f"the body is not UTF-8: byte {error.start + 1} cannot be read") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno} (byte {len(error.doc[: error.pos].encode()) + 1})"
+        raise Problem("bad_json", f"the body is not valid JSON: {error.msg} at {where}", offset=error.pos) from None
+    except LossyJson as error:
+        raise Problem("bad_json", f"the body cannot be read as it was meant: {error}") from None
+
+
+def validate(model: type[M], value: Any) -> M:
+    """Return a JSON value as a model.
+
+    Raises:
+        Problem: invalid_request with a pointer.
+    """
+    if not isinstance(value, Mapping):
+        raise Problem("invalid_request", "the body is not a JSON object")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        errors = [{"pointer": pointer(*each["loc"]), "detail": _described(model, each)} for each in error.errors()]
+        raise Problem("invalid_request", f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors) from None
+
+
+def pointer(*path: object) -> str:
+    """Return the JSON pointer of a member, as a fragment: RFC 6901, section 6, without percent-encoding."""
+    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _described(model: type[BaseModel], error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        known = list(model.model_fields) if len(error["loc"]) == 1 else []
+        name = str(error["loc"][-1])
+        return f"there is no member {name[:80]!r}{hint(name, known) or _listed(known)}"
+    if error["type"] == "missing":
+        return "it is missing"
+    return describe_error(error)
+
+
+def _listed(known: list[str]) -> str:
+    return f"; there are {', '.join(known)}" if known else ""
+
+
+def _refused(name: str, detail: str) -> Problem:
+    return Problem("bad_parameter", detail, errors=[{"parameter": name[:80], "detail": detail}])

@@ -1,0 +1,141 @@
+"""Problems: what every refused or failed request is answered with, as RFC 9457 has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from starlette.responses import Response
+
+from pipeline import errors
+from pipeline.access.keys import BadKey, ExpiredKey, RevokedKey
+from pipeline.errors import PipelineError
+
+MEDIA_TYPE = "application/problem+json"
+#: Errors listed in one problem.
+MAX_ERRORS = 1_000
+
+
+class Kind(NamedTuple):
+    """A kind of problem: its HTTP status, its title, and what a caller can do about it."""
+
+    status: int
+    title: str
+    advice: str
+
+
+#: Every kind of problem, by its code.
+KINDS: dict[str, Kind] = {
+    "bad_json": Kind(400, "The body is not valid JSON", "Send UTF-8 JSON; `detail` says where it breaks."),
+    "bad_parameter": Kind(400, "A query parameter cannot be used", "`errors` names it and what it may be."),
+    "bad_request": Kind(400, "The request is malformed", "`detail` says what HTTP requires."),
+    "key_in_url": Kind(400, "An API key is in the URL", "Revoke it: logs keep URLs. Send `Authorization: Bearer`."),
+    "no_key": Kind(401, "An API key is missing", "Send `Authorization: Bearer pipe_…`."),
+    "bad_key": Kind(401, "The API key is mistyped or unknown", "Copy it again, or ask for a new one."),
+    "expired_key": Kind(401, "The API key has expired", "Ask for a new one."),
+    "revoked_key": Kind(401, "The API key was revoked", "Ask for a new one."),
+    "scope_missing": Kind(403, "The API key may not do this", "Use a key with the scope that `detail` names."),
+    "not_found": Kind(404, "There is no such thing", "Check the id; other tenants' things are not found either."),
+    "method_not_allowed": Kind(405, "The path has no such method", "`Allow` lists its methods."),
+    "conflict": Kind(409, "The request contradicts what is stored", "`detail` says what is stored."),
+    "wrong_state": Kind(409, "The state does not allow this", "`detail` names the state."),
+    "body_too_large": Kind(413, "The body is too large", "`detail` names the limit and what to send instead."),
+    "unsupported_media_type": Kind(415, "The body has a type that cannot be read", "`detail` lists the types."),
+    "invalid_request": Kind(422, "A value cannot be used", "`errors` points to it."),
+    "invalid_items": Kind(422, "Items were refused", "`errors` has the lines; nothing was stored."),
+    "invalid_definition": Kind(422, "The definition cannot be run", "`detail` names the field."),
+    "rate_limited": Kind(429, "Too many requests", "Wait for `Retry-After` seconds."),
+    "internal": Kind(500, "The server failed", "It is our fault: report it with the request id."),
+    "busy": Kind(503, "The server is busy", "Wait for `Retry-After` seconds and send the request again."),
+    "database_unreachable": Kind(503, "The database does not answer", "Wait, and send the request again."),
+    "wrong_schema": Kind(503, "The database has another version", "Run `pipeline db upgrade`."),
+    "storage_full": Kind(507, "The disk of the database is full", "Free space, and send the request again."),
+}
+
+#: The code that answers an error of the library; the most specific class first.
+_CODES: tuple[tuple[type[PipelineError], str], ...] = (
+    (BadKey, "bad_key"),
+    (ExpiredKey, "expired_key"),
+    (RevokedKey, "revoked_key"),
+    (errors.InvalidItems, "invalid_items"),
+    (errors.InvalidDefinition, "invalid_definition"),
+    (errors.NotFound, "not_found"),
+    (errors.InvalidInput, "invalid_request"),
+    (errors.DatabaseFull, "storage_full"),
+    (errors.Unreachable, "database_unreachable"),
+    (errors.WrongSchema, "wrong_schema"),
+    (errors.Conflict, "conflict"),
+)
+#: Seconds after which a request may be sent again.
+_RETRY_AFTER = {"busy": "5", "database_unreachable": "2"}
+
+
+class Problem(Exception):
+    """A request cannot be answered as it was meant.
+
+    Args:
+        code: one of `KINDS`.
+        detail: what happened, with the value, and what to do.
+        errors: what is wrong at which line, parameter or pointer, each with its `detail`.
+        headers: further headers of the answer.
+        members: further members of the body, such as `nearest`.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[Mapping[str, Any]] = (),
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.code, self.detail, self.errors = code, detail, errors
+        self.headers, self.members = dict(headers or {}), members
+
+    @property
+    def status(self) -> int:
+        return KINDS[self.code].status
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """Return the members of the problem."""
+        kind = KINDS[self.code]
+        found: dict[str, Any] = {
+            "type": f"/problems/{self.code}",
+            "title": kind.title,
+            "status": kind.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+        }
+        if self.errors:
+            found["errors"] = [dict(each) for each in self.errors[:MAX_ERRORS]]
+            found["error_count"] = self.members.pop("error_count", len(self.errors))
+        return found | self.members
+
+    def response(self, request_id: str) -> Response:
+        """Return the answer of the server."""
+        headers = self.headers
+        if self.status == 401:
+            headers.setdefault("WWW-Authenticate", "Bearer")
+        if self.code in _RETRY_AFTER:
+            headers.setdefault("Retry-After", _RETRY_AFTER[self.code])
+        return Response(orjson.dumps(self.body(request_id)), self.status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: PipelineError) -> Problem:
+    """Return the problem that answers an error of the library."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), "internal")
+    if code == "internal":
+        return internal()
+    if isinstance(error, errors.InvalidItems):
+        lines = [{"line": each.line, "detail": each.reason} for each in error.rejections]
+        return Problem(code, str(error), errors=lines)
+    return Problem(code, str(error))
+
+
+def internal() -> Problem:
+    """Return the problem for a bug: nothing of the exception leaves the server."""
+    return Problem("internal", "the server failed; the log has the details under the request id")

@@ -1,0 +1,98 @@
+"""A server of the HTTP API in a thread of the test, on a real socket, with the worker of this process beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx2
+
+import pipeline
+from pipeline.access.keys import create
+from pipeline.context import Context
+from pipeline.domain.api_key import Scope
+from pipeline.http_api.app import make_app
+from pipeline.http_api.authentication import Keyring
+from pipeline.http_api.gateway import Gateway, GatewayOptions, NoWork, Work
+from pipeline.http_api.pools import Pool
+from pipeline.http_api.server.run import listen, make_server
+from tests.support.factories import client_context
+
+#: Long enough for a busy machine: a test that meets it hangs.
+HANG_SECONDS = 60.0
+
+
+@dataclass
+class ServedApi:
+    """A running server.
+
+    Args:
+        url: where it listens.
+        context: of its database.
+        client: the embedded client whose worker processes what is submitted; None: nothing does.
+    """
+
+    url: str
+    context: Context
+    client: pipeline.Client | None
+    gateway: Gateway
+    http: httpx2.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.http = httpx2.Client(base_url=self.url, timeout=HANG_SECONDS, trust_env=False)
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def key(self, *scopes: Scope, tenant: str = "default", **options: Any) -> dict[str, str]:
+        """Create a key and return the header that presents it. Without scopes: all of them."""
+        key = create(self.context, "test", tenant=tenant, scopes=scopes or tuple(Scope), **options)
+        return {"Authorization": f"Bearer {key}"}
+
+
+class SessionWork:
+    """The worker of a client in this process."""
+
+    def __init__(self, client: pipeline.Client) -> None:
+        self._client = client
+
+    def wake(self) -> None:
+        self._client._session.nudge()
+
+    def problem(self) -> str | None:
+        return None
+
+
+@contextmanager
+def serving(client: pipeline.Client, *, works: bool = True, **options: Any) -> Iterator[ServedApi]:
+    """Serve the database of a client on a free port until the block ends.
+
+    Args:
+        works: whether the client's worker processes what is submitted.
+        options: of `GatewayOptions`; without keys, requests are answered.
+    """
+    context = client_context(client)
+    quick = Pool.quick()
+    chosen = GatewayOptions(**{"is_open": True, **options})
+    work: Work = SessionWork(client) if works else NoWork()
+    gateway = Gateway(context, chosen, Keyring(context, quick, is_open=chosen.is_open), work, quick=quick)
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    gateway = replace(gateway, options=replace(chosen, port=port))
+    server = make_server(make_app(gateway))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), name="test-server", daemon=True)
+    thread.start()
+    served = ServedApi(f"http://127.0.0.1:{port}", context, client if works else None, gateway)
+    try:
+        yield served
+    finally:
+        served.http.close()
+        server.should_exit = True
+        thread.join(HANG_SECONDS)
+        gateway.close()
+        assert not thread.is_alive()
