@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from pipeline.access.caller import ANYBODY
 from pipeline.errors import PipelineError
 from pipeline.http_api.authentication import check_scope
-from pipeline.http_api.call import Call
+from pipeline.http_api.call import ApiCall
 from pipeline.http_api.gateway import Gateway
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations import OPERATIONS
@@ -80,7 +80,7 @@ async def _answer(gateway: Gateway, operation: Operation, request: Request, requ
         caller = await gateway.keyring.caller(request)
         check_scope(caller, operation.scope)
     query = read_parameters(operation.query, request.query_params)
-    return await operation.handler(Call(gateway, operation, request, caller, request_id, query))
+    return await operation.handler(ApiCall(gateway, operation, request, caller, request_id, query))
 
 
 def _request_id(request: Request) -> str:
@@ -104,7 +104,7 @@ def _finished(request: Request, response: Response, request_id: str) -> Response
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:
-    """Answer what no operation answers: an unknown path, or a method that a path does not have."""
+    """AnswerModel what no operation answers: an unknown path, or a method that a path does not have."""
     assert isinstance(error, HTTPException)
     request_id = _request_id(request)
     if error.status_code == 405:
@@ -120,7 +120,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """Answer a bug. The log has the exception, the caller the request id."""
+    """AnswerModel a bug. The log has the exception, the caller the request id."""
     request_id = _request_id(request)
     if not isinstance(error, ClientDisconnect):
         log.exception("api_failed", request_id=request_id, method=request.method)

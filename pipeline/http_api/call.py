@@ -28,7 +28,7 @@ MAX_JSON_BYTES = 10 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """One request that was admitted.
 
     Args:

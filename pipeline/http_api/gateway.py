@@ -11,7 +11,7 @@ from pipeline.http_api.authentication import Keyring
 from pipeline.http_api.pools import Pool
 
 
-class Work(Protocol):
+class WorkBeside(Protocol):
     """What processes the batches that are submitted here."""
 
     def wake(self) -> None:
@@ -53,7 +53,7 @@ class Gateway:
     context: Context
     options: GatewayOptions
     keyring: Keyring
-    work: Work = field(default_factory=NoWork)
+    work: WorkBeside = field(default_factory=NoWork)
     quick: Pool = field(default_factory=Pool.quick)
     bulk: Pool = field(default_factory=Pool.bulk)
     #: Set when the server stops: streams end, and nothing new is begun.

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from pipeline.domain.api_key import Scope
 
 if TYPE_CHECKING:
-    from pipeline.http_api.call import Call
+    from pipeline.http_api.call import ApiCall
 
-Handler = Callable[["Call"], Awaitable[Response]]
+Handler = Callable[["ApiCall"], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,13 +23,13 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Body(BaseModel):
+class BodyModel(BaseModel):
     """A JSON object that a caller sends."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Answer(BaseModel):
+class AnswerModel(BaseModel):
     """A JSON object that the server answers with."""
 
     model_config = ConfigDict(frozen=True)

@@ -17,7 +17,7 @@ from pipeline.context import Context
 from pipeline.domain.api_key import Scope
 from pipeline.http_api.app import make_app
 from pipeline.http_api.authentication import Keyring
-from pipeline.http_api.gateway import Gateway, GatewayOptions, NoWork, Work
+from pipeline.http_api.gateway import Gateway, GatewayOptions, NoWork, WorkBeside
 from pipeline.http_api.pools import Pool
 from pipeline.http_api.server.run import listen, make_server
 from tests.support.factories import client_context
@@ -79,7 +79,7 @@ def serving(client: pipeline.Client, *, works: bool = True, **options: Any) -> I
     context = client_context(client)
     quick = Pool.quick()
     chosen = GatewayOptions(**{"is_open": True, **options})
-    work: Work = SessionWork(client) if works else NoWork()
+    work: WorkBeside = SessionWork(client) if works else NoWork()
     gateway = Gateway(context, chosen, Keyring(context, quick, is_open=chosen.is_open), work, quick=quick)
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]

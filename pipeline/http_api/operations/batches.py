@@ -10,14 +10,14 @@ from starlette.responses import Response
 from pipeline.batches import progress
 from pipeline.domain.api_key import Scope
 from pipeline.domain.batch import Progress
-from pipeline.http_api.call import Call, answer
+from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.parameters import Answer
+from pipeline.http_api.parameters import AnswerModel
 
 _COUNTS = ("total", "waiting", "in_flight", "running", "succeeded", "dead", "cancelled")
 
 
-class BatchAnswer(Answer):
+class BatchAnswer(AnswerModel):
     """How far along a batch is."""
 
     batch_id: str
@@ -48,7 +48,7 @@ def batch_json(found: Progress) -> dict[str, Any]:
     }
 
 
-async def get(call: Call) -> Response:
+async def get(call: ApiCall) -> Response:
     """Return one batch."""
     row = await call.batch()
     found = await call.quick(progress.progress, call.context, row["public_id"])

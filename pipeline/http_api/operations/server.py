@@ -8,19 +8,19 @@ from starlette.responses import Response
 from pipeline.database.schema import read_version
 from pipeline.domain.api_key import Scope
 from pipeline.errors import PipelineError
-from pipeline.http_api.call import Call, answer
+from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.parameters import Answer
+from pipeline.http_api.parameters import AnswerModel
 from pipeline.version import installed_version
 
 
-class Health(Answer):
+class Liveness(AnswerModel):
     """The event loop lives."""
 
     status: str
 
 
-class Readiness(Answer):
+class Readiness(AnswerModel):
     """Whether requests would succeed, part by part: `ok`, or what is wrong."""
 
     database: str
@@ -29,14 +29,14 @@ class Readiness(Answer):
     draining: bool
 
 
-class Version(Answer):
+class Version(AnswerModel):
     """The version of the program and of the API."""
 
     version: str
     api: str
 
 
-class Me(Answer):
+class Me(AnswerModel):
     """What the caller's key is and may do."""
 
     key_id: str | None
@@ -46,13 +46,13 @@ class Me(Answer):
     requests_per_second: float | None
 
 
-async def health(call: Call) -> Response:
-    """Answer for as long as the event loop lives."""
+async def health(call: ApiCall) -> Response:
+    """AnswerModel for as long as the event loop lives."""
     return answer({"status": "ok"})
 
 
-async def ready(call: Call) -> Response:
-    """Answer 200 if a request would succeed now, 503 otherwise."""
+async def ready(call: ApiCall) -> Response:
+    """AnswerModel 200 if a request would succeed now, 503 otherwise."""
     database = schema = "ok"
     try:
         version = await call.quick(read_version, call.context.database)
@@ -66,12 +66,12 @@ async def ready(call: Call) -> Response:
     return answer(parts, 200 if is_ready else 503)
 
 
-async def version(call: Call) -> Response:
+async def version(call: ApiCall) -> Response:
     """Return the version of the program."""
     return answer({"version": installed_version(), "api": "v1"})
 
 
-async def me(call: Call) -> Response:
+async def me(call: ApiCall) -> Response:
     """Return what the caller's key may do."""
     caller = call.caller
     scopes = [scope.value for scope in Scope if scope in caller.scopes]
@@ -88,7 +88,7 @@ async def me(call: Call) -> Response:
 
 
 OPERATIONS = (
-    Operation("server.health", "GET", "/health", None, "Tell that the server lives.", health, answer=Health),
+    Operation("server.health", "GET", "/health", None, "Tell that the server lives.", health, answer=Liveness),
     Operation("server.ready", "GET", "/ready", None, "Tell whether requests would succeed.", ready, answer=Readiness),
     Operation("server.version", "GET", "/version", None, "Return the version of the server.", version, answer=Version),
     Operation("me.get", "GET", "/v1/me", Scope.READ, "Return what the caller's key may do.", me, answer=Me),
