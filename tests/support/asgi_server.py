@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,9 +36,14 @@ class AsgiServer:
     streaming: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread = field(init=False)
 
-    def connect(self) -> socket.socket:
-        """Return a connection whose reads do not wait forever."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=HANG_SECONDS)
+    def connect(self, *, buffer: int | None = None) -> socket.socket:
+        """Return a connection whose reads do not wait forever; `buffer`: bytes that its kernel holds unread."""
+        client = socket.socket()
+        if buffer is not None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        client.settimeout(HANG_SECONDS)
+        client.connect(("127.0.0.1", self.port))
+        return client
 
     def exchange(self, request: bytes) -> bytes:
         """Send bytes on a connection of their own, and return all that comes until it ends."""
@@ -58,6 +63,8 @@ class AsgiServer:
                 await answer(send, 400 if length is None else 200, b"cut off" if length is None else b"%d" % length)
             case "/early":
                 await answer(send, 413, b"too large")
+            case "/large":
+                await answer(send, 200, b"x" * 20_000_000)
             case "/stream":
                 await self._stream(scope, receive, send)
             case "/idle":
@@ -90,8 +97,13 @@ class AsgiServer:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        while (await receive())["type"] != "websocket.disconnect":
-            await send({"type": "websocket.send", "text": type(client_connection(scope)).__name__})
+        await send({"type": "websocket.send", "text": type(client_connection(scope)).__name__})
+        await receive()
+        try:
+            while True:
+                await send({"type": "websocket.send", "text": "x" * 16_384})
+        finally:
+            self.disconnected.set()
 
 
 async def answer(send: Send, status: int, body: bytes) -> None:
@@ -115,6 +127,23 @@ async def _length(receive: Receive) -> int | None:
 async def _until_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def read_until(client: socket.socket, end: bytes) -> bytes:
+    """Return what a server sends up to these bytes."""
+    found = bytearray()
+    while not found.endswith(end):
+        chunk = client.recv(65_536)
+        assert chunk, bytes(found)
+        found += chunk
+    return bytes(found)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    pause = threading.Event()
+    while not condition():
+        pause.wait(0.005)
 
 
 def read_all(client: socket.socket) -> bytes:

@@ -29,6 +29,7 @@ STREAM_BUFFER_BYTES = 128 * KIB
 #: `tcpi_bytes_acked` in Linux's `struct tcp_info`.
 _BYTES_ACKED = 120
 _TCP_INFO_BYTES = 128
+_VANISHED_AFTER = 1.25
 _LINGER = struct.pack("ii", 1, 0)
 
 
@@ -41,8 +42,10 @@ class ClientConnection:
         self._pace = SendPace(limits)
         self._is_tcp = self._socket is not None and self._socket.family in (socket.AF_INET, socket.AF_INET6)
         if self._is_tcp and hasattr(socket, "TCP_USER_TIMEOUT"):
-            # A client that vanished without a word: the kernel gives up on what it does not acknowledge.
-            self._set(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(limits.send_seconds * 1000))
+            # A client that vanished without a word: the kernel gives up on what it does not acknowledge. It tells the
+            # client nothing, so it comes after `is_stalled`.
+            seconds = _VANISHED_AFTER * limits.send_seconds
+            self._set(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
     def abort(self) -> None:
         """Cut the connection off, so that the client sees an error rather than an end.

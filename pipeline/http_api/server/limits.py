@@ -32,7 +32,7 @@ class ServerLimits:
 
     check_seconds: float = 1.0
     head_seconds: float = 10.0
-    keep_alive_seconds: int = 5
+    keep_alive_seconds: float = 5.0
     request_line_bytes: int = 8 * KIB
     header_count: int = 100
     header_bytes: int = 32 * KIB
