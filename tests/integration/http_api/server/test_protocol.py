@@ -136,8 +136,8 @@ def test_a_malformed_request_is_answered_with_a_problem_and_closed(
 def test_a_header_without_an_end_is_cut_off_at_a_bound(server: AsgiServer) -> None:
     with server.connect() as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
-        assert _send_until_refused(client, b"x" * 65_536) < 50_000_000
-        assert problem(read_all(client).removesuffix(b"<reset>")) == (431, "headers_too_large")
+        client.sendall(b"x" * 1_000_000)
+        assert problem(read_all(client)) == (431, "headers_too_large")
 
 
 def test_a_request_of_the_largest_size_is_answered(server: AsgiServer) -> None:
