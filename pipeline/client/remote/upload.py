@@ -12,12 +12,15 @@ from pipeline.client.remote.answers import value_of
 from pipeline.client.remote.server import Server, segment
 from pipeline.domain import payload
 from pipeline.domain.item import Item
+from pipeline.domain.payload import Rejection
 from pipeline.domain.portions import portions
 from pipeline.errors import InvalidInput, InvalidItems
 
 #: Bounds of one request: what has to be sent again if it fails.
 PART_ITEMS, PART_BYTES = 5_000, 8 * 1024 * 1024
 _LINES = "application/x-ndjson"
+
+OnReject = Callable[[Rejection], object]
 
 
 def upload(
@@ -26,7 +29,7 @@ def upload(
     options: Mapping[str, Any],
     *,
     idempotency_key: str | None,
-    on_error: str,
+    on_reject: OnReject | None,
     on_progress: Callable[[int], object] | None,
 ) -> tuple[dict[str, Any], bool]:
     """Submit items and return the batch as the server shows it, and whether it is new.
@@ -51,7 +54,7 @@ def upload(
         return batch, False
     path = f"/v1/batches/{segment(batch['batch_id'])}"
     try:
-        number = _send_parts(server, path, parts, on_error, on_progress)
+        number = _send_parts(server, path, parts, on_reject, on_progress)
         if not number:
             raise InvalidItems("there are no items to accept")
         return server.change("POST", f"{path}/seal", {"parts": number}, is_repeatable=True), True
@@ -65,10 +68,11 @@ def _send_parts(
     server: Server,
     path: str,
     parts: Iterable[list[bytes]],
-    on_error: str,
+    on_reject: OnReject | None,
     on_progress: Callable[[int], object] | None,
 ) -> int:
-    number = stored = 0
+    number = stored = sent = 0
+    on_error = "fail" if on_reject is None else "skip"
     for number, part in enumerate(parts, 1):
         body = b"\n".join(part)
         digest = b64encode(hashlib.sha256(body).digest()).decode()
@@ -80,7 +84,13 @@ def _send_parts(
             headers={"Content-Type": _LINES, "Content-Digest": f"sha-256=:{digest}:"},
             is_repeatable=True,
         )
-        stored += value_of(answer)["items"]
+        found = value_of(answer)
+        for each in found.get("errors", ()):
+            assert on_reject is not None
+            # Lines are counted in the part, items in the submission.
+            on_reject(Rejection(sent + each["line"], each["detail"], part[each["line"] - 1].decode()))
+        sent += len(part)
+        stored += found["items"]
         if on_progress is not None:
             on_progress(stored)
     return number
