@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 
 #: Upper ends of the classes of a histogram of latencies, in seconds; the last class has none.
 LATENCY_CLASSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
+#: Seconds of a part of a timeline, at least.
+SHORTEST_PART = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +28,20 @@ class Moment:
         return (self.succeeded + self.failed) / self.seconds
 
 
-def timeline(finished: Sequence[tuple[datetime, bool]], parts: int) -> list[Moment]:
+def timeline(finished: Sequence[tuple[datetime, bool]], most: int) -> list[Moment]:
     """Return the life of a batch in equal parts, oldest first; empty if nothing finished.
 
     Args:
         finished: when each item finished, and whether it succeeded; in any order.
-        parts: how many.
+        most: number of parts, at most: results are recorded in groups, so that shorter parts would show those.
     """
     if not finished:
         return []
     first, last = min(at for at, _ in finished), max(at for at, _ in finished)
     # At least a second: a batch that finished at once has no rate.
-    seconds = max((last - first).total_seconds(), 1.0) / parts
+    life = max((last - first).total_seconds(), 1.0)
+    parts = min(most, int(life / SHORTEST_PART))
+    seconds = life / parts
     counts = [[0, 0] for _ in range(parts)]
     for at, has_succeeded in finished:
         part = min(int((at - first).total_seconds() / seconds), parts - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from markupsafe import Markup
 
@@ -45,12 +46,21 @@ def rate_chart(moments: Sequence[Moment]) -> Chart | None:
         bars.append(_rectangle("rate", x, base - height, width, height))
         below = moment.failed / most_failed * (_HEIGHT - base)
         bars.append(_rectangle("failed", x, base, width, below))
+    last = moments[-1].starts_at + timedelta(seconds=moments[-1].seconds)
+    bars.append(_text(0, _HEIGHT + 14, f"{moments[0].starts_at:%H:%M:%S} UTC", "start"))
+    bars.append(_text(_WIDTH, _HEIGHT + 14, f"{last:%H:%M:%S} UTC", "end"))
+    bars.append(_text(_WIDTH / 2, _HEIGHT + 14, f"highest: {top:,.0f} items per second", "middle"))
     rows = [
         (f"{moment.starts_at:%H:%M:%S}", f"{moment.per_second:,.1f}", f"{moment.failed:,}")
         for moment in moments
         if moment.succeeded or moment.failed
     ]
-    return Chart("Items per second, and failures below", _svg(bars), ("from", "items per second", "failed"), rows)
+    return Chart(
+        "Items per second, and failures below",
+        _svg(bars, height=_HEIGHT + 20),
+        ("from", "items per second", "failed"),
+        rows,
+    )
 
 
 def latency_chart(latencies: Sequence[tuple[float | None, int]]) -> Chart | None:
