@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.client.batch import item_ids, too_late, wait_end
 from pipeline.client.remote.answers import value_of
@@ -20,6 +20,13 @@ _LONG_POLL = 20
 _PAGE = 1_000
 #: Between two questions how far a busy batch is.
 _PAUSE_SECONDS = 0.1
+
+
+class ResultPage(NamedTuple):
+    """Results as JSON has them, and the `seq` to continue after."""
+
+    data: list[dict[str, Any]]
+    next: int
 
 
 class RemoteBatch:
@@ -49,15 +56,24 @@ class RemoteBatch:
             Unreachable: The server does not answer, also after retries.
             ClientClosed: The client was closed.
         """
-        return self._results(bounds.SEQ.check("after", after), _LONG_POLL if follow else 0)
+        return self._results(bounds.SEQ.check("after", after), follow=follow)
 
-    def _results(self, after: int, wait: int) -> Iterator[Result]:
+    def pages(self, *, follow: bool, after: int, wait: int = _LONG_POLL) -> Iterator[ResultPage]:
+        """Yield pages of results as the server has them.
+
+        Args:
+            wait: longest time in seconds that the server holds a page back until there is something to tell.
+        """
         while True:
-            page = self._server.get(f"{self._path}/results", after=after, limit=_PAGE, wait=wait)
-            yield from map(Result.from_data, page["data"])
-            after = page["next"]
-            if not page["has_more"] and (page["is_complete"] or not wait):
+            found = self._server.get(f"{self._path}/results", after=after, limit=_PAGE, wait=wait if follow else 0)
+            yield ResultPage(found["data"], found["next"])
+            after = found["next"]
+            if not found["has_more"] and (found["is_complete"] or not follow):
                 return
+
+    def _results(self, after: int, *, follow: bool) -> Iterator[Result]:
+        for page in self.pages(follow=follow, after=after):
+            yield from map(Result.from_data, page.data)
 
     def progress(self) -> Progress:
         """Return how far the batch is.
