@@ -14,9 +14,10 @@ import click
 from pipeline.cli import error_report, streams
 from pipeline.cli.argument_types import check_texts
 from pipeline.errors import InvalidSettings
-from pipeline.settings import variable
 
 _PACKAGE = "pipeline.cli.commands"
+#: The setting that names a server. Spelled here, since the settings take long to import.
+_SERVER_URL = "PIPELINE_SERVER_URL"
 #: Commands that need neither a database nor a server.
 _WITHOUT_STORE = frozenset({"secret", "listen", "train", "evaluate"})
 #: The modules in `pipeline.cli.remote` of the commands that also work with a server.
@@ -95,11 +96,11 @@ def _follow_server(name: str, command: click.Command) -> None:
 
         def callback(*args: Any, **options: Any) -> Any:
             assert local is not None
-            if not os.environ.get(variable("server_url")):
+            if not os.environ.get(_SERVER_URL):
                 return local(*args, **options)
             module = _REMOTE.get(name)
             if module is None:
-                raise InvalidSettings(f"`pipeline {name}` works on a database; unset {variable('server_url')}")
+                raise InvalidSettings(f"`pipeline {name}` works on a database; unset {_SERVER_URL}")
             return getattr(import_module(f"pipeline.cli.remote.{module}"), name)(**options)
 
         command.callback = callback

@@ -9,7 +9,7 @@ from pipeline.cli.show.output import Messages, pluralize
 
 def pause(batch: str) -> None:
     """Pause a batch."""
-    with open_server() as client:
+    with open_server() as (_, client):
         found = client.batch(batch)
         found.pause()
     Messages().info(f"batch {found.id} is paused; `pipeline resume {found.id}` resumes it")
@@ -17,7 +17,7 @@ def pause(batch: str) -> None:
 
 def resume(batch: str) -> None:
     """Resume a batch."""
-    with open_server() as client:
+    with open_server() as (_, client):
         found = client.batch(batch)
         found.resume()
     Messages().info(f"batch {found.id} is running again")
@@ -25,7 +25,7 @@ def resume(batch: str) -> None:
 
 def cancel(batch: str, yes: bool) -> None:
     """Cancel the rest of a batch."""
-    with open_server() as client:
+    with open_server() as (_, client):
         found = client.batch(batch)
         waiting = found.progress().waiting
         options.confirm(f"Cancel {pluralize(waiting, 'waiting item')} of batch {found.id}?", yes)

@@ -7,6 +7,7 @@ from pipeline.cli.remote.session import open_server, refuse_option
 from pipeline.cli.run.result_output import make_output
 from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.show.output import Messages, pluralize
+from pipeline.client.remote.result_pages import result_pages
 
 
 def results(
@@ -25,11 +26,11 @@ def results(
     if target.layout.needs_payload:
         raise refuse_option("--with-payload")
     written, seq = 0, after
-    with open_server() as client, StopSignals() as stop:
+    with open_server() as (server, client), StopSignals() as stop:
         found = client.batch(batch)
         try:
             with target.open() as out:
-                for page in found.pages(follow=follow, after=after):
+                for page in result_pages(server, found.id, follow=follow, after=after):
                     for result in page.data:
                         if state in (None, result["state"]):
                             out.write(result)

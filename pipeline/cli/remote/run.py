@@ -17,6 +17,8 @@ from pipeline.cli.show.batch import progress_json
 from pipeline.cli.show.output import Messages, pluralize, print_fields, print_json
 from pipeline.cli.show.progress_view import progress_view
 from pipeline.client.remote.remote_batch import RemoteBatch
+from pipeline.client.remote.result_pages import result_pages
+from pipeline.client.remote.server import Server
 from pipeline.domain.batch import Progress
 
 
@@ -44,7 +46,7 @@ def run(
         if target.layout.needs_payload:
             raise refuse_option("--with-payload")
     messages = Messages(quiet)
-    with open_server() as client, StopSignals() as stop:
+    with open_server() as (server, client), StopSignals() as stop:
         if batch is not None:
             found = client.batch(batch)
         else:
@@ -52,7 +54,7 @@ def run(
             found, _ = send_batch(client, SubmitRequest(source=source, **given), messages, stop)
         messages.info(f"batch {found.id}: {pluralize(found.progress().total, 'item')}")
         try:
-            progress = _follow(found, target, messages, stop)
+            progress = _follow(server, found, target, messages, stop)
         except Stopped:
             messages.warn(f"stopped following; the server goes on. To continue: pipeline run --batch {found.id}")
             return INTERRUPTED
@@ -63,11 +65,13 @@ def run(
     return 1 if progress.dead or progress.cancelled else 0
 
 
-def _follow(batch: RemoteBatch, target: ResultOutput | None, messages: Messages, stop: StopSignals) -> Progress:
+def _follow(
+    server: Server, batch: RemoteBatch, target: ResultOutput | None, messages: Messages, stop: StopSignals
+) -> Progress:
     prints_results = target is not None and target.is_stdout
     opened = nullcontext() if target is None else target.open()
     with opened as out, progress_view(messages, prints_results=prints_results) as view:
-        for page in batch.pages(follow=True, after=0, wait=1):
+        for page in result_pages(server, batch.id, follow=True, after=0, wait=1):
             if out is not None:
                 for result in page.data:
                     out.write(result)

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.cli.run.log_output import configure_logging
-from pipeline.client.connect import refuse_two_stores, remote_client
+from pipeline.client.connect import named_server, refuse_two_stores
 from pipeline.client.remote.remote_client import RemoteClient
+from pipeline.client.remote.server import Server
 from pipeline.errors import InvalidSettings
 from pipeline.settings import load as load_settings
 
 
 @contextmanager
-def open_server() -> Iterator[RemoteClient]:
-    """Return a client of the server that the settings name, and close it at the end.
+def open_server() -> Iterator[tuple[Server, RemoteClient]]:
+    """Return the server that the settings name and a client of it, and close it at the end.
 
     Raises:
         InvalidSettings: a setting cannot be used, or a database is named as well.
@@ -22,8 +23,9 @@ def open_server() -> Iterator[RemoteClient]:
     configure_logging()
     settings = load_settings()
     refuse_two_stores(settings)
-    with remote_client(settings) as client:
-        yield client
+    server = named_server(settings)
+    with RemoteClient(server) as client:
+        yield server, client
 
 
 def refuse_option(option: str) -> InvalidSettings:

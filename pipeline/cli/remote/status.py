@@ -17,7 +17,7 @@ _UNKNOWN = {"items_per_second": None, "seconds_left": None, "stands_still_since"
 
 def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
     """List recent batches, or show one."""
-    with open_server() as client:
+    with open_server() as (_, client):
         if batch is None:
             found = [_shown(each) for each in client.batches(limit=limit)]
             print_json(found) if as_json else print_batches(found)

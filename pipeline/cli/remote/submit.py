@@ -22,7 +22,7 @@ from pipeline.sources import HeaderRules, ReadReport, read_items
 def submit(source: str, watch: bool, quiet: bool, as_json: bool, **given: Any) -> int:
     """Send INPUT to the server and print the id of the batch."""
     messages = Messages(quiet)
-    with open_server() as client, StopSignals() as stop:
+    with open_server() as (_, client), StopSignals() as stop:
         batch, rejected = send_batch(client, SubmitRequest(source=source, **given), messages, stop)
         progress = batch.progress()
     if as_json:

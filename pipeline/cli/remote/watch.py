@@ -12,7 +12,7 @@ from pipeline.cli.show.progress_view import REFRESH_SECONDS, progress_view
 def watch(batch: str, quiet: bool, as_json: bool) -> int:
     """Follow a batch until it is complete."""
     messages = Messages(quiet)
-    with open_server() as client, StopSignals() as stop:
+    with open_server() as (_, client), StopSignals() as stop:
         found = client.batch(batch)
         try:
             with progress_view(messages) as view:

@@ -5,28 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline.client.batch import item_ids, too_late, wait_end
 from pipeline.client.remote.answers import value_of
+from pipeline.client.remote.result_pages import LONG_POLL, result_pages
 from pipeline.client.remote.server import Server, segment
 from pipeline.client.result import Result
 from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState, Progress
 
-#: Seconds that the server holds a request back until there is something to tell.
-_LONG_POLL = 20
-#: Results of one request.
-_PAGE = 1_000
 #: Between two questions how far a busy batch is.
 _PAUSE_SECONDS = 0.1
-
-
-class ResultPage(NamedTuple):
-    """Results as JSON has them, and the `seq` to continue after."""
-
-    data: list[dict[str, Any]]
-    next: int
 
 
 class RemoteBatch:
@@ -58,21 +48,8 @@ class RemoteBatch:
         """
         return self._results(bounds.SEQ.check("after", after), follow=follow)
 
-    def pages(self, *, follow: bool, after: int, wait: int = _LONG_POLL) -> Iterator[ResultPage]:
-        """Yield pages of results as the server has them.
-
-        Args:
-            wait: longest time in seconds that the server holds a page back until there is something to tell.
-        """
-        while True:
-            found = self._server.get(f"{self._path}/results", after=after, limit=_PAGE, wait=wait if follow else 0)
-            yield ResultPage(found["data"], found["next"])
-            after = found["next"]
-            if not found["has_more"] and (found["is_complete"] or not follow):
-                return
-
     def _results(self, after: int, *, follow: bool) -> Iterator[Result]:
-        for page in self.pages(follow=follow, after=after):
+        for page in result_pages(self._server, self.id, follow=follow, after=after):
             yield from map(Result.from_data, page.data)
 
     def progress(self) -> Progress:
@@ -104,7 +81,7 @@ class RemoteBatch:
             answer = self._server.send(
                 "GET",
                 self._path,
-                query={"wait": int(max(0, min(_LONG_POLL, left)))} if tag else {},
+                query={"wait": int(max(0, min(LONG_POLL, left)))} if tag else {},
                 headers={"If-None-Match": tag} if tag else {},
                 is_repeatable=True,
             )

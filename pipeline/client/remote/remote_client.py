@@ -113,21 +113,6 @@ class RemoteClient:
         start = None if before is None else before.id if isinstance(before, RemoteBatch) else self._id_of(before)
         return islice(self._batches(start), limit)
 
-    def item(self, item_id: str, *, with_payload: bool = False) -> dict[str, Any]:
-        """Return everything about an item: its answers, failed attempts and callbacks.
-
-        Raises:
-            NotFound: There is none.
-            AccessDenied: The API key may not see payloads.
-        """
-        found: dict[str, Any] = self._server.get(f"/v1/items/{segment(item_id)}", payload=with_payload or None)
-        return found
-
-    def item_id_of_key(self, key: str, batch: str) -> str | None:
-        """Return the id of the item with a key of yours in a batch; None if there is none."""
-        page = self._server.get(f"/v1/batches/{segment(self._id_of(batch))}/items", key=key)
-        return str(page["data"][0]["item_id"]) if page["data"] else None
-
     def work(self) -> None:
         """Do nothing: the server has its own workers."""
 
