@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 # What the module of a classifier or an enricher needs: no database, no Celery.
 from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkItem
 from pipeline.errors import (
+    AccessDenied,
     ClientClosed,
     Conflict,
     DatabaseFull,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
         EndpointSettings,
         PingResult,
     )
+    from pipeline.client.remote.remote_batch import RemoteBatch
+    from pipeline.client.remote.remote_client import RemoteClient
     from pipeline.client.result import ItemFailure, Result, Timings
     from pipeline.crypto.encryption import CannotDecrypt, InvalidEncryptionKey
     from pipeline.crypto.secrets import InvalidSecret
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec
 
 __all__ = [
+    "AccessDenied",
     "AsyncBatch",
     "AsyncClient",
     "AsyncDelivery",
@@ -117,6 +121,8 @@ __all__ = [
     "ProcessForked",
     "Progress",
     "Rejection",
+    "RemoteBatch",
+    "RemoteClient",
     "Result",
     "RetrySpec",
     "SettingOverrides",
@@ -174,6 +180,8 @@ _LAZY = {
     "PingResult": "pipeline.client.endpoint",
     "Progress": "pipeline.domain.batch",
     "Rejection": "pipeline.domain.payload",
+    "RemoteBatch": "pipeline.client.remote.remote_batch",
+    "RemoteClient": "pipeline.client.remote.remote_client",
     "Result": "pipeline.client.result",
     "RetrySpec": "pipeline.definitions.input_and_retry",
     "SettingOverrides": "pipeline.client.connect",

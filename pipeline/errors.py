@@ -16,6 +16,7 @@ PipelineError                   pipeline_error              exit code 2
 ├── Conflict                    conflict                    the request contradicts what is stored or running
 │   ├── ClientClosed            client_closed               the client was closed
 │   └── ProcessForked           process_forked              the process was forked during the call
+├── AccessDenied                access_denied               a server refused the API key
 ├── CannotDecrypt               cannot_decrypt              stored secrets, without their key
 ├── Unreachable                 unreachable                 database or broker is down           exit code 3
 │   └── DatabaseFull            database_full               the disk of the database is full     exit code 3
@@ -129,6 +130,12 @@ class ProcessForked(Conflict):
     """The process was forked during the call, or inside a transaction. The parent goes on; the child cannot."""
 
     code = "process_forked"
+
+
+class AccessDenied(PipelineError):
+    """A server refused the API key, or the key may not do this."""
+
+    code = "access_denied"
 
 
 class Unreachable(PipelineError):

@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("sqlite:///pipeline.db")
     #: URL of the broker: `redis://…` or `amqp://…`. Unset: embedded mode, workers are threads of the same process.
     broker_url: SecretStr | None = None
+    #: URL of a server, `https://…`: the command line and Python work with it instead of a database.
+    server_url: SecretStr | None = None
+    #: The key that a server asks for: `pipe_…`.
+    api_key: SecretStr | None = None
     #: Folder that is searched for definitions by name.
     definitions: Path | None = None
     #: `whsec_…` or `whsk_…` secrets that sign callbacks, separated by spaces, newest first. Each of them signs.

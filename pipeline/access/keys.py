@@ -111,7 +111,7 @@ def create(
 def every(context: Context) -> list[ApiKey]:
     """Return all keys, the oldest first."""
     with context.database.read() as connection:
-        return [_api_key(row) for row in sql.find_all(connection)]
+        return [api_key(row) for row in sql.find_all(connection)]
 
 
 def any_exists(context: Context) -> bool:
@@ -128,7 +128,7 @@ def revoke(context: Context, key_id: str) -> ApiKey:
     """
     with context.database.write() as connection:
         sql.revoke(connection, key_id, context.now())
-        return _api_key(_stored(sql.find(connection, key_id), key_id))
+        return api_key(_stored(sql.find(connection, key_id), key_id))
 
 
 def rotate(context: Context, key_id: str, *, grace: timedelta) -> str:
@@ -139,7 +139,7 @@ def rotate(context: Context, key_id: str, *, grace: timedelta) -> str:
         Conflict: it was revoked.
     """
     with context.database.read() as connection:
-        old = _api_key(_stored(sql.find(connection, key_id), key_id))
+        old = api_key(_stored(sql.find(connection, key_id), key_id))
     if old.revoked_at is not None:
         raise Conflict(f"key {key_id} was revoked; create a new one with `pipeline keys create`")
     key = create(context, old.name, tenant=old.tenant, scopes=old.scopes, rate=old.rate)
@@ -161,7 +161,7 @@ def authenticate(context: Context, text: str) -> ApiKey:
         row = sql.find(connection, parts.id)
     if not hmac.compare_digest(parts.digest, _NO_DIGEST if row is None else row["digest"]) or row is None:
         raise BadKey("there is no such API key; `pipeline keys list` lists those that exist")
-    key, now = _api_key(row), context.now()
+    key, now = api_key(row), context.now()
     if key.revoked_at is not None:
         raise RevokedKey(f"API key {key.id} was revoked; ask for a new one")
     if key.expires_at is not None and key.expires_at <= now:
@@ -179,7 +179,8 @@ def _stored(row: Row | None, key_id: str) -> Row:
     return row
 
 
-def _api_key(row: Row) -> ApiKey:
+def api_key(row: Row) -> ApiKey:
+    """Return the key that is stored as this row."""
     scopes = tuple(Scope(name) for name in row["scopes"].split())
     return ApiKey(
         id=row["id"],

@@ -55,11 +55,24 @@ def recent(context: Context, limit: int = 20) -> list[Progress]:
     return [each for _, each in page(context, before=None, limit=limit)]
 
 
-def page(context: Context, *, before: int | None, limit: int) -> list[tuple[int, Progress]]:
-    """Return the progress of batches, newest first, each with its row id; only those with row ids below `before`."""
+def page(
+    context: Context,
+    *,
+    before: int | None,
+    limit: int,
+    tenant: str | None = None,
+    state: BatchState | None = None,
+) -> list[tuple[int, Progress]]:
+    """Return the progress of batches, newest first, each with its row id.
+
+    Args:
+        before: only those with row ids below.
+        tenant: only its batches; None: everybody's.
+        state: only those in this state; None: in any.
+    """
     with context.database.read() as connection:
         in_flight, running = items.count_in_flight(connection), items.count_running(connection)
-        found = batches.find_newest(connection, limit, before=before)
+        found = batches.find_newest(connection, limit, before=before, tenant=tenant, state=state)
         return [(row["id"], _progress(row, in_flight, running)) for row in found]
 
 

@@ -35,6 +35,11 @@ def find_definition(reference: str, folder: Path | None = None) -> Definition:
     return load_definition(path)
 
 
+def is_definition_path(reference: str) -> bool:
+    """Return whether a reference is the path of a definition file, rather than a name."""
+    return _find_by_path(reference) is not None
+
+
 def _find_by_path(reference: str) -> Path | None:
     path = Path(reference).expanduser()
     if path.suffix == _SUFFIX and path.is_file():

@@ -39,10 +39,19 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> Starlette:
     """Return the ASGI application that answers these operations."""
     return Starlette(
-        routes=[Mount("", _Groups(_route(gateway, each) for each in operations))],
+        routes=[*_pages(gateway), Mount("", _Groups(_route(gateway, each) for each in operations))],
         middleware=[Middleware(BrowserGuard, gateway=gateway)],
         exception_handlers={HTTPException: _unrouted, Exception: _failed},
     )
+
+
+def _pages(gateway: Gateway) -> list[Route]:
+    if not gateway.options.has_page:
+        return []
+    # Imported here: a server without the page needs no templates.
+    from pipeline.http_api.page.site import page_routes
+
+    return page_routes(gateway)
 
 
 class _Groups:

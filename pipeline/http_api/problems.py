@@ -36,7 +36,7 @@ KINDS: dict[str, Kind] = {
     "expired_key": Kind(401, "The API key has expired", "Ask for a new one."),
     "revoked_key": Kind(401, "The API key was revoked", "Ask for a new one."),
     "scope_missing": Kind(403, "The API key may not do this", "Use a key with the scope that `detail` names."),
-    "cross_site": Kind(403, "The request comes from another web site", "Use an API key, outside of a browser."),
+    "cross_site": Kind(403, "The request comes from another site", "Send it from the page itself, or with a key."),
     "not_found": Kind(404, "There is no such thing", "Check the id; other tenants' things are not found either."),
     "method_not_allowed": Kind(405, "The path has no such method", "`Allow` lists its methods."),
     "request_timeout": Kind(408, "The request came too slowly", "Send it again; split a large body into parts."),

@@ -172,7 +172,7 @@ def store_batch(context: Context, request: SubmitRequest, messages: Messages, st
         header=_header_rules(request, submission),
         report=report,
     )
-    with _open_rejections(request, messages) as rejections, _submit_progress(messages) as on_progress:
+    with open_rejections(request, messages) as rejections, submit_progress(messages) as on_progress:
         try:
             submitted = submit(
                 context,
@@ -221,7 +221,8 @@ class _Rejections:
 
 
 @contextmanager
-def _open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Rejections]:
+def open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Rejections]:
+    """Collect rejected items: print the first, and write all to the rejects file if one is asked for."""
     file: AbstractContextManager[RejectsFile | None] = (
         RejectsFile(request.rejects) if request.rejects else nullcontext()
     )
@@ -234,7 +235,7 @@ def _open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Re
 
 
 @contextmanager
-def _submit_progress(messages: Messages) -> Iterator[OnProgress]:
+def submit_progress(messages: Messages) -> Iterator[OnProgress]:
     """Display the number of stored items on a terminal."""
     out = None if messages.is_quiet else console(err=True)
     if out is None or not out.is_terminal:
