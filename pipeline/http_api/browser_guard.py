@@ -98,6 +98,7 @@ class BrowserGuard:
 
 async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
     request_id = new_request_id()
+    scope.setdefault("state", {})["request_id"] = request_id
     response: Response = problem.response(request_id)
     response.headers["X-Request-Id"] = request_id
     if scope["type"] == "websocket":

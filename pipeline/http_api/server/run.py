@@ -20,7 +20,7 @@ from pipeline.http_api.server.protocol import GatewayProtocol
 from pipeline.http_api.server.websocket_protocol import GatewayWebSocketProtocol
 from pipeline.settings import Network
 
-_BACKLOG = 2048
+BACKLOG = 2048
 #: Seconds for a TLS handshake, and for its end.
 _TLS_SECONDS = 10.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -31,6 +31,7 @@ def make_server(
     *,
     limits: ServerLimits | None = None,
     on_drain: Callable[[], None] = lambda: None,
+    on_ready: Callable[[], None] = lambda: None,
     proxies: Sequence[Network] = (),
     stop_seconds: float | None = None,
     tls: tuple[str, str] | None = None,
@@ -39,6 +40,7 @@ def make_server(
 
     Args:
         on_drain: called in the event loop when the server begins to stop.
+        on_ready: called there when it listens.
         proxies: networks whose addresses may have any number of connections.
         stop_seconds: that requests have to end when it stops; None: as long as they like.
         tls: files with the certificate and its key.
@@ -66,15 +68,22 @@ def make_server(
         server_header=False,
         proxy_headers=False,
     )
-    return GatewayServer(config, limits, on_drain)
+    return GatewayServer(config, limits, on_drain=on_drain, on_ready=on_ready)
 
 
 class GatewayServer(uvicorn.Server):
     """Serves until it is told to stop: by `stop`, by a signal where it runs in the main thread, or by `should_exit`."""
 
-    def __init__(self, config: uvicorn.Config, limits: ServerLimits, on_drain: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        limits: ServerLimits,
+        *,
+        on_drain: Callable[[], None],
+        on_ready: Callable[[], None],
+    ) -> None:
         super().__init__(config)
-        self._limits, self._on_drain = limits, on_drain
+        self._limits, self._on_drain, self._on_ready = limits, on_drain, on_ready
         self._checking: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -87,7 +96,7 @@ class GatewayServer(uvicorn.Server):
                 self._make_protocol,
                 sock=each,
                 ssl=self.config.ssl,
-                backlog=_BACKLOG,
+                backlog=BACKLOG,
                 ssl_handshake_timeout=seconds,
                 ssl_shutdown_timeout=seconds,
             )
@@ -95,6 +104,7 @@ class GatewayServer(uvicorn.Server):
         ]
         self._checking = asyncio.create_task(self._check_regularly())
         self.started = True
+        self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: streams are told to end, requests may go on for a while, and then all connections are cut off."""
@@ -150,4 +160,5 @@ class GatewayServer(uvicorn.Server):
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0: any that is free."""
-    return socket.create_server((host, port), backlog=_BACKLOG)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)

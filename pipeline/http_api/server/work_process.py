@@ -1,4 +1,4 @@
-"""The process that works on batches beside a server. It is woken by each byte on standard input, and stops at its end."""
+"""The process that works on batches beside a server: each byte on standard input wakes it, and its end stops it."""
 
 from __future__ import annotations
 
