@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.types import Message, Receive, Scope, Send
+import httpx2
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.http_api.server.connection import client_connection
 from pipeline.http_api.server.limits import ServerLimits
@@ -50,6 +51,11 @@ class AsgiServer:
         with self.connect() as client:
             client.sendall(request)
             return read_all(client)
+
+    def http(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """Send a request and return the answer."""
+        with httpx2.Client(timeout=HANG_SECONDS, trust_env=False) as client:
+            return client.request(method, f"http://127.0.0.1:{self.port}{path}", **options)
 
     async def application(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `/read` with the length of the body, `/early` without reading it; `/stream` and `/idle` last."""
@@ -158,12 +164,14 @@ def read_all(client: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving_app(limits: ServerLimits | None = None, **options: Any) -> Iterator[AsgiServer]:
-    """Serve until the block ends."""
+def serving_app(
+    limits: ServerLimits | None = None, *, app: ASGIApp | None = None, **options: Any
+) -> Iterator[AsgiServer]:
+    """Serve the small application, or another, until the block ends."""
     listener = listen("127.0.0.1", 0)
     draining = asyncio.Event()
     served = AsgiServer(listener.getsockname()[1], None, draining)  # type: ignore[arg-type]
-    server = make_server(served.application, limits=limits, on_drain=draining.set, **options)
+    server = make_server(app or served.application, limits=limits, on_drain=draining.set, **options)
     served.server = server
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), name="asgi-server", daemon=True)
     served.thread = thread

@@ -127,7 +127,7 @@ def serve(
         from pipeline.http_api.server.options import ServeOptions
         from pipeline.http_api.server.serve import serve as run
     except ImportError as error:
-        missing = error.name or str(error)
+        missing = (error.name or str(error)).partition(".")[0]
         raise InvalidInput(f"pipeline serve needs {missing}: pip install 'pipeline[serve]'") from None
     level: int = getattr(logging, log_level.upper())
     configure_logging(level)

@@ -119,6 +119,8 @@ class SupervisedProcess:
             process, started_at = self._process, time.monotonic()
             assert process is not None
             self._exit_code = process.wait()
+            with self._lock, suppress(OSError):
+                _standard_input(process).close()
             if self._is_stopping.is_set():
                 return
             now = time.monotonic()
