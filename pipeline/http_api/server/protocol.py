@@ -16,6 +16,9 @@ from pipeline.http_api.problems import Problem
 from pipeline.http_api.server.client_pace import BodyPace, DroppedBody, RequestHead, headers_too_large
 from pipeline.http_api.server.connection import EXTENSION, UNIX_CLIENT, ClientConnection, ConnectionRegister
 from pipeline.http_api.server.raw_answer import raw_answer
+from pipeline.log import get_logger
+
+log = get_logger(__name__)
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -82,7 +85,10 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def check(self, now: float) -> None:
         """Look whether the client takes too long for what it does."""
-        if self.connection.is_stalled(now) or (self._drop is not None and self._drop.is_over(now)):
+        if self.connection.is_stalled(now):
+            log.info("reader_cut_off", client=self._host)
+            self.connection.abort()
+        elif self._drop is not None and self._drop.is_over(now):
             self.connection.abort()
         elif self.transport.is_closing() or self._drop is not None:
             return
@@ -226,6 +232,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._disconnect(running)
         self._waits_since = self._body = None
         self._unset_keepalive_if_required()
+        log.info("request_refused", code=problem.code, client=self._host)
         self.transport.write(raw_answer(problem))
         self._start_drop()
 

@@ -9,6 +9,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from pipeline.http_api.server.connection import EXTENSION, UNIX_CLIENT, ClientConnection, ConnectionRegister
+from pipeline.log import get_logger
+
+log = get_logger(__name__)
 
 
 class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
@@ -42,4 +45,5 @@ class GatewayWebSocketProtocol(WebSocketsSansIOProtocol):
     def check(self, now: float) -> None:
         """Look whether the client takes what is sent to it."""
         if self.connection.is_stalled(now):
+            log.info("reader_cut_off", client=cast("tuple[str, int]", self.client)[0])
             self.connection.abort()

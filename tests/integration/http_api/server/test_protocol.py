@@ -5,10 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.sync.client import connect as connect_websocket
@@ -392,3 +399,36 @@ def _stop(served: AsgiServer) -> None:
     stopped = threading.Event()
     loop.call_soon_threadsafe(lambda: (served.server.stop(), stopped.set()))
     assert stopped.wait(HANG_SECONDS)
+
+
+def test_tls_is_spoken_where_a_certificate_is_given(tmp_path: Path) -> None:
+    certificate, key = _certificate(tmp_path)
+    trusting = ssl.create_default_context(cafile=certificate)
+    with serving_app(tls=(str(certificate), str(key))) as served:
+        with trusting.wrap_socket(served.connect(), server_hostname="localhost") as client:
+            client.sendall(get("secure"))
+            assert split(read_all(client))[2] == b"/secure"
+        assert served.scopes[-1]["scheme"] == "https"
+        with trusting.wrap_socket(served.connect(), server_hostname="localhost") as client:
+            client.sendall(get("x" * 9_000))
+            assert problem(read_all(client)) == (414, "uri_too_long")
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for localhost, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, secret = folder / "certificate.pem", folder / "key.pem"
+    pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return pem, secret
