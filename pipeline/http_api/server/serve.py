@@ -34,7 +34,7 @@ log = get_logger(__name__)
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class Stoppable(Protocol):
+class StopsBeside(Protocol):
     """Work beside the server that stops with it."""
 
     def ask_to_stop(self) -> None:
@@ -112,7 +112,7 @@ def run_server(
     *,
     on_ready: Callable[[], None],
     on_start: Callable[[asyncio.AbstractEventLoop, GatewayServer], None] = lambda loop, server: None,
-    stops_with: Stoppable | None = None,
+    stops_with: StopsBeside | None = None,
 ) -> None:
     """Serve in this process until it is told to stop.
 

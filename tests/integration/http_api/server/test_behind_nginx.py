@@ -32,7 +32,7 @@ def test_the_configuration_of_nginx_serves(tmp_path: Path) -> None:
     )
     config = tmp_path / "nginx.conf"
     config.write_text(
-        f"daemon off; pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log; events {{}}\n"
+        f"daemon off; user {user}; pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log; events {{}}\n"
         f"http {{ access_log off; {paths}\n{snippet}}}"
     )
     with api_process(tmp_path, "--no-work", "--proxy", "unix", uds=uds) as served:
