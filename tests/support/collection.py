@@ -37,14 +37,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=_rank)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse a run that would start the servers of a group once in each process."""
-    if getattr(session.config.option, "loadgroup", False):
-        lost = [item.nodeid for item in session.items if _is_lost(item)]
-        if lost:
-            raise pytest.UsageError(f"pytest-xdist ignores the group of {len(lost)} tests, such as {lost[0]}")
-
-
 def _is_lost(item: pytest.Item) -> bool:
     """Say whether an item has a group that is not in its id, where the process that distributes tests looks."""
     group = item.get_closest_marker("xdist_group")
@@ -52,6 +44,8 @@ def _is_lost(item: pytest.Item) -> bool:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if getattr(item.config.option, "loadgroup", False) and _is_lost(item):
+        pytest.fail("pytest-xdist ignores groups: each process would start the servers of every group", pytrace=False)
     item.config.stash[_current] = item
 
 

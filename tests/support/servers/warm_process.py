@@ -103,7 +103,7 @@ def _run(words: list[str], cwd: str, environment: dict[str, str], log: str) -> N
             os.dup2(opened, descriptor)
         os.close(opened)
     # It was closed; a worker that executes itself anew keeps the three standard streams.
-    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc]
+    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc]  # noqa: SIM115
     sys.path[:0] = _import_paths(environment)
     sys.argv = words
     try:
