@@ -192,9 +192,7 @@ class Server(ABC):
         if not can_start_warm(complete):
             self._spawn([sys.executable, "-m", *words], environment=environment)
             return
-        log = self.folder / "log"
-        log.touch()
-        self._keep(WarmProcess(words, cwd=self.folder, environment=complete, log=log))
+        self._keep(WarmProcess(words, cwd=self.folder, environment=complete, log=self.folder / "log"))
 
     def _complete(self, environment: dict[str, str] | None) -> dict[str, str]:
         return os.environ | {"HOME": str(self.folder)} | (environment or {})

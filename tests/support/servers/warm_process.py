@@ -13,6 +13,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,12 +55,21 @@ class WarmProcess:
     Args:
         words: the module and its arguments.
         log: file that its output is added to.
+        errors: file that its standard error is added to; default: `log`.
     """
 
-    def __init__(self, words: Sequence[str], *, cwd: Path, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        errors: Path | None = None,
+    ) -> None:
         forks = multiprocessing.get_context("forkserver")
         forks.set_forkserver_preload(PRELOADED)
-        arguments = (list(words), str(cwd), dict(environment), str(log))
+        arguments = (list(words), str(cwd), dict(environment), [os.devnull, str(log), str(errors or log)])
         # Ended with pytest: what is not would be waited for.
         self._process = forks.Process(target=_run, args=arguments, daemon=True)
         self._process.start()
@@ -92,19 +102,37 @@ class WarmProcess:
             os.kill(self.pid, number)
 
 
-def _run(words: list[str], cwd: str, environment: dict[str, str], log: str) -> None:
+def run_warm(
+    words: Sequence[str], *, cwd: Path, environment: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m` with these words to its end, as `subprocess.run` does.
+
+    Raises:
+        subprocess.TimeoutExpired: it takes longer than `timeout` seconds; it is killed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        process = WarmProcess(words, cwd=cwd, environment=environment, log=output, errors=errors)
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.send_signal(signal.SIGKILL)
+        texts = (path.read_text(encoding="utf-8") for path in (output, errors))
+        return subprocess.CompletedProcess(list(words), code, *texts)
+
+
+def _run(words: list[str], cwd: str, environment: dict[str, str], files: list[str]) -> None:
     os.setsid()
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    for path, flags, descriptors in ((os.devnull, os.O_RDONLY, (0,)), (log, os.O_WRONLY | os.O_APPEND, (1, 2))):
-        opened = os.open(path, flags)
-        for descriptor in descriptors:
-            os.dup2(opened, descriptor)
+    for descriptor, path in enumerate(files):
+        opened = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        os.dup2(opened, descriptor)
         os.close(opened)
     # It was closed; a worker that executes itself anew keeps the three standard streams.
     sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc]  # noqa: SIM115
-    sys.path[:0] = _import_paths(environment)
+    sys.path[:0] = [cwd, *_import_paths(environment)]
     sys.argv = words
     try:
         # What `python -m` calls. `run_module` would put the arguments back, with which a worker executes itself anew.
