@@ -33,7 +33,7 @@ class Steps:
         """`following`: the messages of the next stage, if this process serves it."""
         self._database = database
         self._following = following
-        self.begun = 0
+        self.begun: list[int] = []
         self.taken: list[tuple[str, int, str, str]] = []
         self.dispositions: dict[int, Disposition] = {}
 
@@ -43,8 +43,8 @@ class Steps:
     def chain_here(self, items: Collection[int]) -> MicroBatchMessages | None:
         return self._following
 
-    def begin(self) -> None:
-        self.begun += 1
+    def begin(self, items: Collection[int]) -> None:
+        self.begun += items
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         self._note("acknowledge", dispositions)

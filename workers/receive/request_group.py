@@ -102,7 +102,7 @@ class RequestGroup:
             return None
         return ChainedRequests(tasks, receiver, self._engine, self._call_soon)
 
-    def begin(self) -> None:
+    def begin(self, items: Collection[int]) -> None:
         """Do nothing: these requests begin with their messages."""
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:

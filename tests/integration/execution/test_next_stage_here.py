@@ -13,9 +13,12 @@ from pipeline.database.tables import attempts, batches, items
 from pipeline.definitions import Definition
 from pipeline.domain.batch import BatchState
 from pipeline.domain.item import Stage
+from pipeline.errors import Unreachable
 from pipeline.execution import record_thread
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.micro_batch import MicroBatch
+from pipeline.execution.stage_runtime import StageRuntime
+from pipeline.stages.run.runner import StageRunner
 from tests.support.factories import make_definition
 from tests.support.micro_batch import Steps, ids, make_context, refuse, release_all, runtime, states
 from tests.support.servers.fixtures import on_sqlite
@@ -84,7 +87,7 @@ def test_an_item_is_claimed_once_and_written_once(
         wait_for(lambda: len(following.dispositions) == len(refs))
         assert running.under_way() == []
     assert updates.number == 2, "claimed, and finished"
-    assert following.begun == 0, "it ended as soon as it had begun"
+    assert following.begun == [], "it ended as soon as it had begun"
     assert steps.dispositions == dict.fromkeys(ids(refs), ADVANCED)
     assert following.dispositions == dict.fromkeys(ids(refs), SUCCEEDED)
     assert [step for step, *_ in steps.taken + following.taken] == ["acknowledge"] * 6, "nothing is published"
@@ -106,7 +109,7 @@ def test_a_slow_enricher_keeps_no_classification_from_the_database(database: Dat
         slow = item_rows(database)[0]
         assert (slow["state"], slow["stage"], slow["label"]) == ("running", "enrich", "slow")
         assert (slow["attempt"], slow["attempts"], slow["epoch"]) == (1, 2, refs[0].epoch)
-        assert following.begun == 1
+        assert following.begun == [refs[0].id]
         assert running.under_way() == [refs[0]]
         gate.touch()
         wait_for(lambda: len(following.dispositions) == 2)
@@ -175,7 +178,25 @@ def test_what_is_stale_at_its_classification_never_reaches_a_durable_next_stage(
         wait_for(lambda: not running.under_way())
         assert running.take_places(1, 10**9) == _all_places(context)
     assert steps.dispositions == {refs[0].id: Disposition(DispositionKind.STALE)}
-    assert following.taken == []
+    assert (following.taken, following.begun) == ([], [])
+
+
+def test_a_durable_next_stage_begins_for_those_that_are_stored_at_it(database: Database, tmp_path: Path) -> None:
+    context, gate = make_context(database), tmp_path / "gate"
+    source = BY_TEXT.replace("def classify(item):", WAITING)
+    with runtime(context) as running:
+        given = [{"text": "fine", "gate": str(gate)}]
+        refs, following = release_all(context, costly(tmp_path, source), given), Steps(database)
+        steps = Steps(database, following)
+        MicroBatch(running, Stage.CLASSIFY, refs, steps).process()
+        # Not seen yet by the process: its places are taken before the classification is recorded.
+        _set_batch_state(database, BatchState.PAUSED)
+        gate.touch()
+        wait_for(lambda: steps.dispositions)
+        wait_for(lambda: not running.under_way())
+        assert running.take_places(1, 10**9) == _all_places(context)
+    assert steps.dispositions == {refs[0].id: Disposition(DispositionKind.HELD)}
+    assert (following.taken, following.begun) == ([], [])
 
 
 @pytest.mark.parametrize("state", [BatchState.PAUSED, BatchState.CANCELLED])
@@ -260,10 +281,103 @@ def test_a_suspect_is_stored_at_the_stage_that_may_kill_its_worker(database: Dat
         wait_for(lambda: following.dispositions)
 
 
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_a_classification_whose_commit_was_not_heard_of_goes_on(
+    database: Database, tmp_path: Path, is_durable: bool
+) -> None:
+    context, gate = make_context(database), tmp_path / "gate"
+    with runtime(context) as running:
+        _hear_no_commit(running)
+        definition = costly(tmp_path, BY_TEXT) if is_durable else make_definition(tmp_path, BY_TEXT)
+        given = [{"text": "slow", "gate": str(gate)}]
+        refs, following = release_all(context, definition, given), Steps(database)
+        steps = Steps(database, following)
+        MicroBatch(running, Stage.CLASSIFY, refs, steps).process()
+        wait_for(lambda: steps.dispositions)
+        assert running.under_way() == refs, "its lease is renewed"
+        gate.touch()
+        wait_for(lambda: following.dispositions)
+        assert running.take_places(1, 10**9) == _all_places(context)
+    assert steps.dispositions == {refs[0].id: ADVANCED}
+    assert following.dispositions == {refs[0].id: SUCCEEDED}
+    (row,) = item_rows(database)
+    assert (row["state"], row["attempts"], row["crashes"]) == ("succeeded", 2, 0)
+
+
+def test_a_classification_whose_commit_was_not_heard_of_is_published(database: Database, tmp_path: Path) -> None:
+    context = make_context(database)
+    with runtime(context) as running:
+        _hear_no_commit(running)
+        refs, steps = release_all(context, make_definition(tmp_path)), Steps(database)
+        MicroBatch(running, Stage.CLASSIFY, refs, steps).process()
+        wait_for(lambda: len(steps.dispositions) == len(refs))
+    assert steps.dispositions == dict.fromkeys(ids(refs), ADVANCED)
+    assert sorted(id_ for step, id_, *_ in steps.taken if step == "publish") == ids(refs)
+
+
+def test_an_error_inside_the_call_loses_only_what_has_no_outcome(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = make_context(database)
+    original = StageRunner.run
+
+    def fail_after_the_first(self: StageRunner, items: Any, emit: Any) -> None:
+        if self.stage is Stage.CLASSIFY:
+            original(self, items[:1], emit)
+            raise RuntimeError("inside pipeline")
+        original(self, items, emit)
+
+    monkeypatch.setattr(StageRunner, "run", fail_after_the_first)
+    with runtime(context) as running:
+        refs, following = release_all(context, make_definition(tmp_path)), Steps(database)
+        steps = Steps(database, following)
+        MicroBatch(running, Stage.CLASSIFY, refs, steps).process()
+        wait_for(lambda: len(steps.dispositions) == 3 and following.dispositions)
+        assert running.under_way() == []
+        assert running.take_places(1, 10**9) == _all_places(context)
+    lost = Disposition(DispositionKind.LOST)
+    assert steps.dispositions == {refs[0].id: ADVANCED, refs[1].id: lost, refs[2].id: lost}
+    assert following.dispositions == {refs[0].id: SUCCEEDED}
+    assert "publish" not in {step for step, *_ in steps.taken}
+
+
+def test_an_error_inside_the_next_stage_gives_each_place_back_once(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = make_context(database)
+    original = StageRunner.run
+
+    def fail_at_the_end(self: StageRunner, items: Any, emit: Any) -> None:
+        original(self, items, emit)
+        if self.stage is Stage.ENRICH:
+            raise RuntimeError("inside pipeline")
+
+    monkeypatch.setattr(StageRunner, "run", fail_at_the_end)
+    with runtime(context) as running:
+        refs, following = release_all(context, make_definition(tmp_path)), Steps(database)
+        MicroBatch(running, Stage.CLASSIFY, refs, Steps(database, following)).process()
+        wait_for(lambda: len(following.dispositions) == len(refs))
+        wait_for(lambda: not running.under_way())
+        assert running.take_places(1, 10**9) == _all_places(context)
+
+
 #: A classifier that waits for a file.
 WAITING = """async def classify(item):
     while not pathlib.Path(item.payload["gate"]).exists():
         await asyncio.sleep(0.01)"""
+
+
+def _hear_no_commit(running: StageRuntime) -> None:
+    """Let the first transaction of the record thread take effect without its answer."""
+    recorder = running.recorder
+    original = recorder._transaction
+
+    def unheard(done: Any) -> Any:
+        vars(recorder)["_transaction"] = original
+        original(done)
+        raise Unreachable("the connection was lost in the commit")
+
+    vars(recorder)["_transaction"] = unheard
 
 
 def _release_again(database: Database, item: int) -> None:
