@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Protocol
 
 import orjson
@@ -108,20 +109,23 @@ class MicroBatch:
         """Claim the items that are still queued under the epoch of their message, and return their rows.
 
         One statement claims them all. If the database is unreachable, this waits as long as a lease lasts: the
-        messages are here, and safe. Items claimed by a commit whose answer was lost are not claimed again: their leases
-        run out.
+        messages are here, and safe.
         """
-        runtime = self._runtime
-        rows = retrying(partial(self._claim, refs), patience=runtime.context.lease, stopping=runtime.stop_gate.closed)
+        runtime, tries = self._runtime, count()
+        rows = retrying(
+            lambda: self._claim(refs, is_again=next(tries) > 0),
+            patience=runtime.context.lease,
+            stopping=runtime.stop_gate.closed,
+        )
         self._claimed |= {row["id"]: Ref(row["id"], row["epoch"]) for row in rows}
         runtime.start_renewing({self._claimed[row["id"]]: text_bytes(row["payload"]) for row in rows})
         return rows
 
-    def _claim(self, refs: Sequence[Ref]) -> list[Row]:
+    def _claim(self, refs: Sequence[Ref], *, is_again: bool) -> list[Row]:
         context = self._runtime.context
         now = context.now()
         with context.database.write_once() as connection:
-            return releases.claim(
+            claimed = releases.claim(
                 connection,
                 self._stage,
                 refs,
@@ -129,6 +133,12 @@ class MicroBatch:
                 lease_until=now + context.lease,
                 worker=context.worker,
             )
+            if not is_again:
+                return claimed
+            # The try before may have claimed some, if only its answer was lost. Now it has committed, or never will.
+            known = {*self._runtime.under_way(), *(Ref(row["id"], row["epoch"]) for row in claimed)}
+            rest = [ref for ref in refs if ref not in known]
+            return claimed + releases.find_claimed(connection, self._stage, rest, worker=context.worker)
 
     def hand_back(self, refs: Sequence[Ref]) -> None:
         """Make items pending again, so that another process need not wait for their leases to run out."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import Connection, event, select, update
 
 from pipeline.database.engine import Database
 from pipeline.database.tables import attempts, batches, items
@@ -302,6 +304,30 @@ def test_a_classification_whose_commit_was_not_heard_of_goes_on(
     assert following.dispositions == {refs[0].id: SUCCEEDED}
     (row,) = item_rows(database)
     assert (row["state"], row["attempts"], row["crashes"]) == ("succeeded", 2, 0)
+
+
+def test_a_claim_whose_commit_was_not_heard_of_holds(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, write_once = make_context(database), database.write_once
+
+    @contextmanager
+    def unheard() -> Iterator[Connection]:
+        with write_once() as connection:
+            yield connection
+        monkeypatch.undo()
+        raise Unreachable("the connection was lost in the commit")
+
+    with runtime(context) as running:
+        refs, following = release_all(context, make_definition(tmp_path)), Steps(database)
+        monkeypatch.setattr(database, "write_once", unheard)
+        MicroBatch(running, Stage.CLASSIFY, refs, Steps(database, following)).process()
+        wait_for(lambda: len(following.dispositions) == len(refs))
+        # A copy of a message whose item is under way or done is stale all the same.
+        copies = Steps(database)
+        MicroBatch(running, Stage.CLASSIFY, refs, copies).process()
+    assert copies.dispositions == dict.fromkeys(ids(refs), Disposition(DispositionKind.STALE))
+    assert {(row["state"], row["attempts"], row["crashes"]) for row in item_rows(database)} == {("succeeded", 2, 0)}
 
 
 def test_a_classification_whose_commit_was_not_heard_of_is_published(database: Database, tmp_path: Path) -> None:
