@@ -97,7 +97,7 @@ def find_advanced(connection: Connection, outcomes: Sequence[Mapping[str, Any]])
 
 
 @cache
-def _advanced(dialect: Dialect) -> Select[tuple[int, str]]:
+def _advanced(dialect: Dialect) -> Select[int, str]:
     given = item_rows(dialect, "id", "epoch")
     return select(items.c.id, items.c.state).where(
         items.c.id == given.c.id,
