@@ -56,6 +56,9 @@ class DeliverySlots(Protocol):
     def give_back(self, granted: Mapping[str, int]) -> None:
         """Free reserved slots: the transaction was rolled back."""
 
+    def unheard(self, granted: Mapping[str, int], requests: Sequence[Owed], until: datetime) -> None:
+        """Free reserved slots, and return the deliveries to the queue if they exist: the commit's answer was lost."""
+
     def note_backlog(self, origins: Collection[str]) -> None:
         """Note endpoints that get pending deliveries, before the commit."""
 
@@ -81,6 +84,7 @@ def add_deliveries(
     end.call(
         commit=lambda: slots.committed(requests, until, waiting),
         rollback=lambda: slots.give_back(granted),
+        unknown=lambda: slots.unheard(granted, requests, until),
     )
     batch_row = due[0].event.batch_row
     if pending:

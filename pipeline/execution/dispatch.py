@@ -201,7 +201,8 @@ class Dispatcher:
             messages += self._release_from(connection, batch, fresh, free - len(messages), now)
         left_out = fresh.release(now, now + self._context.lease, self._holder)
         if left_out:
-            messages = [each for each in messages if not any(each.id in ids for ids in left_out)]
+            # Not those that were released by row, at positions of such a range.
+            messages = [m for m in messages if m.epoch != spans.EPOCH or not any(m.id in ids for ids in left_out)]
         self._rate.released += len(messages)
         return messages
 

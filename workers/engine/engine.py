@@ -133,13 +133,17 @@ class Engine:
         release(self.context.database, self.context.worker, self.context.now())
         hand_back(self.context)
 
-    def count_finished(self, dispositions: Iterable[Disposition]) -> None:
-        """Wake the sender if items became final, and the dispatcher when a quarter of the window has."""
+    def count_finished(self, dispositions: Iterable[Disposition], *, in_child: bool = False) -> None:
+        """Wake the sender if items became final, and the dispatcher when a quarter of the window has.
+
+        Args:
+            in_child: another process has recorded them.
+        """
         final = sum(each.kind in _FINAL for each in dispositions)
         if not final:
             return
-        # A sender beside the stages is woken by the transactions that leave something to claim.
-        if not (self._sender and self._stage_engine):
+        # A sender beside the stages is woken by the transactions here that leave something to claim.
+        if in_child or not (self._sender and self._stage_engine):
             self.wake_sender()
         self._finished += final
         if self._dispatcher and self._finished >= self._dispatcher.window // 4:

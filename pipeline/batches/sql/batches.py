@@ -51,16 +51,22 @@ def accept(connection: Connection, batch_id: int, total: int, now: datetime, ite
 
 
 def make_releasable(connection: Connection, batch_id: int) -> bool:
-    """Let the dispatcher release a batch that a program without spans has accepted. Return False if it may already."""
+    """Let the dispatcher release the fresh items of a batch that a program without spans has accepted.
+
+    Return False if it may already, or if there are none: they were released by row.
+    """
     statement = (
         update(batches)
         .where(batches.c.id == batch_id, batches.c.last_position.is_(None))
         .values(last_position=_last_position(connection, batch_id))
     )
-    is_changed = connection.execute(statement).rowcount == 1
-    if is_changed:
-        spans.add_unreleased(connection, batch_id)
-    return is_changed
+    if connection.execute(statement).rowcount == 0:
+        return False
+    first_fresh = spans.first_fresh(connection, batch_id)
+    if first_fresh is None:
+        return False
+    spans.add_unreleased(connection, batch_id, first_fresh)
+    return True
 
 
 def _last_position(connection: Connection, batch_id: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from pipeline.database.trouble import is_due, report
@@ -56,6 +57,8 @@ class SendLoop:
         self._claim_at = 0.0
         #: Preclaimed requests, by group. Closed before the last round, so that none is forgotten.
         self._inbox: deque[Sequence[Owed]] = deque()
+        #: Deliveries that exist if a commit took effect whose answer was lost: their ids, and the end of their lease.
+        self._unheard: deque[tuple[Sequence[int], datetime]] = deque()
         self._inbox_lock = threading.Lock()
         self._is_inbox_open = False
         self._stop_at = float("inf")
@@ -96,6 +99,11 @@ class SendLoop:
         self._call(self._post_inbox)
         return True
 
+    def hand_back(self, ids: Sequence[int], until: datetime) -> None:
+        """Return deliveries to the queue soon, if they exist under a lease that ends at `until`."""
+        self._unheard.append((ids, until))
+        self.wake()
+
     def _close_inbox(self) -> None:
         with self._inbox_lock:
             self._is_inbox_open = False
@@ -134,6 +142,7 @@ class SendLoop:
         self._woken = False
         self._signal.clear()
         await self._record()
+        await self._hand_back_unheard()
         is_due = self._is_claim_due or self.capacity.has_backlog or time.monotonic() >= self._claim_at
         return await self._claim() if is_due and not self._stopping.is_set() else Claim()
 
@@ -155,6 +164,13 @@ class SendLoop:
         self._is_claim_due = claim.has_more
         self._claim_at = time.monotonic() + self._until(claim.next_at)
         return claim
+
+    async def _hand_back_unheard(self) -> None:
+        while self._unheard:
+            ids, until = self._unheard[0]
+            await self._stored(partial(self._ledger.release, ids, until))
+            # Kept until then: the database that did not answer may not be back yet.
+            self._unheard.popleft()
 
     async def _record(self) -> None:
         if self._timer is not None:

@@ -63,6 +63,12 @@ class SenderSlots:
         if loop is not None:
             loop.capacity.give_back(granted)
 
+    def unheard(self, granted: Mapping[str, int], requests: Sequence[Owed], until: datetime) -> None:
+        self.give_back(granted)
+        loop = self._loop
+        if requests and loop is not None:
+            loop.hand_back([owed.id for owed in requests], until)
+
     def note_backlog(self, origins: Collection[str]) -> None:
         loop = self._loop
         if loop is not None:
@@ -70,7 +76,7 @@ class SenderSlots:
 
     def committed(self, requests: Sequence[Owed], until: datetime, pending: Collection[str]) -> None:
         if requests and not self._send(requests, until):
-            self._release(requests)
+            self._release(requests, until)
         loop = self._loop
         if pending and loop is not None:
             # Again: a claim that began before the commit has not seen them.
@@ -83,14 +89,14 @@ class SenderSlots:
         loop = self._loop
         return loop is not None and until - self._clock() >= needed and loop.send(requests)
 
-    def _release(self, requests: Sequence[Owed]) -> None:
+    def _release(self, requests: Sequence[Owed], until: datetime) -> None:
         """Return deliveries to the queue that this sender does not send, without counting an attempt."""
         loop = self._loop
         if loop is not None:
             for owed in requests:
                 loop.capacity.give_back({owed.origin: 1})
         try:
-            self._store.release([owed.id for owed in requests])
+            self._store.release([owed.id for owed in requests], until)
         except Exception as error:
             # They are pending again when their leases run out.
             log.error("sender_database_error", error=type(error).__name__, unrecorded=len(requests))

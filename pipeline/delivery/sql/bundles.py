@@ -11,15 +11,16 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, TextClause, Update, bindparam, insert, text, update
+from sqlalchemy import BindParameter, Connection, TextClause, Update, bindparam, insert, text
 from sqlalchemy.sql.selectable import TextualSelect
 
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
 from pipeline.database.json_rows import sort_by_id, table_rows
-from pipeline.database.state_literals import recheck_state, recheck_state_sql
+from pipeline.database.state_literals import recheck_state_sql
 from pipeline.database.tables import RETRIED, bundles, deliveries
 from pipeline.delivery.rules.bundle import Due
+from pipeline.delivery.sql.outcomes import delivered_update
 
 #: The columns by which due deliveries are selected; `d` is the delivery, `e` its event.
 DUE_COLUMNS = """
@@ -97,24 +98,12 @@ _READ = (
 @cache
 def _delivered(dialect: Dialect) -> Update:
     given = table_rows(deliveries, dialect, "id", "last_status", "finished_at")
-    return (
-        update(deliveries)
-        .where(
-            deliveries.c.bundle_id == given.c.id,
-            # The condition of the partial index.
-            deliveries.c.bundle_id.is_not(None),
-            deliveries.c.is_alone.is_(False),
-            recheck_state(deliveries.c.state, "sending"),
-            deliveries.c.worker == bindparam("holder"),
-        )
-        .values(
-            state="delivered",
-            lease_until=None,
-            last_status=given.c.last_status,
-            last_error=None,
-            finished_at=given.c.finished_at,
-            trigger=None,
-        )
+    return delivered_update(
+        given,
+        deliveries.c.bundle_id == given.c.id,
+        # The condition of the partial index.
+        deliveries.c.bundle_id.is_not(None),
+        deliveries.c.is_alone.is_(False),
     )
 
 

@@ -23,7 +23,6 @@ from pipeline.delivery.claim import take_back
 from pipeline.delivery.preclaim import MOST_BYTES
 from pipeline.delivery.rules.delivery import Answer
 from pipeline.delivery.sender.in_flight import InFlight
-from pipeline.delivery.sender.sender import Sender
 from pipeline.errors import Unreachable
 from pipeline.settings import load
 from tests.support.factories import client_context, make_definition, make_items
@@ -40,25 +39,11 @@ from tests.support.receivers.owed import (
     states,
     wait_until,
 )
+from tests.support.receivers.preclaiming import origin_of, ready, room
 from tests.support.receivers.scripted import Scripted, answer, in_turn
 from workers.engine.sweeps import dead_holders
 
 KEY = "dGhlIG5ld2VzdCBvZiB0d28sIGFuZCBzZWFscyBhbGw="
-
-
-def origin_of(receiver: Scripted) -> str:
-    return f"http://127.0.0.1:{receiver.port}"
-
-
-def ready(sender: Sender, receiver: Scripted) -> Sender:
-    """Wait until the sender grants slots."""
-    wait_until(lambda: sender.slots.offered([origin_of(receiver)]) != [])
-    return sender
-
-
-def room(sender: Sender) -> int:
-    assert sender._loop is not None
-    return sender._loop.capacity.room().free
 
 
 def claims(database: Database) -> list[str]:
