@@ -7,9 +7,9 @@ import threading
 from pipeline.broker.publisher import TaskPublisher
 from workers.engine.periodic import guarded
 
-#: Seconds between two nudges: so many, and for each item that the first of them was about, so many more. From 500 items
+#: Seconds between two nudges: so many, and for each item that the first of them was about, so many more. From 250 items
 #: a second on, the other side finds work whenever it looks, and is nudged as rarely as possible.
-LEAST_SECONDS, SECONDS_PER_ITEM, MOST_SECONDS = 0.02, 0.002, 1.0
+LEAST_SECONDS, SECONDS_PER_ITEM, MOST_SECONDS = 0.02, 0.004, 1.0
 
 
 def pause_after(items: int) -> float:

@@ -47,10 +47,10 @@ def test_what_happens_during_a_nudge_is_told_by_one_more(monkeypatch: pytest.Mon
 
 def test_a_nudge_about_few_items_is_soon_followed_by_another_one() -> None:
     assert pause_after(1) < 0.03
-    assert pause_after(10) < 0.05
+    assert pause_after(10) < 0.1
 
 
-@pytest.mark.parametrize("per_second", [600, 2_000, 20_000])
+@pytest.mark.parametrize("per_second", [300, 2_000, 20_000])
 def test_the_pause_grows_to_its_maximum_at_high_rates(per_second: int) -> None:
     pause = pause_after(1)
     for _ in range(1_000):
