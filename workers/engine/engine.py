@@ -120,14 +120,17 @@ class Engine:
             guarded(lambda: hand_back_items(self.context))
         if self._dispatcher:
             self._sweeps.stop()
+        self._stop_sending(deliver)
+        self._clock.stop()
+        guarded(self.abandon)
+
+    def _stop_sending(self, deliver: bool) -> None:
+        if self._nudges:
+            self._nudges.stop()
         if self._sender:
             if deliver:
                 wait_while(self._owes_callbacks, self._left)
             self._sender.stop(self._left())
-        if self._nudges:
-            self._nudges.stop()
-        self._clock.stop()
-        guarded(self.abandon)
 
     def _left(self) -> float:
         return max(self._end_at - time.monotonic(), 0.0)

@@ -15,7 +15,7 @@ SLACK = 1.5
 
 #: Upper bound of the time that an item waits in the broker: what a small batch waits behind a big one. Long enough for
 #: what workers claim between two rounds, see `workers.engine.dispatch_loop.ACTIVE_SECONDS`, and to spare.
-TARGET_WAIT = timedelta(milliseconds=250)
+TARGET_WAIT = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True, slots=True)
