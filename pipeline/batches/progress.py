@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from pipeline.batches.find import find_batch, find_item, find_item_or_batch, pruned_meanwhile
 from pipeline.batches.sql import attempts, batches, items
-from pipeline.batches.sql.items import InFlight
+from pipeline.batches.sql.items import ItemsInFlight
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.batch import BatchState, Progress
@@ -136,7 +136,7 @@ def _details(connection: Connection, batch: Row, item: Row) -> Details:
     )
 
 
-def _progress(row: Row, in_flight: Mapping[int, InFlight]) -> Progress:
+def _progress(row: Row, in_flight: Mapping[int, ItemsInFlight]) -> Progress:
     mine = in_flight.get(row["id"])
     return Progress(
         batch_id=row["public_id"],

@@ -119,7 +119,7 @@ def id_range(batch_id: int) -> tuple[int, int]:
     return batch_id * POSITIONS_PER_BATCH, (batch_id + 1) * POSITIONS_PER_BATCH - 1
 
 
-class InFlight(NamedTuple):
+class ItemsInFlight(NamedTuple):
     """How many items of a batch are released or running, and how many of them are running."""
 
     batch_id: int
@@ -127,18 +127,18 @@ class InFlight(NamedTuple):
     running: int
 
 
-def count_in_flight(connection: Connection) -> dict[int, InFlight]:
+def count_in_flight(connection: Connection) -> dict[int, ItemsInFlight]:
     """Return how many items of each batch are in flight."""
     found = {each.batch_id: each for each in count_by_row(connection)}
     for span in spans.find_live(connection):
-        known = found.get(span.batch_id, InFlight(span.batch_id, 0, 0))
+        known = found.get(span.batch_id, ItemsInFlight(span.batch_id, 0, 0))
         found[span.batch_id] = known._replace(released=known.released + span.unclaimed)
     return found
 
 
-def count_by_row(connection: Connection) -> list[InFlight]:
+def count_by_row(connection: Connection) -> list[ItemsInFlight]:
     """Return how many items of each batch are released by row or running: all but the unclaimed ones of spans."""
-    return [InFlight(*row) for row in connection.execute(_IN_FLIGHT)]
+    return [ItemsInFlight(*row) for row in connection.execute(_IN_FLIGHT)]
 
 
 _IN_FLIGHT = (
