@@ -167,10 +167,11 @@ class Dispatcher:
         # Spans first: an item that is claimed between two statements is counted twice rather than not at all.
         for span in spans.delete_claimed(connection):
             in_flight[span.batch_id] += span.unclaimed
-        in_flight += Counter(items.count_by_row(connection))
+        by_row = items.count_by_row(connection)
+        for each in by_row:
+            in_flight[each.batch_id] += each.released
         in_flight = Counter({id_: count for id_, count in in_flight.items() if self._is_mine(id_)})
-        running = sum(count for id_, count in items.count_running(connection).items() if self._is_mine(id_))
-        return _Flight(in_flight, running)
+        return _Flight(in_flight, sum(each.running for each in by_row if self._is_mine(each.batch_id)))
 
     def _release(
         self, connection: Connection, pending: Sequence[PendingBatch], flight: _Flight, now: datetime

@@ -75,6 +75,11 @@ def _last_position(connection: Connection, batch_id: int) -> int:
     return 0 if last is None else last % POSITIONS_PER_BATCH
 
 
+def find_id(connection: Connection, public_id: str) -> int | None:
+    """Return the row id of the batch with this public id; None if there is none."""
+    return connection.scalar(select(batches.c.id).where(batches.c.public_id == public_id))
+
+
 def is_accepted(connection: Connection, batch_id: int) -> bool:
     """Return whether a batch exists and was accepted."""
     state = connection.scalar(select(batches.c.state).where(batches.c.id == batch_id))

@@ -76,7 +76,7 @@ _CLAIM = text(
     """
 ).bindparams(bindparam("lease_until", type_=Instant), _ids)
 
-# `+ 0`: deliveries are found by their bundle, not among all deliveries of their batches.
+# `+ 0`: deliveries are found by their bundle. Otherwise the planner may read all of them in the order of their events.
 _READ = (
     text(
         """
@@ -85,7 +85,7 @@ _READ = (
             d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body, b.schedule
         FROM deliveries d
         JOIN bundles n ON n.id = d.bundle_id
-        JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
+        JOIN events e ON e.batch_id = d.batch_id + 0 AND e.seq = d.seq + 0
         JOIN batches b ON b.id = d.batch_id + 0
         WHERE d.bundle_id IN :ids ORDER BY d.bundle_id, d.id
         """
