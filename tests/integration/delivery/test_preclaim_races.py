@@ -49,7 +49,7 @@ def test_what_was_unheard_and_rolled_back_hands_back_nothing_else(database: Data
         loop = sender._loop
         assert loop is not None
         # SQLite gives the ids of what was rolled back to others.
-        loop.hand_back([row["id"] for row in deliveries(database)], datetime.now(UTC))
+        loop.release_unheard([row["id"] for row in deliveries(database)], datetime.now(UTC))
         wait_until(lambda: not loop._unheard)
         assert states(database) == ["sending"] * 3
 
