@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from pipeline.batches.find import find_batch, find_item, find_item_or_batch, pruned_meanwhile
 from pipeline.batches.sql import attempts, batches, items
+from pipeline.batches.sql.items import ItemsInFlight
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.batch import BatchState, Progress
@@ -34,7 +36,7 @@ def progress(context: Context, batch: str) -> Progress:
     """
     with context.database.read() as connection:
         row = find_batch(connection, batch)
-        return _progress(row, items.count_in_flight(connection), items.count_running(connection))
+        return _progress(row, items.count_in_flight(connection))
 
 
 def is_complete(context: Context, batch_id: int) -> bool:
@@ -71,9 +73,9 @@ def page(
         state: only those in this state; None: in any.
     """
     with context.database.read() as connection:
-        in_flight, running = items.count_in_flight(connection), items.count_running(connection)
+        in_flight = items.count_in_flight(connection)
         found = batches.find_newest(connection, limit, before=before, tenant=tenant, state=state)
-        return [(row["id"], _progress(row, in_flight, running)) for row in found]
+        return [(row["id"], _progress(row, in_flight)) for row in found]
 
 
 def labels(context: Context, batch: str) -> dict[str, int]:
@@ -136,7 +138,7 @@ def details_or_progress(context: Context, name: str, batch: str | None = None) -
         row, item = find_item_or_batch(connection, name, batch)
         if item is not None:
             return _details(connection, row, item)
-        return _progress(row, items.count_in_flight(connection), items.count_running(connection))
+        return _progress(row, items.count_in_flight(connection))
 
 
 def _details(connection: Connection, batch: Row, item: Row) -> Details:
@@ -147,7 +149,8 @@ def _details(connection: Connection, batch: Row, item: Row) -> Details:
     )
 
 
-def _progress(row: Row, in_flight: dict[int, int], running: dict[int, int]) -> Progress:
+def _progress(row: Row, in_flight: Mapping[int, ItemsInFlight]) -> Progress:
+    mine = in_flight.get(row["id"])
     return Progress(
         batch_id=row["public_id"],
         definition=row["definition"],
@@ -156,8 +159,8 @@ def _progress(row: Row, in_flight: dict[int, int], running: dict[int, int]) -> P
         succeeded=row["succeeded"],
         dead=row["dead"],
         cancelled=row["cancelled"],
-        in_flight=in_flight.get(row["id"], 0),
-        running=running.get(row["id"], 0),
+        in_flight=0 if mine is None else mine.released,
+        running=0 if mine is None else mine.running,
         last_seq=row["next_seq"] - 1,
         created_at=row["created_at"],
         completed_at=row["completed_at"],

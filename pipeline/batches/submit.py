@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import chain
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
@@ -14,6 +15,14 @@ from pipeline.batches.idempotency import ItemsDigest, refuse_different, refuse_o
 from pipeline.batches.prepare import prepare
 from pipeline.batches.sql import batches, items
 from pipeline.batches.sql import definitions as stored_definitions
+from pipeline.batches.store_items import (
+    ItemChunks,
+    OnProgress,
+    numbered,
+    refuse_duplicates,
+    store_chunks,
+    stored_positions,
+)
 from pipeline.batches.validate import Given, ItemValidator, OnReject, Rules
 from pipeline.context import Context
 from pipeline.database.retry import TRANSIENT_ERRORS, retrying
@@ -22,17 +31,9 @@ from pipeline.definitions import Definition, to_content
 from pipeline.domain import bounds
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.ids import new_batch_id
-from pipeline.domain.portions import portions, text_bytes
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.domain.tenant import DEFAULT_TENANT
 from pipeline.errors import Conflict, InvalidInput, Unreachable
-
-#: Items written in one transaction, at most: this bounds how long other writers wait. Large ones are fewer.
-CHUNK = 5_000
-CHUNK_BYTES = 8 * 1024 * 1024
-
-#: Called with the number of items stored so far.
-OnProgress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,35 +132,111 @@ def _submit_new(
     given: Iterable[Given],
     on_progress: OnProgress | None,
 ) -> Submitted:
-    """Store the items of a batch that is not known yet, and accept it once all of them are stored."""
+    """Store the items of a batch that is not known yet, in one transaction if one chunk holds all of them."""
     prepare(context, submission.definition)
     digest = None if submission.idempotency_key is None else ItemsDigest()
-    batch_id, public_id = _open(context, submission)
+    rows = validator.rows(given, context.now)
+    chunks = ItemChunks(rows if digest is None else digest.reading(rows))
+    first = next(chunks, [])
+    if chunks.is_over:
+        return _submit_whole(context, submission, validator, first, digest, on_progress)
+    return _submit_streamed(context, submission, validator, chain([first], chunks), digest, on_progress)
+
+
+def _submit_whole(
+    context: Context,
+    submission: Submission,
+    validator: ItemValidator,
+    chunk: list[Row],
+    digest: ItemsDigest | None,
+    on_progress: OnProgress | None,
+) -> Submitted:
+    """Store a batch and all of its items in one transaction: nothing has to be removed if that fails."""
+    rows = refuse_duplicates({}, chunk, validator)
+    _raise_unless_acceptable(validator, len(rows))
+    if on_progress:
+        # Before the transaction: what it raises leaves nothing behind.
+        on_progress(len(rows))
+    public_id = new_batch_id()
+    has_begun = False
+
+    def store() -> int:
+        nonlocal has_begun
+        with context.database.write() as connection:
+            if has_begun and (known := batches.find_id(connection, public_id)) is not None:
+                # By the attempt before this one: the connection was lost during its commit.
+                return known
+            batch_id = _add_batch(context, connection, submission, public_id)
+            has_begun = True
+            items.add(connection, numbered(rows, batch_id))
+            batches.accept(connection, batch_id, len(rows), context.now(), _digest_text(digest))
+            return batch_id
+
+    try:
+        batch_id = store()
+    except TRANSIENT_ERRORS:
+        if not has_begun:
+            raise
+        with _explained(_unknown_whether_accepted(public_id)):
+            batch_id = retrying(store, patience=context.lease)
+    return Submitted(public_id, batch_id, len(rows), is_new=True, without_url=validator.without_url)
+
+
+def _submit_streamed(
+    context: Context,
+    submission: Submission,
+    validator: ItemValidator,
+    chunks: Iterable[list[Row]],
+    digest: ItemsDigest | None,
+    on_progress: OnProgress | None,
+) -> Submitted:
+    """Store the items of a batch chunk by chunk as they are read, and accept it once all of them are stored."""
+    public_id = new_batch_id()
+    with context.database.write() as connection:
+        batch_id = _add_batch(context, connection, submission, public_id)
+        submit_lease.take(context, connection, batch_id)
     with _discard_on_failure(context, batch_id, advice="nothing was accepted; submit it again"):
         with submit_lease.kept_alive(context, batch_id):
-            total = _store(context, batch_id, validator, given, digest, on_progress)
-        validator.raise_if_refused()
-        if not total:
-            raise validator.error("there are no items to accept")
-        validator.raise_if_unknown()
+            total = store_chunks(context, batch_id, validator, chunks, on_progress)
+        _raise_unless_acceptable(validator, total)
     # The connection may be lost during the commit.
-    advice = (
+    with _discard_on_failure(context, batch_id, advice=_unknown_whether_accepted(public_id)):
+        retrying(lambda: _accept(context, batch_id, total, digest), patience=context.lease)
+    return Submitted(public_id, batch_id, total, is_new=True, without_url=validator.without_url)
+
+
+def _raise_unless_acceptable(validator: ItemValidator, total: int) -> None:
+    validator.raise_if_refused()
+    if not total:
+        raise validator.error("there are no items to accept")
+    validator.raise_if_unknown()
+
+
+def _unknown_whether_accepted(public_id: str) -> str:
+    return (
         f"it is unknown whether batch {public_id} was accepted; when the database is back, run "
         f"`pipeline status {public_id}`, and submit again if there is no such batch"
     )
-    with _discard_on_failure(context, batch_id, advice=advice):
-        retrying(lambda: _accept(context, batch_id, total, digest), patience=context.lease)
-    return Submitted(public_id, batch_id, total, is_new=True, without_url=validator.without_url)
+
+
+@contextmanager
+def _explained(advice: str) -> Iterator[None]:
+    """Append `advice` to the error of an unreachable database."""
+    try:
+        yield
+    except TRANSIENT_ERRORS as error:
+        raise Unreachable(f"{error}; {advice}") from error
 
 
 @contextmanager
 def _discard_on_failure(context: Context, batch_id: int, *, advice: str) -> Iterator[None]:
     """Remove the batch if the block fails; `advice` is appended to the error of an unreachable database."""
     try:
-        yield
-    except TRANSIENT_ERRORS as error:
+        with _explained(advice):
+            yield
+    except Unreachable:
         # A sweep removes what is stored, once the submitter's lease has run out.
-        raise Unreachable(f"{error}; {advice}") from error
+        raise
     except BaseException:
         submit_lease.discard(context, batch_id)
         raise
@@ -171,9 +248,12 @@ def _accept(context: Context, batch_id: int, total: int, digest: ItemsDigest | N
             # By the attempt before this one: the connection was lost during its commit.
             return
         submit_lease.keep(context, connection, batch_id)
-        items_digest = None if digest is None else str(digest)
-        batches.accept(connection, batch_id, total, context.now(), items_digest)
+        batches.accept(connection, batch_id, total, context.now(), _digest_text(digest))
         submit_lease.drop(context, connection, batch_id)
+
+
+def _digest_text(digest: ItemsDigest | None) -> str | None:
+    return None if digest is None else str(digest)
 
 
 def _checked(context: Context, submission: Submission) -> Submission:
@@ -260,98 +340,42 @@ def _refuse_other_items(context: Context, known: Row, validator: ItemValidator, 
         # Of a version that kept no digest.
         return
     digest = ItemsDigest()
-    rows = digest.reading(validator.rows(given, known["id"], context.now))
-    for chunk in _chunks(rows):
+    for chunk in ItemChunks(digest.reading(validator.rows(given, context.now))):
         # Reported as in the first submission: an item of the same key is stored at another position.
-        _refuse_duplicates(context, known["id"], chunk, validator)
+        refuse_duplicates(stored_positions(context, known["id"], chunk), chunk, validator)
     refuse_other_items(known, digest)
     validator.raise_if_refused()
 
 
-def _open(context: Context, submission: Submission) -> tuple[int, str]:
+def _add_batch(context: Context, connection: Connection, submission: Submission, public_id: str) -> int:
+    """Insert a batch in state `accepting`, with its definition. Return its row id."""
     now = context.now()
     definition = submission.definition
-    with context.database.write() as connection:
-        definition_id = stored_definitions.store(
-            connection,
-            name=definition.name,
-            version=definition.version,
-            content=to_content(definition),
-            stages=",".join(definition.stages),
-            now=now,
-        )
-        row: Row = {
-            "public_id": new_batch_id(),
-            "definition_id": definition_id,
-            "fair_key": submission.fair_key,
-            "weight": submission.weight,
-            "callback_url": submission.callback_url,
-            "batch_callback_url": submission.batch_callback_url,
-            "fallback_url": submission.fallback_url,
-            "schedule": submission.callback_schedule,
-            "idempotency_key": submission.idempotency_key,
-            "tenant": submission.tenant,
-            "created_at": now,
-        }
-        try:
-            batch_id = batches.add(connection, row)
-        except IntegrityError as error:
-            key = submission.idempotency_key
-            if key is None or "idempotency_key" not in str(error.orig):
-                raise
-            raise Conflict(f"idempotency key {key!r} was just used by another process; try again") from None
-        submit_lease.take(context, connection, batch_id)
-    return batch_id, row["public_id"]
-
-
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield rows of items in lists that fit into one transaction and into memory."""
-    return portions(rows, lambda row: text_bytes(row["payload"]), count=CHUNK, size_limit=CHUNK_BYTES)
-
-
-def _store(
-    context: Context,
-    batch_id: int,
-    validator: ItemValidator,
-    given: Iterable[Given],
-    digest: ItemsDigest | None,
-    on_progress: OnProgress | None,
-) -> int:
-    total = 0
-    rows = validator.rows(given, batch_id, context.now)
-    if digest is not None:
-        rows = digest.reading(rows)
-    for chunk in _chunks(rows):
-        kept = _refuse_duplicates(context, batch_id, chunk, validator)
-        retrying(partial(_add, context, batch_id, kept), patience=context.lease)
-        total += len(kept)
-        if on_progress:
-            on_progress(total)
-    return total
-
-
-def _add(context: Context, batch_id: int, rows: list[Row]) -> None:
-    with context.database.write() as connection:
-        submit_lease.keep(context, connection, batch_id)
-        # They may be stored already: the connection was lost during the commit of the attempt before.
-        if rows and items.get(connection, rows[0]["id"]) is None:
-            items.add(connection, rows)
-
-
-def _refuse_duplicates(context: Context, batch_id: int, chunk: list[Row], validator: ItemValidator) -> list[Row]:
-    """Refuse items whose key an earlier item already has; return the others."""
-    keys = [row["key"] for row in chunk if row["key"] is not None]
-
-    def known() -> dict[str, int]:
-        with context.database.read() as connection:
-            return items.positions_of_keys(connection, batch_id, keys)
-
-    first = retrying(known, patience=context.lease) if keys else {}
-    kept = []
-    for row in chunk:
-        key = row["key"]
-        if key is not None and first.setdefault(key, row["position"]) != row["position"]:
-            validator.refuse(row["line"], f"its key {key!r} is also the key of item {first[key]}", row["payload"])
-        else:
-            kept.append(row)
-    return kept
+    definition_id = stored_definitions.store(
+        connection,
+        name=definition.name,
+        version=definition.version,
+        content=to_content(definition),
+        stages=",".join(definition.stages),
+        now=now,
+    )
+    row: Row = {
+        "public_id": public_id,
+        "definition_id": definition_id,
+        "fair_key": submission.fair_key,
+        "weight": submission.weight,
+        "callback_url": submission.callback_url,
+        "batch_callback_url": submission.batch_callback_url,
+        "fallback_url": submission.fallback_url,
+        "schedule": submission.callback_schedule,
+        "idempotency_key": submission.idempotency_key,
+        "tenant": submission.tenant,
+        "created_at": now,
+    }
+    try:
+        return batches.add(connection, row)
+    except IntegrityError as error:
+        key = submission.idempotency_key
+        if key is None or "idempotency_key" not in str(error.orig):
+            raise
+        raise Conflict(f"idempotency key {key!r} was just used by another process; try again") from None

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.database.row import Row
-from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.bounds import ITEM_KEY
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.did_you_mean import hint, list_names
@@ -65,20 +64,15 @@ class ItemValidator:
         self._rejections: list[Rejection] = []
         self._reasons: dict[str, _Occurrences] = {}
 
-    def rows(self, given: Iterable[Given], batch_id: int, now: Callable[[], datetime]) -> Iterator[Row]:
-        """Yield a row for each valid item. Refused items still take up a position."""
+    def rows(self, given: Iterable[Given], now: Callable[[], datetime]) -> Iterator[Row]:
+        """Yield a row without ids for each valid item. Refused items still take up a position."""
         for position, each in enumerate(given, 1):
             try:
                 row = self._row(each, position)
             except _Refused as refusal:
                 self.refuse(refusal.line, str(refusal), refusal.text)
                 continue
-            row |= {
-                "id": batch_id * POSITIONS_PER_BATCH + position,
-                "batch_id": batch_id,
-                "position": position,
-                "created_at": now(),
-            }
+            row |= {"position": position, "created_at": now()}
             yield row
 
     def refuse(self, line: int, reason: str, text: str) -> None:

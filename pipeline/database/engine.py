@@ -74,7 +74,7 @@ class Database(ForkAware):
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that changes rows. It commits at the end, and rolls back if the block raises."""
-        end, has_committed = None, False
+        end, outcome = None, transaction_end.TransactionOutcome.ROLLED_BACK
         try:
             with self._noting_failures(), self._explained(), self._backend.write() as connection:
                 end = transaction_end.begin(connection)
@@ -82,11 +82,12 @@ class Database(ForkAware):
                     yield connection
                 finally:
                     transaction_end.close(connection)
-            has_committed = True
+                outcome = transaction_end.TransactionOutcome.UNKNOWN
+            outcome = transaction_end.TransactionOutcome.COMMITTED
         finally:
             # A child of a fork leaves its parent's calls, and their locks, to the parent.
             if end is not None and self._process == os.getpid():
-                end.run(has_committed=has_committed)
+                end.run(outcome)
 
     @contextmanager
     def write_once(self) -> Iterator[Connection]:

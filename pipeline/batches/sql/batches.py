@@ -51,22 +51,33 @@ def accept(connection: Connection, batch_id: int, total: int, now: datetime, ite
 
 
 def make_releasable(connection: Connection, batch_id: int) -> bool:
-    """Let the dispatcher release a batch that a program without spans has accepted. Return False if it may already."""
+    """Let the dispatcher release the fresh items of a batch that a program without spans has accepted.
+
+    Return False if it may already, or if there are none: they were released by row.
+    """
     statement = (
         update(batches)
         .where(batches.c.id == batch_id, batches.c.last_position.is_(None))
         .values(last_position=_last_position(connection, batch_id))
     )
-    is_changed = connection.execute(statement).rowcount == 1
-    if is_changed:
-        spans.add_unreleased(connection, batch_id)
-    return is_changed
+    if connection.execute(statement).rowcount == 0:
+        return False
+    first_fresh = spans.first_fresh(connection, batch_id)
+    if first_fresh is None:
+        return False
+    spans.add_unreleased(connection, batch_id, first_fresh)
+    return True
 
 
 def _last_position(connection: Connection, batch_id: int) -> int:
     """Return the highest position of a batch's items, which is above their number if some were refused."""
     last = connection.scalar(select(func.max(items.c.id)).where(items.c.id.between(*id_range(batch_id))))
     return 0 if last is None else last % POSITIONS_PER_BATCH
+
+
+def find_id(connection: Connection, public_id: str) -> int | None:
+    """Return the row id of the batch with this public id; None if there is none."""
+    return connection.scalar(select(batches.c.id).where(batches.c.public_id == public_id))
 
 
 def is_accepted(connection: Connection, batch_id: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, case, func, select, text, update
 
@@ -119,28 +119,33 @@ def id_range(batch_id: int) -> tuple[int, int]:
     return batch_id * POSITIONS_PER_BATCH, (batch_id + 1) * POSITIONS_PER_BATCH - 1
 
 
-def count_in_flight(connection: Connection) -> dict[int, int]:
-    """Return how many items of each batch are released or running."""
-    found = Counter(count_by_row(connection))
+class ItemsInFlight(NamedTuple):
+    """How many items of a batch are released or running, and how many of them are running."""
+
+    batch_id: int
+    released: int
+    running: int
+
+
+def count_in_flight(connection: Connection) -> dict[int, ItemsInFlight]:
+    """Return how many items of each batch are in flight."""
+    found = {each.batch_id: each for each in count_by_row(connection)}
     for span in spans.find_live(connection):
-        found[span.batch_id] += span.unclaimed
+        known = found.get(span.batch_id, ItemsInFlight(span.batch_id, 0, 0))
+        found[span.batch_id] = known._replace(released=known.released + span.unclaimed)
     return found
 
 
-def count_by_row(connection: Connection) -> dict[int, int]:
+def count_by_row(connection: Connection) -> list[ItemsInFlight]:
     """Return how many items of each batch are released by row or running: all but the unclaimed ones of spans."""
-    return {batch: count for batch, count in connection.execute(_IN_FLIGHT)}
+    return [ItemsInFlight(*row) for row in connection.execute(_IN_FLIGHT)]
 
 
-_BY_BATCH = select(items.c.batch_id, func.count()).group_by(items.c.batch_id)
-_IN_FLIGHT = _BY_BATCH.where(has_state(items.c.state, *IN_FLIGHT))
-# With both conditions: the index contains what is in flight.
-_RUNNING = _IN_FLIGHT.where(has_state(items.c.state, ItemState.RUNNING))
-
-
-def count_running(connection: Connection) -> dict[int, int]:
-    """Return how many items of each batch are running."""
-    return {batch: count for batch, count in connection.execute(_RUNNING)}
+_IN_FLIGHT = (
+    select(items.c.batch_id, func.count(), func.count(case((items.c.state == ItemState.RUNNING.value, 1))))
+    .where(has_state(items.c.state, *IN_FLIGHT))
+    .group_by(items.c.batch_id)
+)
 
 
 def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, limit: int) -> list[Row]:

@@ -197,21 +197,26 @@ def _delete(dialect: Dialect) -> Delete:
     return delete(spans).where(spans.c.batch_id == free.c.batch_id, spans.c.first == free.c.first)
 
 
-def add_unreleased(connection: Connection, batch_id: int) -> None:
-    """Record that no position of a batch has been released."""
-    connection.execute(insert(unreleased).values(batch_id=batch_id, first=1))
+def add_unreleased(connection: Connection, batch_id: int, first: int = 1) -> None:
+    """Record that no position of a batch from `first` on has been released."""
+    connection.execute(insert(unreleased).values(batch_id=batch_id, first=first))
 
 
 def find_unaccepted(connection: Connection) -> list[int]:
-    """Return the running batches that a program without spans has accepted, and of which nothing was released."""
+    """Return the running batches of which only a program without spans knows: accepted by it, or replayed since."""
     query = select(batches.c.id).where(
         batches.c.completed_at.is_(None),
         batches.c.state.in_(["running", "paused"]),
         batches.c.last_position.is_(None),
-        # One that was completed before there were spans, and replayed, has events.
-        batches.c.next_seq == 1,
     )
     return list(connection.scalars(query))
+
+
+def first_fresh(connection: Connection, batch_id: int) -> int | None:
+    """Return the position of a batch's first fresh item, None if it has none. This may read the whole batch."""
+    start = batch_id * POSITIONS_PER_BATCH
+    of_batch = items.c.id.between(start, start + POSITIONS_PER_BATCH - 1)
+    return connection.scalar(select(items.c.position).where(of_batch, is_fresh()).order_by(items.c.id).limit(1))
 
 
 def forget_unreleased(connection: Connection, batch_id: int) -> None:

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline.batches.submit import OnProgress, Submission, Submitted, submit
+from pipeline.batches.store_items import OnProgress
+from pipeline.batches.submit import Submission, Submitted, submit
 from pipeline.cli import options
 from pipeline.cli.argument_types import FAIR_KEY, FIELD, IDEMPOTENCY_KEY, OUTPUT_PATH, whole_number
 from pipeline.cli.definition_choice import choose_definition

@@ -70,7 +70,7 @@ def test_batches_that_have_nothing_to_release_cost_no_statement(context: Context
         connection.execute(items.delete().where(items.c.state == "running"))
         connection.execute(batches.delete().where(batches.c.id.not_in(select(items.c.batch_id))))
     add_idle(context, 300)
-    assert statements_of_a_round(context) <= few < 16
+    assert statements_of_a_round(context) <= few < 14
 
 
 def test_the_next_due_time_is_the_earliest_of_all_running_batches(context: Context, tmp_path: Path) -> None:
