@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     flower_broker_api: SecretStr | None = None
     #: Private networks that callbacks may reach, also over plain http: CIDRs, separated by commas.
     allow_private_callbacks: Annotated[tuple[Network, ...], NoDecode] = ()
+    #: Names under which `pipeline serve` answers, without port, separated by commas. Unset: any, if keys are asked for.
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Maximum size of an item's payload, in bytes of compact JSON.
     max_payload_bytes: int = Field(default=262_144, ge=1, le=16_777_216)
     #: Micro-batches that a worker process runs concurrently: while one waits for the database, another computes.
@@ -113,6 +115,13 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(map(_network, filter(None, (part.strip() for part in value.split(",")))))
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(filter(None, (part.strip().lower() for part in value.split(","))))
 
     @field_validator("broker_url", mode="after")
     @classmethod

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 import string
 from collections.abc import Iterable
 from itertools import groupby
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
@@ -17,12 +17,14 @@ from starlette.types import Receive, Scope, Send
 from pipeline.access.caller import ANYBODY
 from pipeline.errors import PipelineError
 from pipeline.http_api.authentication import check_scope
+from pipeline.http_api.browser_guard import BrowserGuard
 from pipeline.http_api.call import ApiCall
 from pipeline.http_api.gateway import Gateway
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations import OPERATIONS
 from pipeline.http_api.parameters import read_parameters
 from pipeline.http_api.problems import Problem, internal, problem_of
+from pipeline.http_api.server.raw_answer import new_request_id
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
@@ -38,6 +40,7 @@ def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> 
     """Return the ASGI application that answers these operations."""
     return Starlette(
         routes=[*_pages(gateway), Mount("", _Groups(_route(gateway, each) for each in operations))],
+        middleware=[Middleware(BrowserGuard, gateway=gateway)],
         exception_handlers={HTTPException: _unrouted, Exception: _failed},
     )
 
@@ -61,7 +64,13 @@ class _Groups:
         self._none = Router([], redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._routers.get(_group(scope["path"]), self._none)(scope, receive, send)
+        await self._routers.get(_group(_local_path(scope)), self._none)(scope, receive, send)
+
+
+def _local_path(scope: Scope) -> str:
+    """Return the path without what a proxy serves this API under."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
 
 
 def _group(path: str) -> str:
@@ -72,6 +81,7 @@ def _group(path: str) -> str:
 def _route(gateway: Gateway, operation: Operation) -> Route:
     async def endpoint(request: Request) -> Response:
         request_id = _request_id(request)
+        request.state.operation = operation.id
         try:
             response = await _answer(gateway, operation, request, request_id)
         except Problem as problem:
@@ -87,6 +97,7 @@ async def _answer(gateway: Gateway, operation: Operation, request: Request, requ
     caller = ANYBODY
     if operation.scope is not None:
         caller = await gateway.keyring.caller(request)
+        request.state.key_id = caller.key_id
         check_scope(caller, operation.scope)
     query = read_parameters(operation.query, request.query_params)
     return await operation.handler(ApiCall(gateway, operation, request, caller, request_id, query))
@@ -97,7 +108,7 @@ def _request_id(request: Request) -> str:
     if 0 < len(given) <= _MAX_ID_LENGTH and _ID_CHARACTERS.issuperset(given):
         request.state.request_id = given
     elif not hasattr(request.state, "request_id"):
-        request.state.request_id = "req_" + secrets.token_hex(10)
+        request.state.request_id = new_request_id()
     found: str = request.state.request_id
     return found
 
@@ -107,7 +118,7 @@ def _finished(request: Request, response: Response, request_id: str) -> Response
     response.headers["X-Request-Id"] = request_id
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    if request.url.path.startswith(API):
+    if _local_path(request.scope).startswith(API):
         response.headers.setdefault("Cache-Control", "no-store")
     return response
 

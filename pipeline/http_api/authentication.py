@@ -32,7 +32,7 @@ class Keyring:
     def __init__(self, context: Context, pool: Pool, *, is_open: bool) -> None:
         self._context, self._pool, self._is_open = context, pool, is_open
         self._trusted: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
-        self._needed_until = 0.0
+        self._has_keys = False
 
     async def caller(self, connection: HTTPConnection) -> Caller:
         """Return who makes a request.
@@ -67,13 +67,16 @@ class Keyring:
             self._trusted.popitem(last=False)
         return caller
 
-    async def _without_key(self) -> Caller:
-        now = time.monotonic()
-        if self._is_open and now >= self._needed_until:
-            if not await self._pool.run(keys.any_exists, self._context):
-                return LOCAL
+    async def is_needed(self) -> bool:
+        """Return whether requests need a key: one exists, or others than this machine can connect."""
+        if self._is_open and not self._has_keys:
             # A key that was created is asked for from now on; keys are never deleted.
-            self._needed_until = float("inf")
+            self._has_keys = await self._pool.run(keys.any_exists, self._context)
+        return not self._is_open or self._has_keys
+
+    async def _without_key(self) -> Caller:
+        if not await self.is_needed():
+            return LOCAL
         raise Problem(
             "no_key", "this needs an API key; send `Authorization: Bearer pipe_…`, made by `pipeline keys create`"
         )

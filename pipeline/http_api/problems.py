@@ -39,16 +39,21 @@ KINDS: dict[str, Kind] = {
     "cross_site": Kind(403, "The request comes from another site", "Send it from the page itself, or with a key."),
     "not_found": Kind(404, "There is no such thing", "Check the id; other tenants' things are not found either."),
     "method_not_allowed": Kind(405, "The path has no such method", "`Allow` lists its methods."),
+    "request_timeout": Kind(408, "The request came too slowly", "Send it again; split a large body into parts."),
     "conflict": Kind(409, "The request contradicts what is stored", "`detail` says what is stored."),
     "wrong_state": Kind(409, "The state does not allow this", "`detail` names the state."),
     "body_too_large": Kind(413, "The body is too large", "`detail` names the limit and what to send instead."),
+    "uri_too_long": Kind(414, "The path and query are too long", "`detail` names the limit."),
     "unsupported_media_type": Kind(415, "The body has a type that cannot be read", "`detail` lists the types."),
+    "wrong_host": Kind(421, "The server is not known by this name", "Use the address that `pipeline serve` printed."),
     "invalid_request": Kind(422, "A value cannot be used", "`errors` points to it."),
     "invalid_items": Kind(422, "Items were refused", "`errors` has the lines; nothing was stored."),
     "invalid_definition": Kind(422, "The definition cannot be run", "`detail` names the field."),
     "rate_limited": Kind(429, "Too many requests", "Wait for `Retry-After` seconds."),
+    "headers_too_large": Kind(431, "The headers are too large", "`detail` names the limit."),
     "internal": Kind(500, "The server failed", "It is our fault: report it with the request id."),
     "busy": Kind(503, "The server is busy", "Wait for `Retry-After` seconds and send the request again."),
+    "too_many_connections": Kind(503, "Too many connections are open", "Close some, or wait `Retry-After` seconds."),
     "database_unreachable": Kind(503, "The database does not answer", "Wait, and send the request again."),
     "wrong_schema": Kind(503, "The database has another version", "Run `pipeline db upgrade`."),
     "storage_full": Kind(507, "The disk of the database is full", "Free space, and send the request again."),
@@ -69,7 +74,7 @@ _CODES: tuple[tuple[type[PipelineError], str], ...] = (
     (errors.Conflict, "conflict"),
 )
 #: Seconds after which a request may be sent again.
-_RETRY_AFTER = {"busy": "5", "database_unreachable": "2"}
+_RETRY_AFTER = {"busy": "5", "too_many_connections": "5", "database_unreachable": "2"}
 
 
 class Problem(Exception):

@@ -19,7 +19,9 @@ from pipeline.http_api.app import make_app
 from pipeline.http_api.authentication import Keyring
 from pipeline.http_api.gateway import Gateway, GatewayOptions, NoWork, WorkBeside
 from pipeline.http_api.pools import Pool
+from pipeline.http_api.server.options import ServeOptions
 from pipeline.http_api.server.run import listen, make_server
+from pipeline.http_api.server.serve import make_stack
 from tests.support.factories import client_context
 
 #: Long enough for a busy machine: a test that meets it hangs.
@@ -84,7 +86,7 @@ def serving(client: pipeline.Client, *, works: bool = True, **options: Any) -> I
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     gateway = replace(gateway, options=replace(chosen, port=port))
-    server = make_server(make_app(gateway))
+    server = make_server(make_stack(make_app(gateway), ServeOptions()), on_drain=gateway.draining.set)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), name="test-server", daemon=True)
     thread.start()
     served = ServedApi(f"http://127.0.0.1:{port}", context, client if works else None, gateway)
