@@ -105,9 +105,7 @@ class News:
     has_more: bool = False
 
 
-def poll(
-    context: Context, read_up_to: Mapping[int, int | None], *, limit: int, size_limit: int
-) -> dict[int, News]:
+def poll(context: Context, read_up_to: Mapping[int, int | None], *, limit: int, size_limit: int) -> dict[int, News]:
     """Return the version of many batches, and the events that were added to those whose log was read up to a `seq`.
 
     Args:

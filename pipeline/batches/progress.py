@@ -11,13 +11,12 @@ from sqlalchemy import Connection
 
 from pipeline.batches.find import find_batch, find_item, find_item_or_batch, find_owned_batch, pruned_meanwhile
 from pipeline.batches.sql import attempts, batches, items
-from pipeline.batches.sql.batches import BatchFilter
-from pipeline.batches.sql.items import ItemFilter
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.filters import BatchFilter, ItemFilter
 from pipeline.domain.ids import split_item_id
 from pipeline.domain.item import ItemState, Stage
 from pipeline.errors import NotFound

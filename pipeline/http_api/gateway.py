@@ -13,6 +13,7 @@ from pipeline.http_api.pools import Pool
 from pipeline.http_api.streaming.log_hub import LogHub
 from pipeline.http_api.streaming.open_streams import OpenStreams
 from pipeline.http_api.streaming.options import StreamOptions
+from pipeline.http_api.streaming.overview import TenantViews
 
 
 class WorkBeside(Protocol):
@@ -66,6 +67,7 @@ class Gateway:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     hub: LogHub = field(init=False)
     streams: OpenStreams = field(init=False)
+    views: TenantViews = field(default_factory=TenantViews)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hub", LogHub(self.context))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -16,6 +15,7 @@ from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, definitions, items
 from pipeline.domain.batch import BatchState
+from pipeline.domain.filters import BatchFilter
 from pipeline.domain.item import ItemState
 
 
@@ -132,22 +132,6 @@ def find_newest(
     if state is not None:
         query = query.where(batches.c.state == state.value)
     return rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit)))
-
-
-@dataclass(frozen=True, slots=True)
-class BatchFilter:
-    """Which batches are listed; None: any.
-
-    Args:
-        tenant: whose they are.
-        definition: the name of their definition.
-        created_after: the instant after which they were submitted.
-    """
-
-    tenant: str | None = None
-    state: BatchState | None = None
-    definition: str | None = None
-    created_after: datetime | None = None
 
 
 def find_page(

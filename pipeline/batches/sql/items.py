@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +16,7 @@ from pipeline.database.locks import lock_in_id_order, skip_locked
 from pipeline.database.row import Row, first, rows
 from pipeline.database.state_literals import has_state
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items
+from pipeline.domain.filters import ItemFilter
 from pipeline.domain.item import ItemState, Stage
 
 IN_FLIGHT = (ItemState.QUEUED, ItemState.RUNNING)
@@ -127,15 +127,6 @@ def count_first_labels(connection: Connection, batch_id: int, limit: int) -> dic
         .order_by(number.desc(), looked_at.c.label)
     )
     return {label: count for label, count in connection.execute(query)}
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFilter:
-    """Which items of a batch are listed; None: any."""
-
-    state: ItemState | None = None
-    label: str | None = None
-    key: str | None = None
 
 
 def find_page(

@@ -53,7 +53,7 @@ class TableExport:
 
     def file(self, format: ResultFormat) -> BinaryIO:
         """Return the file, complete and at its beginning. The system deletes it when it is closed."""
-        spooled = tempfile.SpooledTemporaryFile(_MAX_MEMORY_BYTES)
+        spooled = tempfile.SpooledTemporaryFile(_MAX_MEMORY_BYTES)  # noqa: SIM115
         try:
             with open_writer("-", format.value, stdout=spooled) as writer:  # type: ignore[arg-type]
                 for page in self._pages():

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 from pipeline.batches import event_log
 from pipeline.batches.event_log import BatchVersion
-from pipeline.errors import NotFound, Unreachable
+from pipeline.batches.find import pruned_meanwhile
+from pipeline.errors import Unreachable
 from pipeline.http_api.gateway import Gateway
 from pipeline.http_api.problems import Problem
 from pipeline.http_api.streaming.batch_feed import BatchFeed, LogSlice
@@ -72,8 +73,7 @@ class FeedReader:
         Raises:
             NotFound: the batch was pruned.
         """
-        # First: what is set after this has not been looked at.
-        self._wake.clear()
+        self.look()
         if not self._is_paging:
             found = self._next_of_feed()
             if found is not None or not self._is_paging:
@@ -85,12 +85,27 @@ class FeedReader:
         if self._failures:
             pause = min(_FIRST_RETRY_SECONDS * 2 ** (self._failures - 1), _LAST_RETRY_SECONDS, seconds)
             await self._waited(pause)
-            return pause < seconds
+            return bool(pause < seconds)
         return await self._waited(seconds)
 
     def wake(self) -> None:
         """End the wait."""
         self._wake.set()
+
+    def look(self) -> None:
+        """Take note of what happened to the batch, without reading its log.
+
+        Raises:
+            NotFound: the batch was pruned.
+        """
+        self._wake.clear()
+        if self._feed.is_gone:
+            raise pruned_meanwhile()
+        self.version = self._feed.version or self.version
+
+    def go_back(self, seq: int) -> None:
+        """Read what follows this `seq` again."""
+        self.seq = seq
 
     async def _waited(self, seconds: float) -> bool:
         if seconds <= 0:
@@ -103,16 +118,10 @@ class FeedReader:
         return True
 
     def _next_of_feed(self) -> LogSlice | None:
-        feed = self._feed
-        if feed.is_gone:
-            raise NotFound("the batch no longer exists: it was pruned a moment ago")
-        if feed.version is None:
-            # Not polled yet: the poll will wake.
+        if self._feed.version is None or self._feed.version.last_seq <= self.seq:
+            # Nothing new, or not polled yet: the next poll that finds something will wake.
             return None
-        self.version = feed.version
-        if feed.version.last_seq <= self.seq:
-            return None
-        found = feed.after(self.seq)
+        found = self._feed.after(self.seq)
         if found is None:
             self._is_paging = True
         else:

@@ -25,28 +25,32 @@ async def follow_lines(
     Raises:
         CutOff: the stream has to end before the batch does.
     """
-    clock, lines = Clock(gateway), 0
-    with reader.joined():
-        while not reader.is_stopped:
-            try:
-                found = await reader.read()
-            except NotFound:
-                raise CutOff from None
-            text, number = _lines(found, chosen)
-            lines += number
-            if not text and clock.is_silent:
-                text = b"\n"
-            if text:
-                clock.note_write()
+    lines = 0
+    try:
+        with reader.joined():
+            async for text, number in _texts(reader, Clock(gateway), chosen):
+                lines += number
                 yield text
-            elif reader.is_at_end:
-                break
-            elif found is None:
-                await reader.wait(clock.seconds_to_heartbeat)
-        if not reader.is_at_end:
-            raise CutOff
-    if has_end and reader.version is not None:
+    except NotFound:
+        raise CutOff from None
+    if not reader.is_at_end or reader.version is None:
+        raise CutOff
+    if has_end:
         yield end_line(reader.version, lines)
+
+
+async def _texts(reader: FeedReader, clock: Clock, chosen: EventFilter) -> AsyncGenerator[tuple[bytes, int]]:
+    """Yield what is to be sent, with its number of results, until the end or a reason to stop."""
+    while not reader.is_stopped:
+        found = await reader.read()
+        text, number = _lines(found, chosen)
+        if text or clock.is_silent:
+            clock.note_write()
+            yield text or b"\n", number
+        elif found is None:
+            if reader.is_at_end:
+                return
+            await reader.wait(clock.seconds_to_heartbeat)
 
 
 def _lines(found: LogSlice | None, chosen: EventFilter) -> tuple[bytes, int]:

@@ -109,9 +109,7 @@ class LogHub:
                     if self._is_closed or not self._watches:
                         self._thread = None
                         return
-                    wanted = {
-                        batch_id: (watch.seq, watch.followers > 0) for batch_id, watch in self._watches.items()
-                    }
+                    wanted = {batch_id: (watch.seq, watch.followers > 0) for batch_id, watch in self._watches.items()}
                 self._wake.clear()
                 found = poller.poll(wanted)
                 if found:

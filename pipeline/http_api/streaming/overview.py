@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from pipeline.batches import progress
 from pipeline.domain.batch import Progress
-from pipeline.http_api.gateway import Gateway
 from pipeline.http_api.streaming.open_streams import OpenStream
 from pipeline.http_api.streaming.sse import FIRST_BYTES, Clock, last_words
 from pipeline.log import get_logger
+
+if TYPE_CHECKING:
+    from pipeline.http_api.gateway import Gateway
 
 log = get_logger(__name__)
 

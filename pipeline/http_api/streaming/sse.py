@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 
 from pipeline.errors import NotFound, PipelineError
-from pipeline.http_api.gateway import Gateway
 from pipeline.http_api.problems import Problem, problem_of
-from pipeline.http_api.streaming.feed_reader import FeedReader
 from pipeline.http_api.streaming.formats import end_data, server_sent, server_sent_event
 from pipeline.http_api.streaming.open_streams import OpenStream
+
+if TYPE_CHECKING:
+    from pipeline.http_api.gateway import Gateway
+    from pipeline.http_api.streaming.feed_reader import FeedReader
 
 #: For proxies: the media type alone does not keep them from holding events back.
 HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
