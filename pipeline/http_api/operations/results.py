@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from pipeline.batches import event_log
 from pipeline.batches.event_log import BatchVersion
+from pipeline.database.row import Row
 from pipeline.domain.api_key import Scope
 from pipeline.domain.event import item_event_type
 from pipeline.domain.item import ItemState

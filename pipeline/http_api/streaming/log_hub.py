@@ -46,7 +46,11 @@ class _Watch:
 
 
 class LogHub:
-    """Follows batches for readers on one event loop. Its thread runs only while there are readers."""
+    """Follows batches for readers on one event loop. Its thread runs only while there are readers.
+
+    Attributes:
+        readers: their number.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -56,7 +60,7 @@ class LogHub:
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._is_closed = False
-        self._readers = 0
+        self.readers = 0
 
     @contextmanager
     def following(self, batch_id: int, wake: asyncio.Event, *, events: bool = True) -> Iterator[BatchFeed]:
@@ -67,7 +71,7 @@ class LogHub:
         """
         feed = self._feeds.setdefault(batch_id, BatchFeed())
         feed.join(wake)
-        self._readers += 1
+        self.readers += 1
         with self._lock:
             self._watches.setdefault(batch_id, _Watch()).followers += events
             self._ensure_running()
@@ -76,7 +80,7 @@ class LogHub:
             yield feed
         finally:
             feed.leave(wake)
-            self._readers -= 1
+            self.readers -= 1
             with self._lock:
                 self._watches[batch_id].followers -= events
                 if not feed.readers:
@@ -129,7 +133,7 @@ class LogHub:
                     watch.seq = news.events[-1].seq if news.events else news.version.last_seq
 
     def _pause(self, poller: _Poller) -> None:
-        least = max(poller.took * _PAUSE_FACTOR, self._readers * _READER_SECONDS)
+        least = max(poller.took * _PAUSE_FACTOR, self.readers * _READER_SECONDS)
         pause = max(poller.pause_seconds(), least)
         # Only the rest can be cut short: however often readers come and go, polls take a bounded share of a core.
         time.sleep(min(least, _LAST_RETRY_SECONDS))
