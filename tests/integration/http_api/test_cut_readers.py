@@ -17,7 +17,8 @@ from websockets.sync.client import connect as connect_socket
 import pipeline
 from pipeline.domain.item import ItemState
 from tests.support.event_logs import WrittenBatch, write_batch
-from tests.support.gateway import HANG_SECONDS, ServedApi, serving
+from tests.support.gateway import HANG_SECONDS, ServedApi, serving, wait_for_readers
+from tests.support.servers.postgres import Postgres
 
 ITEMS, CUTS = 2_000, 20
 #: Bytes after which a connection is cut: in the head of an answer, within a result, and after many.
@@ -41,6 +42,21 @@ def test_cut_readers_get_exactly_the_log(api: ServedApi, tmp_path: Path) -> None
     writing.join()
     results, log = list(range(1, ITEMS + 1)), list(range(1, ITEMS + 2))
     assert found == [results, results, log, log]
+
+
+def test_streams_outlive_a_restart_of_the_database(postgres: Postgres, postgresql_url: str, tmp_path: Path) -> None:
+    with pipeline.connect(database_url=postgresql_url) as client, serving(client, works=False) as api:
+        batch = write_batch(api.context, tmp_path, 30)
+        batch.finish(10)
+        with ThreadPoolExecutor() as pool:
+            reads = [pool.submit(way, api, batch.id, 0, 10**9) for way in (read_lines, read_stream, read_socket)]
+            wait_for_readers(api, 3)
+            postgres.restart()
+            batch.finish(10)
+            postgres.restart()
+            batch.finish(10)
+            found = [each.result(HANG_SECONDS) for each in reads]
+    assert found == [(list(range(1, last + 1)), True) for last in (30, 31, 31)]
 
 
 def write(batch: WrittenBatch, chance: random.Random) -> None:

@@ -32,8 +32,10 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     with connect(tmp_path) as client:
         context, quick = client_context(client), Pool.quick()
         made = Gateway(context, GatewayOptions(), Keyring(context, quick, is_open=True), quick=quick)
-        yield made
-        made.close()
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 class SteppedReader(FeedReader):
@@ -110,7 +112,7 @@ def test_one_poll_reads_the_log_for_all_readers(gateway: Gateway, tmp_path: Path
             while not reader.is_at_end:
                 each = await reader.read()
                 if each is None:
-                    await reader.wait(60)
+                    await reader.wait(0.005)
                     continue
                 slices.append({id(each)})
                 found += [event.seq for event in each.events]
@@ -136,7 +138,7 @@ async def read_all(reader: SteppedReader) -> list[int]:
         while not reader.is_at_end:
             each = await reader.read()
             if each is None:
-                await reader.wait(60)
+                await reader.wait(0.005)
             else:
                 assert each.first_seq == (found[-1] if found else 0) + 1
                 found += [event.seq for event in each.events]
