@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from pipeline.database import transaction_end
+from pipeline.database.changes import ChangeProbe
 from pipeline.database.sqlite import FILE_SCHEME, SQLite, database_file
 from pipeline.errors import InvalidSettings, PipelineError, ProcessForked, Unreachable
 from pipeline.fork_hooks import ForkAware
@@ -36,6 +37,8 @@ class _Backend(Protocol):
     def read(self) -> AbstractContextManager[Connection]: ...
 
     def user_planner(self) -> Callable[[Connection], AbstractContextManager[object]]: ...
+
+    def change_probe(self) -> ChangeProbe: ...
 
     def explain(self, error: DBAPIError) -> PipelineError | None: ...
 
@@ -121,6 +124,10 @@ class Database(ForkAware):
             return None
         failed_at, error = failure
         return error if time.monotonic() - failed_at <= seconds else None
+
+    def change_probe(self) -> ChangeProbe:
+        """Return what tells whether anything was committed, for a thread that polls."""
+        return self._backend.change_probe()
 
     def close(self) -> None:
         """Close the connections that are not in use."""

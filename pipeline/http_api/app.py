@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Mount, Route, Router, WebSocketRoute
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from pipeline.access.caller import ANYBODY
+from pipeline.access.caller import ANYBODY, Caller
 from pipeline.errors import PipelineError
-from pipeline.http_api.authentication import check_scope
+from pipeline.http_api.authentication import authenticate_stream, check_scope
 from pipeline.http_api.browser_guard import BrowserGuard
 from pipeline.http_api.call import ApiCall
+from pipeline.http_api.compression import compressed
 from pipeline.http_api.gateway import Gateway
-from pipeline.http_api.operation import Operation
+from pipeline.http_api.operation import Operation, Socket
 from pipeline.http_api.operations import OPERATIONS
 from pipeline.http_api.parameters import read_parameters
 from pipeline.http_api.problems import Problem, internal, problem_of
 from pipeline.http_api.server.raw_answer import new_request_id
+from pipeline.http_api.streaming.socket_call import SocketCall
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
@@ -39,7 +42,7 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> Starlette:
     """Return the ASGI application that answers these operations."""
     return Starlette(
-        routes=[*_pages(gateway), Mount("", _Groups(_route(gateway, each) for each in operations))],
+        routes=[*_pages(gateway), Mount("", _Groups(route for each in operations for route in _routes(gateway, each)))],
         middleware=[Middleware(BrowserGuard, gateway=gateway)],
         exception_handlers={HTTPException: _unrouted, Exception: _failed},
     )
@@ -57,7 +60,7 @@ def _pages(gateway: Gateway) -> list[Route]:
 class _Groups:
     """Routes by the beginning of their path: Starlette tries the routes of a router one by one."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route | WebSocketRoute]) -> None:
         ordered = sorted(routes, key=lambda each: _group(each.path))
         grouped = groupby(ordered, key=lambda each: _group(each.path))
         self._routers = {group: Router(list(members), redirect_slashes=False) for group, members in grouped}
@@ -78,6 +81,12 @@ def _group(path: str) -> str:
     return "/".join(path.split("/", 3)[:3]) if path.startswith(API + "/") else ""
 
 
+def _routes(gateway: Gateway, operation: Operation) -> Iterator[Route | WebSocketRoute]:
+    yield _route(gateway, operation)
+    if isinstance(operation, Socket):
+        yield _socket_route(gateway, operation)
+
+
 def _route(gateway: Gateway, operation: Operation) -> Route:
     async def endpoint(request: Request) -> Response:
         request_id = _request_id(request)
@@ -88,22 +97,49 @@ def _route(gateway: Gateway, operation: Operation) -> Route:
             response = problem.response(request_id)
         except PipelineError as error:
             response = problem_of(error).response(request_id)
-        return _finished(request, response, request_id)
+        return _finished(request, await compressed(request, response), request_id)
 
     return Route(operation.path, endpoint, methods=[operation.method])
 
 
 async def _answer(gateway: Gateway, operation: Operation, request: Request, request_id: str) -> Response:
-    caller = ANYBODY
-    if operation.scope is not None:
-        caller = await gateway.keyring.caller(request)
-        request.state.key_id = caller.key_id
-        check_scope(caller, operation.scope)
+    caller = await _caller(gateway, operation, request)
     query = read_parameters(operation.query, request.query_params)
     return await operation.handler(ApiCall(gateway, operation, request, caller, request_id, query))
 
 
-def _request_id(request: Request) -> str:
+async def _caller(gateway: Gateway, operation: Operation, connection: HTTPConnection) -> Caller:
+    if operation.scope is None:
+        return ANYBODY
+    if operation.accepts_token:
+        caller = await authenticate_stream(gateway.keyring, connection)
+    else:
+        caller = await gateway.keyring.caller(connection)
+    # For the log, whatever becomes of the request.
+    connection.state.key_id = caller.key_id
+    check_scope(caller, operation.scope)
+    return caller
+
+
+def _socket_route(gateway: Gateway, socket: Socket) -> WebSocketRoute:
+    async def endpoint(websocket: WebSocket) -> None:
+        request_id = _request_id(websocket)
+        try:
+            caller = await _caller(gateway, socket, websocket)
+            read_parameters(socket.query, websocket.query_params)
+            if socket.subprotocol not in websocket.scope["subprotocols"]:
+                raise Problem("bad_subprotocol", f"the client does not ask for the subprotocol {socket.subprotocol!r}")
+        except (Problem, PipelineError) as error:
+            problem = error if isinstance(error, Problem) else problem_of(error)
+            refusal = _finished(websocket, problem.response(request_id), request_id)
+            await websocket.send_denial_response(refusal)
+            return
+        await socket.converse(SocketCall(gateway, socket, websocket, caller, request_id))
+
+    return WebSocketRoute(socket.path, endpoint)
+
+
+def _request_id(request: HTTPConnection) -> str:
     given = request.headers.get("x-request-id", "")
     if 0 < len(given) <= _MAX_ID_LENGTH and _ID_CHARACTERS.issuperset(given):
         request.state.request_id = given
@@ -113,7 +149,7 @@ def _request_id(request: Request) -> str:
     return found
 
 
-def _finished(request: Request, response: Response, request_id: str) -> Response:
+def _finished(request: HTTPConnection, response: Response, request_id: str) -> Response:
     """Add what every answer has."""
     response.headers["X-Request-Id"] = request_id
     for name, value in _HEADERS.items():

@@ -86,3 +86,12 @@ def check_scope(caller: Caller, scope: Scope) -> None:
     """Raise `Problem` (scope_missing) if a caller may not do what needs a scope."""
     if scope not in caller.scopes:
         raise Problem("scope_missing", f"key {caller.key_id} has no scope {scope.value}, which this needs")
+
+
+async def authenticate_stream(keyring: Keyring, connection: HTTPConnection) -> Caller:
+    """Return who opens a stream, or has one open: it is asked again every few seconds.
+
+    Raises:
+        Problem, BadKey, ExpiredKey, RevokedKey: the caller may not, or no longer.
+    """
+    return await keyring.caller(connection)

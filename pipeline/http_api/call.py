@@ -104,7 +104,15 @@ class ApiCall:
         Raises:
             NotFound: there is none that the caller may see.
         """
-        return await self.quick(_batch, self.context, self.path(name), self.caller.sees)
+        return await self.batch_named(self.path(name))
+
+    async def batch_named(self, public_id: str) -> Row:
+        """Return the row of the batch with this id.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+        """
+        return await self.quick(_batch, self.context, public_id, self.caller.sees)
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

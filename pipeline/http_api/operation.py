@@ -13,8 +13,10 @@ from pipeline.domain.api_key import Scope
 
 if TYPE_CHECKING:
     from pipeline.http_api.call import ApiCall
+    from pipeline.http_api.streaming.socket_call import SocketCall
 
 Handler = Callable[["ApiCall"], Awaitable[Response]]
+SocketHandler = Callable[["SocketCall"], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Operation:
         answers: media types of answers that are not JSON.
         status: of a successful answer.
         problems: codes that it answers beside those that every operation may.
+        accepts_token: whether a stream token in the URL is enough, for browsers that cannot send a header.
         is_stream: whether the answer goes on for as long as there is something to tell.
         example: a body that works, or the values of parameters, for the document; a test sends it.
     """
@@ -51,5 +54,19 @@ class Operation:
     answers: tuple[str, ...] = ()
     status: int = 200
     problems: tuple[str, ...] = ()
+    accepts_token: bool = False
     is_stream: bool = False
     example: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Socket(Operation):
+    """A WebSocket. Its `handler` answers requests that do not ask for an upgrade.
+
+    Args:
+        converse: talks to the client once it was admitted; it accepts and closes the connection.
+        subprotocol: what the client has to ask for.
+    """
+
+    converse: SocketHandler = field(kw_only=True)
+    subprotocol: str = field(kw_only=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, bindparam, case, delete, func, insert, select, update
 
 from pipeline.batches.sql import spans
 from pipeline.batches.sql.items import id_range
-from pipeline.database.dialect import dialect_of
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, definitions, items
 from pipeline.domain.batch import BatchState
+from pipeline.domain.filters import BatchFilter
 from pipeline.domain.item import ItemState
 
 
@@ -143,6 +145,44 @@ def find_newest(
     return rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit)))
 
 
+def find_page(
+    connection: Connection, chosen: BatchFilter, *, before: int | None, limit: int, look_at: int
+) -> tuple[list[Row], int | None]:
+    """Return batches that pass a filter, newest first, and the id below which to go on; None: there are no more.
+
+    Args:
+        before: only batches with lower ids.
+        limit: batches returned, at most.
+        look_at: batches that are looked at, at most: not every filter has an index.
+    """
+    looked_at = select(batches.c.id).order_by(batches.c.id.desc()).limit(look_at)
+    if chosen.tenant is not None:
+        looked_at = looked_at.where(batches.c.tenant == chosen.tenant)
+    if before is not None:
+        looked_at = looked_at.where(batches.c.id < before)
+    inner = looked_at.subquery()
+    query = _rows().where(batches.c.id.in_(select(inner.c.id)))
+    if chosen.state is not None:
+        query = query.where(batches.c.state == chosen.state.value)
+    if chosen.definition is not None:
+        query = query.where(definitions.c.name == chosen.definition)
+    if chosen.created_after is not None:
+        query = query.where(batches.c.created_at > chosen.created_after)
+    found = rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit + 1)))
+    if len(found) > limit:
+        return found[:limit], int(found[limit - 1]["id"])
+    number, lowest = connection.execute(select(func.count(), func.min(inner.c.id))).one()
+    return found, lowest if number == look_at else None
+
+
+def find_newest_open(connection: Connection, tenant: str | None, limit: int) -> list[Row]:
+    """Return the batches of a tenant, or of all, that are not complete, newest first."""
+    query = _rows().where(batches.c.completed_at.is_(None))
+    if tenant is not None:
+        query = query.where(batches.c.tenant == tenant)
+    return rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit)))
+
+
 def find_by_ids(connection: Connection, ids: Sequence[int]) -> list[Row]:
     """Return the batches with these ids."""
     return rows(connection.execute(_rows().where(batches.c.id.in_(ids))))
@@ -161,6 +201,18 @@ def is_complete(connection: Connection, batch_id: int) -> bool | None:
 
 # Built once: whoever waits for a batch asks dozens of times a second.
 _IS_COMPLETE = select(batches.c.completed_at.is_not(None)).where(batches.c.id == bindparam("batch"))
+
+
+def find_versions(connection: Connection, ids: Collection[int]) -> list[Row]:
+    """Return the state, counters and `next_seq` of these batches: what changes whenever something happens to them."""
+    dialect = dialect_of(connection)
+    return rows(connection.execute(_versions(dialect), {"ids": dialect.encode_list(ids)}))
+
+
+@cache
+def _versions(dialect: Dialect) -> Select[Any]:
+    names = ("id", "next_seq", "state", "total", "succeeded", "dead", "cancelled", "completed_at")
+    return select(*(batches.c[name] for name in names)).where(dialect.is_in_list(batches.c.id, "ids"))
 
 
 def find_open(connection: Connection, *states: BatchState) -> list[int]:
