@@ -49,8 +49,37 @@ def find_owned_batch(connection: Connection, public_id: str, tenant: str | None)
     """
     found = batches.find_by_public_id(connection, public_id) if is_batch_prefix(public_id) else None
     if found is None or tenant not in (None, found["tenant"]):
-        raise NotFound(f"there is no batch {shown(public_id)}")
+        raise unknown_batch(public_id)
     return found
+
+
+def unknown_batch(public_id: str) -> NotFound:
+    """Return the error for a batch that is not there, or is another tenant's."""
+    return NotFound(f"there is no batch {shown(public_id)}")
+
+
+def find_owned_item(connection: Connection, name: str, tenant: str | None) -> tuple[Row, Row]:
+    """Return (batch, item) for exactly this item id, if its batch belongs to a tenant.
+
+    Args:
+        tenant: None: any.
+
+    Raises:
+        NotFound: there is none. An item of another tenant is answered in the same words.
+    """
+    split = split_item_id(name)
+    batch = None if split is None or not is_batch_prefix(split[0]) else batches.find_by_public_id(connection, split[0])
+    if split is None or batch is None or tenant not in (None, batch["tenant"]):
+        raise unknown_item(name)
+    item = items.get(connection, batch["id"] * POSITIONS_PER_BATCH + split[1])
+    if item is None:
+        raise unknown_item(name)
+    return batch, item
+
+
+def unknown_item(name: str) -> NotFound:
+    """Return the error for an item that is not there, or is another tenant's."""
+    return NotFound(f"there is no item {shown(name)}")
 
 
 def pruned_meanwhile(name: str | None = None) -> NotFound:

@@ -6,23 +6,28 @@ import secrets
 import string
 from collections.abc import Iterable
 from itertools import groupby
+from math import ceil
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from pipeline.access.caller import ANYBODY
+from pipeline.access.caller import ANYBODY, Caller
 from pipeline.errors import PipelineError
-from pipeline.http_api.authentication import check_scope
+from pipeline.http_api.audit import log_change
+from pipeline.http_api.authentication import TOKEN_PARAMETER, check_scope
 from pipeline.http_api.call import ApiCall
+from pipeline.http_api.cross_origin import AllowedHosts, CrossOrigin
 from pipeline.http_api.gateway import Gateway
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations import OPERATIONS
 from pipeline.http_api.parameters import read_parameters
 from pipeline.http_api.problems import Problem, internal, problem_of
+from pipeline.http_api.rate_limits import Allowance
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
@@ -38,8 +43,15 @@ def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> 
     """Return the ASGI application that answers these operations."""
     return Starlette(
         routes=[Mount("", _Groups(_route(gateway, each) for each in operations))],
+        middleware=_middleware(gateway),
         exception_handlers={HTTPException: _unrouted, Exception: _failed},
     )
+
+
+def _middleware(gateway: Gateway) -> list[Middleware]:
+    settings = gateway.context.settings
+    hosts = [Middleware(AllowedHosts, hosts=settings.allowed_hosts)] if settings.allowed_hosts else []
+    return hosts + ([Middleware(CrossOrigin, origins=settings.cors_origins)] if settings.cors_origins else [])
 
 
 class _Groups:
@@ -65,10 +77,11 @@ def _route(gateway: Gateway, operation: Operation) -> Route:
         request_id = _request_id(request)
         try:
             response = await _answer(gateway, operation, request, request_id)
-        except Problem as problem:
-            response = problem.response(request_id)
-        except PipelineError as error:
-            response = problem_of(error).response(request_id)
+            outcome = str(response.status_code)
+        except (Problem, PipelineError) as error:
+            problem = error if isinstance(error, Problem) else problem_of(error)
+            response, outcome = problem.response(request_id), problem.code
+        log_change(operation, request, response, outcome)
         return _finished(request, response, request_id)
 
     return Route(operation.path, endpoint, methods=[operation.method])
@@ -76,11 +89,31 @@ def _route(gateway: Gateway, operation: Operation) -> Route:
 
 async def _answer(gateway: Gateway, operation: Operation, request: Request, request_id: str) -> Response:
     caller = ANYBODY
+    if operation.needs_key:
+        caller = await gateway.keyring.caller(request, takes_token=operation.takes_token)
+        request.state.caller = caller
+        _count(gateway, request, caller)
     if operation.scope is not None:
-        caller = await gateway.keyring.caller(request)
         check_scope(caller, operation.scope)
-    query = read_parameters(operation.query, request.query_params)
+    ignored = frozenset({TOKEN_PARAMETER} if operation.takes_token else ())
+    query = read_parameters(operation.query, request.query_params, ignored=ignored)
     return await operation.handler(ApiCall(gateway, operation, request, caller, request_id, query))
+
+
+def _count(gateway: Gateway, request: Request, caller: Caller) -> None:
+    """Count a request toward the rate of its key.
+
+    Raises:
+        Problem: rate_limited.
+    """
+    allowance = gateway.rates.take(caller)
+    request.state.allowance = allowance
+    if allowance is not None and allowance.wait is not None:
+        raise Problem(
+            "rate_limited",
+            f"key {caller.key_id} may send {allowance.rate:g} requests per second; wait as long as Retry-After says",
+            headers={"Retry-After": str(max(1, ceil(allowance.wait)))},
+        )
 
 
 def _request_id(request: Request) -> str:
@@ -98,6 +131,9 @@ def _finished(request: Request, response: Response, request_id: str) -> Response
     response.headers["X-Request-Id"] = request_id
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    allowance: Allowance | None = getattr(request.state, "allowance", None)
+    if allowance is not None:
+        response.headers.update(allowance.headers())
     if request.url.path.startswith(API):
         response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.access.caller import Caller
-from pipeline.batches.find import find_owned_batch
+from pipeline.batches.find import find_owned_batch, unknown_batch
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.http_api.gateway import Gateway
@@ -104,7 +104,22 @@ class ApiCall:
         Raises:
             NotFound: there is none that the caller may see.
         """
-        return await self.quick(_batch, self.context, self.path(name), self.caller.sees)
+        return await self.batch_named(self.path(name))
+
+    async def batch_named(self, public_id: str) -> Row:
+        """Return the row of the batch with exactly this id.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+        """
+        row = await self.quick(_batch, self.context, public_id, self.caller.sees)
+        if self.caller.only_batch not in (None, row["id"]):
+            raise unknown_batch(public_id)
+        return row
+
+    def unchanged(self) -> None:
+        """Note that this call changes nothing, whatever its method: it is no change to log."""
+        self.request.state.is_change = False
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

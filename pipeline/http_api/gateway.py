@@ -9,6 +9,7 @@ from typing import Protocol
 from pipeline.context import Context
 from pipeline.http_api.authentication import Keyring
 from pipeline.http_api.pools import Pool
+from pipeline.http_api.rate_limits import RateLimits
 
 
 class WorkBeside(Protocol):
@@ -54,6 +55,7 @@ class Gateway:
     options: GatewayOptions
     keyring: Keyring
     work: WorkBeside = field(default_factory=NoWork)
+    rates: RateLimits = field(default_factory=RateLimits)
     quick: Pool = field(default_factory=Pool.quick)
     bulk: Pool = field(default_factory=Pool.bulk)
     #: Set when the server stops: streams end, and nothing new is begun.

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from pipeline import errors
 from pipeline.access.keys import BadKey, ExpiredKey, RevokedKey
+from pipeline.access.stream_tokens import BadToken
 from pipeline.errors import PipelineError
 
 MEDIA_TYPE = "application/problem+json"
@@ -29,23 +30,33 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "bad_json": Kind(400, "The body is not valid JSON", "Send UTF-8 JSON; `detail` says where it breaks."),
     "bad_parameter": Kind(400, "A query parameter cannot be used", "`errors` names it and what it may be."),
+    "bad_cursor": Kind(400, "A position cannot be read", "Send `next` or the `seq` of an event as you got it, or 0."),
     "bad_request": Kind(400, "The request is malformed", "`detail` says what HTTP requires."),
     "key_in_url": Kind(400, "An API key is in the URL", "Revoke it: logs keep URLs. Send `Authorization: Bearer`."),
     "no_key": Kind(401, "An API key is missing", "Send `Authorization: Bearer pipe_…`."),
     "bad_key": Kind(401, "The API key is mistyped or unknown", "Copy it again, or ask for a new one."),
     "expired_key": Kind(401, "The API key has expired", "Ask for a new one."),
     "revoked_key": Kind(401, "The API key was revoked", "Ask for a new one."),
+    "bad_token": Kind(401, "The stream token is unknown or has expired", "Make one with `POST /v1/stream-tokens`."),
     "scope_missing": Kind(403, "The API key may not do this", "Use a key with the scope that `detail` names."),
+    "definition_not_allowed": Kind(403, "The definition could run code or read files", "Name one of the server's."),
+    "endpoint_owned": Kind(403, "The endpoint belongs to another tenant", "Use another endpoint."),
+    "cross_origin": Kind(403, "Pages of this origin may not call the API", "Add it to `PIPELINE_CORS_ORIGINS`."),
     "not_found": Kind(404, "There is no such thing", "Check the id; other tenants' things are not found either."),
     "method_not_allowed": Kind(405, "The path has no such method", "`Allow` lists its methods."),
     "conflict": Kind(409, "The request contradicts what is stored", "`detail` says what is stored."),
+    "not_dead": Kind(409, "The item is not dead", "Only dead items can be replayed."),
+    "definition_is_a_file": Kind(409, "The definition is a file of the server", "Store yours under another name."),
     "wrong_state": Kind(409, "The state does not allow this", "`detail` names the state."),
+    "precondition_failed": Kind(412, "It was changed in the meantime", "Get it again, and decide anew."),
     "body_too_large": Kind(413, "The body is too large", "`detail` names the limit and what to send instead."),
     "unsupported_media_type": Kind(415, "The body has a type that cannot be read", "`detail` lists the types."),
+    "wrong_host": Kind(421, "The server is not known by this name", "Use a name in `PIPELINE_ALLOWED_HOSTS`."),
     "invalid_request": Kind(422, "A value cannot be used", "`errors` points to it."),
     "invalid_items": Kind(422, "Items were refused", "`errors` has the lines; nothing was stored."),
     "invalid_definition": Kind(422, "The definition cannot be run", "`detail` names the field."),
     "rate_limited": Kind(429, "Too many requests", "Wait for `Retry-After` seconds."),
+    "too_many_failures": Kind(429, "Too many requests without a valid key", "Use a valid key; wait for `Retry-After`."),
     "internal": Kind(500, "The server failed", "It is our fault: report it with the request id."),
     "busy": Kind(503, "The server is busy", "Wait for `Retry-After` seconds and send the request again."),
     "database_unreachable": Kind(503, "The database does not answer", "Wait, and send the request again."),
@@ -58,6 +69,8 @@ _CODES: tuple[tuple[type[PipelineError], str], ...] = (
     (BadKey, "bad_key"),
     (ExpiredKey, "expired_key"),
     (RevokedKey, "revoked_key"),
+    (BadToken, "bad_token"),
+    (errors.EndpointOwned, "endpoint_owned"),
     (errors.InvalidItems, "invalid_items"),
     (errors.InvalidDefinition, "invalid_definition"),
     (errors.NotFound, "not_found"),

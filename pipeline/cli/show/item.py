@@ -10,13 +10,13 @@ import orjson
 
 from pipeline.batches.progress import Details
 from pipeline.cli.show.output import format_value, print_fields
-from pipeline.cli.show.redaction import redact_url
 from pipeline.cli.show.table import print_table
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries
 from pipeline.domain.ids import item_id, webhook_id
 from pipeline.domain.item import ItemState, Stage
+from pipeline.domain.redaction import redact_url
 
 _PLAIN = ("key", "state", "stage", "attempt", "attempts", "crashes", "label", "confidence")
 _TIMES = ("created_at", "due_at", "queued_at", "started_at", "classified_at", "finished_at", "lease_until")
