@@ -7,9 +7,10 @@ from sqlalchemy import Connection
 from pipeline.batches.sql import batches, items
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
+from pipeline.domain.batch import BatchState
 from pipeline.domain.bounds import shown
 from pipeline.domain.ids import is_batch_prefix, item_id, split_item_id, split_task_id
-from pipeline.errors import InvalidInput, NotFound
+from pipeline.errors import Conflict, InvalidInput, NotFound
 
 LAST = "last"
 
@@ -80,6 +81,14 @@ def find_owned_item(connection: Connection, name: str, tenant: str | None) -> tu
 def unknown_item(name: str) -> NotFound:
     """Return the error for an item that is not there, or is another tenant's."""
     return NotFound(f"there is no item {shown(name)}")
+
+
+def refuse_if_cancelling(batch: Row) -> None:
+    """Raise `Conflict` if a batch was cancelled and some of its items are not final yet."""
+    if batch["state"] == BatchState.CANCELLED and batch["completed_at"] is None:
+        raise Conflict(
+            f"batch {batch['public_id']} is being cancelled; replay its items when those that still run are done"
+        )
 
 
 def pruned_meanwhile(name: str | None = None) -> NotFound:

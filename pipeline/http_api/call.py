@@ -66,12 +66,17 @@ class ApiCall:
         """Run a use case that reads or writes a whole batch; see `Pool.run`."""
         return await self.gateway.bulk.run(function, *args, **options)
 
-    async def json(self, model: type[M]) -> M:
+    async def json(self, model: type[M], *, is_optional: bool = False) -> M:
         """Read the JSON body.
+
+        Args:
+            is_optional: whether a request without a body stands for an empty object.
 
         Raises:
             Problem: unsupported_media_type, body_too_large, bad_json, invalid_request.
         """
+        if is_optional and "content-type" not in self.request.headers and not await self.read_body(MAX_JSON_BYTES):
+            return read_json(model, b"{}")
         media_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             raise Problem(

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.operations import batches, document, keys, server
+from pipeline.http_api.operations import batches, dead, document, keys, server
 
 #: The table that the application, the document, the reference page and the tests are made from.
-OPERATIONS: tuple[Operation, ...] = (*server.OPERATIONS, *document.OPERATIONS, *batches.OPERATIONS, *keys.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *server.OPERATIONS,
+    *document.OPERATIONS,
+    *batches.OPERATIONS,
+    *dead.OPERATIONS,
+    *keys.OPERATIONS,
+)
