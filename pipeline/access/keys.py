@@ -130,7 +130,7 @@ def revoke(context: Context, key_id: str, tenant: str | None = None) -> ApiKey:
         NotFound: there is no such key. A key of another tenant is answered in the same words.
     """
     with context.database.write() as connection:
-        _stored(sql.find(connection, key_id), key_id, tenant)
+        _stored(sql.find(connection, key_id) if key_id.isalnum() else None, key_id, tenant)
         sql.revoke(connection, key_id, context.now())
         return _api_key(_stored(sql.find(connection, key_id), key_id))
 

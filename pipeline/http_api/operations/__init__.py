@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.operations import batches, dead, document, keys, server
+from pipeline.http_api.operations import batches, dead, deliveries, document, endpoints, keys, server
 
 #: The table that the application, the document, the reference page and the tests are made from.
 OPERATIONS: tuple[Operation, ...] = (
@@ -11,5 +11,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *document.OPERATIONS,
     *batches.OPERATIONS,
     *dead.OPERATIONS,
+    *deliveries.OPERATIONS,
+    *endpoints.OPERATIONS,
     *keys.OPERATIONS,
 )
