@@ -12,6 +12,7 @@ from pipeline.errors import (
     ClientClosed,
     Conflict,
     DatabaseFull,
+    EndpointOwned,
     InvalidArgument,
     InvalidDefinition,
     InvalidInput,
@@ -31,6 +32,8 @@ from pipeline.errors import (
 from pipeline.stages.catalog.batched import batched
 
 if TYPE_CHECKING:
+    from pipeline.access.keys import BadKey, ExpiredKey, RevokedKey
+    from pipeline.access.stream_tokens import BadToken
     from pipeline.client.async_client import AsyncClient
     from pipeline.client.batch import AsyncBatch, Batch
     from pipeline.client.client import Client
@@ -72,6 +75,8 @@ __all__ = [
     "AsyncDelivery",
     "AsyncEndpoint",
     "AttemptOutcome",
+    "BadKey",
+    "BadToken",
     "Batch",
     "BatchState",
     "CannotDecrypt",
@@ -89,11 +94,13 @@ __all__ = [
     "Endpoint",
     "EndpointChanges",
     "EndpointInfo",
+    "EndpointOwned",
     "EndpointSettings",
     "EndpointState",
     "EnrichSpec",
     "Event",
     "EventType",
+    "ExpiredKey",
     "FailureKind",
     "ForbiddenCallbackUrl",
     "Hook",
@@ -125,6 +132,7 @@ __all__ = [
     "RemoteClient",
     "Result",
     "RetrySpec",
+    "RevokedKey",
     "SettingOverrides",
     "Stage",
     "StageError",
@@ -146,6 +154,8 @@ _LAZY = {
     "AsyncDelivery": "pipeline.client.delivery",
     "AsyncEndpoint": "pipeline.client.endpoint",
     "AttemptOutcome": "pipeline.delivery.rules.delivery",
+    "BadKey": "pipeline.access.keys",
+    "BadToken": "pipeline.access.stream_tokens",
     "Batch": "pipeline.client.batch",
     "BatchState": "pipeline.domain.batch",
     "CannotDecrypt": "pipeline.crypto.encryption",
@@ -164,6 +174,7 @@ _LAZY = {
     "EnrichSpec": "pipeline.stages.catalog.spec",
     "Event": "pipeline.hooks",
     "EventType": "pipeline.domain.event",
+    "ExpiredKey": "pipeline.access.keys",
     "FailureKind": "pipeline.domain.outcome",
     "ForbiddenCallbackUrl": "pipeline.domain.callback_url",
     "Hook": "pipeline.hooks",
@@ -184,6 +195,7 @@ _LAZY = {
     "RemoteClient": "pipeline.client.remote.remote_client",
     "Result": "pipeline.client.result",
     "RetrySpec": "pipeline.definitions.input_and_retry",
+    "RevokedKey": "pipeline.access.keys",
     "SettingOverrides": "pipeline.client.connect",
     "Timings": "pipeline.client.result",
     "connect": "pipeline.client.connect",

@@ -8,6 +8,7 @@ PipelineError                   pipeline_error              exit code 2
 │   ├── InvalidArgument         invalid_argument            an argument, called by its name
 │   │   ├── InvalidCallbackUrl      invalid_callback_url    a URL that cannot be called back
 │   │   └── ForbiddenCallbackUrl    forbidden_callback_url  a URL that callbacks may not reach
+│   ├── EndpointOwned           endpoint_owned              a URL at an endpoint that another tenant configured
 │   ├── InvalidHeader           invalid_header              a header of an endpoint
 │   ├── InvalidSecret           invalid_secret              a webhook secret
 │   ├── InvalidEncryptionKey    invalid_encryption_key      PIPELINE_ENCRYPTION_KEY
@@ -17,6 +18,10 @@ PipelineError                   pipeline_error              exit code 2
 │   ├── ClientClosed            client_closed               the client was closed
 │   └── ProcessForked           process_forked              the process was forked during the call
 ├── AccessDenied                access_denied               a server refused the API key
+│   ├── BadKey                  bad_key                     it is mistyped or unknown
+│   ├── ExpiredKey              expired_key                 it has expired
+│   ├── RevokedKey              revoked_key                 it was revoked
+│   └── BadToken                bad_token                   a stream token is unknown or has expired
 ├── CannotDecrypt               cannot_decrypt              stored secrets, without their key
 ├── Unreachable                 unreachable                 database or broker is down           exit code 3
 │   └── DatabaseFull            database_full               the disk of the database is full     exit code 3
@@ -81,6 +86,12 @@ class InvalidItems(InvalidInput):
     def __init__(self, message: str, rejections: tuple[Rejection, ...] = ()) -> None:
         super().__init__(message)
         self.rejections = rejections
+
+
+class EndpointOwned(InvalidInput):
+    """A callback URL is at an endpoint whose secrets or headers another tenant configured."""
+
+    code = "endpoint_owned"
 
 
 class InvalidArgument(InvalidInput):

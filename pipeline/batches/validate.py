@@ -43,6 +43,21 @@ class Rules:
     has_secret: bool
 
 
+def check_payload(rules: Rules, payload: Mapping[str, Any]) -> str:
+    """Return a payload as it is stored.
+
+    Raises:
+        InvalidInput: it lacks the text that the classifier reads, or cannot be stored.
+    """
+    field = rules.text_field
+    if field is not None and not isinstance(payload.get(field), str):
+        raise InvalidInput(_missing(field, payload, "which the classifier reads"))
+    if field is not None and not rules.accepts_empty_text and is_empty(payload[field]):
+        advice = 'fill it in, or accept such items with `empty = "accept"` in [input]'
+        raise InvalidInput(f"its text is empty (field {field!r}); {advice}")
+    return encode(payload, max_bytes=rules.max_payload_bytes)
+
+
 class ItemValidator:
     """Validates items in input order, without keeping them.
 
@@ -116,22 +131,13 @@ class ItemValidator:
         try:
             # The payload first: key and URL may be fields of it.
             return {
-                "payload": self._payload(item),
+                "payload": check_payload(self._rules, item.payload),
                 "key": self._key(item),
                 "callback_url": self._callback_url(item),
                 "line": line,
             }
         except InvalidInput as error:
             raise _Refused(line, str(error), to_text(item.payload)) from None
-
-    def _payload(self, item: Item) -> str:
-        field = self._rules.text_field
-        if field is not None and not isinstance(item.payload.get(field), str):
-            raise InvalidInput(_missing(field, item.payload, "which the classifier reads"))
-        if field is not None and not self._rules.accepts_empty_text and is_empty(item.payload[field]):
-            advice = 'fill it in, or accept such items with `empty = "accept"` in [input]'
-            raise InvalidInput(f"its text is empty (field {field!r}); {advice}")
-        return encode(item.payload, max_bytes=self._rules.max_payload_bytes)
 
     def _key(self, item: Item) -> str | None:
         field = self._rules.key_field

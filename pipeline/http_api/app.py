@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from math import ceil
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,15 +18,18 @@ from starlette.websockets import WebSocket
 
 from pipeline.access.caller import ANYBODY, Caller
 from pipeline.errors import PipelineError
-from pipeline.http_api.authentication import authenticate_stream, check_scope
+from pipeline.http_api.audit import log_change
+from pipeline.http_api.authentication import TOKEN_PARAMETER, check_scope
 from pipeline.http_api.browser_guard import BrowserGuard
 from pipeline.http_api.call import ApiCall
 from pipeline.http_api.compression import compressed
+from pipeline.http_api.cross_origin import CrossOrigin
 from pipeline.http_api.gateway import Gateway
 from pipeline.http_api.operation import Operation, Socket
 from pipeline.http_api.operations import OPERATIONS
 from pipeline.http_api.parameters import read_parameters
 from pipeline.http_api.problems import Problem, internal, problem_of
+from pipeline.http_api.rate_limits import Allowance
 from pipeline.http_api.server.raw_answer import new_request_id
 from pipeline.http_api.streaming.socket_call import SocketCall
 from pipeline.log import get_logger
@@ -43,7 +47,7 @@ def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> 
     """Return the ASGI application that answers these operations."""
     return Starlette(
         routes=[*_pages(gateway), Mount("", _Groups(route for each in operations for route in _routes(gateway, each)))],
-        middleware=[Middleware(BrowserGuard, gateway=gateway)],
+        middleware=_middleware(gateway),
         exception_handlers={HTTPException: _unrouted, Exception: _failed},
     )
 
@@ -55,6 +59,12 @@ def _pages(gateway: Gateway) -> list[Route]:
     from pipeline.http_api.page.site import page_routes
 
     return page_routes(gateway)
+
+
+def _middleware(gateway: Gateway) -> list[Middleware]:
+    origins = gateway.context.settings.cors_origins
+    crossing = [Middleware(CrossOrigin, origins=origins)] if origins else []
+    return [Middleware(BrowserGuard, gateway=gateway), *crossing]
 
 
 class _Groups:
@@ -93,10 +103,11 @@ def _route(gateway: Gateway, operation: Operation) -> Route:
         request.state.operation = operation.id
         try:
             response = await _answer(gateway, operation, request, request_id)
-        except Problem as problem:
-            response = problem.response(request_id)
-        except PipelineError as error:
-            response = problem_of(error).response(request_id)
+            outcome = str(response.status_code)
+        except (Problem, PipelineError) as error:
+            problem = error if isinstance(error, Problem) else problem_of(error)
+            response, outcome = problem.response(request_id), problem.code
+        log_change(operation, request, response, outcome)
         return _finished(request, await compressed(request, response), request_id)
 
     return Route(operation.path, endpoint, methods=[operation.method])
@@ -104,21 +115,45 @@ def _route(gateway: Gateway, operation: Operation) -> Route:
 
 async def _answer(gateway: Gateway, operation: Operation, request: Request, request_id: str) -> Response:
     caller = await _caller(gateway, operation, request)
-    query = read_parameters(operation.query, request.query_params)
+    query = read_parameters(operation.query, request.query_params, ignored=_ignored(operation))
     return await operation.handler(ApiCall(gateway, operation, request, caller, request_id, query))
 
 
+def _ignored(operation: Operation) -> frozenset[str]:
+    return frozenset({TOKEN_PARAMETER} if operation.takes_token else ())
+
+
 async def _caller(gateway: Gateway, operation: Operation, connection: HTTPConnection) -> Caller:
-    if operation.scope is None:
+    """Return who makes a request, and count it.
+
+    Raises:
+        Problem, AccessDenied: the caller may not do this, or not so often.
+    """
+    if not operation.needs_key:
         return ANYBODY
-    if operation.accepts_token:
-        caller = await authenticate_stream(gateway.keyring, connection)
-    else:
-        caller = await gateway.keyring.caller(connection)
+    caller = await gateway.keyring.caller(connection, takes_token=operation.takes_token)
     # For the log, whatever becomes of the request.
-    connection.state.key_id = caller.key_id
-    check_scope(caller, operation.scope)
+    connection.state.caller, connection.state.key_id = caller, caller.key_id
+    _count(gateway, connection, caller)
+    if operation.scope is not None:
+        check_scope(caller, operation.scope)
     return caller
+
+
+def _count(gateway: Gateway, connection: HTTPConnection, caller: Caller) -> None:
+    """Count a request toward the rate of its key.
+
+    Raises:
+        Problem: rate_limited.
+    """
+    allowance = gateway.rates.take(caller)
+    connection.state.allowance = allowance
+    if allowance is not None and allowance.wait is not None:
+        raise Problem(
+            "rate_limited",
+            f"key {caller.key_id} may send {allowance.rate:g} requests per second; wait as long as Retry-After says",
+            headers={"Retry-After": str(max(1, ceil(allowance.wait)))},
+        )
 
 
 def _socket_route(gateway: Gateway, socket: Socket) -> WebSocketRoute:
@@ -126,7 +161,7 @@ def _socket_route(gateway: Gateway, socket: Socket) -> WebSocketRoute:
         request_id = _request_id(websocket)
         try:
             caller = await _caller(gateway, socket, websocket)
-            read_parameters(socket.query, websocket.query_params)
+            read_parameters(socket.query, websocket.query_params, ignored=_ignored(socket))
             if socket.subprotocol not in websocket.scope["subprotocols"]:
                 raise Problem("bad_subprotocol", f"the client does not ask for the subprotocol {socket.subprotocol!r}")
         except (Problem, PipelineError) as error:
@@ -154,6 +189,9 @@ def _finished(request: HTTPConnection, response: Response, request_id: str) -> R
     response.headers["X-Request-Id"] = request_id
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    allowance: Allowance | None = getattr(request.state, "allowance", None)
+    if allowance is not None:
+        response.headers.update(allowance.headers())
     if _local_path(request.scope).startswith(API):
         response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -10,6 +10,7 @@ from typing import Protocol
 from pipeline.context import Context
 from pipeline.http_api.authentication import Keyring, authenticate_stream
 from pipeline.http_api.pools import Pool
+from pipeline.http_api.rate_limits import RateLimits
 from pipeline.http_api.streaming.log_hub import LogHub
 from pipeline.http_api.streaming.open_streams import OpenStreams
 from pipeline.http_api.streaming.options import StreamOptions
@@ -61,6 +62,7 @@ class Gateway:
     options: GatewayOptions
     keyring: Keyring
     work: WorkBeside = field(default_factory=NoWork)
+    rates: RateLimits = field(default_factory=RateLimits)
     quick: Pool = field(default_factory=Pool.quick)
     bulk: Pool = field(default_factory=Pool.bulk)
     #: Set when the server stops: streams end, and nothing new is begun.

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from pipeline import errors
 from pipeline.access.keys import BadKey, ExpiredKey, RevokedKey
+from pipeline.access.stream_tokens import BadToken
 from pipeline.errors import PipelineError
 
 MEDIA_TYPE = "application/problem+json"
@@ -37,14 +38,21 @@ KINDS: dict[str, Kind] = {
     "bad_key": Kind(401, "The API key is mistyped or unknown", "Copy it again, or ask for a new one."),
     "expired_key": Kind(401, "The API key has expired", "Ask for a new one."),
     "revoked_key": Kind(401, "The API key was revoked", "Ask for a new one."),
+    "bad_token": Kind(401, "The stream token is unknown or has expired", "Make one with `POST /v1/stream-tokens`."),
     "scope_missing": Kind(403, "The API key may not do this", "Use a key with the scope that `detail` names."),
     "cross_site": Kind(403, "The request comes from another site", "Send it from the page itself, or with a key."),
+    "definition_not_allowed": Kind(403, "The definition could run code or read files", "Name one of the server's."),
+    "endpoint_owned": Kind(403, "The endpoint belongs to another tenant", "Use another endpoint."),
+    "cross_origin": Kind(403, "Pages of this origin may not call the API", "Add it to `PIPELINE_CORS_ORIGINS`."),
     "not_found": Kind(404, "There is no such thing", "Check the id; other tenants' things are not found either."),
     "method_not_allowed": Kind(405, "The path has no such method", "`Allow` lists its methods."),
     "request_timeout": Kind(408, "The request came too slowly", "Send it again; split a large body into parts."),
     "conflict": Kind(409, "The request contradicts what is stored", "`detail` says what is stored."),
     "cursor_ahead": Kind(409, "The log ends before this position", "Begin again with `after=0`."),
+    "not_dead": Kind(409, "The item is not dead", "Only dead items can be replayed."),
+    "definition_is_a_file": Kind(409, "The definition is a file of the server", "Store yours under another name."),
     "wrong_state": Kind(409, "The state does not allow this", "`detail` names the state."),
+    "precondition_failed": Kind(412, "It was changed in the meantime", "Get it again, and decide anew."),
     "body_too_large": Kind(413, "The body is too large", "`detail` names the limit and what to send instead."),
     "uri_too_long": Kind(414, "The path and query are too long", "`detail` names the limit."),
     "unsupported_media_type": Kind(415, "The body has a type that cannot be read", "`detail` lists the types."),
@@ -56,6 +64,7 @@ KINDS: dict[str, Kind] = {
     "rate_limited": Kind(429, "Too many requests", "Wait for `Retry-After` seconds."),
     "headers_too_large": Kind(431, "The headers are too large", "`detail` names the limit."),
     "too_many_streams": Kind(429, "Too many streams are open", "Close one, or share a WebSocket between batches."),
+    "too_many_failures": Kind(429, "Too many requests without a valid key", "Use a valid key; wait for `Retry-After`."),
     "internal": Kind(500, "The server failed", "It is our fault: report it with the request id."),
     "busy": Kind(503, "The server is busy", "Wait for `Retry-After` seconds and send the request again."),
     "too_many_connections": Kind(503, "Too many connections are open", "Close some, or wait `Retry-After` seconds."),
@@ -69,6 +78,8 @@ _CODES: tuple[tuple[type[PipelineError], str], ...] = (
     (BadKey, "bad_key"),
     (ExpiredKey, "expired_key"),
     (RevokedKey, "revoked_key"),
+    (BadToken, "bad_token"),
+    (errors.EndpointOwned, "endpoint_owned"),
     (errors.InvalidItems, "invalid_items"),
     (errors.InvalidDefinition, "invalid_definition"),
     (errors.NotFound, "not_found"),

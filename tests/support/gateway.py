@@ -19,6 +19,7 @@ from pipeline.http_api.app import make_app
 from pipeline.http_api.authentication import Keyring
 from pipeline.http_api.gateway import Gateway, GatewayOptions, NoWork, WorkBeside
 from pipeline.http_api.pools import Pool
+from pipeline.http_api.rate_limits import FailedAttempts
 from pipeline.http_api.server.options import ServeOptions
 from pipeline.http_api.server.run import listen, make_server
 from pipeline.http_api.server.serve import make_stack
@@ -87,7 +88,9 @@ def serving(client: pipeline.Client, *, works: bool = True, **options: Any) -> I
     quick = Pool.quick()
     chosen = GatewayOptions(**{"is_open": True, **options})
     work: WorkBeside = SessionWork(client) if works else NoWork()
-    gateway = Gateway(context, chosen, Keyring(context, quick, is_open=chosen.is_open), work, quick=quick)
+    # All tests of a module have one address.
+    keyring = Keyring(context, quick, is_open=chosen.is_open, failures=FailedAttempts(limit=100_000))
+    gateway = Gateway(context, chosen, keyring, work, quick=quick)
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     gateway = replace(gateway, options=replace(chosen, port=port))

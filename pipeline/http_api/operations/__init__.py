@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.operations import batches, document, events, items, results, server, sockets
+from pipeline.http_api.operations import (
+    batches,
+    dead,
+    deliveries,
+    document,
+    endpoints,
+    events,
+    items,
+    keys,
+    results,
+    server,
+    sockets,
+)
 
 #: The table that the application, the document, the reference page and the tests are made from.
 OPERATIONS: tuple[Operation, ...] = (
@@ -14,4 +26,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *results.OPERATIONS,
     *events.OPERATIONS,
     *sockets.OPERATIONS,
+    *dead.OPERATIONS,
+    *deliveries.OPERATIONS,
+    *endpoints.OPERATIONS,
+    *keys.OPERATIONS,
 )

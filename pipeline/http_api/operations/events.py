@@ -119,7 +119,7 @@ def _encode_batch(progress: Progress) -> bytes:
 OPERATIONS = (
     Operation(
         "events.list", "GET", "/v1/batches/{batch}/events", Scope.READ, "Read or follow the event log of a batch.",
-        events, query=EventsQuery, answer=EventPage, answers=(EVENT_STREAM,), is_stream=True, accepts_token=True,
+        events, query=EventsQuery, answer=EventPage, answers=(EVENT_STREAM,), is_stream=True, takes_token=True,
         problems=("bad_cursor", "cursor_ahead", "too_many_streams"),
     ),
     Operation(

@@ -161,7 +161,7 @@ def _download(call: ApiCall, chunks: AsyncGenerator[bytes], version: BatchVersio
 OPERATIONS = (
     Operation(
         "results.list", "GET", "/v1/batches/{batch}/results", Scope.READ, "Read the results of a batch.", results,
-        query=ResultsQuery, answer=ResultPage, accepts_token=True,
+        query=ResultsQuery, answer=ResultPage, takes_token=True,
         answers=tuple(each.media_type for each in ResultFormat if each is not ResultFormat.JSON),
         problems=("bad_cursor", "cursor_ahead", "too_many_streams"),
     ),

@@ -25,7 +25,7 @@ async def refuse_plain(call: ApiCall) -> Response:
 OPERATIONS: tuple[Operation, ...] = (
     Socket(
         "events.socket", "GET", "/v1/ws", Scope.READ, "Follow the event logs of many batches over one WebSocket.",
-        refuse_plain, status=101, is_stream=True, accepts_token=True, converse=converse, subprotocol=SUBPROTOCOL,
+        refuse_plain, status=101, is_stream=True, takes_token=True, converse=converse, subprotocol=SUBPROTOCOL,
         problems=("bad_subprotocol", "upgrade_required"),
     ),
 )  # fmt: skip
