@@ -231,7 +231,7 @@ def test_streams_end_when_the_server_stops(tmp_path: Path) -> None:
                 found.append(block)
             assert found[-1] == {"retry": "1000"}
             # Nobody is to take it for whole.
-            with pytest.raises(httpx2.RemoteProtocolError):
+            with pytest.raises(httpx2.TransportError):
                 list(lines.iter_lines())
         assert api.http.get(f"{path}/results?wait=20").json()["data"] == []
 

@@ -196,5 +196,5 @@ def test_a_download_that_fails_on_the_way_does_not_look_whole(api: ServedApi, fo
         found = answer.iter_lines()
         assert [orjson.loads(next(found))["seq"] for _ in range(2)] == [1, 2]
         batch.prune()
-        with pytest.raises(httpx2.RemoteProtocolError):
+        with pytest.raises(httpx2.TransportError):
             list(found)
