@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -31,8 +32,10 @@ def test_the_configuration_of_nginx_serves(tmp_path: Path) -> None:
         f"{name}_temp_path {tmp_path}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     config = tmp_path / "nginx.conf"
+    # Its workers give up root otherwise, and the folder of a test is for its owner alone.
+    user = "user root; " if os.geteuid() == 0 else ""
     config.write_text(
-        f"daemon off; pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log; events {{}}\n"
+        f"{user}daemon off; pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log; events {{}}\n"
         f"http {{ access_log off; {paths}\n{snippet}}}"
     )
     with api_process(tmp_path, "--no-work", "--proxy", "unix", uds=uds) as served:
