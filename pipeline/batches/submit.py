@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
-from pipeline.batches.idempotency import ItemsDigest, refuse_different, refuse_other_items
+from pipeline.batches.idempotency import (
+    ItemsDigest,
+    SubmittedBody,
+    refuse_different,
+    refuse_other_body,
+    refuse_other_items,
+)
 from pipeline.batches.prepare import prepare
-from pipeline.batches.sql import batches, items
+from pipeline.batches.sql import batches
 from pipeline.batches.sql import definitions as stored_definitions
+from pipeline.batches.store_items import ItemStore, OnProgress, chunks, refuse_duplicates, refuse_foreign
+from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Given, ItemValidator, OnReject, Rules
 from pipeline.context import Context
 from pipeline.database.retry import TRANSIENT_ERRORS, retrying
@@ -22,17 +30,17 @@ from pipeline.definitions import Definition, to_content
 from pipeline.domain import bounds
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.ids import new_batch_id
-from pipeline.domain.portions import portions, text_bytes
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.domain.tenant import DEFAULT_TENANT
-from pipeline.errors import Conflict, InvalidInput, Unreachable
-
-#: Items written in one transaction, at most: this bounds how long other writers wait. Large ones are fewer.
-CHUNK = 5_000
-CHUNK_BYTES = 8 * 1024 * 1024
-
-#: Called with the number of items stored so far.
-OnProgress = Callable[[int], object]
+from pipeline.errors import (
+    BacklogFull,
+    DatabaseFull,
+    InvalidInput,
+    NoItems,
+    OutcomeUnknown,
+    SubmissionInProgress,
+    Unreachable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,7 @@ def submit(
     on_reject: OnReject | None = None,
     on_progress: OnProgress | None = None,
     all_or_none: bool | None = None,
+    body: SubmittedBody | None = None,
 ) -> Submitted:
     """Store a batch and make its items available to workers.
 
@@ -104,21 +113,26 @@ def submit(
             the whole batch.
         on_progress: called with the number of items stored so far.
         all_or_none: whether one refused item refuses the whole batch; default: True without `on_reject`.
+        body: what the items are read from, if they are from a request: it is compared instead of the items.
 
     Raises:
         InvalidItems: an item was refused, or there are no items. Nothing is stored.
-        Conflict: the idempotency key belongs to a batch with another definition, other options or other items.
+        IdempotencyMismatch: the idempotency key belongs to a batch with another definition, other options or other
+            items.
+        SubmissionInProgress: a batch with the idempotency key is being submitted.
+        BacklogFull: the tenant has too many items that wait.
+        EndpointOwned: a callback URL is at an endpoint of another tenant.
         InvalidDefinition: the definition cannot be run.
         InvalidInput: an option is invalid.
     """
-    submission = _checked(context, submission)
+    submission = checked(context, submission)
     if all_or_none is None:
         all_or_none = on_reject is None
-    validator = ItemValidator(_rules(context, submission), on_reject, all_or_none=all_or_none)
-    existing = _existing(context, submission)
+    validator = ItemValidator(rules_of(context, submission), on_reject, all_or_none=all_or_none)
+    existing = find_existing(context, submission)
     if existing is None:
-        return _submit_new(context, submission, validator, given, on_progress)
-    _refuse_other_items(context, existing, validator, given)
+        return _submit_new(context, submission, validator, given, on_progress, body)
+    _refuse_other_items(context, existing, validator, given, body)
     return Submitted(
         existing["public_id"], existing["id"], existing["total"], is_new=False, without_url=validator.without_url
     )
@@ -130,53 +144,89 @@ def _submit_new(
     validator: ItemValidator,
     given: Iterable[Given],
     on_progress: OnProgress | None,
+    body: SubmittedBody | None,
 ) -> Submitted:
     """Store the items of a batch that is not known yet, and accept it once all of them are stored."""
-    prepare(context, submission.definition)
     digest = None if submission.idempotency_key is None else ItemsDigest()
-    batch_id, public_id = _open(context, submission)
-    with _discard_on_failure(context, batch_id, advice="nothing was accepted; submit it again"):
-        with submit_lease.kept_alive(context, batch_id):
-            total = _store(context, batch_id, validator, given, digest, on_progress)
-        validator.raise_if_refused()
-        if not total:
-            raise validator.error("there are no items to accept")
-        validator.raise_if_unknown()
+    batch_id, public_id = open_batch(context, submission, lambda id_: submit_lease.of_submitter(context, id_))
+    lease = submit_lease.of_submitter(context, batch_id)
+    with _discard_on_failure(context, batch_id, _not_accepted):
+        with submit_lease.kept_alive(context, lease):
+            store = ItemStore(
+                context, batch_id, validator, lambda each: submit_lease.keep(context, each, lease), submission.tenant
+            )
+            rows = validator.rows(given, batch_id, context.now)
+            total = store.write(rows if digest is None else digest.reading(rows), on_progress)
+            body_digest = None if body is None else str(body.finish())
+        check_stored(validator, total)
     # The connection may be lost during the commit.
     advice = (
         f"it is unknown whether batch {public_id} was accepted; when the database is back, run "
         f"`pipeline status {public_id}`, and submit again if there is no such batch"
     )
-    with _discard_on_failure(context, batch_id, advice=advice):
-        retrying(lambda: _accept(context, batch_id, total, digest), patience=context.lease)
+    with _discard_on_failure(context, batch_id, lambda error: OutcomeUnknown(f"{error}; {advice}", public_id)):
+        retrying(lambda: _accept(context, lease, batch_id, total, digest, body_digest), patience=context.lease)
     return Submitted(public_id, batch_id, total, is_new=True, without_url=validator.without_url)
 
 
+def check_stored(validator: ItemValidator, total: int) -> None:
+    """Raise an error if what was stored of a submission cannot be accepted.
+
+    Raises:
+        InvalidItems: an item was refused, or there are none.
+        InvalidInput: no item has the field that should hold its callback URL.
+    """
+    validator.raise_if_refused()
+    if not total and not validator.rejected:
+        raise NoItems("there are no items to accept")
+    if not total:
+        raise validator.error("there are no items to accept")
+    validator.raise_if_unknown()
+
+
+def _not_accepted(error: Exception) -> Unreachable:
+    # A full disk is not called unreachable.
+    kind = DatabaseFull if isinstance(error, DatabaseFull) else Unreachable
+    return kind(f"{error}; nothing was accepted; submit it again")
+
+
 @contextmanager
-def _discard_on_failure(context: Context, batch_id: int, *, advice: str) -> Iterator[None]:
-    """Remove the batch if the block fails; `advice` is appended to the error of an unreachable database."""
+def _discard_on_failure(context: Context, batch_id: int, explain: Callable[[Exception], Unreachable]) -> Iterator[None]:
+    """Remove the batch if the block fails; `explain` makes the error to raise if the database was lost."""
     try:
         yield
     except TRANSIENT_ERRORS as error:
         # A sweep removes what is stored, once the submitter's lease has run out.
-        raise Unreachable(f"{error}; {advice}") from error
+        raise explain(error) from error
     except BaseException:
         submit_lease.discard(context, batch_id)
         raise
 
 
-def _accept(context: Context, batch_id: int, total: int, digest: ItemsDigest | None) -> None:
+def _accept(
+    context: Context,
+    lease: SubmitLease,
+    batch_id: int,
+    total: int,
+    digest: ItemsDigest | None,
+    body_digest: str | None,
+) -> None:
     with context.database.write() as connection:
         if batches.is_accepted(connection, batch_id):
             # By the attempt before this one: the connection was lost during its commit.
             return
-        submit_lease.keep(context, connection, batch_id)
+        submit_lease.keep(context, connection, lease)
         items_digest = None if digest is None else str(digest)
-        batches.accept(connection, batch_id, total, context.now(), items_digest)
-        submit_lease.drop(context, connection, batch_id)
+        batches.accept(connection, batch_id, total, context.now(), items_digest, body_digest)
+        submit_lease.drop(connection, lease)
 
 
-def _checked(context: Context, submission: Submission) -> Submission:
+def checked(context: Context, submission: Submission) -> Submission:
+    """Return a submission with its URLs in their normal form.
+
+    Raises:
+        InvalidInput: an option is invalid.
+    """
     bounds.WEIGHT.check("weight", submission.weight)
     if submission.idempotency_key is not None:
         bounds.IDEMPOTENCY_KEY.check("idempotency_key", submission.idempotency_key)
@@ -207,7 +257,8 @@ def _checked_url(context: Context, url: str | None, name: str) -> str | None:
     return callback.url
 
 
-def _rules(context: Context, submission: Submission) -> Rules:
+def rules_of(context: Context, submission: Submission) -> Rules:
+    """Return what each item of a submission must satisfy."""
     given = submission.definition.input
     return Rules(
         text_field=given.text,
@@ -220,11 +271,12 @@ def _rules(context: Context, submission: Submission) -> Rules:
     )
 
 
-def _existing(context: Context, submission: Submission) -> Row | None:
+def find_existing(context: Context, submission: Submission) -> Row | None:
     """Return the batch with the idempotency key of a submission; None if there is none.
 
     Raises:
-        Conflict: it differs in an option, or is being submitted right now.
+        IdempotencyMismatch: it differs in an option.
+        SubmissionInProgress: it is being submitted right now.
     """
     key = submission.idempotency_key
     if key is None:
@@ -235,14 +287,15 @@ def _existing(context: Context, submission: Submission) -> Row | None:
         content = None if row is None else stored_definitions.load_content(connection, row["definition_id"])
     if row is None:
         return None
-    if row["state"] != "accepting":
+    # Until it is accepted, only one that is uploaded in parts knows its body.
+    if row["state"] != "accepting" or row["body_digest"] is not None:
         _refuse_if_different({**row, "definition": content}, submission)
         return row
     submit_lease.discard_abandoned(context)
     with context.database.read() as connection:
         if batches.find_by_idempotency_key(connection, submission.tenant, key) is None:
             return None
-    raise Conflict(f"a batch with idempotency key {key!r} is being submitted by another process; try again")
+    raise SubmissionInProgress(f"a batch with idempotency key {key!r} is being submitted by another process; try again")
 
 
 def _refuse_if_different(known: Row, submission: Submission) -> None:
@@ -254,24 +307,53 @@ def _refuse_if_different(known: Row, submission: Submission) -> None:
 _COMPARED = ("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight")
 
 
-def _refuse_other_items(context: Context, known: Row, validator: ItemValidator, given: Iterable[Given]) -> None:
-    """Read the items of a submission that repeats an idempotency key, and compare them with those of its batch."""
+def _refuse_other_items(
+    context: Context, known: Row, validator: ItemValidator, given: Iterable[Given], body: SubmittedBody | None
+) -> None:
+    """Compare what a submission that repeats an idempotency key consists of with the batch that has it."""
+    if known["body_digest"] is not None and (body is not None or known["items_digest"] is None):
+        refuse_other_body(known, body)
+        return
     if known["items_digest"] is None:
         # Of a version that kept no digest.
         return
     digest = ItemsDigest()
     rows = digest.reading(validator.rows(given, known["id"], context.now))
-    for chunk in _chunks(rows):
+    for chunk in chunks(rows):
         # Reported as in the first submission: an item of the same key is stored at another position.
-        _refuse_duplicates(context, known["id"], chunk, validator)
+        refuse_duplicates(context, known["id"], chunk, validator)
+    if body is not None:
+        body.finish()
     refuse_other_items(known, digest)
     validator.raise_if_refused()
 
 
-def _open(context: Context, submission: Submission) -> tuple[int, str]:
+def open_batch(
+    context: Context,
+    submission: Submission,
+    lease: Callable[[int], SubmitLease],
+    *,
+    body_digest: str | None = None,
+) -> tuple[int, str]:
+    """Store a batch without items, and take the lease on it. Return its row id and its id.
+
+    Args:
+        lease: called with the row id.
+        body_digest: of the request that opens it; None: not known yet.
+
+    Raises:
+        InvalidDefinition: the definition cannot be run.
+        SubmissionInProgress: another process has just used the idempotency key.
+        BacklogFull: the tenant has too many items that wait.
+        EndpointOwned: a callback URL is at an endpoint of another tenant.
+    """
+    prepare(context, submission.definition)
     now = context.now()
     definition = submission.definition
     with context.database.write() as connection:
+        _refuse_if_full(context, connection, submission.tenant)
+        urls = submission.callback_url, submission.batch_callback_url, submission.fallback_url
+        refuse_foreign(connection, urls, submission.tenant)
         definition_id = stored_definitions.store(
             connection,
             name=definition.name,
@@ -291,6 +373,7 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
             "schedule": submission.callback_schedule,
             "idempotency_key": submission.idempotency_key,
             "tenant": submission.tenant,
+            "body_digest": body_digest,
             "created_at": now,
         }
         try:
@@ -299,59 +382,16 @@ def _open(context: Context, submission: Submission) -> tuple[int, str]:
             key = submission.idempotency_key
             if key is None or "idempotency_key" not in str(error.orig):
                 raise
-            raise Conflict(f"idempotency key {key!r} was just used by another process; try again") from None
-        submit_lease.take(context, connection, batch_id)
+            message = f"idempotency key {key!r} was just used by another process; try again"
+            raise SubmissionInProgress(message) from None
+        submit_lease.take(context, connection, lease(batch_id))
     return batch_id, row["public_id"]
 
 
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield rows of items in lists that fit into one transaction and into memory."""
-    return portions(rows, lambda row: text_bytes(row["payload"]), count=CHUNK, size_limit=CHUNK_BYTES)
-
-
-def _store(
-    context: Context,
-    batch_id: int,
-    validator: ItemValidator,
-    given: Iterable[Given],
-    digest: ItemsDigest | None,
-    on_progress: OnProgress | None,
-) -> int:
-    total = 0
-    rows = validator.rows(given, batch_id, context.now)
-    if digest is not None:
-        rows = digest.reading(rows)
-    for chunk in _chunks(rows):
-        kept = _refuse_duplicates(context, batch_id, chunk, validator)
-        retrying(partial(_add, context, batch_id, kept), patience=context.lease)
-        total += len(kept)
-        if on_progress:
-            on_progress(total)
-    return total
-
-
-def _add(context: Context, batch_id: int, rows: list[Row]) -> None:
-    with context.database.write() as connection:
-        submit_lease.keep(context, connection, batch_id)
-        # They may be stored already: the connection was lost during the commit of the attempt before.
-        if rows and items.get(connection, rows[0]["id"]) is None:
-            items.add(connection, rows)
-
-
-def _refuse_duplicates(context: Context, batch_id: int, chunk: list[Row], validator: ItemValidator) -> list[Row]:
-    """Refuse items whose key an earlier item already has; return the others."""
-    keys = [row["key"] for row in chunk if row["key"] is not None]
-
-    def known() -> dict[str, int]:
-        with context.database.read() as connection:
-            return items.positions_of_keys(connection, batch_id, keys)
-
-    first = retrying(known, patience=context.lease) if keys else {}
-    kept = []
-    for row in chunk:
-        key = row["key"]
-        if key is not None and first.setdefault(key, row["position"]) != row["position"]:
-            validator.refuse(row["line"], f"its key {key!r} is also the key of item {first[key]}", row["payload"])
-        else:
-            kept.append(row)
-    return kept
+def _refuse_if_full(context: Context, connection: Connection, tenant: str) -> None:
+    limit = context.settings.max_pending_items
+    if limit is not None and (waiting := batches.count_waiting(connection, tenant)) > limit:
+        raise BacklogFull(
+            f"{waiting:,} items wait already, more than PIPELINE_MAX_PENDING_ITEMS={limit:,}; submit again when some "
+            "are done"
+        )
