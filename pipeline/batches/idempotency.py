@@ -65,6 +65,10 @@ class BodyDigest(NamedTuple):
 class SubmittedBody(Protocol):
     """The body of a request, from which the items of a submission are read."""
 
+    @property
+    def size(self) -> int:
+        """The bytes that were read of it, as they were sent."""
+
     def finish(self) -> BodyDigest:
         """Read what is left of it, and return its digest. Raise an error if it is not the body that was announced."""
 
