@@ -114,8 +114,9 @@ _RETRY_AFTER = {
 #: Advice of the library in words of the command line, and the same in words of the API; the longer ones first.
 _WORDS = (
     (
-        "save it to a plain file and give its name with --format parquet",
-        "send it as application/vnd.apache.parquet",
+        "which cannot be read from standard input or with gzip; save it to a plain file and give its name with "
+        "--format parquet",
+        "no text; send it as application/vnd.apache.parquet",
     ),
     ("name its format with --format jsonl", "send it as application/x-ndjson"),
     ("name its format with --format json", "send it as application/json"),

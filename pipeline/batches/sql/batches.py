@@ -163,7 +163,7 @@ def count_waiting(connection: Connection, tenant: str) -> int:
     final = batches.c.succeeded + batches.c.dead + batches.c.cancelled
     is_open = batches.c.completed_at.is_(None), batches.c.tenant == tenant
     accepted = connection.scalar(select(func.sum(batches.c.total - final)).where(*is_open))
-    of_parts = select(func.sum(batch_parts.c.items)).join(batches, batches.c.id == batch_parts.c.batch_id)
+    of_parts = select(func.sum(batch_parts.c["items"])).join(batches, batches.c.id == batch_parts.c.batch_id)
     uploaded = connection.scalar(of_parts.where(*is_open, batches.c.state == "accepting"))
     return int(accepted or 0) + int(uploaded or 0)
 
