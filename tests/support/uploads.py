@@ -7,7 +7,8 @@ import gzip
 import hashlib
 import json
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,13 @@ def _headers(file: Any) -> Iterator[tuple[str, str]]:
     while line := file.readline().decode().strip():
         name, _, value = line.partition(":")
         yield name.lower(), value.strip()
+
+
+def waited(is_met: Callable[[], bool]) -> None:
+    """Wait for a condition, up to a minute."""
+    waiting = threading.Event()
+    for _ in range(3_000):
+        if is_met():
+            return
+        waiting.wait(0.02)
+    raise AssertionError("the condition was never met")

@@ -21,7 +21,16 @@ from tests.support.factories import client_context, connect
 from tests.support.gateway import HANG_SECONDS, ServedApi, serving
 from tests.support.invariants import assert_complete
 from tests.support.paths import ROOT
-from tests.support.uploads import NDJSON, content_digest, lines, raw_request, read_answer, stored, write_definition
+from tests.support.uploads import (
+    NDJSON,
+    content_digest,
+    lines,
+    raw_request,
+    read_answer,
+    stored,
+    waited,
+    write_definition,
+)
 
 OPEN: dict[str, Any] = {"definition": "tickets", "parts": True}
 
@@ -194,12 +203,10 @@ def test_a_part_survives_a_server_that_is_killed_in_the_middle(tmp_path: Path) -
         put(api, batch, 1, lines(2))
         process, port = _server(tmp_path)
         body = lines(6_000)
-        head = f"PUT {batch}/parts/2 HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 999999\r\n\r\n"
+        head = f"PUT {batch}/parts/2 HTTP/1.1\r\nHost: x\r\nContent-Type: application/jsonl\r\nContent-Length: 999999\r\n\r\n"
         with socket.create_connection(("127.0.0.1", port), HANG_SECONDS) as connection:
-            csv = b"text\n" + b"a\n" * 6_000
-            connection.sendall(head.encode() + csv)
-            while stored(api.context)[1] <= 2:
-                pass
+            connection.sendall(head.encode() + body)
+            waited(lambda: stored(api.context)[1] > 2)
             process.send_signal(signal.SIGKILL)
             process.wait(HANG_SECONDS)
         _close(process)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +29,7 @@ from tests.support.uploads import (
     raw_request,
     read_answer,
     stored,
+    waited,
     write_definition,
     zipped,
 )
@@ -286,16 +286,6 @@ def test_a_connection_that_breaks_leaves_nothing(api: ServedApi) -> None:
     waited(lambda: stored(api.context) == before)
     again = api.http.post(STREAM, content=body, headers=NDJSON | {"Idempotency-Key": "cut"})
     assert (again.status_code, again.json()["total"]) == (201, 9_000)
-
-
-def waited(is_met: Any) -> None:
-    """Wait for a condition, up to a minute."""
-    waiting = threading.Event()
-    for _ in range(3_000):
-        if is_met():
-            return
-        waiting.wait(0.02)
-    raise AssertionError("the condition was never met")
 
 
 def test_a_key_repeats_its_batch(api: ServedApi) -> None:
