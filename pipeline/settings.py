@@ -116,6 +116,10 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Maximum size of an item's payload, in bytes of compact JSON.
     max_payload_bytes: int = Field(default=262_144, ge=1, le=16_777_216)
+    #: Items of one tenant that may wait; submissions are refused while more do. Unset: any number.
+    max_pending_items: int | None = Field(default=None, ge=1)
+    #: Maximum size of a body that the HTTP API takes, in bytes, as it is sent and decompressed.
+    max_upload_bytes: int = Field(default=10_737_418_240, ge=1)
     #: Micro-batches that a worker process runs concurrently: while one waits for the database, another computes.
     concurrency: int = Field(default=2, ge=1, le=256)
     #: Maximum number of items that a worker gathers into one call.

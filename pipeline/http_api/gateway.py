@@ -65,6 +65,8 @@ class Gateway:
     rates: RateLimits = field(default_factory=RateLimits)
     quick: Pool = field(default_factory=Pool.quick)
     bulk: Pool = field(default_factory=Pool.bulk)
+    #: The idempotency keys, by tenant, of what is being submitted by this process.
+    submitting: set[tuple[str, str]] = field(default_factory=set)
     #: Set when the server stops: streams end, and nothing new is begun.
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     hub: LogHub = field(init=False)

@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 from pipeline.batches import control
 from pipeline.batches.progress import is_complete
 from pipeline.batches.replay import replay_dead
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.database.retry import retrying
 from pipeline.database.tables import batches, deliveries, items
 from pipeline.definitions import Definition

@@ -8,7 +8,8 @@ from typing import Any
 
 from pipeline.batches.finish import finish
 from pipeline.batches.sql import items
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.context import Context
 from pipeline.database.row import rows
 from pipeline.database.tables import batches

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import select, text
 
 from pipeline import settings
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_hooks
 from pipeline.context import Context
 from pipeline.database.engine import Database

@@ -13,7 +13,7 @@ from pipeline.batches.sql import spans
 from pipeline.batches.sql.items import id_range
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
-from pipeline.database.tables import POSITIONS_PER_BATCH, batches, definitions, items
+from pipeline.database.tables import POSITIONS_PER_BATCH, batch_parts, batches, definitions, items
 from pipeline.domain.batch import BatchState
 from pipeline.domain.filters import BatchFilter
 from pipeline.domain.item import ItemState
@@ -27,13 +27,21 @@ def add(connection: Connection, row: Mapping[str, Any]) -> int:
     return int(inserted.scalar_one())
 
 
-def accept(connection: Connection, batch_id: int, total: int, now: datetime, items_digest: str | None = None) -> bool:
+def accept(
+    connection: Connection,
+    batch_id: int,
+    total: int,
+    now: datetime,
+    items_digest: str | None = None,
+    body_digest: str | None = None,
+) -> bool:
     """Move a batch from accepting to running, once all its items are stored.
 
     Return False if the batch was discarded in the meantime.
 
     Args:
         items_digest: what another submission with the batch's idempotency key is compared with.
+        body_digest: what another request with it is compared with; None: it is stored already, or there is none.
     """
     statement = (
         update(batches)
@@ -43,6 +51,7 @@ def accept(connection: Connection, batch_id: int, total: int, now: datetime, ite
             total=total,
             started_at=now,
             items_digest=items_digest,
+            body_digest=func.coalesce(body_digest, batches.c.body_digest),
             last_position=_last_position(connection, batch_id),
         )
     )
@@ -89,7 +98,7 @@ def is_accepted(connection: Connection, batch_id: int) -> bool:
 
 
 def discard(connection: Connection, batch_id: int, limit: int) -> int:
-    """Delete up to `limit` items of a batch that is still accepting, or the batch itself once it has none.
+    """Delete up to `limit` items of a batch that is still accepting, or once it has none, the batch and its parts.
 
     Return the number of items deleted.
     """
@@ -98,6 +107,7 @@ def discard(connection: Connection, batch_id: int, limit: int) -> int:
     chosen = chosen.order_by(items.c.id).limit(limit)
     deleted = connection.execute(delete(items).where(items.c.id.in_(chosen))).rowcount
     if not deleted:
+        connection.execute(delete(batch_parts).where(batch_parts.c.batch_id == batch_id, accepting.exists()))
         connection.execute(delete(batches).where(batches.c.id == batch_id, batches.c.state == "accepting"))
     return deleted
 
@@ -226,6 +236,27 @@ def find_running(connection: Connection, ids: Collection[int]) -> set[int]:
     dialect = dialect_of(connection)
     query = select(batches.c.id).where(dialect.is_in_list(batches.c.id, "ids"), batches.c.state == "running")
     return set(connection.scalars(query, {"ids": dialect.encode_list(ids)}))
+
+
+def count_waiting(connection: Connection, tenant: str) -> int:
+    """Return how many items of a tenant's open batches are not final, uploaded parts included."""
+    final = batches.c.succeeded + batches.c.dead + batches.c.cancelled
+    is_open = batches.c.completed_at.is_(None), batches.c.tenant == tenant
+    accepted = connection.scalar(select(func.sum(batches.c.total - final)).where(*is_open))
+    of_parts = select(func.sum(batch_parts.c["items"])).join(batches, batches.c.id == batch_parts.c.batch_id)
+    uploaded = connection.scalar(of_parts.where(*is_open, batches.c.state == "accepting"))
+    return int(accepted or 0) + int(uploaded or 0)
+
+
+def count_open(connection: Connection, tenant: str, *, total: int, weight: int, limit: int) -> int:
+    """Return how many open batches of a tenant have this number of items and this weight, `limit` at most."""
+    found = select(batches.c.id).where(
+        batches.c.completed_at.is_(None),
+        batches.c.tenant == tenant,
+        batches.c.total == total,
+        batches.c.weight == weight,
+    )
+    return int(connection.scalar(select(func.count()).select_from(found.limit(limit).subquery())) or 0)
 
 
 def change_state(connection: Connection, batch_id: int, expected: Sequence[BatchState], to: BatchState) -> bool:

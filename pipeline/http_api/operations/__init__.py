@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations import (
     batches,
+    classify,
     dead,
     deliveries,
     document,
@@ -12,9 +13,11 @@ from pipeline.http_api.operations import (
     events,
     items,
     keys,
+    parts,
     results,
     server,
     sockets,
+    submit,
 )
 
 #: The table that the application, the document, the reference page and the tests are made from.
@@ -30,4 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *deliveries.OPERATIONS,
     *endpoints.OPERATIONS,
     *keys.OPERATIONS,
+    *submit.OPERATIONS,
+    *parts.OPERATIONS,
+    *classify.OPERATIONS,
 )

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.batches.submit_lease import discard_abandoned
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
@@ -316,7 +317,8 @@ import os, sys
 from pathlib import Path
 from pipeline.bootstrap import make_context
 from pipeline.batches import submit_lease
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.settings import load
 from tests.support.factories import make_definition, make_items
 

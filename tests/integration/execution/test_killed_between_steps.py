@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import select
 
 import pipeline
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database.tables import items

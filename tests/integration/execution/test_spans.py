@@ -15,7 +15,8 @@ from pipeline.batches import progress, throughput
 from pipeline.batches.control import cancel, pause, resume
 from pipeline.batches.reconcile import make_releasable
 from pipeline.batches.replay import replay
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database.row import Row

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import select
 
 from pipeline.batches.reconcile import reconcile
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.database.tables import batches, items
