@@ -29,6 +29,7 @@ COMMANDS = {
         "dead": "Manage dead items.",
         "deliveries": "Manage callback deliveries.",
         "endpoints": "Manage callback endpoints.",
+        "keys": "Manage the API keys of `pipeline serve`.",
     },
     "Models": {
         "train": "Train a text classifier from labelled data.",

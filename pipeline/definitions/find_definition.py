@@ -35,6 +35,14 @@ def find_definition(reference: str, folder: Path | None = None) -> Definition:
     return load_definition(path)
 
 
+def definitions_by_name(folder: Path) -> dict[str, Path]:
+    """Return the files of the definitions in a folder, by each name that `find_definition` finds them by there."""
+    paths = [path for _, path in _named_definitions([folder])]
+    by_file = {(path.parent.name if path.name == DEFINITION_FILE else path.stem): path for path in paths}
+    # The name of a file comes before that in a file.
+    return {name: path for name, path in reversed([*_named_definitions([folder])])} | by_file
+
+
 def is_definition_path(reference: str) -> bool:
     """Return whether a reference is the path of a definition file, rather than a name."""
     return _find_by_path(reference) is not None

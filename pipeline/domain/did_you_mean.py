@@ -15,11 +15,17 @@ _MAX_LISTED = 20
 
 def hint(name: str, choices: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the choice closest to `name`, or an empty string if none is close."""
+    found = nearest(name, choices)
+    return "" if found is None else f"; did you mean {found!r}?"
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """Return the choice closest to `name`, or None if none is close."""
     if len(name) > _MAX_NAME_LENGTH:
-        return ""
+        return None
     by_folded = {choice.casefold(): choice for choice in islice(choices, _MAX_CHOICES)}
     matches = get_close_matches(name.casefold(), by_folded, n=1)
-    return f"; did you mean {by_folded[matches[0]]!r}?" if matches else ""
+    return by_folded[matches[0]] if matches else None
 
 
 def quote_name(name: str) -> str:

@@ -11,8 +11,8 @@ from pipeline.http_api.problems import KINDS
 
 _ALWAYS = ("bad_request", "bad_parameter", "internal")
 _WITH_KEY = (
-    "key_in_url", "no_key", "bad_key", "expired_key", "revoked_key", "scope_missing", "rate_limited", "busy",
-    "database_unreachable",
+    "key_in_url", "no_key", "bad_key", "expired_key", "revoked_key", "scope_missing", "rate_limited",
+    "too_many_failures", "busy", "database_unreachable",
 )  # fmt: skip
 _WITH_JSON = ("bad_json", "body_too_large", "unsupported_media_type", "invalid_request")
 
@@ -20,8 +20,10 @@ _WITH_JSON = ("bad_json", "body_too_large", "unsupported_media_type", "invalid_r
 def problems_of(operation: Operation) -> list[str]:
     """Return the codes of all problems that an operation may answer, by status and name."""
     codes = {*_ALWAYS, *operation.problems}
-    if operation.scope is not None:
+    if operation.needs_key:
         codes.update(_WITH_KEY)
+    if operation.takes_token:
+        codes.add("bad_token")
     if path_parameters(operation):
         codes.add("not_found")
     if operation.body is not None or operation.bodies:

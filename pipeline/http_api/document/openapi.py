@@ -96,7 +96,7 @@ def _described(operation: Operation, names: dict[type[BaseModel], str]) -> dict[
         "tags": [operation.id.partition(".")[0]],
         "parameters": [*_path_parameters(operation), *_query_parameters(operation)],
         "responses": _responses(operation, names),
-        "security": [] if operation.scope is None else [{_BEARER: []}],
+        "security": [{_BEARER: []}] if operation.needs_key else [],
     }
     if operation.scope is not None:
         found["description"] = f"Needs the scope `{operation.scope.value}`."
