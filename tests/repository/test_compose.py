@@ -100,7 +100,7 @@ def test_every_setting_that_is_passed_on_exists() -> None:
     # A setting that cannot be chosen would be a surprise; some are those of one service.
     own = {
         "flower": {"PIPELINE_FLOWER_AUTH", "PIPELINE_FLOWER_BROKER_API"},
-        "api": {"PIPELINE_ALLOWED_HOSTS", "PIPELINE_MAX_PENDING_ITEMS", "PIPELINE_MAX_UPLOAD_BYTES"},
+        "api": {"PIPELINE_ALLOWED_HOSTS", "PIPELINE_CORS_ORIGINS"},
     }
     in_workers = set(WORKERS["classify"]["environment"])
     assert SETTINGS - in_workers == {*CLIENT_SETTINGS}.union(*own.values())

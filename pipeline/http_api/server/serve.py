@@ -43,6 +43,9 @@ class StopsBeside(Protocol):
     def stop(self) -> None:
         """Let it stop, and wait until it has."""
 
+    def kill(self) -> None:
+        """End it at once."""
+
 
 def serve(settings: Settings, options: ServeOptions, *, on_ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -144,6 +147,8 @@ def run_server(
 
     asyncio.run(run())
     if stops_with is not None:
+        if server.force_exit:
+            stops_with.kill()
         stops_with.stop()
     gateway.close()
     context.database.close()
