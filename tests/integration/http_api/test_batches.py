@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+
+import pytest
 
 from tests.support.factories import make_definition, make_items
 from tests.support.gateway import ServedApi
@@ -45,3 +48,10 @@ def test_an_unknown_parameter_is_refused(api: ServedApi) -> None:
     refused = api.http.get("/v1/me?limt=1")
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_parameter")
     assert refused.json()["errors"][0]["parameter"] == "limt"
+
+
+@pytest.mark.parametrize("name", ["%00", "0123456789abcde%00", "%2e%2e%2f", "..%2f..%2fv1%2fme", "%ff", "%"])
+def test_a_path_that_nothing_can_have_is_not_found(api: ServedApi, name: str) -> None:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=60) as client:
+        client.sendall(f"GET /v1/batches/{name} HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\n\r\n".encode())
+        assert client.recv(65_536).startswith(b"HTTP/1.1 404 ")

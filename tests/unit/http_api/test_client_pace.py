@@ -48,10 +48,10 @@ def test_time_in_which_the_server_does_not_read_does_not_count() -> None:
 
 def test_a_client_is_stalled_once_it_takes_nothing_for_long() -> None:
     pace = SendPace(LIMITS)
-    assert not pace.is_stalled(waiting=100, taken=5, now=0)
-    assert not pace.is_stalled(waiting=100, taken=6, now=19)
-    assert not pace.is_stalled(waiting=200, taken=6, now=38.9)
-    assert pace.is_stalled(waiting=200, taken=6, now=39)
+    assert not pace.is_stalled(waiting=100, taken=5, now=1)
+    assert not pace.is_stalled(waiting=100, taken=6, now=20)
+    assert not pace.is_stalled(waiting=200, taken=6, now=39.9)
+    assert pace.is_stalled(waiting=200, taken=6, now=40)
 
 
 def test_a_client_for_whom_nothing_waits_is_not_stalled() -> None:
