@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.operations import batches, dead, deliveries, document, endpoints, keys, server
+from pipeline.http_api.operations import batches, dead, definitions, deliveries, document, endpoints, keys, server
 
 #: The table that the application, the document, the reference page and the tests are made from.
 OPERATIONS: tuple[Operation, ...] = (
@@ -13,5 +13,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *dead.OPERATIONS,
     *deliveries.OPERATIONS,
     *endpoints.OPERATIONS,
+    *definitions.OPERATIONS,
     *keys.OPERATIONS,
 )
