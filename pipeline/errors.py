@@ -5,6 +5,7 @@ PipelineError                   pipeline_error              exit code 2
 │   ├── InvalidSettings         invalid_settings            a PIPELINE_* variable or an override of one
 │   ├── InvalidDefinition       invalid_definition          a definition file or object
 │   ├── InvalidItems            invalid_items               one or more items of a submission
+│   │   └── NoItems                 no_items                a submission without items
 │   ├── InvalidArgument         invalid_argument            an argument, called by its name
 │   │   ├── InvalidCallbackUrl      invalid_callback_url    a URL that cannot be called back
 │   │   └── ForbiddenCallbackUrl    forbidden_callback_url  a URL that callbacks may not reach
@@ -15,6 +16,9 @@ PipelineError                   pipeline_error              exit code 2
 │   ├── InvalidWebhook          invalid_webhook             a received request that does not verify
 │   └── NotFound                not_found                   no such batch, item, delivery, endpoint or definition
 ├── Conflict                    conflict                    the request contradicts what is stored or running
+│   ├── IdempotencyMismatch     idempotency_key_reused      the key belongs to another submission
+│   ├── SubmissionInProgress    idempotency_in_progress     the same submission is under way
+│   ├── BacklogFull             backlog_full                too many items wait already
 │   ├── ClientClosed            client_closed               the client was closed
 │   └── ProcessForked           process_forked              the process was forked during the call
 ├── AccessDenied                access_denied               a server refused the API key
@@ -24,7 +28,8 @@ PipelineError                   pipeline_error              exit code 2
 │   └── BadToken                bad_token                   a stream token is unknown or has expired
 ├── CannotDecrypt               cannot_decrypt              stored secrets, without their key
 ├── Unreachable                 unreachable                 database or broker is down           exit code 3
-│   └── DatabaseFull            database_full               the disk of the database is full     exit code 3
+│   ├── DatabaseFull            database_full               the disk of the database is full     exit code 3
+│   └── OutcomeUnknown          outcome_unknown             the connection was lost at a commit  exit code 3
 ├── WrongSchema                 wrong_schema                database of another version          exit code 3
 └── WaitTimeout                 wait_timeout                also a TimeoutError                  exit code 1
 
@@ -79,13 +84,21 @@ class InvalidItems(InvalidInput):
 
     Attributes:
         rejections: The rejected items in input order; at most the first 1,000.
+        count: The number of items that were rejected.
     """
 
     code = "invalid_items"
 
-    def __init__(self, message: str, rejections: tuple[Rejection, ...] = ()) -> None:
+    def __init__(self, message: str, rejections: tuple[Rejection, ...] = (), count: int | None = None) -> None:
         super().__init__(message)
         self.rejections = rejections
+        self.count = len(rejections) if count is None else count
+
+
+class NoItems(InvalidItems):
+    """A submission has no items."""
+
+    code = "no_items"
 
 
 class EndpointOwned(InvalidInput):
@@ -131,6 +144,37 @@ class Conflict(PipelineError):
     code = "conflict"
 
 
+class IdempotencyMismatch(Conflict):
+    """The idempotency key belongs to a batch that was submitted with other options or other items.
+
+    Attributes:
+        key: The idempotency key.
+        batch_id: The batch that it belongs to.
+        fields: What differs: names of options, `items`, or `body` for a body of the HTTP API.
+    """
+
+    code = "idempotency_key_reused"
+
+    def __init__(self, message: str, key: str, batch_id: str, fields: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.key, self.batch_id, self.fields = key, batch_id, fields
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, str, tuple[str, ...]]]:
+        return type(self), (str(self), self.key, self.batch_id, self.fields)
+
+
+class SubmissionInProgress(Conflict):
+    """A batch with the same idempotency key is being submitted right now. Try again."""
+
+    code = "idempotency_in_progress"
+
+
+class BacklogFull(Conflict):
+    """More items wait than PIPELINE_MAX_PENDING_ITEMS allows. Try again when some are done."""
+
+    code = "backlog_full"
+
+
 class ClientClosed(Conflict):
     """The client was closed, before the call or during it. What is stored can be found by another client."""
 
@@ -160,6 +204,23 @@ class DatabaseFull(Unreachable):
     """The disk of the database is full: it can be read, but not written."""
 
     code = "database_full"
+
+
+class OutcomeUnknown(Unreachable):
+    """The connection to the database was lost during a commit: the batch may have been accepted or not.
+
+    Attributes:
+        batch_id: The batch, which exists if it was accepted.
+    """
+
+    code = "outcome_unknown"
+
+    def __init__(self, message: str, batch_id: str) -> None:
+        super().__init__(message)
+        self.batch_id = batch_id
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        return type(self), (str(self), self.batch_id)
 
 
 class WrongSchema(PipelineError):

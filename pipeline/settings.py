@@ -70,8 +70,8 @@ def _origin(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    if not _is_host(text):
-        raise ValueError(f"{text!r} is not the name of a host; write pipeline.example.com, or one with its port")
+    if not _is_host(text) or (":" in text and not text.endswith("]")):
+        raise ValueError(f"{text!r} is not the name of a host; write pipeline.example.com, without a port")
     return text.lower()
 
 
@@ -112,10 +112,14 @@ class Settings(BaseSettings):
     allow_private_callbacks: Annotated[tuple[Network, ...], NoDecode] = ()
     #: Origins, such as `https://app.example.com`, whose pages may call the HTTP API: separated by commas.
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    #: Names, such as `pipeline.example.com`, by which the HTTP API may be called: separated by commas. Unset: any.
+    #: Names under which `pipeline serve` answers, without port, separated by commas. Unset: any, if keys are asked for.
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Maximum size of an item's payload, in bytes of compact JSON.
     max_payload_bytes: int = Field(default=262_144, ge=1, le=16_777_216)
+    #: Items of one tenant that may wait; submissions are refused while more do. Unset: any number.
+    max_pending_items: int | None = Field(default=None, ge=1)
+    #: Maximum size of a body that the HTTP API takes, in bytes, as it is sent and decompressed.
+    max_upload_bytes: int = Field(default=10_737_418_240, ge=1)
     #: Micro-batches that a worker process runs concurrently: while one waits for the database, another computes.
     concurrency: int = Field(default=2, ge=1, le=256)
     #: Maximum number of items that a worker gathers into one call.

@@ -111,7 +111,7 @@ def create(
 def every(context: Context, tenant: str | None = None) -> list[ApiKey]:
     """Return the keys of a tenant, or all keys, the oldest first."""
     with context.database.read() as connection:
-        return [_api_key(row) for row in sql.find_all(connection) if tenant in (None, row["tenant"])]
+        return [api_key(row) for row in sql.find_all(connection) if tenant in (None, row["tenant"])]
 
 
 def any_exists(context: Context) -> bool:
@@ -132,7 +132,7 @@ def revoke(context: Context, key_id: str, tenant: str | None = None) -> ApiKey:
     with context.database.write() as connection:
         _stored(sql.find(connection, key_id) if key_id.isalnum() else None, key_id, tenant)
         sql.revoke(connection, key_id, context.now())
-        return _api_key(_stored(sql.find(connection, key_id), key_id))
+        return api_key(_stored(sql.find(connection, key_id), key_id))
 
 
 def rotate(context: Context, key_id: str, *, grace: timedelta) -> str:
@@ -143,7 +143,7 @@ def rotate(context: Context, key_id: str, *, grace: timedelta) -> str:
         Conflict: it was revoked.
     """
     with context.database.read() as connection:
-        old = _api_key(_stored(sql.find(connection, key_id), key_id))
+        old = api_key(_stored(sql.find(connection, key_id), key_id))
     if old.revoked_at is not None:
         raise Conflict(f"key {key_id} was revoked; create a new one with `pipeline keys create`")
     key = create(context, old.name, tenant=old.tenant, scopes=old.scopes, rate=old.rate)
@@ -179,7 +179,7 @@ def usable(row: Row, now: datetime) -> ApiKey:
     Raises:
         ExpiredKey, RevokedKey: it cannot be used any more.
     """
-    key = _api_key(row)
+    key = api_key(row)
     if key.revoked_at is not None:
         raise RevokedKey(f"API key {key.id} was revoked; ask for a new one")
     if key.expires_at is not None and key.expires_at <= now:
@@ -194,7 +194,8 @@ def _stored(row: Row | None, key_id: str, tenant: str | None = None) -> Row:
     return row
 
 
-def _api_key(row: Row) -> ApiKey:
+def api_key(row: Row) -> ApiKey:
+    """Return the key that is stored as this row."""
     scopes = tuple(Scope(name) for name in row["scopes"].split())
     return ApiKey(
         id=row["id"],

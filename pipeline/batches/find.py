@@ -91,6 +91,11 @@ def refuse_if_cancelling(batch: Row) -> None:
         )
 
 
+def find_submitted(connection: Connection, tenant: str, idempotency_key: str) -> Row | None:
+    """Return the batch of a tenant that was submitted with an idempotency key, or that is being submitted."""
+    return batches.find_by_idempotency_key(connection, tenant, idempotency_key)
+
+
 def pruned_meanwhile(name: str | None = None) -> NotFound:
     """Return the error for a batch that existed a moment ago."""
     batch = "the batch" if name is None else f"batch {name}"

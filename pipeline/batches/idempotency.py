@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
 from pipeline.database.row import Row
-from pipeline.errors import Conflict
+from pipeline.errors import IdempotencyMismatch
 
 
 class ItemsDigest:
@@ -34,6 +35,49 @@ class ItemsDigest:
         return self._hash.hexdigest()
 
 
+class BodyDigest(NamedTuple):
+    """The body of a request, and the options by which it is read: the same bytes may make other items under others.
+
+    Args:
+        sha256: of the bytes as they were sent, in hexadecimal.
+        reading: such as `key_field`; those with their defaults are left out.
+    """
+
+    sha256: str
+    reading: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> BodyDigest:
+        """Return the digest that `str` made this text of."""
+        sha256, _, reading = text.partition("?")
+        return cls(sha256, dict(parse_qsl(reading)))
+
+    def differences(self, other: BodyDigest) -> list[str]:
+        """Return the names of options that differ, and `body` if the bytes do."""
+        names = sorted({*self.reading, *other.reading})
+        different = [name for name in names if self.reading.get(name) != other.reading.get(name)]
+        return different + ["body"] * (self.sha256 != other.sha256)
+
+    def __str__(self) -> str:
+        return self.sha256 + ("?" + urlencode(sorted(self.reading.items())) if self.reading else "")
+
+
+class SubmittedBody(Protocol):
+    """The body of a request, from which the items of a submission are read."""
+
+    @property
+    def size(self) -> int:
+        """The bytes that were read of it, as they were sent."""
+
+    def finish(self) -> BodyDigest:
+        """Read what is left of it, and return its digest. Raise an error if it is not the body that was announced."""
+
+    def digest_of_repetition(self) -> BodyDigest | None:
+        """Return the digest of a body whose items are stored already. None: its sender waits to hear that, and sends
+        it no more.
+        """
+
+
 def refuse_different(batch: Mapping[str, Any], known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Compare the options of a submission with those of the batch that has its idempotency key.
 
@@ -43,31 +87,49 @@ def refuse_different(batch: Mapping[str, Any], known: Mapping[str, Any], given: 
         given: the same for this submission.
 
     Raises:
-        Conflict: they differ.
+        IdempotencyMismatch: they differ.
     """
     different = [name for name in given if _without_locations(known[name]) != _without_locations(given[name])]
     if different:
-        raise _conflict(batch, f"has a different {' and '.join(different)}")
+        raise _mismatch(batch, f"has a different {' and '.join(different)}", different)
 
 
 def refuse_other_items(batch: Mapping[str, Any], digest: ItemsDigest) -> None:
     """Compare the items of a submission with those of the batch that has its idempotency key.
 
     Raises:
-        Conflict: they differ.
+        IdempotencyMismatch: they differ.
     """
     if batch["items_digest"] != str(digest):
         total = batch["total"]
         numbers = "" if digest.count == total else f": {total:,}, not these {digest.count:,}"
-        raise _conflict(batch, f"has other items{numbers}")
+        raise _mismatch(batch, f"has other items{numbers}", ["items"])
 
 
-def _conflict(batch: Mapping[str, Any], difference: str) -> Conflict:
-    name = batch["public_id"]
-    return Conflict(
-        f"idempotency key {batch['idempotency_key']!r} belongs to batch {name}, which {difference}; "
+def refuse_other_body(batch: Mapping[str, Any], body: SubmittedBody | None) -> None:
+    """Compare the body of a submission with that of the batch that has its idempotency key.
+
+    Args:
+        body: None: the items are not from a body.
+
+    Raises:
+        IdempotencyMismatch: they differ, or cannot be compared.
+    """
+    if body is None:
+        raise _mismatch(batch, "was uploaded in parts, with which other items cannot be compared", ["items"])
+    given = body.digest_of_repetition()
+    different = [] if given is None else BodyDigest.parse(batch["body_digest"]).differences(given)
+    if different:
+        raise _mismatch(batch, f"was submitted with another {' and '.join(different)}", different)
+
+
+def _mismatch(batch: Mapping[str, Any], difference: str, fields: Sequence[str]) -> IdempotencyMismatch:
+    name, key = batch["public_id"], batch["idempotency_key"]
+    message = (
+        f"idempotency key {key!r} belongs to batch {name}, which {difference}; "
         f"`pipeline run --batch {name}` continues it, another key starts a new batch"
     )
+    return IdempotencyMismatch(message, key, name, tuple(fields))
 
 
 def _without_locations(value: Any) -> Any:

@@ -4,87 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-
-from sqlalchemy.exc import IntegrityError
+from itertools import chain
 
 from pipeline.batches import submit_lease
-from pipeline.batches.idempotency import ItemsDigest, refuse_different, refuse_other_items
+from pipeline.batches.idempotency import ItemsDigest, SubmittedBody, refuse_other_body, refuse_other_items
 from pipeline.batches.prepare import prepare
 from pipeline.batches.sql import batches, items
-from pipeline.batches.sql import definitions as stored_definitions
-from pipeline.batches.validate import Given, ItemValidator, OnReject, Rules
+from pipeline.batches.store_items import (
+    ItemChunks,
+    ItemStore,
+    OnProgress,
+    numbered,
+    refuse_duplicates,
+    refuse_foreign,
+    stored_positions,
+)
+from pipeline.batches.submission import Submission, Submitted, checked, find_existing, insert_batch, rules_of
+from pipeline.batches.submit_lease import SubmitLease
+from pipeline.batches.validate import Given, ItemValidator, OnReject
 from pipeline.context import Context
 from pipeline.database.retry import TRANSIENT_ERRORS, retrying
 from pipeline.database.row import Row
-from pipeline.definitions import Definition, to_content
-from pipeline.domain import bounds
-from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.ids import new_batch_id
-from pipeline.domain.portions import portions, text_bytes
-from pipeline.domain.retry_schedule import check_schedule
-from pipeline.domain.tenant import DEFAULT_TENANT
-from pipeline.errors import Conflict, InvalidInput, Unreachable
-
-#: Items written in one transaction, at most: this bounds how long other writers wait. Large ones are fewer.
-CHUNK = 5_000
-CHUNK_BYTES = 8 * 1024 * 1024
-
-#: Called with the number of items stored so far.
-OnProgress = Callable[[int], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """How to process the items of a batch.
-
-    Args:
-        definition: classifier and enrichers.
-        callback_url: receives every item's event.
-        batch_callback_url: receives `batch.completed`.
-        fallback_url: receives `delivery.exhausted` for each callback that is given up.
-        callback_schedule: name of the retry schedule of its callbacks; default: `standard`. An endpoint's schedule
-            overrides it.
-        idempotency_key: the caller's name for this submission; the same submission again with the same key changes
-            nothing.
-        fair_key: batches with the same key share one turn.
-        weight: share of this batch relative to others.
-        key_field: payload field that holds the caller's key; default: the definition's.
-        callback_url_field: payload field that holds the item's own callback URL.
-        tenant: whose batch it is; an idempotency key is unique within a tenant.
-    """
-
-    definition: Definition
-    callback_url: str | None = None
-    batch_callback_url: str | None = None
-    fallback_url: str | None = None
-    callback_schedule: str | None = None
-    idempotency_key: str | None = None
-    fair_key: str = ""
-    weight: int = 1
-    key_field: str | None = None
-    callback_url_field: str | None = None
-    tenant: str = DEFAULT_TENANT
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """A batch that was accepted.
-
-    Args:
-        batch_id: its public id.
-        row_id: the id of its row.
-        total: number of items.
-        is_new: False if the idempotency key was known.
-        without_url: number of items without a value in `callback_url_field`.
-    """
-
-    batch_id: str
-    row_id: int
-    total: int
-    is_new: bool
-    without_url: int = 0
+from pipeline.errors import DatabaseFull, NoItems, OutcomeUnknown, Unreachable
 
 
 def submit(
@@ -95,6 +39,7 @@ def submit(
     on_reject: OnReject | None = None,
     on_progress: OnProgress | None = None,
     all_or_none: bool | None = None,
+    body: SubmittedBody | None = None,
 ) -> Submitted:
     """Store a batch and make its items available to workers.
 
@@ -104,21 +49,26 @@ def submit(
             the whole batch.
         on_progress: called with the number of items stored so far.
         all_or_none: whether one refused item refuses the whole batch; default: True without `on_reject`.
+        body: what the items are read from, if they are from a request: it is compared instead of the items.
 
     Raises:
         InvalidItems: an item was refused, or there are no items. Nothing is stored.
-        Conflict: the idempotency key belongs to a batch with another definition, other options or other items.
+        IdempotencyMismatch: the idempotency key belongs to a batch with another definition, other options or other
+            items.
+        SubmissionInProgress: a batch with the idempotency key is being submitted.
+        BacklogFull: the tenant has too many items that wait.
+        EndpointOwned: a callback URL is at an endpoint of another tenant.
         InvalidDefinition: the definition cannot be run.
         InvalidInput: an option is invalid.
     """
-    submission = _checked(context, submission)
+    submission = checked(context, submission)
     if all_or_none is None:
         all_or_none = on_reject is None
-    validator = ItemValidator(_rules(context, submission), on_reject, all_or_none=all_or_none)
-    existing = _existing(context, submission)
+    validator = ItemValidator(rules_of(context, submission), on_reject, all_or_none=all_or_none)
+    existing = find_existing(context, submission)
     if existing is None:
-        return _submit_new(context, submission, validator, given, on_progress)
-    _refuse_other_items(context, existing, validator, given)
+        return _submit_new(context, submission, validator, given, on_progress, body)
+    _refuse_other_items(context, existing, validator, given, body)
     return Submitted(
         existing["public_id"], existing["id"], existing["total"], is_new=False, without_url=validator.without_url
     )
@@ -130,228 +80,209 @@ def _submit_new(
     validator: ItemValidator,
     given: Iterable[Given],
     on_progress: OnProgress | None,
+    body: SubmittedBody | None,
 ) -> Submitted:
-    """Store the items of a batch that is not known yet, and accept it once all of them are stored."""
+    """Store the items of a batch that is not known yet, in one transaction if one chunk holds all of them."""
     prepare(context, submission.definition)
-    digest = None if submission.idempotency_key is None else ItemsDigest()
-    batch_id, public_id = _open(context, submission)
-    with _discard_on_failure(context, batch_id, advice="nothing was accepted; submit it again"):
-        with submit_lease.kept_alive(context, batch_id):
-            total = _store(context, batch_id, validator, given, digest, on_progress)
-        validator.raise_if_refused()
-        if not total:
-            raise validator.error("there are no items to accept")
-        validator.raise_if_unknown()
+    digests = _Digests(None if submission.idempotency_key is None else ItemsDigest(), body)
+    chunks = ItemChunks(digests.reading(validator.rows(given, context.now)))
+    first = next(chunks, [])
+    if chunks.is_over:
+        return _submit_whole(context, submission, validator, first, digests, on_progress)
+    return _submit_streamed(context, submission, validator, chain([first], chunks), digests, on_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Digests:
+    """What a repetition of the submission is compared with; known once all items were read."""
+
+    items: ItemsDigest | None
+    body: SubmittedBody | None
+
+    def reading(self, rows: Iterable[Row]) -> Iterable[Row]:
+        return rows if self.items is None else self.items.reading(rows)
+
+    def finish(self) -> tuple[str | None, str | None]:
+        """Return the digests of the items and of the body, as they are stored."""
+        return (
+            None if self.items is None else str(self.items),
+            None if self.body is None else str(self.body.finish()),
+        )
+
+
+def _submit_whole(
+    context: Context,
+    submission: Submission,
+    validator: ItemValidator,
+    chunk: list[Row],
+    digests: _Digests,
+    on_progress: OnProgress | None,
+) -> Submitted:
+    """Store a batch and all of its items in one transaction: nothing has to be removed if that fails."""
+    items_digest, body_digest = digests.finish()
+    rows = refuse_duplicates({}, chunk, validator)
+    check_stored(validator, len(rows))
+    if on_progress:
+        # Before the transaction: what it raises leaves nothing behind.
+        on_progress(len(rows))
+    public_id = new_batch_id()
+    has_begun = False
+
+    def store() -> int:
+        nonlocal has_begun
+        with context.database.write() as connection:
+            if has_begun and (known := batches.find_id(connection, public_id)) is not None:
+                # By the attempt before this one: the connection was lost during its commit.
+                return known
+            refuse_foreign(connection, {row["callback_url"] for row in rows}, submission.tenant)
+            batch_id = insert_batch(context, connection, submission, public_id)
+            has_begun = True
+            items.add(connection, numbered(rows, batch_id))
+            batches.accept(connection, batch_id, len(rows), context.now(), items_digest, body_digest)
+            return batch_id
+
+    try:
+        batch_id = store()
+    except TRANSIENT_ERRORS as error:
+        if not has_begun:
+            raise _not_accepted(error) from error
+        with _explained(_unknown_whether_accepted(public_id)):
+            batch_id = retrying(store, patience=context.lease)
+    return Submitted(public_id, batch_id, len(rows), is_new=True, without_url=validator.without_url)
+
+
+def _submit_streamed(
+    context: Context,
+    submission: Submission,
+    validator: ItemValidator,
+    chunks: Iterable[list[Row]],
+    digests: _Digests,
+    on_progress: OnProgress | None,
+) -> Submitted:
+    """Store the items of a batch chunk by chunk as they are read, and accept it once all of them are stored."""
+    batch_id, public_id = open_batch(context, submission, partial(submit_lease.of_submitter, context))
+    lease = submit_lease.of_submitter(context, batch_id)
+    with _discard_on_failure(context, batch_id, _not_accepted):
+        with submit_lease.kept_alive(context, lease):
+            store = ItemStore(
+                context, batch_id, validator, lambda each: submit_lease.keep(context, each, lease), submission.tenant
+            )
+            total = store.write(chunks, on_progress)
+            finished = digests.finish()
+        check_stored(validator, total)
     # The connection may be lost during the commit.
+    with _discard_on_failure(context, batch_id, _unknown_whether_accepted(public_id)):
+        retrying(lambda: _accept(context, lease, batch_id, total, *finished), patience=context.lease)
+    return Submitted(public_id, batch_id, total, is_new=True, without_url=validator.without_url)
+
+
+def open_batch(
+    context: Context,
+    submission: Submission,
+    lease: Callable[[int], SubmitLease],
+    *,
+    body_digest: str | None = None,
+) -> tuple[int, str]:
+    """Store a batch without items, and take the lease on it. Return its row id and its id.
+
+    Args:
+        lease: called with the row id.
+        body_digest: of the request that opens it; None: not known yet.
+
+    Raises:
+        SubmissionInProgress, BacklogFull, EndpointOwned: see `insert_batch`.
+    """
+    public_id = new_batch_id()
+    with context.database.write() as connection:
+        batch_id = insert_batch(context, connection, submission, public_id, body_digest=body_digest)
+        submit_lease.take(context, connection, lease(batch_id))
+    return batch_id, public_id
+
+
+def check_stored(validator: ItemValidator, total: int) -> None:
+    """Raise an error if what was stored of a submission cannot be accepted.
+
+    Raises:
+        InvalidItems: an item was refused, or there are none.
+        InvalidInput: no item has the field that should hold its callback URL.
+    """
+    validator.raise_if_refused()
+    if not total and not validator.rejected:
+        raise NoItems("there are no items to accept")
+    if not total:
+        raise validator.error("there are no items to accept")
+    validator.raise_if_unknown()
+
+
+def _not_accepted(error: Exception) -> Unreachable:
+    # A full disk is not called unreachable.
+    kind = DatabaseFull if isinstance(error, DatabaseFull) else Unreachable
+    return kind(f"{error}; nothing was accepted; submit it again")
+
+
+def _unknown_whether_accepted(public_id: str) -> Callable[[Exception], Unreachable]:
     advice = (
         f"it is unknown whether batch {public_id} was accepted; when the database is back, run "
         f"`pipeline status {public_id}`, and submit again if there is no such batch"
     )
-    with _discard_on_failure(context, batch_id, advice=advice):
-        retrying(lambda: _accept(context, batch_id, total, digest), patience=context.lease)
-    return Submitted(public_id, batch_id, total, is_new=True, without_url=validator.without_url)
+    return lambda error: OutcomeUnknown(f"{error}; {advice}", public_id)
 
 
 @contextmanager
-def _discard_on_failure(context: Context, batch_id: int, *, advice: str) -> Iterator[None]:
-    """Remove the batch if the block fails; `advice` is appended to the error of an unreachable database."""
+def _explained(explain: Callable[[Exception], Unreachable]) -> Iterator[None]:
+    """Raise what `explain` makes of the error if the database was lost."""
     try:
         yield
     except TRANSIENT_ERRORS as error:
+        raise explain(error) from error
+
+
+@contextmanager
+def _discard_on_failure(context: Context, batch_id: int, explain: Callable[[Exception], Unreachable]) -> Iterator[None]:
+    """Remove the batch if the block fails; `explain` makes the error to raise if the database was lost."""
+    try:
+        with _explained(explain):
+            yield
+    except Unreachable:
         # A sweep removes what is stored, once the submitter's lease has run out.
-        raise Unreachable(f"{error}; {advice}") from error
+        raise
     except BaseException:
         submit_lease.discard(context, batch_id)
         raise
 
 
-def _accept(context: Context, batch_id: int, total: int, digest: ItemsDigest | None) -> None:
+def _accept(
+    context: Context,
+    lease: SubmitLease,
+    batch_id: int,
+    total: int,
+    items_digest: str | None,
+    body_digest: str | None,
+) -> None:
     with context.database.write() as connection:
         if batches.is_accepted(connection, batch_id):
             # By the attempt before this one: the connection was lost during its commit.
             return
-        submit_lease.keep(context, connection, batch_id)
-        items_digest = None if digest is None else str(digest)
-        batches.accept(connection, batch_id, total, context.now(), items_digest)
-        submit_lease.drop(context, connection, batch_id)
+        submit_lease.keep(context, connection, lease)
+        batches.accept(connection, batch_id, total, context.now(), items_digest, body_digest)
+        submit_lease.drop(connection, lease)
 
 
-def _checked(context: Context, submission: Submission) -> Submission:
-    bounds.WEIGHT.check("weight", submission.weight)
-    if submission.idempotency_key is not None:
-        bounds.IDEMPOTENCY_KEY.check("idempotency_key", submission.idempotency_key)
-    if submission.fair_key != "":
-        bounds.FAIR_KEY.check("fair_key", submission.fair_key)
-    for name in ("key_field", "callback_url_field"):
-        if getattr(submission, name) is not None:
-            bounds.FIELD.check(name, getattr(submission, name))
-    items_url = _checked_url(context, submission.callback_url, "callback_url")
-    batch_url = _checked_url(context, submission.batch_callback_url, "batch_callback_url")
-    fallback = _checked_url(context, submission.fallback_url, "fallback_url")
-    if fallback is not None and fallback in (items_url, batch_url):
-        raise InvalidInput("fallback_url is also a callback URL of the batch; give one that works when that one fails")
-    if submission.callback_schedule is not None:
-        check_schedule(submission.callback_schedule)
-    return replace(submission, callback_url=items_url, batch_callback_url=batch_url, fallback_url=fallback)
-
-
-def _checked_url(context: Context, url: str | None, name: str) -> str | None:
-    if url is None:
-        return None
-    callback = check_callback_url(url, context.settings.allow_private_callbacks, name=name)
-    if not context.settings.secrets:
-        raise InvalidInput(
-            "callbacks are signed, but PIPELINE_WEBHOOK_SECRET is not set; create one with `pipeline secret` and give "
-            "it to the receiver"
-        )
-    return callback.url
-
-
-def _rules(context: Context, submission: Submission) -> Rules:
-    given = submission.definition.input
-    return Rules(
-        text_field=given.text,
-        accepts_empty_text=given.empty == "accept",
-        key_field=submission.key_field or given.key,
-        callback_url_field=submission.callback_url_field,
-        max_payload_bytes=context.settings.max_payload_bytes,
-        allow_private=context.settings.allow_private_callbacks,
-        has_secret=bool(context.settings.secrets),
-    )
-
-
-def _existing(context: Context, submission: Submission) -> Row | None:
-    """Return the batch with the idempotency key of a submission; None if there is none.
-
-    Raises:
-        Conflict: it differs in an option, or is being submitted right now.
-    """
-    key = submission.idempotency_key
-    if key is None:
-        return None
-    with context.database.read() as connection:
-        row = batches.find_by_idempotency_key(connection, submission.tenant, key)
-        # In the same snapshot: both may be pruned.
-        content = None if row is None else stored_definitions.load_content(connection, row["definition_id"])
-    if row is None:
-        return None
-    if row["state"] != "accepting":
-        _refuse_if_different({**row, "definition": content}, submission)
-        return row
-    submit_lease.discard_abandoned(context)
-    with context.database.read() as connection:
-        if batches.find_by_idempotency_key(connection, submission.tenant, key) is None:
-            return None
-    raise Conflict(f"a batch with idempotency key {key!r} is being submitted by another process; try again")
-
-
-def _refuse_if_different(known: Row, submission: Submission) -> None:
-    given = {name: getattr(submission, name) for name in _COMPARED}
-    stored = {**known, "callback_schedule": known["schedule"]}
-    refuse_different(known, stored, {"definition": to_content(submission.definition), **given})
-
-
-_COMPARED = ("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight")
-
-
-def _refuse_other_items(context: Context, known: Row, validator: ItemValidator, given: Iterable[Given]) -> None:
-    """Read the items of a submission that repeats an idempotency key, and compare them with those of its batch."""
+def _refuse_other_items(
+    context: Context, known: Row, validator: ItemValidator, given: Iterable[Given], body: SubmittedBody | None
+) -> None:
+    """Compare what a submission that repeats an idempotency key consists of with the batch that has it."""
+    if known["body_digest"] is not None and (body is not None or known["items_digest"] is None):
+        refuse_other_body(known, body)
+        return
     if known["items_digest"] is None:
         # Of a version that kept no digest.
         return
     digest = ItemsDigest()
-    rows = digest.reading(validator.rows(given, known["id"], context.now))
-    for chunk in _chunks(rows):
+    for chunk in ItemChunks(digest.reading(validator.rows(given, context.now))):
         # Reported as in the first submission: an item of the same key is stored at another position.
-        _refuse_duplicates(context, known["id"], chunk, validator)
+        refuse_duplicates(stored_positions(context, known["id"], chunk), chunk, validator)
+    if body is not None:
+        body.finish()
     refuse_other_items(known, digest)
     validator.raise_if_refused()
-
-
-def _open(context: Context, submission: Submission) -> tuple[int, str]:
-    now = context.now()
-    definition = submission.definition
-    with context.database.write() as connection:
-        definition_id = stored_definitions.store(
-            connection,
-            name=definition.name,
-            version=definition.version,
-            content=to_content(definition),
-            stages=",".join(definition.stages),
-            now=now,
-        )
-        row: Row = {
-            "public_id": new_batch_id(),
-            "definition_id": definition_id,
-            "fair_key": submission.fair_key,
-            "weight": submission.weight,
-            "callback_url": submission.callback_url,
-            "batch_callback_url": submission.batch_callback_url,
-            "fallback_url": submission.fallback_url,
-            "schedule": submission.callback_schedule,
-            "idempotency_key": submission.idempotency_key,
-            "tenant": submission.tenant,
-            "created_at": now,
-        }
-        try:
-            batch_id = batches.add(connection, row)
-        except IntegrityError as error:
-            key = submission.idempotency_key
-            if key is None or "idempotency_key" not in str(error.orig):
-                raise
-            raise Conflict(f"idempotency key {key!r} was just used by another process; try again") from None
-        submit_lease.take(context, connection, batch_id)
-    return batch_id, row["public_id"]
-
-
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield rows of items in lists that fit into one transaction and into memory."""
-    return portions(rows, lambda row: text_bytes(row["payload"]), count=CHUNK, size_limit=CHUNK_BYTES)
-
-
-def _store(
-    context: Context,
-    batch_id: int,
-    validator: ItemValidator,
-    given: Iterable[Given],
-    digest: ItemsDigest | None,
-    on_progress: OnProgress | None,
-) -> int:
-    total = 0
-    rows = validator.rows(given, batch_id, context.now)
-    if digest is not None:
-        rows = digest.reading(rows)
-    for chunk in _chunks(rows):
-        kept = _refuse_duplicates(context, batch_id, chunk, validator)
-        retrying(partial(_add, context, batch_id, kept), patience=context.lease)
-        total += len(kept)
-        if on_progress:
-            on_progress(total)
-    return total
-
-
-def _add(context: Context, batch_id: int, rows: list[Row]) -> None:
-    with context.database.write() as connection:
-        submit_lease.keep(context, connection, batch_id)
-        # They may be stored already: the connection was lost during the commit of the attempt before.
-        if rows and items.get(connection, rows[0]["id"]) is None:
-            items.add(connection, rows)
-
-
-def _refuse_duplicates(context: Context, batch_id: int, chunk: list[Row], validator: ItemValidator) -> list[Row]:
-    """Refuse items whose key an earlier item already has; return the others."""
-    keys = [row["key"] for row in chunk if row["key"] is not None]
-
-    def known() -> dict[str, int]:
-        with context.database.read() as connection:
-            return items.positions_of_keys(connection, batch_id, keys)
-
-    first = retrying(known, patience=context.lease) if keys else {}
-    kept = []
-    for row in chunk:
-        key = row["key"]
-        if key is not None and first.setdefault(key, row["position"]) != row["position"]:
-            validator.refuse(row["line"], f"its key {key!r} is also the key of item {first[key]}", row["payload"])
-        else:
-            kept.append(row)
-    return kept

@@ -1,10 +1,16 @@
-"""The submitter's lease on a batch: held while its items are written; a batch whose lease was lost is removed."""
+"""Leases on batches that are being submitted, held while items are written. A batch whose lease was lost is removed.
+
+A batch that is uploaded in parts has a lease that no process holds, and each part that is being written has one that
+its writer holds. So a range of positions with items has a row in `batch_parts`, or a lease.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -21,36 +27,71 @@ log = get_logger(__name__)
 
 #: Prefix of the names of submitters' leases.
 PREFIX = "submit:"
+#: Holds the leases of batches that are uploaded in parts. It names no process, so no sweep takes it for a dead one.
+PARTS = "parts"
+#: How long a batch waits for its next part.
+PARTS_LEASE = timedelta(hours=24)
 #: Items removed in one transaction, which bounds how long other writers wait.
 CHUNK = 5_000
 
 
-def take(context: Context, connection: Connection, batch_id: int) -> None:
-    """Take the lease, in the transaction that opens the batch."""
+class SubmitLease(NamedTuple):
+    """A lease on a batch that is being submitted, or on a part of one."""
+
+    name: str
+    holder: str
+
+
+def of_submitter(context: Context, batch_id: int) -> SubmitLease:
+    """Return the lease of a process that submits a whole batch."""
+    return SubmitLease(_name(batch_id), context.worker)
+
+
+def of_parts(batch_id: int) -> SubmitLease:
+    """Return the lease of a batch that is uploaded in parts."""
+    return SubmitLease(_name(batch_id), PARTS)
+
+
+def of_part(batch_id: int, number: int) -> SubmitLease:
+    """Return a lease of one upload of a part. Another upload of it, by this process too, has another holder."""
+    return SubmitLease(f"{prefix_of_parts(batch_id)}{number}", new_holder())
+
+
+def prefix_of_parts(batch_id: int) -> str:
+    """Return what the names of the leases of a batch's parts begin with."""
+    return f"{_name(batch_id)}:part:"
+
+
+def take(context: Context, connection: Connection, lease: SubmitLease, *, dead: Sequence[str] = ()) -> bool:
+    """Take a lease. Return False if somebody else holds it.
+
+    Args:
+        dead: holders that are known to be gone.
+    """
     now = context.now()
-    leases.acquire(connection, _lease(batch_id), context.worker, now=now, until=now + context.lease)
+    return leases.acquire(connection, lease.name, lease.holder, now=now, until=_end(lease, context), dead=dead)
 
 
-def keep(context: Context, connection: Connection, batch_id: int) -> None:
-    """Extend the submitter's lease, in the transaction that relies on it.
+def keep(context: Context, connection: Connection, lease: SubmitLease) -> None:
+    """Extend a lease, in the transaction that relies on it.
 
     Raises:
         Conflict: another process has taken the lease and removes what was stored.
     """
-    if not leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease):
+    if not leases.extend(connection, lease.name, lease.holder, until=_end(lease, context)):
         raise Conflict(
             "another process discarded this submission because it showed no sign of life for too long; nothing was "
             "accepted; submit it again"
         )
 
 
-def drop(context: Context, connection: Connection, batch_id: int) -> None:
-    """Release the lease, in the transaction that accepts the batch."""
-    leases.release(connection, _lease(batch_id), context.worker)
+def drop(connection: Connection, lease: SubmitLease) -> None:
+    """Release a lease, in the transaction that accepts the batch or the part."""
+    leases.release(connection, lease.name, lease.holder)
 
 
 @contextmanager
-def kept_alive(context: Context, batch_id: int) -> Iterator[None]:
+def kept_alive(context: Context, lease: SubmitLease) -> Iterator[None]:
     """Extend the lease in the background: slow input does not mean that the submitter is dead."""
     ended = threading.Event()
 
@@ -58,10 +99,10 @@ def kept_alive(context: Context, batch_id: int) -> Iterator[None]:
         while not ended.wait(context.lease.total_seconds() / 3):
             try:
                 with context.database.write() as connection:
-                    leases.extend(connection, _lease(batch_id), context.worker, until=context.now() + context.lease)
+                    leases.extend(connection, lease.name, lease.holder, until=_end(lease, context))
             except Exception as error:
                 # The next round tries again. `keep` checks the lease in the transactions that depend on it.
-                log_failure(log, "submission_lease_not_extended", error, batch=batch_id)
+                log_failure(log, "submission_lease_not_extended", error, lease=lease.name)
 
     keeper = threading.Thread(target=extend, name="pipeline-submit", daemon=True)
     keeper.start()
@@ -77,7 +118,9 @@ def discard(context: Context, batch_id: int) -> None:
     while True:
         with context.database.write() as connection:
             if not batches.discard(connection, batch_id, CHUNK):
-                leases.delete_lease(connection, _lease(batch_id))
+                leases.delete_lease(connection, _name(batch_id))
+                for row in leases.find_by_prefix(connection, prefix_of_parts(batch_id)):
+                    leases.delete_lease(connection, row["name"])
                 return
 
 
@@ -86,14 +129,14 @@ def discard_abandoned(context: Context) -> int:
     with context.database.read() as connection:
         accepting = batches.find_open(connection, BatchState.ACCEPTING)
         dead = certainly_dead(leases.find_holders(connection)) if accepting else []
-    abandoned = [batch_id for batch_id in accepting if _seize(context, batch_id, dead)]
+    abandoned = [batch_id for batch_id in accepting if seize(context, batch_id, dead)]
     for batch_id in abandoned:
         discard(context, batch_id)
     return len(abandoned)
 
 
-def _seize(context: Context, batch_id: int, dead: Sequence[str]) -> bool:
-    """Take over an expired submitter's lease so that the submitter cannot continue.
+def seize(context: Context, batch_id: int, dead: Sequence[str]) -> bool:
+    """Take over the lease on a batch, if it expired or a dead process holds it, so that the submitter cannot continue.
 
     The lease is only replaced, never created: a submitter drops it in the transaction that accepts the batch.
 
@@ -104,8 +147,12 @@ def _seize(context: Context, batch_id: int, dead: Sequence[str]) -> bool:
     # A new name: the submitter may be a thread of this process.
     sweeper = new_holder()
     with context.database.write() as connection:
-        return leases.take_over(connection, _lease(batch_id), sweeper, now=now, until=now + context.lease, dead=dead)
+        return leases.take_over(connection, _name(batch_id), sweeper, now=now, until=now + context.lease, dead=dead)
 
 
-def _lease(batch_id: int) -> str:
+def _end(lease: SubmitLease, context: Context) -> datetime:
+    return context.now() + (PARTS_LEASE if lease.holder == PARTS else context.lease)
+
+
+def _name(batch_id: int) -> str:
     return f"{PREFIX}{batch_id}"

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.database.row import Row
-from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.bounds import ITEM_KEY
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.did_you_mean import hint, list_names
@@ -80,20 +79,20 @@ class ItemValidator:
         self._rejections: list[Rejection] = []
         self._reasons: dict[str, _Occurrences] = {}
 
-    def rows(self, given: Iterable[Given], batch_id: int, now: Callable[[], datetime]) -> Iterator[Row]:
-        """Yield a row for each valid item. Refused items still take up a position."""
-        for position, each in enumerate(given, 1):
+    def rows(self, given: Iterable[Given], now: Callable[[], datetime], *, after: int = 0) -> Iterator[Row]:
+        """Yield a row without ids for each valid item. Refused items still take up a position.
+
+        Args:
+            after: the position after which theirs begin.
+        """
+        for number, each in enumerate(given, 1):
+            position = after + number
             try:
-                row = self._row(each, position)
+                row = self._row(each, number)
             except _Refused as refusal:
                 self.refuse(refusal.line, str(refusal), refusal.text)
                 continue
-            row |= {
-                "id": batch_id * POSITIONS_PER_BATCH + position,
-                "batch_id": batch_id,
-                "position": position,
-                "created_at": now(),
-            }
+            row |= {"position": position, "created_at": now()}
             yield row
 
     def refuse(self, line: int, reason: str, text: str) -> None:
@@ -128,12 +127,12 @@ class ItemValidator:
         if self.rejected > listed:
             lines.append(f"  … and {self.rejected - listed:,} more")
         self._rejections.sort(key=lambda each: each.line)
-        return InvalidItems("\n".join(lines), tuple(self._rejections))
+        return InvalidItems("\n".join(lines), tuple(self._rejections), self.rejected)
 
-    def _row(self, given: Given, position: int) -> Row:
+    def _row(self, given: Given, number: int) -> Row:
         if isinstance(given, Rejection):
             raise _Refused(given.line, given.reason, given.text)
-        item, line = _item(given, position)
+        item, line = _item(given, number)
         try:
             # The payload first: key and URL may be fields of it.
             return {
@@ -189,15 +188,15 @@ class _Refused(Exception):
         self.text = text
 
 
-def _item(given: Item | Mapping[str, Any] | Record, position: int) -> tuple[Item, int]:
+def _item(given: Item | Mapping[str, Any] | Record, number: int) -> tuple[Item, int]:
     match given:
         case Item():
-            return given, position
+            return given, number
         case Record():
             return Item(given.payload), given.line
         case Mapping():
-            return Item(given), position
-    raise _Refused(position, f"it is a {type(given).__name__}; an item is a mapping or a pipeline.Item", str(given))
+            return Item(given), number
+    raise _Refused(number, f"it is a {type(given).__name__}; an item is a mapping or a pipeline.Item", str(given))
 
 
 def _checked_key(key: object) -> str:

@@ -13,6 +13,7 @@ COMMANDS = {
         "run": "Process INPUT and wait until it is finished.",
         "submit": "Store INPUT as a batch and print the batch id.",
         "worker": "Run a worker that processes batches.",
+        "serve": "Serve the HTTP API and a web page.",
     },
     "Monitoring": {
         "status": "List recent batches, or show one in detail.",

@@ -18,7 +18,7 @@ from pipeline.domain.item import ItemState
 from pipeline.errors import InvalidInput, WaitTimeout
 
 #: How often new results are looked for while none come.
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.01
 
 
 class Batch:

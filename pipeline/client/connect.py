@@ -17,6 +17,7 @@ from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.client.remote.remote_client import RemoteClient
+    from pipeline.client.remote.server import Server
 
 
 class SettingOverrides(TypedDict, total=False):
@@ -98,13 +99,13 @@ def connect(
         WrongSchema: The database is of another version, or needs `pipeline db upgrade`.
     """
     if server_url is not None:
-        return remote_client(settings.load(server_url=server_url, api_key=api_key))
+        return _remote_client(settings.load(server_url=server_url, api_key=api_key))
     chosen = settings.load(database_url=database_url, broker_url=broker_url, definitions=definitions, **overrides)
     if chosen.server_url is not None:
         refuse_two_stores(chosen)
         if hooks:
             raise InvalidSettings("hooks run where the work is done; give them to the workers of the server")
-        return remote_client(chosen)
+        return _remote_client(chosen)
     return Client(open_session(chosen, hooks))
 
 
@@ -116,18 +117,24 @@ def refuse_two_stores(chosen: Settings) -> None:
         )
 
 
-def remote_client(chosen: Settings) -> RemoteClient:
-    """Return a client of the server that the settings name. It connects when it is used.
+def named_server(chosen: Settings) -> Server:
+    """Return the server that the settings name. It connects when it is used.
 
     Raises:
         InvalidSettings: the URL is not one.
     """
-    from pipeline.client.remote.remote_client import RemoteClient
     from pipeline.client.remote.server import Server
 
     assert chosen.server_url is not None
     key = None if chosen.api_key is None else chosen.api_key.get_secret_value()
-    return RemoteClient(Server(chosen.server_url.get_secret_value(), key))
+    return Server(chosen.server_url.get_secret_value(), key)
+
+
+def _remote_client(chosen: Settings) -> RemoteClient:
+    # Imported here: a client of a database needs none of it.
+    from pipeline.client.remote.remote_client import RemoteClient
+
+    return RemoteClient(named_server(chosen))
 
 
 def open_session(chosen: Settings, hooks: Sequence[Hook] = ()) -> Session:

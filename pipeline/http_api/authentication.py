@@ -48,8 +48,8 @@ class Keyring:
     ) -> None:
         self._context, self._pool, self._is_open, self._clock = context, pool, is_open, clock
         self._trusted: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+        self._has_keys = False
         self._failures = failures or FailedAttempts(clock)
-        self._is_needed = False
 
     async def caller(self, connection: HTTPConnection, *, takes_token: bool = False) -> Caller:
         """Return who makes a request. A stream asks this again every few seconds.
@@ -90,12 +90,16 @@ class Keyring:
             self._trusted.popitem(last=False)
         return caller
 
-    async def _without_key(self, address: str | None) -> Caller:
-        if self._is_open and not self._is_needed:
+    async def is_needed(self) -> bool:
+        """Return whether requests need a key: one exists, or others than this machine can connect."""
+        if self._is_open and not self._has_keys:
             # A key that was created is asked for from now on; keys are never deleted.
-            self._is_needed = await self._pool.run(keys.any_exists, self._context)
-            if not self._is_needed:
-                return LOCAL
+            self._has_keys = await self._pool.run(keys.any_exists, self._context)
+        return not self._is_open or self._has_keys
+
+    async def _without_key(self, address: str | None) -> Caller:
+        if not await self.is_needed():
+            return LOCAL
         self._failures.refuse_if_too_many(address)
         self._failures.note(address)
         raise Problem(
@@ -107,6 +111,15 @@ def check_scope(caller: Caller, scope: Scope) -> None:
     """Raise `Problem` (scope_missing) if a caller may not do what needs a scope."""
     if scope not in caller.scopes:
         raise Problem("scope_missing", f"key {caller.key_id} has no scope {scope.value}, which this needs")
+
+
+async def authenticate_stream(keyring: Keyring, connection: HTTPConnection) -> Caller:
+    """Return who opens a stream, or has one open: it is asked again every few seconds.
+
+    Raises:
+        Problem, AccessDenied: the caller may not, or no longer.
+    """
+    return await keyring.caller(connection, takes_token=True)
 
 
 def _authenticate_key(context: Context, text: str) -> Caller:

@@ -1,4 +1,4 @@
-"""Which names the server answers to, and which origins' pages may read its answers."""
+"""Which origins' pages may read the answers of the server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from pipeline.http_api.problems import Problem
 
@@ -44,30 +44,3 @@ class CrossOrigin(CORSMiddleware):
             return response
         reason = bytes(response.body).decode()
         return Problem("cross_origin", f"the preflight request was refused: {reason}").response("preflight")
-
-
-class AllowedHosts:
-    """Refuse requests that name another host than the server's.
-
-    Args:
-        hosts: names in lower case; one without a port stands for every port.
-    """
-
-    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
-        self._app, self._hosts = app, frozenset(hosts)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        host = Headers(scope=scope).get("host", "").lower()
-        if host in self._hosts or _without_port(host) in self._hosts:
-            await self._app(scope, receive, send)
-            return
-        problem = Problem("wrong_host", f"the request names the host {host[:100]!r}, which is not an allowed one")
-        await problem.response("refused")(scope, receive, send)
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host

@@ -13,8 +13,10 @@ from pipeline.domain.api_key import Scope
 
 if TYPE_CHECKING:
     from pipeline.http_api.call import ApiCall
+    from pipeline.http_api.streaming.socket_call import SocketCall
 
 Handler = Callable[["ApiCall"], Awaitable[Response]]
+SocketHandler = Callable[["SocketCall"], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +64,16 @@ class Operation:
     def needs_key(self) -> bool:
         """Whether a key has to be presented where one exists."""
         return self.scope is not None or self.any_key
+
+
+@dataclass(frozen=True, slots=True)
+class Socket(Operation):
+    """A WebSocket. Its `handler` answers requests that do not ask for an upgrade.
+
+    Args:
+        converse: talks to the client once it was admitted; it accepts and closes the connection.
+        subprotocol: what the client has to ask for.
+    """
+
+    converse: SocketHandler = field(kw_only=True)
+    subprotocol: str = field(kw_only=True)

@@ -144,16 +144,16 @@ class _Run:
 
     def delete_rest(self, batch_id: int) -> None:
         """Delete the remaining rows of a deleted batch, unless another run is doing so."""
-        with self._context.database.read() as connection:
-            last = sql.last_position(connection, batch_id)
-        for low in range(0, last + 1, SPAN):
+        low: int | None = 0
+        while low is not None:
             if self._is_stopped():
                 return
             with self._context.database.write() as connection:
                 if not sql.lock_unfinished(connection, batch_id):
                     return
                 self._delete_span(connection, batch_id, low)
-                if low + SPAN > last:
+                low = sql.next_position(connection, batch_id, low + SPAN)
+                if low is None:
                     sql.mark_finished(connection, batch_id)
 
     def _delete_span(self, connection: Connection, batch_id: int, low: int) -> None:

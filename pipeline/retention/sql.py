@@ -20,6 +20,7 @@ from pipeline.database.row import Row, rows
 from pipeline.database.tables import (
     POSITIONS_PER_BATCH,
     attempts,
+    batch_parts,
     batches,
     bundles,
     deliveries,
@@ -105,6 +106,7 @@ def delete_batch(connection: Connection, batch_id: int, bundle_ids: Sequence[int
         leaving = update(deliveries).where(skip_locked(dialect, deliveries, *others)).values(is_alone=True)
         connection.execute(leaving, {"ids": dialect.encode_list(bundle_ids)})
     spans.forget(connection, batch_id)
+    connection.execute(delete(batch_parts).where(batch_parts.c.batch_id == batch_id))
     connection.execute(delete(batches).where(batches.c.id == batch_id))
 
 
@@ -129,6 +131,18 @@ def last_position(connection: Connection, batch_id: int) -> int:
     last_item = connection.scalar(select(func.max(items.c.id)).where(items.c.id.between(*id_range(batch_id))))
     last_event = connection.scalar(select(func.max(events.c.seq)).where(events.c.batch_id == batch_id))
     return max(0 if last_item is None else last_item % POSITIONS_PER_BATCH, last_event or 0)
+
+
+def next_position(connection: Connection, batch_id: int, low: int) -> int | None:
+    """Return the lowest remaining position of a batch from `low` on; None if no rows remain there.
+
+    Between the parts that a batch was uploaded in, there may be a million positions without rows.
+    """
+    first, last = id_range(batch_id)
+    item = connection.scalar(select(func.min(items.c.id)).where(items.c.id.between(first + low, last)))
+    event = connection.scalar(select(func.min(events.c.seq)).where(events.c.batch_id == batch_id, events.c.seq >= low))
+    found = [] if item is None else [item % POSITIONS_PER_BATCH]
+    return min(found if event is None else [*found, event], default=None)
 
 
 def delete_span(connection: Connection, batch_id: int, low: int, high: int) -> tuple[int, int]:

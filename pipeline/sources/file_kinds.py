@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.errors import InvalidInput
 from pipeline.sources.encodings import UTF8, guess_escaped, guess_unmarked
@@ -47,22 +48,30 @@ _ZIP_KINDS = (
 )
 
 
-def refuse_file(path: Path) -> None:
+def refuse_other_file(source: Path | BinaryIO, name: str) -> None:
     """Refuse a file that should be Parquet, and that is recognized as something else.
+
+    Args:
+        source: its path, or a stream at its beginning, where it is left.
+        name: of the file in messages.
 
     Raises:
         InvalidInput: says what the file is, and what to do; or it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(_SNIFFED)
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                head = file.read(_SNIFFED)
+        else:
+            head = source.read(_SNIFFED)
+            source.seek(0)
     except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror or error}") from None
+        raise InvalidInput(f"cannot read {name}: {error.strerror or error}") from None
     if head.startswith(_GZIP):
-        raise InvalidInput(f"{path} is compressed with gzip, which Parquet cannot be; decompress it")
+        raise InvalidInput(f"{name} is compressed with gzip, which Parquet cannot be; decompress it")
     if not head.startswith(_PARQUET):
-        refuse_binary(head, str(path), None)
-        refuse_markup(head, str(path))
+        refuse_binary(head, name, None)
+        refuse_markup(head, name)
 
 
 def refuse_other_kind(path: Path) -> None:

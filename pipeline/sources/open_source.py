@@ -43,13 +43,13 @@ def check_file(source: str | Path) -> Path:
 
 
 @contextmanager
-def open_source(source: str | Path, stdin: BinaryIO | None) -> Iterator[io.BufferedReader]:
+def open_source(source: str | Path, stdin: BinaryIO | None, name: str | None = None) -> Iterator[io.BufferedReader]:
     """Open `source` and yield its bytes; gzip data is decompressed regardless of the file's name.
 
     Raises:
         InvalidInput: it cannot be opened or read to the end; may also be raised from reads inside the block.
     """
-    with _explain_errors(display_name(source)), ExitStack() as stack:
+    with _explain_errors(name or display_name(source)), ExitStack() as stack:
         stream = _open_stdin(stdin, stack) if source == STDIN else stack.enter_context(Path(source).open("rb"))
         if stream.peek(2).startswith(_GZIP_MAGIC):
             stream = stack.enter_context(_buffer(gzip.GzipFile(fileobj=stream)))

@@ -5,41 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pipeline.domain import payload
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
 from pipeline.sources.arrow_values import Convert, converter, integer_type
-from pipeline.sources.file_kinds import refuse_file
+from pipeline.sources.file_kinds import refuse_other_file
 
 #: Rows decoded at once: enough to be fast, and few enough for wide rows to use little memory.
 _BATCH_ROWS = 1_000
 
 
-def read_parquet(path: Path, max_bytes: int) -> Iterator[Record | Rejection]:
-    """Yield a record or a rejection for each row.
+def read_parquet(source: Path | BinaryIO, max_bytes: int, name: str) -> Iterator[Record | Rejection]:
+    """Yield a record or a rejection for each row of a file, or of a stream that can be repositioned.
 
     Timestamps, dates and times become ISO 8601 text, decimals and UUIDs text, durations seconds, and maps lists of
     pairs.
+
+    Args:
+        name: of the file in messages.
 
     Raises:
         InvalidInput: the extra `parquet` is not installed, the file is damaged, a column contains bytes, or two columns
             have the same name.
     """
     arrow, parquet = _import_arrow()
-    refuse_file(path)
-    with _explain_errors(path, arrow), parquet.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
+    refuse_other_file(source, name)
+    with _explain_errors(name, arrow), parquet.ParquetFile(source, coerce_int96_timestamp_unit="us") as file:
         # INT96 would otherwise be read as nanoseconds, which end in 2262 and begin again in 1677.
         for field in file.schema_arrow:
-            _check_field(field, arrow.types, path)
-        _check_names(file.schema_arrow, path, "columns")
+            _check_field(field, arrow.types, name)
+        _check_names(file.schema_arrow, name, "columns")
         rows = 0
         for batch in file.iter_batches(_BATCH_ROWS):
             yield from _read_batch(batch, rows + 1, arrow, max_bytes)
             rows += batch.num_rows
         if rows != file.metadata.num_rows:
-            raise InvalidInput(f"{path} is damaged: it has {rows:,} rows, not the {file.metadata.num_rows:,} it names")
+            raise InvalidInput(f"{name} is damaged: it has {rows:,} rows, not the {file.metadata.num_rows:,} it names")
 
 
 def _import_arrow() -> tuple[Any, Any]:
@@ -52,31 +55,31 @@ def _import_arrow() -> tuple[Any, Any]:
 
 
 @contextmanager
-def _explain_errors(path: Path, arrow: Any) -> Iterator[None]:
+def _explain_errors(name: str, arrow: Any) -> Iterator[None]:
     try:
         yield
     except RecursionError:
-        raise InvalidInput(f"{path} has columns that are nested too deeply") from None
+        raise InvalidInput(f"{name} has columns that are nested too deeply") from None
     except (arrow.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = str(error).partition("\n")[0]
-        raise InvalidInput(f"{path} cannot be read as Parquet: {reason}") from None
+        raise InvalidInput(f"{name} cannot be read as Parquet: {reason}") from None
 
 
-def _check_names(fields: Any, path: Path, kind: str) -> None:
+def _check_names(fields: Any, name: str, kind: str) -> None:
     names = [field.name for field in fields]
-    repeated = next((name for name in names if names.count(name) > 1), None)
+    repeated = next((each for each in names if names.count(each) > 1), None)
     if repeated is not None:
-        raise InvalidInput(f"{path}: two {kind} are called {repeated!r}; names must differ")
+        raise InvalidInput(f"{name}: two {kind} are called {repeated!r}; names must differ")
 
 
-def _check_field(field: Any, types: Any, path: Path) -> None:
+def _check_field(field: Any, types: Any, name: str) -> None:
     if _contains_bytes(field.type, types):
         raise InvalidInput(
-            f"{path}: column {field.name!r} contains bytes ({field.type}), which JSON cannot represent; convert it to "
+            f"{name}: column {field.name!r} contains bytes ({field.type}), which JSON cannot represent; convert it to "
             "text or remove it"
         )
     for struct in _structs(field.type, types):
-        _check_names(struct, path, f"fields of column {field.name!r}")
+        _check_names(struct, name, f"fields of column {field.name!r}")
 
 
 def _contains_bytes(kind: Any, types: Any) -> bool:

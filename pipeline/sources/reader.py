@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 import orjson
 
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES, Record, Rejection
-from pipeline.errors import InvalidInput
+from pipeline.errors import InvalidInput, NoItems
 from pipeline.sources import encodings
 from pipeline.sources.csv_header import HeaderRules
 from pipeline.sources.csv_table import read_table
@@ -34,6 +34,7 @@ def read_items(
     report: ReadReport | None = None,
     stdin: BinaryIO | None = None,
     max_bytes: int = MAX_PAYLOAD_BYTES,
+    name: str | None = None,
 ) -> Iterator[Record | Rejection]:
     """Yield the items of `source` in order, each as a record or a rejection, in constant memory.
 
@@ -45,6 +46,7 @@ def read_items(
         report: counts blank rows and takes warnings while the items are read.
         stdin: what `-` reads instead of the process's standard input; it is left open.
         max_bytes: size limit of one payload as compact JSON.
+        name: of the input in messages; default: of the file, or `standard input`.
 
     Raises:
         InvalidInput: `source` cannot be read. This is raised at once if its name, the format or the encoding is wrong,
@@ -52,14 +54,14 @@ def read_items(
     """
     chosen_format = parse_format(format) if format is not None else None
     chosen_encoding = encodings.normalize_encoding(encoding) if encoding is not None else None
-    name = display_name(source)
+    name = name or display_name(source)
     path = None if source == STDIN else check_file(source)
     if chosen_format is None and path is not None and path.is_file():
         chosen_format = format_from_suffix(path)
     if chosen_format is InputFormat.PARQUET:
-        return _require_items(read_parquet(_require_file(path), max_bytes), name)
+        return _require_items(read_parquet(_require_file(path, stdin), max_bytes, name), name)
     options = _TextOptions(chosen_format, chosen_encoding, header or HeaderRules(), report or ReadReport(), max_bytes)
-    return _require_items(_read_text(source, stdin, options), name)
+    return _require_items(_read_text(source, stdin, options, name), name)
 
 
 class _TextOptions(NamedTuple):
@@ -75,21 +77,24 @@ class _TextOptions(NamedTuple):
 def _require_items(items: Iterator[Record | Rejection], name: str) -> Iterator[Record | Rejection]:
     first = next(items, None)
     if first is None:
-        raise InvalidInput(f"no items in {name}")
+        raise NoItems(f"no items in {name}")
     yield first
     yield from items
 
 
-def _require_file(path: Path | None) -> Path:
+def _require_file(path: Path | None, stdin: BinaryIO | None) -> Path | BinaryIO:
+    if path is None and stdin is not None and stdin.seekable():
+        return stdin
     if path is None or not path.is_file():
         pipe = "standard input" if path is None else f"the pipe {path}"
         raise InvalidInput(f"Parquet cannot be read from {pipe}; save it to a file and give its name")
     return path
 
 
-def _read_text(source: str | Path, stdin: BinaryIO | None, options: _TextOptions) -> Iterator[Record | Rejection]:
-    name = display_name(source)
-    with open_source(source, stdin) as opened:
+def _read_text(
+    source: str | Path, stdin: BinaryIO | None, options: _TextOptions, name: str
+) -> Iterator[Record | Rejection]:
+    with open_source(source, stdin, name) as opened:
         raw = HeadStream(opened)
         stream = raw.buffered()
         head = stream.peek()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.batches.submit import Submission, Submitted, submit
+from pipeline.batches.submission import Submission, Submitted
+from pipeline.batches.submit import submit
 from pipeline.context import Context
 from tests.support.factories import make_definition, make_items
 

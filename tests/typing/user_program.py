@@ -193,10 +193,13 @@ def connect(folder: Path) -> pipeline.Client:
 
 def errors() -> dict[str, type[pipeline.PipelineError]]:
     kinds: list[type[pipeline.PipelineError]] = [
+        pipeline.BacklogFull,
         pipeline.CannotDecrypt,
         pipeline.ClientClosed,
         pipeline.Conflict,
+        pipeline.EndpointOwned,
         pipeline.ForbiddenCallbackUrl,
+        pipeline.IdempotencyMismatch,
         pipeline.InvalidArgument,
         pipeline.InvalidCallbackUrl,
         pipeline.InvalidDefinition,
@@ -207,8 +210,11 @@ def errors() -> dict[str, type[pipeline.PipelineError]]:
         pipeline.InvalidSecret,
         pipeline.InvalidSettings,
         pipeline.InvalidWebhook,
+        pipeline.NoItems,
         pipeline.NotFound,
+        pipeline.OutcomeUnknown,
         pipeline.ProcessForked,
+        pipeline.SubmissionInProgress,
         pipeline.DatabaseFull,
         pipeline.Unreachable,
         pipeline.WaitTimeout,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, bindparam, case, delete, func, insert, select, update
 
 from pipeline.batches.sql import spans
 from pipeline.batches.sql.items import id_range
-from pipeline.database.dialect import dialect_of
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
-from pipeline.database.tables import POSITIONS_PER_BATCH, batches, definitions, items
+from pipeline.database.tables import POSITIONS_PER_BATCH, batch_parts, batches, definitions, items
 from pipeline.domain.batch import BatchState
+from pipeline.domain.filters import BatchFilter
 from pipeline.domain.item import ItemState
 
 
@@ -25,13 +27,21 @@ def add(connection: Connection, row: Mapping[str, Any]) -> int:
     return int(inserted.scalar_one())
 
 
-def accept(connection: Connection, batch_id: int, total: int, now: datetime, items_digest: str | None = None) -> bool:
+def accept(
+    connection: Connection,
+    batch_id: int,
+    total: int,
+    now: datetime,
+    items_digest: str | None = None,
+    body_digest: str | None = None,
+) -> bool:
     """Move a batch from accepting to running, once all its items are stored.
 
     Return False if the batch was discarded in the meantime.
 
     Args:
         items_digest: what another submission with the batch's idempotency key is compared with.
+        body_digest: what another request with it is compared with; None: it is stored already, or there is none.
     """
     statement = (
         update(batches)
@@ -41,6 +51,7 @@ def accept(connection: Connection, batch_id: int, total: int, now: datetime, ite
             total=total,
             started_at=now,
             items_digest=items_digest,
+            body_digest=func.coalesce(body_digest, batches.c.body_digest),
             last_position=_last_position(connection, batch_id),
         )
     )
@@ -51,22 +62,33 @@ def accept(connection: Connection, batch_id: int, total: int, now: datetime, ite
 
 
 def make_releasable(connection: Connection, batch_id: int) -> bool:
-    """Let the dispatcher release a batch that a program without spans has accepted. Return False if it may already."""
+    """Let the dispatcher release the fresh items of a batch that a program without spans has accepted.
+
+    Return False if it may already, or if there are none: they were released by row.
+    """
     statement = (
         update(batches)
         .where(batches.c.id == batch_id, batches.c.last_position.is_(None))
         .values(last_position=_last_position(connection, batch_id))
     )
-    is_changed = connection.execute(statement).rowcount == 1
-    if is_changed:
-        spans.add_unreleased(connection, batch_id)
-    return is_changed
+    if connection.execute(statement).rowcount == 0:
+        return False
+    first_fresh = spans.first_fresh(connection, batch_id)
+    if first_fresh is None:
+        return False
+    spans.add_unreleased(connection, batch_id, first_fresh)
+    return True
 
 
 def _last_position(connection: Connection, batch_id: int) -> int:
     """Return the highest position of a batch's items, which is above their number if some were refused."""
     last = connection.scalar(select(func.max(items.c.id)).where(items.c.id.between(*id_range(batch_id))))
     return 0 if last is None else last % POSITIONS_PER_BATCH
+
+
+def find_id(connection: Connection, public_id: str) -> int | None:
+    """Return the row id of the batch with this public id; None if there is none."""
+    return connection.scalar(select(batches.c.id).where(batches.c.public_id == public_id))
 
 
 def is_accepted(connection: Connection, batch_id: int) -> bool:
@@ -76,7 +98,7 @@ def is_accepted(connection: Connection, batch_id: int) -> bool:
 
 
 def discard(connection: Connection, batch_id: int, limit: int) -> int:
-    """Delete up to `limit` items of a batch that is still accepting, or the batch itself once it has none.
+    """Delete up to `limit` items of a batch that is still accepting, or once it has none, the batch and its parts.
 
     Return the number of items deleted.
     """
@@ -85,6 +107,7 @@ def discard(connection: Connection, batch_id: int, limit: int) -> int:
     chosen = chosen.order_by(items.c.id).limit(limit)
     deleted = connection.execute(delete(items).where(items.c.id.in_(chosen))).rowcount
     if not deleted:
+        connection.execute(delete(batch_parts).where(batch_parts.c.batch_id == batch_id, accepting.exists()))
         connection.execute(delete(batches).where(batches.c.id == batch_id, batches.c.state == "accepting"))
     return deleted
 
@@ -109,9 +132,64 @@ def find_by_prefix(connection: Connection, prefix: str, limit: int = 5) -> list[
     return rows(connection.execute(query))
 
 
-def find_newest(connection: Connection, limit: int, *, before: int | None = None) -> list[Row]:
-    """Return the batches that were submitted last, newest first; only those with ids below `before`."""
-    query = _rows() if before is None else _rows().where(batches.c.id < before)
+def find_newest(
+    connection: Connection,
+    limit: int,
+    *,
+    before: int | None = None,
+    tenant: str | None = None,
+    state: BatchState | None = None,
+) -> list[Row]:
+    """Return the batches that were submitted last, newest first; only those that match what is given.
+
+    Args:
+        before: only ids below.
+    """
+    query = _rows()
+    if before is not None:
+        query = query.where(batches.c.id < before)
+    if tenant is not None:
+        query = query.where(batches.c.tenant == tenant)
+    if state is not None:
+        query = query.where(batches.c.state == state.value)
+    return rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit)))
+
+
+def find_page(
+    connection: Connection, chosen: BatchFilter, *, before: int | None, limit: int, look_at: int
+) -> tuple[list[Row], int | None]:
+    """Return batches that pass a filter, newest first, and the id below which to go on; None: there are no more.
+
+    Args:
+        before: only batches with lower ids.
+        limit: batches returned, at most.
+        look_at: batches that are looked at, at most: not every filter has an index.
+    """
+    looked_at = select(batches.c.id).order_by(batches.c.id.desc()).limit(look_at)
+    if chosen.tenant is not None:
+        looked_at = looked_at.where(batches.c.tenant == chosen.tenant)
+    if before is not None:
+        looked_at = looked_at.where(batches.c.id < before)
+    inner = looked_at.subquery()
+    query = _rows().where(batches.c.id.in_(select(inner.c.id)))
+    if chosen.state is not None:
+        query = query.where(batches.c.state == chosen.state.value)
+    if chosen.definition is not None:
+        query = query.where(definitions.c.name == chosen.definition)
+    if chosen.created_after is not None:
+        query = query.where(batches.c.created_at > chosen.created_after)
+    found = rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit + 1)))
+    if len(found) > limit:
+        return found[:limit], int(found[limit - 1]["id"])
+    number, lowest = connection.execute(select(func.count(), func.min(inner.c.id))).one()
+    return found, lowest if number == look_at else None
+
+
+def find_newest_open(connection: Connection, tenant: str | None, limit: int) -> list[Row]:
+    """Return the batches of a tenant, or of all, that are not complete, newest first."""
+    query = _rows().where(batches.c.completed_at.is_(None))
+    if tenant is not None:
+        query = query.where(batches.c.tenant == tenant)
     return rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit)))
 
 
@@ -135,6 +213,18 @@ def is_complete(connection: Connection, batch_id: int) -> bool | None:
 _IS_COMPLETE = select(batches.c.completed_at.is_not(None)).where(batches.c.id == bindparam("batch"))
 
 
+def find_versions(connection: Connection, ids: Collection[int]) -> list[Row]:
+    """Return the state, counters and `next_seq` of these batches: what changes whenever something happens to them."""
+    dialect = dialect_of(connection)
+    return rows(connection.execute(_versions(dialect), {"ids": dialect.encode_list(ids)}))
+
+
+@cache
+def _versions(dialect: Dialect) -> Select[Any]:
+    names = ("id", "next_seq", "state", "total", "succeeded", "dead", "cancelled", "completed_at")
+    return select(*(batches.c[name] for name in names)).where(dialect.is_in_list(batches.c.id, "ids"))
+
+
 def find_open(connection: Connection, *states: BatchState) -> list[int]:
     """Return the ids of the batches in one of these states that are not complete, oldest first."""
     query = select(batches.c.id).where(batches.c.completed_at.is_(None), batches.c.state.in_(states))
@@ -146,6 +236,27 @@ def find_running(connection: Connection, ids: Collection[int]) -> set[int]:
     dialect = dialect_of(connection)
     query = select(batches.c.id).where(dialect.is_in_list(batches.c.id, "ids"), batches.c.state == "running")
     return set(connection.scalars(query, {"ids": dialect.encode_list(ids)}))
+
+
+def count_waiting(connection: Connection, tenant: str) -> int:
+    """Return how many items of a tenant's open batches are not final, uploaded parts included."""
+    final = batches.c.succeeded + batches.c.dead + batches.c.cancelled
+    is_open = batches.c.completed_at.is_(None), batches.c.tenant == tenant
+    accepted = connection.scalar(select(func.sum(batches.c.total - final)).where(*is_open))
+    of_parts = select(func.sum(batch_parts.c["items"])).join(batches, batches.c.id == batch_parts.c.batch_id)
+    uploaded = connection.scalar(of_parts.where(*is_open, batches.c.state == "accepting"))
+    return int(accepted or 0) + int(uploaded or 0)
+
+
+def count_open(connection: Connection, tenant: str, *, total: int, weight: int, limit: int) -> int:
+    """Return how many open batches of a tenant have this number of items and this weight, `limit` at most."""
+    found = select(batches.c.id).where(
+        batches.c.completed_at.is_(None),
+        batches.c.tenant == tenant,
+        batches.c.total == total,
+        batches.c.weight == weight,
+    )
+    return int(connection.scalar(select(func.count()).select_from(found.limit(limit).subquery())) or 0)
 
 
 def change_state(connection: Connection, batch_id: int, expected: Sequence[BatchState], to: BatchState) -> bool:

@@ -22,11 +22,11 @@ def store(connection: Connection, *, name: str, version: str, content: object, s
     }
     known = select(definitions.c.id).where(definitions.c.version == version)
     while True:
-        connection.execute(dialect_of(connection).upsert(definitions).values(**row).on_conflict_do_nothing())
         # Locked until the transaction inserts a batch that refers to it. It may be pruned between the two statements.
         found = connection.scalar(known.with_for_update(read=True, key_share=True))
         if found is not None:
             return int(found)
+        connection.execute(dialect_of(connection).upsert(definitions).values(**row).on_conflict_do_nothing())
 
 
 def load_content(connection: Connection, definition_id: int) -> dict[str, object]:

@@ -9,7 +9,10 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline.batches.submit import OnProgress, Submission, Submitted, submit
+from pipeline.batches.read_input import InputOptions, read_input
+from pipeline.batches.store_items import OnProgress
+from pipeline.batches.submission import Submission, Submitted
+from pipeline.batches.submit import submit
 from pipeline.cli import options
 from pipeline.cli.argument_types import FAIR_KEY, FIELD, IDEMPOTENCY_KEY, OUTPUT_PATH, whole_number
 from pipeline.cli.definition_choice import choose_definition
@@ -22,7 +25,7 @@ from pipeline.domain.payload import Rejection
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.errors import InvalidArgument, InvalidItems
 from pipeline.files import RejectsFile
-from pipeline.sources import HeaderRules, ReadReport, read_items
+from pipeline.sources import ReadReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -165,14 +168,9 @@ def store_batch(context: Context, request: SubmitRequest, messages: Messages, st
     """
     submission = request.to_submission(context)
     report = ReadReport(warn=messages.warn)
-    records = read_items(
-        request.source,
-        format=request.input_format,
-        encoding=request.encoding,
-        header=_header_rules(request, submission),
-        report=report,
-    )
-    with _open_rejections(request, messages) as rejections, _submit_progress(messages) as on_progress:
+    input_options = InputOptions(request.input_format, request.encoding, request.header == "lenient", request.strict)
+    records = read_input(context, request.source, submission, input_options, report)
+    with open_rejections(request, messages) as rejections, submit_progress(messages) as on_progress:
         try:
             submitted = submit(
                 context,
@@ -196,14 +194,6 @@ def store_batch(context: Context, request: SubmitRequest, messages: Messages, st
     return StoredBatch(submitted, rejections.count, report.blank_rows)
 
 
-def _header_rules(request: SubmitRequest, submission: Submission) -> HeaderRules:
-    given = submission.definition.input
-    fields = (given.text, submission.key_field or given.key, submission.callback_url_field)
-    return HeaderRules(
-        lenient=request.header == "lenient", strict=request.strict, unique=frozenset(filter(None, fields))
-    )
-
-
 @dataclass(slots=True)
 class _Rejections:
     messages: Messages
@@ -221,7 +211,8 @@ class _Rejections:
 
 
 @contextmanager
-def _open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Rejections]:
+def open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Rejections]:
+    """Collect rejected items: print the first, and write all to the rejects file if one is asked for."""
     file: AbstractContextManager[RejectsFile | None] = (
         RejectsFile(request.rejects) if request.rejects else nullcontext()
     )
@@ -234,7 +225,7 @@ def _open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Re
 
 
 @contextmanager
-def _submit_progress(messages: Messages) -> Iterator[OnProgress]:
+def submit_progress(messages: Messages) -> Iterator[OnProgress]:
     """Display the number of stored items on a terminal."""
     out = None if messages.is_quiet else console(err=True)
     if out is None or not out.is_terminal:
@@ -248,4 +239,4 @@ def _with_hint(error: InvalidItems, request: SubmitRequest) -> InvalidItems:
     if request.on_error == "skip" or not error.rejections:
         return error
     kept = f"; the rejected ones are in {request.rejects}" if request.rejects else ""
-    return InvalidItems(f"{error}\n--on-error skip accepts the others{kept}", error.rejections)
+    return InvalidItems(f"{error}\n--on-error skip accepts the others{kept}", error.rejections, error.count)

@@ -9,15 +9,12 @@ from typing import Any
 
 from pipeline.client.batch import item_ids, too_late, wait_end
 from pipeline.client.remote.answers import value_of
+from pipeline.client.remote.result_pages import LONG_POLL, result_pages
 from pipeline.client.remote.server import Server, segment
 from pipeline.client.result import Result
 from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState, Progress
 
-#: Seconds that the server holds a request back until there is something to tell.
-_LONG_POLL = 20
-#: Results of one request.
-_PAGE = 1_000
 #: Between two questions how far a busy batch is.
 _PAUSE_SECONDS = 0.1
 
@@ -49,15 +46,11 @@ class RemoteBatch:
             Unreachable: The server does not answer, also after retries.
             ClientClosed: The client was closed.
         """
-        return self._results(bounds.SEQ.check("after", after), _LONG_POLL if follow else 0)
+        return self._results(bounds.SEQ.check("after", after), follow=follow)
 
-    def _results(self, after: int, wait: int) -> Iterator[Result]:
-        while True:
-            page = self._server.get(f"{self._path}/results", after=after, limit=_PAGE, wait=wait)
-            yield from map(Result.from_data, page["data"])
-            after = page["next"]
-            if not page["has_more"] and (page["is_complete"] or not wait):
-                return
+    def _results(self, after: int, *, follow: bool) -> Iterator[Result]:
+        for page in result_pages(self._server, self.id, follow=follow, after=after):
+            yield from map(Result.from_data, page.data)
 
     def progress(self) -> Progress:
         """Return how far the batch is.
@@ -88,7 +81,7 @@ class RemoteBatch:
             answer = self._server.send(
                 "GET",
                 self._path,
-                query={"wait": int(max(0, min(_LONG_POLL, left)))} if tag else {},
+                query={"wait": int(max(0, min(LONG_POLL, left)))} if tag else {},
                 headers={"If-None-Match": tag} if tag else {},
                 is_repeatable=True,
             )

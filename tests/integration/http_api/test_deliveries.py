@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pipeline.batches.submit import Submitted
+from pipeline.batches.submission import Submitted
 from pipeline.crypto.encryption import new_encryption_key
 from pipeline.delivery import endpoint_secrets
 from pipeline.delivery.sql import tenant_endpoints

@@ -32,6 +32,8 @@ OPEN = {
 NOT_OWNED = {"code": "not_found", "number": "1", "n": "1", "part": "1"}
 #: Routes whose body or query names something, with what they are sent; `{batch}` and the like are filled in.
 NAMED_ELSEWHERE: dict[str, dict[str, Any]] = {
+    "batches.create": {"json": {"definition": "{name}", "items": [{"text": "a text"}]}},
+    "items.classify": {"json": {"definition": "{name}", "payload": {"text": "a text"}, "wait": 0}},
     "stream_tokens.create": {"json": {"batch": "{batch}"}},
     "dead.list": {"params": {"batch": "{batch}"}},
     "dead.causes": {"params": {"batch": "{batch}"}},
@@ -40,9 +42,11 @@ NAMED_ELSEWHERE: dict[str, dict[str, Any]] = {
     "deliveries.replay_missing": {"json": {"batch": "{batch}", "url": "{receiver}/mine"}},
 }
 #: Lists: what is another tenant's is not in them.
-LISTS = {"me.get", "keys.list", "endpoints.list", "definitions.list"}
+LISTS = {"me.get", "keys.list", "batches.list", "endpoints.list", "definitions.list"}
 #: Routes that name nothing, and change nothing that could be another tenant's.
 HARMLESS = {"definitions.validate"}
+#: Routes that have tests of their own: what they show is asked for after they are open.
+STREAMS = {"batches.stream", "events.socket"}
 #: Routes that answer otherwise than 404, and why.
 OTHERWISE = {
     # An endpoint is shared by all who call it: who may change it is told apart from whether there is one.
@@ -130,8 +134,15 @@ def send(tenants: Tenants, operation: Operation, ids: dict[str, str], key: dict[
         given = {"json": dict(operation.example)}
     elif not given and operation.bodies:
         tables = {"classify": {"use": "keywords", "rules": [{"label": "a", "any": ["b"]}]}}
-        given = {"json": tables} if "application/json" in operation.bodies else {"content": b"{}"}
-    return tenants.api.http.request(operation.method, path_of(operation, ids), headers=key, **given)
+        given = {"json": tables} if operation.id.startswith("definitions.") else {"content": b"{}"}
+    headers = {"Content-Type": operation.bodies[0], **key} if "content" in given else key
+    return tenants.api.http.request(operation.method, path_of(operation, ids), headers=headers, **given)
+
+
+def first_bytes(tenants: Tenants, operation: Operation, key: dict[str, str]) -> str:
+    """What a stream begins with: the state of things, before anything happens."""
+    with tenants.api.http.stream(operation.method, operation.path, headers=key) as answer:
+        return next(answer.iter_text(), "")
 
 
 def texts(ids: dict[str, str]) -> list[str]:
@@ -162,6 +173,10 @@ def owned(tenants: Tenants) -> list[Any]:
 def test_what_is_another_tenants_is_answered_as_what_is_not_there(tenants: Tenants, operation: Operation) -> None:
     # With all scopes, and without anything that an operation before has left.
     before, stranger = owned(tenants), tenants.api.key(tenant=f"stranger-{operation.id}")
+    if operation.id in STREAMS:
+        shown = first_bytes(tenants, operation, stranger)
+        assert [text for text in texts(tenants.foreign) if text in shown] == []
+        return
     answer = send(tenants, operation, tenants.foreign, stranger)
     if operation.id in OPEN | HARMLESS:
         assert answer.status_code == 200

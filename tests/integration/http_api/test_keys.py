@@ -251,11 +251,12 @@ def test_changes_are_logged_with_who_and_what_and_without_secrets(
 
 
 def test_pages_of_allowed_origins_may_call_and_hosts_may_be_narrowed(tmp_path: Path) -> None:
-    origins, hosts = "https://app.example.com", "127.0.0.1, api.example.com:443"
+    origins, hosts = "https://app.example.com", "127.0.0.1, api.example.com"
     with (
         connect(tmp_path, cors_origins=origins, allowed_hosts=hosts) as client,
         serving(client, works=False) as served,
     ):
+        key = served.key()
         asked = {"Origin": origins, "Access-Control-Request-Method": "POST"}
         wanted = {**asked, "Access-Control-Request-Headers": "authorization, idempotency-key"}
         preflight = served.http.options("/v1/batches", headers=wanted)
@@ -263,13 +264,13 @@ def test_pages_of_allowed_origins_may_call_and_hosts_may_be_narrowed(tmp_path: P
         assert preflight.headers["access-control-allow-origin"] == origins
         assert preflight.headers["access-control-max-age"] == "3600"
         assert "access-control-allow-credentials" not in preflight.headers
-        answer = served.http.get("/v1/me", headers={"Origin": origins})
+        answer = served.http.get("/v1/me", headers={**key, "Origin": origins})
         assert "RateLimit" in answer.headers["access-control-expose-headers"]
         refused = served.http.options("/v1/batches", headers={**wanted, "Origin": "https://evil.example"})
         assert (refused.status_code, refused.json()["code"]) == (403, "cross_origin")
         assert "access-control-allow-origin" not in served.http.get("/health", headers={"Origin": "null"}).headers
-        assert served.http.get("/health", headers={"Host": "API.example.com:443"}).status_code == 200
-        wrong = served.http.get("/health", headers={"Host": "evil.example"})
+        assert served.http.get("/v1/me", headers={**key, "Host": "API.example.com:443"}).status_code == 200
+        wrong = served.http.get("/v1/me", headers={**key, "Host": "evil.example"})
         assert (wrong.status_code, wrong.json()["code"]) == (421, "wrong_host")
 
 

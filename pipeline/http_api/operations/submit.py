@@ -1,0 +1,355 @@
+"""Submit a batch: as one JSON object, or as a stream of items of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import Field
+from starlette.responses import Response
+
+from pipeline.batches import parts, progress
+from pipeline.batches.find import find_submitted
+from pipeline.batches.idempotency import refuse_other_body
+from pipeline.batches.read_input import InputOptions, read_input
+from pipeline.batches.submission import Submission, Submitted
+from pipeline.batches.submit import submit
+from pipeline.batches.validate import MAX_REJECTIONS, Given
+from pipeline.context import Context
+from pipeline.domain.api_key import Scope
+from pipeline.domain.item import Item
+from pipeline.domain.payload import Rejection
+from pipeline.domain.tenant import DEFAULT_TENANT
+from pipeline.errors import InvalidItems, NoItems
+from pipeline.http_api.call import MAX_JSON_BYTES, ApiCall, answer
+from pipeline.http_api.definition_choice import choose_definition
+from pipeline.http_api.operation import Operation
+from pipeline.http_api.operations.batches import BatchAnswer, batch_json
+from pipeline.http_api.parameters import BodyModel, Flag, Parameters, parse_json, pointer, validate
+from pipeline.http_api.problems import Problem, in_api_words, problem_of
+from pipeline.http_api.uploads.body_format import FORMATS, BodyFormat, read_format, read_idempotency_key
+from pipeline.http_api.uploads.receive import receive
+from pipeline.http_api.uploads.uploaded_body import UploadedBody
+from pipeline.sources import ReadReport
+
+OnError = Literal["fail", "skip"]
+Schedule = Literal["standard", "short"]
+_MEMBERS_OF_ITEMS = ("payload", "key", "callback_url")
+
+
+class ReadingParameters(Parameters):
+    """How a stream of items is read."""
+
+    key_field: str | None = None
+    callback_url_field: str | None = None
+    on_error: OnError = "fail"
+    header: Literal["lenient"] | None = None
+    strict: Flag = False
+
+    def reading(self) -> dict[str, str]:
+        """Return the options that decide which items the same bytes make, those with their defaults left out."""
+        names = ("key_field", "callback_url_field", "on_error", "header", "strict")
+        given = {name: getattr(self, name) for name in names}
+        return {name: str(value) for name, value in given.items() if value not in (None, False, "fail")}
+
+    def input_options(self, body_format: BodyFormat) -> InputOptions:
+        """Return how the readers are to read a body."""
+        is_lenient = self.header is not None
+        return InputOptions(body_format.format, body_format.charset, is_lenient, self.strict)
+
+
+class SubmitParameters(ReadingParameters):
+    """The options of a batch whose body is a stream of items; a JSON object has them as members."""
+
+    definition: str | None = None
+    callback_url: str | None = None
+    batch_callback_url: str | None = None
+    fallback_url: str | None = None
+    callback_schedule: Schedule | None = None
+    fair_key: str | None = None
+    weight: int = 1
+
+
+class BatchBody(BodyModel):
+    """A batch as one JSON object, of at most 10 MiB."""
+
+    definition: str | dict[str, Any]
+    items: list[Any] = Field(default_factory=list)
+    items_are: Literal["payloads", "items"] = "payloads"
+    parts: bool = False
+    callback_url: str | None = None
+    batch_callback_url: str | None = None
+    fallback_url: str | None = None
+    callback_schedule: Schedule | None = None
+    fair_key: str | None = None
+    weight: int = 1
+    key_field: str | None = None
+    callback_url_field: str | None = None
+    on_error: OnError = "fail"
+
+
+class SubmittedAnswer(BatchAnswer):
+    """A batch that was accepted, and what was left out of it."""
+
+    rejected: int | None = None
+    errors: list[dict[str, Any]] | None = None
+    warnings: list[str] | None = None
+
+
+@dataclass(slots=True)
+class SubmitReport:
+    """What a submission has to say besides its batch.
+
+    Args:
+        on_error: `skip`: refused items are left out.
+    """
+
+    on_error: OnError
+    rejected: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, rejection: Rejection) -> None:
+        """Count an item that is left out."""
+        self.rejected += 1
+        if len(self.errors) < MAX_REJECTIONS:
+            self.errors.append({"line": rejection.line, "detail": in_api_words(rejection.reason)})
+
+    def warn(self, message: str) -> None:
+        """Keep what the caller should know."""
+        self.warnings.append(in_api_words(message))
+
+    @property
+    def on_reject(self) -> Any:
+        """What is called with refused items; None: one refuses all."""
+        return self.add if self.on_error == "skip" else None
+
+    def members(self) -> dict[str, Any]:
+        """Return the further members of an answer."""
+        found: dict[str, Any] = {"warnings": self.warnings} if self.warnings else {}
+        if self.on_error == "skip":
+            found |= {"rejected": self.rejected, "errors": self.errors}
+        return found
+
+
+async def create(call: ApiCall) -> Response:
+    """Submit a batch."""
+    query = call.parameters(SubmitParameters)
+    body_format = read_format(call.request.headers)
+    key = read_idempotency_key(call.request.headers)
+    with submitting(call, key):
+        call.gateway.bulk.refuse_if_full()
+        if body_format.is_json and query.definition is None:
+            advice = "send items as a stream, such as application/x-ndjson, of any size"
+            use = partial(_submit_object, call, key)
+            submitted, report = await receive(call, body_format, MAX_JSON_BYTES, use, advice=advice)
+        else:
+            if query.definition is None:
+                raise Problem("bad_parameter", "the parameter definition is missing: the name of a definition")
+            limit = call.context.settings.max_upload_bytes
+            use = partial(_submit_stream, call, key, query, body_format)
+            submitted, report = await receive(call, body_format, limit, use, query.reading())
+    if submitted.is_new:
+        call.gateway.work.wake()
+    found = await call.quick(progress.progress, call.context, submitted.batch_id)
+    headers = {"Location": f"/v1/batches/{submitted.batch_id}"}
+    if not submitted.is_new:
+        headers["Idempotent-Replayed"] = "true"
+    return answer(batch_json(found) | report.members(), 201 if submitted.is_new else 200, headers)
+
+
+@contextmanager
+def submitting(call: ApiCall, key: str | None) -> Iterator[None]:
+    """Let one request of this process at a time submit under an idempotency key.
+
+    Raises:
+        Problem: idempotency_in_progress.
+    """
+    name = (call.caller.submits_as, key or "")
+    under_way = call.gateway.submitting
+    if key is not None and name in under_way:
+        raise Problem("idempotency_in_progress", f"another request is submitting under the key {key!r} right now")
+    if key is not None:
+        under_way.add(name)
+    try:
+        yield
+    finally:
+        under_way.discard(name)
+
+
+def submission_for(
+    call: ApiCall, options: BatchBody | SubmitParameters, definition: str | Mapping[str, Any], key: str | None
+) -> Submission:
+    """Return what a caller submits, without its items.
+
+    Raises:
+        Problem: not_found, definition_not_allowed; invalid_request: the fair key.
+    """
+    return Submission(
+        choose_definition(call.context, call.caller, definition),
+        callback_url=options.callback_url,
+        batch_callback_url=options.batch_callback_url,
+        fallback_url=options.fallback_url,
+        callback_schedule=options.callback_schedule,
+        idempotency_key=key,
+        fair_key=fair_key_for(call, options.fair_key),
+        weight=options.weight,
+        key_field=options.key_field,
+        callback_url_field=options.callback_url_field,
+        tenant=call.caller.submits_as,
+    )
+
+
+def fair_key_for(call: ApiCall, given: str | None) -> str:
+    """Return the fair key of what a caller submits: its tenant, so that tenants share capacity evenly.
+
+    Raises:
+        Problem: invalid_request: it chooses another one.
+    """
+    tenant = call.caller.submits_as
+    if tenant == DEFAULT_TENANT:
+        return given or ""
+    if given not in (None, tenant):
+        detail = f"the fair key of this tenant's batches is {tenant!r}; leave it out"
+        raise Problem("invalid_request", detail, errors=[{"parameter": "fair_key", "detail": detail}])
+    return tenant
+
+
+def _submit_stream(
+    call: ApiCall, key: str | None, query: SubmitParameters, body_format: BodyFormat, body: UploadedBody
+) -> tuple[Submitted, SubmitReport]:
+    submission = submission_for(call, query, query.definition or "", key)
+    report = SubmitReport(query.on_error)
+    given = read_items_of(call.context, body, body_format, submission, query, report)
+    submitted = submit(call.context, given, submission, on_reject=report.on_reject, body=body)
+    if submitted.without_url:
+        report.warn(f"{submitted.without_url:,} items have no callback URL in the field {query.callback_url_field!r}")
+    return submitted, report
+
+
+def read_items_of(
+    context: Context,
+    body: UploadedBody,
+    body_format: BodyFormat,
+    submission: Submission,
+    options: ReadingParameters,
+    report: SubmitReport,
+) -> Iterator[Given]:
+    """Yield the items of a body. Nothing of it is received before the first one is asked for.
+
+    Raises:
+        InvalidInput: it cannot be read.
+        Problem: it is too large, damaged, or an object where items are expected.
+    """
+    if body_format.is_parquet:
+        with body.spool() as file:
+            reading = options.input_options(body_format)
+            yield from read_input(context, "-", submission, reading, ReadReport(), stdin=file, name="the body")
+        return
+    stream = body.open()
+    if body_format.is_json and stream.peek(1)[:64].lstrip().startswith(b"{"):
+        raise Problem(
+            "invalid_request",
+            "the body is a JSON object, but the query has options; send an array, or all options in the object",
+        )
+    reading = options.input_options(body_format)
+    yield from read_input(
+        context, "-", submission, reading, ReadReport(warn=report.warn), stdin=stream, name="the body"
+    )
+
+
+def _submit_object(call: ApiCall, key: str | None, body: UploadedBody) -> tuple[Submitted, SubmitReport]:
+    known = _known_unread(call, key, body)
+    if known is not None:
+        return known, SubmitReport("fail")
+    text = body.open().read()
+    if text.lstrip()[:1] == b"[":
+        raise Problem("bad_parameter", "the body is an array of items, so the parameter definition has to name one")
+    options = validate(BatchBody, parse_json(text))
+    report = SubmitReport(options.on_error)
+    submission = submission_for(call, options, options.definition, key)
+    if options.parts:
+        _refuse_members_with_parts(options)
+        return parts.open_upload(call.context, submission, body), report
+    if not options.items:
+        raise NoItems("the member items is absent or empty; give at least one item, or `parts: true`")
+    given: list[Any] | Iterator[Given] = _read_items(options.items) if options.items_are == "items" else options.items
+    try:
+        return submit(call.context, given, submission, on_reject=report.on_reject, body=body), report
+    except InvalidItems as error:
+        raise _with_pointers(error) from None
+    finally:
+        report.errors = [_pointed(each["line"], each["detail"]) for each in report.errors]
+
+
+def _known_unread(call: ApiCall, key: str | None, body: UploadedBody) -> Submitted | None:
+    """Return the batch that was submitted under a key, if the client waits for word before it sends the body again."""
+    if key is None or not body.is_withheld:
+        return None
+    with call.context.database.read() as connection:
+        row = find_submitted(connection, call.caller.submits_as, key)
+    if row is None or row["body_digest"] is None:
+        return None
+    refuse_other_body(row, body)
+    return Submitted(row["public_id"], row["id"], row["total"], is_new=False)
+
+
+def _refuse_members_with_parts(options: BatchBody) -> None:
+    misplaced = {"items", "items_are", "key_field", "callback_url_field", "on_error"} & options.model_fields_set
+    if misplaced:
+        errors = [{"pointer": pointer(name), "detail": "it belongs to each part"} for name in sorted(misplaced)]
+        listed = ", ".join(sorted(misplaced))
+        raise Problem("invalid_request", f"a batch with parts has no {listed}; give them with each part", errors=errors)
+
+
+def _read_items(given: list[Any]) -> Iterator[Given]:
+    for number, each in enumerate(given, 1):
+        problem = _problem_of_item(each)
+        if problem is None:
+            yield Item(**each)
+        else:
+            yield Rejection(number, problem, "")
+
+
+def _problem_of_item(given: Any) -> str | None:
+    if not isinstance(given, dict):
+        return "it is no object; an item is {payload, key, callback_url}"
+    unknown = [name for name in given if name not in _MEMBERS_OF_ITEMS]
+    if unknown:
+        return f"it has the member {unknown[0][:80]!r}; an item has {', '.join(_MEMBERS_OF_ITEMS)}"
+    if not isinstance(given.get("payload"), dict):
+        return "its payload is no object"
+    return None
+
+
+def _with_pointers(error: InvalidItems) -> Problem:
+    problem = problem_of(error)
+    problem.errors = [_pointed(each["line"], each["detail"]) for each in problem.errors]
+    return problem
+
+
+def _pointed(line: int, detail: str) -> dict[str, Any]:
+    return {"pointer": pointer("items", line - 1), "detail": detail}
+
+
+#: What a body of items can be refused for.
+BODY_PROBLEMS = (
+    "unsupported_media_type", "body_too_large", "bad_encoding", "digest_mismatch", "no_items", "invalid_items",
+    "invalid_request", "busy", "storage_full",
+)  # fmt: skip
+
+OPERATIONS = (
+    Operation(
+        "batches.create", "POST", "/v1/batches", Scope.SUBMIT, "Submit a batch.", create,
+        query=SubmitParameters, body=BatchBody, bodies=tuple(FORMATS), answer=SubmittedAnswer, status=201,
+        problems=(
+            *BODY_PROBLEMS, "bad_json", "bad_idempotency_key", "definition_not_allowed", "endpoint_owned", "not_found",
+            "idempotency_in_progress", "idempotency_key_reused", "invalid_definition", "backlog_full",
+            "outcome_unknown",
+        ),
+        example={"definition": "tickets", "items": [{"body": "The invoice is wrong"}]},
+    ),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Bodies of requests that are read as streams: from the socket to the readers of items."""
