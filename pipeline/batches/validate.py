@@ -129,7 +129,7 @@ class ItemValidator:
         try:
             # The payload first: key and URL may be fields of it.
             return {
-                "payload": self._payload(item),
+                "payload": self._payload(item, given.encoded if isinstance(given, Record) else None),
                 "key": self._key(item),
                 "callback_url": self._callback_url(item),
                 "line": line,
@@ -137,13 +137,15 @@ class ItemValidator:
         except InvalidInput as error:
             raise _Refused(line, str(error), to_text(item.payload)) from None
 
-    def _payload(self, item: Item) -> str:
+    def _payload(self, item: Item, encoded: bytes | None) -> str:
         field = self._rules.text_field
         if field is not None and not isinstance(item.payload.get(field), str):
             raise InvalidInput(_missing(field, item.payload, "which the classifier reads"))
         if field is not None and not self._rules.accepts_empty_text and is_empty(item.payload[field]):
             advice = 'fill it in, or accept such items with `empty = "accept"` in [input]'
             raise InvalidInput(f"its text is empty (field {field!r}); {advice}")
+        if encoded is not None and len(encoded) <= self._rules.max_payload_bytes:
+            return encoded.decode()
         return encode(item.payload, max_bytes=self._rules.max_payload_bytes)
 
     def _key(self, item: Item) -> str | None:
