@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from pipeline.batches import submit_lease
 from pipeline.batches.idempotency import BodyDigest, SubmittedBody, refuse_other_body
+from pipeline.batches.part_errors import ItemsMismatch, NotAccepting, PartDiffers, PartInProgress, PartsMissing
 from pipeline.batches.sql import batches, parts
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import ItemStore
@@ -47,44 +48,6 @@ MAX_PART_ITEMS = 1_000_000
 NUMBER = WholeNumber(1, 4_000)
 #: Missing parts that are listed.
 _LISTED = 100
-
-
-class NotAccepting(Conflict):
-    """The batch takes no more parts."""
-
-    code = "not_accepting"
-
-
-class PartDiffers(Conflict):
-    """A part of this number is stored, and is another one."""
-
-    code = "part_differs"
-
-
-class PartInProgress(Conflict):
-    """A part is being written by another request."""
-
-    code = "part_in_progress"
-
-
-class ItemsMismatch(Conflict):
-    """There are more or fewer items or parts than the caller expects."""
-
-    code = "items_mismatch"
-
-
-class PartsMissing(Conflict):
-    """Parts are missing.
-
-    Attributes:
-        missing: their numbers, the first 100.
-    """
-
-    code = "parts_missing"
-
-    def __init__(self, message: str, missing: tuple[int, ...]) -> None:
-        super().__init__(message)
-        self.missing = missing
 
 
 @dataclass(frozen=True, slots=True)

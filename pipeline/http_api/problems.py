@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from pipeline import errors
 from pipeline.access.keys import BadKey, ExpiredKey, RevokedKey
-from pipeline.batches.parts import ItemsMismatch, NotAccepting, PartDiffers, PartInProgress, PartsMissing
+from pipeline.batches.part_errors import ItemsMismatch, NotAccepting, PartDiffers, PartInProgress, PartsMissing
 from pipeline.errors import PipelineError
 
 MEDIA_TYPE = "application/problem+json"
