@@ -27,7 +27,10 @@ $(RUN) mypy || failed="$$failed mypy"; \
 $(VENV)/bin/lint-imports --no-logo || failed="$$failed import-linter"
 endef
 # More processes than cores, because tests spend much of their time waiting; tests of one group share a process.
-TEST := $(RUN) pytest -n 5 --dist loadgroup -q
+TEST := $(RUN) pytest -n 4 --dist loadgroup -q
+# The lint beside the tests, which leave a core idle while they wait; what it says comes after theirs.
+BESIDE = found=$$(mktemp -d); ( $(LINT); echo "$$failed" >"$$found/failed" ) >"$$found/said" 2>&1 & tests=""
+JOIN := wait; cat "$$found/said"; failed="$$(cat "$$found/failed")$$tests"; rm -r "$$found"
 VERDICT := if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 .PHONY: help demo check test faults bench lint format clean
@@ -44,8 +47,9 @@ check: $(VENV)/.test ## Check style, types and imports, and run the quick tests 
 	$(VERDICT)
 
 test: $(VENV)/.test ## Check everything: style, types, imports, tests; nine minutes on two cores
-	@$(LINT); \
-	$(TEST) || failed="$$failed pytest"; \
+	@$(BESIDE); \
+	$(TEST) || tests=" pytest"; \
+	$(JOIN); \
 	$(VERDICT)
 
 faults: $(VENV)/.test ## Inject random faults into each combination of servers; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq

@@ -28,7 +28,8 @@ from benchmarks.figures import Figures, json_option, write
 from benchmarks.growth import generate
 from benchmarks.processes import status_of
 from benchmarks.stand import DEFINITION
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.definitions import load_definition
 from tests.support.factories import client_context
 from tests.support.paths import ROOT

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from pipeline.definitions import Definition, load_definition
@@ -27,6 +28,21 @@ use = "benchmarks.stages:enrich"
 """
 
 
+class Layout(StrEnum):
+    """How the work is divided between workers."""
+
+    DIVIDED = "divided"
+    """One worker for control and callbacks, others for the stages."""
+    TOGETHER = "together"
+    """Each worker does everything."""
+
+    def queues(self, processes: int) -> list[tuple[str, ...]]:
+        """Return the options of each worker; `processes` are those that run stages."""
+        if self is Layout.TOGETHER:
+            return [()] * processes
+        return [("--queues", "control,deliver"), *[("--queues", "classify,enrich")] * processes]
+
+
 @dataclass(frozen=True)
 class Stand:
     """What a measurement works with."""
@@ -37,10 +53,9 @@ class Stand:
     definition: Definition
 
     @contextmanager
-    def crew(self, processes: int = 1, **settings: object) -> Iterator[list[Worker]]:
-        """Run one worker for control and callbacks and `processes` for the stages, with settings of their own."""
-        queues = ["control,deliver", *["classify,enrich"] * processes]
-        workers = [self.cluster.worker("--queues", names, **settings) for names in queues]
+    def crew(self, processes: int = 1, layout: Layout = Layout.DIVIDED, **settings: object) -> Iterator[list[Worker]]:
+        """Run `processes` workers for the stages, and the others of a layout, with settings of their own."""
+        workers = [self.cluster.worker(*options, **settings) for options in layout.queues(processes)]
         try:
             yield workers
         finally:
@@ -51,12 +66,17 @@ class Stand:
 
 @contextmanager
 def stand(
-    broker: str = "redis", *, processes: int = 1, content: str = DEFINITION, **settings: object
+    broker: str = "redis",
+    *,
+    processes: int = 1,
+    layout: Layout = Layout.DIVIDED,
+    content: str = DEFINITION,
+    **settings: object,
 ) -> Iterator[Stand]:
-    """Start PostgreSQL that waits for its disk, a broker, one worker for control and `processes` for the stages.
+    """Start PostgreSQL that waits for its disk, a broker, and the workers of a layout.
 
     Args:
-        processes: 0: no worker at all, not for control either.
+        processes: workers that run stages; 0: no worker at all, not for control either.
         content: of the definition.
     """
     with tempfile.TemporaryDirectory(prefix="pipeline-benchmark-") as name, Postgres(is_durable=True) as postgres:
@@ -66,5 +86,5 @@ def stand(
         chosen: dict[str, object] = {"lease_seconds": LEASE_SECONDS, "task_events": False} | settings
         with BROKERS[broker]() as server, Cluster(folder, postgres.database(), server.url, **chosen) as cluster:
             ready = Stand(cluster, postgres, server, load_definition(definition))
-            with ready.crew(processes) if processes else nullcontext():
+            with ready.crew(processes, layout) if processes else nullcontext():
                 yield ready

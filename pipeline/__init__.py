@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 # What the module of a classifier or an enricher needs: no database, no Celery.
 from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkItem
 from pipeline.errors import (
+    AccessDenied,
     BacklogFull,
     ClientClosed,
     Conflict,
@@ -36,6 +37,8 @@ from pipeline.errors import (
 from pipeline.stages.catalog.batched import batched
 
 if TYPE_CHECKING:
+    from pipeline.access.keys import BadKey, ExpiredKey, RevokedKey
+    from pipeline.access.stream_tokens import BadToken
     from pipeline.client.async_client import AsyncClient
     from pipeline.client.batch import AsyncBatch, Batch
     from pipeline.client.client import Client
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
         EndpointSettings,
         PingResult,
     )
+    from pipeline.client.remote.remote_batch import RemoteBatch
+    from pipeline.client.remote.remote_client import RemoteClient
     from pipeline.client.result import ItemFailure, Result, Timings
     from pipeline.crypto.encryption import CannotDecrypt, InvalidEncryptionKey
     from pipeline.crypto.secrets import InvalidSecret
@@ -69,11 +74,14 @@ if TYPE_CHECKING:
     from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec
 
 __all__ = [
+    "AccessDenied",
     "AsyncBatch",
     "AsyncClient",
     "AsyncDelivery",
     "AsyncEndpoint",
     "AttemptOutcome",
+    "BadKey",
+    "BadToken",
     "BacklogFull",
     "Batch",
     "BatchState",
@@ -98,6 +106,7 @@ __all__ = [
     "EnrichSpec",
     "Event",
     "EventType",
+    "ExpiredKey",
     "FailureKind",
     "ForbiddenCallbackUrl",
     "Hook",
@@ -128,8 +137,11 @@ __all__ = [
     "ProcessForked",
     "Progress",
     "Rejection",
+    "RemoteBatch",
+    "RemoteClient",
     "Result",
     "RetrySpec",
+    "RevokedKey",
     "SettingOverrides",
     "Stage",
     "StageError",
@@ -152,6 +164,8 @@ _LAZY = {
     "AsyncDelivery": "pipeline.client.delivery",
     "AsyncEndpoint": "pipeline.client.endpoint",
     "AttemptOutcome": "pipeline.delivery.rules.delivery",
+    "BadKey": "pipeline.access.keys",
+    "BadToken": "pipeline.access.stream_tokens",
     "Batch": "pipeline.client.batch",
     "BatchState": "pipeline.domain.batch",
     "CannotDecrypt": "pipeline.crypto.encryption",
@@ -170,6 +184,7 @@ _LAZY = {
     "EnrichSpec": "pipeline.stages.catalog.spec",
     "Event": "pipeline.hooks",
     "EventType": "pipeline.domain.event",
+    "ExpiredKey": "pipeline.access.keys",
     "FailureKind": "pipeline.domain.outcome",
     "ForbiddenCallbackUrl": "pipeline.domain.callback_url",
     "Hook": "pipeline.hooks",
@@ -186,8 +201,11 @@ _LAZY = {
     "PingResult": "pipeline.client.endpoint",
     "Progress": "pipeline.domain.batch",
     "Rejection": "pipeline.domain.payload",
+    "RemoteBatch": "pipeline.client.remote.remote_batch",
+    "RemoteClient": "pipeline.client.remote.remote_client",
     "Result": "pipeline.client.result",
     "RetrySpec": "pipeline.definitions.input_and_retry",
+    "RevokedKey": "pipeline.access.keys",
     "SettingOverrides": "pipeline.client.connect",
     "Timings": "pipeline.client.result",
     "connect": "pipeline.client.connect",

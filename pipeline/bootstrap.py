@@ -26,16 +26,20 @@ from pipeline.settings import Settings
 SHARED_POLL_SECONDS = 0.1
 
 
-def make_context(settings: Settings, *, hooks: Sequence[Hook] = ()) -> Context:
+def make_context(settings: Settings, *, hooks: Sequence[Hook] = (), threads: int | None = None) -> Context:
     """Open the database and return the context of use cases.
 
     An embedded database is created and migrated. Any other is only checked, since several programs share it.
+
+    Args:
+        threads: that use the database in addition to those every process has; None: `PIPELINE_CONCURRENCY`.
 
     Raises:
         WrongSchema: the database is at a newer version, or needs `pipeline db upgrade`.
         Unreachable: it does not answer.
     """
-    database = Database(settings.database_url.get_secret_value(), concurrency=settings.concurrency)
+    concurrency = settings.concurrency if threads is None else threads
+    database = Database(settings.database_url.get_secret_value(), concurrency=concurrency)
     if settings.is_embedded and database.is_sqlite:
         upgrade_schema(database)
     else:

@@ -21,6 +21,11 @@ PipelineError                   pipeline_error              exit code 2
 │   ├── BacklogFull             backlog_full                too many items wait already
 │   ├── ClientClosed            client_closed               the client was closed
 │   └── ProcessForked           process_forked              the process was forked during the call
+├── AccessDenied                access_denied               a server refused the API key
+│   ├── BadKey                  bad_key                     it is mistyped or unknown
+│   ├── ExpiredKey              expired_key                 it has expired
+│   ├── RevokedKey              revoked_key                 it was revoked
+│   └── BadToken                bad_token                   a stream token is unknown or has expired
 ├── CannotDecrypt               cannot_decrypt              stored secrets, without their key
 ├── Unreachable                 unreachable                 database or broker is down           exit code 3
 │   ├── DatabaseFull            database_full               the disk of the database is full     exit code 3
@@ -182,6 +187,12 @@ class ProcessForked(Conflict):
     """The process was forked during the call, or inside a transaction. The parent goes on; the child cannot."""
 
     code = "process_forked"
+
+
+class AccessDenied(PipelineError):
+    """A server refused the API key, or the key may not do this."""
+
+    code = "access_denied"
 
 
 class Unreachable(PipelineError):

@@ -54,6 +54,31 @@ def _network(text: str) -> Network:
         raise ValueError(f"{text!r} is not a network; use CIDR notation, such as 127.0.0.0/8 or 10.1.2.3/32") from None
 
 
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if (
+        parts.scheme not in ("http", "https")
+        or text != f"{parts.scheme}://{parts.netloc}"
+        or not _is_host(parts.netloc)
+    ):
+        raise ValueError(f"{text!r} is not an origin; write it as browsers do, such as https://app.example.com")
+    return text.lower()
+
+
+def _host(text: str) -> str:
+    if not _is_host(text) or (":" in text and not text.endswith("]")):
+        raise ValueError(f"{text!r} is not the name of a host; write pipeline.example.com, without a port")
+    return text.lower()
+
+
+def _is_host(text: str) -> bool:
+    return bool(text) and text.isascii() and not set(text) & set("*/@?# ,")
+
+
 def _scheme(url: SecretStr) -> str:
     return url.get_secret_value().partition("://")[0]
 
@@ -69,6 +94,10 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("sqlite:///pipeline.db")
     #: URL of the broker: `redis://…` or `amqp://…`. Unset: embedded mode, workers are threads of the same process.
     broker_url: SecretStr | None = None
+    #: URL of a server, `https://…`: the command line and Python work with it instead of a database.
+    server_url: SecretStr | None = None
+    #: The key that a server asks for: `pipe_…`.
+    api_key: SecretStr | None = None
     #: Folder that is searched for definitions by name.
     definitions: Path | None = None
     #: `whsec_…` or `whsk_…` secrets that sign callbacks, separated by spaces, newest first. Each of them signs.
@@ -81,6 +110,10 @@ class Settings(BaseSettings):
     flower_broker_api: SecretStr | None = None
     #: Private networks that callbacks may reach, also over plain http: CIDRs, separated by commas.
     allow_private_callbacks: Annotated[tuple[Network, ...], NoDecode] = ()
+    #: Origins, such as `https://app.example.com`, whose pages may call the HTTP API: separated by commas.
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Names under which `pipeline serve` answers, without port, separated by commas. Unset: any, if keys are asked for.
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     #: Maximum size of an item's payload, in bytes of compact JSON.
     max_payload_bytes: int = Field(default=262_144, ge=1, le=16_777_216)
     #: Items of one tenant that may wait; submissions are refused while more do. Unset: any number.
@@ -110,9 +143,17 @@ class Settings(BaseSettings):
     @field_validator("allow_private_callbacks", mode="before")
     @classmethod
     def _networks(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        return tuple(map(_network, filter(None, (part.strip() for part in value.split(",")))))
+        return tuple(map(_network, _listed(value))) if isinstance(value, str) else value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: Any) -> Any:
+        return tuple(map(_origin, _listed(value))) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: Any) -> Any:
+        return tuple(map(_host, _listed(value))) if isinstance(value, str) else value
 
     @field_validator("broker_url", mode="after")
     @classmethod

@@ -18,6 +18,7 @@ class Caller:
         tenant: whose batches, endpoints and definitions it sees; `*`: everybody's.
         scopes: what it may do.
         rate: requests per second.
+        only_batch: the row id of the one batch that a stream token may read; None: no such limit.
     """
 
     key_id: str | None
@@ -25,6 +26,7 @@ class Caller:
     tenant: str
     scopes: frozenset[Scope]
     rate: float
+    only_batch: int | None = None
 
     @property
     def sees(self) -> str | None:

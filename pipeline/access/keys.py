@@ -13,8 +13,8 @@ from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain import bounds
 from pipeline.domain.api_key import PREFIX, Scope, digest, new_key, split_key
-from pipeline.domain.tenant import DEFAULT_TENANT
-from pipeline.errors import Conflict, NotFound, PipelineError
+from pipeline.domain.tenant import DEFAULT_TENANT, check_tenant
+from pipeline.errors import AccessDenied, Conflict, NotFound
 
 DEFAULT_SCOPES = (Scope.READ, Scope.SUBMIT)
 #: Requests per second of a key.
@@ -27,19 +27,19 @@ _USE_RECORDED_AFTER = timedelta(minutes=1)
 _NO_DIGEST = digest("")
 
 
-class BadKey(PipelineError):
+class BadKey(AccessDenied):
     """The API key is mistyped or unknown."""
 
     code = "bad_key"
 
 
-class ExpiredKey(PipelineError):
+class ExpiredKey(AccessDenied):
     """The API key has expired."""
 
     code = "expired_key"
 
 
-class RevokedKey(PipelineError):
+class RevokedKey(AccessDenied):
     """The API key was revoked."""
 
     code = "revoked_key"
@@ -97,7 +97,7 @@ def create(
         "id": parts.id,
         "digest": parts.digest,
         "name": NAME.check("name", name),
-        "tenant": NAME.check("tenant", tenant),
+        "tenant": check_tenant(tenant),
         "scopes": " ".join(scope.value for scope in Scope if scope in scopes),
         "rate": RATE.check("rate", rate),
         "created_at": now,
@@ -108,10 +108,10 @@ def create(
     return key
 
 
-def every(context: Context) -> list[ApiKey]:
-    """Return all keys, the oldest first."""
+def every(context: Context, tenant: str | None = None) -> list[ApiKey]:
+    """Return the keys of a tenant, or all keys, the oldest first."""
     with context.database.read() as connection:
-        return [_api_key(row) for row in sql.find_all(connection)]
+        return [api_key(row) for row in sql.find_all(connection) if tenant in (None, row["tenant"])]
 
 
 def any_exists(context: Context) -> bool:
@@ -120,15 +120,19 @@ def any_exists(context: Context) -> bool:
         return sql.any_exists(connection)
 
 
-def revoke(context: Context, key_id: str) -> ApiKey:
+def revoke(context: Context, key_id: str, tenant: str | None = None) -> ApiKey:
     """Revoke a key. A second call changes nothing.
 
+    Args:
+        tenant: whose keys may be revoked; None: everybody's.
+
     Raises:
-        NotFound: there is no such key.
+        NotFound: there is no such key. A key of another tenant is answered in the same words.
     """
     with context.database.write() as connection:
+        _stored(sql.find(connection, key_id) if key_id.isalnum() else None, key_id, tenant)
         sql.revoke(connection, key_id, context.now())
-        return _api_key(_stored(sql.find(connection, key_id), key_id))
+        return api_key(_stored(sql.find(connection, key_id), key_id))
 
 
 def rotate(context: Context, key_id: str, *, grace: timedelta) -> str:
@@ -139,7 +143,7 @@ def rotate(context: Context, key_id: str, *, grace: timedelta) -> str:
         Conflict: it was revoked.
     """
     with context.database.read() as connection:
-        old = _api_key(_stored(sql.find(connection, key_id), key_id))
+        old = api_key(_stored(sql.find(connection, key_id), key_id))
     if old.revoked_at is not None:
         raise Conflict(f"key {key_id} was revoked; create a new one with `pipeline keys create`")
     key = create(context, old.name, tenant=old.tenant, scopes=old.scopes, rate=old.rate)
@@ -161,25 +165,37 @@ def authenticate(context: Context, text: str) -> ApiKey:
         row = sql.find(connection, parts.id)
     if not hmac.compare_digest(parts.digest, _NO_DIGEST if row is None else row["digest"]) or row is None:
         raise BadKey("there is no such API key; `pipeline keys list` lists those that exist")
-    key, now = _api_key(row), context.now()
-    if key.revoked_at is not None:
-        raise RevokedKey(f"API key {key.id} was revoked; ask for a new one")
-    if key.expires_at is not None and key.expires_at <= now:
-        raise ExpiredKey(f"API key {key.id} has expired; ask for a new one")
+    now = context.now()
+    key = usable(row, now)
     if key.last_used_at is None or now - key.last_used_at >= _USE_RECORDED_AFTER:
         with context.database.write() as connection:
             sql.note_use(connection, key.id, now)
     return key
 
 
-def _stored(row: Row | None, key_id: str) -> Row:
-    if row is None:
+def usable(row: Row, now: datetime) -> ApiKey:
+    """Return the key that is stored as this row.
+
+    Raises:
+        ExpiredKey, RevokedKey: it cannot be used any more.
+    """
+    key = api_key(row)
+    if key.revoked_at is not None:
+        raise RevokedKey(f"API key {key.id} was revoked; ask for a new one")
+    if key.expires_at is not None and key.expires_at <= now:
+        raise ExpiredKey(f"API key {key.id} has expired; ask for a new one")
+    return key
+
+
+def _stored(row: Row | None, key_id: str, tenant: str | None = None) -> Row:
+    if row is None or tenant not in (None, row["tenant"]):
         hint = "; give its id, not the whole key" if key_id.startswith(PREFIX) else ""
         raise NotFound(f"there is no such API key{hint}; `pipeline keys list` lists them")
     return row
 
 
-def _api_key(row: Row) -> ApiKey:
+def api_key(row: Row) -> ApiKey:
+    """Return the key that is stored as this row."""
     scopes = tuple(Scope(name) for name in row["scopes"].split())
     return ApiKey(
         id=row["id"],

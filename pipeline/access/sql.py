@@ -1,4 +1,4 @@
-"""API keys in the database."""
+"""API keys and sessions in the database."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from pipeline.database.row import Row, first, rows
-from pipeline.database.tables import api_keys
+from pipeline.database.tables import api_keys, sessions
 
 
 def add(connection: Connection, row: Mapping[str, Any]) -> None:
@@ -47,3 +47,19 @@ def expire(connection: Connection, key_id: str, at: datetime) -> None:
 def note_use(connection: Connection, key_id: str, now: datetime) -> None:
     """Record that a key was used."""
     connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(last_used_at=now))
+
+
+def add_session(connection: Connection, digest: str, key_id: str, until: datetime) -> None:
+    """Insert a session."""
+    connection.execute(insert(sessions).values(digest=digest, key_id=key_id, expires_at=until))
+
+
+def find_session(connection: Connection, digest: str, now: datetime) -> Row | None:
+    """Return a session that has not expired."""
+    query = select(sessions).where(sessions.c.digest == digest, sessions.c.expires_at > now)
+    return first(connection.execute(query))
+
+
+def delete_session(connection: Connection, digest: str) -> None:
+    """Delete a session."""
+    connection.execute(delete(sessions).where(sessions.c.digest == digest))

@@ -7,9 +7,10 @@ from sqlalchemy import Connection
 from pipeline.batches.sql import batches, items
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
+from pipeline.domain.batch import BatchState
 from pipeline.domain.bounds import shown
 from pipeline.domain.ids import is_batch_prefix, item_id, split_item_id, split_task_id
-from pipeline.errors import InvalidInput, NotFound
+from pipeline.errors import Conflict, InvalidInput, NotFound
 
 LAST = "last"
 
@@ -49,8 +50,45 @@ def find_owned_batch(connection: Connection, public_id: str, tenant: str | None)
     """
     found = batches.find_by_public_id(connection, public_id) if is_batch_prefix(public_id) else None
     if found is None or tenant not in (None, found["tenant"]):
-        raise NotFound(f"there is no batch {shown(public_id)}")
+        raise unknown_batch(public_id)
     return found
+
+
+def unknown_batch(public_id: str) -> NotFound:
+    """Return the error for a batch that is not there, or is another tenant's."""
+    return NotFound(f"there is no batch {shown(public_id)}")
+
+
+def find_owned_item(connection: Connection, name: str, tenant: str | None) -> tuple[Row, Row]:
+    """Return (batch, item) for exactly this item id, if its batch belongs to a tenant.
+
+    Args:
+        tenant: None: any.
+
+    Raises:
+        NotFound: there is none. An item of another tenant is answered in the same words.
+    """
+    split = split_item_id(name)
+    batch = None if split is None or not is_batch_prefix(split[0]) else batches.find_by_public_id(connection, split[0])
+    if split is None or batch is None or tenant not in (None, batch["tenant"]):
+        raise unknown_item(name)
+    item = items.get(connection, batch["id"] * POSITIONS_PER_BATCH + split[1])
+    if item is None:
+        raise unknown_item(name)
+    return batch, item
+
+
+def unknown_item(name: str) -> NotFound:
+    """Return the error for an item that is not there, or is another tenant's."""
+    return NotFound(f"there is no item {shown(name)}")
+
+
+def refuse_if_cancelling(batch: Row) -> None:
+    """Raise `Conflict` if a batch was cancelled and some of its items are not final yet."""
+    if batch["state"] == BatchState.CANCELLED and batch["completed_at"] is None:
+        raise Conflict(
+            f"batch {batch['public_id']} is being cancelled; replay its items when those that still run are done"
+        )
 
 
 def find_submitted(connection: Connection, tenant: str, idempotency_key: str) -> Row | None:

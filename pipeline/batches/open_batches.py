@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.batches.sql import batches
-from pipeline.batches.submit import Submission
+from pipeline.batches.submission import Submission
 from pipeline.context import Context
 from pipeline.errors import BacklogFull
 

@@ -1,4 +1,4 @@
-"""Why a part of a batch is not taken, or a batch in parts not accepted."""
+"""Why a part of an upload, or the end of one, is refused."""
 
 from __future__ import annotations
 

@@ -16,18 +16,12 @@ from sqlalchemy import Connection
 from pipeline.batches import submit_lease
 from pipeline.batches.idempotency import BodyDigest, SubmittedBody, refuse_other_body
 from pipeline.batches.part_errors import ItemsMismatch, NotAccepting, PartDiffers, PartInProgress, PartsMissing
+from pipeline.batches.prepare import prepare
 from pipeline.batches.sql import batches, parts
 from pipeline.batches.sql import definitions as stored_definitions
-from pipeline.batches.store_items import ItemStore
-from pipeline.batches.submit import (
-    Submission,
-    Submitted,
-    check_stored,
-    checked,
-    find_existing,
-    open_batch,
-    rules_of,
-)
+from pipeline.batches.store_items import ItemChunks, ItemStore
+from pipeline.batches.submission import Submission, Submitted, checked, find_existing, rules_of
+from pipeline.batches.submit import check_stored, open_batch
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Given, ItemValidator, OnReject
 from pipeline.context import Context
@@ -83,6 +77,7 @@ def open_upload(context: Context, submission: Submission, body: SubmittedBody) -
     if known is not None:
         refuse_other_body(known, body)
         return Submitted(known["public_id"], known["id"], known["total"], is_new=False)
+    prepare(context, submission.definition)
     batch_id, public_id = open_batch(context, submission, submit_lease.of_parts, body_digest=str(body.finish()))
     return Submitted(public_id, batch_id, 0, is_new=True)
 
@@ -251,8 +246,8 @@ def _store(
     _clear(context, batch["id"], number)
     validator = ItemValidator(rules_of(context, submission), on_reject, all_or_none=on_reject is None)
     store = ItemStore(context, batch["id"], validator, partial(_check_open, batch), batch["tenant"])
-    rows = validator.rows(_bounded(given), batch["id"], context.now, after=_range(number)[0])
-    total = store.write(rows)
+    rows = validator.rows(_bounded(given), context.now, after=_range(number)[0])
+    total = store.write(ItemChunks(rows))
     digest = body.finish()
     check_stored(validator, total)
     return {

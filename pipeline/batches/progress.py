@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from pipeline.batches.find import find_batch, find_item, find_item_or_batch, pruned_meanwhile
+from pipeline.batches.find import find_batch, find_item, find_item_or_batch, find_owned_batch, pruned_meanwhile
 from pipeline.batches.sql import attempts, batches, items
+from pipeline.batches.sql.items import ItemsInFlight
 from pipeline.context import Context
 from pipeline.database.row import Row
+from pipeline.database.tables import POSITIONS_PER_BATCH
+from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState, Progress
-from pipeline.domain.item import ItemState
+from pipeline.domain.filters import BatchFilter, ItemFilter
+from pipeline.domain.ids import split_item_id
+from pipeline.domain.item import ItemState, Stage
+from pipeline.errors import NotFound
 
 #: Items in each state whose errors are counted: reading those of a million takes seconds.
 COUNTED_ERRORS = 10_000
+#: Rows that a page of a list looks at for those that pass a filter.
+LOOKED_AT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,19 @@ class Details:
     item: Row
     attempts: list[Row]
 
+    @property
+    def attempts_by_stage(self) -> dict[str, int]:
+        """How many attempts the item has had at each stage, successful ones and one under way included.
+
+        Attempts that did not count are left out: those that were asked to wait, and those whose worker died.
+        """
+        item = self.item
+        counts = Counter(attempt["stage"] for attempt in self.attempts if attempt["outcome"] != "snoozed")
+        counts[Stage.CLASSIFY] += item["classified_at"] is not None
+        is_enriched = item["state"] == ItemState.SUCCEEDED and item["stage"] == Stage.ENRICH
+        counts[item["stage"]] += is_enriched or item["state"] == ItemState.RUNNING
+        return {stage.value: counts[stage] for stage in Stage if counts[stage]}
+
 
 def progress(context: Context, batch: str) -> Progress:
     """Return the progress of one batch.
@@ -34,7 +58,7 @@ def progress(context: Context, batch: str) -> Progress:
     """
     with context.database.read() as connection:
         row = find_batch(connection, batch)
-        return _progress(row, items.count_in_flight(connection), items.count_running(connection))
+        return _progress(row, items.count_in_flight(connection))
 
 
 def is_complete(context: Context, batch_id: int) -> bool:
@@ -55,12 +79,97 @@ def recent(context: Context, limit: int = 20) -> list[Progress]:
     return [each for _, each in page(context, before=None, limit=limit)]
 
 
-def page(context: Context, *, before: int | None, limit: int) -> list[tuple[int, Progress]]:
-    """Return the progress of batches, newest first, each with its row id; only those with row ids below `before`."""
+def page(
+    context: Context,
+    *,
+    before: int | None,
+    limit: int,
+    tenant: str | None = None,
+    state: BatchState | None = None,
+) -> list[tuple[int, Progress]]:
+    """Return the progress of batches, newest first, each with its row id.
+
+    Args:
+        before: only those with row ids below.
+        tenant: only its batches; None: everybody's.
+        state: only those in this state; None: in any.
+    """
     with context.database.read() as connection:
-        in_flight, running = items.count_in_flight(connection), items.count_running(connection)
-        found = batches.find_newest(connection, limit, before=before)
-        return [(row["id"], _progress(row, in_flight, running)) for row in found]
+        in_flight = items.count_in_flight(connection)
+        found = batches.find_newest(connection, limit, before=before, tenant=tenant, state=state)
+        return [(row["id"], _progress(row, in_flight)) for row in found]
+
+
+def overview(
+    context: Context, tenant: str | None, *, newest: int, most_open: int, also: Sequence[int]
+) -> dict[int, Progress]:
+    """Return the progress of the batches that a tenant looks at, by row id: open ones and the newest.
+
+    Args:
+        tenant: None: any.
+        newest, most_open: how many of each, at most.
+        also: row ids of further ones.
+    """
+    with context.database.read() as connection:
+        in_flight = items.count_in_flight(connection)
+        found = batches.find_newest_open(connection, tenant, most_open)
+        found += batches.find_page(connection, BatchFilter(tenant), before=None, limit=newest, look_at=newest)[0]
+        known = {row["id"] for row in found}
+        found += batches.find_by_ids(connection, [each for each in also if each not in known])
+        return {row["id"]: _progress(row, in_flight) for row in found}
+
+
+def listed(
+    context: Context, chosen: BatchFilter, *, before: int | None, limit: int
+) -> tuple[list[Progress], int | None]:
+    """Return the progress of batches that pass a filter, newest first, and the row id below which to go on."""
+    with context.database.read() as connection:
+        in_flight = items.count_in_flight(connection)
+        found, next_id = batches.find_page(connection, chosen, before=before, limit=limit, look_at=LOOKED_AT)
+        return [_progress(row, in_flight) for row in found], next_id
+
+
+def listed_items(
+    context: Context, batch_id: int, chosen: ItemFilter, *, after: int, limit: int
+) -> tuple[list[Row], int | None]:
+    """Return items of a batch that pass a filter, by position, and the position after which to go on.
+
+    Args:
+        after: a position; 0: from the beginning.
+    """
+    lowest = batch_id * POSITIONS_PER_BATCH
+    with context.database.read() as connection:
+        found, last = items.find_page(
+            connection, batch_id, chosen, after=lowest + after, limit=limit, look_at=LOOKED_AT
+        )
+    return found, None if last is None else last - lowest
+
+
+def owned_details(context: Context, item: str, tenant: str | None) -> Details:
+    """Return the item with exactly this id, if its batch belongs to a tenant.
+
+    Args:
+        tenant: None: any.
+
+    Raises:
+        NotFound: there is none. An item of another tenant is answered in the same words.
+    """
+    split = split_item_id(item)
+    with context.database.read() as connection:
+        found = None
+        if split is not None:
+            with suppress(NotFound):
+                batch = find_owned_batch(connection, split[0], tenant)
+                found = items.get(connection, batch["id"] * POSITIONS_PER_BATCH + split[1])
+        if found is None:
+            raise NotFound(f"there is no item {bounds.shown(item)}")
+        return _details(connection, batch, found)
+
+
+def first_labels(context: Context, batch_id: int, limit: int) -> dict[str, int]:
+    """Return how many of the first `limit` items of a batch have each label, most frequent first."""
+    with context.database.read() as connection:
+        return items.count_first_labels(connection, batch_id, limit)
 
 
 def labels(context: Context, batch: str) -> dict[str, int]:
@@ -123,7 +232,7 @@ def details_or_progress(context: Context, name: str, batch: str | None = None) -
         row, item = find_item_or_batch(connection, name, batch)
         if item is not None:
             return _details(connection, row, item)
-        return _progress(row, items.count_in_flight(connection), items.count_running(connection))
+        return _progress(row, items.count_in_flight(connection))
 
 
 def _details(connection: Connection, batch: Row, item: Row) -> Details:
@@ -134,7 +243,8 @@ def _details(connection: Connection, batch: Row, item: Row) -> Details:
     )
 
 
-def _progress(row: Row, in_flight: dict[int, int], running: dict[int, int]) -> Progress:
+def _progress(row: Row, in_flight: Mapping[int, ItemsInFlight]) -> Progress:
+    mine = in_flight.get(row["id"])
     return Progress(
         batch_id=row["public_id"],
         definition=row["definition"],
@@ -143,8 +253,8 @@ def _progress(row: Row, in_flight: dict[int, int], running: dict[int, int]) -> P
         succeeded=row["succeeded"],
         dead=row["dead"],
         cancelled=row["cancelled"],
-        in_flight=in_flight.get(row["id"], 0),
-        running=running.get(row["id"], 0),
+        in_flight=0 if mine is None else mine.released,
+        running=0 if mine is None else mine.running,
         last_seq=row["next_seq"] - 1,
         created_at=row["created_at"],
         completed_at=row["completed_at"],

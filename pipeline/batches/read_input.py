@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from pipeline.batches.submit import Submission
+from pipeline.batches.submission import Submission
 from pipeline.context import Context
 from pipeline.domain.payload import Record, Rejection
 from pipeline.sources import HeaderRules, ReadReport, read_items

@@ -39,10 +39,11 @@ def make_releasable(context: Context) -> int:
     """
     with context.database.read() as connection:
         found = spans.find_unaccepted(connection)
+    number = 0
     for batch_id in found:
         with context.database.write() as connection:
-            batches.make_releasable(connection, batch_id)
-    return len(found)
+            number += batches.make_releasable(connection, batch_id)
+    return number
 
 
 def cancel_rest(context: Context, batch_id: int) -> int:

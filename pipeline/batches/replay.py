@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.batches.find import find_batch, pruned_meanwhile
+from pipeline.batches.find import find_batch, pruned_meanwhile, refuse_if_cancelling
 from pipeline.batches.sql import batches, items
 from pipeline.context import Context
 from pipeline.database.tables import POSITIONS_PER_BATCH
-from pipeline.domain.batch import BatchState
 from pipeline.domain.item import ItemState
-from pipeline.errors import Conflict
 
 #: Items replayed in one transaction.
 CHUNK = 5_000
@@ -51,10 +49,7 @@ def _replay(context: Context, batch: str, state: ItemState, positions: Sequence[
     while True:
         with context.database.write() as connection:
             row = find_batch(connection, batch)
-            if row["state"] == BatchState.CANCELLED and row["completed_at"] is None:
-                raise Conflict(
-                    f"batch {row['public_id']} is being cancelled; replay its items when those that still run are done"
-                )
+            refuse_if_cancelling(row)
             ids = None if positions is None else [row["id"] * POSITIONS_PER_BATCH + each for each in positions]
             now = context.now()
             moved = items.replay(connection, row["id"], state, ids=ids, after=after, now=now, limit=CHUNK)

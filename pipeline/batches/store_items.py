@@ -1,4 +1,4 @@
-"""Write the items of a batch that is being submitted, chunk by chunk, so that memory stays flat."""
+"""Store the items of a submission in chunks, each small enough for one transaction and for memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipeline.batches.validate import ItemValidator
 from pipeline.context import Context
 from pipeline.database.retry import retrying
 from pipeline.database.row import Row
+from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.portions import portions, text_bytes
 from pipeline.errors import EndpointOwned
@@ -25,8 +26,29 @@ CHUNK_BYTES = 8 * 1024 * 1024
 OnProgress = Callable[[int], object]
 
 
+class ItemChunks(Iterator[list[Row]]):
+    """Rows of items in lists that fit into one transaction and into memory.
+
+    Attributes:
+        is_over: Whether the list that came last is known to be the last one.
+    """
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.is_over = False
+        self._chunks = portions(
+            self._until_over(rows), lambda row: text_bytes(row["payload"]), count=CHUNK, size_limit=CHUNK_BYTES
+        )
+
+    def __next__(self) -> list[Row]:
+        return next(self._chunks)
+
+    def _until_over(self, rows: Iterable[Row]) -> Iterator[Row]:
+        yield from rows
+        self.is_over = True
+
+
 class ItemStore:
-    """Writes the items of one batch, or of a part of one.
+    """Writes the items of one open batch, or of a part of one, a transaction for each chunk.
 
     Args:
         validator: told of items whose keys other items have.
@@ -46,31 +68,34 @@ class ItemStore:
         self._may_write, self._tenant = may_write, tenant
         self._allowed_urls: set[str] = set()
 
-    def write(self, rows: Iterable[Row], on_progress: OnProgress | None = None) -> int:
+    def write(self, chunks: Iterable[list[Row]], on_progress: OnProgress | None = None) -> int:
         """Write rows of items. Return how many were written: those whose keys are new to the batch.
 
         Raises:
             EndpointOwned: an item's callback URL is at an endpoint of another tenant.
         """
         total = 0
-        for chunk in chunks(rows):
+        for chunk in chunks:
             self._refuse_foreign_urls(chunk)
-            total += self._add(chunk)
+            total += self._add(numbered(chunk, self._batch_id))
             if on_progress:
                 on_progress(total)
         return total
 
     def _add(self, chunk: list[Row]) -> int:
         while True:
-            kept = refuse_duplicates(self._context, self._batch_id, chunk, self._validator)
+            kept = refuse_duplicates(self._stored(chunk), chunk, self._validator)
             try:
                 retrying(partial(self._insert, kept), patience=self._context.lease)
                 return len(kept)
             except IntegrityError:
                 # Another part that is written at the same time has just stored one of the keys.
-                chunk, tried = kept, len(kept)
-                if len(refuse_duplicates(self._context, self._batch_id, kept, None)) == tried:
+                chunk = kept
+                if len(refuse_duplicates(self._stored(kept), kept, None)) == len(kept):
                     raise
+
+    def _stored(self, chunk: list[Row]) -> dict[str, int]:
+        return stored_positions(self._context, self._batch_id, chunk)
 
     def _insert(self, rows: list[Row]) -> None:
         with self._context.database.write() as connection:
@@ -88,24 +113,32 @@ class ItemStore:
             self._allowed_urls = given
 
 
-def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield rows of items in lists that fit into one transaction and into memory."""
-    return portions(rows, lambda row: text_bytes(row["payload"]), count=CHUNK, size_limit=CHUNK_BYTES)
+def numbered(rows: list[Row], batch_id: int) -> list[Row]:
+    """Give rows the ids that items of a batch have at their positions. Return them."""
+    for row in rows:
+        row["batch_id"] = batch_id
+        row["id"] = batch_id * POSITIONS_PER_BATCH + row["position"]
+    return rows
 
 
-def refuse_duplicates(context: Context, batch_id: int, chunk: list[Row], validator: ItemValidator | None) -> list[Row]:
-    """Return the items of a chunk without those whose key another item of the batch has. The validator refuses these.
-
-    Args:
-        validator: None: nobody is told of them.
-    """
+def stored_positions(context: Context, batch_id: int, chunk: list[Row]) -> dict[str, int]:
+    """Return the position of the stored item with each key of a chunk, where there is one."""
     keys = [row["key"] for row in chunk if row["key"] is not None]
 
     def known() -> dict[str, int]:
         with context.database.read() as connection:
             return items.positions_of_keys(connection, batch_id, keys)
 
-    first = retrying(known, patience=context.lease) if keys else {}
+    return retrying(known, patience=context.lease) if keys else {}
+
+
+def refuse_duplicates(first: dict[str, int], chunk: list[Row], validator: ItemValidator | None) -> list[Row]:
+    """Return the items of a chunk without those whose key an earlier item has. The validator refuses these.
+
+    Args:
+        first: positions of the items that are stored, by key.
+        validator: None: nobody is told of them.
+    """
     kept = []
     for row in chunk:
         key = row["key"]

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.database.row import Row
-from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.bounds import ITEM_KEY
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.did_you_mean import hint, list_names
@@ -44,6 +43,26 @@ class Rules:
     has_secret: bool
 
 
+def check_payload(rules: Rules, payload: Mapping[str, Any], encoded: bytes | None = None) -> str:
+    """Return a payload as it is stored.
+
+    Args:
+        encoded: its compact JSON, if a reader made that to check it.
+
+    Raises:
+        InvalidInput: it lacks the text that the classifier reads, or cannot be stored.
+    """
+    field = rules.text_field
+    if field is not None and not isinstance(payload.get(field), str):
+        raise InvalidInput(_missing(field, payload, "which the classifier reads"))
+    if field is not None and not rules.accepts_empty_text and is_empty(payload[field]):
+        advice = 'fill it in, or accept such items with `empty = "accept"` in [input]'
+        raise InvalidInput(f"its text is empty (field {field!r}); {advice}")
+    if encoded is not None and len(encoded) <= rules.max_payload_bytes:
+        return encoded.decode()
+    return encode(payload, max_bytes=rules.max_payload_bytes)
+
+
 class ItemValidator:
     """Validates items in input order, without keeping them.
 
@@ -65,10 +84,8 @@ class ItemValidator:
         self._rejections: list[Rejection] = []
         self._reasons: dict[str, _Occurrences] = {}
 
-    def rows(
-        self, given: Iterable[Given], batch_id: int, now: Callable[[], datetime], *, after: int = 0
-    ) -> Iterator[Row]:
-        """Yield a row for each valid item. Refused items still take up a position.
+    def rows(self, given: Iterable[Given], now: Callable[[], datetime], *, after: int = 0) -> Iterator[Row]:
+        """Yield a row without ids for each valid item. Refused items still take up a position.
 
         Args:
             after: the position after which theirs begin.
@@ -80,12 +97,7 @@ class ItemValidator:
             except _Refused as refusal:
                 self.refuse(refusal.line, str(refusal), refusal.text)
                 continue
-            row |= {
-                "id": batch_id * POSITIONS_PER_BATCH + position,
-                "batch_id": batch_id,
-                "position": position,
-                "created_at": now(),
-            }
+            row |= {"position": position, "created_at": now()}
             yield row
 
     def refuse(self, line: int, reason: str, text: str) -> None:
@@ -129,24 +141,15 @@ class ItemValidator:
         try:
             # The payload first: key and URL may be fields of it.
             return {
-                "payload": self._payload(item, given.encoded if isinstance(given, Record) else None),
+                "payload": check_payload(
+                    self._rules, item.payload, given.encoded if isinstance(given, Record) else None
+                ),
                 "key": self._key(item),
                 "callback_url": self._callback_url(item),
                 "line": line,
             }
         except InvalidInput as error:
             raise _Refused(line, str(error), to_text(item.payload)) from None
-
-    def _payload(self, item: Item, encoded: bytes | None) -> str:
-        field = self._rules.text_field
-        if field is not None and not isinstance(item.payload.get(field), str):
-            raise InvalidInput(_missing(field, item.payload, "which the classifier reads"))
-        if field is not None and not self._rules.accepts_empty_text and is_empty(item.payload[field]):
-            advice = 'fill it in, or accept such items with `empty = "accept"` in [input]'
-            raise InvalidInput(f"its text is empty (field {field!r}); {advice}")
-        if encoded is not None and len(encoded) <= self._rules.max_payload_bytes:
-            return encoded.decode()
-        return encode(item.payload, max_bytes=self._rules.max_payload_bytes)
 
     def _key(self, item: Item) -> str | None:
         field = self._rules.key_field

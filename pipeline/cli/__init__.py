@@ -13,6 +13,7 @@ COMMANDS = {
         "run": "Process INPUT and wait until it is finished.",
         "submit": "Store INPUT as a batch and print the batch id.",
         "worker": "Run a worker that processes batches.",
+        "serve": "Serve the HTTP API and a web page.",
     },
     "Monitoring": {
         "status": "List recent batches, or show one in detail.",
@@ -28,6 +29,7 @@ COMMANDS = {
         "dead": "Manage dead items.",
         "deliveries": "Manage callback deliveries.",
         "endpoints": "Manage callback endpoints.",
+        "keys": "Manage the API keys of `pipeline serve`.",
     },
     "Models": {
         "train": "Train a text classifier from labelled data.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -12,8 +13,18 @@ import click
 
 from pipeline.cli import error_report, streams
 from pipeline.cli.argument_types import check_texts
+from pipeline.errors import InvalidSettings
 
 _PACKAGE = "pipeline.cli.commands"
+#: The setting that names a server. Spelled here, since the settings take long to import.
+_SERVER_URL = "PIPELINE_SERVER_URL"
+#: Commands that need neither a database nor a server.
+_WITHOUT_STORE = frozenset({"secret", "listen", "train", "evaluate"})
+#: The modules in `pipeline.cli.remote` of the commands that also work with a server.
+_REMOTE = {
+    **{name: name for name in ("run", "submit", "status", "watch", "results", "show")},
+    **dict.fromkeys(("pause", "resume", "cancel"), "control"),
+}
 #: Commands that print no data: their standard output is left as it is.
 _SERVERS = frozenset({"worker", "flower"})
 
@@ -72,9 +83,27 @@ def _load(name: str) -> click.Command:
     """Import a command, and apply the rules for all commands: texts are valid, and standard output is for data."""
     command: click.Command = getattr(import_module(f"{_PACKAGE}.{name}"), name)
     check_texts(command)
+    _follow_server(name, command)
     if name not in _SERVERS:
         _reserve_stdout(command)
     return command
+
+
+def _follow_server(name: str, command: click.Command) -> None:
+    """Let a command work with a server where the environment names one."""
+    if not isinstance(command, click.Group) and name not in _WITHOUT_STORE:
+        local = command.callback
+
+        def callback(*args: Any, **options: Any) -> Any:
+            assert local is not None
+            if not os.environ.get(_SERVER_URL):
+                return local(*args, **options)
+            module = _REMOTE.get(name)
+            if module is None:
+                raise InvalidSettings(f"`pipeline {name}` works on a database; unset {_SERVER_URL}")
+            return getattr(import_module(f"pipeline.cli.remote.{module}"), name)(**options)
+
+        command.callback = callback
 
 
 def _reserve_stdout(command: click.Command) -> None:

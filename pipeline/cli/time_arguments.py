@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_MAX_LIFETIME_SECONDS = 36_500 * 86_400
 
 
 def parse_time(value: str | datetime) -> datetime:
@@ -45,6 +46,18 @@ def parse_duration(value: str | float) -> float:
         raise click.BadParameter(
             f"{value!r} is not a duration; expected seconds, or a duration such as 90m, 6h, 3d, 1w"
         ) from None
+
+
+def parse_lifetime(value: str | float) -> float:
+    """Parse a duration as `parse_duration` does, of at most 100 years.
+
+    Raises:
+        click.BadParameter: the value is no duration, or out of range.
+    """
+    seconds = parse_duration(value)
+    if not 0 <= seconds <= _MAX_LIFETIME_SECONDS:
+        raise click.BadParameter(f"{value} is out of range; expected 0 to {_MAX_LIFETIME_SECONDS} seconds (100 years)")
+    return seconds
 
 
 def _seconds(value: str) -> int | None:

@@ -18,7 +18,7 @@ from pipeline.domain.item import ItemState
 from pipeline.errors import InvalidInput, WaitTimeout
 
 #: How often new results are looked for while none come.
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.01
 
 
 class Batch:
@@ -84,10 +84,10 @@ class Batch:
             NotFound: The batch was pruned meanwhile.
             ClientClosed: The client was closed, also during the wait.
         """
-        end = _end(timeout)
+        end = wait_end(timeout)
         while not self._is_complete():
             if time.monotonic() >= end:
-                raise _too_late(self.progress(), timeout)
+                raise too_late(self.progress(), timeout)
             time.sleep(POLL_SECONDS)
         return self.progress()
 
@@ -152,7 +152,7 @@ class Batch:
         return self._replay(ItemState.CANCELLED, items)
 
     def _replay(self, state: ItemState, items: Sequence[str] | None) -> int:
-        positions = None if items is None else [self._position(each) for each in _item_ids(items)]
+        positions = None if items is None else [self._position(each) for each in item_ids(items)]
         replayed = replay.replay(self._session.context, self.id, state, positions=positions)
         self._session.nudge()
         return replayed
@@ -207,10 +207,10 @@ class AsyncBatch:
 
     async def wait(self, timeout: float | None = None) -> Progress:
         """Wait until every item is final; see `Batch.wait`."""
-        end = _end(timeout)
+        end = wait_end(timeout)
         while not await self._session.call(lambda _: self._batch._is_complete()):
             if time.monotonic() >= end:
-                raise _too_late(await self.progress(), timeout)
+                raise too_late(await self.progress(), timeout)
             await asyncio.sleep(POLL_SECONDS)
         return await self.progress()
 
@@ -269,7 +269,8 @@ class ResultLog:
         return [Result.from_data(data) for data in page.results]
 
 
-def _item_ids(given: Sequence[str]) -> Sequence[str]:
+def item_ids(given: Sequence[str]) -> Sequence[str]:
+    """Return the ids of items; raise `InvalidArgument` if they are no list."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise bounds.invalid("items", given, "a list of ids of items, or None")
     return list(given)
@@ -283,10 +284,12 @@ def _is_complete(session: Session, row_id: int) -> bool:
     return is_complete
 
 
-def _end(timeout: float | None) -> float:
+def wait_end(timeout: float | None) -> float:
+    """Return when a wait ends, by the monotonic clock."""
     return float("inf") if timeout is None else time.monotonic() + bounds.WAIT_SECONDS.check("timeout", timeout)
 
 
-def _too_late(progress: Progress, timeout: float | None) -> WaitTimeout:
+def too_late(progress: Progress, timeout: float | None) -> WaitTimeout:
+    """Return the error of a batch that was not complete in time."""
     done = f"{progress.final:,} of {progress.total:,} items"
     return WaitTimeout(f"batch {progress.batch_id} has finished {done} after {timeout} s", progress)

@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from pipeline import definitions
 from pipeline.batches import progress
 from pipeline.batches.find import find_batch
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.client import arguments
 from pipeline.client.batch import AsyncBatch, Batch
 from pipeline.client.delivery import Delivery, fields_of

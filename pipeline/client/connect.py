@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack, overload
 
 from pipeline import settings
 from pipeline.bootstrap import make_context
 from pipeline.client.client import Client
 from pipeline.client.session import EmbeddedWorker, Session
 from pipeline.context import Context
+from pipeline.errors import InvalidSettings
 from pipeline.hooks import Hook
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.client.remote.remote_client import RemoteClient
+    from pipeline.client.remote.server import Server
 
 
 class SettingOverrides(TypedDict, total=False):
@@ -48,6 +53,11 @@ class SettingOverrides(TypedDict, total=False):
     max_crashes: int | None
 
 
+@overload
+def connect(server_url: str, *, api_key: str | None = None) -> RemoteClient: ...
+
+
+@overload
 def connect(
     *,
     database_url: str | None = None,
@@ -55,13 +65,30 @@ def connect(
     definitions: str | Path | None = None,
     hooks: Sequence[Hook] = (),
     **overrides: Unpack[SettingOverrides],
-) -> Client:
+) -> Client: ...
+
+
+def connect(
+    server_url: str | None = None,
+    *,
+    api_key: str | None = None,
+    database_url: str | None = None,
+    broker_url: str | None = None,
+    definitions: str | Path | None = None,
+    hooks: Sequence[Hook] = (),
+    **overrides: Unpack[SettingOverrides],
+) -> Client | RemoteClient:
     """Open the database and return a client. Every argument that is not given comes from `PIPELINE_*`.
+
+    With the URL of a server, or `PIPELINE_SERVER_URL`, the client works with that server instead of a database: it is a
+    `RemoteClient`, which has the same methods.
 
     Without a broker the client works in this process: its threads start with the first batch, and continue what an
     earlier process left unfinished.
 
     Args:
+        server_url: `https://…`: where `pipeline serve` runs.
+        api_key: `pipe_…`; None: `PIPELINE_API_KEY`, or no key.
         database_url: `sqlite:///FILE` or `postgresql://…`.
         broker_url: `redis://…` or `amqp://…`; unset: embedded, in this process.
         definitions: Folder in which definitions are found by name.
@@ -73,8 +100,43 @@ def connect(
         Unreachable: The database does not answer.
         WrongSchema: The database is of another version, or needs `pipeline db upgrade`.
     """
+    if server_url is not None:
+        return _remote_client(settings.load(server_url=server_url, api_key=api_key))
     chosen = settings.load(database_url=database_url, broker_url=broker_url, definitions=definitions, **overrides)
+    if chosen.server_url is not None:
+        refuse_two_stores(chosen)
+        if hooks:
+            raise InvalidSettings("hooks run where the work is done; give them to the workers of the server")
+        return _remote_client(chosen)
     return Client(open_session(chosen, hooks))
+
+
+def refuse_two_stores(chosen: Settings) -> None:
+    """Raise `InvalidSettings` if both a server and a database are named: batches of which would be meant?"""
+    if "database_url" in chosen.model_fields_set:
+        raise InvalidSettings(
+            "PIPELINE_SERVER_URL and PIPELINE_DATABASE_URL are both set; unset the one you do not mean"
+        )
+
+
+def named_server(chosen: Settings) -> Server:
+    """Return the server that the settings name. It connects when it is used.
+
+    Raises:
+        InvalidSettings: the URL is not one.
+    """
+    from pipeline.client.remote.server import Server
+
+    assert chosen.server_url is not None
+    key = None if chosen.api_key is None else chosen.api_key.get_secret_value()
+    return Server(chosen.server_url.get_secret_value(), key)
+
+
+def _remote_client(chosen: Settings) -> RemoteClient:
+    # Imported here: a client of a database needs none of it.
+    from pipeline.client.remote.remote_client import RemoteClient
+
+    return RemoteClient(named_server(chosen))
 
 
 def open_session(chosen: Settings, hooks: Sequence[Hook] = ()) -> Session:

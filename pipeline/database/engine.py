@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from pipeline.database import transaction_end
+from pipeline.database.changes import ChangeProbe
 from pipeline.database.sqlite import FILE_SCHEME, SQLite, database_file
 from pipeline.errors import InvalidSettings, PipelineError, ProcessForked, Unreachable
 from pipeline.fork_hooks import ForkAware
@@ -36,6 +37,8 @@ class _Backend(Protocol):
     def read(self) -> AbstractContextManager[Connection]: ...
 
     def user_planner(self) -> Callable[[Connection], AbstractContextManager[object]]: ...
+
+    def change_probe(self) -> ChangeProbe: ...
 
     def explain(self, error: DBAPIError) -> PipelineError | None: ...
 
@@ -74,7 +77,7 @@ class Database(ForkAware):
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that changes rows. It commits at the end, and rolls back if the block raises."""
-        end, has_committed = None, False
+        end, outcome = None, transaction_end.TransactionOutcome.ROLLED_BACK
         try:
             with self._noting_failures(), self._explained(), self._backend.write() as connection:
                 end = transaction_end.begin(connection)
@@ -82,11 +85,12 @@ class Database(ForkAware):
                     yield connection
                 finally:
                     transaction_end.close(connection)
-            has_committed = True
+                outcome = transaction_end.TransactionOutcome.UNKNOWN
+            outcome = transaction_end.TransactionOutcome.COMMITTED
         finally:
             # A child of a fork leaves its parent's calls, and their locks, to the parent.
             if end is not None and self._process == os.getpid():
-                end.run(has_committed=has_committed)
+                end.run(outcome)
 
     @contextmanager
     def write_once(self) -> Iterator[Connection]:
@@ -120,6 +124,10 @@ class Database(ForkAware):
             return None
         failed_at, error = failure
         return error if time.monotonic() - failed_at <= seconds else None
+
+    def change_probe(self) -> ChangeProbe:
+        """Return what tells whether anything was committed, for a thread that polls."""
+        return self._backend.change_probe()
 
     def close(self) -> None:
         """Close the connections that are not in use."""

@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from pipeline.database.changes import AlwaysChanged
 from pipeline.database.planner import PLANNER, UserPlanner, read_planner
 from pipeline.errors import DatabaseFull, PipelineError, Unreachable
 from pipeline.fork_hooks import keep_from_parent
@@ -92,6 +93,9 @@ class PostgreSQL:
         )
         with self.engine.connect() as ours, plain.connect() as users:
             return UserPlanner(ours=read_planner(ours), users=read_planner(users))
+
+    def change_probe(self) -> AlwaysChanged:
+        return AlwaysChanged()
 
     def before_fork(self) -> None:
         """Do nothing: what is shared is the child's to sever."""

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool
 
+from pipeline.database.changes import SQLiteChanges
 from pipeline.errors import DatabaseFull, InvalidSettings, PipelineError, ProcessForked, Unreachable
 from pipeline.fork_gate import ForkGate
 from pipeline.fork_hooks import keep_from_parent
@@ -52,6 +54,7 @@ class SQLite:
         # A thread that waits for this lock wakes at once; SQLite's busy handler sleeps for up to 100 ms.
         self._writer = threading.Lock()
         self._gate = ForkGate()
+        self._probes: WeakSet[SQLiteChanges] = WeakSet()
         self._in_use: dict[int, tuple[int, sqlite3.Connection]] = {}
         event.listen(self.engine, "connect", _configure)
         event.listen(self.engine, "checkout", self._note_use)
@@ -87,8 +90,15 @@ class SQLite:
         """Return what changes nothing: SQLite's planner has no settings."""
         return nullcontext
 
+    def change_probe(self) -> SQLiteChanges:
+        probe = SQLiteChanges(self._url.database or "", is_uri=(self._url.database or "").startswith(FILE_SCHEME))
+        self._probes.add(probe)
+        return probe
+
     def before_fork(self) -> None:
         """Close every connection: one that is open during a fork can neither be used nor closed in the child."""
+        for probe in list(self._probes):
+            probe.close()
         if self._gate.close():
             self.engine.dispose()
 

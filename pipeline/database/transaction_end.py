@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 
 from sqlalchemy import Connection
 
 _KEY = "pipeline.transaction_end"
+
+
+class TransactionOutcome(StrEnum):
+    """How a transaction ended."""
+
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled back"
+    #: The answer to COMMIT was lost: it may have taken effect, or may still.
+    UNKNOWN = "unknown"
 
 
 class TransactionEnd:
@@ -15,19 +25,27 @@ class TransactionEnd:
     __slots__ = ("_calls",)
 
     def __init__(self) -> None:
-        self._calls: list[tuple[Callable[[], object], Callable[[], object]]] = []
+        self._calls: list[Mapping[TransactionOutcome, Callable[[], object]]] = []
 
-    def call(self, *, commit: Callable[[], object], rollback: Callable[[], object]) -> None:
-        """Call `commit` after the commit, or `rollback` if the transaction was rolled back or may have been.
+    def call(
+        self, *, commit: Callable[[], object], rollback: Callable[[], object], unknown: Callable[[], object]
+    ) -> None:
+        """Call `commit` after the commit, `rollback` after a rollback, or `unknown` if nobody knows which it was.
 
-        Both are called on the thread of the transaction, once it holds no lock and no connection. They must not raise.
+        It is called on the thread of the transaction, once that holds no lock and no connection. It must not raise.
         """
-        self._calls.append((commit, rollback))
+        self._calls.append(
+            {
+                TransactionOutcome.COMMITTED: commit,
+                TransactionOutcome.ROLLED_BACK: rollback,
+                TransactionOutcome.UNKNOWN: unknown,
+            }
+        )
 
-    def run(self, *, has_committed: bool) -> None:
+    def run(self, outcome: TransactionOutcome) -> None:
         """Make the calls, in order."""
-        for commit, rollback in self._calls:
-            (commit if has_committed else rollback)()
+        for each in self._calls:
+            each[outcome]()
 
 
 def begin(connection: Connection) -> TransactionEnd:

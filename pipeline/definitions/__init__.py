@@ -3,11 +3,12 @@
 from pipeline.definitions.definition import Definition, from_content, from_tables, stage_specs, to_content
 from pipeline.definitions.definition_file import load_definition
 from pipeline.definitions.find_definition import find_definition
-from pipeline.definitions.input_and_retry import make_backoff
+from pipeline.definitions.input_and_retry import InputSpec, make_backoff
 from pipeline.definitions.stage_steps import build_runner, build_steps
 
 __all__ = [
     "Definition",
+    "InputSpec",
     "make_backoff",
     "to_content",
     "find_definition",

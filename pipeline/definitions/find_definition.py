@@ -43,6 +43,11 @@ def definitions_by_name(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in reversed([*_named_definitions([folder])])} | by_file
 
 
+def is_definition_path(reference: str) -> bool:
+    """Return whether a reference is the path of a definition file, rather than a name."""
+    return _find_by_path(reference) is not None
+
+
 def _find_by_path(reference: str) -> Path | None:
     path = Path(reference).expanduser()
     if path.suffix == _SUFFIX and path.is_file():

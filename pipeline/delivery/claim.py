@@ -188,14 +188,21 @@ def take_back(database: Database, now: datetime, dead: Sequence[str] = ()) -> in
         return rescue.take_back(connection, dead, now=now)
 
 
-def release(database: Database, worker: str, now: datetime, ids: Sequence[int] | None = None) -> int:
+def release(
+    database: Database,
+    worker: str,
+    now: datetime,
+    ids: Sequence[int] | None = None,
+    until: datetime | None = None,
+) -> int:
     """Return deliveries that a sender holds to the queue, without counting an attempt. Return their number.
 
     Args:
         ids: only these; None: all, because the sender stops.
+        until: only under a lease that ends then.
     """
     with database.write() as connection:
-        return rescue.hand_back(connection, worker, now, ids)
+        return rescue.hand_back(connection, worker, now, ids, until)
 
 
 def _credentials(waiting: Sequence[Row], wallet: CredentialsCache) -> dict[str, Credentials | None]:

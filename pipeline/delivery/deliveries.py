@@ -97,6 +97,7 @@ def recover(
     since: datetime | None = None,
     until: datetime | None = None,
     states: Sequence[str] = (DeliveryState.DEAD.value,),
+    tenant: str | None = None,
     dry_run: bool = False,
 ) -> int:
     """Resend finished deliveries that match every filter. Return the number resent.
@@ -111,6 +112,7 @@ def recover(
             after their event.
         until: likewise, exclusive.
         states: any of `dead`, `delivered` and `cancelled`.
+        tenant: only deliveries of its batches; None: of everybody's.
         dry_run: only count.
 
     Raises:
@@ -119,6 +121,7 @@ def recover(
             a URL.
     """
     chosen, last = _chosen(context, batch, origin, since, until, states)
+    chosen = replace(chosen, tenant=tenant)
 
     def replay_span(connection: Connection, low: int, high: int) -> int:
         if dry_run:
@@ -136,9 +139,11 @@ def left_out(
     since: datetime | None = None,
     until: datetime | None = None,
     states: Sequence[str] = (DeliveryState.DEAD.value,),
+    tenant: str | None = None,
 ) -> dict[str, int]:
     """Return the number of deliveries that `recover` leaves out because their endpoint is disabled, by endpoint."""
     chosen, last = _chosen(context, batch, origin, since, until, states)
+    chosen = replace(chosen, tenant=tenant)
     with context.database.read() as connection:
         if not endpoints.is_any_disabled(connection):
             return {}

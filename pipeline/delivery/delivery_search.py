@@ -42,6 +42,7 @@ class Wanted:
         webhook_id: of an event or a bundle.
         since: created at or after this time, aware.
         before: return only ids below this; pass the last id of one page to get the next.
+        tenant: only deliveries of its batches; None: of everybody's.
     """
 
     batch: str | None = None
@@ -52,6 +53,7 @@ class Wanted:
     webhook_id: str | None = None
     since: datetime | None = None
     before: int | None = None
+    tenant: str | None = None
 
 
 def newest(context: Context, wanted: Wanted, *, limit: int) -> list[Row]:
@@ -70,8 +72,11 @@ def newest(context: Context, wanted: Wanted, *, limit: int) -> list[Row]:
         return search.find_newest(connection, _conditions(connection, wanted), limit)
 
 
-def number(context: Context, name: str | int) -> int:
+def number(context: Context, name: str | int, *, tenant: str | None = None) -> int:
     """Return the id of the delivery with this id, or with the webhook id of its event or bundle.
+
+    Args:
+        tenant: only deliveries of its batches are found by a webhook id; None: everybody's.
 
     Raises:
         NotFound: there is no such delivery.
@@ -91,9 +96,11 @@ def number(context: Context, name: str | int) -> int:
             f"{shown(text)} is not a delivery; give its id from `pipeline deliveries list`, or its webhook id "
             f"({WEBHOOK_PREFIX}…)"
         )
-    found = [str(row["id"]) for row in newest(context, Wanted(webhook_id=text), limit=_MAX_LISTED + 1)]
+    found = [str(row["id"]) for row in newest(context, Wanted(webhook_id=text, tenant=tenant), limit=_MAX_LISTED + 1)]
     if len(found) == 1:
         return int(found[0])
+    if not found:
+        raise NotFound(f"no delivery has the webhook id {shown(text)}; `pipeline deliveries list` lists them")
     named = ", ".join(found[:_MAX_LISTED]) + (" and more" if len(found) > _MAX_LISTED else "")
     raise InvalidInput(
         f"{text} belongs to several deliveries: {named}; give one of these ids, or run "
@@ -147,6 +154,7 @@ def _conditions(connection: Connection, wanted: Wanted) -> DeliveryFilters:
         seq=seq,
         since=wanted.since,
         before=wanted.before,
+        tenant=wanted.tenant,
     )
 
 

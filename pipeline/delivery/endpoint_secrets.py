@@ -64,6 +64,7 @@ def rotate(
     grace_seconds: float = DEFAULT_GRACE_SECONDS,
     asymmetric: bool = False,
     secret: str | None = None,
+    check: Callable[[Connection], None] | None = None,
 ) -> str:
     """Give an endpoint a new secret and return it. It is never shown again.
 
@@ -75,6 +76,7 @@ def rotate(
         grace_seconds: from 0 to 7 days.
         asymmetric: create a `whsk_…` key pair; the receiver needs only the public half.
         secret: use this secret instead of a new one.
+        check: called before anything changes; raises to refuse the change.
 
     Raises:
         InvalidInput: the grace period, the secret or the origin is invalid.
@@ -95,6 +97,8 @@ def rotate(
 
     where = _origin(context, origin)
     with context.database.write() as connection:
+        if check is not None:
+            check(connection)
         _change(connection, context, where, change)
     return newest
 
@@ -127,6 +131,8 @@ def change_headers(connection: Connection, context: Context, origin: str, header
 def forget(context: Context, origin: str) -> None:
     """Remove an endpoint's secrets and headers, even if they cannot be decrypted. The settings' secrets sign again.
 
+    The endpoint is everybody's again.
+
     Raises:
         NotFound: it has neither.
     """
@@ -135,7 +141,7 @@ def forget(context: Context, origin: str) -> None:
         row = storage.lock(connection, where, now)
         if row["secrets"] is None and row["headers"] is None:
             raise NotFound(f"the endpoint {where} has no secrets or headers; see `pipeline endpoints show {where}`")
-        storage.store(connection, where, now, {"secrets": None, "headers": None})
+        storage.store(connection, where, now, {"secrets": None, "headers": None, "tenant": None})
 
 
 def reseal(context: Context) -> int:

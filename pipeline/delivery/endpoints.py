@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -45,6 +46,7 @@ class KnownEndpoint:
         taken: how many of the newest 100,000 deliveries it accepted, and when the last.
         oldest_due_at: due time of its oldest pending delivery.
         notices: what happened to it, newest first.
+        version: changes with what is configured.
     """
 
     origin: str
@@ -58,6 +60,7 @@ class KnownEndpoint:
     taken: RecentSuccesses
     oldest_due_at: datetime | None
     notices: list[Row]
+    version: str
 
     @property
     def state(self) -> EndpointState:
@@ -78,13 +81,19 @@ class Troubled:
 
 
 def configure(
-    context: Context, endpoint: str, *, headers: Mapping[str, str | None] | None = None, **settings: Any
+    context: Context,
+    endpoint: str,
+    *,
+    headers: Mapping[str, str | None] | None = None,
+    check: Callable[[Connection, Row], None] | None = None,
+    **settings: Any,
 ) -> KnownEndpoint:
     """Change settings of an endpoint, all or none, from its next attempt on. None restores the default.
 
     Args:
         endpoint: `scheme://host:port`, or any URL there. It need not have been called before.
         headers: added to every request, by name; None removes one. Headers not named stay.
+        check: called with the locked row before it changes; raises to refuse the change.
         settings: schedule, rate, burst, in_flight_cap, ordering, max_block_seconds, coalesce_items, coalesce_ms.
 
     Raises:
@@ -102,6 +111,8 @@ def configure(
     with context.database.write() as connection:
         health.ensure_rows(connection, [name], now)
         (row,) = endpoints.lock(connection, [name])
+        if check is not None:
+            check(connection, row)
         check_together({each: row[each] for each in SETTINGS} | checked)
         endpoints.update_settings(connection, name, checked, now)
         if headers:
@@ -178,7 +189,12 @@ def show(context: Context, endpoint: str) -> KnownEndpoint:
 
 
 def every(
-    context: Context, *, state: str | None = None, after: str | None = None, limit: int | None = None
+    context: Context,
+    *,
+    state: str | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+    only: Collection[str] | None = None,
 ) -> list[KnownEndpoint]:
     """Return known endpoints in order of their names.
 
@@ -186,6 +202,7 @@ def every(
         state: return only endpoints in this state.
         after: return only endpoints after this one; pass the last of one page to get the next.
         limit: maximum number.
+        only: these endpoints, known or not; None: all that are known.
 
     Raises:
         InvalidInput: there is no such state, or `after` is not a URL.
@@ -197,9 +214,15 @@ def every(
     with context.database.read() as connection:
         rows = {row["origin"]: row for row in endpoints.find_all(connection)}
         took = find_recent(connection)
-        names = sorted(name for name in {*rows, *took, *backlog.find_origins(connection)} if name > behind)
+        chosen = {*rows, *took, *backlog.find_origins(connection)} if only is None else only
+        names = sorted(name for name in chosen if name > behind)
         wanted = (name for name in names if state is None or _is(context, rows.get(name, {}), state))
         return _endpoints(context, connection, {name: rows.get(name, {}) for name in islice(wanted, limit)}, took)
+
+
+def unused(context: Context, endpoint: str) -> KnownEndpoint:
+    """Return an endpoint at which nothing has happened yet."""
+    return _endpoint(context, _origin(endpoint), {}, {}, None, [], RecentSuccesses())
 
 
 def troubled(context: Context, limit: int) -> list[Troubled]:
@@ -252,7 +275,14 @@ def _endpoint(
         taken=took,
         oldest_due_at=due_at,
         notices=noticed,
+        version=configured_version(row),
     )
+
+
+def configured_version(row: Row) -> str:
+    """Return a text that changes with what is configured in an endpoint's row, which may be empty."""
+    values = [row.get(name) for name in (*SETTINGS, "secrets", "headers", "disabled_reason")]
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
 def _is(context: Context, row: Row, state: str) -> bool:

@@ -1,12 +1,12 @@
 """Preclaimed deliveries: inserted as `sending`, already claimed by the sender of this process.
 
 They are sent from memory after the commit, without being found, claimed and read. Only endpoints without trouble and
-without settings that a claim has to weigh get them, and only as many as the sender has free slots for.
+without settings that a claim has to weigh get them, and only as many as the sender has slots or places in memory for.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -22,7 +22,7 @@ from pipeline.delivery.sql import endpoints, owe
 from pipeline.domain.ids import webhook_id
 from pipeline.hooks import Happening
 
-#: Larger bodies are read back by a claim, so that slots also bound the memory that preclaimed deliveries take.
+#: Larger bodies are read back by a claim, so that slots also bound the memory of requests in flight.
 MOST_BYTES = 64 * 1024
 
 
@@ -35,7 +35,7 @@ class DueDelivery(NamedTuple):
 
 
 class DeliverySlots(Protocol):
-    """The free slots of this process's sender."""
+    """The slots and places of this process's sender."""
 
     @property
     def worker(self) -> str:
@@ -48,19 +48,27 @@ class DeliverySlots(Protocol):
         """Return an endpoint's credentials; None if this process cannot decrypt them."""
 
     def offered(self, origins: Iterable[str]) -> list[str]:
-        """Return the endpoints at which slots may be free; none if the sender does not run."""
+        """Return the endpoints at which there may be places; none if the sender does not run."""
 
-    def reserve(self, waiting: Sequence[tuple[str, int | None]], wanted: Mapping[str, int]) -> dict[str, int]:
-        """Reserve slots; see `InFlight.reserve`."""
+    def reserve(self, waiting: Sequence[tuple[str, int | None]], wanted: Mapping[str, Sequence[int]]) -> dict[str, int]:
+        """Reserve places for requests; see `QueuePlaces.reserve`."""
 
-    def give_back(self, granted: Mapping[str, int]) -> None:
-        """Free reserved slots: the transaction was rolled back."""
+    def give_back(self, granted: Mapping[str, int], size: int) -> None:
+        """Free reserved places, and `size` bytes of bodies: the transaction was rolled back."""
+
+    def hand_back(self, origins: Collection[str]) -> None:
+        """Make requests pending that still wait for these endpoints: a claim has to decide on them."""
+
+    def unheard(self, granted: Mapping[str, int], size: int, requests: Sequence[Owed], until: datetime) -> None:
+        """Free reserved places, and make the deliveries pending if they exist: the commit's answer was lost."""
 
     def note_backlog(self, origins: Collection[str]) -> None:
         """Note endpoints that get pending deliveries, before the commit."""
 
     def committed(self, requests: Sequence[Owed], until: datetime, pending: Collection[str]) -> None:
         """Send preclaimed deliveries whose lease runs until then, and wake the sender if others are pending.
+
+        Waits a moment if the sender falls behind at endpoints that answer quickly.
 
         Args:
             pending: endpoints that have got pending deliveries.
@@ -70,17 +78,22 @@ class DeliverySlots(Protocol):
 def add_deliveries(
     connection: Connection, end: TransactionEnd, due: Sequence[DueDelivery], now: datetime, slots: DeliverySlots
 ) -> None:
-    """Insert deliveries of one batch: preclaimed as far as slots are granted, the others pending."""
+    """Insert deliveries of one batch: preclaimed as far as there are places, the others pending."""
     known = _unrestricted(connection, slots, now, {each.origin for each in due})
-    wanted = Counter(each.origin for each in due if each.origin in known and len(each.event.body) <= MOST_BYTES)
+    wanted: dict[str, list[int]] = defaultdict(list)
+    for each in due:
+        if each.origin in known and len(each.event.body) <= MOST_BYTES:
+            wanted[each.origin].append(len(each.event.body))
     granted = slots.reserve([(origin, known[origin].cap) for origin in wanted], wanted) if wanted else {}
     claimed, pending = _divide(due, granted)
     requests: list[Owed] = []
+    size = sum(len(each.event.body) for each in claimed)
     until, waiting = slots.lease_until(), {each.origin for each in pending}
     # Before anything that may fail.
     end.call(
         commit=lambda: slots.committed(requests, until, waiting),
-        rollback=lambda: slots.give_back(granted),
+        rollback=lambda: slots.give_back(granted, size),
+        unknown=lambda: slots.unheard(granted, size, requests, until),
     )
     batch_row = due[0].event.batch_row
     if pending:
@@ -104,11 +117,14 @@ def _unrestricted(
     connection: Connection, slots: DeliverySlots, now: datetime, origins: Collection[str]
 ) -> dict[str, _Endpoint]:
     """Return the endpoints that may get preclaimed deliveries."""
-    offered = slots.offered(origins)
+    offered = sorted({*slots.offered(origins)})
     if not offered:
         return {}
-    found = {row["origin"]: row for row in endpoints.find_settings(connection, sorted(offered))}
+    found = {row["origin"]: row for row in endpoints.find_settings(connection, offered)}
     known = {origin: _endpoint(found.get(origin), slots, now) for origin in offered}
+    restricted = [origin for origin, endpoint in known.items() if endpoint is None]
+    if restricted:
+        slots.hand_back(restricted)
     return {origin: endpoint for origin, endpoint in known.items() if endpoint is not None}
 
 
@@ -154,4 +170,5 @@ def _owed(due: DueDelivery, id_: int, endpoint: _Endpoint, now: datetime) -> Owe
         schedule=endpoint.schedule or event.schedule,
         credentials=endpoint.credentials,
         is_preclaimed=True,
+        in_flight_cap=endpoint.cap,
     )

@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 PREFIX = "pipe_"
+#: Of a stream token, which is not a key: it may stand in a URL.
+TOKEN_PREFIX = "pipes_"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHARACTERS = frozenset(_ALPHABET)
 _ID_LENGTH, _SECRET_LENGTH, _CHECKSUM_LENGTH = 10, 32, 6
@@ -44,6 +46,11 @@ def new_key() -> str:
     """Return a new key: 190 random bits."""
     text = f"{PREFIX}{_random(_ID_LENGTH)}_{_random(_SECRET_LENGTH)}"
     return text + _checksum(text)
+
+
+def new_stream_token() -> str:
+    """Return a new stream token: 190 random bits."""
+    return TOKEN_PREFIX + _random(_SECRET_LENGTH)
 
 
 def split_key(text: str) -> KeyParts | None:

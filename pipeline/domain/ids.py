@@ -8,7 +8,8 @@ from typing import NamedTuple
 # Crockford's base 32 in lower case: no i, l, o or u, so that ids can be read aloud and selected with a double click.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _CHARACTERS = frozenset(_ALPHABET)
-_BATCH_LENGTH = 16
+#: Characters of a batch id.
+BATCH_ID_LENGTH = 16
 _BUNDLE_LENGTH = 28
 _SEQ_LENGTH = 12
 #: The highest position in a batch: an item's row id has 32 bits for it.
@@ -28,7 +29,7 @@ class TaskIdParts(NamedTuple):
 
 def new_batch_id() -> str:
     """Return a new batch id of 80 random bits."""
-    return _random_text(_BATCH_LENGTH)
+    return _random_text(BATCH_ID_LENGTH)
 
 
 def item_id(batch_id: str, position: int) -> str:
@@ -38,7 +39,7 @@ def item_id(batch_id: str, position: int) -> str:
 
 def is_batch_prefix(text: str) -> bool:
     """Return whether `text` has the form of a batch id or of its beginning."""
-    return 0 < len(text) <= _BATCH_LENGTH and _CHARACTERS.issuperset(text)
+    return 0 < len(text) <= BATCH_ID_LENGTH and _CHARACTERS.issuperset(text)
 
 
 def split_item_id(text: str) -> tuple[str, int] | None:

@@ -167,10 +167,11 @@ class Dispatcher:
         # Spans first: an item that is claimed between two statements is counted twice rather than not at all.
         for span in spans.delete_claimed(connection):
             in_flight[span.batch_id] += span.unclaimed
-        in_flight += Counter(items.count_by_row(connection))
+        by_row = items.count_by_row(connection)
+        for each in by_row:
+            in_flight[each.batch_id] += each.released
         in_flight = Counter({id_: count for id_, count in in_flight.items() if self._is_mine(id_)})
-        running = sum(count for id_, count in items.count_running(connection).items() if self._is_mine(id_))
-        return _Flight(in_flight, running)
+        return _Flight(in_flight, sum(each.running for each in by_row if self._is_mine(each.batch_id)))
 
     def _release(
         self, connection: Connection, pending: Sequence[PendingBatch], flight: _Flight, now: datetime
@@ -201,7 +202,8 @@ class Dispatcher:
             messages += self._release_from(connection, batch, fresh, free - len(messages), now)
         left_out = fresh.release(now, now + self._context.lease, self._holder)
         if left_out:
-            messages = [each for each in messages if not any(each.id in ids for ids in left_out)]
+            # Not those that were released by row, at positions of such a range.
+            messages = [m for m in messages if m.epoch != spans.EPOCH or not any(m.id in ids for ids in left_out)]
         self._rate.released += len(messages)
         return messages
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Protocol
 
 import orjson
@@ -44,8 +45,8 @@ class MicroBatchMessages(Protocol):
         None: the next stage is not served here, so the messages of these items have to be published.
         """
 
-    def begin(self) -> None:
-        """Note that a stage without messages has begun, whose items were stored at the stage before."""
+    def begin(self, items: Collection[int]) -> None:
+        """Note that a stage without messages has begun for these items, which are stored at it."""
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         """Acknowledge the messages of these items. Every item of the micro-batch comes here, in groups."""
@@ -76,8 +77,10 @@ class MicroBatch:
         self._claimed: dict[int, Ref] = {}
         #: Items that go on to the next stage in this process, until their classification is recorded.
         self._continuing: dict[int, Continuation] = {}
-        #: Places of `StageRuntime.continuing` that these items hold.
-        self._holds_places = False
+        #: Items whose outcomes the record thread has got.
+        self._handed_over: set[int] = set()
+        #: Items that hold a place, see `StageRuntime.take_places`.
+        self._places: dict[int, bool] = {}
 
     def process(self) -> None:
         """Take the items through the stage. Return when fast steps are done and slow ones are under way.
@@ -106,20 +109,23 @@ class MicroBatch:
         """Claim the items that are still queued under the epoch of their message, and return their rows.
 
         One statement claims them all. If the database is unreachable, this waits as long as a lease lasts: the
-        messages are here, and safe. Items claimed by a commit whose answer was lost are not claimed again: their leases
-        run out.
+        messages are here, and safe.
         """
-        runtime = self._runtime
-        rows = retrying(partial(self._claim, refs), patience=runtime.context.lease, stopping=runtime.stop_gate.closed)
+        runtime, tries = self._runtime, count()
+        rows = retrying(
+            lambda: self._claim(refs, is_again=next(tries) > 0),
+            patience=runtime.context.lease,
+            stopping=runtime.stop_gate.closed,
+        )
         self._claimed |= {row["id"]: Ref(row["id"], row["epoch"]) for row in rows}
         runtime.start_renewing({self._claimed[row["id"]]: text_bytes(row["payload"]) for row in rows})
         return rows
 
-    def _claim(self, refs: Sequence[Ref]) -> list[Row]:
+    def _claim(self, refs: Sequence[Ref], *, is_again: bool) -> list[Row]:
         context = self._runtime.context
         now = context.now()
         with context.database.write_once() as connection:
-            return releases.claim(
+            claimed = releases.claim(
                 connection,
                 self._stage,
                 refs,
@@ -127,6 +133,12 @@ class MicroBatch:
                 lease_until=now + context.lease,
                 worker=context.worker,
             )
+            if not is_again:
+                return claimed
+            # The try before may have claimed some, if only its answer was lost. Now it has committed, or never will.
+            known = {*self._runtime.under_way(), *(Ref(row["id"], row["epoch"]) for row in claimed)}
+            rest = [ref for ref in refs if ref not in known]
+            return claimed + releases.find_claimed(connection, self._stage, rest, worker=context.worker)
 
     def hand_back(self, refs: Sequence[Ref]) -> None:
         """Make items pending again, so that another process need not wait for their leases to run out."""
@@ -167,13 +179,17 @@ class MicroBatch:
             failure = Failure(FailureKind.TRANSIENT, type(runner).__name__, str(runner))
             self.record(call, [(item, failure) for item in items])
             return
-        runner.run(items, partial(self.record, call))
-        for continuation in call.end():
-            continuation.start()
+        try:
+            runner.run(items, partial(self.record, call))
+        finally:
+            # Also of a call that failed: those items are classified, and go on.
+            for continuation in call.end():
+                continuation.start()
 
     def _lose(self, rows: Sequence[Row], error: Exception) -> None:
-        log_failure(log, "items_lost", error, stage=self._stage.value, items=len(rows))
-        self.finish({row["id"]: _LOST for row in rows})
+        lost = {row["id"]: _LOST for row in rows if row["id"] not in self._handed_over}
+        log_failure(log, "items_lost", error, stage=self._stage.value, items=len(lost))
+        self.finish(lost)
 
     # --- on the thread or event loop where an item's last step ended ---------------------------------------------
 
@@ -198,6 +214,7 @@ class MicroBatch:
         large = {self._claimed[each.row["id"]]: each.bytes for each in done if each.bytes}
         if large:
             self._runtime.add_results(large)
+        self._handed_over.update(each.row["id"] for each in done)
         self._runtime.recorder.put(self, done)
         # After the outcomes were put: the record thread has to learn of a classification before what follows from it.
         if continuation is not None and not continuation.is_durable and not call.run_at_end(continuation):
@@ -228,11 +245,12 @@ class MicroBatch:
         refs = [self._claimed[row["id"]] for row, _, _ in classified]
         following = MicroBatch(self._runtime, definition.stages[-1], refs, messages)
         following._claimed = {ref.id: ref for ref in refs}
-        following._holds_places = True
+        following._places = dict.fromkeys(following._claimed, True)
         # A crash is charged to the stage that is stored. Suspects are stored at each stage before they run there.
         is_durable = definition.classify.durable or any(row["crashes"] for row, _, _ in classified)
-        rows = [row | _FIRST_ATTEMPT for row, _, _ in classified]
         items = [_at_next_stage(row, item, outcome) for row, item, outcome in classified]
+        # After `_at_next_stage`, which has taken the texts of the payloads out.
+        rows = [row | _FIRST_ATTEMPT for row, _, _ in classified]
         continuation = Continuation(following, call.work, rows, items, is_durable=is_durable)
         self._continuing |= {row["id"]: continuation for row in rows}
         return continuation
@@ -252,7 +270,11 @@ class MicroBatch:
     def drop(self, items: Collection[int]) -> None:
         """Forget items that do not reach this stage here after all."""
         self._runtime.stop_renewing(self._claimed[id_] for id_ in items)
-        self._runtime.give_back_places(len(items))
+        self._give_back_places(items)
+
+    def _give_back_places(self, items: Collection[int]) -> None:
+        # Once for each item, whichever threads finish or drop it.
+        self._runtime.give_back_places(sum(self._places.pop(id_, False) for id_ in items))
 
     # --- on the record thread, after the commit ------------------------------------------------------------------
 
@@ -266,8 +288,7 @@ class MicroBatch:
             with_next: whether their outcomes at the next stage were committed together with these.
         """
         continuing = {id_: found for id_ in dispositions if (found := self._continuing.pop(id_, None)) is not None}
-        if self._holds_places:
-            self._runtime.give_back_places(len(dispositions))
+        self._give_back_places(dispositions)
         self._runtime.stop_renewing(self._claimed[id_] for id_ in dispositions if id_ not in continuing)
         self.publish_next({id_: each for id_, each in dispositions.items() if id_ not in continuing})
         self.acknowledge(dispositions)
@@ -275,23 +296,25 @@ class MicroBatch:
         for id_, continuation in continuing.items():
             of_continuation[continuation][id_] = dispositions[id_]
         for continuation, mine in of_continuation.items():
-            self._committed(continuation, mine)
-            if not with_next:
-                continuation.next_stage.begin()
+            self._committed(continuation, mine, with_next=with_next)
 
-    def _committed(self, continuation: Continuation, dispositions: Mapping[int, Disposition]) -> None:
+    def _committed(
+        self, continuation: Continuation, dispositions: Mapping[int, Disposition], *, with_next: bool
+    ) -> None:
         """Begin the next stage of items whose classification is committed, if it waited for that."""
-        failed = [id_ for id_, each in dispositions.items() if each.kind is not DispositionKind.ADVANCED]
-        if not continuation.is_durable:
-            # The next stage has begun, and its outcomes will be stale.
-            self._runtime.stop_renewing(self._claimed[id_] for id_ in failed)
-            return
-        continuation.drop(failed)
-        self._start_soon(continuation.split([id_ for id_ in dispositions if id_ not in failed]))
+        stored = [id_ for id_, each in dispositions.items() if each.kind is DispositionKind.ADVANCED]
+        others = dispositions.keys() - stored
+        # Where the next stage has begun for them, its outcomes will be stale.
+        self._runtime.stop_renewing(self._claimed[id_] for id_ in others)
+        continuation.drop(others)
+        if stored and not with_next:
+            continuation.next_stage.begin(stored)
+        if continuation.is_durable:
+            self._start_soon(continuation.split(stored))
 
-    def begin(self) -> None:
+    def begin(self, items: Collection[int]) -> None:
         """Note that items are stored at this stage, and not finished there."""
-        self._messages.begin()
+        self._messages.begin(items)
 
     def publish_next(self, dispositions: Mapping[int, Disposition]) -> None:
         """Publish the next stage's message of each item that advanced: it is queued for that stage already."""

@@ -98,6 +98,9 @@ def record(
         lock_rows(connection, items, list(kinds))
     if by_statement.advancing:
         states = outcomes.advance(connection, by_statement.advancing, now=now, lease_until=now + lease)
+        if len(states) < len(by_statement.advancing):
+            missing = [row for row in by_statement.advancing if row["id"] not in states]
+            states |= outcomes.find_advanced(connection, missing)
         kinds |= {id_: _HELD_OR_ADVANCED[state is ItemState.PENDING] for id_, state in states.items()}
     if by_statement.waiting:
         kinds.update(dict.fromkeys(outcomes.put_off(connection, by_statement.waiting), DispositionKind.PUT_OFF))

@@ -149,8 +149,8 @@ class RecordThread:
     def _record(self, done: Sequence[Done]) -> dict[int, Disposition]:
         """Write a group, waiting for an unreachable database as long as leases can be held.
 
-        A group that was written although the connection was lost in the commit is stale the second time: its messages
-        for the next stage are published when the leases run out.
+        A group may have been written although the connection was lost in the commit. The second time, items that had
+        moved on to the next stage are found there, see `outcomes.find_advanced`; the others are stale, and final.
         """
         return retrying(lambda: self._transaction(done), patience=self._context.lease, stopping=self._closing)
 

@@ -18,7 +18,7 @@ class NextStage(Protocol):
     def take_on(self, work: Work, rows: Sequence[Row], items: Sequence[WorkItem]) -> None:
         """Run the stage on items that this process claimed at the stage before."""
 
-    def begin(self) -> None:
+    def begin(self, items: Collection[int]) -> None:
         """Note that items are stored at this stage, and not finished there."""
 
     def drop(self, items: Collection[int]) -> None:
@@ -26,7 +26,7 @@ class NextStage(Protocol):
 
 
 class Continuation:
-    """Items that were classified together, on their way into the next stage.
+    """Items that were classified together, on their way into the next stage. Usable from any thread.
 
     Args:
         is_durable: whether the next stage begins only once the outcomes of this one are committed.
@@ -38,27 +38,30 @@ class Continuation:
         self.next_stage = next_stage
         self.is_durable = is_durable
         self._work = work
+        self._lock = threading.Lock()
         self._waiting = {row["id"]: (row, item) for row, item in zip(rows, items, strict=True)}
 
     def start(self) -> None:
-        """Run the next stage on the items that were not dropped."""
-        waiting, self._waiting = self._waiting, {}
-        if waiting:
-            rows, items = zip(*waiting.values(), strict=True)
+        """Run the next stage on the items that wait for it."""
+        taken = self._take()
+        if taken:
+            rows, items = zip(*taken.values(), strict=True)
             self.next_stage.take_on(self._work, rows, items)
 
     def drop(self, items: Collection[int] | None = None) -> None:
-        """Leave out some of the items, or all."""
-        dropped = list(self._waiting) if items is None else list(items)
-        for id_ in dropped:
-            del self._waiting[id_]
-        self.next_stage.drop(dropped)
+        """Leave out some of the items, or all; those that began the next stage before go on."""
+        self.next_stage.drop(list(self._take(items)))
 
     def split(self, items: Collection[int]) -> Continuation:
         """Take these items out of this continuation, into one of their own."""
-        chosen = [self._waiting.pop(id_) for id_ in items]
-        rows, found = [row for row, _ in chosen], [item for _, item in chosen]
+        taken = self._take(items).values()
+        rows, found = [row for row, _ in taken], [item for _, item in taken]
         return Continuation(self.next_stage, self._work, rows, found, is_durable=self.is_durable)
+
+    def _take(self, items: Collection[int] | None = None) -> dict[int, tuple[Row, WorkItem]]:
+        with self._lock:
+            chosen = list(self._waiting) if items is None else [id_ for id_ in items if id_ in self._waiting]
+            return {id_: self._waiting.pop(id_) for id_ in chosen}
 
 
 class StageCall:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-import secrets
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from math import ceil
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Mount, Route, Router, WebSocketRoute
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from pipeline.access.caller import ANYBODY
+from pipeline.access.caller import ANYBODY, Caller
 from pipeline.errors import PipelineError
-from pipeline.http_api.authentication import check_scope
+from pipeline.http_api.audit import log_change
+from pipeline.http_api.authentication import TOKEN_PARAMETER, check_scope
+from pipeline.http_api.browser_guard import BrowserGuard
 from pipeline.http_api.call import ApiCall
+from pipeline.http_api.compression import compressed
+from pipeline.http_api.cross_origin import CrossOrigin
 from pipeline.http_api.gateway import Gateway
-from pipeline.http_api.operation import Operation
+from pipeline.http_api.operation import Operation, Socket
 from pipeline.http_api.operations import OPERATIONS
 from pipeline.http_api.parameters import read_parameters
 from pipeline.http_api.problems import Problem, internal, problem_of
+from pipeline.http_api.rate_limits import Allowance
+from pipeline.http_api.server.raw_answer import new_request_id
+from pipeline.http_api.streaming.socket_call import SocketCall
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
@@ -37,22 +46,44 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> Starlette:
     """Return the ASGI application that answers these operations."""
     return Starlette(
-        routes=[Mount("", _Groups(_route(gateway, each) for each in operations))],
+        routes=[*_pages(gateway), Mount("", _Groups(route for each in operations for route in _routes(gateway, each)))],
+        middleware=_middleware(gateway),
         exception_handlers={HTTPException: _unrouted, Exception: _failed},
     )
+
+
+def _pages(gateway: Gateway) -> list[Route]:
+    if not gateway.options.has_page:
+        return []
+    # Imported here: a server without the page needs no templates.
+    from pipeline.http_api.page.site import page_routes
+
+    return page_routes(gateway)
+
+
+def _middleware(gateway: Gateway) -> list[Middleware]:
+    origins = gateway.context.settings.cors_origins
+    crossing = [Middleware(CrossOrigin, origins=origins)] if origins else []
+    return [Middleware(BrowserGuard, gateway=gateway), *crossing]
 
 
 class _Groups:
     """Routes by the beginning of their path: Starlette tries the routes of a router one by one."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route | WebSocketRoute]) -> None:
         ordered = sorted(routes, key=lambda each: _group(each.path))
         grouped = groupby(ordered, key=lambda each: _group(each.path))
         self._routers = {group: Router(list(members), redirect_slashes=False) for group, members in grouped}
         self._none = Router([], redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._routers.get(_group(scope["path"]), self._none)(scope, receive, send)
+        await self._routers.get(_group(_local_path(scope)), self._none)(scope, receive, send)
+
+
+def _local_path(scope: Scope) -> str:
+    """Return the path without what a proxy serves this API under."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
 
 
 def _group(path: str) -> str:
@@ -60,45 +91,108 @@ def _group(path: str) -> str:
     return "/".join(path.split("/", 3)[:3]) if path.startswith(API + "/") else ""
 
 
+def _routes(gateway: Gateway, operation: Operation) -> Iterator[Route | WebSocketRoute]:
+    yield _route(gateway, operation)
+    if isinstance(operation, Socket):
+        yield _socket_route(gateway, operation)
+
+
 def _route(gateway: Gateway, operation: Operation) -> Route:
     async def endpoint(request: Request) -> Response:
         request_id = _request_id(request)
+        request.state.operation = operation.id
         try:
             response = await _answer(gateway, operation, request, request_id)
-        except Problem as problem:
-            response = problem.response(request_id)
-        except PipelineError as error:
-            response = problem_of(error).response(request_id)
-        return _finished(request, response, request_id)
+            outcome = str(response.status_code)
+        except (Problem, PipelineError) as error:
+            problem = error if isinstance(error, Problem) else problem_of(error)
+            response, outcome = problem.response(request_id), problem.code
+        log_change(operation, request, response, outcome)
+        return _finished(request, await compressed(request, response), request_id)
 
     return Route(operation.path, endpoint, methods=[operation.method])
 
 
 async def _answer(gateway: Gateway, operation: Operation, request: Request, request_id: str) -> Response:
-    caller = ANYBODY
-    if operation.scope is not None:
-        caller = await gateway.keyring.caller(request)
-        check_scope(caller, operation.scope)
-    query = read_parameters(operation.query, request.query_params)
+    caller = await _caller(gateway, operation, request)
+    query = read_parameters(operation.query, request.query_params, ignored=_ignored(operation))
     return await operation.handler(ApiCall(gateway, operation, request, caller, request_id, query))
 
 
-def _request_id(request: Request) -> str:
+def _ignored(operation: Operation) -> frozenset[str]:
+    return frozenset({TOKEN_PARAMETER} if operation.takes_token else ())
+
+
+async def _caller(gateway: Gateway, operation: Operation, connection: HTTPConnection) -> Caller:
+    """Return who makes a request, and count it.
+
+    Raises:
+        Problem, AccessDenied: the caller may not do this, or not so often.
+    """
+    if not operation.needs_key:
+        return ANYBODY
+    caller = await gateway.keyring.caller(connection, takes_token=operation.takes_token)
+    # For the log, whatever becomes of the request.
+    connection.state.caller, connection.state.key_id = caller, caller.key_id
+    _count(gateway, connection, caller)
+    if operation.scope is not None:
+        check_scope(caller, operation.scope)
+    return caller
+
+
+def _count(gateway: Gateway, connection: HTTPConnection, caller: Caller) -> None:
+    """Count a request toward the rate of its key.
+
+    Raises:
+        Problem: rate_limited.
+    """
+    allowance = gateway.rates.take(caller)
+    connection.state.allowance = allowance
+    if allowance is not None and allowance.wait is not None:
+        raise Problem(
+            "rate_limited",
+            f"key {caller.key_id} may send {allowance.rate:g} requests per second; wait as long as Retry-After says",
+            headers={"Retry-After": str(max(1, ceil(allowance.wait)))},
+        )
+
+
+def _socket_route(gateway: Gateway, socket: Socket) -> WebSocketRoute:
+    async def endpoint(websocket: WebSocket) -> None:
+        request_id = _request_id(websocket)
+        try:
+            caller = await _caller(gateway, socket, websocket)
+            read_parameters(socket.query, websocket.query_params, ignored=_ignored(socket))
+            if socket.subprotocol not in websocket.scope["subprotocols"]:
+                raise Problem("bad_subprotocol", f"the client does not ask for the subprotocol {socket.subprotocol!r}")
+        except (Problem, PipelineError) as error:
+            problem = error if isinstance(error, Problem) else problem_of(error)
+            refusal = _finished(websocket, problem.response(request_id), request_id)
+            await websocket.send_denial_response(refusal)
+            return
+        await socket.converse(SocketCall(gateway, socket, websocket, caller, request_id))
+
+    return WebSocketRoute(socket.path, endpoint)
+
+
+def _request_id(request: HTTPConnection) -> str:
     given = request.headers.get("x-request-id", "")
     if 0 < len(given) <= _MAX_ID_LENGTH and _ID_CHARACTERS.issuperset(given):
         request.state.request_id = given
     elif not hasattr(request.state, "request_id"):
-        request.state.request_id = "req_" + secrets.token_hex(10)
+        request.state.request_id = new_request_id()
     found: str = request.state.request_id
     return found
 
 
-def _finished(request: Request, response: Response, request_id: str) -> Response:
+def _finished(request: HTTPConnection, response: Response, request_id: str) -> Response:
     """Add what every answer has."""
     response.headers["X-Request-Id"] = request_id
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    if request.url.path.startswith(API):
+    allowance: Allowance | None = getattr(request.state, "allowance", None)
+    if allowance is not None:
+        response.headers.update(allowance.headers())
+    if _local_path(request.scope).startswith(API):
         response.headers.setdefault("Cache-Control", "no-store")
     return response
 

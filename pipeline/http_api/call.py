@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.access.caller import Caller
-from pipeline.batches.find import find_owned_batch
+from pipeline.batches.find import find_owned_batch, unknown_batch
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.http_api.gateway import Gateway
@@ -66,12 +66,17 @@ class ApiCall:
         """Run a use case that reads or writes a whole batch; see `Pool.run`."""
         return await self.gateway.bulk.run(function, *args, **options)
 
-    async def json(self, model: type[M]) -> M:
+    async def json(self, model: type[M], *, is_optional: bool = False) -> M:
         """Read the JSON body.
+
+        Args:
+            is_optional: whether a request without a body stands for an empty object.
 
         Raises:
             Problem: unsupported_media_type, body_too_large, bad_json, invalid_request.
         """
+        if is_optional and "content-type" not in self.request.headers and not await self.read_body(MAX_JSON_BYTES):
+            return read_json(model, b"{}")
         media_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             raise Problem(
@@ -104,7 +109,22 @@ class ApiCall:
         Raises:
             NotFound: there is none that the caller may see.
         """
-        return await self.quick(_batch, self.context, self.path(name), self.caller.sees)
+        return await self.batch_named(self.path(name))
+
+    async def batch_named(self, public_id: str) -> Row:
+        """Return the row of the batch with exactly this id.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+        """
+        row = await self.quick(_batch, self.context, public_id, self.caller.sees)
+        if self.caller.only_batch not in (None, row["id"]):
+            raise unknown_batch(public_id)
+        return row
+
+    def unchanged(self) -> None:
+        """Note that this call changes nothing, whatever its method: it is no change to log."""
+        self.request.state.is_change = False
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from starlette.datastructures import QueryParams
 
 from pipeline.domain.did_you_mean import hint
@@ -45,6 +46,27 @@ def _flag(value: object) -> object:
 
 #: A boolean parameter: `true` or `false`, nothing else.
 Flag = Annotated[bool, BeforeValidator(_flag)]
+
+
+def _instant(value: object) -> object:
+    """Return a time: ISO 8601 with its zone, or how long ago, such as `PT6H`."""
+    if not isinstance(value, str):
+        raise ValueError("expected a time as text")
+    try:
+        if value.startswith("P"):
+            return datetime.now(UTC) - _DURATION.validate_python(value)
+        found = datetime.fromisoformat(value)
+    except (ValueError, OverflowError):
+        raise ValueError(f"expected {_TIME}") from None
+    if found.tzinfo is None:
+        raise ValueError(f"it has no time zone; expected {_TIME}")
+    return found.astimezone(UTC)
+
+
+_DURATION = TypeAdapter(timedelta)
+_TIME = "a time such as 2026-11-21T08:00:00Z, or how long ago, such as PT6H"
+#: A time: ISO 8601 with its zone, or how long ago, such as `PT6H`.
+Moment = Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=str)]
 
 
 def read_parameters(model: type[M] | None, given: QueryParams, *, ignored: frozenset[str] = frozenset()) -> M | None:

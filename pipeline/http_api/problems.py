@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from pipeline import errors
 from pipeline.access.keys import BadKey, ExpiredKey, RevokedKey
+from pipeline.access.stream_tokens import BadToken
 from pipeline.batches.part_errors import ItemsMismatch, NotAccepting, PartDiffers, PartInProgress, PartsMissing
 from pipeline.errors import PipelineError
 
@@ -30,6 +31,8 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "bad_json": Kind(400, "The body is not valid JSON", "Send UTF-8 JSON; `detail` says where it breaks."),
     "bad_parameter": Kind(400, "A query parameter cannot be used", "`errors` names it and what it may be."),
+    "bad_cursor": Kind(400, "A position cannot be read", "Send `next` or the `seq` of an event as you got it, or 0."),
+    "bad_subprotocol": Kind(400, "The WebSocket has another protocol", "Ask for the subprotocol `pipeline.v1`."),
     "bad_encoding": Kind(400, "The compressed body is damaged", "Compress it again with gzip, once."),
     "bad_idempotency_key": Kind(400, "The idempotency key cannot be used", "Send 1 to 255 characters of ASCII."),
     "digest_mismatch": Kind(400, "The body is not the one announced", "Send it again; nothing was stored."),
@@ -39,14 +42,21 @@ KINDS: dict[str, Kind] = {
     "bad_key": Kind(401, "The API key is mistyped or unknown", "Copy it again, or ask for a new one."),
     "expired_key": Kind(401, "The API key has expired", "Ask for a new one."),
     "revoked_key": Kind(401, "The API key was revoked", "Ask for a new one."),
+    "bad_token": Kind(401, "The stream token is unknown or has expired", "Make one with `POST /v1/stream-tokens`."),
     "scope_missing": Kind(403, "The API key may not do this", "Use a key with the scope that `detail` names."),
+    "cross_site": Kind(403, "The request comes from another site", "Send it from the page itself, or with a key."),
+    "cross_origin": Kind(403, "Pages of this origin may not call the API", "Add it to `PIPELINE_CORS_ORIGINS`."),
     "definition_not_allowed": Kind(
         403, "The definition needs the scope admin", "Name a stored definition, or use a key with the scope `admin`."
     ),
     "endpoint_owned": Kind(403, "The endpoint belongs to another tenant", "Send callbacks to an endpoint of yours."),
     "not_found": Kind(404, "There is no such thing", "Check the id; other tenants' things are not found either."),
     "method_not_allowed": Kind(405, "The path has no such method", "`Allow` lists its methods."),
+    "request_timeout": Kind(408, "The request came too slowly", "Send it again; split a large body into parts."),
     "conflict": Kind(409, "The request contradicts what is stored", "`detail` says what is stored."),
+    "cursor_ahead": Kind(409, "The log ends before this position", "Begin again with `after=0`."),
+    "not_dead": Kind(409, "The item is not dead", "Only dead items can be replayed."),
+    "definition_is_a_file": Kind(409, "The definition is a file of the server", "Store yours under another name."),
     "idempotency_in_progress": Kind(
         409, "The same submission is under way", "Wait for `Retry-After` seconds and send it again to get its answer."
     ),
@@ -56,8 +66,11 @@ KINDS: dict[str, Kind] = {
     "parts_missing": Kind(409, "Parts are missing", "`missing` has their numbers; PUT them and seal again."),
     "items_mismatch": Kind(409, "The parts have other items than expected", "GET the parts to compare them."),
     "wrong_state": Kind(409, "The state does not allow this", "`detail` names the state."),
+    "precondition_failed": Kind(412, "It was changed in the meantime", "Get it again, and decide anew."),
     "body_too_large": Kind(413, "The body is too large", "`detail` names the limit and what to send instead."),
+    "uri_too_long": Kind(414, "The path and query are too long", "`detail` names the limit."),
     "unsupported_media_type": Kind(415, "The body has a type that cannot be read", "`detail` lists the types."),
+    "wrong_host": Kind(421, "The server is not known by this name", "Use the address that `pipeline serve` printed."),
     "invalid_request": Kind(422, "A value cannot be used", "`errors` points to it."),
     "invalid_items": Kind(422, "Items were refused", "`errors` has the lines; nothing was stored."),
     "no_items": Kind(422, "There are no items", "Send at least one."),
@@ -65,10 +78,15 @@ KINDS: dict[str, Kind] = {
         422, "The idempotency key belongs to another submission", "`fields` says what differs; use another key."
     ),
     "invalid_definition": Kind(422, "The definition cannot be run", "`detail` names the field."),
+    "upgrade_required": Kind(426, "The path is a WebSocket", "Open it as a WebSocket, or follow a batch's events."),
     "rate_limited": Kind(429, "Too many requests", "Wait for `Retry-After` seconds."),
+    "headers_too_large": Kind(431, "The headers are too large", "`detail` names the limit."),
+    "too_many_streams": Kind(429, "Too many streams are open", "Close one, or share a WebSocket between batches."),
+    "too_many_failures": Kind(429, "Too many requests without a valid key", "Use a valid key; wait for `Retry-After`."),
     "backlog_full": Kind(429, "Too many items wait", "Wait for `Retry-After` seconds and submit again."),
     "internal": Kind(500, "The server failed", "It is our fault: report it with the request id."),
     "busy": Kind(503, "The server is busy", "Wait for `Retry-After` seconds and send the request again."),
+    "too_many_connections": Kind(503, "Too many connections are open", "Close some, or wait `Retry-After` seconds."),
     "database_unreachable": Kind(503, "The database does not answer", "Wait, and send the request again."),
     "outcome_unknown": Kind(
         503, "It is unknown whether the batch was accepted", "Send the same with the same idempotency key."
@@ -82,6 +100,7 @@ _CODES: tuple[tuple[type[PipelineError], str], ...] = (
     (BadKey, "bad_key"),
     (ExpiredKey, "expired_key"),
     (RevokedKey, "revoked_key"),
+    (BadToken, "bad_token"),
     (NotAccepting, "not_accepting"),
     (PartDiffers, "part_differs"),
     (PartInProgress, "part_in_progress"),
@@ -105,6 +124,7 @@ _CODES: tuple[tuple[type[PipelineError], str], ...] = (
 #: Seconds after which a request may be sent again.
 _RETRY_AFTER = {
     "busy": "5",
+    "too_many_connections": "5",
     "database_unreachable": "2",
     "outcome_unknown": "2",
     "backlog_full": "30",

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from pipeline.access import token_sql
 from pipeline.batches.sql import definitions
 from pipeline.context import Context
 from pipeline.database.row import Row
@@ -31,6 +32,7 @@ class Pruned:
     """The numbers of rows that were deleted, or would be.
 
     Args:
+        credentials: sessions and stream tokens of the HTTP API, which are deleted when they have expired.
         kept: batches that are old enough, but have callbacks to send.
         waits_for: how many of these batches are waiting for each endpoint, by its name.
     """
@@ -40,6 +42,7 @@ class Pruned:
     deliveries: int = 0
     definitions: int = 0
     notices: int = 0
+    credentials: int = 0
     kept: int = 0
     waits_for: Mapping[str, int] = field(default_factory=dict)
 
@@ -51,7 +54,7 @@ class Pruned:
 def prune(context: Context, before: datetime, *, is_stopped: Callable[[], bool] = lambda: False) -> Pruned:
     """Delete batches that completed before an instant, in transactions of a few thousand rows.
 
-    Also delete older definitions that no batch uses, and older notices.
+    Also delete older definitions that no batch uses, older notices, and expired sessions and stream tokens.
 
     Args:
         before: an aware datetime.
@@ -74,6 +77,7 @@ def prune(context: Context, before: datetime, *, is_stopped: Callable[[], bool] 
         run.delete(row["id"])
     run.repeat("definitions", lambda connection: definitions.prune(connection, before, PAGE))
     run.repeat("notices", lambda connection: notices.prune(connection, before, PAGE))
+    run.repeat("credentials", lambda connection: token_sql.delete_expired(connection, context.now(), PAGE))
     return run.result()
 
 

@@ -27,6 +27,7 @@ from pipeline.database.tables import (
     events,
     items,
     pruned,
+    replays,
 )
 from pipeline.delivery.rules.delivery import DeliveryState
 
@@ -155,6 +156,8 @@ def delete_span(connection: Connection, batch_id: int, low: int, high: int) -> t
     # IS NOT NULL is the condition of the partial index.
     of_items = attempts.c.item_id.is_not(None), attempts.c.item_id >= first + low, attempts.c.item_id < first + high
     connection.execute(delete(attempts).where(*of_items))
+    replaced = replays.c.item_id >= first + low, replays.c.item_id < first + high
+    connection.execute(delete(replays).where(*replaced))
     found = connection.execute(delete(items).where(items.c.id >= first + low, items.c.id < first + high))
     return found.rowcount, deleted
 

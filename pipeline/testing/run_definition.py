@@ -166,7 +166,7 @@ def _accepted(
         has_secret=True,
     )
     validator = ItemValidator(rules, None, all_or_none=True)
-    rows = list(validator.rows(items, 0, lambda: datetime.now(UTC)))
+    rows = list(validator.rows(items, lambda: datetime.now(UTC)))
     first: dict[str, int] = {}
     for row in rows:
         key = row["key"]

@@ -79,6 +79,8 @@ def test_every_item_is_seen_at_each_stage_with_its_end_and_without_its_text(
         batch = submitting.communicate(timeout=60)[0].decode().strip()
         assert submitting.returncode == 1, "one item is dead"
         running.wait_until(lambda: len(running.get("/api/tasks?taskname=items.enrich&state=SUCCESS").json()) == 4)
+        # The event of a stage's end may come after those of the next stage, which another thread sends.
+        running.wait_until(lambda: running.get("/api/tasks?taskname=items.classify&state=STARTED").json() == {})
 
         for position in (1, 4, 5):
             tasks = tasks_of(running, f"{batch}-{position}")

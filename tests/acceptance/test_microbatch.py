@@ -258,6 +258,17 @@ def test_the_requests_of_a_child_that_is_lost_fail_once_and_leave_the_pool(tmp_p
     assert events[-1][1]["exception"] == "MemoryError"
 
 
+def test_what_a_child_records_wakes_the_sender_of_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, woken = published(MESSAGE), []
+    with connect(tmp_path) as client:
+        client.work()
+        monkeypatch.setattr(running_engine(), "wake_sender", lambda: woken.append(1))
+        group, _ = make_group(given, Slots(1))
+        group.accepted(1, 0.0)
+        group.child_finished({MESSAGE.id: Disposition(DispositionKind.SUCCEEDED)})
+        assert woken == [1]
+
+
 @pytest.mark.parametrize(
     ("kind", "event"),
     [

@@ -36,9 +36,16 @@ class Violated(AssertionError):
 
 @dataclass(frozen=True)
 class Recovery:
-    """Seconds from the end of the last fault until every item was final, and until every callback was made."""
+    """Seconds from the end of the last fault until what was owed was done.
+
+    Args:
+        items: until every item was final but those that kill whoever runs them.
+        killers: until these were, too. Each takes as many starts of a worker, one after the other, as a site allows.
+        callbacks: until every callback was made.
+    """
 
     items: float
+    killers: float
     callbacks: float
 
 
@@ -57,7 +64,7 @@ class Ordeal:
     struck: list[str] = field(default_factory=list)
     locks: dict[str, threading.Lock] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
-    recovery: Recovery = Recovery(0.0, 0.0)
+    recovery: Recovery = Recovery(0.0, 0.0, 0.0)
 
     def submit(self, number: int, *, poison: int = 0) -> Trial:
         """Submit a batch, again and again while it is not accepted, as its caller would.
@@ -100,8 +107,11 @@ class Ordeal:
         began = time.monotonic()
         for trial in self.trials:
             trial.open_gate()
-        unfinished = [trial for trial in self.trials if not self._comes(trial.is_complete, began)]
+        for trial in self.trials:
+            self._comes(trial.are_others_final, began)
         items = time.monotonic() - began
+        unfinished = [trial for trial in self.trials if not self._comes(trial.is_complete, began)]
+        killers = time.monotonic() - began
         callbacks = began + CALLBACK_SECONDS
         owing = [trial for trial in self.trials if not self._comes(trial.is_settled, callbacks)]
         limit = f"within {RECOVERY_SECONDS:g} s, nor much later"
@@ -110,7 +120,7 @@ class Ordeal:
         broken += [each for trial in self.trials for each in violations(trial)]
         if broken:
             raise self._violated(*broken)
-        self.recovery = Recovery(items, time.monotonic() - began)
+        self.recovery = Recovery(items, killers, time.monotonic() - began)
 
     def _violated(self, *broken: str) -> Violated:
         struck = "".join(f"\n  {fault}" for fault in self.struck)
@@ -118,8 +128,7 @@ class Ordeal:
 
     def _comes(self, condition: Callable[[], bool], began: float) -> bool:
         """Wait until something is so, patiently; a poison item takes its time for each of its crashes."""
-        poisoned = any("poison" in each.kinds.values() for each in self.trials)
-        crashes = self.site.max_crashes if poisoned else 1
+        crashes = self.site.max_crashes if any(each.killers for each in self.trials) else 1
         return self._wait(condition, until=began + RECOVERY_SECONDS * max(PATIENCE, crashes))
 
     def _strike(self, fault: Fault, random: Random, seconds: float, delay: float) -> None:

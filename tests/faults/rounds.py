@@ -101,4 +101,8 @@ class Rounds:
         for webhook_id in [each for each in receiver.bodies if not kept or kept not in each]:
             del receiver.bodies[webhook_id]
         took = ordeal.recovery
-        self._tell(f"round {self.number} came right: items after {took.items:.1f} s, callbacks {took.callbacks:.1f} s")
+        has_killer = any(trial.killers for trial in ordeal.trials)
+        starts = f"the killer after {took.killers:.1f} s and {self._site.max_crashes} starts, " if has_killer else ""
+        self._tell(
+            f"round {self.number} came right: items after {took.items:.1f} s, {starts}callbacks {took.callbacks:.1f} s"
+        )

@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 from pipeline.batches import control
 from pipeline.batches.progress import is_complete
 from pipeline.batches.replay import replay_dead
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.database.retry import retrying
 from pipeline.database.tables import batches, deliveries, items
 from pipeline.definitions import Definition
@@ -64,6 +65,18 @@ class Trial:
             states: dict[str, int] = {state: number for state, number in connection.execute(query)}
         return bool(states.get("running")) and bool(states.get("succeeded"))
 
+    @property
+    def killers(self) -> list[int]:
+        """The positions of the items that kill whoever runs them."""
+        return [position for position, kind in self.kinds.items() if kind == "poison"]
+
+    def are_others_final(self) -> bool:
+        """Say whether every item is final but those that kill whoever runs them."""
+        others = items.c.batch_id == self.row_id, items.c.position.not_in(self.killers)
+        query = select(func.count()).where(*others, items.c.state.not_in(["succeeded", "dead", "cancelled"]))
+        with self.site.context.database.read() as connection:
+            return connection.scalar(query) == 0
+
     def is_complete(self) -> bool:
         """Say whether every item is final."""
         return is_complete(self.site.context, self.row_id)
@@ -91,7 +104,7 @@ class Trial:
     def may_be_replayed(self) -> bool:
         """Whether, when it is over, some are dead who will die again and harm nobody."""
         kinds = set(self.kinds.values())
-        return "fatal" in kinds and "poison" not in kinds and not self.is_cancelled and not self.replayed
+        return "fatal" in kinds and not self.killers and not self.is_cancelled and not self.replayed
 
     def replay(self) -> bool:
         """Have the dead tried again; only while nothing strikes, since twice would be once too often."""

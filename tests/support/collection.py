@@ -37,7 +37,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=_rank)
 
 
+def _is_lost(item: pytest.Item) -> bool:
+    """Say whether an item has a group that is not in its id, where the process that distributes tests looks."""
+    group = item.get_closest_marker("xdist_group")
+    return group is not None and not item.nodeid.endswith(f"@{group.args[0]}")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if getattr(item.config.option, "loadgroup", False) and _is_lost(item):
+        pytest.fail("pytest-xdist ignores groups: each process would start the servers of every group", pytrace=False)
     item.config.stash[_current] = item
 
 

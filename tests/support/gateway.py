@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +19,10 @@ from pipeline.http_api.app import make_app
 from pipeline.http_api.authentication import Keyring
 from pipeline.http_api.gateway import Gateway, GatewayOptions, NoWork, WorkBeside
 from pipeline.http_api.pools import Pool
+from pipeline.http_api.rate_limits import FailedAttempts
+from pipeline.http_api.server.options import ServeOptions
 from pipeline.http_api.server.run import listen, make_server
+from pipeline.http_api.server.serve import make_stack
 from tests.support.factories import client_context
 
 #: Long enough for a busy machine: a test that meets it hangs.
@@ -40,6 +43,7 @@ class ServedApi:
     context: Context
     client: pipeline.Client | None
     gateway: Gateway
+    loop: asyncio.AbstractEventLoop
     http: httpx2.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,6 +52,10 @@ class ServedApi:
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    def drain(self) -> None:
+        """Let streams end, as when the server stops."""
+        self.loop.call_soon_threadsafe(self.gateway.draining.set)
 
     def key(self, *scopes: Scope, tenant: str = "default", **options: Any) -> dict[str, str]:
         """Create a key and return the header that presents it. Without scopes: all of them."""
@@ -80,14 +88,18 @@ def serving(client: pipeline.Client, *, works: bool = True, **options: Any) -> I
     quick = Pool.quick()
     chosen = GatewayOptions(**{"is_open": True, **options})
     work: WorkBeside = SessionWork(client) if works else NoWork()
-    gateway = Gateway(context, chosen, Keyring(context, quick, is_open=chosen.is_open), work, quick=quick)
+    # All tests of a module have one address.
+    keyring = Keyring(context, quick, is_open=chosen.is_open, failures=FailedAttempts(limit=100_000))
+    gateway = Gateway(context, chosen, keyring, work, quick=quick)
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     gateway = replace(gateway, options=replace(chosen, port=port))
-    server = make_server(make_app(gateway))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), name="test-server", daemon=True)
+    server = make_server(make_stack(make_app(gateway), ServeOptions()), on_drain=gateway.draining.set)
+    loop = asyncio.new_event_loop()
+    runner = asyncio.Runner(loop_factory=lambda: loop)
+    thread = threading.Thread(target=lambda: _run(runner, server.serve([listener])), name="test-server", daemon=True)
     thread.start()
-    served = ServedApi(f"http://127.0.0.1:{port}", context, client if works else None, gateway)
+    served = ServedApi(f"http://127.0.0.1:{port}", context, client if works else None, gateway, loop)
     try:
         yield served
     finally:
@@ -96,3 +108,23 @@ def serving(client: pipeline.Client, *, works: bool = True, **options: Any) -> I
         thread.join(HANG_SECONDS)
         gateway.close()
         assert not thread.is_alive()
+
+
+def _run(runner: asyncio.Runner, serve: Coroutine[Any, Any, None]) -> None:
+    with runner:
+        runner.run(serve)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    pause = threading.Event()
+    for _ in range(round(HANG_SECONDS * 100)):
+        if is_so():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not come to be")
+
+
+def wait_for_readers(api: ServedApi, number: int) -> None:
+    """Wait until so many requests follow batches."""
+    wait_until(lambda: api.gateway.hub.readers == number)

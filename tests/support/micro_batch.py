@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select, text
 
 from pipeline import settings
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_hooks
 from pipeline.context import Context
 from pipeline.database.engine import Database
@@ -23,7 +25,26 @@ from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
 from pipeline.execution.stage_runtime import StageRuntime
 from pipeline.stages.run.executor import Executor
-from tests.support.factories import make_items
+from tests.support.factories import make_definition, make_items
+
+#: Classifies by its text; enriches with what it was given, and waits for a file if the text says so.
+BY_TEXT = """
+import asyncio, pathlib
+from pipeline import Permanent
+
+def classify(item):
+    item.payload["changed"] = True
+    return item.text
+
+async def enrich(item):
+    while item.text == "slow" and not pathlib.Path(item.payload["gate"]).exists():
+        await asyncio.sleep(0.01)
+    if item.text == "fails":
+        raise RuntimeError("broken")
+    if item.text == "dies":
+        raise Permanent("never")
+    return {"payload": item.payload, "label": item.label, "attempt": item.attempt}
+"""
 
 
 class Steps:
@@ -33,7 +54,7 @@ class Steps:
         """`following`: the messages of the next stage, if this process serves it."""
         self._database = database
         self._following = following
-        self.begun = 0
+        self.begun: list[int] = []
         self.taken: list[tuple[str, int, str, str]] = []
         self.dispositions: dict[int, Disposition] = {}
 
@@ -43,8 +64,8 @@ class Steps:
     def chain_here(self, items: Collection[int]) -> MicroBatchMessages | None:
         return self._following
 
-    def begin(self) -> None:
-        self.begun += 1
+    def begin(self, items: Collection[int]) -> None:
+        self.begun += items
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         self._note("acknowledge", dispositions)
@@ -109,3 +130,25 @@ def refuse(database: Database, condition: str) -> None:
 def rename(context: Context, old: str, new: str) -> None:
     with context.database.write() as connection:
         connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+
+def item_rows(database: Database) -> list[dict[str, Any]]:
+    with database.read() as connection:
+        return [dict(row) for row in connection.execute(select(items).order_by(items.c.id)).mappings()]
+
+
+def costly(folder: Path, source: str) -> Definition:
+    """Return a definition whose classifications are stored before the next stage begins."""
+    plain = make_definition(folder, source)
+    return Definition(
+        name=plain.name,
+        folder=plain.folder,
+        classify={"use": plain.classify.use, "durable": True},
+        enrich=list(plain.enrich),
+        input=plain.input,
+    )
+
+
+def all_places(context: Any) -> int:
+    """Return how many items of a process may go on to the next stage in it."""
+    return 2 * int(context.settings.batch_items) * int(context.settings.concurrency)

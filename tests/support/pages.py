@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.paths import ROOT
+from tests.support.servers.warm_process import run_warm
 
 SECONDS = 60
 
@@ -90,13 +91,19 @@ class Desk:
             timeout=SECONDS,
             check=False,
         )
-        assert done.returncode == expected, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
-        return done
+        return _expected(done, expected)
 
     def type(self, line: str, expected: int = 0, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command line `pipeline …` or `python …` as a page shows it."""
         program, *words = shlex.split(line)
         if program == "pipeline":
-            return self.python("-m", "pipeline", *words, expected=expected, **settings)
+            environment = self.environment | settings
+            done = run_warm(["pipeline", *words], cwd=self.folder, environment=environment, timeout=SECONDS)
+            return _expected(done, expected)
         assert program == "python", line
         return self.python(*words, expected=expected, **settings)
+
+
+def _expected(done: subprocess.CompletedProcess[str], code: int) -> subprocess.CompletedProcess[str]:
+    assert done.returncode == code, f"{shlex.join(done.args)}\n{done.stdout}\n{done.stderr}"
+    return done

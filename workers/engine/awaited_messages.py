@@ -32,7 +32,7 @@ class AwaitedMessages:
     def chain_here(self, items: Collection[int]) -> None:
         """Return None: a caller that waits has a pool's child or a thread of its own, and one stage to run in it."""
 
-    def begin(self) -> None:
+    def begin(self, items: Collection[int]) -> None:
         """Do nothing: no stage begins without messages here."""
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:

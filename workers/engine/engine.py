@@ -78,6 +78,8 @@ class Engine:
 
     def start(self) -> None:
         self._clock.start()
+        if self._nudges:
+            self._nudges.start()
         if self._stage_engine:
             self._stage_engine.start()
         if self._sender:
@@ -118,12 +120,17 @@ class Engine:
             guarded(lambda: hand_back_items(self.context))
         if self._dispatcher:
             self._sweeps.stop()
+        self._stop_sending(deliver)
+        self._clock.stop()
+        guarded(self.abandon)
+
+    def _stop_sending(self, deliver: bool) -> None:
+        if self._nudges:
+            self._nudges.stop()
         if self._sender:
             if deliver:
                 wait_while(self._owes_callbacks, self._left)
             self._sender.stop(self._left())
-        self._clock.stop()
-        guarded(self.abandon)
 
     def _left(self) -> float:
         return max(self._end_at - time.monotonic(), 0.0)
@@ -133,25 +140,29 @@ class Engine:
         release(self.context.database, self.context.worker, self.context.now())
         hand_back(self.context)
 
-    def count_finished(self, dispositions: Iterable[Disposition]) -> None:
-        """Wake the sender if items became final, and the dispatcher when a quarter of the window has."""
+    def count_finished(self, dispositions: Iterable[Disposition], *, in_child: bool = False) -> None:
+        """Wake the sender if items became final, and the dispatcher when half of the window has.
+
+        Args:
+            in_child: another process has recorded them.
+        """
         final = sum(each.kind in _FINAL for each in dispositions)
         if not final:
             return
-        # A sender beside the stages is woken by the transactions that leave something to claim.
-        if not (self._sender and self._stage_engine):
-            self.wake_sender()
+        # A sender beside the stages is woken by the transactions here that leave something to claim.
+        if in_child or not (self._sender and self._stage_engine):
+            self.wake_sender(final)
         self._finished += final
-        if self._dispatcher and self._finished >= self._dispatcher.window // 4:
+        if self._dispatcher and self._finished >= self._dispatcher.window // 2:
             self._finished = 0
             self._pulse.wake()
 
-    def wake_sender(self) -> None:
-        """Send callbacks that are due, here or in the process that has the sender."""
+    def wake_sender(self, items: int = 1) -> None:
+        """Send callbacks of so many items that are due, here or in the process that has the sender."""
         if self._sender:
             self._sender.wake()
         elif self._nudges and self.context.settings.secrets:
-            self._nudges.give()
+            self._nudges.give(items)
 
     def wake_dispatch(self) -> None:
         """Dispatch now, if this process dispatches."""

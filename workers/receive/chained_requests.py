@@ -44,9 +44,9 @@ class ChainedRequests:
     def chain_here(self, items: Collection[int]) -> None:
         """Return None: no stage follows."""
 
-    def begin(self) -> None:
-        """Report that the tasks were received and have begun, unless they have ended by then."""
-        self._call_soon(self._begin)
+    def begin(self, items: Collection[int]) -> None:
+        """Report that the tasks of these items were received and have begun, unless they have ended by then."""
+        self._call_soon(self._begin, items)
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         """Finish the requests of these items. There is no message to acknowledge."""
@@ -55,9 +55,10 @@ class ChainedRequests:
 
     # --- on the thread that keeps the worker's books --------------------------------------------------------------
 
-    def _begin(self) -> None:
-        for item in list(self._tasks):
-            self._begin_one(item)
+    def _begin(self, items: Collection[int]) -> None:
+        for item in items:
+            if item in self._tasks:
+                self._begin_one(item)
 
     def _begin_one(self, item: int) -> None:
         request = self._of_item[item] = self._receiver.request_of(self._tasks.pop(item))

@@ -102,14 +102,17 @@ class RequestGroup:
             return None
         return ChainedRequests(tasks, receiver, self._engine, self._call_soon)
 
-    def begin(self) -> None:
+    def begin(self, items: Collection[int]) -> None:
         """Do nothing: these requests begin with their messages."""
 
     def acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         """Acknowledge the messages of these items, from the connection's thread."""
+        self._acknowledge(dispositions)
+        self._engine.count_finished(dispositions.values())
+
+    def _acknowledge(self, dispositions: Mapping[int, Disposition]) -> None:
         # A broker that hangs must not hold up the thread that records results.
         self._call_soon(self._finish_all, dispositions)
-        self._engine.count_finished(dispositions.values())
 
     # --- in a child of a prefork pool ----------------------------------------------------------------------------
 
@@ -121,7 +124,8 @@ class RequestGroup:
     def child_finished(self, dispositions: Mapping[int, Disposition]) -> None:
         """Acknowledge all messages: the child has recorded their items and published what follows."""
         self._slot.give_back()
-        self.acknowledge(dispositions)
+        self._acknowledge(dispositions)
+        self._engine.count_finished(dispositions.values(), in_child=True)
 
     def child_lost(self, failure: Any) -> None:
         """Fail the requests whose child is gone. SQL knows which items it held, and the sweeps take them back."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, bindparam, case, delete, func, insert, select, update
 
 from pipeline.batches.sql import spans
 from pipeline.batches.sql.items import id_range
-from pipeline.database.dialect import dialect_of
+from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import POSITIONS_PER_BATCH, batch_parts, batches, definitions, items
 from pipeline.domain.batch import BatchState
+from pipeline.domain.filters import BatchFilter
 from pipeline.domain.item import ItemState
 
 
@@ -60,22 +62,33 @@ def accept(
 
 
 def make_releasable(connection: Connection, batch_id: int) -> bool:
-    """Let the dispatcher release a batch that a program without spans has accepted. Return False if it may already."""
+    """Let the dispatcher release the fresh items of a batch that a program without spans has accepted.
+
+    Return False if it may already, or if there are none: they were released by row.
+    """
     statement = (
         update(batches)
         .where(batches.c.id == batch_id, batches.c.last_position.is_(None))
         .values(last_position=_last_position(connection, batch_id))
     )
-    is_changed = connection.execute(statement).rowcount == 1
-    if is_changed:
-        spans.add_unreleased(connection, batch_id)
-    return is_changed
+    if connection.execute(statement).rowcount == 0:
+        return False
+    first_fresh = spans.first_fresh(connection, batch_id)
+    if first_fresh is None:
+        return False
+    spans.add_unreleased(connection, batch_id, first_fresh)
+    return True
 
 
 def _last_position(connection: Connection, batch_id: int) -> int:
     """Return the highest position of a batch's items, which is above their number if some were refused."""
     last = connection.scalar(select(func.max(items.c.id)).where(items.c.id.between(*id_range(batch_id))))
     return 0 if last is None else last % POSITIONS_PER_BATCH
+
+
+def find_id(connection: Connection, public_id: str) -> int | None:
+    """Return the row id of the batch with this public id; None if there is none."""
+    return connection.scalar(select(batches.c.id).where(batches.c.public_id == public_id))
 
 
 def is_accepted(connection: Connection, batch_id: int) -> bool:
@@ -119,9 +132,64 @@ def find_by_prefix(connection: Connection, prefix: str, limit: int = 5) -> list[
     return rows(connection.execute(query))
 
 
-def find_newest(connection: Connection, limit: int, *, before: int | None = None) -> list[Row]:
-    """Return the batches that were submitted last, newest first; only those with ids below `before`."""
-    query = _rows() if before is None else _rows().where(batches.c.id < before)
+def find_newest(
+    connection: Connection,
+    limit: int,
+    *,
+    before: int | None = None,
+    tenant: str | None = None,
+    state: BatchState | None = None,
+) -> list[Row]:
+    """Return the batches that were submitted last, newest first; only those that match what is given.
+
+    Args:
+        before: only ids below.
+    """
+    query = _rows()
+    if before is not None:
+        query = query.where(batches.c.id < before)
+    if tenant is not None:
+        query = query.where(batches.c.tenant == tenant)
+    if state is not None:
+        query = query.where(batches.c.state == state.value)
+    return rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit)))
+
+
+def find_page(
+    connection: Connection, chosen: BatchFilter, *, before: int | None, limit: int, look_at: int
+) -> tuple[list[Row], int | None]:
+    """Return batches that pass a filter, newest first, and the id below which to go on; None: there are no more.
+
+    Args:
+        before: only batches with lower ids.
+        limit: batches returned, at most.
+        look_at: batches that are looked at, at most: not every filter has an index.
+    """
+    looked_at = select(batches.c.id).order_by(batches.c.id.desc()).limit(look_at)
+    if chosen.tenant is not None:
+        looked_at = looked_at.where(batches.c.tenant == chosen.tenant)
+    if before is not None:
+        looked_at = looked_at.where(batches.c.id < before)
+    inner = looked_at.subquery()
+    query = _rows().where(batches.c.id.in_(select(inner.c.id)))
+    if chosen.state is not None:
+        query = query.where(batches.c.state == chosen.state.value)
+    if chosen.definition is not None:
+        query = query.where(definitions.c.name == chosen.definition)
+    if chosen.created_after is not None:
+        query = query.where(batches.c.created_at > chosen.created_after)
+    found = rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit + 1)))
+    if len(found) > limit:
+        return found[:limit], int(found[limit - 1]["id"])
+    number, lowest = connection.execute(select(func.count(), func.min(inner.c.id))).one()
+    return found, lowest if number == look_at else None
+
+
+def find_newest_open(connection: Connection, tenant: str | None, limit: int) -> list[Row]:
+    """Return the batches of a tenant, or of all, that are not complete, newest first."""
+    query = _rows().where(batches.c.completed_at.is_(None))
+    if tenant is not None:
+        query = query.where(batches.c.tenant == tenant)
     return rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit)))
 
 
@@ -143,6 +211,18 @@ def is_complete(connection: Connection, batch_id: int) -> bool | None:
 
 # Built once: whoever waits for a batch asks dozens of times a second.
 _IS_COMPLETE = select(batches.c.completed_at.is_not(None)).where(batches.c.id == bindparam("batch"))
+
+
+def find_versions(connection: Connection, ids: Collection[int]) -> list[Row]:
+    """Return the state, counters and `next_seq` of these batches: what changes whenever something happens to them."""
+    dialect = dialect_of(connection)
+    return rows(connection.execute(_versions(dialect), {"ids": dialect.encode_list(ids)}))
+
+
+@cache
+def _versions(dialect: Dialect) -> Select[Any]:
+    names = ("id", "next_seq", "state", "total", "succeeded", "dead", "cancelled", "completed_at")
+    return select(*(batches.c[name] for name in names)).where(dialect.is_in_list(batches.c.id, "ids"))
 
 
 def find_open(connection: Connection, *states: BatchState) -> list[int]:

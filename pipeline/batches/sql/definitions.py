@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import Connection, delete, select
 
 from pipeline.database.dialect import dialect_of
-from pipeline.database.tables import batches, definitions
+from pipeline.database.tables import batches, definitions, named_definitions
 
 
 def store(connection: Connection, *, name: str, version: str, content: object, stages: str, now: datetime) -> int:
@@ -22,11 +22,11 @@ def store(connection: Connection, *, name: str, version: str, content: object, s
     }
     known = select(definitions.c.id).where(definitions.c.version == version)
     while True:
-        connection.execute(dialect_of(connection).upsert(definitions).values(**row).on_conflict_do_nothing())
         # Locked until the transaction inserts a batch that refers to it. It may be pruned between the two statements.
         found = connection.scalar(known.with_for_update(read=True, key_share=True))
         if found is not None:
             return int(found)
+        connection.execute(dialect_of(connection).upsert(definitions).values(**row).on_conflict_do_nothing())
 
 
 def load_content(connection: Connection, definition_id: int) -> dict[str, object]:
@@ -37,8 +37,13 @@ def load_content(connection: Connection, definition_id: int) -> dict[str, object
 
 
 def prune(connection: Connection, before: datetime, limit: int) -> int:
-    """Delete up to `limit` definitions that were stored before an instant and have no batch. Return the count."""
-    is_unused = ~select(batches.c.id).where(batches.c.definition_id == definitions.c.id).exists()
+    """Delete up to `limit` definitions that were stored before an instant and have neither batch nor name.
+
+    Return the count.
+    """
+    of_batches = select(batches.c.id).where(batches.c.definition_id == definitions.c.id)
+    of_names = select(named_definitions.c.name).where(named_definitions.c.version == definitions.c.version)
+    is_unused = ~of_batches.exists() & ~of_names.exists()
     chosen = select(definitions.c.id).where(definitions.c.created_at < before, is_unused).limit(limit)
     # Locked first, then checked again: a submission that held the lock has inserted its batch by now.
     locked = list(connection.scalars(chosen.order_by(definitions.c.id).with_for_update(skip_locked=True)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, case, func, select, text, update
 
@@ -16,6 +16,7 @@ from pipeline.database.locks import lock_in_id_order, skip_locked
 from pipeline.database.row import Row, first, rows
 from pipeline.database.state_literals import has_state
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items
+from pipeline.domain.filters import ItemFilter
 from pipeline.domain.item import ItemState, Stage
 
 IN_FLIGHT = (ItemState.QUEUED, ItemState.RUNNING)
@@ -58,7 +59,7 @@ def positions_of_keys(connection: Connection, batch_id: int, keys: Sequence[str]
 def get(connection: Connection, item_id: int) -> Row | None:
     """Return an item as users see it, or None if there is none with this id."""
     item = first(connection.execute(select(items).where(items.c.id == item_id)))
-    return None if item is None else spans.shown(connection, item)
+    return None if item is None else spans.shown(connection, [item])[0]
 
 
 def payloads(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
@@ -114,33 +115,83 @@ def count_labels(connection: Connection, batch_id: int) -> dict[str, int]:
     return {label: count for label, count in connection.execute(query)}
 
 
+def count_first_labels(connection: Connection, batch_id: int, limit: int) -> dict[str, int]:
+    """Return how many of the first `limit` items of a batch have each label, most frequent first."""
+    number = func.count()
+    first_items = select(items.c.label).where(items.c.id.between(*id_range(batch_id)))
+    looked_at = first_items.order_by(items.c.id).limit(limit).subquery()
+    query = (
+        select(looked_at.c.label, number)
+        .where(looked_at.c.label.is_not(None))
+        .group_by(looked_at.c.label)
+        .order_by(number.desc(), looked_at.c.label)
+    )
+    return {label: count for label, count in connection.execute(query)}
+
+
+def find_page(
+    connection: Connection, batch_id: int, chosen: ItemFilter, *, after: int, limit: int, look_at: int
+) -> tuple[list[Row], int | None]:
+    """Return items of a batch that pass a filter, by position, and the id above which to go on; None: no more.
+
+    Args:
+        after: only items with higher ids; at least the lowest that the batch can have, less 1.
+        limit: items returned, at most.
+        look_at: items that are looked at, at most: not every filter has an index.
+    """
+    _, highest = id_range(batch_id)
+    looked_at = select(*(items.c[name] for name in _JUDGED)).where(items.c.id > after, items.c.id <= highest)
+    if chosen.key is not None:
+        looked_at = looked_at.where(items.c.batch_id == batch_id, items.c.key == chosen.key)
+    look_at = look_at if chosen.state or chosen.label is not None else limit
+    light = rows(connection.execute(looked_at.order_by(items.c.id).limit(look_at)))
+    # Judged here: that an item is queued is not always in its row.
+    passed = [
+        each["id"]
+        for each in spans.shown(connection, light)
+        if chosen.state in (None, each["state"]) and chosen.label in (None, each["label"])
+    ]
+    found = rows(connection.execute(select(items).where(items.c.id.in_(passed[:limit])).order_by(items.c.id)))
+    if len(passed) > limit:
+        return spans.shown(connection, found), passed[limit - 1]
+    return spans.shown(connection, found), light[-1]["id"] if len(light) == look_at else None
+
+
+_JUDGED = ("id", "batch_id", "position", "state", "epoch", "due_at", "label")
+
+
 def id_range(batch_id: int) -> tuple[int, int]:
     """Return the lowest and the highest id that items of a batch can have."""
     return batch_id * POSITIONS_PER_BATCH, (batch_id + 1) * POSITIONS_PER_BATCH - 1
 
 
-def count_in_flight(connection: Connection) -> dict[int, int]:
-    """Return how many items of each batch are released or running."""
-    found = Counter(count_by_row(connection))
+class ItemsInFlight(NamedTuple):
+    """How many items of a batch are released or running, and how many of them are running."""
+
+    batch_id: int
+    released: int
+    running: int
+
+
+def count_in_flight(connection: Connection) -> dict[int, ItemsInFlight]:
+    """Return how many items of each batch are in flight."""
+    found = {each.batch_id: each for each in count_by_row(connection)}
     for span in spans.find_live(connection):
-        found[span.batch_id] += span.unclaimed
+        known = found.get(span.batch_id, ItemsInFlight(span.batch_id, 0, 0))
+        found[span.batch_id] = known._replace(released=known.released + span.unclaimed)
     return found
 
 
-def count_by_row(connection: Connection) -> dict[int, int]:
+def count_by_row(connection: Connection) -> list[ItemsInFlight]:
     """Return how many items of each batch are released by row or running: all but the unclaimed ones of spans."""
-    return {batch: count for batch, count in connection.execute(_IN_FLIGHT)}
+    return [ItemsInFlight(*row) for row in connection.execute(_IN_FLIGHT)]
 
 
-_BY_BATCH = select(items.c.batch_id, func.count()).group_by(items.c.batch_id)
-_IN_FLIGHT = _BY_BATCH.where(has_state(items.c.state, *IN_FLIGHT))
-# With both conditions: the index contains what is in flight.
-_RUNNING = _IN_FLIGHT.where(has_state(items.c.state, ItemState.RUNNING))
-
-
-def count_running(connection: Connection) -> dict[int, int]:
-    """Return how many items of each batch are running."""
-    return {batch: count for batch, count in connection.execute(_RUNNING)}
+_IN_FLIGHT = (
+    select(items.c.batch_id, func.count(), func.count(case((items.c.state == ItemState.RUNNING.value, 1))))
+    .where(has_state(items.c.state, *IN_FLIGHT))
+    .group_by(items.c.batch_id)
+)
 
 
 def cancel(connection: Connection, batch_id: int, *, after: int, now: datetime, limit: int) -> list[Row]:

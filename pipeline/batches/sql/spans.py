@@ -10,7 +10,8 @@ A span has nothing to say once none of its items is fresh, and is deleted then, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
@@ -35,7 +36,7 @@ from sqlalchemy import (
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.json_rows import table_rows
 from pipeline.database.locks import skip_locked
-from pipeline.database.row import Row, first
+from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import recheck_state
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items, spans, unreleased
 from pipeline.domain.item import ItemState
@@ -100,21 +101,29 @@ _UNCLAIMED = select(func.count()).select_from(items).where(_is_in(spans), is_fre
 _LIVE = select(spans.c.batch_id, spans.c.first, _UNCLAIMED)
 
 
-def shown(connection: Connection, item: Row) -> Row:
-    """Return an item as users see it: queued, if it is fresh and its span is released."""
-    if item["state"] != ItemState.PENDING or item["epoch"] or item["due_at"] is not None:
-        return item
-    span = first(
-        connection.execute(
-            select(spans.c.released_at, spans.c.lease_until, spans.c.worker).where(
-                spans.c.batch_id == item["batch_id"],
-                spans.c.first <= item["position"],
-                spans.c.last >= item["position"],
-            )
-        )
+def shown(connection: Connection, items_of_batch: Sequence[Row]) -> list[Row]:
+    """Return items of one batch as users see them: queued, if they are fresh and their span is released."""
+    fresh = [each for each in items_of_batch if _is_fresh(each)]
+    if not fresh:
+        return list(items_of_batch)
+    positions = [each["position"] for each in fresh]
+    query = select(spans).where(
+        spans.c.batch_id == fresh[0]["batch_id"], spans.c.first <= max(positions), spans.c.last >= min(positions)
     )
-    if span is None:
+    released = rows(connection.execute(query.order_by(spans.c.first)))
+    starts = [each["first"] for each in released]
+    return [_in_its_span(each, released, starts) if _is_fresh(each) else each for each in items_of_batch]
+
+
+def _is_fresh(item: Row) -> bool:
+    return bool(item["state"] == ItemState.PENDING and not item["epoch"] and item["due_at"] is None)
+
+
+def _in_its_span(item: Row, released: Sequence[Row], starts: Sequence[int]) -> Row:
+    index = bisect_right(starts, item["position"]) - 1
+    if index < 0 or released[index]["last"] < item["position"]:
         return item
+    span = released[index]
     return item | {
         "state": ItemState.QUEUED.value,
         "epoch": EPOCH,
@@ -197,21 +206,26 @@ def _delete(dialect: Dialect) -> Delete:
     return delete(spans).where(spans.c.batch_id == free.c.batch_id, spans.c.first == free.c.first)
 
 
-def add_unreleased(connection: Connection, batch_id: int) -> None:
-    """Record that no position of a batch has been released."""
-    connection.execute(insert(unreleased).values(batch_id=batch_id, first=1))
+def add_unreleased(connection: Connection, batch_id: int, first: int = 1) -> None:
+    """Record that no position of a batch from `first` on has been released."""
+    connection.execute(insert(unreleased).values(batch_id=batch_id, first=first))
 
 
 def find_unaccepted(connection: Connection) -> list[int]:
-    """Return the running batches that a program without spans has accepted, and of which nothing was released."""
+    """Return the running batches of which only a program without spans knows: accepted by it, or replayed since."""
     query = select(batches.c.id).where(
         batches.c.completed_at.is_(None),
         batches.c.state.in_(["running", "paused"]),
         batches.c.last_position.is_(None),
-        # One that was completed before there were spans, and replayed, has events.
-        batches.c.next_seq == 1,
     )
     return list(connection.scalars(query))
+
+
+def first_fresh(connection: Connection, batch_id: int) -> int | None:
+    """Return the position of a batch's first fresh item, None if it has none. This may read the whole batch."""
+    start = batch_id * POSITIONS_PER_BATCH
+    of_batch = items.c.id.between(start, start + POSITIONS_PER_BATCH - 1)
+    return connection.scalar(select(items.c.position).where(of_batch, is_fresh()).order_by(items.c.id).limit(1))
 
 
 def forget_unreleased(connection: Connection, batch_id: int) -> None:

@@ -8,7 +8,7 @@ from kombu.connection import Connection
 from kombu.exceptions import KombuError
 
 from pipeline.cli.checks.check import Check, ok, unreachable
-from pipeline.cli.show.redaction import redact_url
+from pipeline.domain.redaction import redact_url
 from pipeline.settings import Settings
 
 _TIMEOUT_SECONDS = 3.0

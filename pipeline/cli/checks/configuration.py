@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from pipeline.cli.checks.check import Check, ok, warn
-from pipeline.cli.show.redaction import redact_url
+from pipeline.domain.redaction import redact_url
 from pipeline.settings import Settings, variable
 
 _URLS = ("database_url", "broker_url", "flower_broker_api")

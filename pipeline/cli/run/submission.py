@@ -11,7 +11,8 @@ import click
 
 from pipeline.batches.read_input import InputOptions, read_input
 from pipeline.batches.store_items import OnProgress
-from pipeline.batches.submit import Submission, Submitted, submit
+from pipeline.batches.submission import Submission, Submitted
+from pipeline.batches.submit import submit
 from pipeline.cli import options
 from pipeline.cli.argument_types import FAIR_KEY, FIELD, IDEMPOTENCY_KEY, OUTPUT_PATH, whole_number
 from pipeline.cli.definition_choice import choose_definition
@@ -169,7 +170,7 @@ def store_batch(context: Context, request: SubmitRequest, messages: Messages, st
     report = ReadReport(warn=messages.warn)
     input_options = InputOptions(request.input_format, request.encoding, request.header == "lenient", request.strict)
     records = read_input(context, request.source, submission, input_options, report)
-    with _open_rejections(request, messages) as rejections, _submit_progress(messages) as on_progress:
+    with open_rejections(request, messages) as rejections, submit_progress(messages) as on_progress:
         try:
             submitted = submit(
                 context,
@@ -210,7 +211,8 @@ class _Rejections:
 
 
 @contextmanager
-def _open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Rejections]:
+def open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Rejections]:
+    """Collect rejected items: print the first, and write all to the rejects file if one is asked for."""
     file: AbstractContextManager[RejectsFile | None] = (
         RejectsFile(request.rejects) if request.rejects else nullcontext()
     )
@@ -223,7 +225,7 @@ def _open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Re
 
 
 @contextmanager
-def _submit_progress(messages: Messages) -> Iterator[OnProgress]:
+def submit_progress(messages: Messages) -> Iterator[OnProgress]:
     """Display the number of stored items on a terminal."""
     out = None if messages.is_quiet else console(err=True)
     if out is None or not out.is_terminal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,13 +9,12 @@ import orjson
 
 from pipeline.batches.progress import Details
 from pipeline.cli.show.output import format_value, print_fields
-from pipeline.cli.show.redaction import redact_url
 from pipeline.cli.show.table import print_table
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries
 from pipeline.domain.ids import item_id, webhook_id
-from pipeline.domain.item import ItemState, Stage
+from pipeline.domain.redaction import redact_url
 
 _PLAIN = ("key", "state", "stage", "attempt", "attempts", "crashes", "label", "confidence")
 _TIMES = ("created_at", "due_at", "queued_at", "started_at", "classified_at", "finished_at", "lease_until")
@@ -40,25 +38,13 @@ def item_json(context: Context, details: Details, *, with_payload: bool) -> dict
         "batch_id": batch["public_id"],
         "item_id": item_id(batch["public_id"], row["position"]),
         **{name: row[name] for name in (*_PLAIN, *_TIMES, "worker")},
-        "attempts_by_stage": attempts_by_stage(row, details.attempts),
+        "attempts_by_stage": details.attempts_by_stage,
         **{name: _parse(row[name]) for name in ("classification", "enrichment")},
         "error": {name: row[f"error_{name}"] for name in _ERROR} if row["error_kind"] else None,
         **({"payload": _parse(row["payload"])} if with_payload else {}),
         "failed_attempts": [attempt_json(attempt) for attempt in details.attempts],
         "deliveries": [delivery_row_json(delivery, batch["public_id"]) for delivery in owed],
     }
-
-
-def attempts_by_stage(item: Row, failed: Sequence[Row]) -> dict[str, int]:
-    """Return how many attempts an item has had at each stage, successful ones and one under way included.
-
-    Attempts that did not count are left out: those that were asked to wait, and those whose worker died.
-    """
-    counts = Counter(attempt["stage"] for attempt in failed if attempt["outcome"] != "snoozed")
-    counts[Stage.CLASSIFY] += item["classified_at"] is not None
-    is_enriched = item["state"] == ItemState.SUCCEEDED and item["stage"] == Stage.ENRICH
-    counts[item["stage"]] += is_enriched or item["state"] == ItemState.RUNNING
-    return {stage.value: counts[stage] for stage in Stage if counts[stage]}
 
 
 def attempt_json(row: Row) -> dict[str, Any]:

@@ -85,6 +85,7 @@ class Owed:
         count: number of deliveries in it.
         credentials: the endpoint's credentials; None if it has none.
         is_preclaimed: whether it was inserted as claimed, so that no claim has looked at its endpoint.
+        in_flight_cap: of the endpoint, if the request is preclaimed and the endpoint has one.
     """
 
     id: int
@@ -102,6 +103,7 @@ class Owed:
     count: int = 1
     credentials: Credentials | None = None
     is_preclaimed: bool = False
+    in_flight_cap: int | None = None
 
     @property
     def spent(self) -> int:
@@ -145,6 +147,11 @@ class Answer:
     def is_overload(self) -> bool:
         """The endpoint is overloaded: a gateway gave up, or there was no answer within the deadline."""
         return self.status in (502, 504) or self.error == TIMEOUT
+
+    @property
+    def is_for_endpoint(self) -> bool:
+        """It concerns all requests to the endpoint: overload, a request to wait, or to send no more."""
+        return self.is_overload or self.control is not None or self.status in (410, 429, 503)
 
     @property
     def code(self) -> str | None:

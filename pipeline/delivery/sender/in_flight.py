@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.delivery.rules.capacity import Capacity, share
-from pipeline.delivery.rules.delivery import Answer
+from pipeline.delivery.rules.delivery import Answer, Owed
 
 #: Share of the slots that is reserved for endpoints with nothing in flight.
 RESERVED = 0.25
 
 
 class InFlight:
-    """Counts slots by endpoint, from claim or reservation to record. Usable from any thread.
+    """Counts slots by endpoint, from claim or start to record. Usable from any thread.
 
-    A transaction that finishes items may reserve slots, but not at an endpoint where older deliveries are known to wait
-    for one (its backlog): they would be overtaken again and again. A backlog ends with the first claim that begins
-    after it was noted and leaves nothing due there.
+    An endpoint has a backlog while older deliveries are known to wait for a slot there. It ends with the first claim
+    that begins after it was noted and leaves nothing due. Until then, preclaimed requests get half of the endpoint's
+    slots: neither they nor claims can starve the other.
     """
 
     def __init__(self, total: int, per_endpoint: int) -> None:
@@ -26,6 +26,8 @@ class InFlight:
         self._cap = per_endpoint
         self._lock = threading.Lock()
         self._busy: Counter[str] = Counter()
+        #: Those of `_busy` that preclaimed requests have.
+        self._ahead: Counter[str] = Counter()
         # Only endpoints that were overloaded and have not recovered.
         self._limits: dict[str, float] = {}
         self._held: Counter[str] = Counter()
@@ -69,7 +71,7 @@ class InFlight:
             backlog: endpoints with deliveries that are due and were not taken; None: the claim failed.
         """
         with self._lock:
-            self._subtract(self._held)
+            _subtract(self._busy, self._held)
             self._held.clear()
             self._busy.update(taken)
             if backlog is None:
@@ -77,45 +79,58 @@ class InFlight:
             self._backlog = {origin: noted for origin, noted in self._backlog.items() if noted >= self._claims}
             self._backlog.update(dict.fromkeys(backlog, self._claims))
 
-    # --- reservations ---------------------------------------------------------------------------------------------
+    # --- preclaimed requests --------------------------------------------------------------------------------------
 
     def without_backlog(self, origins: Iterable[str]) -> list[str]:
-        """Return the endpoints at which slots may be reserved."""
+        """Return the endpoints whose free slots preclaimed requests may count on."""
         with self._lock:
             return [] if self._is_full else [origin for origin in origins if origin not in self._backlog]
 
-    def reserve(self, waiting: Sequence[tuple[str, int | None]], wanted: Mapping[str, int]) -> dict[str, int]:
-        """Reserve slots under the rules of a claim. Return how many, by endpoint.
+    def free_slots(self, waiting: Sequence[tuple[str, int | None]]) -> dict[str, int]:
+        """Return the free slots that preclaimed requests may count on, under the rules of a claim, by endpoint.
 
         Args:
             waiting: endpoints as (origin, configured cap or None).
-            wanted: how many requests wait for a slot, by endpoint.
         """
         with self._lock:
             if self._is_full:
                 return {}
             may = [(origin, cap) for origin, cap in waiting if origin not in self._backlog]
-            shares = share(self._room(), may, self._total)
-            granted = {origin: min(count, wanted[origin]) for origin, count in shares.items()}
-            self._busy.update(granted)
-            return granted
+            return share(self._room(), may, self._total)
 
-    def give_back(self, granted: Mapping[str, int]) -> None:
-        """Free reserved slots that are not used."""
+    def start(self, origin: str, configured: int | None, most: int) -> int:
+        """Take up to `most` slots for preclaimed requests, half of an endpoint's if it has a backlog. Return how many.
+
+        Args:
+            configured: the endpoint's cap; None: the default.
+        """
         with self._lock:
-            self._subtract(granted)
+            if self._is_full:
+                return 0
+            room = self._room()
+            free = room.at(origin, configured)
+            if origin in self._backlog:
+                free = min(free, (free + self._busy[origin]) // 2 - self._ahead[origin])
+            count = max(min(free, most), 0)
+            if count:
+                self._busy[origin] += count
+                self._ahead[origin] += count
+            return count
 
     def note_backlog(self, origins: Iterable[str]) -> None:
-        """Reserve nothing at these endpoints until a claim that begins after this has left nothing due there."""
+        """Leave half of the slots of these endpoints to claims, until one that begins after this leaves nothing due."""
         with self._lock:
             self._backlog.update(dict.fromkeys(origins, self._claims))
 
     # --- answers --------------------------------------------------------------------------------------------------
 
-    def leave(self, origin: str, answer: Answer) -> None:
+    def leave(self, owed: Owed, answer: Answer) -> None:
         """Free a slot. Halve the cap of an overloaded endpoint; raise it by about one per round while it recovers."""
         with self._lock:
-            self._subtract({origin: 1})
+            origin = owed.origin
+            _subtract(self._busy, {origin: 1})
+            if owed.is_preclaimed:
+                _subtract(self._ahead, {origin: 1})
             limit = self._limits.get(origin)
             if answer.is_overload:
                 self._limits[origin] = max((self._cap if limit is None else limit) / 2, 1.0)
@@ -131,14 +146,15 @@ class InFlight:
             limits={origin: int(limit) for origin, limit in self._limits.items()},
         )
 
-    def _subtract(self, counts: Mapping[str, int]) -> None:
-        for origin, count in counts.items():
-            self._busy[origin] -= count
-            if self._busy[origin] == 0:
-                del self._busy[origin]
-
     def _raise(self, origin: str, limit: float) -> None:
         if limit >= self._cap:
             del self._limits[origin]
         else:
             self._limits[origin] = limit
+
+
+def _subtract(from_: Counter[str], counts: Mapping[str, int]) -> None:
+    for origin, count in counts.items():
+        from_[origin] -= count
+        if from_[origin] == 0:
+            del from_[origin]

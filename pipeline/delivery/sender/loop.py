@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from pipeline.database.trouble import is_due, report
 from pipeline.delivery.claim import Claim
 from pipeline.delivery.rules.delivery import Owed, Sent
 from pipeline.delivery.sender.in_flight import InFlight
+from pipeline.delivery.sender.send_queue import SendQueue
 from pipeline.delivery.sender.store import DeliveryStore
 from pipeline.delivery.webhook.client import WebhookClient
 from pipeline.delivery.webhook.options import SenderOptions
@@ -54,10 +55,12 @@ class SendLoop:
         #: Whether to claim in the next round, and when to claim without another reason.
         self._is_claim_due = True
         self._claim_at = 0.0
-        #: Preclaimed requests, by group. Closed before the last round, so that none is forgotten.
-        self._inbox: deque[Sequence[Owed]] = deque()
-        self._inbox_lock = threading.Lock()
-        self._is_inbox_open = False
+        #: Preclaimed requests. Closed before the last round, so that none is forgotten.
+        self.queue = SendQueue(
+            self._loop, self.capacity, post=self._post, most=self._answers_left, return_soon=self._signal.set
+        )
+        #: Deliveries that exist if a commit took effect whose answer was lost: their ids, and the end of their lease.
+        self._unheard: deque[tuple[Sequence[int], datetime]] = deque()
         self._stop_at = float("inf")
         self._posts: set[asyncio.Task[Sent]] = set()
         self._answered: list[Sent] = []
@@ -71,7 +74,7 @@ class SendLoop:
         try:
             self._loop.run_until_complete(self._main())
         finally:
-            self._close_inbox()
+            self.queue.close()
             self._loop.close()
             self._store.shutdown(wait=False)
 
@@ -83,31 +86,20 @@ class SendLoop:
 
     @property
     def accepts(self) -> bool:
-        """Whether slots may be reserved for preclaimed deliveries."""
+        """Whether deliveries may be preclaimed."""
+        return self.queue.is_open and self._answers_left() > 0
+
+    def _answers_left(self) -> int:
         # Answers that cannot be recorded hold no slot, but memory.
-        return self._is_inbox_open and len(self._answered) < self._options.total
+        return self._options.total - len(self._answered)
 
-    def send(self, requests: Sequence[Owed]) -> bool:
-        """Send requests whose slots are reserved. Return False if the loop stops, so that none of them is sent."""
-        with self._inbox_lock:
-            if not self._is_inbox_open:
-                return False
-            self._inbox.append(requests)
-        self._call(self._post_inbox)
-        return True
-
-    def _close_inbox(self) -> None:
-        with self._inbox_lock:
-            self._is_inbox_open = False
-
-    def _post_inbox(self) -> None:
-        # What a stopping loop leaves here is handed back with everything else that it holds.
-        while self._inbox and not self._stopping.is_set():
-            for owed in self._inbox.popleft():
-                self._post(owed)
+    def release_unheard(self, ids: Sequence[int], until: datetime) -> None:
+        """Make deliveries pending again soon, if they exist under a lease that ends at `until`."""
+        self._unheard.append((ids, until))
+        self.wake()
 
     def ask_to_stop(self, timeout: float) -> None:
-        self._close_inbox()
+        self.queue.close()
         self._stop_at = time.monotonic() + timeout
         self._call(self._stopping.set)
         self._call(self._signal.set)
@@ -119,8 +111,7 @@ class SendLoop:
     async def _main(self) -> None:
         self._client = self._connect()
         try:
-            with self._inbox_lock:
-                self._is_inbox_open = not self._stopping.is_set()
+            self.queue.open()
             while not self._stopping.is_set():
                 claim = await self._guarded(self._cycle) or Claim()
                 if not claim.has_more:
@@ -134,6 +125,8 @@ class SendLoop:
         self._woken = False
         self._signal.clear()
         await self._record()
+        await self._release_unheard()
+        await self._release_returned()
         is_due = self._is_claim_due or self.capacity.has_backlog or time.monotonic() >= self._claim_at
         return await self._claim() if is_due and not self._stopping.is_set() else Claim()
 
@@ -152,9 +145,17 @@ class SendLoop:
         self.capacity.end_claim((owed.origin for owed in claim.owed), claim.backlog)
         for owed in claim.owed:
             self._post(owed)
+        self.queue.schedule_start()
         self._is_claim_due = claim.has_more
         self._claim_at = time.monotonic() + self._until(claim.next_at)
         return claim
+
+    async def _release_unheard(self) -> None:
+        while self._unheard:
+            ids, until = self._unheard[0]
+            await self._stored(partial(self._ledger.release, ids, until))
+            # Kept until then: the database that did not answer may not be back yet.
+            self._unheard.popleft()
 
     async def _record(self) -> None:
         if self._timer is not None:
@@ -170,7 +171,15 @@ class SendLoop:
             self._is_claim_due |= not (sent.owed.is_preclaimed and sent.answer.is_plain_success)
             if not sent.answer.is_plain_success:
                 # Not earlier: until then, no deliveries to an endpoint that asked to wait may be claimed.
-                self.capacity.leave(sent.owed.origin, sent.answer)
+                self.capacity.leave(sent.owed, sent.answer)
+        self.queue.schedule_start()
+
+    async def _release_returned(self) -> None:
+        returned = self.queue.returned[:]
+        if returned:
+            self.capacity.note_backlog({owed.origin for owed in returned})
+            await self._stored(lambda: self._ledger.release([owed.id for owed in returned]))
+            del self.queue.returned[: len(returned)]
 
     def _post(self, owed: Owed) -> None:
         post = self._loop.create_task(self._attempt(owed))
@@ -190,7 +199,9 @@ class SendLoop:
             if sent.answer.is_plain_success:
                 # Its slot is free while it is recorded. The number of unrecorded answers stays bounded, because
                 # there is one claim between two records, and nothing is preclaimed while too many wait.
-                self.capacity.leave(sent.owed.origin, sent.answer)
+                self.capacity.leave(sent.owed, sent.answer)
+            self.queue.hear(sent)
+            self.queue.schedule_start()
             self._gather()
 
     def _gather(self) -> None:
@@ -201,6 +212,8 @@ class SendLoop:
             self._timer = self._loop.call_later(self._options.group_seconds, self._signal.set)
 
     async def _wind_down(self) -> None:
+        self.queue.give_up()
+        await self._guarded(self._release_returned)
         while (self._posts or self._answered) and self._stop_at > time.monotonic():
             self._signal.clear()
             await self._guarded(self._record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -52,16 +53,32 @@ class SenderSlots:
 
     def offered(self, origins: Iterable[str]) -> list[str]:
         loop = self._loop
-        return loop.capacity.without_backlog(origins) if loop is not None and loop.accepts else []
+        if loop is None or not loop.accepts:
+            return []
+        chosen = set(origins)
+        return [*loop.capacity.without_backlog(chosen), *filter(loop.queue.times.is_quick, chosen)]
 
-    def reserve(self, waiting: Sequence[tuple[str, int | None]], wanted: Mapping[str, int]) -> dict[str, int]:
+    def reserve(self, waiting: Sequence[tuple[str, int | None]], wanted: Mapping[str, Sequence[int]]) -> dict[str, int]:
         loop = self._loop
-        return loop.capacity.reserve(waiting, wanted) if loop is not None and loop.accepts else {}
+        if loop is None or not loop.accepts:
+            return {}
+        return loop.queue.places.reserve(waiting, loop.capacity.free_slots(waiting), wanted)
 
-    def give_back(self, granted: Mapping[str, int]) -> None:
+    def give_back(self, granted: Mapping[str, int], size: int) -> None:
         loop = self._loop
         if loop is not None:
-            loop.capacity.give_back(granted)
+            loop.queue.places.leave(granted, size)
+
+    def hand_back(self, origins: Collection[str]) -> None:
+        loop = self._loop
+        if loop is not None:
+            loop.queue.hand_back(origins)
+
+    def unheard(self, granted: Mapping[str, int], size: int, requests: Sequence[Owed], until: datetime) -> None:
+        self.give_back(granted, size)
+        loop = self._loop
+        if requests and loop is not None:
+            loop.release_unheard([owed.id for owed in requests], until)
 
     def note_backlog(self, origins: Collection[str]) -> None:
         loop = self._loop
@@ -70,27 +87,29 @@ class SenderSlots:
 
     def committed(self, requests: Sequence[Owed], until: datetime, pending: Collection[str]) -> None:
         if requests and not self._send(requests, until):
-            self._release(requests)
+            self._release(requests, until)
         loop = self._loop
         if pending and loop is not None:
             # Again: a claim that began before the commit has not seen them.
             loop.capacity.note_backlog(pending)
             loop.wake()
+        if loop is not None:
+            loop.queue.places.wait({*pending, *(owed.origin for owed in requests)})
 
     def _send(self, requests: Sequence[Owed], until: datetime) -> bool:
         """Hand requests to the loop. Return False if it stops, or if the transaction took most of the lease."""
         needed = timedelta(seconds=self._options.client.deadline_seconds) + LEAST_LEASE_MARGIN
+        spare = (until - self._clock() - needed).total_seconds()
         loop = self._loop
-        return loop is not None and until - self._clock() >= needed and loop.send(requests)
+        return loop is not None and spare >= 0 and loop.queue.put(requests, spare)
 
-    def _release(self, requests: Sequence[Owed]) -> None:
+    def _release(self, requests: Sequence[Owed], until: datetime) -> None:
         """Return deliveries to the queue that this sender does not send, without counting an attempt."""
         loop = self._loop
         if loop is not None:
-            for owed in requests:
-                loop.capacity.give_back({owed.origin: 1})
+            loop.queue.places.leave(Counter(owed.origin for owed in requests), sum(len(owed.body) for owed in requests))
         try:
-            self._store.release([owed.id for owed in requests])
+            self._store.release([owed.id for owed in requests], until)
         except Exception as error:
             # They are pending again when their leases run out.
             log.error("sender_database_error", error=type(error).__name__, unrecorded=len(requests))

@@ -62,6 +62,6 @@ class DeliveryStore:
     def _record(self, sent: Sequence[Sent]) -> None:
         record_sent(self._database, sent, worker=self._worker, schedule=self._options.schedule)
 
-    def release(self, ids: Sequence[int] | None = None) -> None:
-        """Release these deliveries, or all."""
-        release(self._database, self._worker, self._clock(), ids)
+    def release(self, ids: Sequence[int] | None = None, until: datetime | None = None) -> None:
+        """Release these deliveries under a lease that ends at `until`, or all."""
+        release(self._database, self._worker, self._clock(), ids, until)

@@ -11,15 +11,16 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, TextClause, Update, bindparam, insert, text, update
+from sqlalchemy import BindParameter, Connection, TextClause, Update, bindparam, insert, text
 from sqlalchemy.sql.selectable import TextualSelect
 
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
 from pipeline.database.json_rows import sort_by_id, table_rows
-from pipeline.database.state_literals import recheck_state, recheck_state_sql
+from pipeline.database.state_literals import recheck_state_sql
 from pipeline.database.tables import RETRIED, bundles, deliveries
 from pipeline.delivery.rules.bundle import Due
+from pipeline.delivery.sql.outcomes import delivered_update
 
 #: The columns by which due deliveries are selected; `d` is the delivery, `e` its event.
 DUE_COLUMNS = """
@@ -75,7 +76,7 @@ _CLAIM = text(
     """
 ).bindparams(bindparam("lease_until", type_=Instant), _ids)
 
-# `+ 0`: deliveries are found by their bundle, not among all deliveries of their batches.
+# `+ 0`: deliveries are found by their bundle. Otherwise the planner may read all of them in the order of their events.
 _READ = (
     text(
         """
@@ -84,7 +85,7 @@ _READ = (
             d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body, b.schedule
         FROM deliveries d
         JOIN bundles n ON n.id = d.bundle_id
-        JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
+        JOIN events e ON e.batch_id = d.batch_id + 0 AND e.seq = d.seq + 0
         JOIN batches b ON b.id = d.batch_id + 0
         WHERE d.bundle_id IN :ids ORDER BY d.bundle_id, d.id
         """
@@ -97,24 +98,12 @@ _READ = (
 @cache
 def _delivered(dialect: Dialect) -> Update:
     given = table_rows(deliveries, dialect, "id", "last_status", "finished_at")
-    return (
-        update(deliveries)
-        .where(
-            deliveries.c.bundle_id == given.c.id,
-            # The condition of the partial index.
-            deliveries.c.bundle_id.is_not(None),
-            deliveries.c.is_alone.is_(False),
-            recheck_state(deliveries.c.state, "sending"),
-            deliveries.c.worker == bindparam("holder"),
-        )
-        .values(
-            state="delivered",
-            lease_until=None,
-            last_status=given.c.last_status,
-            last_error=None,
-            finished_at=given.c.finished_at,
-            trigger=None,
-        )
+    return delivered_update(
+        given,
+        deliveries.c.bundle_id == given.c.id,
+        # The condition of the partial index.
+        deliveries.c.bundle_id.is_not(None),
+        deliveries.c.is_alone.is_(False),
     )
 
 

@@ -12,15 +12,15 @@ from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
 from pipeline.database.row import Row, rows
 
-# A fallback delivery is not reported itself, which would never end. `+ 0`: deliveries are found by their ids, not among
-# all deliveries of their batches.
+# A fallback delivery is not reported itself, which would never end. `+ 0`: deliveries are found by their ids. Otherwise
+# the planner may read all of them in the order of their events.
 _WITH_FALLBACK = (
     text(
         """
         SELECT d.id, d.batch_id, d.seq, d.origin, d.attempt, d.last_status, d.last_error, d.created_at, d.finished_at,
                e.item_id, e.body, b.public_id, b.fallback_url
         FROM deliveries d
-        JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
+        JOIN events e ON e.batch_id = d.batch_id + 0 AND e.seq = d.seq + 0
         JOIN batches b ON b.id = d.batch_id + 0
         WHERE d.id IN :ids AND coalesce(d.state, '') = 'dead' AND d.url <> b.fallback_url
             AND e.type <> 'delivery.exhausted'

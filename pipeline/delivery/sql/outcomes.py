@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, Update, bindparam, case, text, update
+from sqlalchemy import ColumnElement, Connection, FromClause, TextClause, Update, bindparam, case, text, update
 
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.instant import Instant
@@ -15,19 +15,19 @@ from pipeline.database.state_literals import recheck_state, recheck_state_sql
 from pipeline.database.tables import deliveries
 
 
-@cache
-def _delivered(dialect: Dialect) -> Update:
-    given = table_rows(deliveries, dialect, "id", "last_status", "finished_at", "started_at", "answer")
-    # The first attempt stands on the delivery if no other was counted since.
-    is_first = deliveries.c.attempt == 1
+def delivered_update(given: FromClause, *conditions: ColumnElement[bool]) -> Update:
+    """Return the statement that marks deliveries as delivered if the parameter `holder` still sends them.
+
+    A 2xx response holds for any attempt, so checking the holder is enough.
+
+    Args:
+        given: a table with `last_status` and `finished_at`.
+        conditions: which of its rows a delivery belongs to.
+    """
+    is_held = recheck_state(deliveries.c.state, "sending"), deliveries.c.worker == bindparam("holder")
     return (
         update(deliveries)
-        # A 2xx response holds for any attempt, so checking the holder is enough.
-        .where(
-            deliveries.c.id == given.c.id,
-            recheck_state(deliveries.c.state, "sending"),
-            deliveries.c.worker == bindparam("holder"),
-        )
+        .where(*conditions, *is_held)
         .values(
             state="delivered",
             lease_until=None,
@@ -35,9 +35,18 @@ def _delivered(dialect: Dialect) -> Update:
             last_error=None,
             finished_at=given.c.finished_at,
             trigger=None,
-            started_at=case((is_first, given.c.started_at)),
-            answer=case((is_first, given.c.answer)),
         )
+    )
+
+
+@cache
+def _delivered(dialect: Dialect) -> Update:
+    given = table_rows(deliveries, dialect, "id", "last_status", "finished_at", "started_at", "answer")
+    # The first attempt stands on the delivery if no other was counted since.
+    is_first = deliveries.c.attempt == 1
+    return (
+        delivered_update(given, deliveries.c.id == given.c.id)
+        .values(started_at=case((is_first, given.c.started_at)), answer=case((is_first, given.c.answer)))
         # Not `started_at`: SQLite would return the given one.
         .returning(deliveries.c.id, deliveries.c.attempt)
     )

@@ -12,7 +12,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Subquery, func, select
 from pipeline.database.dialect import dialect_of
 from pipeline.database.locks import lock_against_prune, lock_rows
 from pipeline.database.row import Row
-from pipeline.database.tables import deliveries, endpoints
+from pipeline.database.tables import batches, deliveries, endpoints
 from pipeline.delivery.rules.delivery import MANUAL, DeliveryState
 from pipeline.delivery.sql.attempts import FIRST_SUCCESS_CLEARED, detach_first_successes
 
@@ -54,6 +54,7 @@ class Selection:
     Args:
         since: they became final at this time or later.
         until: they became final before this time.
+        tenant: they are of its batches; None: of everybody's.
         of_disabled: select deliveries to disabled endpoints, which would only be paused again, instead of all others.
     """
 
@@ -62,6 +63,7 @@ class Selection:
     origin: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    tenant: str | None = None
     of_disabled: bool = False
 
     @property
@@ -91,6 +93,8 @@ class Selection:
         ]
         if self.origin is not None:
             found.append(columns.origin == self.origin)
+        if self.tenant is not None:
+            found.append(columns.batch_id.in_(select(batches.c.id).where(batches.c.tenant == self.tenant)))
         if self.since is not None:
             found.append(ended_at >= self.since)
         if self.until is not None:

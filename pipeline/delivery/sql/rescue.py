@@ -28,11 +28,18 @@ def take_back(connection: Connection, dead: Sequence[str] = (), *, now: datetime
     return _make_pending(connection, or_(deliveries.c.lease_until < now, deliveries.c.worker.in_(dead)), now)
 
 
-def hand_back(connection: Connection, worker: str, now: datetime, ids: Sequence[int] | None = None) -> int:
+def hand_back(
+    connection: Connection,
+    worker: str,
+    now: datetime,
+    ids: Sequence[int] | None = None,
+    until: datetime | None = None,
+) -> int:
     """Make deliveries that a sender holds pending again, without counting an attempt. Return the count.
 
     Args:
         ids: only these; None: all.
+        until: only under a lease that ends then; after a rollback, SQLite gives the same ids to other deliveries.
     """
     uncounted = {
         "attempt": deliveries.c.attempt - 1,
@@ -41,6 +48,8 @@ def hand_back(connection: Connection, worker: str, now: datetime, ids: Sequence[
     chosen = deliveries.c.worker == worker
     if ids is not None:
         chosen &= deliveries.c.id.in_(ids)
+    if until is not None:
+        chosen &= deliveries.c.lease_until == until
     return _make_pending(connection, chosen, now, **uncounted)
 
 

@@ -27,6 +27,7 @@ class DeliveryFilters:
         item_id: the item that the event is about.
         since: created at this time or later.
         before: only ids below this; pass the last id of one page to get the next.
+        tenant: only deliveries of its batches.
     """
 
     batch_ids: Sequence[int] = ()
@@ -38,6 +39,7 @@ class DeliveryFilters:
     seq: int | None = None
     since: datetime | None = None
     before: int | None = None
+    tenant: str | None = None
 
     def clauses(self) -> list[ColumnElement[bool]]:
         equal: list[tuple[Column[Any], Any]] = [
@@ -48,6 +50,7 @@ class DeliveryFilters:
             (deliveries.c.url, self.url),
             (deliveries.c.bundle_id, self.bundle_id),
             (deliveries.c.seq, self.seq),
+            (batches.c.tenant, self.tenant),
         ]
         found = [column == value for column, value in equal if value is not None]
         if self.since is not None:
@@ -139,6 +142,7 @@ def _rows() -> Select[tuple[object, ...]]:
             events.c.type,
             events.c.item_id,
             batches.c.public_id,
+            batches.c.tenant,
             items.c.key,
             *(endpoints.c[name] for name in _ENDPOINT_COLUMNS),
             bundles.c.webhook_id.label("bundle"),

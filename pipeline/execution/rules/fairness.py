@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 #: Items that a batch with nothing in flight may release even if others fill the window.
-FLOOR = 16
+FLOOR = 32
 
 #: Maximum number of items of a batch in flight, as a multiple of its share.
 SLACK = 1.5
 
-#: Upper bound of the time that an item waits in the broker.
-TARGET_WAIT = timedelta(milliseconds=500)
+#: Upper bound of the time that an item waits in the broker: what a small batch waits behind a big one. Long enough for
+#: what workers claim between two rounds, see `workers.engine.dispatch_loop.ACTIVE_SECONDS`, and to spare.
+TARGET_WAIT = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True, slots=True)

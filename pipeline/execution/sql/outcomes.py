@@ -7,9 +7,21 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Update, bindparam, case, func, or_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Update,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 
-from pipeline.batches.sql.items import ERROR_COLUMNS, FINISHED_COLUMNS, RESULT_COLUMNS
+from pipeline.batches.sql.items import ERROR_COLUMNS, FINISHED_COLUMNS, NOT_STARTED, RESULT_COLUMNS
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.json_rows import item_rows, sort_by_id
 from pipeline.database.row import Row, rows
@@ -68,6 +80,31 @@ def _advance(dialect: Dialect) -> Update:
             **dict.fromkeys(ERROR_COLUMNS),
         )
         .returning(items.c.id, items.c.state)
+    )
+
+
+def find_advanced(connection: Connection, outcomes: Sequence[Mapping[str, Any]]) -> dict[int, ItemState]:
+    """Return the states of those items that `advance` has moved on before, in a commit whose answer was lost.
+
+    Nobody else moves an item on under the epoch with which it was claimed, and nothing was published for it.
+
+    Args:
+        outcomes: mappings with `id` and `epoch`.
+    """
+    dialect = dialect_of(connection)
+    rows = dialect.encode_rows({"id": each["id"], "epoch": each["epoch"]} for each in outcomes)
+    return {id_: ItemState(state) for id_, state in connection.execute(_advanced(dialect), {"rows": rows})}
+
+
+@cache
+def _advanced(dialect: Dialect) -> Select[int, str]:
+    given = item_rows(dialect, "id", "epoch")
+    return select(items.c.id, items.c.state).where(
+        items.c.id == given.c.id,
+        items.c.epoch == given.c.epoch,
+        items.c.stage == Stage.ENRICH.value,
+        # In a form that no index on states serves, as `recheck_state`.
+        func.coalesce(items.c.state, "").in_([*NOT_STARTED, ItemState.RUNNING]),
     )
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, Update, and_, bindparam, func, or_, select, text, tuple_, update
+from sqlalchemy import Connection, Integer, Select, Update, and_, bindparam, func, or_, select, text, tuple_, update
 
 from pipeline.batches.sql import spans
 from pipeline.database.dialect import Dialect, dialect_of
@@ -159,6 +159,26 @@ def _claim(dialect: Dialect) -> Update:
             worker=bindparam("holder"),
         )
         .returning(*(items.c[name] for name in _CLAIMED))
+    )
+
+
+def find_claimed(connection: Connection, stage: str, refs: Iterable[Ref], *, worker: str) -> list[Row]:
+    """Return the same of the items that a worker has claimed already and still runs."""
+    dialect = dialect_of(connection)
+    given = dialect.encode_rows({"id": ref.id, "epoch": ref.epoch} for ref in refs)
+    parameters = {"rows": given, "stage_name": stage, "holder": worker}
+    return rows(connection.execute(_find_claimed(dialect), parameters))
+
+
+@cache
+def _find_claimed(dialect: Dialect) -> Select[Any]:
+    given = item_rows(dialect, "id", "epoch")
+    return select(*(items.c[name] for name in _CLAIMED)).where(
+        items.c.id == given.c.id,
+        items.c.epoch == given.c.epoch,
+        items.c.stage == bindparam("stage_name"),
+        recheck_state(items.c.state, "running"),
+        items.c.worker == bindparam("holder"),
     )
 
 

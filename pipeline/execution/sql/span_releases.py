@@ -16,11 +16,16 @@ from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items, spans,
 
 
 class Range(NamedTuple):
-    """Positions of a batch, from the lowest one that was never released to one above."""
+    """Positions of a batch, from the lowest one that was never released to one above.
+
+    Args:
+        is_last: whether no position of the batch is above.
+    """
 
     batch_id: int
     first: int
     last: int
+    is_last: bool = False
 
     @property
     def ids(self) -> range:
@@ -84,17 +89,16 @@ def release(
         "holder": worker,
     }
     connection.execute(_add(dialect), parameters)
-    last = select(batches.c.last_position).where(batches.c.id == unreleased.c.batch_id).scalar_subquery()
-    is_moved = dialect.is_in_list(unreleased.c.batch_id, "ids")
-    # Locked by this transaction.
-    connection.execute(
-        delete(unreleased).where(is_moved, unreleased.c.first > last), {"ids": dialect.encode_list(sorted(moved))}
-    )
+    ended = [batch_id for batch_id in sorted(moved) if planned[batch_id].is_last]
+    if ended:
+        # Locked by this transaction.
+        is_ended = dialect.is_in_list(unreleased.c.batch_id, "ids")
+        connection.execute(delete(unreleased).where(is_ended), {"ids": dialect.encode_list(ended)})
     return moved
 
 
 def _encode(dialect: Dialect, ranges: Collection[Range]) -> str:
-    return dialect.encode_rows([each._asdict() for each in ranges])
+    return dialect.encode_rows([{"batch_id": each.batch_id, "first": each.first, "last": each.last} for each in ranges])
 
 
 @cache

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.operations import batches, classify, parts, server, submit
+from pipeline.http_api.operations import (
+    batches,
+    classify,
+    dead,
+    deliveries,
+    document,
+    endpoints,
+    events,
+    items,
+    keys,
+    parts,
+    results,
+    server,
+    sockets,
+    submit,
+)
 
 #: The table that the application, the document, the reference page and the tests are made from.
 OPERATIONS: tuple[Operation, ...] = (
     *server.OPERATIONS,
+    *document.OPERATIONS,
+    *batches.OPERATIONS,
+    *items.OPERATIONS,
+    *results.OPERATIONS,
+    *events.OPERATIONS,
+    *sockets.OPERATIONS,
+    *dead.OPERATIONS,
+    *deliveries.OPERATIONS,
+    *endpoints.OPERATIONS,
+    *keys.OPERATIONS,
     *submit.OPERATIONS,
     *parts.OPERATIONS,
     *classify.OPERATIONS,
-    *batches.OPERATIONS,
 )

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
-from pipeline.batches import progress
+from pipeline.batches import control, progress
 from pipeline.domain.api_key import Scope
-from pipeline.domain.batch import Progress
+from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.filters import BatchFilter
+from pipeline.errors import Conflict
 from pipeline.http_api.call import ApiCall, answer
+from pipeline.http_api.conditional import has_tag, weak_tag, with_tag
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.parameters import AnswerModel
+from pipeline.http_api.parameters import AnswerModel, Flag, Parameters
+from pipeline.http_api.problems import Problem
+from pipeline.http_api.streaming.cursors import decode_position, encode_position
+from pipeline.http_api.streaming.log_reading import wait_until
 
 _COUNTS = ("total", "waiting", "in_flight", "running", "succeeded", "dead", "cancelled")
+#: Items whose labels are counted unless all are asked for.
+COUNTED_LABELS = 50_000
+MAX_WAIT = 25
 
 
 class BatchAnswer(AnswerModel):
@@ -35,6 +48,66 @@ class BatchAnswer(AnswerModel):
     completed_at: datetime | None
 
 
+class CancelledBatch(BatchAnswer):
+    """A batch that was cancelled."""
+
+    cancelled_now: int = Field(description="Items that this request cancelled.")
+
+
+class BatchPage(AnswerModel):
+    """A page of batches, newest first."""
+
+    data: list[BatchAnswer]
+    next: str | None = Field(description="Send it as `after` to continue; null: there are no more.")
+    has_more: bool
+
+
+class LabelCount(AnswerModel):
+    """A label and how many items have it."""
+
+    label: str
+    count: int
+
+
+class LabelCounts(AnswerModel):
+    """Labels of a batch, most frequent first."""
+
+    data: list[LabelCount]
+    is_partial: bool = Field(description="Whether only the first items of the batch were counted.")
+
+
+class BatchQuery(Parameters):
+    """Whether to wait."""
+
+    wait: float = Field(
+        0,
+        ge=0,
+        le=MAX_WAIT,
+        description="Seconds to wait until something happens: beyond what `If-None-Match` names, or else from now on.",
+    )
+
+
+class BatchesQuery(Parameters):
+    """Which batches."""
+
+    state: Literal["accepting", "running", "paused", "completed", "cancelled"] | None = Field(
+        None, description="Only batches in this state."
+    )
+    definition: str | None = Field(None, max_length=500, description="Only batches of the definition of this name.")
+    created_after: AwareDatetime | None = Field(
+        None, description="Only batches that were submitted after this instant: ISO 8601 with its offset."
+    )
+    before: str | None = Field(None, max_length=100, description="Only batches that were submitted before this one.")
+    after: str | None = Field(None, max_length=100, description="`next` of the page before.")
+    limit: int = Field(100, ge=1, le=1_000, description="Batches on a page.")
+
+
+class LabelsQuery(Parameters):
+    """How many items are looked at."""
+
+    full: Flag = Field(False, description=f"Count all items, not only the first {COUNTED_LABELS:,}.")
+
+
 def batch_json(found: Progress) -> dict[str, Any]:
     """Return a batch as the API shows it everywhere."""
     return {
@@ -48,16 +121,120 @@ def batch_json(found: Progress) -> dict[str, Any]:
     }
 
 
+async def every(call: ApiCall) -> Response:
+    """Return a page of batches, newest first."""
+    query = call.parameters(BatchesQuery)
+    before = decode_position(query.after)
+    if before is None and query.before is not None:
+        before = (await call.batch_named(query.before))["id"]
+    chosen = BatchFilter(
+        tenant=call.caller.sees,
+        state=None if query.state is None else BatchState(query.state),
+        definition=query.definition,
+        created_after=query.created_after,
+    )
+    found, next_id = await call.quick(progress.listed, call.context, chosen, before=before, limit=query.limit)
+    return answer(
+        {
+            "data": [batch_json(each) for each in found],
+            "next": None if next_id is None else encode_position(next_id),
+            "has_more": next_id is not None,
+        }
+    )
+
+
 async def get(call: ApiCall) -> Response:
-    """Return one batch."""
+    """Return one batch; after a change, if that is asked for."""
+    wait = call.parameters(BatchQuery).wait
     row = await call.batch()
     found = await call.quick(progress.progress, call.context, row["public_id"])
-    return answer(batch_json(found))
+    seen = call.request.headers.get("if-none-match")
+    if wait and (seen is None or has_tag(call.request, batch_tag(found))):
+        found = await _changed(call, row["id"], found, wait)
+    return with_tag(call.request, answer(batch_json(found)), batch_tag(found))
+
+
+def batch_tag(found: Progress) -> str:
+    """Return the entity tag of a batch: another one whenever an item finishes or the state changes."""
+    return weak_tag(found.state.value, found.last_seq + 1, found.total, found.succeeded, found.dead, found.cancelled)
+
+
+async def _changed(call: ApiCall, batch_id: int, seen: Progress, seconds: float) -> Progress:
+    """Return a batch once it differs from what was seen, or when the time is up."""
+    end, wake, gateway = time.monotonic() + seconds, asyncio.Event(), call.gateway
+    with gateway.streams.waking(wake), gateway.hub.following(batch_id, wake, events=False):
+        # Once more after joining: what came in between wakes nobody.
+        while True:
+            wake.clear()
+            found = await call.quick(progress.progress, call.context, seen.batch_id)
+            if batch_tag(found) != batch_tag(seen) or gateway.is_draining or not await wait_until(wake, end):
+                return found
+
+
+async def labels(call: ApiCall) -> Response:
+    """Return how many items have each label."""
+    is_full = call.parameters(LabelsQuery).full
+    row = await call.batch()
+    if is_full:
+        counts = await call.bulk(progress.labels, call.context, row["public_id"])
+    else:
+        counts = await call.quick(progress.first_labels, call.context, row["id"], COUNTED_LABELS)
+    data = [{"label": label, "count": count} for label, count in counts.items()]
+    return answer({"data": data, "is_partial": not is_full and row["total"] > COUNTED_LABELS})
+
+
+async def pause(call: ApiCall) -> Response:
+    """Pause a batch."""
+    return answer((await _controlled(call, control.pause))[0])
+
+
+async def resume(call: ApiCall) -> Response:
+    """Resume a batch."""
+    found, _ = await _controlled(call, control.resume)
+    call.gateway.work.wake()
+    return answer(found)
+
+
+async def cancel(call: ApiCall) -> Response:
+    """Cancel a batch."""
+    found, cancelled_now = await _controlled(call, control.cancel)
+    return answer({**found, "cancelled_now": cancelled_now})
+
+
+async def _controlled(call: ApiCall, change: Callable[..., Any]) -> tuple[dict[str, Any], Any]:
+    row = await call.batch()
+    try:
+        outcome = await call.quick(change, call.context, row["public_id"])
+    except Conflict as error:
+        raise Problem("wrong_state", str(error)) from None
+    call.gateway.hub.hurry()
+    return batch_json(await call.quick(progress.progress, call.context, row["public_id"])), outcome
 
 
 OPERATIONS = (
     Operation(
+        "batches.list", "GET", "/v1/batches", Scope.READ, "List batches, newest first.", every,
+        query=BatchesQuery, answer=BatchPage, problems=("bad_cursor", "not_found"),
+    ),
+    Operation(
         "batches.get", "GET", "/v1/batches/{batch}", Scope.READ, "Return how far along a batch is.", get,
-        answer=BatchAnswer, problems=("not_found",),
+        query=BatchQuery, answer=BatchAnswer, problems=("not_found",),
+    ),
+    Operation(
+        "batches.labels", "GET", "/v1/batches/{batch}/labels", Scope.READ, "Count the labels of a batch's items.",
+        labels, query=LabelsQuery, answer=LabelCounts,
+    ),
+    Operation(
+        "batches.pause", "POST", "/v1/batches/{batch}/pause", Scope.OPERATE, "Start no more items of a batch.", pause,
+        answer=BatchAnswer, problems=("wrong_state",),
+    ),
+    Operation(
+        "batches.resume", "POST", "/v1/batches/{batch}/resume", Scope.OPERATE, "Start items of a paused batch again.",
+        resume, answer=BatchAnswer, problems=("wrong_state",),
+    ),
+    Operation(
+        "batches.cancel", "POST", "/v1/batches/{batch}/cancel", Scope.OPERATE,
+        "Cancel the items of a batch that no worker has claimed.", cancel,
+        answer=CancelledBatch, problems=("wrong_state",),
     ),
 )  # fmt: skip

@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from pipeline.batches import progress, results
 from pipeline.batches.open_batches import refuse_too_many
-from pipeline.batches.submit import Submission, Submitted, submit
+from pipeline.batches.submission import Submission, Submitted
+from pipeline.batches.submit import submit
 from pipeline.domain.api_key import Scope
 from pipeline.domain.ids import item_id
 from pipeline.domain.item import Item

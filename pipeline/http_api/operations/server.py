@@ -11,6 +11,7 @@ from pipeline.errors import PipelineError
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.parameters import AnswerModel
+from pipeline.http_api.rate_limits import BURST_SECONDS
 from pipeline.version import installed_version
 
 
@@ -44,6 +45,7 @@ class Me(AnswerModel):
     tenant: str
     scopes: list[str]
     requests_per_second: float | None
+    burst: int | None
 
 
 async def health(call: ApiCall) -> Response:
@@ -83,6 +85,7 @@ async def me(call: ApiCall) -> Response:
             "tenant": caller.tenant,
             "scopes": scopes,
             "requests_per_second": rate,
+            "burst": None if rate is None else max(1, int(rate * BURST_SECONDS)),
         }
     )
 
@@ -91,5 +94,7 @@ OPERATIONS = (
     Operation("server.health", "GET", "/health", None, "Tell that the server lives.", health, answer=Liveness),
     Operation("server.ready", "GET", "/ready", None, "Tell whether requests would succeed.", ready, answer=Readiness),
     Operation("server.version", "GET", "/version", None, "Return the version of the server.", version, answer=Version),
-    Operation("me.get", "GET", "/v1/me", Scope.READ, "Return what the caller's key may do.", me, answer=Me),
-)
+    Operation(
+        "me.get", "GET", "/v1/me", None, "Return what the caller's key may do.", me, answer=Me, any_key=True
+    ),
+)  # fmt: skip

@@ -15,7 +15,8 @@ from pipeline.batches import parts, progress
 from pipeline.batches.find import find_submitted
 from pipeline.batches.idempotency import refuse_other_body
 from pipeline.batches.read_input import InputOptions, read_input
-from pipeline.batches.submit import Submission, Submitted, submit
+from pipeline.batches.submission import Submission, Submitted
+from pipeline.batches.submit import submit
 from pipeline.batches.validate import MAX_REJECTIONS, Given
 from pipeline.context import Context
 from pipeline.domain.api_key import Scope

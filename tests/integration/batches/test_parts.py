@@ -20,7 +20,7 @@ from pipeline.batches.idempotency import BodyDigest
 from pipeline.batches.part_errors import ItemsMismatch, NotAccepting, PartDiffers, PartInProgress, PartsMissing
 from pipeline.batches.parts import MAX_PART_ITEMS, put_part, seal
 from pipeline.batches.replay import replay_dead
-from pipeline.batches.submit import Submission
+from pipeline.batches.submission import Submission
 from pipeline.batches.submit_lease import discard_abandoned
 from pipeline.bootstrap import make_context
 from pipeline.client.connect import connect

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.batches import control, replay
 from pipeline.batches.progress import progress
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.domain.item import ItemState
 from pipeline.errors import NotFound
 from tests.support.factories import client_context, connect, make_definition, make_items

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pipeline.batches import control, results
 from pipeline.batches.sql import events
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from tests.support.factories import client_context, connect, make_definition, make_items
 
 

@@ -6,24 +6,28 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches import submit_lease
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.batches.submit_lease import discard_abandoned
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database import leases
-from pipeline.database.tables import batches, items
+from pipeline.database.engine import Database
+from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items, unreleased
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
-from pipeline.errors import Conflict, InvalidInput, InvalidItems
+from pipeline.errors import Conflict, InvalidInput, InvalidItems, Unreachable
 from pipeline.settings import load
 from tests.support.factories import make_definition, make_items
 from tests.support.paths import ROOT
@@ -157,6 +161,74 @@ def test_a_key_that_is_taken_just_now_is_a_conflict(context: Context, tmp_path: 
     assert stored(context) == (1, 1)
 
 
+class Breaking:
+    """A database that becomes unreachable at each of these transactions: before it begins, or after its commit."""
+
+    def __init__(self, database: Database, breaks: dict[int, str]) -> None:
+        self._database = database
+        self._breaks = breaks
+        self.transactions = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        self.transactions += 1
+        when = self._breaks.get(self.transactions)
+        if when == "before":
+            raise Unreachable("the database does not answer")
+        with self._database.write() as connection:
+            yield connection
+        if when == "after":
+            raise Unreachable("the database does not answer")
+
+
+def on(context: Context, breaks: dict[int, str] | None = None) -> tuple[Context, Breaking]:
+    database: Any = Breaking(context.database, breaks or {})
+    return replace(context, database=database), database
+
+
+def test_what_fits_into_one_chunk_is_stored_in_one_transaction(context: Context, tmp_path: Path) -> None:
+    watched, database = on(context)
+    definition = make_definition(tmp_path, input={"text": "text", "key": "id"})
+    given = ({"text": "t", "id": number} for number in range(20))
+    submit(watched, given, Submission(definition, idempotency_key="k"))
+    assert (database.transactions, stored(context)) == (1, (1, 20))
+    with context.database.read() as connection:
+        row = connection.execute(select(batches.c.id, batches.c.state, batches.c.last_position)).one()
+        ids = list(connection.scalars(select(items.c.id).order_by(items.c.id)))
+        assert connection.scalar(select(unreleased.c.first)) == 1
+        assert not leases.find_by_prefix(connection, submit_lease.PREFIX)
+    assert row[1:] == ("running", 20)
+    assert ids == [row.id * POSITIONS_PER_BATCH + position for position in range(1, 21)]
+
+
+def test_a_commit_whose_answer_was_lost_stores_a_batch_once(context: Context, tmp_path: Path) -> None:
+    watched, database = on(context, {1: "after", 2: "before"})
+    submitted = submit(watched, make_items(20), Submission(make_definition(tmp_path), idempotency_key="k"))
+    assert (submitted.total, database.transactions, stored(context)) == (20, 3, (1, 20))
+
+
+def test_a_database_that_is_away_at_the_start_is_reported_at_once(context: Context, tmp_path: Path) -> None:
+    watched, database = on(context, {1: "before"})
+    with pytest.raises(Unreachable, match="does not answer$"):
+        submit(watched, make_items(20), Submission(make_definition(tmp_path)))
+    assert (database.transactions, stored(context)) == (1, (0, 0))
+
+
+@pytest.mark.parametrize("number", [20, 6_000])
+def test_a_progress_callback_that_fails_leaves_nothing(context: Context, tmp_path: Path, number: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        submit(
+            context,
+            make_items(number),
+            Submission(make_definition(tmp_path)),
+            on_progress=lambda stored: 1 // (stored - stored),
+        )
+    assert stored(context) == (0, 0)
+
+
 ITEMS = [{"text": "a", "n": 1}, {"text": "b", "n": 2}, {"text": "c", "n": 3}]
 
 
@@ -244,7 +316,9 @@ DYING = """
 import os, sys
 from pathlib import Path
 from pipeline.bootstrap import make_context
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches import submit_lease
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.settings import load
 from tests.support.factories import make_definition, make_items
 

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import delete, update
 
 from pipeline.batches import control, throughput
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.cli.checks.queues import unserved_queues
 from pipeline.database.tables import items, unreleased

@@ -15,7 +15,8 @@ import pytest
 from pipeline.batches.control import cancel, pause, resume
 from pipeline.batches.reconcile import cancel_rest, reconcile
 from pipeline.batches.sql import batches
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.context import Context, utc_now
 from pipeline.database.row import Row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pipeline.batches.sql import spans, throughput
 from pipeline.context import Context
 from pipeline.database.engine import Database
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches
+from pipeline.definitions import Definition
 from pipeline.delivery import endpoints
 from pipeline.delivery.deliveries import recover, replay_missing
 from pipeline.delivery.give_up import expire
@@ -142,62 +144,82 @@ def look_after(context: Context, url: str) -> None:
 def test_every_statement_of_a_run_finds_its_rows_by_an_index(
     endpoint: dict[str, Any], database_url: str, tmp_path: Path
 ) -> None:
-    seen: dict[str, Any] = {}
+    settings = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8", "database_url": database_url}
+    refusing = answer(400, "webhook-delivery: abort-message")
+    with Receiver() as receiver, Scripted(refusing) as refuser, pipeline.connect(**settings) as client:
+        context = client_context(client)
+        if endpoint:
+            configure(context.database, receiver.url.removesuffix("/hook"), **endpoint)
+        definition = make_definition(tmp_path, FAILING)
+        # In order, each waits for the one before.
+        count = 100 if "ordering" in endpoint else 500
+        with statements(context.database) as seen:
+            do_everything(client, definition, count, receiver, refuser)
+        give_up_all(context.database)
+        with statements(context.database, seen):
+            # What is being sent just now is waited for.
+            wait_for(lambda: prune_now(context) == 2)
+        scans = scans_of(context.database, seen)
+    assert len(seen) > 30
+    assert scans == []
+
+
+@contextmanager
+def statements(database: Database, seen: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+    """Collect the statements that run inside, each with the parameters that it had first."""
+    seen = {} if seen is None else seen
 
     def remember(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
         if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT", "WITH")):
             seen.setdefault(statement, parameters[0] if many else parameters)
 
-    settings = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8", "database_url": database_url}
-    # In order, each waits for the one before.
-    count = 100 if "ordering" in endpoint else 500
-    refusing = answer(400, "webhook-delivery: abort-message")
-    with Receiver() as receiver, Scripted(refusing) as refuser, pipeline.connect(**settings) as client:
-        if endpoint:
-            configure(client_context(client).database, receiver.url.removesuffix("/hook"), **endpoint)
-        engine = client_context(client).database.engine
-        event.listen(engine, "before_cursor_execute", remember)
-        definition = make_definition(tmp_path, FAILING)
-        endpoints.configure(client_context(client), receiver.url, rate=10_000)
-        batch = client.submit(
-            make_items(count),
-            definition,
-            callback_url=receiver.url,
-            batch_callback_url=refuser.url,
-            fallback_url=f"{receiver.url}/fallback",
-            idempotency_key="k",
-        )
-        batch.pause()
-        batch.resume()
-        list(batch.results(follow=True))
-        receiver.wait_for(lambda r: number_of_items(r) == count + 1)
-        look_after(client_context(client), refuser.url)
-        batch.replay_dead()
-        batch.wait(30)
-        batch.labels()
-        client.submit(make_items(2_000), definition).cancel()
-        recover(client_context(client), batch="last", origin=receiver.url)
-        replay_missing(client_context(client), receiver.url, "last")
-        prunable(client_context(client), client_context(client).now())
-        event.remove(engine, "before_cursor_execute", remember)
-        give_up_all(client_context(client).database)
-        event.listen(engine, "before_cursor_execute", remember)
-        # What is being sent just now is waited for.
-        wait_for(lambda: prune_now(client_context(client)) == 2)
-        event.remove(engine, "before_cursor_execute", remember)
-        database = client_context(client).database
-        if not database.is_sqlite:
-            with database.write() as connection:
-                fill(connection)
-        scans_of = scans_on_sqlite if database.is_sqlite else scans_on_postgresql
+    event.listen(database.engine, "before_cursor_execute", remember)
+    try:
+        yield seen
+    finally:
+        event.remove(database.engine, "before_cursor_execute", remember)
+
+
+def do_everything(
+    client: pipeline.Client, definition: Definition, count: int, receiver: Receiver, refuser: Scripted
+) -> None:
+    """Do with batches and endpoints what people do."""
+    context = client_context(client)
+    endpoints.configure(context, receiver.url, rate=10_000)
+    batch = client.submit(
+        make_items(count),
+        definition,
+        callback_url=receiver.url,
+        batch_callback_url=refuser.url,
+        fallback_url=f"{receiver.url}/fallback",
+        idempotency_key="k",
+    )
+    batch.pause()
+    batch.resume()
+    list(batch.results(follow=True))
+    receiver.wait_for(lambda r: number_of_items(r) == count + 1)
+    look_after(context, refuser.url)
+    batch.replay_dead()
+    batch.wait(30)
+    batch.labels()
+    client.submit(make_items(2_000), definition).cancel()
+    recover(context, batch="last", origin=receiver.url)
+    replay_missing(context, receiver.url, "last")
+    prunable(context, context.now())
+
+
+def scans_of(database: Database, seen: dict[str, Any]) -> list[str]:
+    """Return the scans of statements, with their texts."""
+    if not database.is_sqlite:
         with database.write() as connection:
-            scans = [
-                f"{scan}: {' '.join(statement.split())}"
-                for statement, parameters in seen.items()
-                for scan in scans_of(connection, statement, parameters)
-            ]
-    assert len(seen) > 30
-    assert scans == []
+            fill(connection)
+    find = scans_on_sqlite if database.is_sqlite else scans_on_postgresql
+    with database.write() as connection:
+        return [
+            f"{scan}: {' '.join(statement.split())}"
+            for statement, parameters in seen.items()
+            for scan in find(connection, statement, parameters)
+        ]
 
 
 def fill_unknown(connection: Connection, number: int) -> None:

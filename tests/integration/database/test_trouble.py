@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.database.clock import DatabaseClock
 from pipeline.database.dialect import dialect_of

@@ -21,9 +21,8 @@ from pipeline.database.transaction_end import transaction_end
 from pipeline.delivery import endpoint_secrets
 from pipeline.delivery.claim import take_back
 from pipeline.delivery.preclaim import MOST_BYTES
-from pipeline.delivery.rules.delivery import Answer
+from pipeline.delivery.rules.delivery import Answer, Owed
 from pipeline.delivery.sender.in_flight import InFlight
-from pipeline.delivery.sender.sender import Sender
 from pipeline.errors import Unreachable
 from pipeline.settings import load
 from tests.support.factories import client_context, make_definition, make_items
@@ -40,25 +39,11 @@ from tests.support.receivers.owed import (
     states,
     wait_until,
 )
+from tests.support.receivers.preclaiming import origin_of, ready, room
 from tests.support.receivers.scripted import Scripted, answer, in_turn
 from workers.engine.sweeps import dead_holders
 
 KEY = "dGhlIG5ld2VzdCBvZiB0d28sIGFuZCBzZWFscyBhbGw="
-
-
-def origin_of(receiver: Scripted) -> str:
-    return f"http://127.0.0.1:{receiver.port}"
-
-
-def ready(sender: Sender, receiver: Scripted) -> Sender:
-    """Wait until the sender grants slots."""
-    wait_until(lambda: sender.slots.offered([origin_of(receiver)]) != [])
-    return sender
-
-
-def room(sender: Sender) -> int:
-    assert sender._loop is not None
-    return sender._loop.capacity.room().free
 
 
 def claims(database: Database) -> list[str]:
@@ -226,12 +211,16 @@ def test_a_slow_endpoint_leaves_slots_to_the_others(database: Database) -> None:
     assert 0 < len(hanging.requests) <= 64
 
 
-def test_what_is_pending_at_an_endpoint_is_not_overtaken() -> None:
+def request(origin: str, *, is_preclaimed: bool = True) -> Owed:
+    now = datetime.now(UTC)
+    return Owed(1, f"{origin}/hook", origin, 1, "msg_1", b"{}", now, is_preclaimed=is_preclaimed)
+
+
+def test_a_backlog_lasts_until_a_claim_that_began_later_leaves_nothing_due() -> None:
     capacity = InFlight(total=16, per_endpoint=4)
-    assert capacity.reserve([("a", None)], {"a": 9}) == {"a": 4}
+    assert capacity.free_slots([("a", None)]) == {"a": 4}
     capacity.note_backlog(["a"])
-    capacity.give_back({"a": 4})
-    assert capacity.reserve([("a", None), ("b", None)], {"a": 1, "b": 1}) == {"b": 1}
+    assert capacity.free_slots([("a", None), ("b", None)]) == {"b": 4}
     # A claim that began before the commit cannot have seen what was committed.
     capacity.begin_claim()
     capacity.note_backlog(["a"])
@@ -245,26 +234,46 @@ def test_what_is_pending_at_an_endpoint_is_not_overtaken() -> None:
     assert capacity.without_backlog(["a"]) == ["a"]
 
 
-def test_a_full_sender_claims_before_anything_is_reserved() -> None:
+def test_preclaimed_requests_leave_half_of_the_slots_to_a_backlog() -> None:
+    capacity = InFlight(total=64, per_endpoint=8)
+    assert capacity.start("a", None, 100) == 8
+    capacity.note_backlog(["a"])
+    for _ in range(4):
+        capacity.leave(request("a"), Answer(200))
+        assert capacity.start("a", None, 100) == 0
+    capacity.begin_claim()
+    assert capacity.hold([("a", None)], 100) == {"a": 4}
+    capacity.end_claim(["a"] * 4, ["a"])
+    capacity.leave(request("a", is_preclaimed=False), Answer(200))
+    assert capacity.start("a", None, 100) == 0
+    capacity.leave(request("a"), Answer(200))
+    assert capacity.start("a", None, 100) == 1
+    capacity.begin_claim()
+    capacity.end_claim((), [])
+    assert capacity.start("a", None, 100) == 1
+
+
+def test_a_full_sender_claims_before_preclaimed_requests_start() -> None:
     capacity = InFlight(total=2, per_endpoint=2)
-    assert capacity.reserve([("a", None), ("b", None)], {"a": 1, "b": 1}) == {"a": 1, "b": 1}
+    assert (capacity.start("a", None, 1), capacity.start("b", None, 1)) == (1, 1)
     assert capacity.begin_claim().free == 0
-    capacity.leave("a", Answer(200))
-    assert capacity.reserve([("c", None)], {"c": 1}) == {}
+    capacity.leave(request("a"), Answer(200))
+    assert (capacity.free_slots([("c", None)]), capacity.start("c", None, 1)) == ({}, 0)
     assert capacity.begin_claim().free == 1
     assert capacity.hold([("d", None)], 9) == {"d": 1}
-    assert capacity.reserve([("c", None)], {"c": 1}) == {}
+    assert capacity.start("c", None, 1) == 0
     capacity.end_claim(["d"], [])
     assert capacity.room().busy == {"b": 1, "d": 1}
 
 
 def test_an_overloaded_receiver_gets_fewer() -> None:
     capacity = InFlight(total=256, per_endpoint=64)
-    assert capacity.reserve([("a", None)], {"a": 64}) == {"a": 64}
+    assert capacity.start("a", None, 64) == 64
     for _ in range(4):
-        capacity.leave("a", Answer(504))
-    capacity.give_back({"a": 60})
-    assert capacity.reserve([("a", None)], {"a": 64}) == {"a": 4}
+        capacity.leave(request("a"), Answer(504))
+    for _ in range(60):
+        capacity.leave(request("a"), Answer(500))
+    assert capacity.start("a", None, 64) == 4
 
 
 def test_a_large_body_waits_for_a_claim(database: Database) -> None:
@@ -340,7 +349,7 @@ def test_a_process_that_is_killed_between_the_commit_and_the_requests_loses_noth
             target=killed_preclaims.run, args=(database_url, receiver.url), daemon=True
         )
         process.start()
-        wait_until(lambda: states(database) == ["sending"] * 64)
+        wait_until(lambda: states(database) == ["sending"] * 300, 60)
         assert {(row["attempt"], row["lease_until"] is not None) for row in deliveries(database)} == {(1, True)}
         process.kill()
         process.join()
@@ -348,11 +357,11 @@ def test_a_process_that_is_killed_between_the_commit_and_the_requests_loses_noth
         context = context_of(database)
         dead = dead_holders(context)
         assert len(dead) == 1
-        assert take_back(database, context.now(), dead) == 64
+        assert take_back(database, context.now(), dead) == 300
         with Sending(database):
-            wait_until(lambda: states(database) == ["delivered"] * 64)
+            wait_until(lambda: states(database) == ["delivered"] * 300)
     assert {request.headers["webhook-attempt"] for request in receiver.requests} == {"2"}
-    assert len({request.headers["webhook-id"] for request in receiver.requests}) == len(receiver.requests) == 64
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == len(receiver.requests) == 300
 
 
 @pytest.mark.timeout(120)

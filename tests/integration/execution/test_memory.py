@@ -12,7 +12,8 @@ from sqlalchemy import event
 
 from pipeline.batches import results
 from pipeline.batches.store_items import CHUNK_BYTES
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.domain.portions import PORTION_BYTES, portions, text_bytes

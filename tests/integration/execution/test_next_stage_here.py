@@ -10,38 +10,30 @@ from sqlalchemy import event, select, update
 
 from pipeline.database.engine import Database
 from pipeline.database.tables import attempts, batches, items
-from pipeline.definitions import Definition
 from pipeline.domain.batch import BatchState
 from pipeline.domain.item import Stage
 from pipeline.execution import record_thread
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.micro_batch import MicroBatch
 from tests.support.factories import make_definition
-from tests.support.micro_batch import Steps, ids, make_context, refuse, release_all, runtime, states
+from tests.support.micro_batch import (
+    BY_TEXT,
+    Steps,
+    all_places,
+    costly,
+    ids,
+    item_rows,
+    make_context,
+    refuse,
+    release_all,
+    runtime,
+    states,
+)
 from tests.support.servers.fixtures import on_sqlite
 from tests.support.servers.worker import wait_for
 
 ADVANCED = Disposition(DispositionKind.ADVANCED)
 SUCCEEDED = Disposition(DispositionKind.SUCCEEDED)
-
-#: Classifies by its text; enriches with what it was given, and waits for a file if the text says so.
-BY_TEXT = """
-import asyncio, pathlib
-from pipeline import Permanent
-
-def classify(item):
-    item.payload["changed"] = True
-    return item.text
-
-async def enrich(item):
-    while item.text == "slow" and not pathlib.Path(item.payload["gate"]).exists():
-        await asyncio.sleep(0.01)
-    if item.text == "fails":
-        raise RuntimeError("broken")
-    if item.text == "dies":
-        raise Permanent("never")
-    return {"payload": item.payload, "label": item.label, "attempt": item.attempt}
-"""
 
 
 class UpdatesOfItems:
@@ -53,22 +45,6 @@ class UpdatesOfItems:
 
     def _look(self, _: Any, __: Any, statement: str, *___: Any) -> None:
         self.number += "UPDATE items" in statement
-
-
-def item_rows(database: Database) -> list[dict[str, Any]]:
-    with database.read() as connection:
-        return [dict(row) for row in connection.execute(select(items).order_by(items.c.id)).mappings()]
-
-
-def costly(folder: Path, source: str) -> Definition:
-    plain = make_definition(folder, source)
-    return Definition(
-        name=plain.name,
-        folder=plain.folder,
-        classify={"use": plain.classify.use, "durable": True},
-        enrich=list(plain.enrich),
-        input=plain.input,
-    )
 
 
 def test_an_item_is_claimed_once_and_written_once(
@@ -84,7 +60,7 @@ def test_an_item_is_claimed_once_and_written_once(
         wait_for(lambda: len(following.dispositions) == len(refs))
         assert running.under_way() == []
     assert updates.number == 2, "claimed, and finished"
-    assert following.begun == 0, "it ended as soon as it had begun"
+    assert following.begun == [], "it ended as soon as it had begun"
     assert steps.dispositions == dict.fromkeys(ids(refs), ADVANCED)
     assert following.dispositions == dict.fromkeys(ids(refs), SUCCEEDED)
     assert [step for step, *_ in steps.taken + following.taken] == ["acknowledge"] * 6, "nothing is published"
@@ -106,7 +82,7 @@ def test_a_slow_enricher_keeps_no_classification_from_the_database(database: Dat
         slow = item_rows(database)[0]
         assert (slow["state"], slow["stage"], slow["label"]) == ("running", "enrich", "slow")
         assert (slow["attempt"], slow["attempts"], slow["epoch"]) == (1, 2, refs[0].epoch)
-        assert following.begun == 1
+        assert following.begun == [refs[0].id]
         assert running.under_way() == [refs[0]]
         gate.touch()
         wait_for(lambda: len(following.dispositions) == 2)
@@ -173,9 +149,27 @@ def test_what_is_stale_at_its_classification_never_reaches_a_durable_next_stage(
         gate.touch()
         wait_for(lambda: steps.dispositions)
         wait_for(lambda: not running.under_way())
-        assert running.take_places(1, 10**9) == _all_places(context)
+        assert running.take_places(1, 10**9) == all_places(context)
     assert steps.dispositions == {refs[0].id: Disposition(DispositionKind.STALE)}
-    assert following.taken == []
+    assert (following.taken, following.begun) == ([], [])
+
+
+def test_a_durable_next_stage_begins_for_those_that_are_stored_at_it(database: Database, tmp_path: Path) -> None:
+    context, gate = make_context(database), tmp_path / "gate"
+    source = BY_TEXT.replace("def classify(item):", WAITING)
+    with runtime(context) as running:
+        given = [{"text": "fine", "gate": str(gate)}]
+        refs, following = release_all(context, costly(tmp_path, source), given), Steps(database)
+        steps = Steps(database, following)
+        MicroBatch(running, Stage.CLASSIFY, refs, steps).process()
+        # Not seen yet by the process: its places are taken before the classification is recorded.
+        _set_batch_state(database, BatchState.PAUSED)
+        gate.touch()
+        wait_for(lambda: steps.dispositions)
+        wait_for(lambda: not running.under_way())
+        assert running.take_places(1, 10**9) == all_places(context)
+    assert steps.dispositions == {refs[0].id: Disposition(DispositionKind.HELD)}
+    assert (following.taken, following.begun) == ([], [])
 
 
 @pytest.mark.parametrize("state", [BatchState.PAUSED, BatchState.CANCELLED])
@@ -203,7 +197,7 @@ def test_beyond_the_places_of_a_process_items_go_through_the_broker(database: Da
     with runtime(context) as running:
         refs, following = release_all(context, make_definition(tmp_path)), Steps(database)
         steps = Steps(database, following)
-        assert running.take_places(1, _all_places(context) - 1) == _all_places(context) - 1
+        assert running.take_places(1, all_places(context) - 1) == all_places(context) - 1
         MicroBatch(running, Stage.CLASSIFY, refs, steps).process()
         wait_for(lambda: len(steps.dispositions) == 3 and len(following.dispositions) == 1)
     published = [id_ for step, id_, *_ in steps.taken if step == "publish"]
@@ -275,7 +269,3 @@ def _release_again(database: Database, item: int) -> None:
 def _set_batch_state(database: Database, state: BatchState) -> None:
     with database.write() as connection:
         connection.execute(update(batches).values(state=state.value))
-
-
-def _all_places(context: Any) -> int:
-    return 2 * int(context.settings.batch_items) * int(context.settings.concurrency)

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import select, update
 
 from pipeline.batches.control import cancel, pause, resume
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database.tables import items, spans

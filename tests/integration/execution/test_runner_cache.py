@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select
 
 from pipeline.batches import prepare
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database.tables import batches

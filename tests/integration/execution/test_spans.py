@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from pipeline.batches import progress, throughput
 from pipeline.batches.control import cancel, pause, resume
 from pipeline.batches.reconcile import make_releasable
 from pipeline.batches.replay import replay
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database.row import Row
@@ -29,35 +29,9 @@ from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
 from pipeline.retention.prune import prune
 from pipeline.settings import load
+from tests.support.clock import START, Clock
 from tests.support.factories import make_definition, make_items
 from tests.support.servers.fixtures import on_postgresql
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class Clock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.time = START
-
-    def __call__(self) -> datetime:
-        return self.time
-
-    def forward(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def context(database_url: str, clock: Clock) -> Iterator[Context]:
-    context = replace(make_context(load(database_url=database_url)), now=clock)
-    yield context
-    context.database.close()
 
 
 class Batch:
@@ -382,6 +356,28 @@ def test_a_batch_that_an_older_program_accepts_after_the_migration_is_released(b
     assert make_releasable(batch.context) == 1
     assert make_releasable(batch.context) == 0
     assert batch.dispatch() == 5
+
+
+def test_the_rest_of_a_batch_that_an_older_program_has_begun_is_released(batch: Batch) -> None:
+    with batch.context.database.write() as connection:
+        connection.execute(batches.update().values(last_position=None, next_seq=2, succeeded=1))
+        connection.execute(unreleased.delete())
+        done = items.update().where(items.c.position == 1)
+        connection.execute(done.values(state="succeeded", epoch=1, finished_at=START))
+    assert make_releasable(batch.context) == 1
+    assert batch.dispatch() == 4
+    assert len(batch.claim(batch.refs())) == 4
+
+
+def test_a_batch_of_before_that_is_replayed_has_nothing_fresh(batch: Batch) -> None:
+    with batch.context.database.write() as connection:
+        connection.execute(batches.update().values(last_position=None, next_seq=7))
+        connection.execute(unreleased.delete())
+        connection.execute(items.update().values(epoch=2, due_at=START))
+    assert make_releasable(batch.context) == 0
+    assert batch.dispatch() == 5
+    assert {message.epoch for message in batch.sent} == {3}
+    assert batch.ranges() == []
 
 
 def test_nothing_is_left_of_the_ranges_of_a_pruned_batch(batch: Batch, clock: Clock) -> None:

@@ -16,7 +16,8 @@ import pyarrow.parquet
 import pytest
 from sqlalchemy import insert, select, update
 
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.database.tables import batches, endpoints, items
 from pipeline.definitions import load_definition
 from pipeline.domain.api_key import Scope

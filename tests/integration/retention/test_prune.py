@@ -18,7 +18,8 @@ from pipeline.batches import progress, results
 from pipeline.batches.control import cancel
 from pipeline.batches.replay import replay_dead
 from pipeline.batches.sql import batches, definitions
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database import tables

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.batches.control import cancel
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.execution.dispatch import Dispatcher, Message
 from pipeline.execution.liveness import lives_here

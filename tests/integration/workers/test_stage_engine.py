@@ -13,7 +13,8 @@ from kombu.transport.memory import Channel
 from sqlalchemy import select
 
 from pipeline import settings
-from pipeline.batches.submit import Submission, submit
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_hooks
 from pipeline.broker.publisher import open_publisher
 from pipeline.context import Context

@@ -57,7 +57,7 @@ def _owe(database: Database, url: str, count: int, batch_id: int, at: datetime, 
 
 
 def finish_items(
-    database: Database, sender: Sender, urls: Sequence[str], *, size: int = 0, fail: bool = False
+    database: Database, sender: Sender, urls: Sequence[str], *, batch_id: int = 1, size: int = 0, fail: bool = False
 ) -> list[bytes]:
     """Write an event for each URL and what is owed for it, as the record thread beside a sender does.
 
@@ -69,12 +69,16 @@ def finish_items(
     """
     now = datetime.now(UTC)
     with contextlib.suppress(Refused), database.write() as connection:
-        _ensure_batch(connection, 1, now)
-        known = connection.scalar(select(func.max(tables.events.c.seq)).where(tables.events.c.batch_id == 1)) or 0
-        rows = [{"seq": seq, **_event("item.completed", seq, 1, size)} for seq, _ in enumerate(urls, known + 1)]
-        events.add(connection, 1, rows, now)
+        _ensure_batch(connection, batch_id, now)
+        known = (
+            connection.scalar(select(func.max(tables.events.c.seq)).where(tables.events.c.batch_id == batch_id)) or 0
+        )
+        rows = [{"seq": seq, **_event("item.completed", seq, batch_id, size)} for seq, _ in enumerate(urls, known + 1)]
+        events.add(connection, batch_id, rows, now)
         happenings = [
-            Happening(1, row["seq"], EventType.ITEM_COMPLETED, row["seq"], row["body"], (url,), f"{1:016d}")
+            Happening(
+                batch_id, row["seq"], EventType.ITEM_COMPLETED, row["seq"], row["body"], (url,), f"{batch_id:016d}"
+            )
             for row, url in zip(rows, urls, strict=True)
         ]
         owe_callbacks(connection, happenings, now, slots=sender.slots)

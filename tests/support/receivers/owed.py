@@ -15,6 +15,7 @@ from pipeline.bootstrap import make_hooks
 from pipeline.context import Context
 from pipeline.database import tables
 from pipeline.database.engine import Database
+from pipeline.delivery.sender.response_times import QUICK_SECONDS, WINDOW
 from pipeline.delivery.sender.sender import Sender
 from pipeline.delivery.sql.attempts import FIRST_SUCCESSES
 from pipeline.delivery.webhook.options import ClientOptions, SenderOptions
@@ -83,6 +84,14 @@ def options(deadline: float = 10, delays: Iterable[timedelta] = (AT_ONCE,) * 3, 
 def make_sender(database: Database, **given: Any) -> Sender:
     given = {"worker": "sender-1", "allow": LOOPBACK, "options": options()} | given
     return Sender(database, [SECRET], **given)
+
+
+def make_quick(sender: Sender, origin: str) -> None:
+    """Wait until a sender takes preclaimed requests, and have it know an endpoint as one that answers quickly."""
+    wait_until(lambda: sender.slots.offered([origin]) != [])
+    assert sender._loop is not None
+    for _ in range(WINDOW):
+        sender._loop.queue.times.succeed(origin, QUICK_SECONDS / 2)
 
 
 def context_of(database: Database, **given: Any) -> Context:

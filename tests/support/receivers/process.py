@@ -17,11 +17,12 @@ from multiprocessing.process import BaseProcess
 from pipeline.database.engine import Database
 from pipeline.database.lease_holder import new_holder
 from tests.support.receivers.owed import make_sender
+from tests.support.servers.warm_process import PRELOADED
 from workers.garbage_collector import calm
 
 #: A server that has imported what a sender needs, and forks: a new sender takes milliseconds instead of a second.
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([__name__])
+_FORKS.set_forkserver_preload(PRELOADED)
 #: Beyond the longest patience of a test.
 STOP_SECONDS = 60.0
 

@@ -16,11 +16,14 @@ _UNWRAPPED = Path("/usr/lib/rabbitmq/bin")
 #: They sleep instead of spinning when they have nothing to do.
 _FEW_SCHEDULERS = "+S 2:2 +SDcpu 1:1 +SDio 2 +A 8 +sbwt none +sbwtdcpu none +sbwtdio none"
 
+#: In the form that it reads itself: another program would turn `rabbitmq.conf` into it at each start, in two seconds.
 _CONFIGURATION = """
-listeners.tcp.1 = 127.0.0.1:{port}
-log.console.level = info
-disk_free_limit.absolute = 50MB
-vm_memory_high_watermark.absolute = 1GB
+[{rabbit, [
+  {tcp_listeners, [{"127.0.0.1", %d}]},
+  {log, [{console, [{enabled, true}, {level, info}]}]},
+  {disk_free_limit, 50000000},
+  {vm_memory_high_watermark, {absolute, 1000000000}}
+]}].
 """
 
 
@@ -40,7 +43,7 @@ class RabbitMQ(Server):
             "HOME": str(self.folder),
             "RABBITMQ_NODENAME": f"tests{self.port}@localhost",
             "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.config"),
             "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
@@ -77,7 +80,7 @@ class RabbitMQ(Server):
         self._evaluate('vm_memory_monitor:set_vm_memory_high_watermark({absolute, "1GB"}).')
 
     def _launch(self) -> None:
-        (self.folder / "rabbitmq.conf").write_text(_CONFIGURATION.format(port=self.port))
+        (self.folder / "rabbitmq.config").write_text(_CONFIGURATION % self.port)
         (self.folder / "plugins").write_text("[].\n")
         # Before the server, which would start one of its own that outlives it.
         self._spawn(["epmd", "-port", str(self._mapper_port), "-address", "127.0.0.1"])

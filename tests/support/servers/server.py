@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -21,6 +22,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from tests.support.servers.guard import Guard, descendants, signal_all
+from tests.support.servers.warm_process import WarmProcess, can_start_warm
 
 #: How long a server may take to answer, or to stop in good order.
 START_SECONDS = 60.0
@@ -60,7 +62,7 @@ class Server(ABC):
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix=f"pipeline-{self.name}-"))
         guard().tell(folder=str(self.folder))
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[subprocess.Popen[bytes] | WarmProcess] = []
         self._is_suspended = False
 
     @property
@@ -174,7 +176,7 @@ class Server(ABC):
             process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=os.environ | {"HOME": str(self.folder)} | (environment or {}),
+                env=self._complete(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -182,6 +184,20 @@ class Server(ABC):
                 start_new_session=True,
                 **as_user(user),
             )
+        self._keep(process)
+
+    def _spawn_python(self, words: list[str], environment: dict[str, str]) -> None:
+        """Start `python -m` with these words."""
+        complete = self._complete(environment)
+        if not can_start_warm(complete):
+            self._spawn([sys.executable, "-m", *words], environment=environment)
+            return
+        self._keep(WarmProcess(words, cwd=self.folder, environment=complete, log=self.folder / "log"))
+
+    def _complete(self, environment: dict[str, str] | None) -> dict[str, str]:
+        return os.environ | {"HOME": str(self.folder)} | (environment or {})
+
+    def _keep(self, process: subprocess.Popen[bytes] | WarmProcess) -> None:
         guard().tell(started=process.pid)
         self._processes.append(process)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -45,8 +44,8 @@ class Beat(Server):
         raise AttributeError("beat listens to nothing")
 
     def _launch(self) -> None:
-        command = [sys.executable, "-m", "celery", "--app", "workers.app", "--quiet", "beat", "--loglevel", "info"]
-        self._spawn([*command, "--schedule", self.folder / "schedule"], environment=self._environment)
+        words = ["celery", "--app", "workers.app", "--quiet", "beat", "--loglevel", "info"]
+        self._spawn_python([*words, "--schedule", str(self.folder / "schedule")], self._environment)
 
     def _probe(self) -> None:
         if "beat: Starting" not in self.log:
@@ -72,7 +71,7 @@ class Worker(Server):
 
     def _launch(self) -> None:
         self._starts = self.log.count(" ready.")
-        self._spawn([sys.executable, "-m", *self.program, *self._options], environment=self._environment)
+        self._spawn_python([*self.program, *self._options], self._environment)
 
     def _probe(self) -> None:
         if not self.is_ready:

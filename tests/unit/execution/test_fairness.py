@@ -66,4 +66,4 @@ def test_the_batch_with_the_least_in_flight_comes_first() -> None:
 
 def test_the_window_follows_the_measured_rate_within_bounds() -> None:
     window = Window(smallest=100, largest=2_000)
-    assert [window.size(rate) for rate in (0, 1_000, 100_000)] == [100, 500, 2_000]
+    assert [window.size(rate) for rate in (0, 1_000, 100_000)] == [100, 200, 2_000]

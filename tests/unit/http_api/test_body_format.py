@@ -25,7 +25,10 @@ def test_types_and_codings(content_type: str, coding: str, expected: tuple[str, 
     assert read_format(Headers(headers)) == expected
 
 
-@pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/html"}, {"Content-Type": "text/csv", "Content-Encoding": "gzip, br"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Content-Type": "text/html"}, {"Content-Type": "text/csv", "Content-Encoding": "gzip, br"}],
+)
 def test_other_types_and_codings_are_refused(headers: dict[str, str]) -> None:
     with pytest.raises(Problem) as refused:
         read_format(Headers(headers))
@@ -33,7 +36,8 @@ def test_other_types_and_codings_are_refused(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "key"), [("a-b", "a-b"), ('"a-b"', "a-b"), (r'"a\"b\\"', 'a"b\\'), ("x" * 255, "x" * 255)]
+    ("given", "key"),
+    [("a-b", "a-b"), ('"a-b"', "a-b"), (r'"a\"b\\"', 'a"b\\'), ("x" * 255, "x" * 255)],
 )
 def test_an_idempotency_key_may_be_quoted(given: str, key: str) -> None:
     assert read_idempotency_key(Headers({"Idempotency-Key": given})) == key

@@ -11,8 +11,8 @@ import click
 from pipeline.cli import options
 from pipeline.cli.run.session import open_context
 from pipeline.cli.show.output import Messages, pluralize, print_json
-from pipeline.cli.show.redaction import redact_url
 from pipeline.cli.time_arguments import parse_time
+from pipeline.domain.redaction import redact_url
 from pipeline.retention import prune as service
 from pipeline.retention.prune import Pruned
 

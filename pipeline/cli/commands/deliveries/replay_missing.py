@@ -6,9 +6,9 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.run.bulk_replay import bulk_replay
-from pipeline.cli.show.redaction import redact_url
 from pipeline.context import Context
 from pipeline.delivery import deliveries as service
+from pipeline.domain.redaction import redact_url
 
 
 @click.command("replay-missing")

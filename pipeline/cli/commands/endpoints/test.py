@@ -11,12 +11,12 @@ from pipeline.cli import options
 from pipeline.cli.run.session import open_context
 from pipeline.cli.show.endpoint import condition_text
 from pipeline.cli.show.output import Messages, print_fields, print_json
-from pipeline.cli.show.redaction import redact_url
 from pipeline.context import Context
 from pipeline.delivery import endpoints as service
 from pipeline.delivery.rules.delivery import Answer, Sent
 from pipeline.delivery.rules.endpoint_state import EndpointState
 from pipeline.delivery.rules.failure_text import explain
+from pipeline.domain.redaction import redact_url
 from pipeline.errors import NotFound
 
 #: States in which callbacks are not sent.

@@ -1,0 +1,172 @@
+"""List dead items, group them by cause, and replay those that match a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.batches.replay import CHUNK, replay_dead
+from pipeline.batches.sql import dead
+from pipeline.context import Context
+from pipeline.database.row import Row
+from pipeline.domain.cause import Cause, find_cause
+from pipeline.domain.ids import item_id
+
+#: Dead items that one page of a filtered list looks at, and that are grouped by cause.
+LOOKED_AT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadFilter:
+    """A filter: dead items that match every condition; None: any.
+
+    Args:
+        kind: of the failure, such as `permanent`.
+        type: of the error, such as `HTTPError`.
+        cause: the id of a cause.
+        finished_before: when they became dead, aware.
+        items: ids of items.
+    """
+
+    stage: str | None = None
+    kind: str | None = None
+    type: str | None = None
+    cause: str | None = None
+    label: str | None = None
+    finished_before: datetime | None = None
+    items: Collection[str] | None = None
+
+    def matches(self, row: Row) -> bool:
+        """Return whether a dead item matches."""
+        equal = (
+            (self.stage, row["error_stage"]),
+            (self.kind, row["error_kind"]),
+            (self.type, row["error_type"]),
+            (self.label, row["label"]),
+        )
+        return (
+            all(wanted is None or wanted == found for wanted, found in equal)
+            and (self.finished_before is None or row["finished_at"] < self.finished_before)
+            and (self.items is None or item_id(row["public_id"], row["position"]) in self.items)
+            and (self.cause is None or cause_of(row).id == self.cause)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeadPage:
+    """A page of dead items; it may have fewer than asked for, or none, although the list goes on.
+
+    Args:
+        position: id of the last item looked at; None: the list ends here.
+    """
+
+    rows: list[Row]
+    position: int | None
+
+
+@dataclass(slots=True)
+class CauseGroup:
+    """Dead items of one cause.
+
+    Args:
+        example: the id of the newest of them.
+    """
+
+    cause: Cause
+    count: int
+    first_at: datetime
+    last_at: datetime
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayCount:
+    """How many dead items matched, and how many are pending again."""
+
+    matched: int
+    replayed: int
+
+
+def cause_of(row: Row) -> Cause:
+    """Return the cause of a dead item."""
+    return find_cause(row["error_stage"], row["error_kind"], row["error_type"], row["error_message"])
+
+
+def dead_page(
+    context: Context,
+    wanted: DeadFilter,
+    *,
+    batch_id: int | None,
+    tenant: str | None,
+    before: int | None,
+    limit: int,
+) -> DeadPage:
+    """Return a page of dead items, the newest batches' first.
+
+    Args:
+        before: only items with ids below: the position of the page before.
+        limit: items on a page. At most `LOOKED_AT` are looked at.
+    """
+    found: list[Row] = []
+    looked_at = 0
+    while looked_at < LOOKED_AT:
+        size = min(max(limit, 500), LOOKED_AT - looked_at)
+        with context.database.read() as connection:
+            chunk = dead.find_newest(connection, batch_id=batch_id, tenant=tenant, before=before, limit=size)
+        for row in chunk:
+            if len(found) == limit:
+                return DeadPage(found, before)
+            before = row["id"]
+            if wanted.matches(row):
+                found.append(row)
+        looked_at += len(chunk)
+        if len(chunk) < size:
+            return DeadPage(found, None)
+    return DeadPage(found, before)
+
+
+def causes(context: Context, *, batch_id: int | None, tenant: str | None) -> tuple[list[CauseGroup], bool]:
+    """Return the causes of the newest dead items, the most frequent first, and whether there are older items."""
+    with context.database.read() as connection:
+        found = dead.find_newest(connection, batch_id=batch_id, tenant=tenant, before=None, limit=LOOKED_AT + 1)
+    groups: dict[str, CauseGroup] = {}
+    for row in found[:LOOKED_AT]:
+        cause, at = cause_of(row), row["finished_at"]
+        group = groups.get(cause.id)
+        if group is None:
+            groups[cause.id] = CauseGroup(cause, 1, at, at, item_id(row["public_id"], row["position"]))
+            continue
+        group.count += 1
+        group.first_at, group.last_at = min(group.first_at, at), max(group.last_at, at)
+    ordered = sorted(groups.values(), key=lambda group: (-group.count, group.cause.id))
+    return ordered, len(found) > LOOKED_AT
+
+
+def replay_matching(
+    context: Context, batch: Row, wanted: DeadFilter, *, limit: int | None = None, dry_run: bool = False
+) -> ReplayCount:
+    """Replay the dead items of a batch that match, each at the stage where it failed.
+
+    Args:
+        limit: items to replay at most; None: all.
+        dry_run: only count.
+
+    Raises:
+        Conflict: the batch was cancelled, and some of its items are not final yet.
+        NotFound: the batch was pruned meanwhile.
+    """
+    matched = replayed = 0
+    before: int | None = None
+    while limit is None or matched < limit:
+        with context.database.read() as connection:
+            chunk = dead.find_newest(connection, batch_id=batch["id"], tenant=None, before=before, limit=CHUNK)
+        chosen = [row["position"] for row in chunk if wanted.matches(row)]
+        chosen = chosen if limit is None else chosen[: limit - matched]
+        matched += len(chosen)
+        if chosen and not dry_run:
+            replayed += replay_dead(context, batch["public_id"], positions=chosen)
+        if len(chunk) < CHUNK:
+            break
+        before = chunk[-1]["id"]
+    return ReplayCount(matched, replayed)

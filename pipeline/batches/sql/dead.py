@@ -1,0 +1,59 @@
+"""Dead items, and the payloads that were replaced when one was replayed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from pipeline.batches.sql.items import ERROR_COLUMNS, RESULT_COLUMNS
+from pipeline.database.row import Row, rows
+from pipeline.database.state_literals import has_state
+from pipeline.database.tables import batches, items, replays
+from pipeline.domain.item import Stage
+
+_COLUMNS = ("id", "batch_id", "position", "key", "label", "attempts", "finished_at", *ERROR_COLUMNS)
+
+
+def find_newest(
+    connection: Connection, *, batch_id: int | None, tenant: str | None, before: int | None, limit: int
+) -> list[Row]:
+    """Return up to `limit` dead items, those of the newest batches and of the highest positions first.
+
+    Args:
+        batch_id: only of this batch; None: of all.
+        tenant: only of its batches; None: of everybody's.
+        before: only items with ids below.
+    """
+    query = select(*(items.c[name] for name in _COLUMNS), batches.c.public_id)
+    query = query.join(batches, batches.c.id == items.c.batch_id).where(has_state(items.c.state, "dead"))
+    if batch_id is not None:
+        query = query.where(items.c.batch_id == batch_id)
+    if tenant is not None:
+        query = query.where(batches.c.tenant == tenant)
+    if before is not None:
+        query = query.where(items.c.id < before)
+    # In the order of the index, which is also that of the ids.
+    return rows(connection.execute(query.order_by(items.c.batch_id.desc(), items.c.id.desc()).limit(limit)))
+
+
+def replace_payload(connection: Connection, item_id: int, payload: str, key_id: str | None, now: datetime) -> bool:
+    """Give a dead item another payload, which starts at the first stage, and keep the one before.
+
+    Return False if the item is not dead.
+    """
+    chosen = items.c.id == item_id, has_state(items.c.state, "dead")
+    before = connection.scalar(select(items.c.payload).where(*chosen).with_for_update())
+    if before is None:
+        return False
+    connection.execute(insert(replays).values(item_id=item_id, at=now, key_id=key_id, payload=before))
+    cleared = dict.fromkeys(RESULT_COLUMNS)
+    connection.execute(
+        update(items).where(items.c.id == item_id).values(payload=payload, stage=Stage.CLASSIFY.value, **cleared)
+    )
+    return True
+
+
+def find_replaced(connection: Connection, item_id: int) -> list[Row]:
+    """Return the payloads that an item had before, the oldest first."""
+    return rows(connection.execute(select(replays).where(replays.c.item_id == item_id).order_by(replays.c.at)))

@@ -1,0 +1,220 @@
+"""What is submitted: the options of a batch, checked, and the row that they become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from pipeline.batches import submit_lease
+from pipeline.batches.idempotency import refuse_different
+from pipeline.batches.sql import batches
+from pipeline.batches.sql import definitions as stored_definitions
+from pipeline.batches.store_items import refuse_foreign
+from pipeline.batches.validate import Rules
+from pipeline.context import Context
+from pipeline.database.row import Row
+from pipeline.definitions import Definition, to_content
+from pipeline.domain import bounds
+from pipeline.domain.callback_url import check_callback_url
+from pipeline.domain.retry_schedule import check_schedule
+from pipeline.domain.tenant import DEFAULT_TENANT
+from pipeline.errors import BacklogFull, InvalidInput, SubmissionInProgress
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """How to process the items of a batch.
+
+    Args:
+        definition: classifier and enrichers.
+        callback_url: receives every item's event.
+        batch_callback_url: receives `batch.completed`.
+        fallback_url: receives `delivery.exhausted` for each callback that is given up.
+        callback_schedule: name of the retry schedule of its callbacks; default: `standard`. An endpoint's schedule
+            overrides it.
+        idempotency_key: the caller's name for this submission; the same submission again with the same key changes
+            nothing.
+        fair_key: batches with the same key share one turn.
+        weight: share of this batch relative to others.
+        key_field: payload field that holds the caller's key; default: the definition's.
+        callback_url_field: payload field that holds the item's own callback URL.
+        tenant: whose batch it is; an idempotency key is unique within a tenant.
+    """
+
+    definition: Definition
+    callback_url: str | None = None
+    batch_callback_url: str | None = None
+    fallback_url: str | None = None
+    callback_schedule: str | None = None
+    idempotency_key: str | None = None
+    fair_key: str = ""
+    weight: int = 1
+    key_field: str | None = None
+    callback_url_field: str | None = None
+    tenant: str = DEFAULT_TENANT
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A batch that was accepted.
+
+    Args:
+        batch_id: its public id.
+        row_id: the id of its row.
+        total: number of items.
+        is_new: False if the idempotency key was known.
+        without_url: number of items without a value in `callback_url_field`.
+    """
+
+    batch_id: str
+    row_id: int
+    total: int
+    is_new: bool
+    without_url: int = 0
+
+
+def checked(context: Context, submission: Submission) -> Submission:
+    """Return a submission with its URLs in their normal form.
+
+    Raises:
+        InvalidInput: an option is invalid.
+    """
+    bounds.WEIGHT.check("weight", submission.weight)
+    if submission.idempotency_key is not None:
+        bounds.IDEMPOTENCY_KEY.check("idempotency_key", submission.idempotency_key)
+    if submission.fair_key != "":
+        bounds.FAIR_KEY.check("fair_key", submission.fair_key)
+    for name in ("key_field", "callback_url_field"):
+        if getattr(submission, name) is not None:
+            bounds.FIELD.check(name, getattr(submission, name))
+    items_url = _checked_url(context, submission.callback_url, "callback_url")
+    batch_url = _checked_url(context, submission.batch_callback_url, "batch_callback_url")
+    fallback = _checked_url(context, submission.fallback_url, "fallback_url")
+    if fallback is not None and fallback in (items_url, batch_url):
+        raise InvalidInput("fallback_url is also a callback URL of the batch; give one that works when that one fails")
+    if submission.callback_schedule is not None:
+        check_schedule(submission.callback_schedule)
+    return replace(submission, callback_url=items_url, batch_callback_url=batch_url, fallback_url=fallback)
+
+
+def _checked_url(context: Context, url: str | None, name: str) -> str | None:
+    if url is None:
+        return None
+    callback = check_callback_url(url, context.settings.allow_private_callbacks, name=name)
+    if not context.settings.secrets:
+        raise InvalidInput(
+            "callbacks are signed, but PIPELINE_WEBHOOK_SECRET is not set; create one with `pipeline secret` and give "
+            "it to the receiver"
+        )
+    return callback.url
+
+
+def rules_of(context: Context, submission: Submission) -> Rules:
+    """Return what each item of a submission must satisfy."""
+    given = submission.definition.input
+    return Rules(
+        text_field=given.text,
+        accepts_empty_text=given.empty == "accept",
+        key_field=submission.key_field or given.key,
+        callback_url_field=submission.callback_url_field,
+        max_payload_bytes=context.settings.max_payload_bytes,
+        allow_private=context.settings.allow_private_callbacks,
+        has_secret=bool(context.settings.secrets),
+    )
+
+
+def find_existing(context: Context, submission: Submission) -> Row | None:
+    """Return the batch with the idempotency key of a submission; None if there is none.
+
+    Raises:
+        IdempotencyMismatch: it differs in an option.
+        SubmissionInProgress: it is being submitted right now.
+    """
+    key = submission.idempotency_key
+    if key is None:
+        return None
+    with context.database.read() as connection:
+        row = batches.find_by_idempotency_key(connection, submission.tenant, key)
+        # In the same snapshot: both may be pruned.
+        content = None if row is None else stored_definitions.load_content(connection, row["definition_id"])
+    if row is None:
+        return None
+    # Until it is accepted, only one that is uploaded in parts knows its body.
+    if row["state"] != "accepting" or row["body_digest"] is not None:
+        _refuse_if_different({**row, "definition": content}, submission)
+        return row
+    submit_lease.discard_abandoned(context)
+    with context.database.read() as connection:
+        if batches.find_by_idempotency_key(connection, submission.tenant, key) is None:
+            return None
+    raise SubmissionInProgress(f"a batch with idempotency key {key!r} is being submitted by another process; try again")
+
+
+def _refuse_if_different(known: Row, submission: Submission) -> None:
+    given = {name: getattr(submission, name) for name in _COMPARED}
+    stored = {**known, "callback_schedule": known["schedule"]}
+    refuse_different(known, stored, {"definition": to_content(submission.definition), **given})
+
+
+_COMPARED = ("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight")
+
+
+def insert_batch(
+    context: Context, connection: Connection, submission: Submission, public_id: str, *, body_digest: str | None = None
+) -> int:
+    """Insert a batch in state `accepting`, with its definition. Return its row id.
+
+    Args:
+        body_digest: of the request that opens it; None: not known yet.
+
+    Raises:
+        SubmissionInProgress: another process has just used the idempotency key.
+        BacklogFull: the tenant has too many items that wait.
+        EndpointOwned: a callback URL is at an endpoint of another tenant.
+    """
+    now = context.now()
+    definition = submission.definition
+    _refuse_if_full(context, connection, submission.tenant)
+    urls = submission.callback_url, submission.batch_callback_url, submission.fallback_url
+    refuse_foreign(connection, urls, submission.tenant)
+    definition_id = stored_definitions.store(
+        connection,
+        name=definition.name,
+        version=definition.version,
+        content=to_content(definition),
+        stages=",".join(definition.stages),
+        now=now,
+    )
+    row: Row = {
+        "public_id": public_id,
+        "definition_id": definition_id,
+        "fair_key": submission.fair_key,
+        "weight": submission.weight,
+        "callback_url": submission.callback_url,
+        "batch_callback_url": submission.batch_callback_url,
+        "fallback_url": submission.fallback_url,
+        "schedule": submission.callback_schedule,
+        "idempotency_key": submission.idempotency_key,
+        "tenant": submission.tenant,
+        "body_digest": body_digest,
+        "created_at": now,
+    }
+    try:
+        return batches.add(connection, row)
+    except IntegrityError as error:
+        key = submission.idempotency_key
+        if key is None or "idempotency_key" not in str(error.orig):
+            raise
+        message = f"idempotency key {key!r} was just used by another process; try again"
+        raise SubmissionInProgress(message) from None
+
+
+def _refuse_if_full(context: Context, connection: Connection, tenant: str) -> None:
+    limit = context.settings.max_pending_items
+    if limit is not None and (waiting := batches.count_waiting(connection, tenant)) > limit:
+        raise BacklogFull(
+            f"{waiting:,} items wait already, more than PIPELINE_MAX_PENDING_ITEMS={limit:,}; submit again when some "
+            "are done"
+        )

@@ -1,0 +1,142 @@
+"""A batch on a server: the methods of `Batch`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pipeline.client.batch import item_ids, too_late, wait_end
+from pipeline.client.remote.answers import value_of
+from pipeline.client.remote.result_pages import LONG_POLL, result_pages
+from pipeline.client.remote.server import Server, segment
+from pipeline.client.result import Result
+from pipeline.domain import bounds
+from pipeline.domain.batch import BatchState, Progress
+
+#: Between two questions how far a busy batch is.
+_PAUSE_SECONDS = 0.1
+
+
+class RemoteBatch:
+    """One batch on a server. Made by a `RemoteClient`; has the methods of `Batch`.
+
+    Attributes:
+        id: The batch's id.
+        is_new: Whether the call that returned this object stored the batch; see `Batch`.
+    """
+
+    def __init__(self, server: Server, batch_id: str, *, is_new: bool) -> None:
+        self._server = server
+        self._path = f"/v1/batches/{segment(batch_id)}"
+        self.id: str = batch_id
+        self.is_new: bool = is_new
+
+    def __repr__(self) -> str:
+        return f"RemoteBatch({self.id!r})"
+
+    def results(self, *, follow: bool = False, after: int = 0) -> Iterator[Result]:
+        """Yield results in the order in which items finished; see `Batch.results`.
+
+        Each page is asked for by the `seq` behind the last: a connection that is lost costs nothing.
+
+        Raises:
+            NotFound: The batch was pruned meanwhile.
+            Unreachable: The server does not answer, also after retries.
+            ClientClosed: The client was closed.
+        """
+        return self._results(bounds.SEQ.check("after", after), follow=follow)
+
+    def _results(self, after: int, *, follow: bool) -> Iterator[Result]:
+        for page in result_pages(self._server, self.id, follow=follow, after=after):
+            yield from map(Result.from_data, page.data)
+
+    def progress(self) -> Progress:
+        """Return how far the batch is.
+
+        Raises:
+            NotFound: The batch was pruned meanwhile.
+        """
+        return progress_of(self._server.get(self._path))
+
+    def labels(self) -> dict[str, int]:
+        """Return how many items have each label, the most frequent first."""
+        found = self._server.get(f"{self._path}/labels", full=True)
+        return {each["label"]: each["count"] for each in found["data"]}
+
+    def wait(self, timeout: float | None = None) -> Progress:
+        """Wait until every item is final; see `Batch.wait`.
+
+        Raises:
+            WaitTimeout: The batch is not complete by then. Work on it goes on.
+            NotFound: The batch was pruned meanwhile.
+        """
+        end = wait_end(timeout)
+        tag, progress = "", None
+        while progress is None or not progress.is_complete:
+            left = end - time.monotonic()
+            if progress is not None and left <= 0:
+                raise too_late(progress, timeout)
+            answer = self._server.send(
+                "GET",
+                self._path,
+                query={"wait": int(max(0, min(LONG_POLL, left)))} if tag else {},
+                headers={"If-None-Match": tag} if tag else {},
+                is_repeatable=True,
+            )
+            if answer.status != 304:
+                tag, progress = answer.headers.get("etag", ""), progress_of(value_of(answer))
+            if progress is not None and not progress.is_complete:
+                time.sleep(max(0.0, min(_PAUSE_SECONDS, end - time.monotonic())))
+        return progress
+
+    def pause(self) -> None:
+        """Start no more items; see `Batch.pause`.
+
+        Raises:
+            Conflict: The batch is final.
+        """
+        self._server.change("POST", f"{self._path}/pause", is_repeatable=True)
+
+    def resume(self) -> None:
+        """Release items again after `pause`.
+
+        Raises:
+            Conflict: The batch is final.
+        """
+        self._server.change("POST", f"{self._path}/resume", is_repeatable=True)
+
+    def cancel(self) -> int:
+        """Cancel the items that no worker has claimed, and return how many; see `Batch.cancel`.
+
+        Raises:
+            Conflict: The batch is complete.
+        """
+        return int(self._server.change("POST", f"{self._path}/cancel", is_repeatable=True)["cancelled_now"])
+
+    def replay_dead(self, items: Sequence[str] | None = None) -> int:
+        """Make dead items pending again, and return how many; see `Batch.replay_dead`."""
+        return self._replay("dead", items)
+
+    def replay_cancelled(self, items: Sequence[str] | None = None) -> int:
+        """Make items that were cancelled pending again, and return how many; see `Batch.replay_cancelled`."""
+        return self._replay("cancelled", items)
+
+    def _replay(self, state: str, items: Sequence[str] | None) -> int:
+        chosen: dict[str, Any] = {"all": True} if items is None else {"where": {"items": list(item_ids(items))}}
+        return int(self._server.change("POST", f"{self._path}/{state}/replay", chosen)["replayed"])
+
+
+def progress_of(found: Mapping[str, Any]) -> Progress:
+    """Return how far a batch is, as a server tells it."""
+    counts = ("total", "succeeded", "dead", "cancelled", "in_flight", "running", "last_seq")
+    completed = found["completed_at"]
+    return Progress(
+        batch_id=found["batch_id"],
+        definition=found["definition"],
+        state=BatchState(found["state"]),
+        **{name: found[name] for name in counts},
+        created_at=datetime.fromisoformat(found["created_at"]),
+        completed_at=None if completed is None else datetime.fromisoformat(completed),
+    )

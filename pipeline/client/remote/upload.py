@@ -1,0 +1,118 @@
+"""Submits items to a server: one request if they are few, otherwise parts, of which each can be sent again."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from secrets import token_hex
+from typing import Any
+
+from pipeline.client.remote.answers import value_of
+from pipeline.client.remote.server import Server, segment
+from pipeline.domain import payload
+from pipeline.domain.item import Item
+from pipeline.domain.payload import Rejection
+from pipeline.domain.portions import portions
+from pipeline.errors import InvalidInput, InvalidItems
+
+#: Bounds of one request: what has to be sent again if it fails.
+PART_ITEMS, PART_BYTES = 5_000, 8 * 1024 * 1024
+_LINES = "application/x-ndjson"
+
+OnReject = Callable[[Rejection], object]
+
+
+def upload(
+    server: Server,
+    items: Iterable[Item | Mapping[str, Any]],
+    options: Mapping[str, Any],
+    *,
+    idempotency_key: str | None,
+    on_reject: OnReject | None,
+    on_progress: Callable[[int], object] | None,
+) -> tuple[dict[str, Any], bool]:
+    """Submit items and return the batch as the server shows it, and whether it is new.
+
+    Without a key one is made, so that a request whose answer was lost can be sent again.
+
+    Raises:
+        InvalidItems: an item was refused; nothing is stored.
+        PipelineError: see `value_of`.
+    """
+    key = idempotency_key or f"client-{token_hex(16)}"
+    parts = portions(_lines(items), len, count=PART_ITEMS, size_limit=PART_BYTES)
+    opened = server.send(
+        "POST",
+        "/v1/batches",
+        payload.encode_bytes({**options, "parts": True}, max_bytes=PART_BYTES),
+        headers={"Idempotency-Key": key, "Content-Type": "application/json"},
+        is_repeatable=True,
+    )
+    batch = value_of(opened)
+    if batch["state"] != "accepting":
+        return batch, False
+    path = f"/v1/batches/{segment(batch['batch_id'])}"
+    try:
+        number = _send_parts(server, path, parts, on_reject, on_progress)
+        if not number:
+            raise InvalidItems("there are no items to accept")
+        return server.change("POST", f"{path}/seal", {"parts": number}, is_repeatable=True), True
+    except BaseException:
+        # Nothing stays behind of a submission that failed; an abandoned batch would go by itself after a day.
+        _give_up(server, path)
+        raise
+
+
+def _send_parts(
+    server: Server,
+    path: str,
+    parts: Iterable[list[bytes]],
+    on_reject: OnReject | None,
+    on_progress: Callable[[int], object] | None,
+) -> int:
+    number = stored = sent = 0
+    on_error = "fail" if on_reject is None else "skip"
+    for number, part in enumerate(parts, 1):
+        body = b"\n".join(part)
+        digest = b64encode(hashlib.sha256(body).digest()).decode()
+        answer = server.send(
+            "PUT",
+            f"{path}/parts/{number}",
+            body,
+            query={"items_are": "items", "on_error": on_error},
+            headers={"Content-Type": _LINES, "Content-Digest": f"sha-256=:{digest}:"},
+            is_repeatable=True,
+        )
+        found = value_of(answer)
+        for each in found.get("errors", ()):
+            assert on_reject is not None
+            # Lines are counted in the part, items in the submission.
+            on_reject(Rejection(sent + each["line"], each["detail"], part[each["line"] - 1].decode()))
+        sent += len(part)
+        stored += found["items"]
+        if on_progress is not None:
+            on_progress(stored)
+    return number
+
+
+def _lines(items: Iterable[Item | Mapping[str, Any]]) -> Iterator[bytes]:
+    for position, given in enumerate(items, 1):
+        item = given if isinstance(given, Item) else Item(given)
+        line: dict[str, Any] = {"payload": item.payload}
+        if item.key is not None:
+            line["key"] = item.key
+        if item.callback_url is not None:
+            line["callback_url"] = item.callback_url
+        try:
+            yield payload.encode_bytes(line, max_bytes=PART_BYTES)
+        except InvalidInput as error:
+            raise InvalidItems(f"item {position}: {error}") from None
+
+
+def _give_up(server: Server, path: str) -> None:
+    try:
+        server.send("DELETE", path, is_repeatable=False)
+    except Exception:
+        # The server removes it after a day.
+        return

@@ -1,0 +1,1 @@
+"""The web page: what people look at. Made on the server; everything but live counts works without JavaScript."""

@@ -1,0 +1,78 @@
+"""Templates and assets of the web page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from starlette.responses import Response
+
+_FOLDER = Path(__file__).parent
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+#: Nothing from elsewhere, nothing inline: a label that is a script is shown as text, and would not run either.
+SECURITY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_YEAR = 31_536_000
+
+
+def render(template: str, values: Mapping[str, Any], status: int = 200) -> Response:
+    """Return a page."""
+    text = _environment().get_template(template).render(**values)
+    return Response(
+        text,
+        status,
+        {"Content-Security-Policy": SECURITY, "Cache-Control": "no-store"},
+        media_type="text/html; charset=utf-8",
+    )
+
+
+def asset(name: str) -> Response | None:
+    """Return a file under its hashed name, which browsers keep for a year; None if there is none."""
+    path = _assets().get(name)
+    if path is None:
+        return None
+    headers = {"Cache-Control": f"public, max-age={_YEAR}, immutable"}
+    return Response(path.read_bytes(), headers=headers, media_type=_TYPES[path.suffix])
+
+
+def asset_path(name: str) -> str:
+    """Return the path under which a file is served: it changes with the content."""
+    hashed = next(hashed for hashed, path in _assets().items() if path.name == name)
+    return f"/ui/assets/{hashed}"
+
+
+@cache
+def _assets() -> dict[str, Path]:
+    files = sorted((_FOLDER / "assets").iterdir())
+    return {f"{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}-{path.name}": path for path in files}
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=lambda value: f"{value:,}", time=_time)
+    environment.globals.update(asset=asset_path)
+    return environment
+
+
+def _time(value: datetime | None) -> Markup | str:
+    """Return an instant as an element that a script turns into the reader's time zone."""
+    if value is None:
+        return "–"
+    return Markup('<time datetime="{}" title="{}">{:%Y-%m-%d %H:%M:%S} UTC</time>').format(
+        value.isoformat(), value.isoformat(), value
+    )

@@ -1,0 +1,43 @@
+"""Sign in with an API key, and sign out."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from pipeline.access import sessions
+from pipeline.errors import PipelineError
+from pipeline.http_api.page.visit import Visit, cookie_name
+
+
+async def show_form(visit: Visit) -> Response:
+    """Show the form."""
+    return visit.show("login.html", error="")
+
+
+async def sign_in(visit: Visit) -> Response:
+    """Start a session for the key in the form."""
+    key = (await visit.form()).get("key", "").strip()
+    try:
+        cookie = await visit.quick(sessions.sign_in, visit.context, key)
+    except PipelineError as error:
+        return visit.show("login.html", 403, error=str(error))
+    response = visit.go("/ui")
+    response.set_cookie(
+        cookie_name(visit.request),
+        cookie,
+        max_age=int(sessions.LIFETIME.total_seconds()),
+        path="/",
+        secure=visit.request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
+    return response
+
+
+async def sign_out(visit: Visit) -> Response:
+    """End the session."""
+    name = cookie_name(visit.request)
+    await visit.quick(sessions.sign_out, visit.context, visit.request.cookies.get(name, ""))
+    response = visit.go("/ui/login")
+    response.delete_cookie(name, path="/")
+    return response

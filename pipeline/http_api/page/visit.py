@@ -1,0 +1,139 @@
+"""A visit: one request of a browser, and who is signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from pipeline.access import keys, sessions
+from pipeline.access.caller import LOCAL, Caller
+from pipeline.batches.find import find_owned_batch
+from pipeline.context import Context
+from pipeline.database.row import Row
+from pipeline.domain.api_key import Scope
+from pipeline.http_api.gateway import Gateway
+from pipeline.http_api.page.render import render
+from pipeline.http_api.problems import Problem
+
+T = TypeVar("T")
+
+PAGES = (
+    ("/ui", "Batches"),
+    ("/ui/dead", "Dead letters"),
+    ("/ui/deliveries", "Deliveries"),
+    ("/ui/endpoints", "Endpoints"),
+)
+#: Bytes of a form.
+_MAX_FORM = 1_000_000
+_MESSAGE = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of a browser.
+
+    Args:
+        caller: whose key the browser signed in with, or anybody on this machine where no key exists.
+    """
+
+    gateway: Gateway
+    request: Request
+    caller: Caller
+
+    @property
+    def context(self) -> Context:
+        """The context of the use cases."""
+        return self.gateway.context
+
+    @property
+    def root(self) -> str:
+        """What stands before every path, behind a proxy that serves the page below one."""
+        return str(self.request.scope.get("root_path", ""))
+
+    def may(self, scope: Scope) -> bool:
+        """Return whether the visitor may do what needs a scope."""
+        return scope in self.caller.scopes
+
+    def check(self, scope: Scope) -> None:
+        """Raise `Problem` (scope_missing) if the visitor may not do this."""
+        if not self.may(scope):
+            raise Problem("scope_missing", f"the key you signed in with has no scope {scope.value}, which this needs")
+
+    async def quick(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Run a use case; see `Pool.run`."""
+        return await self.gateway.quick.run(function, *args, **options)
+
+    async def batch(self, public_id: str) -> Row:
+        """Return the row of a batch that the visitor may see.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return await self.quick(_batch, self.context, public_id, self.caller.sees)
+
+    async def form(self) -> dict[str, str]:
+        """Return the fields of the form that was sent."""
+        body = bytearray()
+        async for chunk in self.request.stream():
+            body += chunk
+            if len(body) > _MAX_FORM:
+                raise Problem("body_too_large", f"a form has at most {_MAX_FORM:,} bytes")
+        fields = parse_qs(bytes(body).decode("utf-8", "replace"), keep_blank_values=True)
+        return {name: values[0] for name, values in fields.items()}
+
+    def show(self, template: str, status: int = 200, **values: Any) -> Response:
+        """Return a page."""
+        path = self.request.url.path.removeprefix(self.root)
+        common = {
+            "root": self.root,
+            "pages": PAGES,
+            "here": path,
+            "caller": self.caller,
+            "message": self.request.query_params.get(_MESSAGE, "")[:200],
+        }
+        return render(template, {**common, **values}, status)
+
+    def go(self, path: str, message: str = "") -> Response:
+        """Send the browser to a page after a change, which says in one line what happened."""
+        url = self.request.url.replace(path=self.root + path, query="")
+        if message:
+            url = url.include_query_params(**{_MESSAGE: message})
+        return RedirectResponse(f"{url.path}{'?' + url.query if url.query else ''}", 303)
+
+
+async def visitor(gateway: Gateway, request: Request) -> Caller | None:
+    """Return who is signed in; None: nobody, and somebody has to be."""
+    cookie = request.cookies.get(cookie_name(request))
+    if cookie is not None:
+        return await gateway.quick.run(sessions.caller_of, gateway.context, cookie)
+    if gateway.options.is_open and not await gateway.quick.run(keys.any_exists, gateway.context):
+        return LOCAL
+    return None
+
+
+def cookie_name(request: Request) -> str:
+    """Return the name of the cookie: over https one that browsers accept for this host alone."""
+    return "__Host-pipeline" if request.url.scheme == "https" else "pipeline"
+
+
+def check_same_origin(request: Request) -> None:
+    """Raise `Problem` (cross_site) if another site sent a form.
+
+    Browsers of the last years say so in `Sec-Fetch-Site`; older ones give the origin.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is None:
+        origin = urlsplit(request.headers.get("origin", ""))
+        site = "same-origin" if origin.netloc and origin.netloc == request.headers.get("host") else "cross-site"
+    if site != "same-origin":
+        raise Problem("cross_site", "the form was sent by another site")
+
+
+def _batch(context: Context, public_id: str, tenant: str | None) -> Row:
+    with context.database.read() as connection:
+        return find_owned_batch(connection, public_id, tenant)

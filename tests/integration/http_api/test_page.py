@@ -1,0 +1,140 @@
+"""The web page, without a browser: what it shows, who sees it, and which forms it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+import pipeline
+from pipeline.domain.api_key import Scope
+from tests.support.factories import connect, make_definition, make_items
+from tests.support.gateway import HANG_SECONDS, ServedApi, serving
+
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture(scope="module")
+def batch(api: ServedApi, folder: Path) -> pipeline.Batch:
+    """A completed batch, one item of which has a label that is markup."""
+    source = """
+        def classify(item):
+            if "fails" in item.text:
+                raise Permanent("it says <b>so</b>")
+            return "<script>alert(1)</script>"
+        from pipeline import Permanent
+        """
+    definition = make_definition(folder, source, enrich=False)
+    assert api.client is not None
+    submitted = api.client.submit([*make_items(3), {"text": "it fails"}], definition=definition)
+    submitted.wait(timeout=60)
+    return submitted
+
+
+@pytest.fixture
+def keyed(tmp_path: Path) -> Iterator[ServedApi]:
+    """A server with a key, so that nobody gets in without one."""
+    with connect(tmp_path) as client, serving(client, works=False) as served:
+        served.key()
+        yield served
+
+
+def test_the_list_shows_batches(api: ServedApi, batch: pipeline.Batch) -> None:
+    page = api.http.get("/ui")
+    assert page.status_code == 200
+    assert f'href="/ui/batches/{batch.id}"' in page.text
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+
+
+def test_the_list_filters_by_state(api: ServedApi, batch: pipeline.Batch) -> None:
+    assert batch.id in api.http.get("/ui?state=completed").text
+    assert batch.id not in api.http.get("/ui?state=paused").text
+
+
+def test_a_batch_shows_counts_charts_and_results(api: ServedApi, batch: pipeline.Batch) -> None:
+    page = api.http.get(f"/ui/batches/{batch.id}").text
+    for part in ("Items per second", "Time from submission", "<svg", "Latest results", ">4</span> of"):
+        assert part in page
+
+
+def test_a_label_that_is_a_script_is_text(api: ServedApi, batch: pipeline.Batch) -> None:
+    page = api.http.get(f"/ui/batches/{batch.id}").text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_an_item_shows_why_it_is_dead_and_runs_again(api: ServedApi, batch: pipeline.Batch) -> None:
+    page = api.http.get(f"/ui/items/{batch.id}-4").text
+    assert "it says &lt;b&gt;so&lt;/b&gt;" in page
+    replayed = api.http.post(f"/ui/items/{batch.id}-4/replay", headers=SAME_ORIGIN)
+    assert replayed.status_code == 303
+    assert "The item runs again" in api.http.get(replayed.headers["location"]).text
+    batch.wait(timeout=60)
+
+
+def test_a_payload_is_shown_on_demand(api: ServedApi, batch: pipeline.Batch) -> None:
+    assert "text number 1" not in api.http.get(f"/ui/items/{batch.id}-1").text
+    assert "text number 1" in api.http.get(f"/ui/items/{batch.id}-1?payload=true").text
+
+
+def test_an_unknown_batch_is_a_page_too(api: ServedApi) -> None:
+    page = api.http.get("/ui/batches/0123456789abcdef")
+    assert page.status_code == 404
+    assert "There is no such thing" in page.text
+
+
+def test_a_form_of_another_site_changes_nothing(api: ServedApi, batch: pipeline.Batch) -> None:
+    for headers in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+        refused = api.http.post(f"/ui/batches/{batch.id}/pause", headers=headers)
+        assert refused.status_code == 403
+        assert "another site" in refused.text
+
+
+def test_the_stream_ends_with_a_batch_that_is_complete(api: ServedApi, batch: pipeline.Batch) -> None:
+    text = api.http.get(f"/ui/stream?batch={batch.id}").text
+    assert "event: batch\ndata: {" in text
+    assert text.endswith("event: end\ndata: {}\n\n")
+
+
+def test_assets_are_kept_by_browsers_under_names_of_their_content(api: ServedApi) -> None:
+    page = api.http.get("/ui").text
+    path = page.partition('<link rel="stylesheet" href="')[2].partition('"')[0]
+    found = api.http.get(path)
+    assert (found.status_code, found.headers["content-type"]) == (200, "text/css; charset=utf-8")
+    assert "immutable" in found.headers["cache-control"]
+    assert api.http.get("/ui/assets/ui.css").status_code == 404
+
+
+def test_a_browser_signs_in_with_a_key_and_out_again(keyed: ServedApi) -> None:
+    with httpx2.Client(base_url=keyed.url, timeout=HANG_SECONDS, trust_env=False) as browser:
+        assert browser.get("/ui").headers["location"] == "/ui/login"
+        assert "mistyped" in browser.post("/ui/login", data={"key": "pipe_x"}, headers=SAME_ORIGIN).text
+        key = keyed.key(Scope.READ)["Authorization"].removeprefix("Bearer ")
+        signed_in = browser.post("/ui/login", data={"key": key}, headers=SAME_ORIGIN)
+        cookie = signed_in.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert key not in cookie
+        assert browser.get("/ui").status_code == 200
+        browser.post("/ui/logout", headers=SAME_ORIGIN)
+        assert browser.get("/ui").headers["location"] == "/ui/login"
+
+
+def test_the_api_does_not_read_the_cookie(keyed: ServedApi) -> None:
+    with httpx2.Client(base_url=keyed.url, timeout=HANG_SECONDS, trust_env=False) as browser:
+        key = keyed.key(Scope.READ)["Authorization"].removeprefix("Bearer ")
+        browser.post("/ui/login", data={"key": key}, headers=SAME_ORIGIN)
+        assert browser.get("/v1/me").status_code == 401
+
+
+def test_a_reader_cannot_operate(keyed: ServedApi, tmp_path: Path) -> None:
+    batch = pipeline.connect(database_url=f"sqlite:///{tmp_path / 'pipeline.db'}")
+    with batch as client, httpx2.Client(base_url=keyed.url, timeout=HANG_SECONDS, trust_env=False) as browser:
+        stored = client.submit(make_items(1), definition=make_definition(tmp_path, enrich=False))
+        key = keyed.key(Scope.READ)["Authorization"].removeprefix("Bearer ")
+        browser.post("/ui/login", data={"key": key}, headers=SAME_ORIGIN)
+        refused = browser.post(f"/ui/batches/{stored.id}/cancel", headers=SAME_ORIGIN)
+        assert refused.status_code == 403
+        assert "operate" in refused.text
