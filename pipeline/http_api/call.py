@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.access.caller import Caller
+from pipeline.batches.find import find_owned_batch, unknown_batch
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.http_api.gateway import Gateway
