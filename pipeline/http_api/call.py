@@ -117,10 +117,7 @@ class ApiCall:
         Raises:
             NotFound: there is none that the caller may see.
         """
-        row = await self.quick(_batch, self.context, public_id, self.caller.sees)
-        if self.caller.only_batch not in (None, row["id"]):
-            raise unknown_batch(public_id)
-        return row
+        return await self.quick(visible_batch, self.context, self.caller, public_id)
 
     def unchanged(self) -> None:
         """Note that this call changes nothing, whatever its method: it is no change to log."""
@@ -143,9 +140,17 @@ def _plain(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON")
 
 
-def _batch(context: Context, public_id: str, tenant: str | None) -> Row:
+def visible_batch(context: Context, caller: Caller, public_id: str) -> Row:
+    """Return the row of the batch with exactly this id.
+
+    Raises:
+        NotFound: there is none that the caller may see.
+    """
     with context.database.read() as connection:
-        return find_owned_batch(connection, public_id, tenant)
+        row = find_owned_batch(connection, public_id, caller.sees)
+    if caller.only_batch not in (None, row["id"]):
+        raise unknown_batch(public_id)
+    return row
 
 
 def _too_large(limit: int) -> Problem:

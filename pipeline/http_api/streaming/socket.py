@@ -14,11 +14,11 @@ from typing import Any
 import orjson
 from starlette.websockets import WebSocketDisconnect
 
-from pipeline.access.keys import BadKey, ExpiredKey, RevokedKey
+from pipeline.access.caller import Caller
 from pipeline.batches import event_log
-from pipeline.batches.find import find_owned_batch
 from pipeline.context import Context
-from pipeline.errors import PipelineError
+from pipeline.errors import AccessDenied, PipelineError
+from pipeline.http_api.call import visible_batch
 from pipeline.http_api.problems import Problem, problem_of
 from pipeline.http_api.streaming.cursors import check_seq
 from pipeline.http_api.streaming.feed_reader import FeedReader
@@ -136,7 +136,7 @@ class _Conversation:
             raise RefusedMessage(
                 "too_many", f"a connection follows at most {MAX_SUBSCRIPTIONS} batches; unsubscribe, or open another"
             )
-        batch_id, version = await gateway.quick.run(_find, gateway.context, name, self._call.caller.sees)
+        batch_id, version = await gateway.quick.run(_find, gateway.context, self._call.caller, name)
         after = version.last_seq if message.after == "latest" else check_seq(message.after, version)
         reader = FeedReader(gateway, self._stream, batch_id, after)
         subscription = Subscription(name, reader, message.chosen_types, message.credit, self._call.websocket)
@@ -178,12 +178,11 @@ class _Conversation:
         await self._call.websocket.send_text(orjson.dumps(message).decode())
 
 
-def _find(context: Context, name: str, tenant: str | None) -> tuple[int, event_log.BatchVersion]:
-    with context.database.read() as connection:
-        batch_id = int(find_owned_batch(connection, name, tenant)["id"])
+def _find(context: Context, caller: Caller, name: str) -> tuple[int, event_log.BatchVersion]:
+    batch_id = int(visible_batch(context, caller, name)["id"])
     return batch_id, event_log.version(context, batch_id)
 
 
 def _closing(problem: Problem | PipelineError) -> Closing:
-    is_key = isinstance(problem, BadKey | ExpiredKey | RevokedKey) or getattr(problem, "status", 0) == 401
+    is_key = isinstance(problem, AccessDenied) or getattr(problem, "status", 0) == 401
     return (BAD_KEY if is_key else NO_SCOPE), problem.code

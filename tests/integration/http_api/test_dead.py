@@ -22,6 +22,8 @@ SOURCE = """
 import pathlib
 from pipeline import Permanent
 
+pytestmark = pytest.mark.xdist_group("http-dead")
+
 def classify(item):
     if item.text.startswith("bad"):
         raise Permanent(f"text {item.text!r} of row {len(item.text)} cannot be read")

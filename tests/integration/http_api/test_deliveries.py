@@ -19,6 +19,8 @@ from tests.support.receiver import SECRET, Receiver
 from tests.support.receivers.owed import wait_until
 from tests.support.tenants import submit_as
 
+pytestmark = pytest.mark.xdist_group("http-deliveries")
+
 
 class World(NamedTuple):
     """Two receivers, three batches, and the keys of their tenants."""

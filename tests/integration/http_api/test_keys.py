@@ -20,6 +20,8 @@ from pipeline.http_api.pools import Pool
 from tests.support.factories import connect, make_definition, make_items
 from tests.support.gateway import ServedApi, serving
 
+pytestmark = pytest.mark.xdist_group("http-keys")
+
 UNKNOWN = keys.new_key()
 
 
