@@ -29,6 +29,7 @@ from tests.support.servers.postgres import Postgres
 
 #: Until the readers of a measurement are all connected and at rest.
 SETTLE_SECONDS = 2.0
+LONGEST_SETTLE_SECONDS = 20.0
 DOWNLOADED = 100_000
 _TICKS = 100.0
 _PAGE_BYTES = 4096
@@ -86,7 +87,13 @@ class Readers:
     def __enter__(self) -> Readers:
         self._thread.start()
         self._ready.wait()
-        time.sleep(SETTLE_SECONDS)
+        # Until all of them have what was there before, or keep on asking for it.
+        used, end = self._server.processor_seconds(), time.monotonic() + LONGEST_SETTLE_SECONDS
+        while time.monotonic() < end:
+            time.sleep(SETTLE_SECONDS)
+            before, used = used, self._server.processor_seconds()
+            if used - before < 0.1 * SETTLE_SECONDS:
+                break
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,24 +103,40 @@ class Readers:
 
     async def _run(self) -> None:
         self._stop = asyncio.Event()
-        tasks = []
+        request = f"GET {self._path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode()
+        transports = []
         for _ in range(self._number):
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._server.port)
-            writer.write(f"GET {self._path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode())
-            tasks.append(asyncio.create_task(self._read(reader)))
+            made = await self._loop.create_connection(lambda: Reading(self), "127.0.0.1", self._server.port)
+            made[0].write(request)
+            transports.append(made[0])
         self._ready.set()
         await self._stop.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for transport in transports:
+            transport.abort()
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        while chunk := await reader.read(2**18):
-            # The oldest event of what came together: the one that waited longest.
-            start = chunk.find(b"id: ")
-            number = chunk[start + 4 : chunk.find(b"\n", start)]
-            if start >= 0 and number.isdigit() and int(number) in self._committed:
-                self.lags.append(time.monotonic() - self._committed[int(number)])
+    def note(self, seq: int) -> None:
+        """Note that an event has come."""
+        if seq in self._committed:
+            self.lags.append(time.monotonic() - self._committed[seq])
+
+
+class Reading(asyncio.BufferedProtocol):
+    """One connection. It reads into the buffer that all of them share, and looks at the first event in there."""
+
+    _shared = bytearray(2**18)
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._shared
+
+    def buffer_updated(self, nbytes: int) -> None:
+        # The oldest event of what came together: the one that waited longest.
+        start = self._shared.find(b"id: ", 0, nbytes)
+        number = self._shared[start + 4 : self._shared.find(b"\n", start)]
+        if start >= 0 and number.isdigit():
+            self._readers.note(int(number))
 
 
 def finish_steadily(batch: WrittenBatch, committed: dict[int, float], per_second: int, seconds: float) -> None:

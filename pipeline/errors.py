@@ -92,7 +92,7 @@ class InvalidItems(InvalidInput):
     def __init__(self, message: str, rejections: tuple[Rejection, ...] = (), count: int | None = None) -> None:
         super().__init__(message)
         self.rejections = rejections
-        self.count = len(rejections) if count is None else count
+        self.count: int = len(rejections) if count is None else count
 
 
 class NoItems(InvalidItems):
@@ -157,7 +157,9 @@ class IdempotencyMismatch(Conflict):
 
     def __init__(self, message: str, key: str, batch_id: str, fields: tuple[str, ...]) -> None:
         super().__init__(message)
-        self.key, self.batch_id, self.fields = key, batch_id, fields
+        self.key: str = key
+        self.batch_id: str = batch_id
+        self.fields: tuple[str, ...] = fields
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str, str, tuple[str, ...]]]:
         return type(self), (str(self), self.key, self.batch_id, self.fields)
@@ -217,7 +219,7 @@ class OutcomeUnknown(Unreachable):
 
     def __init__(self, message: str, batch_id: str) -> None:
         super().__init__(message)
-        self.batch_id = batch_id
+        self.batch_id: str = batch_id
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
         return type(self), (str(self), self.batch_id)

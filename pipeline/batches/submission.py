@@ -171,12 +171,10 @@ def insert_batch(
 
     Raises:
         SubmissionInProgress: another process has just used the idempotency key.
-        BacklogFull: the tenant has too many items that wait.
         EndpointOwned: a callback URL is at an endpoint of another tenant.
     """
     now = context.now()
     definition = submission.definition
-    _refuse_if_full(context, connection, submission.tenant)
     urls = submission.callback_url, submission.batch_callback_url, submission.fallback_url
     refuse_foreign(connection, urls, submission.tenant)
     definition_id = stored_definitions.store(
@@ -211,9 +209,18 @@ def insert_batch(
         raise SubmissionInProgress(message) from None
 
 
-def _refuse_if_full(context: Context, connection: Connection, tenant: str) -> None:
+def refuse_if_full(context: Context, tenant: str) -> None:
+    """Refuse a further batch of a tenant whose items wait in too large a number. Called before its items are read.
+
+    Raises:
+        BacklogFull: more wait than the settings allow.
+    """
     limit = context.settings.max_pending_items
-    if limit is not None and (waiting := batches.count_waiting(connection, tenant)) > limit:
+    if limit is None:
+        return
+    with context.database.read() as connection:
+        waiting = batches.count_waiting(connection, tenant)
+    if waiting > limit:
         raise BacklogFull(
             f"{waiting:,} items wait already, more than PIPELINE_MAX_PENDING_ITEMS={limit:,}; submit again when some "
             "are done"

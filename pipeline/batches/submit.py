@@ -21,7 +21,15 @@ from pipeline.batches.store_items import (
     refuse_foreign,
     stored_positions,
 )
-from pipeline.batches.submission import Submission, Submitted, checked, find_existing, insert_batch, rules_of
+from pipeline.batches.submission import (
+    Submission,
+    Submitted,
+    checked,
+    find_existing,
+    insert_batch,
+    refuse_if_full,
+    rules_of,
+)
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Given, ItemValidator, OnReject
 from pipeline.context import Context
@@ -83,6 +91,7 @@ def _submit_new(
     body: SubmittedBody | None,
 ) -> Submitted:
     """Store the items of a batch that is not known yet, in one transaction if one chunk holds all of them."""
+    refuse_if_full(context, submission.tenant)
     prepare(context, submission.definition)
     digests = _Digests(None if submission.idempotency_key is None else ItemsDigest(), body)
     chunks = ItemChunks(digests.reading(validator.rows(given, context.now)))
@@ -143,9 +152,9 @@ def _submit_whole(
 
     try:
         batch_id = store()
-    except TRANSIENT_ERRORS as error:
+    except TRANSIENT_ERRORS:
         if not has_begun:
-            raise _not_accepted(error) from error
+            raise
         with _explained(_unknown_whether_accepted(public_id)):
             batch_id = retrying(store, patience=context.lease)
     return Submitted(public_id, batch_id, len(rows), is_new=True, without_url=validator.without_url)
@@ -190,7 +199,7 @@ def open_batch(
         body_digest: of the request that opens it; None: not known yet.
 
     Raises:
-        SubmissionInProgress, BacklogFull, EndpointOwned: see `insert_batch`.
+        SubmissionInProgress, EndpointOwned: see `insert_batch`.
     """
     public_id = new_batch_id()
     with context.database.write() as connection:

@@ -43,8 +43,11 @@ class Rules:
     has_secret: bool
 
 
-def check_payload(rules: Rules, payload: Mapping[str, Any]) -> str:
+def check_payload(rules: Rules, payload: Mapping[str, Any], encoded: bytes | None = None) -> str:
     """Return a payload as it is stored.
+
+    Args:
+        encoded: its compact JSON, if a reader made that to check it.
 
     Raises:
         InvalidInput: it lacks the text that the classifier reads, or cannot be stored.
@@ -55,6 +58,8 @@ def check_payload(rules: Rules, payload: Mapping[str, Any]) -> str:
     if field is not None and not rules.accepts_empty_text and is_empty(payload[field]):
         advice = 'fill it in, or accept such items with `empty = "accept"` in [input]'
         raise InvalidInput(f"its text is empty (field {field!r}); {advice}")
+    if encoded is not None and len(encoded) <= rules.max_payload_bytes:
+        return encoded.decode()
     return encode(payload, max_bytes=rules.max_payload_bytes)
 
 
@@ -136,7 +141,9 @@ class ItemValidator:
         try:
             # The payload first: key and URL may be fields of it.
             return {
-                "payload": check_payload(self._rules, item.payload),
+                "payload": check_payload(
+                    self._rules, item.payload, given.encoded if isinstance(given, Record) else None
+                ),
                 "key": self._key(item),
                 "callback_url": self._callback_url(item),
                 "line": line,

@@ -31,6 +31,8 @@ class SettingOverrides(TypedDict, total=False):
     allow_private_callbacks: str | Sequence[str] | None
     #: Largest payload of an item, in bytes of compact JSON.
     max_payload_bytes: int | None
+    #: Items of one tenant that may wait; submissions are refused while more do.
+    max_pending_items: int | None
     #: Micro-batches that this process runs at once.
     concurrency: int | None
     #: Items in one micro-batch at most.

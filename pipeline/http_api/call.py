@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.access.caller import Caller
+from pipeline.batches.find import find_owned_batch, unknown_batch
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.http_api.gateway import Gateway
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.parameters import read_json
 from pipeline.http_api.problems import Problem
-from pipeline.http_api.visible_batch import find_visible_batch
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -117,7 +117,7 @@ class ApiCall:
         Raises:
             NotFound: there is none that the caller may see.
         """
-        return await self.quick(_batch, self.context, public_id, self.caller)
+        return await self.quick(visible_batch, self.context, self.caller, public_id)
 
     def unchanged(self) -> None:
         """Note that this call changes nothing, whatever its method: it is no change to log."""
@@ -140,9 +140,17 @@ def _plain(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON")
 
 
-def _batch(context: Context, public_id: str, caller: Caller) -> Row:
+def visible_batch(context: Context, caller: Caller, public_id: str) -> Row:
+    """Return the row of the batch with exactly this id.
+
+    Raises:
+        NotFound: there is none that the caller may see.
+    """
     with context.database.read() as connection:
-        return find_visible_batch(connection, public_id, caller)
+        row = find_owned_batch(connection, public_id, caller.sees)
+    if caller.only_batch not in (None, row["id"]):
+        raise unknown_batch(public_id)
+    return row
 
 
 def _too_large(limit: int) -> Problem:

@@ -17,8 +17,8 @@ _TYPE_NAMES = {list: "an array", str: "a string", bool: "true or false", int: "a
 _SHOWN = 60
 
 
-def parse_object(raw: bytes, position: InputPosition, max_bytes: int) -> dict[str, Any]:
-    """Parse the JSON object in `raw`.
+def parse_object(raw: bytes, position: InputPosition, max_bytes: int) -> tuple[dict[str, Any], bytes]:
+    """Parse the JSON object in `raw`. Return it, and its compact JSON.
 
     Args:
         position: where `raw` begins in the input, for messages.
@@ -31,20 +31,20 @@ def parse_object(raw: bytes, position: InputPosition, max_bytes: int) -> dict[st
     try:
         value = orjson.loads(raw)
     except ValueError:
-        return _check_object(_parse_strictly(raw, position), max_bytes)[0]
-    item, encoded = _check_object(value, max_bytes)
+        return _check_object(_parse_strictly(raw, position), max_bytes, is_parsed=False)
+    item, encoded = _check_object(value, max_bytes, is_parsed=True)
     # orjson accepts duplicate keys and rounds large numbers without an error. If the bytes are the same except for
     # white space, neither happened.
     if encoded.translate(None, WHITESPACE) != raw.translate(None, WHITESPACE):
         _parse_strictly(raw, position)
-    return item
+    return item, encoded
 
 
-def _check_object(value: Any, max_bytes: int) -> tuple[dict[str, Any], bytes]:
+def _check_object(value: Any, max_bytes: int, *, is_parsed: bool) -> tuple[dict[str, Any], bytes]:
     if not isinstance(value, dict):
         name = _TYPE_NAMES.get(type(value), "null")
         raise InvalidInput(f'{name}, not an object; an item looks like {{"text": "…"}}')
-    return value, payload.encode_bytes(value, max_bytes=max_bytes)
+    return value, payload.encode_bytes(value, max_bytes=max_bytes, is_parsed=is_parsed)
 
 
 def _parse_strictly(raw: bytes, position: InputPosition) -> Any:

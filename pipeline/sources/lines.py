@@ -48,6 +48,8 @@ def number_lines(source: TextInput) -> Iterator[Line]:
 def strip_mark(line: Line) -> Line:
     """Return a line without the byte order mark at its beginning, which it has where files were concatenated."""
     number, offset, raw = line
+    if not raw.startswith(BOM_UTF8):
+        return line
     stripped = raw.removeprefix(BOM_UTF8)
     return number, offset + len(raw) - len(stripped), stripped
 

@@ -49,7 +49,7 @@ class TextInput:
     def parse_record(self, raw: bytes, position: InputPosition) -> Record | Rejection:
         """Parse the JSON object in `raw`, which begins at `position`."""
         try:
-            return Record(position.line, parse_object(raw, position, self.max_bytes))
+            return Record(position.line, *parse_object(raw, position, self.max_bytes))
         except UnicodeDecodeError as error:
             return reject(position.line, self.explain_bad_bytes(error, position.offset), raw)
         except InvalidInput as error:

@@ -31,6 +31,8 @@ WORKERS = {name: service for name, service in OURS.items() if "worker" in servic
 LASTING = {name: service for name, service in ALL.items() if service["restart"] != "no"}
 
 SETTINGS = {PREFIX + name.upper() for name in Settings.model_fields}
+#: Of programs that work with a server instead of a database.
+CLIENT_SETTINGS = ("PIPELINE_SERVER_URL", "PIPELINE_API_KEY")
 PROGRAMS: dict[str, click.Command] = {"pipeline": main, "celery": celery}
 
 
@@ -81,7 +83,7 @@ def test_every_command_exists_with_its_options(words: list[str]) -> None:
 
 def test_the_services_that_were_found_are_these() -> None:
     assert set(WORKERS) == set(celeryconfig.QUEUE_NAMES)
-    assert set(OURS) == {*WORKERS, "migrate", "beat", "flower", "pipeline"}
+    assert set(OURS) == {*WORKERS, "migrate", "beat", "flower", "api", "pipeline"}
     assert set(ALL) - set(OURS) == {"postgres", "redis", "rabbitmq"}
     assert all(commands(service) for service in OURS.values())
 
@@ -95,10 +97,14 @@ def test_every_setting_that_is_passed_on_exists() -> None:
     passed = {name for service in ALL.values() for name in service.get("environment", {}) if name.startswith(PREFIX)}
     named = {name for name in variables() if name.startswith(PREFIX)}
     assert passed | named <= SETTINGS
-    # A setting that cannot be chosen would be a surprise; those of Flower are Flower's.
+    # A setting that cannot be chosen would be a surprise; some are those of one service.
+    own = {
+        "flower": {"PIPELINE_FLOWER_AUTH", "PIPELINE_FLOWER_BROKER_API"},
+        "api": {"PIPELINE_ALLOWED_HOSTS", "PIPELINE_CORS_ORIGINS"},
+    }
     in_workers = set(WORKERS["classify"]["environment"])
-    assert SETTINGS - in_workers == {"PIPELINE_FLOWER_AUTH", "PIPELINE_FLOWER_BROKER_API"}
-    assert SETTINGS - in_workers <= set(ALL["flower"]["environment"])
+    assert SETTINGS - in_workers == {*CLIENT_SETTINGS}.union(*own.values())
+    assert all(names <= set(ALL[service]["environment"]) for service, names in own.items())
 
 
 def test_every_variable_is_documented() -> None:

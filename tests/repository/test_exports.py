@@ -182,9 +182,9 @@ def test_every_error_is_public_and_has_a_code_of_its_own() -> None:
 
 
 def test_typed_keywords_name_every_setting() -> None:
-    of_flower = {"flower_auth", "flower_broker_api"}
+    of_servers = {"flower_auth", "flower_broker_api", "max_upload_bytes"}
     arguments = {"database_url", "broker_url", "definitions", "server_url", "api_key"}
-    assert set(SettingOverrides.__annotations__) == set(Settings.model_fields) - of_flower - arguments
+    assert set(SettingOverrides.__annotations__) == set(Settings.model_fields) - of_servers - arguments
     assert set(EndpointChanges.__annotations__) == set(SETTINGS) == set(EndpointSettings.__annotations__)
     schedules = f"Literal[{', '.join(map(repr, SCHEDULES))}] | None".replace("'", '"')
     assert inspect.get_annotations(pipeline.Client.submit)["callback_schedule"].replace("'", '"') == schedules

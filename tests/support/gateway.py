@@ -20,6 +20,7 @@ from pipeline.http_api.authentication import Keyring
 from pipeline.http_api.gateway import Gateway, GatewayOptions, NoWork, WorkBeside
 from pipeline.http_api.pools import Pool
 from pipeline.http_api.rate_limits import FailedAttempts
+from pipeline.http_api.server.limits import ServerLimits
 from pipeline.http_api.server.options import ServeOptions
 from pipeline.http_api.server.run import listen, make_server
 from pipeline.http_api.server.serve import make_stack
@@ -77,11 +78,14 @@ class SessionWork:
 
 
 @contextmanager
-def serving(client: pipeline.Client, *, works: bool = True, **options: Any) -> Iterator[ServedApi]:
+def serving(
+    client: pipeline.Client, *, works: bool = True, limits: ServerLimits | None = None, **options: Any
+) -> Iterator[ServedApi]:
     """Serve the database of a client on a free port until the block ends.
 
     Args:
         works: whether the client's worker processes what is submitted.
+        limits: of the server; None: those of production.
         options: of `GatewayOptions`; without keys, requests are answered.
     """
     context = client_context(client)
@@ -94,7 +98,8 @@ def serving(client: pipeline.Client, *, works: bool = True, **options: Any) -> I
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     gateway = replace(gateway, options=replace(chosen, port=port))
-    server = make_server(make_stack(make_app(gateway), ServeOptions()), on_drain=gateway.draining.set)
+    stack = make_stack(make_app(gateway), ServeOptions())
+    server = make_server(stack, limits=limits, on_drain=gateway.draining.set)
     loop = asyncio.new_event_loop()
     runner = asyncio.Runner(loop_factory=lambda: loop)
     thread = threading.Thread(target=lambda: _run(runner, server.serve([listener])), name="test-server", daemon=True)

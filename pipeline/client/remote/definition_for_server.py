@@ -7,8 +7,10 @@ from typing import Any
 
 from pipeline.client import arguments
 from pipeline.definitions import Definition, to_content
+from pipeline.definitions.definition import stage_specs
 from pipeline.definitions.definition_file import load_definition
 from pipeline.definitions.find_definition import is_definition_path
+from pipeline.domain.item import Stage
 from pipeline.errors import InvalidDefinition
 
 
@@ -23,10 +25,12 @@ def definition_for_server(given: str | Path | Definition) -> str | dict[str, Any
         if not is_definition_path(name):
             return name
         given = load_definition(Path(name).expanduser())
-    if given.files:
-        names = ", ".join(sorted(given.files))
-        raise InvalidDefinition(
-            f"definition {given.name!r} uses files of this machine: {names}; put it on the server, and submit by name"
-        )
+    functions = [spec.use for stage in Stage for spec in stage_specs(given, stage) if ":" in spec.use]
+    for kind, names in (("files", sorted(given.files)), ("functions", functions)):
+        if names:
+            raise InvalidDefinition(
+                f"definition {given.name!r} uses {kind} of this machine: {', '.join(names)}; put it on the server, and "
+                "submit by name"
+            )
     content = to_content(given)
     return {name: value for name, value in content.items() if name not in ("folder", "files")}

@@ -76,14 +76,14 @@ class RemoteClient:
             "callback_schedule": callback_schedule,
             "fair_key": fair_key or None,
             "weight": weight,
-            "key_field": key_field,
-            "callback_url_field": callback_url_field,
         }
+        of_parts = {"key_field": key_field, "callback_url_field": callback_url_field}
         options = {name: value for name, value in given.items() if value is not None}
         batch, is_new = upload(
             self._server,
             arguments.items(items),
             {"definition": definition_for_server(definition), **options},
+            of_parts={name: value for name, value in of_parts.items() if value is not None},
             idempotency_key=idempotency_key,
             on_reject=on_reject,
             on_progress=on_progress,

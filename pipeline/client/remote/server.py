@@ -105,7 +105,9 @@ class Server:
                 pause = self._backoff.delay_after(attempt).total_seconds()
             else:
                 asked = _retry_after(answer)
-                if answer.status not in _TEMPORARY or is_last or asked > _MAX_PAUSE:
+                # A conflict that passes: an earlier attempt whose answer was lost is still under way.
+                is_temporary = answer.status in _TEMPORARY or (answer.status == 409 and asked > 0)
+                if not is_temporary or is_last or asked > _MAX_PAUSE:
                     return answer
                 pause = self._backoff.delay_after(attempt, retry_after=asked).total_seconds()
             time.sleep(pause)

@@ -28,11 +28,16 @@ def upload(
     items: Iterable[Item | Mapping[str, Any]],
     options: Mapping[str, Any],
     *,
+    of_parts: Mapping[str, str],
     idempotency_key: str | None,
     on_reject: OnReject | None,
     on_progress: Callable[[int], object] | None,
 ) -> tuple[dict[str, Any], bool]:
     """Submit items and return the batch as the server shows it, and whether it is new.
+
+    Args:
+        options: of the batch.
+        of_parts: how the items of each part are read.
 
     Without a key one is made, so that a request whose answer was lost can be sent again.
 
@@ -54,7 +59,7 @@ def upload(
         return batch, False
     path = f"/v1/batches/{segment(batch['batch_id'])}"
     try:
-        number = _send_parts(server, path, parts, on_reject, on_progress)
+        number = _send_parts(server, path, parts, of_parts, on_reject, on_progress)
         if not number:
             raise InvalidItems("there are no items to accept")
         return server.change("POST", f"{path}/seal", {"parts": number}, is_repeatable=True), True
@@ -68,6 +73,7 @@ def _send_parts(
     server: Server,
     path: str,
     parts: Iterable[list[bytes]],
+    of_parts: Mapping[str, str],
     on_reject: OnReject | None,
     on_progress: Callable[[int], object] | None,
 ) -> int:
@@ -80,7 +86,7 @@ def _send_parts(
             "PUT",
             f"{path}/parts/{number}",
             body,
-            query={"items_are": "items", "on_error": on_error},
+            query={**of_parts, "items_are": "items", "on_error": on_error},
             headers={"Content-Type": _LINES, "Content-Digest": f"sha-256=:{digest}:"},
             is_repeatable=True,
         )

@@ -28,7 +28,7 @@ from pipeline.http_api.uploads.uploaded_body import UploadedBody
 class PartParameters(ReadingParameters):
     """How a part is read."""
 
-    replace: Flag = False
+    replace: Flag = Field(False, description="Replaces a part of this number whose content is another.")
 
 
 class PartAnswer(AnswerModel):

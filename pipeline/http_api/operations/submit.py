@@ -21,7 +21,7 @@ from pipeline.batches.validate import MAX_REJECTIONS, Given
 from pipeline.context import Context
 from pipeline.domain.api_key import Scope
 from pipeline.domain.item import Item
-from pipeline.domain.payload import Rejection
+from pipeline.domain.payload import Record, Rejection
 from pipeline.domain.tenant import DEFAULT_TENANT
 from pipeline.errors import InvalidItems, NoItems
 from pipeline.http_api.call import MAX_JSON_BYTES, ApiCall, answer
@@ -43,17 +43,25 @@ _MEMBERS_OF_ITEMS = ("payload", "key", "callback_url")
 class ReadingParameters(Parameters):
     """How a stream of items is read."""
 
-    key_field: str | None = None
-    callback_url_field: str | None = None
-    on_error: OnError = "fail"
-    header: Literal["lenient"] | None = None
-    strict: Flag = False
+    key_field: str | None = Field(None, description="Field that holds your own id of each item.")
+    callback_url_field: str | None = Field(None, description="Field that holds an item's own callback URL.")
+    on_error: OnError = Field(
+        "fail", description="If items cannot be accepted: refuse all of them, or accept the others."
+    )
+    header: Literal["lenient"] | None = Field(
+        None, description="Calls columns without a name by their letters instead of refusing their values."
+    )
+    strict: Flag = Field(False, description="Refuses a table whose header has a name twice.")
+
+    items_are: Literal["payloads", "items"] = Field(
+        "payloads", description="Whether an entry is a payload, or an object with `payload`, `key` and `callback_url`."
+    )
 
     def reading(self) -> dict[str, str]:
         """Return the options that decide which items the same bytes make, those with their defaults left out."""
-        names = ("key_field", "callback_url_field", "on_error", "header", "strict")
+        names = ("key_field", "callback_url_field", "on_error", "header", "strict", "items_are")
         given = {name: getattr(self, name) for name in names}
-        return {name: str(value) for name, value in given.items() if value not in (None, False, "fail")}
+        return {name: str(value) for name, value in given.items() if value not in (None, False, "fail", "payloads")}
 
     def input_options(self, body_format: BodyFormat) -> InputOptions:
         """Return how the readers are to read a body."""
@@ -64,13 +72,15 @@ class ReadingParameters(Parameters):
 class SubmitParameters(ReadingParameters):
     """The options of a batch whose body is a stream of items; a JSON object has them as members."""
 
-    definition: str | None = None
-    callback_url: str | None = None
-    batch_callback_url: str | None = None
-    fallback_url: str | None = None
-    callback_schedule: Schedule | None = None
-    fair_key: str | None = None
-    weight: int = 1
+    definition: str | None = Field(None, description="Name of the definition.")
+    callback_url: str | None = Field(None, description="Receives an event for each item as soon as it is final.")
+    batch_callback_url: str | None = Field(None, description="Receives one event when the batch is complete.")
+    fallback_url: str | None = Field(None, description="Receives an event for each callback that is given up.")
+    callback_schedule: Schedule | None = Field(
+        None, description="How callbacks are retried: for four days, or five attempts in a quarter of an hour."
+    )
+    fair_key: str | None = Field(None, description="Batches with the same key share what one batch gets.")
+    weight: int = Field(1, description="Share of this batch next to others, from 1 to 1,000,000.")
 
 
 class BatchBody(BodyModel):
@@ -247,7 +257,8 @@ def read_items_of(
     if body_format.is_parquet:
         with body.spool() as file:
             reading = options.input_options(body_format)
-            yield from read_input(context, "-", submission, reading, ReadReport(), stdin=file, name="the body")
+            read = read_input(context, "-", submission, reading, ReadReport(), stdin=file, name="the body")
+            yield from read if options.items_are == "payloads" else _items_in(read)
         return
     stream = body.open()
     if body_format.is_json and stream.peek(1)[:64].lstrip().startswith(b"{"):
@@ -256,9 +267,18 @@ def read_items_of(
             "the body is a JSON object, but the query has options; send an array, or all options in the object",
         )
     reading = options.input_options(body_format)
-    yield from read_input(
-        context, "-", submission, reading, ReadReport(warn=report.warn), stdin=stream, name="the body"
-    )
+    read = read_input(context, "-", submission, reading, ReadReport(warn=report.warn), stdin=stream, name="the body")
+    yield from read if options.items_are == "payloads" else _items_in(read)
+
+
+def _items_in(read: Iterator[Record | Rejection]) -> Iterator[Given]:
+    """Yield the items that records describe, with their keys and callback URLs."""
+    for each in read:
+        if isinstance(each, Rejection):
+            yield each
+            continue
+        problem = _problem_of_item(each.payload)
+        yield Item(**each.payload) if problem is None else Rejection(each.line, problem, "")
 
 
 def _submit_object(call: ApiCall, key: str | None, body: UploadedBody) -> tuple[Submitted, SubmitReport]:

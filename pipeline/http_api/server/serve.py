@@ -34,7 +34,7 @@ log = get_logger(__name__)
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class Stoppable(Protocol):
+class StopsBeside(Protocol):
     """Work beside the server that stops with it."""
 
     def ask_to_stop(self) -> None:
@@ -42,6 +42,9 @@ class Stoppable(Protocol):
 
     def stop(self) -> None:
         """Let it stop, and wait until it has."""
+
+    def kill(self) -> None:
+        """End it at once."""
 
 
 def serve(settings: Settings, options: ServeOptions, *, on_ready: Callable[[str], None]) -> None:
@@ -112,7 +115,7 @@ def run_server(
     *,
     on_ready: Callable[[], None],
     on_start: Callable[[asyncio.AbstractEventLoop, GatewayServer], None] = lambda loop, server: None,
-    stops_with: Stoppable | None = None,
+    stops_with: StopsBeside | None = None,
 ) -> None:
     """Serve in this process until it is told to stop.
 
@@ -144,6 +147,8 @@ def run_server(
 
     asyncio.run(run())
     if stops_with is not None:
+        if server.force_exit:
+            stops_with.kill()
         stops_with.stop()
     gateway.close()
     context.database.close()

@@ -59,7 +59,11 @@ class LiveResponse(Response):
             connection.limit_buffer()
         watching = asyncio.create_task(self._watch(receive))
         try:
-            await self._send_all(send)
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            # HEAD asks for the headers alone.
+            if scope["method"] != "HEAD":
+                await self._send_chunks(send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         except CutOff:
             # Without a connection at hand, the server closes it since the response was not completed.
             if connection is not None:
@@ -69,15 +73,13 @@ class LiveResponse(Response):
             self._streams.close(self._stream)
             await self._chunks.aclose()
 
-    async def _send_all(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+    async def _send_chunks(self, send: Send) -> None:
         async for chunk in self._chunks:
             for start in range(0, len(chunk), _PIECE_BYTES):
                 if self._stream.is_left:
                     return
                 piece = chunk[start : start + _PIECE_BYTES]
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from starlette.requests import HTTPConnection
 
 from pipeline.access.caller import Caller
-from pipeline.access.keys import BadKey, ExpiredKey, RevokedKey
 from pipeline.domain.api_key import Scope
-from pipeline.errors import PipelineError
+from pipeline.errors import AccessDenied, PipelineError
 from pipeline.http_api.authentication import check_scope
 from pipeline.http_api.problems import Problem
 from pipeline.http_api.streaming.options import StreamOptions
@@ -148,7 +147,7 @@ class OpenStreams:
     async def _problem(self, stream: OpenStream) -> Problem | PipelineError | None:
         try:
             check_scope(await self._authenticate(stream.connection), stream.scope)
-        except (BadKey, ExpiredKey, RevokedKey) as error:
+        except AccessDenied as error:
             return error
         except Problem as problem:
             # Not when the server is busy: the next check will tell.

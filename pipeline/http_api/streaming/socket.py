@@ -18,6 +18,7 @@ from pipeline.access.caller import Caller
 from pipeline.batches import event_log
 from pipeline.context import Context
 from pipeline.errors import AccessDenied, PipelineError
+from pipeline.http_api.call import visible_batch
 from pipeline.http_api.problems import Problem, problem_of
 from pipeline.http_api.streaming.cursors import check_seq
 from pipeline.http_api.streaming.feed_reader import FeedReader
@@ -31,7 +32,6 @@ from pipeline.http_api.streaming.socket_messages import (
     read_message,
 )
 from pipeline.http_api.streaming.subscription import Subscription
-from pipeline.http_api.visible_batch import find_visible_batch
 
 #: Batches that one connection follows.
 MAX_SUBSCRIPTIONS = 100
@@ -136,7 +136,7 @@ class _Conversation:
             raise RefusedMessage(
                 "too_many", f"a connection follows at most {MAX_SUBSCRIPTIONS} batches; unsubscribe, or open another"
             )
-        batch_id, version = await gateway.quick.run(_find, gateway.context, name, self._call.caller)
+        batch_id, version = await gateway.quick.run(_find, gateway.context, self._call.caller, name)
         after = version.last_seq if message.after == "latest" else check_seq(message.after, version)
         reader = FeedReader(gateway, self._stream, batch_id, after)
         subscription = Subscription(name, reader, message.chosen_types, message.credit, self._call.websocket)
@@ -178,9 +178,8 @@ class _Conversation:
         await self._call.websocket.send_text(orjson.dumps(message).decode())
 
 
-def _find(context: Context, name: str, caller: Caller) -> tuple[int, event_log.BatchVersion]:
-    with context.database.read() as connection:
-        batch_id = int(find_visible_batch(connection, name, caller)["id"])
+def _find(context: Context, caller: Caller, name: str) -> tuple[int, event_log.BatchVersion]:
+    batch_id = int(visible_batch(context, caller, name)["id"])
     return batch_id, event_log.version(context, batch_id)
 
 

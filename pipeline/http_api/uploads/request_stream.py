@@ -42,7 +42,9 @@ class RequestStream(io.RawIOBase):
         try:
             await self._is_wanted.wait()
             async for chunk in chunks:
-                await self._put(chunk)
+                # An empty one would be read as the end.
+                if chunk:
+                    await self._put(chunk)
             failure = None
         except ClientDisconnect:
             pass

@@ -27,6 +27,7 @@ from pipeline.client.connect import connect
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH, batch_parts, batches, items, leases, spans, unreleased
+from pipeline.errors import InvalidInput, NoItems
 from pipeline.execution.dispatch import Dispatcher, Message
 from pipeline.execution.liveness import count_waiting
 from pipeline.execution.sql import releases
@@ -197,7 +198,7 @@ def test_a_part_that_is_refused_leaves_nothing(context: Context, tmp_path: Path)
     before = stored(context)
     # Its first chunk is written before the second turns out to have a key of part 1.
     later = [{"text": "b", "id": f"x{n}"} for n in range(5_000)] + keyed[1:2]
-    with pytest.raises(parts.InvalidInput, match="line 5001: its key '1' is also the key of item 2"):
+    with pytest.raises(InvalidInput, match="line 5001: its key '1' is also the key of item 2"):
         put(context, batch, 2, later)
 
     def cut() -> Iterator[dict[str, Any]]:
@@ -206,7 +207,7 @@ def test_a_part_that_is_refused_leaves_nothing(context: Context, tmp_path: Path)
 
     with pytest.raises(OSError, match="cut off"):
         put(context, batch, 2, cut())
-    with pytest.raises(parts.NoItems):
+    with pytest.raises(NoItems):
         put(context, batch, 2, [])
     assert stored(context) == before
 
@@ -228,7 +229,7 @@ def test_parts_are_written_in_parallel_and_share_no_key(context: Context, tmp_pa
 
 def test_sealing_wants_every_part_and_happens_once(context: Context, tmp_path: Path) -> None:
     batch = opened(context, tmp_path)
-    with pytest.raises(parts.NoItems):
+    with pytest.raises(NoItems):
         seal(context, batch, 1)
     put(context, batch, 1, make_items(2))
     put(context, batch, 3, make_items(2))

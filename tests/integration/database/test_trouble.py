@@ -24,7 +24,7 @@ from pipeline.database.retry import retrying
 from pipeline.database.schema import read_version, upgrade_schema
 from pipeline.database.tables import deliveries, items, leases
 from pipeline.delivery.sql import owe
-from pipeline.errors import Unreachable
+from pipeline.errors import OutcomeUnknown, Unreachable
 from pipeline.execution.sql import outcomes
 from pipeline.settings import load
 from tests.support.factories import make_definition, make_items
@@ -241,7 +241,7 @@ def test_a_submission_whose_database_stays_away_says_what_is_known_of_it(tmp_pat
         server.start()
         # All is stored; the answer to the last commit may be lost.
         with pytest.raises(
-            Unreachable, match="it is unknown whether batch [0-9a-z]+ was accepted; when the database is back, run"
+            OutcomeUnknown, match="it is unknown whether batch [0-9a-z]+ was accepted; when the database is back, run"
         ):
             submit(context, make_items(1), Submission(make_definition(tmp_path)), on_progress=lambda _: server.stop())
         context.database.close()

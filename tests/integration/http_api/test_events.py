@@ -189,6 +189,14 @@ def test_a_key_has_a_limited_number_of_streams(api: ServedApi, folder: Path) -> 
     wait_for_readers(api, 0)
 
 
+def test_the_headers_alone_open_no_stream(api: ServedApi, folder: Path) -> None:
+    batch = write_batch(api.context, folder, 1)
+    key = api.key(Scope.READ)
+    answer = api.http.head(f"/v1/batches/{batch.id}/events", headers=STREAM | key)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    wait_until(lambda: len(api.gateway.streams) == 0)
+
+
 def test_another_tenant_sees_no_stream(api: ServedApi, folder: Path) -> None:
     batch = write_batch(api.context, folder, 1)
     foreign = api.key(Scope.READ, tenant="other")

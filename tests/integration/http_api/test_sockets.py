@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_socket
 
-from pipeline.access import keys
+from pipeline.access import keys, stream_tokens
+from pipeline.access.caller import Caller
 from pipeline.domain.api_key import Scope, split_key
 from pipeline.domain.item import ItemState
 from pipeline.http_api import authentication
@@ -217,6 +219,26 @@ def test_keys_are_checked_before_and_during_a_connection(
             assert closed.value.rcvd is not None
             assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "revoked_key")
     wait_for_readers(api, 0)
+
+
+def test_a_stream_token_reads_its_batch_alone_and_until_it_expires(
+    api: ServedApi, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "TRUST_SECONDS", 0.0)
+    batch, other = (write_batch(api.context, folder, 1) for _ in range(2))
+    key = split_key(keys.create(api.context, "page", scopes=(Scope.READ,)))
+    assert key is not None
+    creator = Caller(key.id, "page", "default", frozenset({Scope.READ}), 100.0)
+    token = stream_tokens.create(api.context, creator, batch.row_id, timedelta(seconds=1.5))
+    with opened(api, query=f"?token={token.text}") as socket:
+        send(socket, "subscribe", batch=other.id)
+        assert receive(socket)["code"] == "not_found"
+        send(socket, "subscribe", batch=batch.id)
+        assert receive(socket)["op"] == "subscribed"
+        with pytest.raises(ConnectionClosedError) as closed:
+            socket.recv(timeout=HANG_SECONDS)
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "bad_token")
 
 
 def test_connections_close_when_the_server_stops(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import subprocess
@@ -285,8 +286,15 @@ def test_a_connection_that_breaks_leaves_nothing(api: ServedApi) -> None:
     with raw_request(api, head, body[: len(body) * 9 // 10], path=STREAM):
         waited(lambda: stored(api.context)[1] > before[1])
     waited(lambda: stored(api.context) == before)
-    again = api.http.post(STREAM, content=body, headers=NDJSON | {"Idempotency-Key": "cut"})
-    assert (again.status_code, again.json()["total"]) == (201, 9_000)
+    answers = []
+
+    def is_accepted() -> bool:
+        # Busy for as long as the thread of the broken connection has not ended.
+        answers.append(api.http.post(STREAM, content=body, headers=NDJSON | {"Idempotency-Key": "cut"}))
+        return answers[-1].status_code != 503
+
+    waited(is_accepted)
+    assert (answers[-1].status_code, answers[-1].json()["total"]) == (201, 9_000)
 
 
 def test_a_key_repeats_its_batch(api: ServedApi) -> None:
@@ -435,3 +443,38 @@ def test_keys_decide_what_may_be_submitted(tmp_path: Path) -> None:
         admin = api.key(Scope.SUBMIT, Scope.ADMIN)
         body["definition"] = {"name": "x", "input": {"text": "text"}, "classify": {"use": "keywords", "default": "o"}}
         assert api.http.post("/v1/batches", json=body, headers=admin).status_code in (201, 422)
+
+
+@pytest.mark.parametrize("expect", ["", "100-continue"])
+def test_clients_read_the_refusal_of_what_they_still_send(api: ServedApi, tmp_path: Path, expect: str) -> None:
+    file = tmp_path / "large.jsonl"
+    file.write_bytes(lines(2_000, note="x" * 600))
+    command = ["curl", "-sS", "-X", "POST", "-H", "Content-Type: application/jsonl", "-H", f"Expect: {expect}"]
+    with file.open("rb") as opened:
+        done = subprocess.run([*command, "-T", "-", api.url + STREAM], stdin=opened, capture_output=True, check=True)
+    assert json.loads(done.stdout)["code"] == "body_too_large"
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
+    with file.open("rb") as opened:
+        connection.request("POST", STREAM, opened, NDJSON, encode_chunked=True)
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_a_busy_server_says_so_before_it_reads(api: ServedApi) -> None:
+    size = len(lines(3))
+    head = ["Content-Type: application/x-ndjson", f"Content-Length: {size}", "Expect: 100-continue"]
+    taken = [raw_request(api, head, path=STREAM) for _ in range(4)]
+    try:
+        for connection in taken:
+            assert connection.recv(1_000).startswith(b"HTTP/1.1 100 ")
+        with raw_request(api, head, path=STREAM) as another:
+            status, problem = read_answer(another)
+        assert (status, problem["code"]) == (503, "busy")
+        # What does not submit is answered as ever.
+        assert api.http.get("/v1/me").status_code == 200
+        for connection in taken:
+            connection.sendall(lines(3))
+            assert read_answer(connection)[0] == 201
+    finally:
+        for connection in taken:
+            connection.close()

@@ -309,8 +309,13 @@ def test_invalid_arguments_are_rejected_before_anything_is_read(tmp_path):
         read_items(path, encoding="cp125")
     with pytest.raises(InvalidInput, match="unknown encoding 'hex'"):
         read_items(path, encoding="hex")
-    with pytest.raises(InvalidInput, match="Parquet.* cannot be read from standard input"):
-        read_items("-", format="parquet", stdin=io.BytesIO())
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    with (
+        open(read_end, "rb") as pipe,
+        pytest.raises(InvalidInput, match="Parquet.* cannot be read from standard input"),
+    ):
+        read_items("-", format="parquet", stdin=pipe)
     with pytest.raises(InvalidInput, match="Parquet.* cannot be read from standard input"):
         from_stdin(b"PAR1....")
     with pytest.raises(InvalidInput, match="there is no file|cannot read"):

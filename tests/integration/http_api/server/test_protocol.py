@@ -404,7 +404,8 @@ def _stop(served: AsgiServer) -> None:
 def test_tls_is_spoken_where_a_certificate_is_given(tmp_path: Path) -> None:
     certificate, key = _certificate(tmp_path)
     trusting = ssl.create_default_context(cafile=certificate)
-    with serving_app(tls=(str(certificate), str(key))) as served:
+    # TLS has no half-closed connections: the client sees the end of a refusal only with that of the connection.
+    with serving_app(ServerLimits(check_seconds=0.02, drop_seconds=0.1), tls=(str(certificate), str(key))) as served:
         with trusting.wrap_socket(served.connect(), server_hostname="localhost") as client:
             client.sendall(get("secure"))
             assert split(read_all(client))[2] == b"/secure"
