@@ -29,6 +29,8 @@ class SettingOverrides(TypedDict, total=False):
     encryption_key: str | None
     #: CIDRs that callbacks may reach although they are private, plain http included.
     allow_private_callbacks: str | Sequence[str] | None
+    cors_origins: str | Sequence[str] | None
+    allowed_hosts: str | Sequence[str] | None
     #: Largest payload of an item, in bytes of compact JSON.
     max_payload_bytes: int | None
     #: Items of one tenant that may wait; submissions are refused while more do.

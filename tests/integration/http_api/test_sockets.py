@@ -176,6 +176,21 @@ def test_what_is_none_of_our_protocol_closes_the_connection(api: ServedApi, mess
     assert closed.value.rcvd.code == code
 
 
+def test_a_stream_token_follows_its_own_batch_alone(api: ServedApi, folder: Path) -> None:
+    batch, other = write_batch(api.context, folder, 1), write_batch(api.context, folder, 1)
+    key = api.key(Scope.READ)
+    answer = api.http.post("/v1/stream-tokens", headers=key, json={"batch": batch.id})
+    token = f"?token={answer.json()['token']}"
+    with opened(api, query=token) as socket:
+        send(socket, "subscribe", batch=other.id)
+        assert receive(socket)["code"] == "not_found"
+        send(socket, "subscribe", batch=batch.id)
+        assert receive(socket)["op"] == "subscribed"
+    statuses = {each.id: api.http.get(f"/v1/batches/{each.id}/results{token}").status_code for each in (batch, other)}
+    assert statuses == {batch.id: 200, other.id: 404}
+    assert api.http.get(f"/v1/batches/{batch.id}{token}").status_code == 401
+
+
 def test_keys_are_checked_before_and_during_a_connection(
     api: ServedApi, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
