@@ -59,7 +59,7 @@ class ResultsQuery(Parameters):
         return EventFilter(types, self.label)
 
 
-class ResultPage(AnswerModel):
+class ResultsPage(AnswerModel):
     """A page of results, in the order in which items finished."""
 
     data: list[dict[str, object]] = Field(description="Results, as callbacks have them under `data`.")
@@ -161,7 +161,7 @@ def _download(call: ApiCall, chunks: AsyncGenerator[bytes], version: BatchVersio
 OPERATIONS = (
     Operation(
         "results.list", "GET", "/v1/batches/{batch}/results", Scope.READ, "Read the results of a batch.", results,
-        query=ResultsQuery, answer=ResultPage, takes_token=True,
+        query=ResultsQuery, answer=ResultsPage, takes_token=True,
         answers=tuple(each.media_type for each in ResultFormat if each is not ResultFormat.JSON),
         problems=("bad_cursor", "cursor_ahead", "too_many_streams"),
     ),
