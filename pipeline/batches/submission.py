@@ -161,6 +161,18 @@ def _refuse_if_different(known: Row, submission: Submission) -> None:
 _COMPARED = ("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight")
 
 
+def admit(context: Context, connection: Connection, submission: Submission) -> None:
+    """Refuse a new batch for what its items do not decide.
+
+    Raises:
+        BacklogFull: the tenant has too many items that wait.
+        EndpointOwned: a callback URL is at an endpoint of another tenant.
+    """
+    _refuse_if_full(context, connection, submission.tenant)
+    urls = submission.callback_url, submission.batch_callback_url, submission.fallback_url
+    refuse_foreign(connection, urls, submission.tenant)
+
+
 def insert_batch(
     context: Context, connection: Connection, submission: Submission, public_id: str, *, body_digest: str | None = None
 ) -> int:
@@ -176,9 +188,7 @@ def insert_batch(
     """
     now = context.now()
     definition = submission.definition
-    _refuse_if_full(context, connection, submission.tenant)
-    urls = submission.callback_url, submission.batch_callback_url, submission.fallback_url
-    refuse_foreign(connection, urls, submission.tenant)
+    admit(context, connection, submission)
     definition_id = stored_definitions.store(
         connection,
         name=definition.name,

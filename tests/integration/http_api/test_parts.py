@@ -203,7 +203,7 @@ def test_a_part_survives_a_server_that_is_killed_in_the_middle(tmp_path: Path) -
         put(api, batch, 1, lines(2))
         process, port = _server(tmp_path)
         body = lines(6_000)
-        head = f"PUT {batch}/parts/2 HTTP/1.1\r\nHost: x\r\nContent-Type: application/jsonl\r\n"
+        head = f"PUT {batch}/parts/2 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/jsonl\r\n"
         head += "Content-Length: 999999\r\n\r\n"
         with socket.create_connection(("127.0.0.1", port), HANG_SECONDS) as connection:
             connection.sendall(head.encode() + body)
