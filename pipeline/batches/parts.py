@@ -20,7 +20,7 @@ from pipeline.batches.prepare import prepare
 from pipeline.batches.sql import batches, parts
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import ItemChunks, ItemStore
-from pipeline.batches.submission import Submission, Submitted, checked, find_existing, refuse_if_full, rules_of
+from pipeline.batches.submission import Submission, Submitted, checked, find_existing, rules_of
 from pipeline.batches.submit import check_stored, open_batch
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Given, ItemValidator, OnReject
@@ -77,7 +77,6 @@ def open_upload(context: Context, submission: Submission, body: SubmittedBody) -
     if known is not None:
         refuse_other_body(known, body)
         return Submitted(known["public_id"], known["id"], known["total"], is_new=False)
-    refuse_if_full(context, submission.tenant)
     prepare(context, submission.definition)
     batch_id, public_id = open_batch(context, submission, submit_lease.of_parts, body_digest=str(body.finish()))
     return Submitted(public_id, batch_id, 0, is_new=True)

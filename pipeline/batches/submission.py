@@ -161,6 +161,18 @@ def _refuse_if_different(known: Row, submission: Submission) -> None:
 _COMPARED = ("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight")
 
 
+def admit(context: Context, connection: Connection, submission: Submission) -> None:
+    """Refuse a new batch for what its items do not decide.
+
+    Raises:
+        BacklogFull: the tenant has too many items that wait.
+        EndpointOwned: a callback URL is at an endpoint of another tenant.
+    """
+    _refuse_if_full(context, connection, submission.tenant)
+    urls = submission.callback_url, submission.batch_callback_url, submission.fallback_url
+    refuse_foreign(connection, urls, submission.tenant)
+
+
 def insert_batch(
     context: Context, connection: Connection, submission: Submission, public_id: str, *, body_digest: str | None = None
 ) -> int:
@@ -175,8 +187,7 @@ def insert_batch(
     """
     now = context.now()
     definition = submission.definition
-    urls = submission.callback_url, submission.batch_callback_url, submission.fallback_url
-    refuse_foreign(connection, urls, submission.tenant)
+    admit(context, connection, submission)
     definition_id = stored_definitions.store(
         connection,
         name=definition.name,
@@ -209,18 +220,9 @@ def insert_batch(
         raise SubmissionInProgress(message) from None
 
 
-def refuse_if_full(context: Context, tenant: str) -> None:
-    """Refuse a further batch of a tenant whose items wait in too large a number. Called before its items are read.
-
-    Raises:
-        BacklogFull: more wait than the settings allow.
-    """
+def _refuse_if_full(context: Context, connection: Connection, tenant: str) -> None:
     limit = context.settings.max_pending_items
-    if limit is None:
-        return
-    with context.database.read() as connection:
-        waiting = batches.count_waiting(connection, tenant)
-    if waiting > limit:
+    if limit is not None and (waiting := batches.count_waiting(connection, tenant)) > limit:
         raise BacklogFull(
             f"{waiting:,} items wait already, more than PIPELINE_MAX_PENDING_ITEMS={limit:,}; submit again when some "
             "are done"

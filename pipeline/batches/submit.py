@@ -21,15 +21,7 @@ from pipeline.batches.store_items import (
     refuse_foreign,
     stored_positions,
 )
-from pipeline.batches.submission import (
-    Submission,
-    Submitted,
-    checked,
-    find_existing,
-    insert_batch,
-    refuse_if_full,
-    rules_of,
-)
+from pipeline.batches.submission import Submission, Submitted, admit, checked, find_existing, insert_batch, rules_of
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Given, ItemValidator, OnReject
 from pipeline.context import Context
@@ -91,8 +83,11 @@ def _submit_new(
     body: SubmittedBody | None,
 ) -> Submitted:
     """Store the items of a batch that is not known yet, in one transaction if one chunk holds all of them."""
-    refuse_if_full(context, submission.tenant)
     prepare(context, submission.definition)
+    if body is not None:
+        # Whoever sends it may wait for word before that.
+        with context.database.read() as connection:
+            admit(context, connection, submission)
     digests = _Digests(None if submission.idempotency_key is None else ItemsDigest(), body)
     chunks = ItemChunks(digests.reading(validator.rows(given, context.now)))
     first = next(chunks, [])

@@ -266,6 +266,22 @@ def mistakes(client: pipeline.Client, batch: pipeline.Batch, result: pipeline.Re
     pipeline.Item(payload={}, id=1)  # type: ignore
 
 
+def with_server(url: str) -> None:
+    """Never called: needs a server."""
+    refused: tuple[type[pipeline.AccessDenied], ...] = (
+        pipeline.BadKey, pipeline.BadToken, pipeline.ExpiredKey, pipeline.RevokedKey,
+    )  # fmt: skip
+    client: pipeline.RemoteClient = pipeline.connect(url, api_key="pipe_…")
+    with client:
+        try:
+            batch: pipeline.RemoteBatch = client.submit([{"text": "a"}], "texts")
+        except refused as error:
+            print(error.code)
+            return
+        results: Iterator[pipeline.Result] = batch.results(follow=True)
+        print([result.label for result in results], batch.wait(timeout=60).succeeded)
+
+
 def main(folder: Path) -> None:
     tested: list[pipeline.Result] = run_definition(definition(), [{"text": "short"}, {"text": ""}])
     assert [each.state.value for each in tested] == ["succeeded", "dead"]

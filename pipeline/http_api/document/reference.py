@@ -12,9 +12,9 @@ from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations import OPERATIONS
 from pipeline.http_api.problems import KINDS
 
-_HEAD = """# HTTP API
+_HEAD = """# HTTP operations
 
-This page is generated from the table of operations: `python -m pipeline.http_api.document.reference >
+For programs in any language that call `pipeline serve`. This page is generated from the table of operations: `python -m pipeline.http_api.document.reference >
 docs/reference/http.md`. [The HTTP API](../how-to/http-api.md) shows how to use it; `GET /openapi.json` is the same for
 programs.
 

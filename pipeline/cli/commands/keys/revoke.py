@@ -15,7 +15,9 @@ from pipeline.cli.show.output import Messages, print_json
 @click.argument("key_id", metavar="ID")
 @options.as_json
 def revoke(key_id: str, as_json: bool) -> None:
-    """Revoke an API key. A running server refuses it within 10 seconds.
+    """Revoke an API key.
+
+    A running server refuses it within 10 seconds.
 
     \b
     Examples:
