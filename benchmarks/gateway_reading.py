@@ -103,7 +103,8 @@ class Readers:
 
     async def _run(self) -> None:
         self._stop = asyncio.Event()
-        request = f"GET {self._path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode()
+        headers = f"Host: 127.0.0.1:{self._server.port}\r\nAccept: text/event-stream"
+        request = f"GET {self._path} HTTP/1.1\r\n{headers}\r\n\r\n".encode()
         transports = []
         for _ in range(self._number):
             made = await self._loop.create_connection(lambda: Reading(self), "127.0.0.1", self._server.port)

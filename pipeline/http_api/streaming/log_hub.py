@@ -22,7 +22,8 @@ log = get_logger(__name__)
 
 #: Events, and bytes of them, that one poll reads of a batch.
 POLL_EVENTS, POLL_BYTES = 1_000, 256 * 1024
-#: A poll is followed by a pause of at least this many times its duration: 5 % of a core.
+#: A poll is followed by a pause of at least this many times its processor time, which is 5 % of a core, and of at least
+#: its duration, most of which is the database's.
 _PAUSE_FACTOR = 19
 #: Pause for each reader: waking a thousand takes tens of milliseconds.
 _READER_SECONDS = 0.0002
@@ -133,7 +134,7 @@ class LogHub:
                     watch.seq = news.events[-1].seq if news.events else news.version.last_seq
 
     def _pause(self, poller: _Poller) -> None:
-        least = max(poller.took * _PAUSE_FACTOR, self.readers * _READER_SECONDS)
+        least = max(poller.took, poller.used * _PAUSE_FACTOR, self.readers * _READER_SECONDS)
         pause = max(poller.pause_seconds(), least)
         # Only the rest can be cut short: however often readers come and go, polls take a bounded share of a core.
         time.sleep(min(least, _LAST_RETRY_SECONDS))
@@ -156,7 +157,8 @@ class _Poller:
         self._is_stale = True
         self._failures = 0
         self._changed_at = time.monotonic()
-        self.took = 0.0
+        #: How long the last poll took, and how much of that was processor time of this thread, in seconds.
+        self.took = self.used = 0.0
         #: Batch → the version that was seen last: only what differs is news.
         self._seen: dict[int, event_log.BatchVersion | None] = {}
 
@@ -167,13 +169,13 @@ class _Poller:
             wanted: batch → the `seq` up to which its log was read (None: never polled), and whether its events are
                 wanted.
         """
-        started = time.monotonic()
+        started, used = time.monotonic(), time.thread_time()
         try:
             is_new = any(seq is None for seq, _ in wanted.values())
             # Asked first: what is committed after that is seen by the next call.
             has_changed = self._probe.has_changed()
             if not (has_changed or is_new or self._is_stale):
-                self.took = 0.0
+                self.took = self.used = 0.0
                 return {}
             self._is_stale = True
             read_up_to = {batch_id: seq if follows else None for batch_id, (seq, follows) in wanted.items()}
@@ -190,7 +192,7 @@ class _Poller:
             if wanted[batch_id][0] is None or news.events or news.version != self._seen.get(batch_id)
         }
         self._seen = {batch_id: news.version for batch_id, news in found.items()}
-        self.took = time.monotonic() - started
+        self.took, self.used = time.monotonic() - started, time.thread_time() - used
         if changed:
             self._changed_at = time.monotonic()
         return changed
@@ -210,5 +212,5 @@ class _Poller:
         if not self._failures:
             log.warning("log_hub_failed", error=str(error))
         self._failures += 1
-        self.took = 0.0
+        self.took = self.used = 0.0
         self._probe.close()
