@@ -17,12 +17,12 @@ from pipeline.retention.prune import prune
 from tests.support.factories import make_definition
 from tests.support.gateway import ServedApi
 
+pytestmark = pytest.mark.xdist_group("http-dead")
+
 #: Fails as the text says: at `classify` until it is corrected, and at `enrich` until a file is there.
 SOURCE = """
 import pathlib
 from pipeline import Permanent
-
-pytestmark = pytest.mark.xdist_group("http-dead")
 
 def classify(item):
     if item.text.startswith("bad"):
