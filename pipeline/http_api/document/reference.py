@@ -14,9 +14,9 @@ from pipeline.http_api.problems import KINDS
 
 _HEAD = """# HTTP operations
 
-For programs in any language that call `pipeline serve`. This page is generated from the table of operations: `python -m pipeline.http_api.document.reference >
-docs/reference/http.md`. [The HTTP API](../how-to/http-api.md) shows how to use it; `GET /openapi.json` is the same for
-programs.
+For programs in any language that call `pipeline serve`. This page is generated from the table of operations:
+`python -m pipeline.http_api.document.reference > docs/reference/http.md`. [The HTTP API](../how-to/http-api.md) shows
+how to use it; `GET /openapi.json` is the same for programs.
 
 Every failure is answered with `application/problem+json` and one of the [codes](#problems) below. The problems of an
 operation are listed with it, except those that any of its kind may answer:
