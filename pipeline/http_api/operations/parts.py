@@ -28,7 +28,7 @@ from pipeline.http_api.uploads.uploaded_body import UploadedBody
 class PartParameters(ReadingParameters):
     """How a part is read."""
 
-    replace: Flag = False
+    replace: Flag = Field(False, description="Whether a part of this number that differs is replaced.")
 
 
 class PartAnswer(AnswerModel):

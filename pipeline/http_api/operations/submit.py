@@ -43,11 +43,13 @@ _MEMBERS_OF_ITEMS = ("payload", "key", "callback_url")
 class ReadingParameters(Parameters):
     """How a stream of items is read."""
 
-    key_field: str | None = None
-    callback_url_field: str | None = None
-    on_error: OnError = "fail"
-    header: Literal["lenient"] | None = None
-    strict: Flag = False
+    key_field: str | None = Field(
+        None, description="Payload field with your own id of the item; default: the definition's."
+    )
+    callback_url_field: str | None = Field(None, description="Payload field with an item's own callback URL.")
+    on_error: OnError = Field("fail", description="fail: one refused item refuses all; skip: the others are accepted.")
+    header: Literal["lenient"] | None = Field(None, description="lenient: a column of a table may lack a name.")
+    strict: Flag = Field(False, description="Whether a table whose header has a name twice is refused.")
 
     def reading(self) -> dict[str, str]:
         """Return the options that decide which items the same bytes make, those with their defaults left out."""
@@ -64,13 +66,15 @@ class ReadingParameters(Parameters):
 class SubmitParameters(ReadingParameters):
     """The options of a batch whose body is a stream of items; a JSON object has them as members."""
 
-    definition: str | None = None
-    callback_url: str | None = None
-    batch_callback_url: str | None = None
-    fallback_url: str | None = None
-    callback_schedule: Schedule | None = None
-    fair_key: str | None = None
-    weight: int = 1
+    definition: str | None = Field(None, description="Name of a definition.")
+    callback_url: str | None = Field(None, description="Receives every item's event.")
+    batch_callback_url: str | None = Field(None, description="Receives batch.completed.")
+    fallback_url: str | None = Field(
+        None, description="Receives delivery.exhausted for each callback that is given up."
+    )
+    callback_schedule: Schedule | None = Field(None, description="How callbacks are retried.")
+    fair_key: str | None = Field(None, description="Batches with the same key share one turn.")
+    weight: int = Field(1, description="Share of this batch next to others.")
 
 
 class BatchBody(BodyModel):
