@@ -43,9 +43,7 @@ _MEMBERS_OF_ITEMS = ("payload", "key", "callback_url")
 class ReadingParameters(Parameters):
     """How a stream of items is read."""
 
-    key_field: str | None = Field(
-        None, description="Payload field with your own id of the item; default: the definition's."
-    )
+    key_field: str | None = Field(None, description="Payload field with your own id of the item.")
     callback_url_field: str | None = Field(None, description="Payload field with an item's own callback URL.")
     on_error: OnError = Field("fail", description="fail: one refused item refuses all; skip: the others are accepted.")
     header: Literal["lenient"] | None = Field(None, description="lenient: a column of a table may lack a name.")
@@ -69,9 +67,7 @@ class SubmitParameters(ReadingParameters):
     definition: str | None = Field(None, description="Name of a definition.")
     callback_url: str | None = Field(None, description="Receives every item's event.")
     batch_callback_url: str | None = Field(None, description="Receives batch.completed.")
-    fallback_url: str | None = Field(
-        None, description="Receives delivery.exhausted for each callback that is given up."
-    )
+    fallback_url: str | None = Field(None, description="Receives delivery.exhausted for callbacks given up.")
     callback_schedule: Schedule | None = Field(None, description="How callbacks are retried.")
     fair_key: str | None = Field(None, description="Batches with the same key share one turn.")
     weight: int = Field(1, description="Share of this batch next to others.")
