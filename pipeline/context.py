@@ -25,6 +25,7 @@ class Context:
     Args:
         now: the clock; on PostgreSQL, that of the database server.
         worker: name under which this process holds leases.
+        builds_stages: whether a submission loads its models and modules in this process, if that also works on them.
         prepared: built stages by definition version and stage, filled when a batch is submitted.
         synchronise: adjusts the clock if it is not this machine's.
     """
@@ -34,6 +35,7 @@ class Context:
     hooks: Hooks
     now: Callable[[], datetime] = utc_now
     worker: str = field(default_factory=new_holder)
+    builds_stages: bool = True
     prepared: dict[tuple[str, Stage], tuple[Step, ...]] = field(default_factory=dict, compare=False, repr=False)
     synchronise: Callable[[], None] = lambda: None
 

@@ -28,13 +28,17 @@ def prepare(context: Context, definition: Definition) -> None:
         if (definition.version, stage) in context.prepared:
             continue
         try:
-            steps = build_steps(definition, stage) if context.settings.is_embedded else _check(definition, stage)
+            steps = build_steps(definition, stage) if _works_here(context) else _check(definition, stage)
         except InvalidDefinition as error:
             raise InvalidDefinition(f"definition {definition.name!r} cannot be run: {stage.value}: {error}") from error
         context.prepared[definition.version, stage] = steps
         while len(context.prepared) > MAX_KEPT_STAGES:
             # With a default: another thread may be dropping the same stage.
             context.prepared.pop(next(iter(context.prepared)), None)
+
+
+def _works_here(context: Context) -> bool:
+    return context.settings.is_embedded and context.builds_stages
 
 
 def _check(definition: Definition, stage: Stage) -> tuple[Step, ...]:

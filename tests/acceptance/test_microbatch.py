@@ -262,7 +262,7 @@ def test_what_a_child_records_wakes_the_sender_of_its_parent(tmp_path: Path, mon
     given, woken = published(MESSAGE), []
     with connect(tmp_path) as client:
         client.work()
-        monkeypatch.setattr(running_engine(), "wake_sender", lambda: woken.append(1))
+        monkeypatch.setattr(running_engine(), "wake_sender", woken.append)
         group, _ = make_group(given, Slots(1))
         group.accepted(1, 0.0)
         group.child_finished({MESSAGE.id: Disposition(DispositionKind.SUCCEEDED)})

@@ -184,7 +184,7 @@ def test_every_error_is_public_and_has_a_code_of_its_own() -> None:
 
 
 def test_typed_keywords_name_every_setting() -> None:
-    of_servers = {"flower_auth", "flower_broker_api", "max_upload_bytes", "allowed_hosts", "cors_origins"}
+    of_servers = {"flower_auth", "flower_broker_api", "max_upload_bytes"}
     arguments = {"database_url", "broker_url", "definitions", "server_url", "api_key"}
     assert set(SettingOverrides.__annotations__) == set(Settings.model_fields) - of_servers - arguments
     assert set(EndpointChanges.__annotations__) == set(SETTINGS) == set(EndpointSettings.__annotations__)

@@ -97,7 +97,7 @@ def test_the_functions_shown_work_as_classifier_and_enricher(page: str, function
 
 @pytest.mark.slow
 def test_the_commands_about_callbacks_work_as_shown(desk: Desk) -> None:
-    export, line = commands("README.md")[2]
+    export, line = commands("README.md")[3]
     assert export == "export PIPELINE_WEBHOOK_SECRET=$(pipeline secret)"
     assert desk.type("pipeline secret").stdout.startswith("whsec_")
     with Receiver() as receiver:

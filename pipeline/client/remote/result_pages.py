@@ -13,7 +13,7 @@ LONG_POLL = 20
 _PAGE = 1_000
 
 
-class ResultsPage(NamedTuple):
+class RawPage(NamedTuple):
     """Results as JSON has them, and the `seq` to continue after."""
 
     data: list[dict[str, Any]]
@@ -22,7 +22,7 @@ class ResultsPage(NamedTuple):
 
 def result_pages(
     server: Server, batch_id: str, *, follow: bool, after: int, wait: int = LONG_POLL
-) -> Iterator[ResultsPage]:
+) -> Iterator[RawPage]:
     """Yield pages of a batch's results.
 
     Args:
@@ -32,7 +32,7 @@ def result_pages(
     path = f"/v1/batches/{segment(batch_id)}/results"
     while True:
         found = server.get(path, after=after, limit=_PAGE, wait=wait if follow else 0)
-        yield ResultsPage(found["data"], found["next"])
+        yield RawPage(found["data"], found["next"])
         after = found["next"]
         if not found["has_more"] and (found["is_complete"] or not follow):
             return

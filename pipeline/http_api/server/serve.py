@@ -7,6 +7,7 @@ import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp
@@ -80,7 +81,9 @@ def open_context(settings: Settings) -> Context:
     Raises:
         Unreachable, WrongSchema
     """
-    return make_context(settings, threads=QUICK_THREADS + BULK_THREADS)
+    context = make_context(settings, threads=QUICK_THREADS + BULK_THREADS)
+    # The process beside it loads models: one that crashes there leaves the server alone.
+    return replace(context, builds_stages=False)
 
 
 def _serve_here(context: Context, options: ServeOptions, listener: socket.socket, on_ready: Callable[[], None]) -> None:

@@ -44,6 +44,7 @@ def test_old_batches_are_deleted_and_counted(terminal: Terminal, database: Datab
         "deliveries": 3,
         "definitions": 0,
         "notices": 0,
+        "credentials": 0,
         "kept": 1,
         "waits_for": {ORIGIN: 1},
         "dry_run": False,

@@ -243,7 +243,12 @@ def test_a_submission_whose_database_stays_away_says_what_is_known_of_it(tmp_pat
         with pytest.raises(
             OutcomeUnknown, match="it is unknown whether batch [0-9a-z]+ was accepted; when the database is back, run"
         ):
-            submit(context, make_items(1), Submission(make_definition(tmp_path)), on_progress=lambda _: server.stop())
+            submit(
+                context,
+                make_items(5_001),
+                Submission(make_definition(tmp_path)),
+                on_progress=lambda stored: server.stop() if stored > 5_000 else None,
+            )
         context.database.close()
 
 

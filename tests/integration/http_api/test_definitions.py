@@ -117,7 +117,7 @@ def test_a_file_is_read_only_and_its_internals_are_an_administrators(api: Served
         ("bad", {"classify": KEYWORDS, "name": "other"}, 422, "invalid_request"),
         ("bad", [], 422, "invalid_request"),
         ("a b", {"classify": KEYWORDS}, 422, "invalid_request"),
-        ("..%00", {"classify": KEYWORDS}, 422, "invalid_request"),
+        ("..%00", {"classify": KEYWORDS}, 404, "not_found"),
     ],
 )
 def test_what_is_no_definition_is_refused(api: ServedApi, name: str, body: Any, status: int, code: str) -> None:

@@ -122,7 +122,7 @@ def test_a_delivery_is_found_by_both_its_names_and_shows_its_attempts(world: Wor
     assert [(each["number"], each["outcome"], each["status"]) for each in by_id["history"]] == [(1, "succeeded", 204)]
 
 
-@pytest.mark.parametrize("name", ["{id}", "{webhook_id}", "99999999", "msg_none", "x", "1%00"])
+@pytest.mark.parametrize("name", ["{id}", "{webhook_id}", "99999999", "msg_none", "x"])
 def test_another_tenants_delivery_is_not_found_in_the_words_of_an_unknown_one(world: World, name: str) -> None:
     foreign = world.get(f"/v1/deliveries?batch={world.of_acme.batch_id}", world.acme)["data"][0]
     path = f"/v1/deliveries/{name.format(**foreign)}"
