@@ -62,6 +62,7 @@ def enrich(item):
 """
 
 
+@on_redis
 @pytest.mark.parametrize("pool", ["threads", "solo", "prefork"])
 def test_every_pool_runs_both_stages_and_stops_in_good_order(cluster: Cluster, pool: str) -> None:
     worker = cluster.worker("--pool", pool)
