@@ -83,7 +83,8 @@ def command_lines(draw: st.DrawFn) -> list[str]:
         if isinstance(parameter, click.Argument):
             if parameter.required or draw(st.booleans()):
                 arguments.append(_value(draw, parameter))
-        elif parameter.required or _one_in(draw, 8):
+        elif parameter.required or parameter.name == "port" or _one_in(draw, 8):
+            # A port that cannot be: `serve` would go on until it is stopped.
             options += _option(draw, parameter)
     dashes = ["--"] if draw(st.booleans()) else []
     extra = [draw(hostile)] if _one_in(draw, 20) else []
