@@ -154,7 +154,8 @@ def _lock_fresh(dialect: Dialect, of_spans: ColumnElement[bool], waits: bool) ->
     fresh = select(items.c.id).where(_is_in(span), is_fresh()).order_by(items.c.id)
     lateral = fresh.with_for_update(of=items, skip_locked=not waits).lateral("fresh")
     locked = select(lateral.c.id).select_from(span.join(lateral, true())).cte("locked")
-    return items.c.id == locked.c.id
+    # As an array, which is looked up item by item: for a join, the planner may read all items in their order.
+    return items.c.id == func.any(func.array(select(locked.c.id).scalar_subquery()))
 
 
 def undo_release(connection: Connection, refs: Iterable[tuple[int, int]], now: datetime) -> int:

@@ -117,15 +117,8 @@ class RemoteBatch:
 
     def replay_dead(self, items: Sequence[str] | None = None) -> int:
         """Make dead items pending again, and return how many; see `Batch.replay_dead`."""
-        return self._replay("dead", items)
-
-    def replay_cancelled(self, items: Sequence[str] | None = None) -> int:
-        """Make items that were cancelled pending again, and return how many; see `Batch.replay_cancelled`."""
-        return self._replay("cancelled", items)
-
-    def _replay(self, state: str, items: Sequence[str] | None) -> int:
         chosen: dict[str, Any] = {"all": True} if items is None else {"where": {"items": list(item_ids(items))}}
-        return int(self._server.change("POST", f"{self._path}/{state}/replay", chosen)["replayed"])
+        return int(self._server.change("POST", f"{self._path}/dead/replay", chosen)["replayed"])
 
 
 def progress_of(found: Mapping[str, Any]) -> Progress:

@@ -9,7 +9,8 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
-from pipeline.batches import control, progress, results, throughput
+from pipeline.batches import control, dead_items, progress, results, throughput
+from pipeline.batches.dead_items import CauseGroup
 from pipeline.batches.history import SAMPLE, History, history_of
 from pipeline.context import Context
 from pipeline.database.row import Row
@@ -31,6 +32,8 @@ _HEARTBEAT_SECONDS = 15.0
 #: After which a browser connects anew.
 _STREAM_SECONDS = 600.0
 _LATEST = 20
+#: Causes of dead items that are shown with a batch.
+_CAUSES = 10
 
 
 async def batches(visit: Visit) -> Response:
@@ -62,6 +65,10 @@ async def batch(visit: Visit) -> Response:
     visit.check(Scope.READ)
     row = await visit.batch(visit.request.path_params["batch"])
     values = await visit.quick(_batch_values, visit.context, row)
+    causes: list[CauseGroup] = []
+    if values["batch"].dead:
+        causes, _ = await visit.quick(dead_items.causes, visit.context, batch_id=row["id"], tenant=visit.caller.sees)
+    values["causes"] = causes[:_CAUSES]
     return visit.show("batch.html", may_operate=visit.may(Scope.OPERATE), **values)
 
 
@@ -150,7 +157,6 @@ def _batch_values(context: Context, row: Row) -> dict[str, Any]:
         "batch": found,
         "rate": None if rate is None else f"{rate:,.1f}",
         "results": latest[::-1],
-        "causes": [],
         "is_partial": went.is_partial,
         "sample": SAMPLE,
         **_charts(context, public_id, went, is_small=is_small),

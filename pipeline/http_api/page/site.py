@@ -13,7 +13,7 @@ from starlette.routing import Route
 from pipeline.access.caller import ANYBODY
 from pipeline.errors import PipelineError
 from pipeline.http_api.gateway import Gateway
-from pipeline.http_api.page import batch_pages, item_pages, sign_in
+from pipeline.http_api.page import batch_pages, item_pages, repair_pages, sign_in
 from pipeline.http_api.page.render import asset
 from pipeline.http_api.page.visit import Visit, check_same_origin, visitor
 from pipeline.http_api.problems import KINDS, Problem, problem_of
@@ -46,9 +46,17 @@ def page_routes(gateway: Gateway) -> list[Route]:
         PageRoute("GET", "/ui/stream", batch_pages.stream),
         PageRoute("GET", "/ui/batches/{batch}", batch_pages.batch),
         PageRoute("GET", "/ui/batches/{batch}/cancel", batch_pages.confirm_cancel),
+        PageRoute("GET", "/ui/batches/{batch}/replay-dead", repair_pages.confirm_replay),
+        PageRoute("POST", "/ui/batches/{batch}/replay-dead", repair_pages.replay_dead),
         PageRoute("POST", "/ui/batches/{batch}/{change}", batch_pages.change),
         PageRoute("GET", "/ui/items/{item}", item_pages.item),
         PageRoute("POST", "/ui/items/{item}/replay", item_pages.replay_item),
+        PageRoute("GET", "/ui/dead", repair_pages.dead),
+        PageRoute("GET", "/ui/deliveries", repair_pages.list_deliveries),
+        PageRoute("GET", "/ui/deliveries/{delivery}", repair_pages.delivery),
+        PageRoute("POST", "/ui/deliveries/{delivery}/replay", repair_pages.replay_delivery),
+        PageRoute("GET", "/ui/endpoints", repair_pages.list_endpoints),
+        PageRoute("POST", "/ui/endpoints/{change}", repair_pages.switch_endpoint),
     ]
     return [Route(each.path, _endpoint(gateway, each), methods=[each.method]) for each in pages]
 

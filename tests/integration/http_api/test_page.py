@@ -11,7 +11,8 @@ import pytest
 import pipeline
 from pipeline.domain.api_key import Scope
 from tests.support.factories import connect, make_definition, make_items
-from tests.support.gateway import HANG_SECONDS, ServedApi, serving
+from tests.support.gateway import HANG_SECONDS, ServedApi, serving, wait_until
+from tests.support.receiver import SECRET, Receiver
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -138,3 +139,43 @@ def test_a_reader_cannot_operate(keyed: ServedApi, tmp_path: Path) -> None:
         refused = browser.post(f"/ui/batches/{stored.id}/cancel", headers=SAME_ORIGIN)
         assert refused.status_code == 403
         assert "operate" in refused.text
+
+
+def test_dead_items_are_grouped_and_run_again_by_cause(api: ServedApi, batch: pipeline.Batch) -> None:
+    page = api.http.get(f"/ui/dead?batch={batch.id}").text
+    assert "it says &lt;b&gt;so&lt;/b&gt;" in page
+    assert f"/ui/items/{batch.id}-4" in page
+    asked = api.http.get(f"/ui/batches/{batch.id}/replay-dead")
+    assert "Replay 1 dead items?" in asked.text
+    replayed = api.http.post(f"/ui/batches/{batch.id}/replay-dead", headers=SAME_ORIGIN)
+    assert "1 items run again." in api.http.get(replayed.headers["location"]).text
+    batch.wait(timeout=60)
+    assert "it says" in api.http.get("/ui/dead").text
+    assert "it says" in api.http.get(f"/ui/batches/{batch.id}").text
+
+
+def test_callbacks_and_endpoints_are_shown_and_changed(tmp_path: Path) -> None:
+    with (
+        Receiver() as receiver,
+        connect(tmp_path, webhook_secret=SECRET, allow_private_callbacks="127.0.0.0/8") as client,
+        serving(client) as served,
+    ):
+        batch = client.submit(
+            make_items(1), definition=make_definition(tmp_path, enrich=False), callback_url=receiver.url
+        )
+        batch.wait(timeout=60)
+        (delivery,) = client.deliveries()
+        wait_until(lambda: client.delivery(delivery.id).state == "delivered")
+        assert "item.completed" in served.http.get("/ui/deliveries?state=delivered").text
+        assert "There are no such callbacks" in served.http.get("/ui/deliveries?state=dead").text
+        one = served.http.get(f"/ui/deliveries/{delivery.id}")
+        assert "succeeded" in one.text
+        sent = served.http.post(f"/ui/deliveries/{delivery.id}/replay", headers=SAME_ORIGIN)
+        assert "sent again" in served.http.get(sent.headers["location"]).text
+        assert delivery.endpoint in served.http.get("/ui/endpoints").text
+        form = {"origin": delivery.endpoint}
+        disabled = served.http.post("/ui/endpoints/disable", data=form, headers=SAME_ORIGIN)
+        assert "Disabled" in served.http.get(disabled.headers["location"]).text
+        assert client.endpoint(delivery.endpoint).show().state == "disabled"
+        assert served.http.post("/ui/endpoints/explode", data=form, headers=SAME_ORIGIN).status_code == 404
+        assert served.http.get("/ui/deliveries/999").status_code == 404
