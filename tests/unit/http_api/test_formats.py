@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.batches.event_log import BatchVersion, StoredEvent
@@ -29,6 +29,7 @@ def stored(seq: int, kind: EventType, data: dict[str, Any]) -> StoredEvent:
     return StoredEvent(seq, kind.value, encode_body(kind, datetime(2026, 11, 30, tzinfo=UTC), data))
 
 
+@settings(max_examples=20)
 @given(st.sampled_from(EventType), st.dictionaries(st.text(), JSON))
 def test_every_form_has_the_stored_bytes(kind: EventType, data: dict[str, Any]) -> None:
     event = stored(7, kind, data)
