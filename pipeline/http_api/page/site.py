@@ -38,6 +38,7 @@ class PageRoute:
 def page_routes(gateway: Gateway) -> list[Route]:
     """Return the routes of the web page."""
     pages = [
+        PageRoute("GET", "/", _home, needs_sign_in=False),
         PageRoute("GET", "/ui/assets/{name}", _asset, needs_sign_in=False),
         PageRoute("GET", "/ui/login", sign_in.show_form, needs_sign_in=False),
         PageRoute("POST", "/ui/login", sign_in.sign_in, needs_sign_in=False),
@@ -83,6 +84,11 @@ def _endpoint(gateway: Gateway, route: PageRoute) -> Callable[[Request], Awaitab
 def _failed(visit: Visit, problem: Problem) -> Response:
     body = problem.body("req_" + secrets.token_hex(10))
     return visit.show("problem.html", problem.status, problem={**body, "advice": KINDS[problem.code].advice})
+
+
+async def _home(visit: Visit) -> Response:
+    """Lead whoever opens the bare address to the page."""
+    return visit.go("/ui")
 
 
 async def _asset(visit: Visit) -> Response:

@@ -49,6 +49,11 @@ def test_the_list_shows_batches(api: ServedApi, batch: pipeline.Batch) -> None:
     assert "script-src 'self'" in page.headers["content-security-policy"]
 
 
+def test_the_bare_address_leads_to_the_page(api: ServedApi) -> None:
+    found = api.http.get("/")
+    assert (found.status_code, found.headers["location"]) == (303, "/ui")
+
+
 def test_the_list_filters_by_state(api: ServedApi, batch: pipeline.Batch) -> None:
     assert batch.id in api.http.get("/ui?state=completed").text
     assert batch.id not in api.http.get("/ui?state=paused").text
