@@ -44,7 +44,8 @@ class UpdatesOfItems:
         event.listen(database.engine, "before_cursor_execute", self._look)
 
     def _look(self, _: Any, __: Any, statement: str, *___: Any) -> None:
-        self.number += "UPDATE items" in statement
+        # Not those that renew a lease, on a machine that is slow.
+        self.number += "UPDATE items" in statement and "state=" in statement
 
 
 def test_an_item_is_claimed_once_and_written_once(

@@ -102,7 +102,11 @@ def test_a_machine_without_the_server_is_told_where_it_was_looked_for(monkeypatc
 
 
 def test_a_purged_broker_has_no_messages_and_a_reset_one_no_queues(rabbitmq: RabbitMQ) -> None:
-    with amqp.Connection(f"127.0.0.1:{rabbitmq.port}") as connection, connection.channel() as channel:
+    # Confirmed: a message that is still on its way would come after the purge.
+    with (
+        amqp.Connection(f"127.0.0.1:{rabbitmq.port}", confirm_publish=True) as connection,
+        connection.channel() as channel,
+    ):
         channel.queue_declare("q", durable=True, auto_delete=False)
         channel.basic_publish(amqp.Message("m"), routing_key="q")
         rabbitmq.purge()

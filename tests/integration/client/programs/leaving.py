@@ -15,6 +15,8 @@ SLOW = "classifiers:wait_at_gate"
 
 
 def interrupted() -> str:
+    # A shell that runs tests in the background has them ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     client = pipeline.connect()
     batch = client.submit(items(50), definition(SLOW))
     while not batch.progress().running:
@@ -22,7 +24,7 @@ def interrupted() -> str:
     heard = threading.Event()
 
     def interrupt() -> None:
-        # Again and again: Python drops an interrupt that arrives in the destructor of an object.
+        # Again: Python drops one that arrives in the destructor of an object.
         while not heard.wait(0.1):
             os.kill(os.getpid(), signal.SIGINT)
 
