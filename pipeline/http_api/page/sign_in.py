@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from pipeline.access import sessions
-from pipeline.errors import PipelineError
+from pipeline.errors import AccessDenied
 from pipeline.http_api.page.visit import Visit, cookie_name
 
 
@@ -19,7 +19,7 @@ async def sign_in(visit: Visit) -> Response:
     key = (await visit.form()).get("key", "").strip()
     try:
         cookie = await visit.quick(sessions.sign_in, visit.context, key)
-    except PipelineError as error:
+    except AccessDenied as error:
         return visit.show("login.html", 403, error=str(error))
     response = visit.go("/ui")
     response.set_cookie(

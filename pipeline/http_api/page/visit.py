@@ -12,10 +12,10 @@ from starlette.responses import RedirectResponse, Response
 
 from pipeline.access import keys, sessions
 from pipeline.access.caller import LOCAL, Caller
-from pipeline.batches.find import find_owned_batch
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.api_key import Scope
+from pipeline.http_api.call import visible_batch
 from pipeline.http_api.gateway import Gateway
 from pipeline.http_api.page.render import render
 from pipeline.http_api.problems import Problem
@@ -74,7 +74,7 @@ class Visit:
         Raises:
             NotFound: there is none.
         """
-        return await self.quick(_batch, self.context, public_id, self.caller.sees)
+        return await self.quick(visible_batch, self.context, self.caller, public_id)
 
     async def form(self) -> dict[str, str]:
         """Return the fields of the form that was sent."""
@@ -132,8 +132,3 @@ def check_same_origin(request: Request) -> None:
         site = "same-origin" if origin.netloc and origin.netloc == request.headers.get("host") else "cross-site"
     if site != "same-origin":
         raise Problem("cross_site", "the form was sent by another site")
-
-
-def _batch(context: Context, public_id: str, tenant: str | None) -> Row:
-    with context.database.read() as connection:
-        return find_owned_batch(connection, public_id, tenant)
