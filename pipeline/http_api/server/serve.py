@@ -19,6 +19,7 @@ from pipeline.http_api.app import make_app
 from pipeline.http_api.authentication import Keyring
 from pipeline.http_api.gateway import Gateway, GatewayOptions, NoWork, WorkBeside
 from pipeline.http_api.pools import BULK_THREADS, QUICK_THREADS, Pool
+from pipeline.http_api.rate_limits import RateLimits
 from pipeline.http_api.server.binding import allow_many_files, bind, check_access, is_local, url_of
 from pipeline.http_api.server.options import ServeOptions
 from pipeline.http_api.server.process_group import ProcessGroup
@@ -162,7 +163,8 @@ def make_gateway(context: Context, options: ServeOptions, listener: socket.socke
     is_open, quick = is_local(options), Pool.quick()
     port = None if options.uds is not None else listener.getsockname()[1]
     chosen = GatewayOptions(has_page=options.has_page, is_open=is_open, port=port)
-    return Gateway(context, chosen, Keyring(context, quick, is_open=is_open), work, quick=quick)
+    keyring, rates = Keyring(context, quick, is_open=is_open), RateLimits(processes=options.processes)
+    return Gateway(context, chosen, keyring, work, quick=quick, rates=rates)
 
 
 def make_stack(app: ASGIApp, options: ServeOptions) -> ASGIApp:
