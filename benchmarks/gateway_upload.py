@@ -62,7 +62,7 @@ with pipeline.connect(definitions=Path.cwd()) as client, serving(client, works=F
 @click.option("--on", "kind", type=click.Choice(["postgresql", "sqlite"]), default="postgresql", show_default=True)
 @json_option
 def main(items: int, rounds: int, large: int, kind: str, json_file: Path | None) -> None:
-    """Measure uploads to a server in a process of its own; nothing works on the batches."""
+    """Measure uploads to a server in a separate process; nothing works on the batches."""
     figures = Figures("what", {"seconds": ".2f", "ratio": ".2f", "growth, MiB": ",.0f"})
     with _database(kind) as (folder, url), _server(folder, url) as (process, port):
         file = generate(folder / "items.jsonl", items)

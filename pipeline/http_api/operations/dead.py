@@ -44,7 +44,7 @@ class CausesQuery(Parameters):
 
 
 class DeadItem(AnswerModel):
-    """An item that failed for good."""
+    """An item that failed permanently."""
 
     batch_id: str
     item_id: str

@@ -181,7 +181,7 @@ async def patch(call: ApiCall) -> Response:
 
 
 async def rotate_secret(call: ApiCall) -> Response:
-    """Give the endpoint a new secret of its own."""
+    """Give the endpoint a new secret."""
     body = await call.json(RotateBody, is_optional=True)
     origin = parse_callback_url(call.path("endpoint"), name="the endpoint").origin
     secret = await call.quick(
@@ -278,7 +278,7 @@ OPERATIONS = (
     ),
     Operation(
         "endpoints.rotate_secret", "POST", _PATH + "/rotate-secret", Scope.ADMIN,
-        "Give an endpoint a new secret of its own, which is shown this once.", rotate_secret,
+        "Give an endpoint a new secret, shown only this once.", rotate_secret,
         body=RotateBody, answer=SecretAnswer, problems=("endpoint_owned",),
         example={"grace_seconds": 86_400},
     ),
