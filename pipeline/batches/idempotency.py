@@ -13,7 +13,6 @@ from pipeline.database.row import Row
 from pipeline.domain.batch import BatchState
 from pipeline.errors import IdempotencyMismatch
 
-
 #: Begins a digest that is a chain; the others are of one hash over all items.
 _CHAIN = "chain:"
 

@@ -17,13 +17,13 @@ from pipeline.batches import submit_lease
 from pipeline.batches.idempotency import BodyDigest, SubmittedBody, refuse_other_body
 from pipeline.batches.part_errors import ItemsMismatch, NotAccepting, PartDiffers, PartInProgress, PartsMissing
 from pipeline.batches.prepare import prepare
-from pipeline.batches.resume import find_known
 from pipeline.batches.sql import batches, parts
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import ItemChunks, ItemStore
+from pipeline.batches.streamed.resume import find_known
+from pipeline.batches.streamed.submit_streamed import check_stored
 from pipeline.batches.submission import Submission, Submitted, checked, open_batch, rules_of
 from pipeline.batches.submit_lease import SubmitLease
-from pipeline.batches.submit_streamed import check_stored
 from pipeline.batches.validate import Given, ItemValidator, OnReject
 from pipeline.context import Context
 from pipeline.database import leases

@@ -18,8 +18,8 @@ from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.portions import text_bytes
 from pipeline.errors import EndpointOwned
 
-#: Items written in one transaction, at most: this bounds how long other writers wait. Large ones are fewer: a chunk ends
-#: with the item that fills its bytes.
+#: Items written in one transaction, at most: this bounds how long other writers wait. Large ones are fewer: a chunk
+#: ends with the item that fills its bytes.
 CHUNK = 5_000
 CHUNK_BYTES = 8 * 1024 * 1024
 

@@ -7,7 +7,6 @@ from itertools import chain
 
 from pipeline.batches.idempotency import ItemsDigest, SubmittedBody, digest_like, refuse_other_body, refuse_other_items
 from pipeline.batches.prepare import prepare
-from pipeline.batches.resume import Resumed, SourceItems, find_known, identity_of
 from pipeline.batches.sql import batches, items
 from pipeline.batches.store_items import (
     ItemChunks,
@@ -17,8 +16,8 @@ from pipeline.batches.store_items import (
     refuse_foreign,
     stored_positions,
 )
-from pipeline.batches.submission import Submission, Submitted, admit, checked, insert_batch, rules_of
-from pipeline.batches.submit_streamed import (
+from pipeline.batches.streamed.resume import Resumed, SourceItems, find_known, identity_of
+from pipeline.batches.streamed.submit_streamed import (
     Digests,
     Reading,
     check_stored,
@@ -26,6 +25,7 @@ from pipeline.batches.submit_streamed import (
     submit_streamed,
     unknown_whether_accepted,
 )
+from pipeline.batches.submission import Submission, Submitted, admit, checked, insert_batch, rules_of
 from pipeline.batches.validate import Given, ItemValidator, OnReject
 from pipeline.context import Context
 from pipeline.database.retry import TRANSIENT_ERRORS, retrying
@@ -70,20 +70,18 @@ def submit(
     submission = checked(context, submission)
     if all_or_none is None:
         all_or_none = on_reject is None
-    source = given if isinstance(given, SourceItems) else None
-    identity = None if source is None else identity_of(source.source, submission, all_or_none=all_or_none)
+    source = given if isinstance(given, SourceItems) else SourceItems.once(given)
+    identity = identity_of(source, submission, all_or_none=all_or_none)
     existing, resumed = find_known(context, submission, identity, discard=discard)
-    rows = given if source is None else source.read(resumed)
     state = None if resumed is None else resumed.checkpoint.validator
     validator = ItemValidator(rules_of(context, submission), on_reject, all_or_none=all_or_none, state=state)
     if existing is not None:
-        _refuse_other_items(context, existing, validator, rows, body)
+        _refuse_other_items(context, existing, validator, source.read(), body)
         return Submitted(
             existing["public_id"], existing["id"], existing["total"], is_new=False, without_url=validator.without_url
         )
-    digests = Digests(_digest(submission, resumed), body)
-    reading = Reading(validator, digests, identity) if source is None else Reading(validator, digests, identity, source.log)
-    chunks = ItemChunks(digests.reading(validator.rows(rows, context.now)))
+    reading = Reading(validator, Digests(_digest(submission, resumed), body), identity, source.log)
+    chunks = ItemChunks(reading.digests.reading(validator.rows(source.read(resumed), context.now)))
     if resumed is not None:
         return submit_streamed(context, submission, reading, chunks, on_progress, resumed)
     return _submit_new(context, submission, reading, chunks, on_progress)

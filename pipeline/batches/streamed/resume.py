@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import orjson
 from sqlalchemy import Connection
 
 from pipeline.batches import submit_lease
-from pipeline.batches.checkpoint import Checkpoint
 from pipeline.batches.idempotency import mismatch
 from pipeline.batches.sql import batches
+from pipeline.batches.streamed.checkpoint import Checkpoint
 from pipeline.batches.submission import OpenBatch, Submission, find_existing, is_resumable, refuse_other_options
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Given
@@ -116,32 +116,44 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class SourceItems:
-    """Items of a source, from any of them on.
+    """Items of a source, from any of them on; or of an iterable, which is read once.
 
     Args:
-        source: what they are read from.
-        through: what each reading of them goes through, such as a check whether to go on. It reads nothing ahead.
+        source: what they are read from; None: `items`.
+        through: what each reading of the source goes through, such as a check whether to go on. It reads nothing ahead.
         log: what the submitter keeps of the submission.
     """
 
-    source: ItemSource
+    source: ItemSource | None
+    items: Iterable[Given] = ()
     through: Callable[[Iterable[Given]], Iterable[Given]] = iter
     log: SubmissionLog = field(default_factory=NoLog)
 
-    def read(self, resumed: Resumed | None) -> Iterator[Given]:
+    @classmethod
+    def once(cls, items: Iterable[Given]) -> Self:
+        """Return items that cannot be read again."""
+        return cls(None, items)
+
+    def read(self, resumed: Resumed | None = None) -> Iterator[Given]:
         """Yield the items, those after the checkpoint of a submission that was interrupted, if there was one."""
-        if resumed is None:
+        checkpoint = None if resumed is None else resumed.checkpoint
+        if checkpoint is None:
             self.log.resume(None, 0)
-            yield from self.through(self.source.read())
-            return
-        checkpoint = resumed.checkpoint
-        self.log.resume(checkpoint.rejects, checkpoint.stored)
-        yield from self.through(self.source.read(checkpoint.validator.after))
+        else:
+            self.log.resume(checkpoint.rejects, checkpoint.stored)
+        if self.source is None:
+            yield from self.items
+        else:
+            yield from self.through(self.source.read(None if checkpoint is None else checkpoint.validator.after))
 
 
-def identity_of(source: ItemSource, submission: Submission, *, all_or_none: bool) -> SourceIdentity | None:
+def identity_of(items: SourceItems, submission: Submission, *, all_or_none: bool) -> SourceIdentity | None:
     """Return the identity of a submission that can be resumed; None: this one cannot."""
-    if submission.idempotency_key is None or (fingerprint := source.fingerprint()) is None:
+    source = items.source
+    if source is None or submission.idempotency_key is None:
+        return None
+    fingerprint = source.fingerprint()
+    if fingerprint is None:
         return None
     options = {
         "key_field": submission.key_field,
@@ -177,9 +189,7 @@ def find_known(
     return None, resumed
 
 
-def _take_over(
-    context: Context, batch: Row, submission: Submission, identity: SourceIdentity | None
-) -> Resumed | None:
+def _take_over(context: Context, batch: Row, submission: Submission, identity: SourceIdentity | None) -> Resumed | None:
     """Take over the lease of a submission that was interrupted; None if it is being removed."""
     lease = submit_lease.of_submitter(batch["id"])
     with context.database.write() as connection:
@@ -208,9 +218,8 @@ def _discard(context: Context, batch: Row) -> None:
 
 def _seize(context: Context, connection: Connection, batch: Row, lease: SubmitLease) -> None:
     if not submit_lease.take_interrupted(context, connection, lease):
-        raise SubmissionInProgress(
-            f"a batch with idempotency key {batch['idempotency_key']!r} is being submitted by another process; try again"
-        )
+        key = batch["idempotency_key"]
+        raise SubmissionInProgress(f"idempotency key {key!r} is being submitted by another process; try again")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,12 @@ from functools import partial
 from sqlalchemy import Connection
 
 from pipeline.batches import submit_lease
-from pipeline.batches.checkpoint import Checkpoint
 from pipeline.batches.idempotency import ItemsDigest, SubmittedBody
-from pipeline.batches.resume import NoLog, Resumed, SourceIdentity, SubmissionLog
 from pipeline.batches.sql import batches
 from pipeline.batches.store_items import ItemStore, OnProgress
+from pipeline.batches.streamed.checkpoint import Checkpoint
+from pipeline.batches.streamed.resume import NoLog, Resumed, SourceIdentity, SubmissionLog
 from pipeline.batches.submission import OpenBatch, Submission, Submitted, open_batch
-from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import ItemValidator
 from pipeline.context import Context
 from pipeline.database.retry import TRANSIENT_ERRORS, retrying
@@ -139,9 +138,7 @@ def _save(reading: Reading, batch_id: int, connection: Connection, stored: int) 
     batches.save_cursor(connection, batch_id, reading.checkpoint(stored))
 
 
-def _accept(
-    context: Context, batch: OpenBatch, total: int, items_digest: str | None, body_digest: str | None
-) -> None:
+def _accept(context: Context, batch: OpenBatch, total: int, items_digest: str | None, body_digest: str | None) -> None:
     with context.database.write() as connection:
         if batches.is_accepted(connection, batch.row_id):
             # By the attempt before this one: the connection was lost during its commit.
