@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Select, bindparam, case, delete, func, insert, select, update
 
 from pipeline.batches.sql import spans
+from pipeline.batches.sql.completion_holds import is_held
 from pipeline.batches.sql.items import id_range
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
@@ -259,6 +260,11 @@ def count_open(connection: Connection, tenant: str, *, total: int, weight: int, 
     return int(connection.scalar(select(func.count()).select_from(found.limit(limit).subquery())) or 0)
 
 
+def lock(connection: Connection, batch_id: int) -> None:
+    """Lock the row of a batch until the transaction ends."""
+    connection.execute(select(batches.c.id).where(batches.c.id == batch_id).with_for_update())
+
+
 def change_state(connection: Connection, batch_id: int, expected: Sequence[BatchState], to: BatchState) -> bool:
     """Move a batch to a state that a user chose. Return False if it was in none of the states `expected`."""
     statement = update(batches).where(batches.c.id == batch_id, batches.c.state.in_(expected)).values(state=to.value)
@@ -303,7 +309,8 @@ def reserve_seqs(connection: Connection, batch_id: int, number: int) -> int:
 def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None:
     """Complete a batch whose items are all final, and reserve the `seq` of its event.
 
-    Return the updated row, or None if an item is not final or the batch is already complete.
+    Return the updated row, or None if an item is not final, the batch is already complete, or a replay of it still
+    moves items.
     """
     final = batches.c.succeeded + batches.c.dead + batches.c.cancelled
     statement = (
@@ -313,6 +320,7 @@ def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None
             batches.c.state != "accepting",
             batches.c.completed_at.is_(None),
             final >= batches.c.total,
+            ~is_held(batch_id, now),
         )
         .values(
             state=case((batches.c.state == "cancelled", "cancelled"), else_="completed"),
@@ -363,7 +371,7 @@ def correct_counters(connection: Connection, batch_id: int) -> dict[str, tuple[i
 
     The row of the batch is locked first, so that no item finishes in between.
     """
-    connection.execute(select(batches.c.id).where(batches.c.id == batch_id).with_for_update())
+    lock(connection, batch_id)
     found = find_counter_drift(connection, batch_id)
     if found:
         true = {name: number for name, (_, number) in found.items()}
