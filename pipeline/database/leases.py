@@ -83,6 +83,13 @@ def find_by_prefix(connection: Connection, prefix: str) -> list[Row]:
     return rows(connection.execute(select(leases).where(leases.c.name.startswith(prefix, autoescape=True))))
 
 
+def find_by_names(connection: Connection, names: Sequence[str]) -> list[Row]:
+    """Return the leases with these names."""
+    dialect = dialect_of(connection)
+    query = select(leases).where(dialect.is_in_list(leases.c.name, "names"))
+    return rows(connection.execute(query, {"names": dialect.encode_list(names)}))
+
+
 def delete_stale(
     connection: Connection, dead: Collection[str], *, before: datetime, except_prefixes: Sequence[str]
 ) -> None:

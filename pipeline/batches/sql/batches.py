@@ -17,6 +17,7 @@ from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import POSITIONS_PER_BATCH, batch_parts, batches, definitions, items
 from pipeline.domain.batch import BatchState
 from pipeline.domain.filters import BatchFilter
+from pipeline.domain.ids import BATCH_ID_LENGTH, HIGHEST_CHARACTER
 from pipeline.domain.item import ItemState
 
 
@@ -114,7 +115,8 @@ def discard(connection: Connection, batch_id: int, limit: int) -> int:
 
 
 def _rows() -> Select[Any]:
-    return select(batches, definitions.c.name.label("definition"), definitions.c.stages).join(definitions)
+    of_definition = definitions.c.name.label("definition"), definitions.c.version.label("definition_version")
+    return select(batches, *of_definition, definitions.c.stages).join(definitions)
 
 
 def find_by_public_id(connection: Connection, public_id: str) -> Row | None:
@@ -171,6 +173,10 @@ def find_page(
         looked_at = looked_at.where(batches.c.tenant == chosen.tenant)
     if before is not None:
         looked_at = looked_at.where(batches.c.id < before)
+    if chosen.prefix is not None:
+        # A range, which the index of ids serves whatever the collation is.
+        last = chosen.prefix.ljust(BATCH_ID_LENGTH, HIGHEST_CHARACTER)
+        looked_at = looked_at.where(batches.c.public_id.between(chosen.prefix, last))
     inner = looked_at.subquery()
     query = _rows().where(batches.c.id.in_(select(inner.c.id)))
     if chosen.state is not None:
