@@ -163,10 +163,8 @@ def list_parts(context: Context, batch_id: int) -> list[BatchPart]:
 
 def expires_at(context: Context, batch_id: int) -> datetime | None:
     """Return when a batch is given up unless a part comes before; None if it takes no parts."""
-    lease = submit_lease.of_parts(batch_id)
     with context.database.read() as connection:
-        found = [row for row in leases.find_by_prefix(connection, lease.name) if row["name"] == lease.name]
-    return found[0]["until"] if found and found[0]["holder"] == lease.holder else None
+        return submit_lease.ends_of_parts(connection, [batch_id]).get(batch_id)
 
 
 def seal(context: Context, batch: Row, number: int, items: int | None = None) -> bool:

@@ -68,6 +68,13 @@ def prefix_of_parts(batch_id: int) -> str:
     return f"{_name(batch_id)}:part:"
 
 
+def ends_of_parts(connection: Connection, batch_ids: Sequence[int]) -> dict[int, datetime]:
+    """Return when the leases of batches that are uploaded in parts end, by batch; others are left out."""
+    names = {_name(batch_id): batch_id for batch_id in batch_ids}
+    found = leases.find_by_names(connection, list(names))
+    return {names[row["name"]]: row["until"] for row in found if row["holder"] == PARTS}
+
+
 def take(context: Context, connection: Connection, lease: SubmitLease, *, dead: Sequence[str] = ()) -> bool:
     """Take a lease. Return False if somebody else holds it.
 
