@@ -140,7 +140,7 @@ def test_help_imports_nothing_heavy(terminal: Terminal) -> None:
             "main(['--help'])",
         ]
     )
-    process = terminal.start_script(script)
+    process = terminal.start_python("-c", script)
     shown, _ = process.communicate(timeout=60)
     assert b"Usage: pipeline" in shown
     assert shown.rstrip().endswith(b"heavy: []")
