@@ -10,6 +10,7 @@ import click
 
 from pipeline.batches import progress as batch_progress
 from pipeline.batches import throughput
+from pipeline.batches.streamed.interrupted import Interrupted, find_interrupted, list_interrupted
 from pipeline.cli import options
 from pipeline.cli.checks.queues import unserved_queues, warn_unserved
 from pipeline.cli.run.session import open_context
@@ -40,7 +41,7 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
     Items are waiting in the database, in flight once released to the workers, and running once a worker has claimed
     them. A batch that has finished no item for PIPELINE_LEASE_SECONDS stands still. The most frequent errors of BATCH,
     queues that nobody serves although work waits for them, and endpoints that are failing or disabled are reported on
-    standard error.
+    standard error, and so are submissions that were interrupted and can go on.
 
     \b
     Examples:
@@ -57,8 +58,12 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
                 for progress in batch_progress.recent(context, limit)
             ]
             print_json(batches) if as_json else print_batches(batches)
+            interrupted = [] if as_json else list_interrupted(context)
         else:
+            found = find_interrupted(context, batch)
+            interrupted = [] if found is None else [found]
             details = _details(context, batch, full=full)
+            details["submission"] = None if found is None else _submission_json(found)
             unserved = details["unserved"]
             print_json(details) if as_json else print_batch(details)
             if not as_json:
@@ -66,8 +71,19 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
             if not as_json and "labels" not in details:
                 messages.info(f"more than {_FULL_ITEMS:,} items; to count labels and callbacks, add --full")
         if not as_json:
+            for each in interrupted:
+                messages.info(f"batch {each.batch_id}: {each.text}")
             warn_unserved(unserved, messages)
             warn_unhealthy(context, messages)
+
+
+def _submission_json(found: Interrupted) -> dict[str, Any]:
+    return {
+        "stored": found.stored,
+        "source": found.source,
+        "is_running": found.is_running,
+        "kept_until": found.kept_until,
+    }
 
 
 def _warn_of_errors(details: Mapping[str, Any], messages: Messages) -> None:

@@ -50,6 +50,8 @@ def print_batch(details: Mapping[str, Any]) -> None:
     fields = {name: value for name, value in details.items() if not isinstance(value, dict | list)}
     fields["time left"] = _time_left(details)
     del fields["seconds_left"], fields["stands_still_since"]
+    # Said beside the batch, in a sentence.
+    fields.pop("submission", None)
     fields["callbacks"] = format_counts(details.get("callbacks", {}))
     print_fields(fields)
     if details.get("labels"):
