@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.batches.streamed.resume import SourceItems
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
+from pipeline.bootstrap import make_context
+from pipeline.settings import load
+from tests.support.factories import make_definition
+from tests.support.number_source import NumberSource
 from tests.support.terminal import Terminal
 
 
@@ -112,3 +119,17 @@ def test_cancelling_a_batch_cancels_its_waiting_items(terminal: Terminal) -> Non
     assert terminal.data("status", "last")["cancelled"] == 4
     assert terminal.run("run", "--batch", "last").exit_code == 1
     assert terminal.run("resume", "last").exit_code == 2
+
+
+def test_status_says_which_submissions_can_go_on(terminal: Terminal) -> None:
+    context = make_context(load(database_url=f"sqlite:///{terminal.folder / 'pipeline.db'}"))
+    submission = Submission(make_definition(terminal.folder), idempotency_key="k")
+    with pytest.raises(ZeroDivisionError):
+        submit(context, SourceItems(NumberSource(6_000, before=lambda number: 1 / (number - 5_500))), submission)
+    context.database.close()
+    (listed,) = terminal.data("status")
+    said = f"batch {listed['batch_id']}: interrupted at 5,000 items of numbers; the same command again goes on"
+    for command in (["status"], ["status", "last"]):
+        assert said in terminal.run(*command).stderr
+    found = terminal.data("status", "last")["submission"]
+    assert (found["stored"], found["source"], found["is_running"]) == (5_000, "numbers", False)
