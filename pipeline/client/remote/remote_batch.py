@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pipeline.client.batch import item_ids, too_late, wait_end
+from pipeline.client.batch import item_ids, item_position, too_late, wait_end
 from pipeline.client.remote.answers import value_of
 from pipeline.client.remote.result_pages import LONG_POLL, result_pages
 from pipeline.client.remote.server import Server, segment
@@ -17,6 +17,8 @@ from pipeline.domain.batch import BatchState, Progress
 
 #: Between two questions how far a busy batch is.
 _PAUSE_SECONDS = 0.1
+#: Items that one request may name.
+MAX_NAMED = 10_000
 
 
 class RemoteBatch:
@@ -46,6 +48,7 @@ class RemoteBatch:
             Unreachable: The server does not answer, also after retries.
             ClientClosed: The client was closed.
         """
+        self._server.check_open()
         return self._results(bounds.SEQ.check("after", after), follow=follow)
 
     def _results(self, after: int, *, follow: bool) -> Iterator[Result]:
@@ -116,9 +119,40 @@ class RemoteBatch:
         return int(self._server.change("POST", f"{self._path}/cancel", is_repeatable=True)["cancelled_now"])
 
     def replay_dead(self, items: Sequence[str] | None = None) -> int:
-        """Make dead items pending again, and return how many; see `Batch.replay_dead`."""
-        chosen: dict[str, Any] = {"all": True} if items is None else {"where": {"items": list(item_ids(items))}}
-        return int(self._server.change("POST", f"{self._path}/dead/replay", chosen)["replayed"])
+        """Make dead items pending again, and return how many; see `Batch.replay_dead`.
+
+        Raises:
+            Conflict: The batch was cancelled, and some of its items still run.
+            InvalidInput: An id is not the id of an item of this batch.
+            Unreachable: The connection was lost; they may be pending or not. A second call replays the rest.
+        """
+        chosen = None if items is None else self._items(items)
+        if chosen is None:
+            return self._replayed("dead", {"all": True})
+        return sum(self._replayed("dead", {"where": {"items": some}}) for some in _portions(chosen))
+
+    def replay_cancelled(self, items: Sequence[str] | None = None) -> int:
+        """Make items that were cancelled with the batch pending again, and return how many.
+
+        See `Batch.replay_cancelled`; raises like `replay_dead`.
+        """
+        chosen = None if items is None else self._items(items)
+        if chosen is None:
+            return self._replayed("cancelled", {})
+        return sum(self._replayed("cancelled", {"items": some}) for some in _portions(chosen))
+
+    def _replayed(self, state: str, chosen: dict[str, Any]) -> int:
+        return int(self._server.change("POST", f"{self._path}/{state}/replay", chosen)["replayed"])
+
+    def _items(self, given: Sequence[str]) -> list[str]:
+        for each in item_ids(given):
+            item_position(each, self.id)
+        return list(given)
+
+
+def _portions(items: list[str]) -> Iterator[list[str]]:
+    """Yield items in the number that one request may name."""
+    return (items[start : start + MAX_NAMED] for start in range(0, len(items), MAX_NAMED))
 
 
 def progress_of(found: Mapping[str, Any]) -> Progress:

@@ -47,9 +47,3 @@ def item_details(server: Server, item_id: str, *, with_payload: bool = False) ->
     """
     found: dict[str, Any] = server.get(f"/v1/items/{segment(item_id)}", payload=with_payload or None)
     return found
-
-
-def item_id_of_key(server: Server, batch_id: str, key: str) -> str | None:
-    """Return the id of the item with a key of yours in a batch; None if there is none."""
-    page = server.get(f"/v1/batches/{segment(batch_id)}/items", key=key)
-    return str(page["data"][0]["item_id"]) if page["data"] else None
