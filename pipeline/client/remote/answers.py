@@ -15,6 +15,7 @@ from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUr
 from pipeline.domain.payload import Rejection
 from pipeline.errors import (
     AccessDenied,
+    BacklogFull,
     Conflict,
     DatabaseFull,
     EndpointOwned,
@@ -23,7 +24,9 @@ from pipeline.errors import (
     InvalidItems,
     NoItems,
     NotFound,
+    OutcomeUnknown,
     PipelineError,
+    SubmissionInProgress,
     Unreachable,
     WrongSchema,
 )
@@ -36,6 +39,8 @@ _BY_CODE: dict[str, type[PipelineError]] = {
     "endpoint_owned": EndpointOwned,
     "cannot_decrypt": CannotDecrypt,
     "idempotency_key_reused": Conflict,
+    "idempotency_in_progress": SubmissionInProgress,
+    "backlog_full": BacklogFull,
     "storage_full": DatabaseFull,
     "wrong_schema": WrongSchema,
 }
@@ -77,13 +82,13 @@ def _error_of(answer: HttpAnswer) -> PipelineError:
             Rejection(line=int(each.get("line", 0)), reason=str(each.get("detail", "")), text="")
             for each in problem.get("errors", ())
         )
-        return InvalidItems(detail, rejections)
+        return InvalidItems(detail, rejections, int(problem.get("error_count", len(rejections))))
+    if code == "outcome_unknown":
+        return OutcomeUnknown(detail, str(problem.get("batch_id", "")))
     if answer.status >= 500 and code not in _BY_CODE:
         return Unreachable(f"{detail} (request {problem.get('request_id')})")
-    kind = (
-        _BY_REASON.get(str(problem.get("reason"))) or _BY_CODE.get(code) or _BY_STATUS.get(answer.status, InvalidInput)
-    )
-    return kind(detail)
+    kind = _BY_REASON.get(str(problem.get("reason"))) or _BY_CODE.get(code) or _BY_STATUS.get(answer.status)
+    return (kind or InvalidInput)(detail)
 
 
 def with_times(found: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -8,15 +8,15 @@ from pipeline.domain.ids import BATCH_ID_LENGTH, is_batch_prefix, split_task_id
 from pipeline.errors import InvalidInput, NotFound
 
 LAST = "last"
-#: Newest batches among which a prefix of an id is looked up.
-_LOOKED_AT = 500
+#: Batches that are listed where a prefix is ambiguous.
+_LISTED = 5
 
 
 def batch_id(server: Server, name: str) -> str:
     """Return the id of the batch with this id, prefix of one, or `last`.
 
     Raises:
-        NotFound: there is none, or several of the newest 500 begin so.
+        NotFound: there is none, or several begin so.
     """
     if name == LAST:
         newest = next(server.entries("/v1/batches", limit=1), None)
@@ -25,8 +25,8 @@ def batch_id(server: Server, name: str) -> str:
         return str(newest["batch_id"])
     if len(name) == BATCH_ID_LENGTH and is_batch_prefix(name):
         return str(server.get(f"/v1/batches/{segment(name)}")["batch_id"])
-    listed = server.entries("/v1/batches", limit=_LOOKED_AT) if is_batch_prefix(name) else ()
-    found = [each["batch_id"] for each in listed if each["batch_id"].startswith(name)]
+    listed = server.entries("/v1/batches", limit=_LISTED, prefix=name) if is_batch_prefix(name) else ()
+    found = [each["batch_id"] for each in listed]
     if not found:
         raise NotFound(f"there is no batch {shown(name)}; `pipeline status` lists them")
     if len(found) > 1:

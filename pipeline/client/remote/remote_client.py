@@ -93,7 +93,7 @@ class RemoteClient:
         """Return a batch.
 
         Args:
-            name: Its id, a prefix of it that only one of the newest 500 has, or `last`.
+            name: Its id, a prefix of it that no other has, or `last`.
 
         Raises:
             NotFound: There is none, or several begin so.
