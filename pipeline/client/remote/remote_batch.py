@@ -5,15 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.client.batch import item_ids, item_position, too_late, wait_end
 from pipeline.client.remote.answers import value_of
-from pipeline.client.remote.result_pages import LONG_POLL, result_pages
+from pipeline.client.remote.result_pages import LONG_POLL, last_of_replayed, result_pages
 from pipeline.client.remote.server import Server, segment
 from pipeline.client.result import Result
+from pipeline.client.result_tables import ROWS, batches_of, to_pandas, to_polars, to_table
 from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState, Progress
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
 
 #: Between two questions how far a busy batch is.
 _PAUSE_SECONDS = 0.1
@@ -54,6 +60,45 @@ class RemoteBatch:
     def _results(self, after: int, *, follow: bool) -> Iterator[Result]:
         for page in result_pages(self._server, self.id, follow=follow, after=after):
             yield from map(Result.from_data, page.data)
+
+    def arrow_batches(
+        self, *, rows: int = ROWS, follow: bool = False, all_ends: bool = False
+    ) -> Iterator[pyarrow.RecordBatch]:
+        """Yield results as record batches of Arrow; see `Batch.arrow_batches`.
+
+        Without `all_ends`, the results of a batch with replayed items are read twice.
+
+        Raises:
+            InvalidInput: `rows` is out of bounds, or pyarrow is not installed.
+            NotFound: The batch was pruned meanwhile.
+            Unreachable: The server does not answer, also after retries.
+            ClientClosed: The client was closed.
+        """
+        self._server.check_open()
+        return batches_of(self._tables(follow=follow, all_ends=all_ends), rows=rows, follow=follow)
+
+    def to_arrow(self, *, all_ends: bool = False) -> pyarrow.Table:
+        """Return the results that there are as a `pyarrow.Table`; see `arrow_batches`."""
+        return to_table(self.arrow_batches(all_ends=all_ends))
+
+    def to_pandas(self, *, all_ends: bool = False) -> pandas.DataFrame:
+        """Return the results that there are as a data frame of pandas, which must be installed; see `arrow_batches`."""
+        return to_pandas(self.to_arrow(all_ends=all_ends))
+
+    def to_polars(self, *, all_ends: bool = False) -> polars.DataFrame:
+        """Return the results that there are as a data frame of polars, which must be installed; see `arrow_batches`."""
+        return to_polars(self.to_arrow(all_ends=all_ends))
+
+    def _tables(self, *, follow: bool, all_ends: bool) -> Iterator[list[Mapping[str, Any]]]:
+        last = {} if all_ends or not self._has_repeated() else last_of_replayed(self._server, self.id)
+        # A short wait, so that whoever follows is not kept from what is there.
+        for page in result_pages(self._server, self.id, follow=follow, after=0, wait=1):
+            yield [each for each in page.data if each["seq"] >= last.get(each["item_id"], 0)]
+
+    def _has_repeated(self) -> bool:
+        """Return whether items may have several results: there are more events than final items, and the end."""
+        found = self.progress()
+        return found.last_seq > found.succeeded + found.dead + found.is_complete
 
     def progress(self) -> Progress:
         """Return how far the batch is.

@@ -96,6 +96,20 @@ def test_a_batch_is_paused_cancelled_and_replayed(client: Any, definitions: Defi
     assert [result.seq for result in batch.results(follow=True)][-1] == batch.progress().last_seq - 1
 
 
+def test_results_are_tables(client: Any, definitions: Definitions) -> None:
+    gate = definitions.folder / "gate"
+    batch = client.submit([{"text": "a", "gate": str(gate)}] * 5, definitions.add(GATED, enrich=False))
+    assert batch.wait(30).dead == 5
+    gate.touch()
+    assert batch.replay_dead([next(batch.results()).item_id]) == 1
+    batch.wait(30)
+    states = batch.to_arrow().column("state").to_pylist()
+    assert (len(states), states.count("succeeded")) == (5, 1)
+    assert batch.to_arrow(all_ends=True).num_rows == 6
+    assert [each.num_rows for each in batch.arrow_batches(rows=2, follow=True)] == [2, 2, 1]
+    assert batch.to_polars().shape == batch.to_pandas().shape
+
+
 def test_a_closed_client_says_so(client: Any, definitions: Definitions) -> None:
     batch = client.submit(make_items(1), definitions.add())
     delivery = client.deliveries()
