@@ -12,7 +12,7 @@ from pipeline.batches import progress as batch_progress
 from pipeline.client.async_session import AsyncSession
 from pipeline.client.result import Result
 from pipeline.client.result_log import POLL_SECONDS, ResultLog, is_complete
-from pipeline.client.result_tables import record_batches, to_pandas, to_polars, to_table
+from pipeline.client.result_tables import ROWS, record_batches, to_pandas, to_polars, to_table
 from pipeline.client.session import Session
 from pipeline.domain import bounds
 from pipeline.domain.batch import Progress
@@ -64,7 +64,7 @@ class Batch:
             time.sleep(result_log.pause_seconds)
 
     def arrow_batches(
-        self, *, rows: int = 10_000, follow: bool = False, all_ends: bool = False
+        self, *, rows: int = ROWS, follow: bool = False, all_ends: bool = False
     ) -> Iterator[pyarrow.RecordBatch]:
         """Yield results as record batches of Arrow, in the order in which items finished.
 
@@ -192,21 +192,13 @@ class Batch:
         return self._replay(ItemState.CANCELLED, items)
 
     def _replay(self, state: ItemState, items: Sequence[str] | None) -> int:
-        positions = None if items is None else [self._position(each) for each in item_ids(items)]
+        positions = None if items is None else [item_position(each, self.id) for each in item_ids(items)]
         replayed = replay.replay(self._session.context, self.id, state, positions=positions)
         self._session.nudge()
         return replayed
 
     def _is_complete(self) -> bool:
         return is_complete(self._session, self._row_id)
-
-    def _position(self, item: str) -> int:
-        batch_id, position = (split_item_id(item) if isinstance(item, str) else None) or (None, 0)
-        if batch_id != self.id:
-            raise InvalidInput(
-                f"{bounds.shown(item)} is not the id of an item of batch {self.id}; give `item_id` of its results"
-            )
-        return position
 
 
 class AsyncBatch:
@@ -292,6 +284,16 @@ def item_ids(given: Sequence[str]) -> Sequence[str]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise bounds.invalid("items", given, "a list of ids of items, or None")
     return list(given)
+
+
+def item_position(item: str, batch_id: str) -> int:
+    """Return the position of an item in its batch; raise `InvalidInput` if it is not an item of this batch."""
+    found, position = (split_item_id(item) if isinstance(item, str) else None) or (None, 0)
+    if found != batch_id:
+        raise InvalidInput(
+            f"{bounds.shown(item)} is not the id of an item of batch {batch_id}; give `item_id` of its results"
+        )
+    return position
 
 
 def wait_end(timeout: float | None) -> float:

@@ -26,16 +26,24 @@ def record_batches(
     session: Session, row_id: int, *, rows: int = ROWS, follow: bool = False, all_ends: bool = False
 ) -> Iterator[pyarrow.RecordBatch]:
     """Yield the results of a batch as record batches; see `Batch.arrow_batches`."""
+    return batches_of(_pages(session, row_id, follow=follow, all_ends=all_ends), rows=rows, follow=follow)
+
+
+def batches_of(pages: Iterator[list[Mapping[str, Any]]], *, rows: int, follow: bool) -> Iterator[pyarrow.RecordBatch]:
+    """Yield results, which come in pages, as record batches of so many rows.
+
+    Args:
+        follow: do not hold back what is there when an empty page says that nothing more comes for now.
+    """
     import_arrow()
     bounds.LIMIT.check("rows", rows)
     waiting: list[Mapping[str, Any]] = []
-    for page in _pages(session, row_id, follow=follow, all_ends=all_ends):
+    for page in pages:
         waiting += page
         while len(waiting) >= rows:
             yield to_record_batch(waiting[:rows])
             del waiting[:rows]
         if follow and waiting and not page:
-            # Whoever follows gets what is there when nothing more comes for now.
             yield to_record_batch(waiting)
             waiting = []
     if waiting:
