@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,15 @@ def test_cancelling_a_batch_cancels_its_waiting_items(terminal: Terminal) -> Non
     assert terminal.data("status", "last")["cancelled"] == 4
     assert terminal.run("run", "--batch", "last").exit_code == 1
     assert terminal.run("resume", "last").exit_code == 2
+
+
+def test_an_audit_proves_a_batch_or_names_what_is_wrong(finished: Terminal) -> None:
+    proved = finished.run("audit", "last")
+    assert (proved.exit_code, proved.stderr) == (0, "nothing was lost, and nothing counted twice\n")
+    audited = finished.data("audit", "last", "--since", "2h")
+    assert (audited["items"], audited["events"], audited["violations"]) == ({"succeeded": 2, "dead": 1}, 4, [])
+    with closing(sqlite3.connect("pipeline.db")) as file, file:
+        file.execute("DELETE FROM events WHERE seq = 2")
+    damaged = finished.run("audit", "last", "--json")
+    assert damaged.exit_code == 1
+    assert [each["code"] for each in json.loads(damaged.stdout)["violations"]] == ["end_unreported", "log_has_gaps"]
