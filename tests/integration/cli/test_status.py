@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,15 @@ def test_status_says_which_submissions_can_go_on(terminal: Terminal) -> None:
         assert said in terminal.run(*command).stderr
     found = terminal.data("status", "last")["submission"]
     assert (found["stored"], found["source"], found["is_running"]) == (5_000, "numbers", False)
+
+
+def test_an_audit_proves_a_batch_or_names_what_is_wrong(finished: Terminal) -> None:
+    proved = finished.run("audit", "last")
+    assert (proved.exit_code, proved.stderr) == (0, "nothing was lost, and nothing counted twice\n")
+    audited = finished.data("audit", "last", "--since", "2h")
+    assert (audited["items"], audited["events"], audited["violations"]) == ({"succeeded": 2, "dead": 1}, 4, [])
+    with closing(sqlite3.connect("pipeline.db")) as file, file:
+        file.execute("DELETE FROM events WHERE seq = 2")
+    damaged = finished.run("audit", "last", "--json")
+    assert damaged.exit_code == 1
+    assert [each["code"] for each in json.loads(damaged.stdout)["violations"]] == ["end_unreported", "log_has_gaps"]
