@@ -17,7 +17,6 @@ from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
 from pipeline.domain import bounds
-from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.domain.tenant import DEFAULT_TENANT
 from pipeline.errors import BacklogFull, InvalidInput, SubmissionInProgress
@@ -102,8 +101,8 @@ def checked(context: Context, submission: Submission) -> Submission:
 def _checked_url(context: Context, url: str | None, name: str) -> str | None:
     if url is None:
         return None
-    callback = check_callback_url(url, context.settings.allow_private_callbacks, name=name)
-    if not context.settings.secrets:
+    callback = context.destinations.check(url, name=name)
+    if not context.settings.secrets and not callback.is_target:
         raise InvalidInput(
             "callbacks are signed, but PIPELINE_WEBHOOK_SECRET is not set; create one with `pipeline secret` and give "
             "it to the receiver"
@@ -120,7 +119,7 @@ def rules_of(context: Context, submission: Submission) -> Rules:
         key_field=submission.key_field or given.key,
         callback_url_field=submission.callback_url_field,
         max_payload_bytes=context.settings.max_payload_bytes,
-        allow_private=context.settings.allow_private_callbacks,
+        destinations=context.destinations,
         has_secret=bool(context.settings.secrets),
     )
 
