@@ -19,6 +19,8 @@ def tell(noticed: Sequence[Notice]) -> None:
 def _tell(notice: Notice) -> None:
     fields = {"origin": notice.origin, "detail": notice.detail}
     match notice.type:
+        case NoticeType.AUTH_REFUSED:
+            log.warning("endpoint_auth_refused", **fields)
         case NoticeType.BLOCKED:
             log.warning("endpoint_blocked", **fields)
         case NoticeType.DISABLED:

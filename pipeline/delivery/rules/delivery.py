@@ -67,7 +67,7 @@ MANUAL = "manual"
 #: Codes that decisions depend on. Other codes are descriptive.
 TIMEOUT, BLOCKED, UNUSABLE, INTERNAL = "timeout", "ssrf_blocked", "config_error", "internal_error"
 #: Codes of message targets that decisions depend on: it asked to wait; the message can never be taken there.
-THROTTLED, TOO_LARGE = "throttled", "too_large"
+THROTTLED, TOO_LARGE, REJECTED = "throttled", "too_large", "rejected"
 #: The target refused the user name, the password or the right to send.
 AUTH_REFUSED = "auth_refused"
 #: What is about one route of a target, not about the target: no queue is bound there, no such exchange, topic, stream.
@@ -246,7 +246,7 @@ def _disables(answer: Answer) -> DisabledReason | None:
 def _is_terminal(answer: Answer, attempt: int) -> bool:
     if answer.error == BLOCKED:
         return attempt > BLOCKED_RETRIES
-    return answer.error in (UNUSABLE, TOO_LARGE) or answer.control == "abort-message"
+    return answer.error in (UNUSABLE, TOO_LARGE, REJECTED) or answer.control == "abort-message"
 
 
 def _pause(answer: Answer, asked: timedelta | None) -> timedelta | None:

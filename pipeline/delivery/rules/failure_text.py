@@ -24,6 +24,7 @@ _MEANINGS = {
     "auth_refused": "the target refused the user name, the password, or the right to send",
     "throttled": "the target asked to wait",
     "too_large": "the message is larger than the target takes",
+    "rejected": "the target will never take this message; its answer says why",
     "connection_missing": "not sent: this process lacks the connection or one of its variables; see `pipeline doctor`",
     "client_missing": "not sent: this process lacks the client of the protocol; see `pipeline doctor`",
     "ssrf_blocked": "not sent: the address is not public; allow it with PIPELINE_ALLOW_PRIVATE_CALLBACKS",

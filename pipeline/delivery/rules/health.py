@@ -13,6 +13,7 @@ from pipeline.delivery.rules.delivery import (
     CLIENT_MISSING,
     CONNECTION_MISSING,
     INTERNAL,
+    REJECTED,
     TARGET_MISSING,
     THROTTLED,
     TOO_LARGE,
@@ -37,7 +38,7 @@ SUCCESS_EVERY = timedelta(minutes=1)
 #: Statuses with which a receiver refuses this request, not every request.
 _OF_ONE_REQUEST = frozenset({408, 409, 413, 414, 423, 425, 431})
 #: Codes with which a message target refuses this message, or this route.
-_OF_ONE_MESSAGE = frozenset({UNROUTABLE, TARGET_MISSING, TOO_LARGE, THROTTLED})
+_OF_ONE_MESSAGE = frozenset({UNROUTABLE, TARGET_MISSING, TOO_LARGE, REJECTED, THROTTLED})
 _NOT_SENT = frozenset({BLOCKED, UNUSABLE, INTERNAL, CONNECTION_MISSING, CLIENT_MISSING})
 
 

@@ -121,7 +121,6 @@ class TargetClient:
         except TargetFailure as failure:
             return Answer(error=failure.code, text=_kept(failure.word))
         except MissingClient as error:
-            log.error("target_client_missing", origin=owed.origin, reason=str(error))
             return Answer(error=CLIENT_MISSING, text=str(error))
         except InvalidSettings as error:
             return Answer(error=CONNECTION_MISSING, text=str(error))

@@ -1,17 +1,22 @@
-"""NATS: messages that a stream of JetStream has stored. Core NATS, which stores nothing, is never used."""
+"""NATS: messages that a stream of JetStream has stored. Core NATS, which stores nothing, is never used.
+
+The acknowledgements are read here, not by the client: nats-py loses the future of a message that is refused with 500 or
+503.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import ssl
 from typing import Any, cast
 from urllib.parse import ParseResult
 
+import orjson
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError
-from nats.js.errors import APIError, NoStreamResponseError
 
 from pipeline.delivery.rules.delivery import AUTH_REFUSED, TARGET_MISSING, TOO_LARGE
 from pipeline.delivery.rules.message import Message
@@ -24,14 +29,18 @@ DEFAULT_PORT = 4222
 PING_SECONDS = 30
 EVENT_PREFIX = "ce-"
 _MESSAGE_ID = "Nats-Msg-Id"
+#: What a server answers where no stream takes a subject.
+_NO_RESPONDERS = "503"
+#: Bytes that frame headers, beside names and values: `NATS/1.0`, and four for each.
+_FRAME, _FRAME_OF_HEADER = 16, 4
 
 
 async def open_link(place: Place) -> NatsLink:
     """Connect and sign in."""
     host, port = place.host_and_port(DEFAULT_PORT)
     client = Client()
-    transport = _DialedTransport(place, host, port)
-    # The client makes a transport only if it has none.
+    transport = _DialedTransport(place, *await place.dial.open(host, port))
+    # The client makes a transport only if it has none, or one that is not open.
     client._transport = transport
     link = NatsLink(client, transport)
     try:
@@ -40,8 +49,6 @@ async def open_link(place: Place) -> NatsLink:
             name="pipeline",
             # A link that is lost is opened again by whoever needs it next: what is in flight must not wait meanwhile.
             allow_reconnect=False,
-            max_reconnect_attempts=0,
-            connect_timeout=5,
             ping_interval=PING_SECONDS,
             error_cb=link.hear_error,
             closed_cb=link.hear_end,
@@ -51,31 +58,27 @@ async def open_link(place: Place) -> NatsLink:
             tls=place.tls,
             tls_hostname=host if place.tls is not None else None,
         )
-    except NatsError as error:
-        raise transport.failure or _sign_in_failure(error) from None
-    # Otherwise the first messages, sent at once, may overtake the subscription to their answers.
-    await link.subscribe()
+        await link.subscribe()
+    except BaseException as error:
+        transport.close()
+        raise _failure(error, transport) from None
     return link
 
 
 class _DialedTransport(TcpTransport):
-    """Opens the socket by the rules of the deployment, and writes nothing unencrypted where TLS is asked for."""
+    """A connection opened by the rules of the deployment. It writes nothing unencrypted if TLS is asked for."""
 
-    def __init__(self, place: Place, host: str, port: int) -> None:
+    def __init__(self, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         super().__init__()
-        self._place, self._host, self._port = place, host, port
+        self._place = place
         self._is_encrypted = False
+        self._bare_io_reader = self._io_reader = reader
+        self._bare_io_writer = self._io_writer = writer
         #: What the client hides in an error of its own.
         self.failure: OSError | None = None
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
-        try:
-            reader, writer = await self._place.dial.open(self._host, self._port, limit=buffer_size)
-        except OSError as error:
-            self.failure = error
-            raise
-        self._bare_io_reader = self._io_reader = reader
-        self._bare_io_writer = self._io_writer = writer
+        return
 
     async def connect_tls(self, uri: Any, ssl_context: Any, buffer_size: int, connect_timeout: int) -> None:
         try:
@@ -98,82 +101,108 @@ class NatsLink:
 
     def __init__(self, client: Client, transport: _DialedTransport) -> None:
         self._client = client
-        self._stream = client.jetstream()
         self._transport = transport
-        self._waiting: dict[asyncio.Future[Any], str] = {}
-        self._lost: Exception | None = None
+        self._lost = False
+        self._inbox = f"_INBOX.{secrets.token_hex(11)}"
+        self._count = 0
+        #: By the last word of the subject that the answer is sent to: where the message went, and who waits.
+        self._waiting: dict[str, tuple[str, asyncio.Future[dict[str, Any]]]] = {}
 
     @property
     def is_open(self) -> bool:
-        return self._lost is None and self._client.is_connected and not self._transport.at_eof()
+        return not self._lost and self._client.is_connected and not self._transport.at_eof()
 
     async def subscribe(self) -> None:
         """Subscribe to acknowledgements."""
-        await self._stream._init_async_reply()
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._hear_answer)
 
     async def send(self, message: Message, route: Route) -> str:
         """Publish a message and return the stream and its number there; see `TargetLink.send`."""
+        if self._lost:
+            raise ConnectionLost
         subject = cast("NatsRoute", route).subject
         headers = {**message.all_headers(EVENT_PREFIX), _MESSAGE_ID: message.dedupe_id}
         self._check_size(message, headers)
+        self._count += 1
+        token = str(self._count)
+        waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = subject, waiting
         try:
-            answer: asyncio.Future[Any] = await self._stream.publish_async(subject, message.body, headers=headers)
-        except MaxPayloadError:
-            raise TargetFailure(TOO_LARGE) from None
-        except NatsError:
-            raise self._lost or ConnectionLost() from None
-        self._waiting[answer] = subject
-        try:
-            found = await answer
-        except NoStreamResponseError:
-            raise TargetFailure(TARGET_MISSING, f"no stream takes the subject {subject}") from None
-        except APIError as error:
-            raise _refusal(error) from None
+            await self._client.publish(subject, message.body, reply=f"{self._inbox}.{token}", headers=headers)
+            answer = await waiting
         except NatsError:
             raise ConnectionLost from None
         finally:
-            self._waiting.pop(answer, None)
-        return f"stream {found.stream} seq {found.seq}" + (" (duplicate)" if found.duplicate else "")
+            del self._waiting[token]
+        if "error" in answer:
+            raise _refusal(answer["error"])
+        return f"stream {answer.get('stream')} seq {answer.get('seq')}" + (
+            " (duplicate)" * bool(answer.get("duplicate"))
+        )
 
     async def close(self) -> None:
-        self._fail(ConnectionLost())
+        await self.hear_end()
         await self._client.close()
 
     async def hear_error(self, error: Exception) -> None:
-        """Fail the messages that the server does not permit: it answers by an error of the connection, and no other."""
+        """Fail the messages that the server does not permit: it tells that as an error of the connection."""
         said = str(error)
         if "permissions violation" in said.lower():
-            for answer, subject in list(self._waiting.items()):
-                if f'"{subject}"' in said and not answer.done():
-                    answer.set_exception(TargetFailure(AUTH_REFUSED, said))
+            for subject, waiting in list(self._waiting.values()):
+                if f'"{subject}"' in said:
+                    _fail(waiting, TargetFailure(AUTH_REFUSED, said))
 
     async def hear_end(self) -> None:
         """Fail what waits: the connection is lost."""
-        self._fail(ConnectionLost())
+        self._lost = True
+        for _, waiting in list(self._waiting.values()):
+            _fail(waiting, ConnectionLost())
 
-    def _fail(self, error: Exception) -> None:
-        self._lost = self._lost or error
-        for answer in list(self._waiting):
-            if not answer.done():
-                answer.set_exception(ConnectionLost())
+    async def _hear_answer(self, message: Msg) -> None:
+        subject, waiting = self._waiting.get(message.subject.rpartition(".")[2], ("", None))
+        if waiting is None or waiting.done():
+            return
+        if message.headers and message.headers.get("Status") == _NO_RESPONDERS:
+            _fail(waiting, TargetFailure(TARGET_MISSING, f"no stream takes the subject {subject}"))
+            return
+        try:
+            answer = orjson.loads(message.data)
+        except orjson.JSONDecodeError:
+            answer = None
+        if isinstance(answer, dict):
+            waiting.set_result(answer)
+        else:
+            # Somebody answers who is no stream.
+            _fail(waiting, TargetFailure("protocol_error"))
 
     def _check_size(self, message: Message, headers: dict[str, str]) -> None:
         # The server closes the connection for a message that is too large, and with it all that is in flight.
-        size = len(message.body) + sum(len(name) + len(value) + 4 for name, value in headers.items()) + 16
+        framed = sum(len(name) + len(value) + _FRAME_OF_HEADER for name, value in headers.items()) + _FRAME
+        size = len(message.body) + framed
         if size > self._client.max_payload:
             raise TargetFailure(TOO_LARGE, f"{size:,} bytes; the server takes {self._client.max_payload:,}")
 
 
-def _refusal(error: APIError) -> TargetFailure:
-    said = str(error.description or error)
-    if error.code == 503:
-        return TargetFailure("unavailable", said)
-    if "exceeds maximum" in said or "maximum message size" in said or "message size exceeds" in said:
+def _fail(waiting: asyncio.Future[dict[str, Any]], error: Exception) -> None:
+    if not waiting.done():
+        waiting.set_exception(error)
+
+
+def _refusal(error: dict[str, Any]) -> TargetFailure:
+    said = str(error.get("description", error))
+    if "message size exceeds" in said:
         return TargetFailure(TOO_LARGE, said)
-    return TargetFailure("refused", said)
+    # A stream that is full answers 503 as well.
+    is_full = "maximum" in said
+    return TargetFailure("unavailable" if error.get("code") in (500, 503) and not is_full else "refused", said)
 
 
-def _sign_in_failure(error: NatsError) -> Exception:
+def _failure(error: BaseException, transport: _DialedTransport) -> BaseException:
+    """Return why a connection could not be opened."""
+    if transport.failure is not None:
+        return transport.failure
+    if not isinstance(error, NatsError):
+        return error
     said = str(error).lower()
     if "authorization" in said or "authentication" in said:
         return TargetFailure(AUTH_REFUSED, str(error))
