@@ -6,12 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.batches.replay import CHUNK, replay_dead
-from pipeline.batches.sql import dead
+from pipeline.batches.completion_hold import completion_hold
+from pipeline.batches.replay import CHUNK, replay_held
+from pipeline.batches.sql import attempts, dead
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.cause import Cause, find_cause
 from pipeline.domain.ids import item_id
+from pipeline.domain.item import ItemState
 
 #: Dead items that one page of a filtered list looks at, and that are grouped by cause.
 LOOKED_AT = 10_000
@@ -58,6 +60,7 @@ class DeadPage:
     """A page of dead items; it may have fewer than asked for, or none, although the list goes on.
 
     Args:
+        rows: each has the `answer` of another service that its last attempt got, if any.
         position: id of the last item looked at; None: the list ends here.
     """
 
@@ -116,14 +119,20 @@ def dead_page(
             chunk = dead.find_newest(connection, batch_id=batch_id, tenant=tenant, before=before, limit=size)
         for row in chunk:
             if len(found) == limit:
-                return DeadPage(found, before)
+                return DeadPage(_with_answers(context, found), before)
             before = row["id"]
             if wanted.matches(row):
                 found.append(row)
         looked_at += len(chunk)
         if len(chunk) < size:
-            return DeadPage(found, None)
-    return DeadPage(found, before)
+            return DeadPage(_with_answers(context, found), None)
+    return DeadPage(_with_answers(context, found), before)
+
+
+def _with_answers(context: Context, found: list[Row]) -> list[Row]:
+    with context.database.read() as connection:
+        answers = attempts.find_last_answers(connection, [row["id"] for row in found])
+    return [{**row, "answer": answers.get(row["id"])} for row in found]
 
 
 def causes(context: Context, *, batch_id: int | None, tenant: str | None) -> tuple[list[CauseGroup], bool]:
@@ -158,15 +167,17 @@ def replay_matching(
     """
     matched = replayed = 0
     before: int | None = None
-    while limit is None or matched < limit:
-        with context.database.read() as connection:
-            chunk = dead.find_newest(connection, batch_id=batch["id"], tenant=None, before=before, limit=CHUNK)
-        chosen = [row["position"] for row in chunk if wanted.matches(row)]
-        chosen = chosen if limit is None else chosen[: limit - matched]
-        matched += len(chosen)
-        if chosen and not dry_run:
-            replayed += replay_dead(context, batch["public_id"], positions=chosen)
-        if len(chunk) < CHUNK:
-            break
-        before = chunk[-1]["id"]
+    with completion_hold(context, batch["id"]) as hold:
+        while limit is None or matched < limit:
+            with context.database.read() as connection:
+                chunk = dead.find_newest(connection, batch_id=batch["id"], tenant=None, before=before, limit=CHUNK)
+            chosen = [row["position"] for row in chunk if wanted.matches(row)]
+            chosen = chosen if limit is None else chosen[: limit - matched]
+            matched += len(chosen)
+            is_last = len(chunk) < CHUNK
+            if chosen and not dry_run:
+                replayed += replay_held(context, batch, ItemState.DEAD, hold, positions=chosen, is_last=is_last)
+            if is_last:
+                break
+            before = chunk[-1]["id"]
     return ReplayCount(matched, replayed)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.sql.dml import ReturningInsert
 
 from pipeline.database.dialect import Dialect, dialect_of
-from pipeline.database.row import Row, rows
+from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import leases
 
 
@@ -78,16 +78,31 @@ def delete_lease(connection: Connection, name: str) -> None:
     connection.execute(delete(leases).where(leases.c.name == name))
 
 
+def find(connection: Connection, name: str) -> Row | None:
+    """Return a lease; None if there is none of this name."""
+    return first(connection.execute(select(leases).where(leases.c.name == name)))
+
+
 def find_by_prefix(connection: Connection, prefix: str) -> list[Row]:
     """Return the leases whose names start with `prefix`."""
     return rows(connection.execute(select(leases).where(leases.c.name.startswith(prefix, autoescape=True))))
 
 
-def delete_stale(connection: Connection, dead: Collection[str], *, before: datetime, except_prefix: str) -> None:
+def find_by_names(connection: Connection, names: Sequence[str]) -> list[Row]:
+    """Return the leases with these names."""
+    dialect = dialect_of(connection)
+    query = select(leases).where(dialect.is_in_list(leases.c.name, "names"))
+    return rows(connection.execute(query, {"names": dialect.encode_list(names)}))
+
+
+def delete_stale(
+    connection: Connection, dead: Collection[str], *, before: datetime, except_prefixes: Sequence[str]
+) -> None:
     """Delete the leases of dead holders and those that expired before an instant.
 
     Args:
-        except_prefix: leases whose names start with it are kept.
+        except_prefixes: leases whose names start with one of them are kept.
     """
     is_stale = leases.c.holder.in_(dead) | (leases.c.until < before)
-    connection.execute(delete(leases).where(is_stale, leases.c.name.not_like(f"{except_prefix}%")))
+    kept = [leases.c.name.not_like(f"{prefix}%") for prefix in except_prefixes]
+    connection.execute(delete(leases).where(is_stale, *kept))

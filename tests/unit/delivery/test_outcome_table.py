@@ -68,7 +68,10 @@ OF_TARGETS: list[tuple[Answer, Row]] = [
     *[(Answer(error=code), failure(code)) for code in ("unavailable", "refused", "auth_refused")],
     *[(Answer(error=code), of_one_message(code)) for code in ("unroutable", "target_missing")],
     *[(Answer(error=code), not_sent(code)) for code in ("connection_missing", "client_missing")],
-    (Answer(error="throttled"), Row(AttemptOutcome.SNOOZED, BreakerVerdict.ANSWERED, "throttled", FIVE_SECONDS, SECOND)),
+    (
+        Answer(error="throttled"),
+        Row(AttemptOutcome.SNOOZED, BreakerVerdict.ANSWERED, "throttled", FIVE_SECONDS, SECOND),
+    ),
     *[
         (Answer(error=code), Row(AttemptOutcome.DEAD, BreakerVerdict.ANSWERED, code))
         for code in ("too_large", "rejected")
