@@ -16,7 +16,7 @@ CONTENT_TYPE = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class TargetMessage:
     """A message, whatever the protocol.
 
     Args:
@@ -41,14 +41,14 @@ class Message:
     at: datetime
 
     def __repr__(self) -> str:
-        return f"Message(id={self.id!r})"
+        return f"TargetMessage(id={self.id!r})"
 
     def all_headers(self, prefix: str) -> dict[str, str]:
         """Return the headers with those of CloudEvents, which get a prefix."""
         return {**self.headers, **{f"{prefix}{name}": value for name, value in self.event.items()}}
 
 
-def make_message(owed: Owed, at: datetime, signer: Signer | None) -> Message:
+def make_message(owed: Owed, at: datetime, signer: Signer | None) -> TargetMessage:
     """Return the message for an attempt.
 
     Args:
@@ -69,7 +69,7 @@ def make_message(owed: Owed, at: datetime, signer: Signer | None) -> Message:
     }
     if signing is not None:
         headers["webhook-signature"] = signing.sign(owed.webhook_id, timestamp, owed.body)
-    return Message(
+    return TargetMessage(
         id=owed.webhook_id,
         dedupe_id=f"{owed.webhook_id}.r{owed.replays}" if owed.replays else owed.webhook_id,
         body=owed.body,

@@ -21,7 +21,7 @@ from pipeline.delivery.rules.delivery import (
     Answer,
     Owed,
 )
-from pipeline.delivery.rules.message import Message, make_message
+from pipeline.delivery.rules.message import TargetMessage, make_message
 from pipeline.delivery.targets.dial import ANYWHERE, Dialer, target_tls_context
 from pipeline.delivery.targets.link import Place, TargetFailure, TargetLink
 from pipeline.delivery.targets.link_pool import LinkPool
@@ -162,7 +162,7 @@ class _MaskedLink:
     def is_open(self) -> bool:
         return self._link.is_open
 
-    async def send(self, message: Message, route: Route) -> str:
+    async def send(self, message: TargetMessage, route: Route) -> str:
         try:
             return await self._link.send(message, route)
         except TargetFailure as failure:

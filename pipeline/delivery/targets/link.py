@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipeline.delivery.rules.message import Message
+from pipeline.delivery.rules.message import TargetMessage
 from pipeline.delivery.targets.dial import Dialer
 from pipeline.domain.urls.host import UrlProblem, parse_host, parse_port, split_url
 from pipeline.domain.urls.route import Route
@@ -73,7 +73,7 @@ class TargetLink(Protocol):
     def is_open(self) -> bool:
         """Whether further messages may be sent over it."""
 
-    async def send(self, message: Message, route: Route) -> str:
+    async def send(self, message: TargetMessage, route: Route) -> str:
         """Send a message, wait until the target has stored it, and return what it says about it.
 
         The caller bounds the wait and may cancel it: the message may have been stored even so.

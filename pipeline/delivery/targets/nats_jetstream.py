@@ -19,7 +19,7 @@ from nats.aio.transport import TcpTransport
 from nats.errors import Error as NatsError
 
 from pipeline.delivery.rules.delivery import AUTH_REFUSED, TARGET_MISSING, TOO_LARGE
-from pipeline.delivery.rules.message import Message
+from pipeline.delivery.rules.message import TargetMessage
 from pipeline.delivery.targets.link import Place, TargetFailure
 from pipeline.delivery.webhook.errors import ConnectionLost
 from pipeline.domain.urls.host import bracketed
@@ -116,7 +116,7 @@ class NatsLink:
         """Subscribe to acknowledgements."""
         await self._client.subscribe(f"{self._inbox}.*", cb=self._hear_answer)
 
-    async def send(self, message: Message, route: Route) -> str:
+    async def send(self, message: TargetMessage, route: Route) -> str:
         """Publish a message and return the stream and its number there; see `TargetLink.send`."""
         if self._lost:
             raise ConnectionLost
@@ -175,7 +175,7 @@ class NatsLink:
             # Somebody answers who is no stream.
             _fail(waiting, TargetFailure("protocol_error"))
 
-    def _check_size(self, message: Message, headers: dict[str, str]) -> None:
+    def _check_size(self, message: TargetMessage, headers: dict[str, str]) -> None:
         # The server closes the connection for a message that is too large, and with it all that is in flight.
         framed = sum(len(name) + len(value) + _FRAME_OF_HEADER for name, value in headers.items()) + _FRAME
         size = len(message.body) + framed

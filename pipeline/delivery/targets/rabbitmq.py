@@ -17,7 +17,7 @@ from aiormq.connection import TransportFactory
 from pamqp.commands import Basic
 
 from pipeline.delivery.rules.delivery import AUTH_REFUSED, TARGET_MISSING, UNROUTABLE
-from pipeline.delivery.rules.message import CONTENT_TYPE, Message
+from pipeline.delivery.rules.message import CONTENT_TYPE, TargetMessage
 from pipeline.delivery.targets.link import Place, TargetFailure
 from pipeline.delivery.webhook.errors import ConnectionLost
 from pipeline.domain.urls.route import AmqpRoute, Route
@@ -87,7 +87,7 @@ class RabbitLink:
         self._channels.append(channel)
         return channel
 
-    async def send(self, message: Message, route: Route) -> str:
+    async def send(self, message: TargetMessage, route: Route) -> str:
         """Publish a message and wait until the broker confirms it; see `TargetLink.send`."""
         route = cast("AmqpRoute", route)
         try:
@@ -111,7 +111,7 @@ class RabbitLink:
     async def close(self) -> None:
         await self._connection.close()
 
-    async def _publish(self, channel: Channel, message: Message, route: AmqpRoute) -> None:
+    async def _publish(self, channel: Channel, message: TargetMessage, route: AmqpRoute) -> None:
         await channel.basic_publish(
             message.body,
             exchange=route.exchange,

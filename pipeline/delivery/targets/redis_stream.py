@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from pipeline.delivery.rules.delivery import AUTH_REFUSED, TARGET_MISSING
-from pipeline.delivery.rules.message import Message
+from pipeline.delivery.rules.message import TargetMessage
 from pipeline.delivery.targets.link import Place, TargetFailure
 from pipeline.delivery.webhook.errors import ConnectionLost
 from pipeline.domain.urls.route import RedisRoute, Route
@@ -91,7 +91,7 @@ class RedisLink:
     def is_open(self) -> bool:
         return self._lost is None and self._connection.is_connected and not self._is_at_end()
 
-    async def send(self, message: Message, route: Route) -> str:
+    async def send(self, message: TargetMessage, route: Route) -> str:
         """Append an entry and return its id; see `TargetLink.send`."""
         if self._lost is not None:
             raise self._lost
@@ -155,7 +155,7 @@ class RedisLink:
         self._waiting.clear()
 
 
-def _arguments(message: Message, route: RedisRoute) -> list[Any]:
+def _arguments(message: TargetMessage, route: RedisRoute) -> list[Any]:
     trim = [] if route.maxlen is None else ["MAXLEN", "~", route.maxlen]
     # The last of a name counts where entries are read as a mapping: ours, not a header of the endpoint.
     fields = {**message.all_headers(EVENT_PREFIX), BODY: message.body}
