@@ -9,7 +9,8 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
 from pipeline.batches.idempotency import refuse_different
-from pipeline.batches.sql import batches
+from pipeline.batches.check_exports import check_exports
+from pipeline.batches.sql import batches, exports
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import refuse_foreign
 from pipeline.batches.validate import Rules
@@ -41,6 +42,7 @@ class Submission:
         key_field: payload field that holds the caller's key; default: the definition's.
         callback_url_field: payload field that holds the item's own callback URL.
         tenant: whose batch it is; an idempotency key is unique within a tenant.
+        exports: where all results are written to in bulk, see `domain.export_target`.
     """
 
     definition: Definition
@@ -54,6 +56,7 @@ class Submission:
     key_field: str | None = None
     callback_url_field: str | None = None
     tenant: str = DEFAULT_TENANT
+    exports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,13 @@ def checked(context: Context, submission: Submission) -> Submission:
         raise InvalidInput("fallback_url is also a callback URL of the batch; give one that works when that one fails")
     if submission.callback_schedule is not None:
         check_schedule(submission.callback_schedule)
-    return replace(submission, callback_url=items_url, batch_callback_url=batch_url, fallback_url=fallback)
+    return replace(
+        submission,
+        callback_url=items_url,
+        batch_callback_url=batch_url,
+        fallback_url=fallback,
+        exports=check_exports(context, submission.exports),
+    )
 
 
 def _checked_url(context: Context, url: str | None, name: str) -> str | None:
@@ -139,11 +148,12 @@ def find_existing(context: Context, submission: Submission) -> Row | None:
         row = batches.find_by_idempotency_key(connection, submission.tenant, key)
         # In the same snapshot: both may be pruned.
         content = None if row is None else stored_definitions.load_content(connection, row["definition_id"])
+        targets = () if row is None else tuple(exports.find_targets(connection, row["id"]))
     if row is None:
         return None
     # Until it is accepted, only one that is uploaded in parts knows its body.
     if row["state"] != "accepting" or row["body_digest"] is not None:
-        _refuse_if_different({**row, "definition": content}, submission)
+        _refuse_if_different({**row, "definition": content, "exports": targets}, submission)
         return row
     submit_lease.discard_abandoned(context)
     with context.database.read() as connection:
@@ -158,7 +168,9 @@ def _refuse_if_different(known: Row, submission: Submission) -> None:
     refuse_different(known, stored, {"definition": to_content(submission.definition), **given})
 
 
-_COMPARED = ("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight")
+_COMPARED = (
+    *("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight", "exports"),
+)
 
 
 def admit(context: Context, connection: Connection, submission: Submission) -> None:
@@ -211,7 +223,9 @@ def insert_batch(
         "created_at": now,
     }
     try:
-        return batches.add(connection, row)
+        batch_id = batches.add(connection, row)
+        exports.add(connection, batch_id, submission.exports, now)
+        return batch_id
     except IntegrityError as error:
         key = submission.idempotency_key
         if key is None or "idempotency_key" not in str(error.orig):

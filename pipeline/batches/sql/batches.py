@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, bindparam, case, delete, func, insert, select, update
 
-from pipeline.batches.sql import spans
+from pipeline.batches.sql import exports, spans
 from pipeline.batches.sql.items import id_range
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
@@ -108,6 +108,8 @@ def discard(connection: Connection, batch_id: int, limit: int) -> int:
     deleted = connection.execute(delete(items).where(items.c.id.in_(chosen))).rowcount
     if not deleted:
         connection.execute(delete(batch_parts).where(batch_parts.c.batch_id == batch_id, accepting.exists()))
+        if connection.scalar(accepting) is not None:
+            exports.delete_of(connection, batch_id)
         connection.execute(delete(batches).where(batches.c.id == batch_id, batches.c.state == "accepting"))
     return deleted
 
@@ -343,7 +345,10 @@ def reopen(connection: Connection, batch_id: int, replayed: int, state: ItemStat
             }
         )
     )
-    return connection.execute(statement).rowcount == 1
+    is_there = connection.execute(statement).rowcount == 1
+    if is_there:
+        exports.reopen(connection, batch_id)
+    return is_there
 
 
 def find_counter_drift(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]:

@@ -12,7 +12,7 @@ from pipeline.batches import event_log
 from pipeline.batches.event_log import BatchVersion
 from pipeline.database.row import Row
 from pipeline.domain.api_key import Scope
-from pipeline.domain.event import item_event_type
+from pipeline.domain.event import cut_data, item_event_type
 from pipeline.domain.item import ItemState
 from pipeline.http_api.call import ApiCall
 from pipeline.http_api.compression import compress_chunks, wants_gzip
@@ -23,7 +23,7 @@ from pipeline.http_api.streaming.cursors import check_seq, read_seq
 from pipeline.http_api.streaming.export import TableExport, stream_file, stream_text
 from pipeline.http_api.streaming.feed_reader import FeedReader
 from pipeline.http_api.streaming.follow_lines import follow_lines
-from pipeline.http_api.streaming.formats import cut_data, join_page
+from pipeline.http_api.streaming.formats import join_page
 from pipeline.http_api.streaming.live_response import LiveResponse
 from pipeline.http_api.streaming.log_reading import RESULTS, EventFilter, download_lines, read_page
 from pipeline.http_api.streaming.media_types import JSON, ResultFormat, choose_format
