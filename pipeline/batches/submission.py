@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
-from pipeline.batches.idempotency import refuse_different
 from pipeline.batches.check_exports import check_exports
+from pipeline.batches.idempotency import refuse_different
 from pipeline.batches.sql import batches, exports
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import refuse_foreign
@@ -43,6 +43,8 @@ class Submission:
         callback_url_field: payload field that holds the item's own callback URL.
         tenant: whose batch it is; an idempotency key is unique within a tenant.
         exports: where all results are written to in bulk, see `domain.export_target`.
+        is_local: whether a program on the database submits it, not somebody over HTTP: only such a one may name
+            folders.
     """
 
     definition: Definition
@@ -57,6 +59,7 @@ class Submission:
     callback_url_field: str | None = None
     tenant: str = DEFAULT_TENANT
     exports: tuple[str, ...] = ()
+    is_local: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def checked(context: Context, submission: Submission) -> Submission:
         callback_url=items_url,
         batch_callback_url=batch_url,
         fallback_url=fallback,
-        exports=check_exports(context, submission.exports),
+        exports=check_exports(context, submission.exports, is_local=submission.is_local),
     )
 
 
