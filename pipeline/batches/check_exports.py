@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from pipeline.connections.connection import ConnectionUse
 from pipeline.context import Context
-from pipeline.domain.export_target import (
+from pipeline.domain.urls.allowed_targets import is_target_allowed
+from pipeline.domain.urls.export_target import (
     ExportTarget,
     InvalidExportTarget,
     TargetKind,
     check_number,
+    kind_of_scheme,
     parse_export_target,
 )
 from pipeline.errors import escape_braces
@@ -24,17 +27,48 @@ def check_exports(context: Context, given: Sequence[str], *, is_local: bool) -> 
 
     Raises:
         InvalidExportTarget: one cannot be used, there are too many, or one comes twice.
+        NotFound: there is no such connection.
+        InvalidSettings: the connection is not for exports.
     """
     targets = [parse_export_target(each, folder=os.path.realpath(os.curdir)) for each in given]
     check_number(targets)
     for target in targets:
-        _check_allowed(context, target, is_local=is_local)
+        if target.kind is TargetKind.FOLDER and not is_local:
+            raise _forbidden(f"{target.location} is a folder of the server; name a connection: conn://NAME/…")
+        target.check_kind(find_kind(context, target))
+        check_allowed(context, target)
     return tuple(map(str, targets))
 
 
-def _check_allowed(context: Context, target: ExportTarget, *, is_local: bool) -> None:
-    if target.kind is TargetKind.FOLDER and not is_local:
-        raise InvalidExportTarget(
-            f"{{0}}: {escape_braces(target.location)} is a folder of the server; name a connection: conn://NAME/…",
-            "exports",
+def find_kind(context: Context, target: ExportTarget) -> TargetKind:
+    """Return the kind of place that a target means, if need be by its connection.
+
+    Raises:
+        NotFound: there is no such connection.
+        InvalidSettings: the connection is not for exports.
+        InvalidExportTarget: the connection leads to no place for exports.
+    """
+    if target.kind is not TargetKind.CONNECTION:
+        return target.kind
+    scheme = context.connections.get(target.host, ConnectionUse.EXPORTS).scheme
+    kind = kind_of_scheme(scheme)
+    if kind is None:
+        raise _forbidden(f"connection {target.host!r} is {scheme}://, where no exports go")
+    return kind
+
+
+def check_allowed(context: Context, target: ExportTarget) -> None:
+    """Raise `InvalidExportTarget` if a target that names no connection leads somewhere it may not."""
+    if target.kind in (TargetKind.CONNECTION, TargetKind.FOLDER):
+        return
+    is_table = target.kind is TargetKind.TABLE
+    place = target.host.partition(":")[0] if is_table else target.host
+    if not is_target_allowed(target.scheme, place, context.settings.allow_targets):
+        what = f"host {place!r}" if is_table else f"{target.scheme}:{place}"
+        raise _forbidden(
+            f"{what} is not allowed for exports; name it in PIPELINE_ALLOW_TARGETS, or use a connection: conn://NAME/…"
         )
+
+
+def _forbidden(problem: str) -> InvalidExportTarget:
+    return InvalidExportTarget("{0}: " + escape_braces(problem), "exports")

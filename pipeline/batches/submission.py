@@ -42,7 +42,7 @@ class Submission:
         key_field: payload field that holds the caller's key; default: the definition's.
         callback_url_field: payload field that holds the item's own callback URL.
         tenant: whose batch it is; an idempotency key is unique within a tenant.
-        exports: where all results are written to in bulk, see `domain.export_target`.
+        exports: where all results are written to in bulk, see `domain.urls.export_target`.
         is_local: whether a program on the database submits it, not somebody over HTTP: only such a one may name
             folders.
     """

@@ -17,7 +17,9 @@ from pipeline.log import get_logger
 log = get_logger(__name__)
 
 
-def complete(context: Context, row: Row, lease: ExportLease, *, completion: int, manifest: str | None) -> None:
+def complete(
+    context: Context, row: Row, lease: ExportLease, *, completion: int, manifest: str | None, goes_on: bool = False
+) -> None:
     """Note that every result of a batch is written, and emit `export.completed`.
 
     If the batch runs again meanwhile, this completion counts, and the export goes on.
@@ -25,13 +27,14 @@ def complete(context: Context, row: Row, lease: ExportLease, *, completion: int,
     Args:
         row: the export's row, with how far its batch was when everything was written.
         manifest: where its manifest is; None: it has none.
+        goes_on: there is more to write in any case.
     """
     with context.database.write() as connection:
         # The batch first, in the order of all locks.
         batch = exports.find_batch(connection, row["batch_id"], lock=True)
         lease.require(batch is not None)
         assert batch is not None
-        goes_on = batch["completed_at"] != row["batch_completed_at"]
+        goes_on = goes_on or batch["completed_at"] != row["batch_completed_at"]
         now = context.now()
         changed = exports.complete(
             connection, row["id"], context.worker, completion=completion, goes_on=goes_on, now=now

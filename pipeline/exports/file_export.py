@@ -10,12 +10,18 @@ from collections.abc import Callable
 
 from pipeline.context import Context
 from pipeline.database.row import Row
-from pipeline.domain.export_target import ExportTarget
+from pipeline.domain.urls.export_target import ExportTarget
 from pipeline.errors import TargetConflict
 from pipeline.exports.complete import complete
 from pipeline.exports.lease import ExportLease
 from pipeline.exports.plan_parts import measure, plan
-from pipeline.exports.rules.manifest import completion_of, encode_manifest, is_same_manifest, make_manifest
+from pipeline.exports.rules.manifest import (
+    completion_of,
+    encode_manifest,
+    is_of_same_completion,
+    is_same_manifest,
+    make_manifest,
+)
 from pipeline.exports.rules.part_names import MANIFEST, manifest_name
 from pipeline.exports.rules.part_range import OpenRange
 from pipeline.exports.sql import exports, parts
@@ -109,7 +115,6 @@ class FileExport:
             batch,
             stored,
             completion=completion,
-            last_seq=row["next_seq"] - 1,
             schema=part_schema(self._options.format, with_payload=self._options.with_payload),
             now=self._context.now(),
         )
@@ -117,12 +122,16 @@ class FileExport:
         content = encode_manifest(manifest)
         first = manifest_name(completion)
         found = self._store.create(first, content)
-        if found is not None and not is_same_manifest(found, manifest):
-            raise TargetConflict(f"{self._store.location(first)} holds another manifest; move it away")
+        is_late = found is not None and not is_same_manifest(found, manifest)
+        if found is not None and is_late:
+            if not is_of_same_completion(found, manifest):
+                raise TargetConflict(f"{self._store.location(first)} holds another manifest; move it away")
+            # An attempt before this one wrote it, and was killed; then the batch ran again.
+            content = found
         if completion > 1:
             self._replace_manifest(batch["public_id"], completion, content)
         location = self._store.location(MANIFEST)
-        complete(self._context, row, self._lease, completion=completion, manifest=location)
+        complete(self._context, row, self._lease, completion=completion, manifest=location, goes_on=is_late)
 
     def _replace_manifest(self, batch_id: str, completion: int, content: bytes) -> None:
         """Let `manifest.json` be the newest one: that of the completion before, and nothing else, is replaced."""

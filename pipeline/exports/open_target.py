@@ -2,24 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from pipeline.batches.check_exports import check_allowed
+from pipeline.connections.connection import ConnectionUse
 from pipeline.context import Context
-from pipeline.domain.export_target import ExportTarget, TargetKind, parse_export_target
+from pipeline.domain.urls.export_target import ExportTarget, TargetKind, parse_export_target
 from pipeline.exports.targets.folder import Folder
 
 if TYPE_CHECKING:
     from pipeline.exports.targets.part_store import PartStore
 
 
-def resolve(context: Context, text: str) -> ExportTarget:
-    """Return the place that a target means."""
-    return parse_export_target(text)
+@dataclass(frozen=True, slots=True)
+class OpenedTarget:
+    """Where a target leads, for the code that opens a socket or a file. Keep it out of rows, messages and logs.
+
+    Args:
+        target: without `conn://`.
+        shown: the location that people may see.
+        options: of the connection, secrets included.
+    """
+
+    target: ExportTarget
+    shown: str
+    options: Mapping[str, str] = field(repr=False)
 
 
-def open_store(context: Context, target: ExportTarget, batch_id: str) -> PartStore:
-    """Return the folder of a batch at a target for files."""
+def open_target(context: Context, text: str) -> OpenedTarget:
+    """Return where a target leads.
+
+    Raises:
+        NotFound, InvalidSettings: its connection is gone, is not for exports, or lacks a variable.
+        InvalidExportTarget: it leads where exports may not go.
+    """
+    given = parse_export_target(text)
+    check_allowed(context, given)
+    if given.kind is not TargetKind.CONNECTION:
+        return OpenedTarget(given, given.location, {})
+    opened = context.connections.get(given.host, ConnectionUse.EXPORTS).open(quote(given.path))
+    return OpenedTarget(given.at(opened.url), given.location, opened.options)
+
+
+def open_store(opened: OpenedTarget, batch_id: str) -> PartStore:
+    """Return the folder of a batch at a target for files.
+
+    Raises:
+        InvalidInput: the library is not installed, or the options of the connection cannot be used.
+    """
+    target = opened.target
+    shown = f"{opened.shown.removesuffix('/')}/{batch_id}/"
     if target.kind is TargetKind.FOLDER:
-        return Folder(Path("/") / target.path / batch_id)
-    raise NotImplementedError
+        return Folder(Path("/") / target.path / batch_id, shown)
+    from pipeline.objects.open_store import open_store as open_objects
+
+    store = open_objects(target.scheme, target.host, opened.options, largest=target.options.bytes)
+    from pipeline.exports.targets.object_store import ObjectFolder
+
+    return ObjectFolder(store, f"{target.path}{batch_id}/", shown)

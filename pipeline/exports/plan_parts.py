@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.event import cut_data
-from pipeline.domain.export_target import ExportOptions
+from pipeline.domain.urls.export_target import ExportOptions
 from pipeline.errors import TargetConflict
 from pipeline.exports.rules.part_names import part_name, partition_value
 from pipeline.exports.rules.part_range import OpenRange

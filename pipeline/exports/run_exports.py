@@ -8,14 +8,15 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from pipeline.batches.check_exports import find_kind
 from pipeline.context import Context
 from pipeline.database.row import Row
-from pipeline.domain.export_target import TargetKind
 from pipeline.domain.retry_schedule import HORIZON, SCHEDULES
+from pipeline.domain.urls.export_target import ExportOptions, TargetKind, parse_export_target
 from pipeline.errors import PipelineError, TargetConflict, Unreachable
 from pipeline.exports.file_export import FileExport
 from pipeline.exports.lease import ExportInterrupted, ExportLease, held
-from pipeline.exports.open_target import open_store, resolve
+from pipeline.exports.open_target import OpenedTarget, open_store, open_target
 from pipeline.exports.plan_parts import measure
 from pipeline.exports.rules.part_range import OpenRange
 from pipeline.exports.sql import exports, parts
@@ -23,6 +24,8 @@ from pipeline.log import get_logger
 
 log = get_logger(__name__)
 
+#: When a table is written to: so many results wait, or one has waited so long.
+TABLE_RANGE = ExportOptions(rows=5_000, seconds=5)
 #: When failed attempts are repeated.
 _SCHEDULE = SCHEDULES["standard"]
 
@@ -86,11 +89,27 @@ class ExportRunner:
             row = exports.find_by_id(connection, export_id)
         lease.require(row is not None)
         assert row is not None
-        target = resolve(self._context, row["target"])
-        store = open_store(self._context, target, row["public_id"])
-        export = FileExport(self._context, export_id, target, store, lease, self._open_range)
+        opened = open_target(self._context, row["target"])
+        if opened.target.kind is TargetKind.TABLE:
+            self._write_table(row, opened, lease)
+            return
+        store = open_store(opened, row["public_id"])
+        export = FileExport(self._context, export_id, opened.target, store, lease, self._open_range)
         while export.advance():
             pass
+
+    def _write_table(self, row: Row, opened: OpenedTarget, lease: ExportLease) -> None:
+        # Imported here: its driver takes long to import.
+        from pipeline.exports.table_export import TableExport
+        from pipeline.exports.targets.result_table import TableRef, open_table
+
+        table = open_table(TableRef(opened.target, opened.shown, row["public_id"], row["number"]), opened.options)
+        try:
+            export = TableExport(self._context, row["id"], opened.target, table, lease)
+            while export.advance():
+                pass
+        finally:
+            table.close()
 
     def _has_work(self, connection: Connection, row: Row, now: datetime) -> bool:
         if row["batch_completed_at"] is not None:
@@ -98,11 +117,13 @@ class ExportRunner:
         if row["next_seq"] >= row["batch_next_seq"]:
             return False
         try:
-            target = resolve(self._context, row["target"])
+            target = parse_export_target(row["target"])
+            kind = find_kind(self._context, target)
         except PipelineError:
             # The attempt says what is wrong.
             return True
-        return target.kind is TargetKind.TABLE or measure(connection, row, self._open_range(row), target.options, now)
+        options = TABLE_RANGE if kind is TargetKind.TABLE else target.options
+        return measure(connection, row, self._open_range(row), options, now)
 
     def _open_range(self, row: Row) -> OpenRange:
         """Return what is measured of an export's log beyond its last part."""

@@ -13,7 +13,7 @@ import orjson
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.event import cut_data, with_payload
-from pipeline.domain.export_target import ExportOptions
+from pipeline.domain.urls.export_target import ExportOptions
 from pipeline.exports.plan_parts import read_results
 from pipeline.exports.rules.part_names import partition_value
 from pipeline.exports.sql.log import Result

@@ -7,7 +7,7 @@ from typing import BinaryIO, Protocol
 
 import orjson
 
-from pipeline.domain.export_target import ExportFormat
+from pipeline.domain.urls.export_target import ExportFormat
 from pipeline.files.csv_file import CsvWriter
 from pipeline.files.layout import Layout
 from pipeline.files.output_format import OutputFormat

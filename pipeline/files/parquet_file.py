@@ -36,7 +36,7 @@ class ParquetWriter:
         has_instants: bool = False,
         compression: Literal["snappy", "zstd"] = "snappy",
     ) -> None:
-        self._arrow, parquet = _import_arrow()
+        self._arrow, parquet = import_arrow("writing Parquet")
         self._numbers = {
             "seq": self._arrow.int64(), "confidence": self._arrow.float64(), "attempts": self._arrow.int32()
         }  # fmt: skip
@@ -77,10 +77,18 @@ class ParquetWriter:
         self._file.write_table(self._arrow.Table.from_pylist(rows, schema=self._schema))
 
 
-def _import_arrow() -> tuple[Any, Any]:
+def import_arrow(purpose: str) -> tuple[Any, Any]:
+    """Return pyarrow and its module for Parquet.
+
+    Args:
+        purpose: what needs it, for the message.
+
+    Raises:
+        InvalidInput: it is not installed.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise InvalidInput("writing Parquet needs pyarrow: pip install 'pipeline[parquet]'") from None
+        raise InvalidInput(f"{purpose} needs pyarrow: pip install 'pipeline[parquet]'") from None
     return pyarrow, pyarrow.parquet

@@ -22,7 +22,9 @@ _RETRIES, _RETRY_SECONDS = 2, 20
 _NAMES = {"service_account_file": "service_account", "sas_token": "sas_key"}
 
 
-def open_store(scheme: str, place: str, options: Mapping[str, str], *, largest: int, retries: int = _RETRIES) -> ObjectStore:
+def open_store(
+    scheme: str, place: str, options: Mapping[str, str], *, largest: int, retries: int = _RETRIES
+) -> ObjectStore:
     """Return a bucket or container. Nothing is sent yet.
 
     Args:
@@ -41,7 +43,8 @@ def open_store(scheme: str, place: str, options: Mapping[str, str], *, largest: 
         from obstore.store import AzureStore, GCSStore, S3Store
     except ImportError:
         raise InvalidInput(f"{scheme}:// needs obstore: pip install 'pipeline[objects]'") from None
-    given = {_NAMES.get(name, name): value for name, value in options.items()}
+    # Options are checked by the library, by name.
+    given: Any = {_NAMES.get(name, name): value for name, value in options.items()}
     common: dict[str, Any] = {
         "client_options": _client_options(given, largest),
         "retry_config": {"max_retries": retries, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: Codes that a store gives to credentials that do not hold, besides 401 and 403.
-_CREDENTIALS = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired", "InvalidAccessKeyId"})
+_CREDENTIALS = frozenset(
+    {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired", "InvalidAccessKeyId"}
+)
 _MISSING_PLACES = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _LONGEST_CODE = 60
 

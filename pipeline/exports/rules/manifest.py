@@ -20,7 +20,6 @@ def make_manifest(
     parts: Sequence[Mapping[str, Any]],
     *,
     completion: int,
-    last_seq: int,
     schema: Sequence[Mapping[str, str]],
     now: datetime,
 ) -> dict[str, Any]:
@@ -30,7 +29,6 @@ def make_manifest(
         batch: its row.
         parts: rows of all stored parts, in order.
         completion: how many times the export has been complete, this one included.
-        last_seq: last event that the export has looked at.
         schema: name and type of each column, in order.
     """
     return {
@@ -40,9 +38,9 @@ def make_manifest(
         "definition": batch["definition"],
         **{name: batch[name] for name in _COUNTS},
         "first_seq": 1,
-        "last_seq": last_seq,
+        "last_seq": parts[-1]["last_seq"] if parts else 0,
         "schema": [dict(column) for column in schema],
-        "parts": [{name: part[name] for name in _PART} for part in parts],
+        "parts": listed_parts({"parts": parts}),
         "created_at": format_timestamp(now),
     }
 
@@ -61,6 +59,24 @@ def is_same_manifest(stored: bytes, manifest: Mapping[str, Any]) -> bool:
     if not isinstance(found, dict):
         return False
     return {**found, "created_at": None} == {**orjson.loads(orjson.dumps(dict(manifest))), "created_at": None}
+
+
+def is_of_same_completion(stored: bytes, manifest: Mapping[str, Any]) -> bool:
+    """Return whether a stored manifest is of the same completion, from before the batch ran again: it lists the first
+    of the parts that the other lists.
+    """
+    try:
+        found = orjson.loads(stored)
+        is_same = all(found[name] == manifest[name] for name in ("version", "batch_id", "completion"))
+        listed = found["parts"]
+        return is_same and listed == orjson.loads(orjson.dumps(manifest["parts"][: len(listed)]))
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def listed_parts(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a manifest says of each part."""
+    return [{name: part[name] for name in _PART} for part in manifest["parts"]]
 
 
 def completion_of(stored: bytes) -> tuple[str, int] | None:

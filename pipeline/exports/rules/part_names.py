@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.domain.export_target import ExportFormat, Partition
+from pipeline.domain.urls.export_target import ExportFormat, Partition
 
 #: What Hive and its successors call the partition of rows without a value.
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pipeline.domain.export_target import ExportOptions
+from pipeline.domain.urls.export_target import ExportOptions
 
 
 class LogEntry(NamedTuple):

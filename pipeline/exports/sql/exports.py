@@ -98,9 +98,9 @@ def count_stored(connection: Connection, export_id: int, worker: str, *, parts: 
     return connection.execute(_held(export_id, worker).values(**values, **_NO_FAILURE)).rowcount == 1
 
 
-def set_rows(connection: Connection, export_id: int, worker: str, *, next_seq: int, rows_: int) -> bool:
-    """Note how far a table has got, which its own database decides. Return False if the lease is lost."""
-    statement = _held(export_id, worker).values(next_seq=next_seq, rows=rows_, **_NO_FAILURE)
+def set_reached(connection: Connection, export_id: int, worker: str, *, next_seq: int, added: int) -> bool:
+    """Note how far a table is, which its own database decides. Return False if the lease is lost."""
+    statement = _held(export_id, worker).values(next_seq=next_seq, rows=exports.c.rows + added, **_NO_FAILURE)
     return connection.execute(statement).rowcount == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -52,16 +51,17 @@ def find_results(
     return [Result(seq, bytes(body), payload) for seq, body, payload in found]
 
 
-def find_created(connection: Connection, batch_id: int, seq: int) -> datetime | None:
-    """Return when an event was recorded; None if there is none of that `seq`."""
-    query = select(events.c.created_at).where(events.c.batch_id == batch_id, events.c.seq == seq)
-    return connection.scalar(query)
-
-
-def count_results(connection: Connection, batch_id: int, last: int) -> int:
-    """Return how many results a batch's log has up to a `seq`."""
-    query = select(func.count()).where(events.c.batch_id == batch_id, events.c.seq <= last, events.c.type.in_(_RESULTS))
+def count_results(connection: Connection, batch_id: int, first: int, end: int) -> int:
+    """Return how many results a batch's log has from a `seq` up to, and without, another."""
+    is_within = events.c.batch_id == batch_id, events.c.seq >= first, events.c.seq < end
+    query = select(func.count()).where(*is_within, events.c.type.in_(_RESULTS))
     return int(connection.scalar(query) or 0)
+
+
+def find_result_seqs(connection: Connection, batch_id: int, first: int, last: int) -> list[int]:
+    """Return the `seq` of each result from one `seq` to another, both included."""
+    is_within = events.c.batch_id == batch_id, events.c.seq >= first, events.c.seq <= last
+    return list(connection.scalars(select(events.c.seq).where(*is_within, events.c.type.in_(_RESULTS))))
 
 
 @cache

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 from pipeline.errors import TargetConflict, TargetUnavailable
 from pipeline.exports.targets.part_store import StoredFile
@@ -34,14 +33,18 @@ class Folder:
     """A folder. It is created, with those above it, when the first part is written.
 
     A part is written to a hidden file beside its place. If this process is killed, the next attempt removes that.
+
+    Args:
+        shown: the URL of the folder, for messages and manifests; ends in a slash.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shown: str) -> None:
         self._path = path
+        self._shown = shown
 
     @contextmanager
     def stage(self, name: str) -> Iterator[BinaryIO]:
-        with _explained(self._path):
+        with _explained(self._shown):
             place = self._path / name
             place.parent.mkdir(parents=True, exist_ok=True)
             # Never the same file: a process that has lost its lease may still write to the one before.
@@ -55,7 +58,7 @@ class Folder:
                 temporary.unlink(missing_ok=True)
 
     def publish(self, name: str, staged: BinaryIO, content: str) -> StoredFile:
-        with _explained(self._path):
+        with _explained(self._shown):
             staged.flush()
             # The content must reach the disk before the new name does.
             os.fsync(staged.fileno())
@@ -67,7 +70,7 @@ class Folder:
             return stored
 
     def create(self, name: str, content: bytes) -> bytes | None:
-        with _explained(self._path), self.stage(name) as file:
+        with _explained(self._shown), self.stage(name) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -76,7 +79,7 @@ class Folder:
             return None if is_new else (self._path / name).read_bytes()
 
     def replace(self, name: str, content: bytes, *, known: bytes) -> bool:
-        with _explained(self._path):
+        with _explained(self._shown):
             if (self._path / name).read_bytes() != known:
                 return False
             with self.stage(name) as file:
@@ -95,16 +98,16 @@ class Folder:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise _trouble(self._path, error) from None
+            raise _trouble(self._shown, error) from None
 
     def names(self) -> Iterator[str]:
-        with _explained(self._path):
+        with _explained(self._shown):
             for path in sorted(self._path.rglob("*")):
                 if path.is_file() and not path.name.startswith("."):
                     yield path.relative_to(self._path).as_posix()
 
     def location(self, name: str) -> str:
-        return f"file://{quote(str(self._path / name))}"
+        return self._shown + name
 
     def _compare(self, name: str, stored: StoredFile) -> None:
         with (self._path / name).open("rb") as file:
@@ -146,13 +149,13 @@ def _sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(shown: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _trouble(path, error) from None
+        raise _trouble(shown, error) from None
 
 
-def _trouble(path: Path, error: OSError) -> TargetUnavailable:
+def _trouble(shown: str, error: OSError) -> TargetUnavailable:
     code = _CODES.get(error.errno or 0, "io_error")
-    return TargetUnavailable(f"{code}: {path}: {error.strerror or error}")
+    return TargetUnavailable(f"{shown}: {error.strerror or type(error).__name__} ({code})")

@@ -75,7 +75,8 @@ class ObjectFolder:
             meta, stored = found.meta, bytes(found.bytes())
         if stored != known:
             return False
-        version = {key: meta[key] for key in ("e_tag", "version") if meta[key] is not None}  # type: ignore[literal-required]
+        version = {"e_tag": meta["e_tag"], "version": meta["version"]}
+        version = {name: value for name, value in version.items() if value is not None}
         try:
             self._put(name, content, mode=version, attributes={"Content-Type": _content_type(name)})
         except PreconditionError:

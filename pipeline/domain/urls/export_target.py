@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pipeline.domain.bounds import WholeNumber, shown
 from pipeline.domain.did_you_mean import hint
+from pipeline.domain.urls.connection_url import find_credentials, is_connection_name
 from pipeline.errors import InvalidArgument, escape_braces
 
 #: Exports of one batch.
@@ -16,15 +17,13 @@ MAX_EXPORTS = 8
 #: Characters of a target.
 MAX_LENGTH = 2_048
 
-_OBJECT_SCHEMES = {"s3": "s3", "gs": "gs", "az": "az"}
+_OBJECT_SCHEMES = ("s3", "gs", "az")
 _TABLE_SCHEMES = frozenset({"postgresql", "postgres"})
 _CONNECTION = "conn"
 _FILE = "file"
 _KNOWN = "a folder/, s3://, gs://, az://, postgresql:// or conn://NAME"
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 _IDENTIFIER_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
-#: Names of options that would hold a secret.
-_SECRETS = ("password", "secret", "token", "credential", "access_key", "sig", "user")
 
 
 class InvalidExportTarget(InvalidArgument):
@@ -133,11 +132,7 @@ class ExportTarget:
 
     @property
     def kind(self) -> TargetKind:
-        if self.scheme == _CONNECTION:
-            return TargetKind.CONNECTION
-        if self.scheme == _FILE:
-            return TargetKind.FOLDER
-        return TargetKind.TABLE if self.scheme in _TABLE_SCHEMES else TargetKind.OBJECTS
+        return kind_of_scheme(self.scheme) or TargetKind.CONNECTION
 
     @property
     def options(self) -> ExportOptions:
@@ -163,13 +158,34 @@ class ExportTarget:
         schema, _, table = name.partition(".")
         return database, schema, table
 
-    def on(self, scheme: str, host: str, path: str) -> ExportTarget:
-        """Return what a connection makes of this target: its place, with the options given here.
+    def at(self, url: str) -> ExportTarget:
+        """Return the target that this one means, with the options given here.
+
+        Args:
+            url: what a connection makes of it.
 
         Raises:
-            InvalidExportTarget: the options do not suit that place.
+            InvalidExportTarget: that is no place for exports, or the options do not suit it.
         """
-        return _checked(ExportTarget(scheme, host, path, self.given), str(self))
+        scheme, _, rest = url.partition("?")[0].partition("://")
+        host, _, path = rest.partition("/")
+        return _checked(ExportTarget(scheme, host, unquote(path), self.given), self.location)
+
+    def check_kind(self, kind: TargetKind) -> None:
+        """Raise `InvalidExportTarget` if the options do not suit a kind of place."""
+        unsuited = _unsuited(kind) & dict(self.given).keys()
+        if unsuited:
+            what = "a table" if kind is TargetKind.TABLE else "files"
+            raise _invalid(self.location, f"{what} cannot have the option {', '.join(sorted(unsuited))}")
+
+
+def kind_of_scheme(scheme: str) -> TargetKind | None:
+    """Return the kind of the places with a scheme; None: exports cannot go there."""
+    if scheme == _FILE:
+        return TargetKind.FOLDER
+    if scheme in _TABLE_SCHEMES:
+        return TargetKind.TABLE
+    return TargetKind.OBJECTS if scheme in _OBJECT_SCHEMES else None
 
 
 def parse_export_target(text: str, *, folder: str = "/") -> ExportTarget:
@@ -184,6 +200,9 @@ def parse_export_target(text: str, *, folder: str = "/") -> ExportTarget:
     """
     if not isinstance(text, str) or not text or len(text) > MAX_LENGTH or not text.isprintable():
         raise _invalid(text, f"expected {_KNOWN}, of at most {MAX_LENGTH:,} characters")
+    secret = find_credentials(text)
+    if secret is not None:
+        raise _invalid(_place(text), f"contains {secret}; put the password into a connection: PIPELINE_CONNECTIONS")
     place, _, query = text.partition("?")
     scheme, separator, rest = place.partition("://")
     if not separator:
@@ -222,8 +241,6 @@ def _given(text: str, query: str) -> tuple[tuple[str, str], ...]:
     """Return the options of a query, sorted, those with their default left out."""
     found: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if any(word in name.lower() for word in _SECRETS):
-            raise _invalid(_place(text), "credentials do not belong in it; name a connection: conn://NAME/…")
         if name in found:
             raise _invalid(_place(text), f"the option {name!r} comes twice")
         found[name] = _option(text, name, value)
@@ -249,20 +266,14 @@ def _option(text: str, name: str, value: str) -> str:
 
 def _checked(target: ExportTarget, text: str) -> ExportTarget:
     place = _place(text)
-    if "@" in target.host:
-        raise _invalid(
-            f"{target.scheme}://…@…",
-            "it has a user name or a password; put them into a connection: PIPELINE_CONNECTIONS",
-        )
+    if target.scheme == _CONNECTION and not is_connection_name(target.host):
+        raise _invalid(place, f"{shown(target.host)} is no name of a connection")
     if target.scheme != _FILE and (not target.host or not set(target.host) <= _NAME_CHARACTERS | {":"}):
         raise _invalid(place, f"{shown(target.host)} is no {_HOSTS.get(target.scheme, 'host')}")
     steps = target.path.split("/")
     if ".." in steps or "." in steps or "" in steps[:-1] or "\\" in target.path or not target.path.isprintable():
         raise _invalid(place, "its path has an empty step, `.`, `..` or a backslash")
-    unsuited = _unsuited(target.kind) & dict(target.given).keys()
-    if unsuited:
-        kind = "a table" if target.kind is TargetKind.TABLE else "files"
-        raise _invalid(place, f"{kind} cannot have the option {', '.join(sorted(unsuited))}")
+    target.check_kind(target.kind)
     if target.kind is TargetKind.TABLE:
         return _checked_table(target, place)
     is_place = target.kind is not TargetKind.CONNECTION
@@ -272,7 +283,7 @@ def _checked(target: ExportTarget, text: str) -> ExportTarget:
     return target
 
 
-_HOSTS = {"s3": "bucket", "gs": "bucket", "az": "container", _CONNECTION: "name of a connection"}
+_HOSTS = {"s3": "bucket", "gs": "bucket", "az": "container"}
 
 
 def _checked_table(target: ExportTarget, place: str) -> ExportTarget:
