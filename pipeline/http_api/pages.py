@@ -43,7 +43,7 @@ def read_cursor(text: str | None) -> str | None:
     except (binascii.Error, UnicodeError, ValueError):
         decoded = ""
     if not decoded or "\0" in decoded or encode_cursor(decoded) != text:
-        raise _bad(text)
+        raise bad_cursor(text)
     return decoded
 
 
@@ -52,12 +52,21 @@ def read_id_cursor(text: str | None) -> int | None:
     found = read_cursor(text)
     if found is None:
         return None
+    return parse_id(found)
+
+
+def parse_id(text: str) -> int:
+    """Return the id in a cursor.
+
+    Raises:
+        Problem: bad_cursor: it is none.
+    """
     # The length first: Python refuses to parse thousands of digits.
-    if not found.isascii() or not found.isdecimal() or len(found) > len(str(DELIVERY_ID.most)):
-        raise _bad(text or "")
-    number = int(found)
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(DELIVERY_ID.most)):
+        raise bad_cursor(text)
+    number = int(text)
     if number > DELIVERY_ID.most:
-        raise _bad(text or "")
+        raise bad_cursor(text)
     return number
 
 
@@ -77,7 +86,8 @@ def page(found: Sequence[R], limit: int, key: Callable[[R], str | int], show: Ca
     }
 
 
-def _bad(text: str) -> Problem:
+def bad_cursor(text: str) -> Problem:
+    """Return the problem of a cursor that is none of ours."""
     expected = "expected `next` of the page before"
     return Problem(
         "bad_cursor", f"after is {shown(text)}; {expected}", errors=[{"parameter": "after", "detail": expected}]

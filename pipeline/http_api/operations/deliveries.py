@@ -14,12 +14,13 @@ from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries, delivery_search, tenant_view
 from pipeline.delivery.delivery_search import Wanted
+from pipeline.delivery.sql.delivery_pages import PagePosition
 from pipeline.domain.api_key import Scope
 from pipeline.domain.ids import item_id
 from pipeline.domain.redaction import redact_url
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.pages import PageQuery, page, read_id_cursor
+from pipeline.http_api.pages import PageQuery, bad_cursor, encode_cursor, parse_id, read_cursor
 from pipeline.http_api.parameters import AnswerModel, BodyModel, Moment
 
 _ATTEMPT = ("number", "outcome", "status", "trigger", "answer", "started_at", "ended_at")
@@ -66,11 +67,11 @@ class DeliveryDetails(DeliveryAnswer):
 
 
 class DeliveryPage(AnswerModel):
-    """A page of deliveries, newest first."""
+    """A page of deliveries, newest first; those of a batch or an item by the `seq` of their events."""
 
     data: list[DeliveryAnswer]
     next: str | None = Field(description="Send it as `after` to continue; null: there are no more.")
-    has_more: bool
+    has_more: bool = Field(description="Also after a page that is short or empty: 10,000 deliveries are looked at.")
 
 
 class RecoverBody(BodyModel):
@@ -119,7 +120,8 @@ class ReplayMissingAnswer(AnswerModel):
 async def every(call: ApiCall) -> Response:
     """Return a page of deliveries."""
     query, sees = call.parameters(DeliveryQuery), call.caller.sees
-    below = [each for each in (read_id_cursor(query.after), query.before) if each is not None]
+    is_of_batch = query.batch is not None or query.item is not None
+    after = _read_position(query.after, is_of_batch=is_of_batch)
     if query.batch is not None:
         await call.batch_named(query.batch)
     wanted = Wanted(
@@ -128,11 +130,36 @@ async def every(call: ApiCall) -> Response:
         endpoint=query.endpoint,
         item=None if query.item is None else await call.quick(_item_name, call.context, query.item, sees),
         since=query.since,
-        before=min(below, default=None),
+        before=query.before,
         tenant=sees,
     )
-    found = await call.quick(delivery_search.newest, call.context, wanted, limit=query.limit + 1)
-    return answer(page(found, query.limit, lambda row: int(row["id"]), _delivery))
+    found, position = await call.quick(delivery_search.page, call.context, wanted, after=after, limit=query.limit)
+    return answer(
+        {
+            "data": [_delivery(row) for row in found],
+            "next": None if position is None else encode_cursor(_position_text(position)),
+            "has_more": position is not None,
+        }
+    )
+
+
+def _position_text(position: PagePosition) -> str:
+    return str(position.id) if position.seq is None else f"{position.seq}.{position.id}"
+
+
+def _read_position(text: str | None, *, is_of_batch: bool) -> PagePosition | None:
+    """Return where a list goes on, None at its beginning.
+
+    Raises:
+        Problem: bad_cursor: it is none of ours, or of a list in another order.
+    """
+    found = read_cursor(text)
+    if found is None:
+        return None
+    seq, _, number = found.rpartition(".")
+    if bool(seq) is not is_of_batch:
+        raise bad_cursor(found)
+    return PagePosition(parse_id(seq) if seq else None, parse_id(number))
 
 
 async def get(call: ApiCall) -> Response:

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from pipeline.access import sessions
 from pipeline.errors import AccessDenied
+from pipeline.http_api.authentication import address_of
 from pipeline.http_api.page.visit import Visit, cookie_name
 
 
@@ -15,11 +16,18 @@ async def show_form(visit: Visit) -> Response:
 
 
 async def sign_in(visit: Visit) -> Response:
-    """Start a session for the key in the form."""
+    """Start a session for the key in the form.
+
+    Raises:
+        Problem: too_many_failures, as for requests with a wrong key.
+    """
+    failures, address = visit.gateway.keyring.failures, address_of(visit.request)
+    failures.refuse_if_too_many(address)
     key = (await visit.form()).get("key", "").strip()
     try:
         cookie = await visit.quick(sessions.sign_in, visit.context, key)
     except AccessDenied as error:
+        failures.note(address)
         return visit.show("login.html", 403, error=str(error))
     response = visit.go("/ui")
     response.set_cookie(

@@ -83,7 +83,9 @@ def _endpoint(gateway: Gateway, route: PageRoute) -> Callable[[Request], Awaitab
 
 def _failed(visit: Visit, problem: Problem) -> Response:
     body = problem.body("req_" + secrets.token_hex(10))
-    return visit.show("problem.html", problem.status, problem={**body, "advice": KINDS[problem.code].advice})
+    page = visit.show("problem.html", problem.status, problem={**body, "advice": KINDS[problem.code].advice})
+    page.headers.update(problem.headers)
+    return page
 
 
 async def _home(visit: Visit) -> Response:

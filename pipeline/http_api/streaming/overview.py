@@ -7,8 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pipeline.batches import progress
-from pipeline.domain.batch import Progress
+from pipeline.batches.batch_view import BatchView, overview
 from pipeline.http_api.streaming.open_streams import OpenStream
 from pipeline.http_api.streaming.sse import FIRST_BYTES, Clock, last_words
 from pipeline.log import get_logger
@@ -33,7 +32,7 @@ class TenantView:
 
     def __init__(self, gateway: Gateway, tenant: str | None) -> None:
         self._gateway, self._tenant = gateway, tenant
-        self._known: dict[int, Progress] = {}
+        self._known: dict[int, BatchView] = {}
         self._watchers: set[OverviewWatcher] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -58,12 +57,12 @@ class TenantView:
         while True:
             try:
                 found = await self._gateway.quick.run(
-                    progress.overview,
+                    overview,
                     self._gateway.context,
                     self._tenant,
                     newest=NEWEST,
                     most_open=MOST_OPEN,
-                    also=[row for row, each in self._known.items() if not each.is_complete],
+                    also=[row for row, each in self._known.items() if not each.progress.is_complete],
                 )
             except Exception as error:
                 # Whatever it is: the next look finds what this one would have.
@@ -80,16 +79,16 @@ class TenantView:
 class OverviewWatcher:
     """What one reader has yet to be told: of each batch the newest state, so that a slow reader costs little."""
 
-    def __init__(self, known: dict[int, Progress]) -> None:
+    def __init__(self, known: dict[int, BatchView]) -> None:
         self._pending = dict(known)
         self.wake = asyncio.Event()
 
-    def tell(self, changed: dict[int, Progress]) -> None:
+    def tell(self, changed: dict[int, BatchView]) -> None:
         """Note what changed."""
         self._pending.update(changed)
         self.wake.set()
 
-    def take(self) -> list[Progress]:
+    def take(self) -> list[BatchView]:
         """Return what changed since the last call, the oldest batch first."""
         self.wake.clear()
         found, self._pending = self._pending, {}
@@ -116,7 +115,7 @@ class TenantViews:
 
 
 async def stream_overview(
-    gateway: Gateway, stream: OpenStream, view: TenantView, encode: Callable[[Progress], bytes]
+    gateway: Gateway, stream: OpenStream, view: TenantView, encode: Callable[[BatchView], bytes]
 ) -> AsyncGenerator[bytes]:
     """Yield the state of each batch of a tenant, first of all that are shown, then of those that change."""
     yield FIRST_BYTES
