@@ -58,16 +58,6 @@ def parts_of(context: Context, export_id: int) -> list[Row]:
         return parts.find_all(connection, export_id)
 
 
-def incomplete(context: Context, batch_id: int) -> list[Row]:
-    """Return the exports of a batch that are not complete.
-
-    Args:
-        batch_id: of its row.
-    """
-    with context.database.read() as connection:
-        return exports.find_incomplete(connection, batch_id)
-
-
 def retry(context: Context, name: str) -> list[Row]:
     """Make exports that failed, or wait for their next attempt, due now. Return those.
 

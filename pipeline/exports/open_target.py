@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pipeline.batches.check_exports import check_allowed
-from pipeline.connections.connection import ConnectionUse
+from pipeline.connections.connection import ConnectionUse, NamedConnections, join_rest
 from pipeline.context import Context
 from pipeline.domain.urls.export_target import ExportTarget, TargetKind, parse_export_target
 from pipeline.exports.targets.folder import Folder
@@ -46,6 +46,18 @@ def open_target(context: Context, text: str) -> OpenedTarget:
         return OpenedTarget(given, given.location, {})
     opened = context.connections.get(given.host, ConnectionUse.EXPORTS).open(quote(given.path))
     return OpenedTarget(given.at(opened.url), given.location, opened.options)
+
+
+def locate(connections: NamedConnections, given: ExportTarget) -> ExportTarget:
+    """Return a target without `conn://`, for people who run commands of their own there.
+
+    Raises:
+        NotFound, InvalidSettings, InvalidExportTarget: as for `open_target`.
+    """
+    if given.kind is not TargetKind.CONNECTION:
+        return given
+    found = connections.get(given.host, ConnectionUse.EXPORTS)
+    return given.at(join_rest(found.url, quote(given.path)))
 
 
 def open_store(opened: OpenedTarget, batch_id: str) -> PartStore:

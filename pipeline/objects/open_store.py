@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ LEAST_SECONDS, LEAST_BYTES_PER_SECOND = 60, 1024 * 1024
 #: Times that a request is repeated within one attempt, and how long that may go on.
 _RETRIES, _RETRY_SECONDS = 2, 20
 
+_ALLOW_HTTP = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
 #: The names of a connection's options at the library.
 _NAMES = {"service_account_file": "service_account", "sas_token": "sas_key"}
 
@@ -46,7 +48,7 @@ def open_store(
     # Options are checked by the library, by name.
     given: Any = {_NAMES.get(name, name): value for name, value in options.items()}
     common: dict[str, Any] = {
-        "client_options": _client_options(given, largest),
+        "client_options": _client_options(scheme, given, largest),
         "retry_config": {"max_retries": retries, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
     }
     try:
@@ -65,13 +67,13 @@ def open_store(
         ) from None
 
 
-def _client_options(given: Mapping[str, str], largest: int) -> dict[str, Any]:
+def _client_options(scheme: str, given: Mapping[str, str], largest: int) -> dict[str, Any]:
     seconds = LEAST_SECONDS + largest // LEAST_BYTES_PER_SECOND
     options: dict[str, Any] = {
         "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
         "timeout": timedelta(seconds=seconds),
     }
-    if given.get("endpoint", "").startswith("http://"):
-        # The operator has written it so.
+    if given.get("endpoint", "").startswith("http://") or os.environ.get(_ALLOW_HTTP[scheme], "") == "true":
+        # The operator has written it so. The library does not read the variable where it is given other options.
         options["allow_http"] = True
     return options

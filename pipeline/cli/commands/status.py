@@ -14,12 +14,14 @@ from pipeline.cli import options
 from pipeline.cli.checks.queues import unserved_queues, warn_unserved
 from pipeline.cli.run.session import open_context
 from pipeline.cli.show.batch import print_batch, print_batches, progress_json
+from pipeline.cli.show.export import export_json, warn_of_exports
 from pipeline.cli.show.output import Messages, format_value, pluralize, print_json
 from pipeline.cli.show.unhealthy_endpoints import warn_unhealthy
 from pipeline.context import Context
 from pipeline.delivery import deliveries
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.domain.item import ItemState
+from pipeline.exports import exports
 
 #: Number of errors that are shown.
 _ERRORS = 3
@@ -63,6 +65,7 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
             print_json(details) if as_json else print_batch(details)
             if not as_json:
                 _warn_of_errors(details, messages)
+                warn_of_exports(details["exports"], messages)
             if not as_json and "labels" not in details:
                 messages.info(f"more than {_FULL_ITEMS:,} items; to count labels and callbacks, add --full")
         if not as_json:
@@ -98,6 +101,7 @@ def _throughput(context: Context, progress: Progress) -> dict[str, Any]:
 def _details(context: Context, batch: str, *, full: bool) -> dict[str, Any]:
     progress = batch_progress.progress(context, batch)
     details = progress_json(progress) | _throughput(context, progress)
+    details["exports"] = [export_json(row) for row in exports.of_batch(context, progress.batch_id)]
     details["unserved"] = unserved_queues(context, progress.batch_id)
     details["errors"] = [asdict(error) for error in batch_progress.errors(context, progress.batch_id, limit=_ERRORS)]
     if full or progress.total <= _FULL_ITEMS:

@@ -10,6 +10,7 @@ from pipeline.cli.show.table import print_table
 from pipeline.domain.batch import Progress
 
 _COUNTS = ("total", "waiting", "in_flight", "running", "succeeded", "dead", "cancelled")
+_EXPORT = ("export_id", "state", "parts", "rows", "target")
 
 
 def progress_json(progress: Progress) -> dict[str, Any]:
@@ -52,6 +53,14 @@ def print_batch(details: Mapping[str, Any]) -> None:
     del fields["seconds_left"], fields["stands_still_since"]
     fields["callbacks"] = format_counts(details.get("callbacks", {}))
     print_fields(fields)
+    if details.get("exports"):
+        print_table(
+            ("export", "state", "parts", "rows", "target"),
+            [tuple(each[name] for name in _EXPORT) for each in details["exports"]],
+            right={"export", "parts", "rows"},
+            below=("target",),
+            title="exports",
+        )
     if details.get("labels"):
         print_table(("label", "items"), details["labels"].items(), right={"items"}, title="labels")
 

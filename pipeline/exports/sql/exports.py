@@ -47,12 +47,6 @@ def is_any_running(connection: Connection, batch_id: int | None) -> bool:
     return connection.scalar(query.limit(1)) is not None
 
 
-def find_next_due(connection: Connection, batch_id: int) -> datetime | None:
-    """Return when the next attempt of a batch's exports is due; None: none is running."""
-    query = select(exports.c.due_at).where(exports.c.batch_id == batch_id, exports.c.state == "running")
-    return connection.scalar(query.order_by(exports.c.due_at).limit(1))
-
-
 def take(
     connection: Connection, export_id: int, worker: str, *, now: datetime, until: datetime, dead: Sequence[str]
 ) -> bool:
@@ -159,10 +153,11 @@ def find_newest(connection: Connection, limit: int, *, state: str | None = None)
     return rows(connection.execute(query.order_by(exports.c.id.desc()).limit(limit)))
 
 
-def find_incomplete(connection: Connection, batch_id: int) -> list[Row]:
-    """Return the exports of a batch that are not complete."""
-    query = select(exports).where(exports.c.batch_id == batch_id, exports.c.state != "complete")
-    return rows(connection.execute(query.order_by(exports.c.number)))
+def find_awaited(connection: Connection, batch_id: int, completed_before: datetime) -> list[str]:
+    """Return the targets of a batch's incomplete exports; none, if the batch completed before an instant."""
+    is_awaited = exports.c.batch_id == batch_id, exports.c.state != "complete"
+    query = select(exports.c.target).join(batches, batches.c.id == exports.c.batch_id)
+    return list(connection.scalars(query.where(*is_awaited, batches.c.completed_at >= completed_before)))
 
 
 def find_batch(connection: Connection, batch_id: int, *, lock: bool = False) -> Row | None:
