@@ -28,6 +28,8 @@ from pipeline.errors import (
     ProcessForked,
     StageError,
     SubmissionInProgress,
+    TargetConflict,
+    TargetUnavailable,
     Throttled,
     Transient,
     Unreachable,
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from pipeline.domain.event import EventType
     from pipeline.domain.outcome import FailureKind
     from pipeline.domain.payload import Rejection
+    from pipeline.domain.urls.export_target import InvalidExportTarget
     from pipeline.hooks import Event, Hook
     from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec
 
@@ -116,6 +119,7 @@ __all__ = [
     "InvalidCallbackUrl",
     "InvalidDefinition",
     "InvalidEncryptionKey",
+    "InvalidExportTarget",
     "InvalidHeader",
     "InvalidInput",
     "InvalidItems",
@@ -146,6 +150,8 @@ __all__ = [
     "Stage",
     "StageError",
     "SubmissionInProgress",
+    "TargetConflict",
+    "TargetUnavailable",
     "Throttled",
     "Timings",
     "Transient",
@@ -191,6 +197,7 @@ _LAZY = {
     "InputSpec": "pipeline.definitions.input_and_retry",
     "InvalidCallbackUrl": "pipeline.domain.callback_url",
     "InvalidEncryptionKey": "pipeline.crypto.encryption",
+    "InvalidExportTarget": "pipeline.domain.urls.export_target",
     "InvalidHeader": "pipeline.delivery.rules.headers",
     "InvalidSecret": "pipeline.crypto.secrets",
     "InvalidWebhook": "pipeline.crypto.verify_webhook",

@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
-from pipeline.batches.check_exports import check_exports
 from pipeline.batches.idempotency import refuse_different
 from pipeline.batches.sql import batches, exports
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import refuse_foreign
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Rules
+from pipeline.connections.export_targets import check_exports
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
@@ -114,7 +114,12 @@ def checked(context: Context, submission: Submission) -> Submission:
         callback_url=items_url,
         batch_callback_url=batch_url,
         fallback_url=fallback,
-        exports=check_exports(context, submission.exports, is_local=submission.is_local),
+        exports=check_exports(
+            submission.exports,
+            context.connections,
+            context.settings.allow_targets,
+            is_local=submission.is_local,
+        ),
     )
 
 

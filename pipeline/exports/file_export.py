@@ -30,7 +30,7 @@ from pipeline.exports.write_parts import MAX_OPEN, write_parts
 from pipeline.files.export_writer import part_schema
 
 
-class FileExport:
+class ExportToFiles:
     """One attempt at an export to files.
 
     Args:

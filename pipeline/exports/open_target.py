@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from pipeline.batches.check_exports import check_allowed
 from pipeline.connections.connection import ConnectionUse, NamedConnections, join_rest
+from pipeline.connections.export_targets import check_allowed
 from pipeline.context import Context
 from pipeline.domain.urls.export_target import ExportTarget, TargetKind, parse_export_target
 from pipeline.exports.targets.folder import Folder
@@ -41,7 +41,7 @@ def open_target(context: Context, text: str) -> OpenedTarget:
         InvalidExportTarget: it leads where exports may not go.
     """
     given = parse_export_target(text)
-    check_allowed(context, given)
+    check_allowed(given, context.settings.allow_targets)
     if given.kind is not TargetKind.CONNECTION:
         return OpenedTarget(given, given.location, {})
     opened = context.connections.get(given.host, ConnectionUse.EXPORTS).open(quote(given.path))

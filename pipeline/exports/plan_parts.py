@@ -16,7 +16,7 @@ from pipeline.errors import TargetConflict
 from pipeline.exports.rules.part_names import part_name, partition_value
 from pipeline.exports.rules.part_range import OpenRange
 from pipeline.exports.sql import log
-from pipeline.exports.sql.log import Result
+from pipeline.exports.sql.log import LoggedResult
 
 #: Events whose sizes are read at a time, and results.
 _SIZES, _RESULTS = 10_000, 2_000
@@ -70,7 +70,7 @@ def plan(context: Context, row: Row, range_: OpenRange, options: ExportOptions, 
 
 def read_results(
     context: Context, row: Row, first_seq: int, last_seq: int, *, with_payload: bool, check: Callable[[], None]
-) -> Iterator[list[Result]]:
+) -> Iterator[list[LoggedResult]]:
     """Yield the results of a range of an export's log in pages. They never change, so each page is a transaction."""
     after = first_seq - 1
     while True:

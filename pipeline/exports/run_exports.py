@@ -8,13 +8,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pipeline.batches.check_exports import find_kind
+from pipeline.connections.export_targets import find_kind
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.retry_schedule import HORIZON, SCHEDULES
 from pipeline.domain.urls.export_target import ExportOptions, TargetKind, parse_export_target
 from pipeline.errors import PipelineError, TargetConflict, Unreachable
-from pipeline.exports.file_export import FileExport
+from pipeline.exports.file_export import ExportToFiles
 from pipeline.exports.lease import ExportInterrupted, ExportLease, held
 from pipeline.exports.open_target import OpenedTarget, open_store, open_target
 from pipeline.exports.plan_parts import measure
@@ -94,18 +94,18 @@ class ExportRunner:
             self._write_table(row, opened, lease)
             return
         store = open_store(opened, row["public_id"])
-        export = FileExport(self._context, export_id, opened.target, store, lease, self._open_range)
+        export = ExportToFiles(self._context, export_id, opened.target, store, lease, self._open_range)
         while export.advance():
             pass
 
     def _write_table(self, row: Row, opened: OpenedTarget, lease: ExportLease) -> None:
         # Imported here: its driver takes long to import.
-        from pipeline.exports.table_export import TableExport
+        from pipeline.exports.table_export import ExportToTable
         from pipeline.exports.targets.result_table import TableRef, open_table
 
         table = open_table(TableRef(opened.target, opened.shown, row["public_id"], row["number"]), opened.options)
         try:
-            export = TableExport(self._context, row["id"], opened.target, table, lease)
+            export = ExportToTable(self._context, row["id"], opened.target, table, lease)
             while export.advance():
                 pass
         finally:
@@ -118,7 +118,7 @@ class ExportRunner:
             return False
         try:
             target = parse_export_target(row["target"])
-            kind = find_kind(self._context, target)
+            kind = find_kind(target, self._context.connections)
         except PipelineError:
             # The attempt says what is wrong.
             return True

@@ -15,7 +15,7 @@ from pipeline.exports.complete import complete
 from pipeline.exports.lease import ExportLease
 from pipeline.exports.rules.table_rows import newest_by_key, table_row
 from pipeline.exports.sql import exports, log
-from pipeline.exports.sql.log import Result
+from pipeline.exports.sql.log import LoggedResult
 from pipeline.exports.targets.result_table import RowRefused
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHUNK_ROWS = 5_000
 
 
-class TableExport:
+class ExportToTable:
     """One attempt at an export to a table."""
 
     def __init__(
@@ -59,7 +59,7 @@ class TableExport:
             complete(self._context, row, self._lease, completion=row["completions"] + 1, manifest=None)
         return False
 
-    def _write(self, row: Row, found: list[Result]) -> None:
+    def _write(self, row: Row, found: list[LoggedResult]) -> None:
         """Write a chunk, halved while a row in it is refused, so that all before that row arrive."""
         assert self._next_seq is not None
         rows = [table_row(orjson.loads(cut_data(each.body))) for each in found]

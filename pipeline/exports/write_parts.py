@@ -16,7 +16,7 @@ from pipeline.domain.event import cut_data, with_payload
 from pipeline.domain.urls.export_target import ExportOptions
 from pipeline.exports.plan_parts import read_results
 from pipeline.exports.rules.part_names import partition_value
-from pipeline.exports.sql.log import Result
+from pipeline.exports.sql.log import LoggedResult
 from pipeline.exports.targets.part_store import PartStore, StoredFile
 from pipeline.files.export_writer import RowWriter, open_part
 
@@ -39,7 +39,7 @@ class StagedPart:
     rows: int = 0
     content: Any = field(default_factory=hashlib.sha256)
 
-    def add(self, result: Result, data: bytes) -> None:
+    def add(self, result: LoggedResult, data: bytes) -> None:
         self.writer.write(data if result.payload is None else with_payload(data, result.payload))
         self.content.update(result.body)
         self.rows += 1

@@ -18,8 +18,8 @@ from pipeline.batches.sql import definitions
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery.sql import notices
-from pipeline.domain.export_state import ExportState
 from pipeline.errors import InvalidInput
+from pipeline.exports.rules.export_state import ExportState
 from pipeline.exports.sql import exports as export_sql
 from pipeline.log import get_logger
 from pipeline.retention import sql

@@ -10,8 +10,8 @@ from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.show.export import export_json
 from pipeline.cli.show.output import pluralize
 from pipeline.context import Context
-from pipeline.domain.export_state import ExportState
 from pipeline.exports import exports
+from pipeline.exports.rules.export_state import ExportState
 
 _POLL_SECONDS = 0.2
 

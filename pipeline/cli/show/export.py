@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.cli.show.output import Messages, format_value, pluralize, print_fields
 from pipeline.cli.show.table import print_table
 from pipeline.database.row import Row
-from pipeline.domain.export_state import ExportState
+from pipeline.exports.rules.export_state import ExportState
 from pipeline.exports.verify import Verified
 
 _NAMES = ("target", "state", "parts", "rows", "completions", "attempts", "last_error", "due_at", "created_at")

@@ -10,7 +10,7 @@ from pipeline.cli.show.output import Messages, format_counts, format_duration, p
 from pipeline.cli.show.table import print_table
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.domain.batch import Progress
-from pipeline.domain.export_state import ExportState
+from pipeline.exports.rules.export_state import ExportState
 
 #: Number of labels in the table; the JSON has all of them.
 _TABLE_LABELS = 15

@@ -20,7 +20,7 @@ _RESULTS = tuple(sorted(each.value for each in RESULT_TYPES))
 PAGE_BYTES = 2 * 1024 * 1024
 
 
-class Result(NamedTuple):
+class LoggedResult(NamedTuple):
     """A result in the log: its `seq`, the event's bytes, and the payload as JSON text if it was asked for."""
 
     seq: int
@@ -36,7 +36,7 @@ def find_sizes(connection: Connection, batch_id: int, after: int, *, limit: int,
 
 def find_results(
     connection: Connection, batch_id: int, after: int, last: int, *, limit: int, with_payload: bool
-) -> list[Result]:
+) -> list[LoggedResult]:
     """Return the results after a `seq` up to another, in order, bounded by number and by bytes."""
     given = {"batch": batch_id, "after": after, "last": last, "limit": limit}
     end, total = None, 0
@@ -48,7 +48,7 @@ def find_results(
     if end is None:
         return []
     found = connection.execute(_bodies(with_payload), given | {"last": end})
-    return [Result(seq, bytes(body), payload) for seq, body, payload in found]
+    return [LoggedResult(seq, bytes(body), payload) for seq, body, payload in found]
 
 
 def count_results(connection: Connection, batch_id: int, first: int, end: int) -> int:

@@ -22,7 +22,7 @@ def exports() -> None:
     Examples:
       pipeline exports list
       pipeline exports verify last
-      pipeline exports ddl 'conn://warehouse/public.results' | psql
+      pipeline exports ddl conn://warehouse/public.results
     """
 
 

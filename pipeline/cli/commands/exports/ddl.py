@@ -23,7 +23,7 @@ def ddl(target: str) -> None:
 
     \b
     Examples:
-      pipeline exports ddl 'postgresql://db.internal/reports/public.results?mode=upsert' | psql
+      pipeline exports ddl 'postgresql://db.internal/reports/public.results?mode=upsert'
     """
     found = locate(load_connections(load_settings().connections), parse_export_target(target))
     if found.kind is not TargetKind.TABLE:

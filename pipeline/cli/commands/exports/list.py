@@ -8,8 +8,8 @@ from pipeline.cli import options
 from pipeline.cli.run.session import open_context
 from pipeline.cli.show.export import export_json, print_exports
 from pipeline.cli.show.output import print_json
-from pipeline.domain.export_state import ExportState
 from pipeline.exports import exports
+from pipeline.exports.rules.export_state import ExportState
 
 
 @click.command("list")

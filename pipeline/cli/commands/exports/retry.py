@@ -15,7 +15,7 @@ from pipeline.exports import exports
 @click.argument("name", metavar="ID")
 @options.as_json
 def retry(name: str, as_json: bool) -> None:
-    """Make an export that failed, or waits for its next attempt, due now.
+    """Try a failed or waiting export again now.
 
     It goes on where it was: what is stored is not written again. ID is the number of an export, or a batch.
 

@@ -16,7 +16,7 @@ from pipeline.exports import verify as service
 @click.argument("name", metavar="ID")
 @options.as_json
 def verify(name: str, as_json: bool) -> int:
-    """Read what an export has written, and compare it with the results of the batch.
+    """Compare what an export has written with the results.
 
     Every part is read: its bytes, its number of results, and that each result is in exactly one part. Of a table, rows
     are counted. Exit code 1 if anything differs. ID is the number of an export, or a batch: all of its exports.
