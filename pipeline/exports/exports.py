@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pipeline.batches.find import find_batch
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.bounds import shown
 from pipeline.errors import Conflict, NotFound
+from pipeline.exports.rules.export_state import ExportState
 from pipeline.exports.sql import exports, parts
+
+_SHOWN = ("target", "state", "parts", "rows", "completions", "attempts", "last_error")
+
+
+def view(row: Row) -> dict[str, Any]:
+    """Return an export as people and programs see it."""
+    is_waiting = row["state"] == ExportState.RUNNING and row["attempts"]
+    return {
+        "export_id": row["id"],
+        "batch_id": row["public_id"],
+        **{name: row[name] for name in _SHOWN},
+        "due_at": row["due_at"] if is_waiting else None,
+        "created_at": row["created_at"],
+        "finished_at": row["finished_at"],
+    }
 
 
 def newest(context: Context, *, limit: int, state: str | None = None) -> list[Row]:

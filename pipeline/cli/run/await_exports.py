@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.cli.run.stop_signals import StopSignals
-from pipeline.cli.show.export import export_json
 from pipeline.cli.show.output import pluralize
 from pipeline.context import Context
 from pipeline.exports import exports
@@ -36,7 +35,7 @@ def await_exports(
         is_over = all(row["state"] == ExportState.FAILED for row in left) or time.monotonic() >= end
         # An attempt that failed comes again after the pauses of its schedule, which soon exceed anybody's patience.
         if is_over or all(_is_due_late(context, row, end) for row in left):
-            return [export_json(row) for row in found]
+            return [exports.view(row) for row in found]
         on_wait(f"waiting for {pluralize(len(left), 'export')}")
         stop.wait(_POLL_SECONDS)
 

@@ -8,20 +8,13 @@ from typing import Any
 from pipeline.cli.show.output import Messages, format_value, pluralize, print_fields
 from pipeline.cli.show.table import print_table
 from pipeline.database.row import Row
+from pipeline.exports.exports import view
 from pipeline.exports.rules.export_state import ExportState
 from pipeline.exports.verify import Verified
 
-_NAMES = ("target", "state", "parts", "rows", "completions", "attempts", "last_error", "due_at", "created_at")
 _PART_NAMES = ("name", "state", "partition", "first_seq", "last_seq", "rows", "bytes", "sha256")
 #: Parts that are listed; `--json` has all.
 _MAX_PARTS = 50
-
-
-def export_json(row: Row) -> dict[str, Any]:
-    """Return an export as `--json` prints it."""
-    shown = {"export_id": row["id"], "batch_id": row["public_id"], **{name: row[name] for name in _NAMES}}
-    is_waiting = row["state"] == ExportState.RUNNING and row["attempts"]
-    return shown | {"due_at": row["due_at"] if is_waiting else None, "finished_at": row["finished_at"]}
 
 
 def part_json(part: Row) -> dict[str, Any]:
@@ -32,7 +25,7 @@ def part_json(part: Row) -> dict[str, Any]:
 def print_exports(rows: Sequence[Row], *, title: str | None = None) -> None:
     """Print exports as a table."""
     headers = ("export", "batch", "state", "parts", "rows", "target", "last error", "next attempt")
-    shown = [export_json(row) for row in rows]
+    shown = [view(row) for row in rows]
     names = ("export_id", "batch_id", "state", "parts", "rows", "target", "last_error", "due_at")
     table = [tuple(each[name] for name in names) for each in shown]
     below = ("next attempt", "last error", "target")
@@ -41,7 +34,7 @@ def print_exports(rows: Sequence[Row], *, title: str | None = None) -> None:
 
 def print_export(row: Row, parts: Sequence[Row]) -> None:
     """Print an export with its parts."""
-    print_fields(export_json(row))
+    print_fields(view(row))
     if not parts:
         return
     table = [tuple(part[name] for name in _PART_NAMES[:-1]) for part in parts[:_MAX_PARTS]]
@@ -80,7 +73,7 @@ def print_verified(found: Sequence[Verified]) -> None:
 
 
 def warn_of_exports(exports: Sequence[Mapping[str, Any]], messages: Messages) -> None:
-    """Report the exports of a batch, as `export_json` returns them, that fail."""
+    """Report the exports of a batch, as `exports.view` returns them, that fail."""
     for each in exports:
         if each["last_error"] is None or each["state"] == ExportState.COMPLETE:
             continue

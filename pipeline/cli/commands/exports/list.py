@@ -6,7 +6,7 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.run.session import open_context
-from pipeline.cli.show.export import export_json, print_exports
+from pipeline.cli.show.export import print_exports
 from pipeline.cli.show.output import print_json
 from pipeline.exports import exports
 from pipeline.exports.rules.export_state import ExportState
@@ -31,4 +31,4 @@ def list_(batch: str | None, state: str | None, limit: int, as_json: bool) -> No
             rows = exports.newest(context, limit=limit, state=state)
         else:
             rows = [row for row in exports.of_batch(context, batch) if state in (None, row["state"])][:limit]
-    print_json([export_json(row) for row in rows]) if as_json else print_exports(rows)
+    print_json([exports.view(row) for row in rows]) if as_json else print_exports(rows)

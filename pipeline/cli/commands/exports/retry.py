@@ -6,7 +6,6 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.run.session import open_context
-from pipeline.cli.show.export import export_json
 from pipeline.cli.show.output import Messages, print_json
 from pipeline.exports import exports
 
@@ -27,7 +26,7 @@ def retry(name: str, as_json: bool) -> None:
         retried = exports.retry(context, name)
         is_embedded = context.settings.is_embedded
     if as_json:
-        print_json([export_json(row) for row in retried])
+        print_json([exports.view(row) for row in retried])
         return
     for row in retried:
         hint = f"to write it, run `pipeline run --batch {row['public_id']}`" if is_embedded else "workers will write it"

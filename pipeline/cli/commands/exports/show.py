@@ -6,7 +6,7 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.run.session import open_context
-from pipeline.cli.show.export import export_json, part_json, print_export
+from pipeline.cli.show.export import part_json, print_export
 from pipeline.cli.show.output import print_json
 from pipeline.exports import exports
 
@@ -27,7 +27,7 @@ def show(name: str, as_json: bool) -> None:
     with open_context() as context:
         found = [(row, exports.parts_of(context, row["id"])) for row in exports.named(context, name)]
     if as_json:
-        print_json([export_json(row) | {"files": [part_json(part) for part in parts]} for row, parts in found])
+        print_json([exports.view(row) | {"files": [part_json(part) for part in parts]} for row, parts in found])
         return
     for row, parts in found:
         print_export(row, parts)
