@@ -41,4 +41,5 @@ def await_exports(
 
 
 def _is_due_late(context: Context, row: dict[str, Any], end: float) -> bool:
-    return row["attempts"] > 0 and (row["due_at"] - context.now()).total_seconds() > end - time.monotonic()
+    seconds: float = (row["due_at"] - context.now()).total_seconds()
+    return bool(row["attempts"]) and seconds > end - time.monotonic()

@@ -115,7 +115,7 @@ def finish_batch(
         callbacks=callbacks,
         callback_error=error,
         callback_waits=waits,
-        exports=Counter(each["state"] for each in exports),
+        exports=dict(Counter(each["state"] for each in exports)),
         output=None if options.output is None else options.output.path,
     )
     return _report(summary, options)

@@ -165,7 +165,8 @@ def open_table(reference: TableRef, options: Mapping[str, str]) -> ResultTable:
         TargetUnavailable: it does not answer, or refuses the login.
     """
     host, _, port = reference.target.host.partition(":")
-    given = {_NAMES.get(name, name): value for name, value in options.items()}
+    # Options are checked by libpq, by name.
+    given: Any = {_NAMES.get(name, name): value for name, value in options.items()}
     try:
         connection = psycopg.connect(
             host=host,
