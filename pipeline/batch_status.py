@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.batches import progress as batch_progress
 from pipeline.batches import throughput
 from pipeline.batches.progress import ErrorCount
+from pipeline.batches.streamed.interrupted import Interrupted, find_interrupted
 from pipeline.context import Context
 from pipeline.delivery import deliveries
 from pipeline.domain.batch import BatchState, Progress
@@ -48,6 +49,7 @@ class BatchStatus:
         labels: number of items by label, the most frequent first; None: not counted.
         callbacks: number of deliveries by state; None: not counted.
         exports: those of the batch, see `exports.view`.
+        submission: how far it has come, if the batch is not accepted yet and its submission can be resumed.
     """
 
     progress: Progress
@@ -57,6 +59,7 @@ class BatchStatus:
     labels: dict[str, int] | None
     callbacks: dict[str, int] | None
     exports: list[dict[str, Any]]
+    submission: Interrupted | None
 
 
 def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
@@ -78,6 +81,7 @@ def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
         labels=batch_progress.labels(context, name) if counts else None,
         callbacks=deliveries.counts(context, name) if counts else None,
         exports=[exports.view(row) for row in exports.of_batch(context, name)],
+        submission=find_interrupted(context, name),
     )
 
 

@@ -49,13 +49,9 @@ def status_json(found: Json) -> Json:
     """Return how a batch is doing."""
     counted = {name: found[name] for name in ("labels", "callbacks") if found[name] is not None}
     exports = [with_times(each, "due_at", "created_at", "finished_at") for each in found["exports"]]
-    return {
-        **batch_json(found),
-        "unserved": found["unserved"],
-        "errors": found["errors"],
-        "exports": exports,
-        **counted,
-    }
+    # Only submissions to a database can be resumed.
+    also = {"unserved": found["unserved"], "errors": found["errors"], "exports": exports, "submission": None}
+    return {**batch_json(found), **also, **counted}
 
 
 def item_json(found: Json) -> Json:
