@@ -113,7 +113,8 @@ def discard(connection: Connection, batch_id: int, limit: int) -> int:
 
 
 def _rows() -> Select[Any]:
-    return select(batches, definitions.c.name.label("definition"), definitions.c.stages).join(definitions)
+    named = definitions.c.name.label("definition"), definitions.c.version.label("definition_version")
+    return select(batches, *named, definitions.c.stages).join(definitions)
 
 
 def find_by_public_id(connection: Connection, public_id: str) -> Row | None:

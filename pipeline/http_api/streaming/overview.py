@@ -38,9 +38,13 @@ class TenantView:
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def watched(self, stream: OpenStream) -> Iterator[OverviewWatcher]:
-        """Look at the batches until the block ends."""
-        watcher = OverviewWatcher(self._known)
+    def watched(self, stream: OpenStream, batch_id: int | None = None) -> Iterator[OverviewWatcher]:
+        """Look at the batches until the block ends.
+
+        Args:
+            batch_id: watch only the batch with this row id; None: all.
+        """
+        watcher = OverviewWatcher(self._known, batch_id)
         self._watchers.add(watcher)
         stream.wakes.add(watcher.wake)
         if self._task is None:
@@ -63,7 +67,7 @@ class TenantView:
                     self._tenant,
                     newest=NEWEST,
                     most_open=MOST_OPEN,
-                    also=[row for row, each in self._known.items() if not each.is_complete],
+                    also=list(self._also()),
                 )
             except Exception as error:
                 # Whatever it is: the next look finds what this one would have.
@@ -76,18 +80,28 @@ class TenantView:
                     watcher.tell(changed)
             await asyncio.sleep(self._gateway.options.streams.overview_seconds)
 
+    def _also(self) -> set[int]:
+        """Return the row ids of batches to look at although they may be neither open nor new."""
+        still_open = {row for row, each in self._known.items() if not each.is_complete}
+        return still_open | {each.batch_id for each in self._watchers if each.batch_id is not None}
+
 
 class OverviewWatcher:
     """What one reader has yet to be told: of each batch the newest state, so that a slow reader costs little."""
 
-    def __init__(self, known: dict[int, Progress]) -> None:
-        self._pending = dict(known)
+    def __init__(self, known: dict[int, Progress], batch_id: int | None = None) -> None:
+        self.batch_id = batch_id
+        self._pending: dict[int, Progress] = {}
         self.wake = asyncio.Event()
+        self.tell(known)
 
     def tell(self, changed: dict[int, Progress]) -> None:
         """Note what changed."""
-        self._pending.update(changed)
-        self.wake.set()
+        if self.batch_id is not None:
+            changed = {row: each for row, each in changed.items() if row == self.batch_id}
+        if changed:
+            self._pending.update(changed)
+            self.wake.set()
 
     def take(self) -> list[Progress]:
         """Return what changed since the last call, the oldest batch first."""
@@ -116,12 +130,21 @@ class TenantViews:
 
 
 async def stream_overview(
-    gateway: Gateway, stream: OpenStream, view: TenantView, encode: Callable[[Progress], bytes]
+    gateway: Gateway,
+    stream: OpenStream,
+    view: TenantView,
+    encode: Callable[[Progress], bytes],
+    *,
+    batch_id: int | None = None,
 ) -> AsyncGenerator[bytes]:
-    """Yield the state of each batch of a tenant, first of all that are shown, then of those that change."""
+    """Yield the state of each batch of a tenant, first of all that are shown, then of those that change.
+
+    Args:
+        batch_id: only the batch with this row id; None: all.
+    """
     yield FIRST_BYTES
     clock = Clock(gateway)
-    with view.watched(stream) as watcher:
+    with view.watched(stream, batch_id) as watcher:
         while not (stream.is_left or stream.problem or gateway.is_draining or clock.is_over):
             text = b"".join(b"event: batch\ndata: %b\n\n" % encode(each) for each in watcher.take())
             if not text and clock.is_silent:
