@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
+from pipeline.connections.connection import NamedConnections
 from pipeline.context import Context
 from pipeline.crypto.encryption import Encryption
 from pipeline.crypto.signer import Signer
@@ -35,21 +37,28 @@ def make_context(settings: Settings, *, hooks: Sequence[Hook] = (), threads: int
         threads: that use the database in addition to those every process has; None: `PIPELINE_CONCURRENCY`.
 
     Raises:
+        InvalidSettings: PIPELINE_CONNECTIONS names a file that cannot be used.
         WrongSchema: the database is at a newer version, or needs `pipeline db upgrade`.
         Unreachable: it does not answer.
     """
+    # Before the database is opened: a mistake in the file is found without one.
+    connections = load_connections(settings.connections)
     concurrency = settings.concurrency if threads is None else threads
     database = Database(settings.database_url.get_secret_value(), concurrency=concurrency)
     if settings.is_embedded and database.is_sqlite:
         upgrade_schema(database)
     else:
         check_schema(database)
-    return context_on(settings, database, hooks)
+    return _context_with(database, settings, make_hooks(database, hooks), connections)
 
 
 def context_on(settings: Settings, database: Database, hooks: Sequence[Hook] = ()) -> Context:
-    """Return the context of use cases on an open database of the right version."""
-    return _context_with(database, settings, make_hooks(database, hooks))
+    """Return the context of use cases on an open database of the right version.
+
+    Raises:
+        InvalidSettings: PIPELINE_CONNECTIONS names a file that cannot be used.
+    """
+    return _context_with(database, settings, make_hooks(database, hooks), load_connections(settings.connections))
 
 
 def reopen(context: Context) -> Context:
@@ -61,14 +70,29 @@ def reopen(context: Context) -> Context:
     """
     settings = context.settings
     database = Database(context.database.url.render_as_string(hide_password=False), concurrency=settings.concurrency)
-    return _context_with(database, settings, context.hooks)
+    return _context_with(database, settings, context.hooks, context.connections)
 
 
-def _context_with(database: Database, settings: Settings, hooks: Hooks) -> Context:
+def _context_with(database: Database, settings: Settings, hooks: Hooks, connections: NamedConnections) -> Context:
+    context = Context(settings=settings, database=database, hooks=hooks, connections=connections)
     if database.is_sqlite:
-        return Context(settings=settings, database=database, hooks=hooks)
+        return context
     clock = DatabaseClock(database)
-    return Context(settings=settings, database=database, hooks=hooks, now=clock, synchronise=clock.synchronise)
+    return replace(context, now=clock, synchronise=clock.synchronise)
+
+
+def load_connections(path: Path | None) -> NamedConnections:
+    """Return the connections that a file defines; none without a file.
+
+    Raises:
+        InvalidSettings: the file cannot be used.
+    """
+    if path is None:
+        return NamedConnections()
+    # Imported here: few have a file.
+    from pipeline.connections.connections_file import read_connections
+
+    return read_connections(path)
 
 
 def make_hooks(database: Database, own: Sequence[Hook] = ()) -> Hooks:

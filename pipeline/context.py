@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from pipeline.connections.connection import NamedConnections
 from pipeline.database.engine import Database
 from pipeline.database.lease_holder import new_holder
 from pipeline.domain.item import Stage
@@ -27,6 +28,7 @@ class Context:
         worker: name under which this process holds leases.
         builds_stages: whether a submission loads its models and modules in this process, if that also works on them.
         prepared: built stages by definition version and stage, filled when a batch is submitted.
+        connections: what `conn://NAME` names.
         synchronise: adjusts the clock if it is not this machine's.
     """
 
@@ -37,6 +39,7 @@ class Context:
     worker: str = field(default_factory=new_holder)
     builds_stages: bool = True
     prepared: dict[tuple[str, Stage], tuple[Step, ...]] = field(default_factory=dict, compare=False, repr=False)
+    connections: NamedConnections = field(default_factory=NamedConnections)
     synchronise: Callable[[], None] = lambda: None
 
     @property

@@ -6,6 +6,7 @@ PipelineError                   pipeline_error              exit code 2
 │   ├── InvalidDefinition       invalid_definition          a definition file or object
 │   ├── InvalidItems            invalid_items               one or more items of a submission
 │   │   └── NoItems                 no_items                a submission without items
+│   ├── SourceChanged           source_changed              the input was changed while it was read
 │   ├── InvalidArgument         invalid_argument            an argument, called by its name
 │   │   ├── InvalidCallbackUrl      invalid_callback_url    a URL that cannot be called back
 │   │   └── ForbiddenCallbackUrl    forbidden_callback_url  a URL that callbacks may not reach
@@ -27,6 +28,7 @@ PipelineError                   pipeline_error              exit code 2
 │   ├── RevokedKey              revoked_key                 it was revoked
 │   └── BadToken                bad_token                   a stream token is unknown or has expired
 ├── CannotDecrypt               cannot_decrypt              stored secrets, without their key
+├── SourceUnavailable           source_unavailable          the input cannot be read to its end  exit code 3
 ├── Unreachable                 unreachable                 database or broker is down           exit code 3
 │   ├── DatabaseFull            database_full               the disk of the database is full     exit code 3
 │   └── OutcomeUnknown          outcome_unknown             the connection was lost at a commit  exit code 3
@@ -105,6 +107,12 @@ class EndpointOwned(InvalidInput):
     """A callback URL is at an endpoint whose secrets or headers another tenant configured."""
 
     code = "endpoint_owned"
+
+
+class SourceChanged(InvalidInput):
+    """The input was changed or replaced since reading began, so that going on would mix two versions of it."""
+
+    code = "source_changed"
 
 
 class InvalidArgument(InvalidInput):
@@ -198,6 +206,13 @@ class AccessDenied(PipelineError):
     """A server refused the API key, or the key may not do this."""
 
     code = "access_denied"
+
+
+class SourceUnavailable(PipelineError):
+    """The input cannot be read to its end for now: the connection was lost, or the credentials have expired."""
+
+    code = "source_unavailable"
+    exit_code = 3
 
 
 class Unreachable(PipelineError):

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pipeline.crypto.encryption import Encryption, InvalidEncryptionKey
 from pipeline.crypto.secrets import InvalidSecret
 from pipeline.crypto.signer import Signer
+from pipeline.domain.urls.allowed_targets import check_target_pattern
 from pipeline.domain.validation_text import describe_error
 from pipeline.errors import InvalidSettings
 
@@ -110,6 +111,10 @@ class Settings(BaseSettings):
     flower_broker_api: SecretStr | None = None
     #: Private networks that callbacks may reach, also over plain http: CIDRs, separated by commas.
     allow_private_callbacks: Annotated[tuple[Network, ...], NoDecode] = ()
+    #: File of the connections that `conn://NAME` names: servers and stores, with secrets from the environment.
+    connections: Path | None = None
+    #: Hosts that message targets and exports may name without a connection, separated by commas. Unset: none.
+    allow_targets: Annotated[tuple[str, ...], NoDecode] = ()
     #: Origins, such as `https://app.example.com`, whose pages may call the HTTP API: separated by commas.
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     #: Names under which `pipeline serve` answers, without port, separated by commas. Unset: any, if keys are asked for.
@@ -144,6 +149,11 @@ class Settings(BaseSettings):
     @classmethod
     def _networks(cls, value: Any) -> Any:
         return tuple(map(_network, _listed(value))) if isinstance(value, str) else value
+
+    @field_validator("allow_targets", mode="before")
+    @classmethod
+    def _targets(cls, value: Any) -> Any:
+        return tuple(map(check_target_pattern, _listed(value) if isinstance(value, str) else value))
 
     @field_validator("cors_origins", mode="before")
     @classmethod

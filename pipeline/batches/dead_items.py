@@ -6,12 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.batches.replay import CHUNK, replay_dead
+from pipeline.batches.completion_hold import completion_hold
+from pipeline.batches.replay import CHUNK, replay_held
 from pipeline.batches.sql import dead
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.cause import Cause, find_cause
 from pipeline.domain.ids import item_id
+from pipeline.domain.item import ItemState
 
 #: Dead items that one page of a filtered list looks at, and that are grouped by cause.
 LOOKED_AT = 10_000
@@ -169,15 +171,17 @@ def replay_matching(
     """
     matched = replayed = 0
     before: int | None = None
-    while limit is None or matched < limit:
-        with context.database.read() as connection:
-            chunk = dead.find_newest(connection, batch_id=batch["id"], tenant=None, before=before, limit=CHUNK)
-        chosen = [row["position"] for row in chunk if wanted.matches(row)]
-        chosen = chosen if limit is None else chosen[: limit - matched]
-        matched += len(chosen)
-        if chosen and not dry_run:
-            replayed += replay_dead(context, batch["public_id"], positions=chosen)
-        if len(chunk) < CHUNK:
-            break
-        before = chunk[-1]["id"]
+    with completion_hold(context, batch["id"]) as hold:
+        while limit is None or matched < limit:
+            with context.database.read() as connection:
+                chunk = dead.find_newest(connection, batch_id=batch["id"], tenant=None, before=before, limit=CHUNK)
+            chosen = [row["position"] for row in chunk if wanted.matches(row)]
+            chosen = chosen if limit is None else chosen[: limit - matched]
+            matched += len(chosen)
+            is_last = len(chunk) < CHUNK
+            if chosen and not dry_run:
+                replayed += replay_held(context, batch, ItemState.DEAD, hold, positions=chosen, is_last=is_last)
+            if is_last:
+                break
+            before = chunk[-1]["id"]
     return ReplayCount(matched, replayed)

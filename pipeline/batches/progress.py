@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState, Progress
-from pipeline.domain.filters import BatchFilter, ItemFilter
+from pipeline.domain.filters import ItemFilter
 from pipeline.domain.ids import split_item_id
 from pipeline.domain.item import ItemState, Stage
 from pipeline.errors import NotFound
@@ -58,7 +58,7 @@ def progress(context: Context, batch: str) -> Progress:
     """
     with context.database.read() as connection:
         row = find_batch(connection, batch)
-        return _progress(row, items.count_in_flight(connection))
+        return progress_of(row, items.count_in_flight(connection))
 
 
 def is_complete(context: Context, batch_id: int) -> bool:
@@ -97,36 +97,7 @@ def page(
     with context.database.read() as connection:
         in_flight = items.count_in_flight(connection)
         found = batches.find_newest(connection, limit, before=before, tenant=tenant, state=state)
-        return [(row["id"], _progress(row, in_flight)) for row in found]
-
-
-def overview(
-    context: Context, tenant: str | None, *, newest: int, most_open: int, also: Sequence[int]
-) -> dict[int, Progress]:
-    """Return the progress of the batches that a tenant looks at, by row id: open ones and the newest.
-
-    Args:
-        tenant: None: any.
-        newest, most_open: how many of each, at most.
-        also: row ids of further ones.
-    """
-    with context.database.read() as connection:
-        in_flight = items.count_in_flight(connection)
-        found = batches.find_newest_open(connection, tenant, most_open)
-        found += batches.find_page(connection, BatchFilter(tenant), before=None, limit=newest, look_at=newest)[0]
-        known = {row["id"] for row in found}
-        found += batches.find_by_ids(connection, [each for each in also if each not in known])
-        return {row["id"]: _progress(row, in_flight) for row in found}
-
-
-def listed(
-    context: Context, chosen: BatchFilter, *, before: int | None, limit: int
-) -> tuple[list[Progress], int | None]:
-    """Return the progress of batches that pass a filter, newest first, and the row id below which to go on."""
-    with context.database.read() as connection:
-        in_flight = items.count_in_flight(connection)
-        found, next_id = batches.find_page(connection, chosen, before=before, limit=limit, look_at=LOOKED_AT)
-        return [_progress(row, in_flight) for row in found], next_id
+        return [(row["id"], progress_of(row, in_flight)) for row in found]
 
 
 def listed_items(
@@ -232,7 +203,7 @@ def details_or_progress(context: Context, name: str, batch: str | None = None) -
         row, item = find_item_or_batch(connection, name, batch)
         if item is not None:
             return _details(connection, row, item)
-        return _progress(row, items.count_in_flight(connection))
+        return progress_of(row, items.count_in_flight(connection))
 
 
 def _details(connection: Connection, batch: Row, item: Row) -> Details:
@@ -243,7 +214,8 @@ def _details(connection: Connection, batch: Row, item: Row) -> Details:
     )
 
 
-def _progress(row: Row, in_flight: Mapping[int, ItemsInFlight]) -> Progress:
+def progress_of(row: Row, in_flight: Mapping[int, ItemsInFlight]) -> Progress:
+    """Return the progress of the batch with this row."""
     mine = in_flight.get(row["id"])
     return Progress(
         batch_id=row["public_id"],

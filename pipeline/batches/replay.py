@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.batches.completion_hold import CompletionHold, completion_hold
 from pipeline.batches.find import find_batch, pruned_meanwhile, refuse_if_cancelling
 from pipeline.batches.sql import batches, items
 from pipeline.context import Context
+from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.item import ItemState
 
@@ -29,34 +31,67 @@ def replay(context: Context, batch: str, state: ItemState, *, positions: Sequenc
         positions: positions of the items in the input; None: every item in that state.
 
     Returns:
-        The number of items. The batch runs again and emits `batch.completed` again, even if it was cancelled.
+        The number of items. The batch runs again and emits `batch.completed` again, once, even if it was cancelled.
 
     Raises:
         Conflict: the batch was cancelled, and some of its items are not final yet.
         NotFound: there is no such batch.
     """
+    with context.database.read() as connection:
+        row = find_batch(connection, batch)
+    with completion_hold(context, row["id"]) as hold:
+        return replay_held(context, row, state, hold, positions=positions)
+
+
+def replay_held(
+    context: Context,
+    batch: Row,
+    state: ItemState,
+    hold: CompletionHold,
+    *,
+    positions: Sequence[int] | None,
+    is_last: bool = True,
+) -> int:
+    """Replay like `replay`, as one of several calls that make up one replay.
+
+    Args:
+        batch: its row.
+        hold: keeps the batch from completing in between.
+        is_last: whether no further call follows.
+    """
     if positions is None:
-        return _replay(context, batch, state, None)
+        return _replay(context, batch, state, None, hold, is_last=is_last)
     # In portions: a statement takes a limited number of parameters.
+    portions = [positions[each : each + CHUNK] for each in range(0, max(len(positions), 1), CHUNK)]
     return sum(
-        _replay(context, batch, state, positions[each : each + CHUNK])
-        for each in range(0, max(len(positions), 1), CHUNK)
+        _replay(context, batch, state, each, hold, is_last=is_last and each is portions[-1]) for each in portions
     )
 
 
-def _replay(context: Context, batch: str, state: ItemState, positions: Sequence[int] | None) -> int:
+def _replay(
+    context: Context,
+    batch: Row,
+    state: ItemState,
+    positions: Sequence[int] | None,
+    hold: CompletionHold,
+    *,
+    is_last: bool,
+) -> int:
+    batch_id = batch["id"]
+    ids = None if positions is None else [batch_id * POSITIONS_PER_BATCH + each for each in positions]
     replayed = after = 0
     while True:
         with context.database.write() as connection:
-            row = find_batch(connection, batch)
-            refuse_if_cancelling(row)
-            ids = None if positions is None else [row["id"] * POSITIONS_PER_BATCH + each for each in positions]
+            refuse_if_cancelling(find_batch(connection, batch["public_id"]))
             now = context.now()
-            moved = items.replay(connection, row["id"], state, ids=ids, after=after, now=now, limit=CHUNK)
-            if moved and not batches.reopen(connection, row["id"], len(moved), state):
-                raise pruned_meanwhile(row["public_id"])
+            moved = items.replay(connection, batch_id, state, ids=ids, after=after, now=now, limit=CHUNK)
+            if moved and not batches.reopen(connection, batch_id, len(moved), state):
+                raise pruned_meanwhile(batch["public_id"])
+            may_go_on = positions is None and len(moved) == CHUNK
+            if moved and (may_go_on or not is_last):
+                hold.keep(connection)
         replayed += len(moved)
-        if len(moved) < CHUNK:
+        if not may_go_on:
             return replayed
         # Continue after the last one: no chunk reads the batch from its start.
         after = max(moved)

@@ -29,6 +29,10 @@ class SettingOverrides(TypedDict, total=False):
     encryption_key: str | None
     #: CIDRs that callbacks may reach although they are private, plain http included.
     allow_private_callbacks: str | Sequence[str] | None
+    #: File of the connections that `conn://NAME` names.
+    connections: str | Path | None
+    #: Hosts that message targets and exports may name without a connection.
+    allow_targets: str | Sequence[str] | None
     cors_origins: str | Sequence[str] | None
     allowed_hosts: str | Sequence[str] | None
     #: Largest payload of an item, in bytes of compact JSON.

@@ -83,11 +83,21 @@ def find_by_prefix(connection: Connection, prefix: str) -> list[Row]:
     return rows(connection.execute(select(leases).where(leases.c.name.startswith(prefix, autoescape=True))))
 
 
-def delete_stale(connection: Connection, dead: Collection[str], *, before: datetime, except_prefix: str) -> None:
+def find_by_names(connection: Connection, names: Sequence[str]) -> list[Row]:
+    """Return the leases with these names."""
+    dialect = dialect_of(connection)
+    query = select(leases).where(dialect.is_in_list(leases.c.name, "names"))
+    return rows(connection.execute(query, {"names": dialect.encode_list(names)}))
+
+
+def delete_stale(
+    connection: Connection, dead: Collection[str], *, before: datetime, except_prefixes: Sequence[str]
+) -> None:
     """Delete the leases of dead holders and those that expired before an instant.
 
     Args:
-        except_prefix: leases whose names start with it are kept.
+        except_prefixes: leases whose names start with one of them are kept.
     """
     is_stale = leases.c.holder.in_(dead) | (leases.c.until < before)
-    connection.execute(delete(leases).where(is_stale, leases.c.name.not_like(f"{except_prefix}%")))
+    kept = [leases.c.name.not_like(f"{prefix}%") for prefix in except_prefixes]
+    connection.execute(delete(leases).where(is_stale, *kept))

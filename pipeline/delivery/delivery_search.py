@@ -16,13 +16,16 @@ from pipeline.delivery.rules.breaker import Breaker, BreakerState
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import Condition, EndpointState, condition
 from pipeline.delivery.rules.health import Health
-from pipeline.delivery.sql import search
+from pipeline.delivery.sql import delivery_pages, search
+from pipeline.delivery.sql.delivery_pages import PagePosition
 from pipeline.delivery.sql.search import DeliveryFilters
 from pipeline.domain.bounds import DELIVERY_ID, invalid, shown
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.ids import WEBHOOK_PREFIX, is_batch_prefix, split_webhook_id
 from pipeline.errors import InvalidInput, NotFound
 
+#: Deliveries that one page looks at.
+LOOKED_AT = 10_000
 #: Digits of an id.
 _MAX_DIGITS = 19
 #: Deliveries with the same webhook id that an error lists.
@@ -63,13 +66,37 @@ def newest(context: Context, wanted: Wanted, *, limit: int) -> list[Row]:
         NotFound: there is no such batch or item, or no delivery has that webhook id.
         InvalidInput: the endpoint or URL is not a URL, there is no such state, or the time has no zone.
     """
+    _check(wanted)
+    with context.database.read() as connection:
+        return search.find_newest(connection, _conditions(connection, wanted), limit)
+
+
+def page(
+    context: Context, wanted: Wanted, *, after: PagePosition | None, limit: int
+) -> tuple[list[Row], PagePosition | None]:
+    """Return deliveries, newest first, and where to go on; None: there are no more.
+
+    At most `LOOKED_AT` are looked at: a page may be short, or empty, although the list goes on.
+
+    Args:
+        after: where the page before ended.
+        limit: of the page.
+
+    Raises:
+        NotFound, InvalidInput: see `newest`.
+    """
+    _check(wanted)
+    with context.database.read() as connection:
+        conditions = _conditions(connection, wanted)
+        return delivery_pages.find_page(connection, conditions, after=after, limit=limit, look_at=LOOKED_AT)
+
+
+def _check(wanted: Wanted) -> None:
     known = [each.value for each in DeliveryState]
     if wanted.state is not None and wanted.state not in known:
         raise InvalidInput(f"there is no delivery state {wanted.state!r}; choose from {', '.join(known)}")
     if wanted.since is not None and wanted.since.tzinfo is None:
         raise InvalidInput(f"since is {wanted.since}, which has no time zone; give an aware datetime")
-    with context.database.read() as connection:
-        return search.find_newest(connection, _conditions(connection, wanted), limit)
 
 
 def number(context: Context, name: str | int, *, tenant: str | None = None) -> int:

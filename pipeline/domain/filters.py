@@ -17,12 +17,14 @@ class BatchFilter:
         tenant: whose they are.
         definition: the name of their definition.
         created_after: the instant after which they were submitted.
+        prefix: what their ids begin with.
     """
 
     tenant: str | None = None
     state: BatchState | None = None
     definition: str | None = None
     created_after: datetime | None = None
+    prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 # Crockford's base 32 in lower case: no i, l, o or u, so that ids can be read aloud and selected with a double click.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _CHARACTERS = frozenset(_ALPHABET)
+#: No id has a character that sorts after this one.
+HIGHEST_CHARACTER = _ALPHABET[-1]
 #: Characters of a batch id.
 BATCH_ID_LENGTH = 16
 _BUNDLE_LENGTH = 28

@@ -1,4 +1,4 @@
-"""Which IP addresses callbacks may reach: public ones, and the networks that a deployment allows."""
+"""Which IP addresses may be reached on behalf of others: public ones, and the networks that a deployment allows."""
 
 from __future__ import annotations
 

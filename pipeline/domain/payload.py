@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.domain.input_cursor import InputCursor
 from pipeline.errors import InvalidInput
 
 #: Largest payload, as compact JSON. Keep larger documents in a store and put their address in the payload.
@@ -33,11 +34,15 @@ class Record:
         line: the line where it begins, counted from 1; for Parquet, the row number.
         payload: a JSON object that `encode` accepts.
         encoded: the result of `encode_bytes`, if the reader made it to check the payload.
+        file: name of the file that it is in, if the input has several.
+        after: where reading goes on after it; None: the input cannot be resumed.
     """
 
     line: int
     payload: dict[str, Any]
     encoded: bytes | None = field(default=None, compare=False, repr=False)
+    file: str | None = None
+    after: InputCursor | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,20 @@ class Rejection:
         reason: why, for a user.
         text: the record as it was read, or its payload as JSON, so that it can be fixed and submitted again. A line
             that is too long is truncated.
+        file: name of the file that it is in, if the input has several.
+        after: where reading goes on after it; None: the input cannot be resumed.
     """
 
     line: int
     reason: str
     text: str
+    file: str | None = None
+    after: InputCursor | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages: its line, and its file if the input has several."""
+        return f"line {self.line}" if self.file is None else f"{self.file}, line {self.line}"
 
 
 def encode(payload: object, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:

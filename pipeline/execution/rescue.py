@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from pipeline.batches import submit_lease
 from pipeline.batches.finish import finish
-from pipeline.batches.sql import spans
+from pipeline.batches.sql import completion_holds, spans
 from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.execution.sql import releases, rescue
@@ -57,10 +57,12 @@ def rescue_lost(context: Context, dead: Sequence[str] = ()) -> Rescued:
 def forget_gone(context: Context, dead: Sequence[str]) -> None:
     """Remove the leases of dead processes, after their work was rescued, and leases that ended long ago.
 
-    Leases of submitters stay: they mark batches that have to be removed.
+    Leases of submitters stay: they mark batches that have to be removed. So do those of replays, whose batches have to
+    be completed.
     """
+    kept = submit_lease.PREFIX, completion_holds.PREFIX
     with context.database.write() as connection:
-        leases.delete_stale(connection, dead, before=context.now() - FORGET_AFTER, except_prefix=submit_lease.PREFIX)
+        leases.delete_stale(connection, dead, before=context.now() - FORGET_AFTER, except_prefixes=kept)
 
 
 def hand_back(context: Context) -> int:

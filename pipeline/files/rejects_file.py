@@ -20,6 +20,8 @@ _OTHER_FORMATS = frozenset({".json", ".csv", ".tsv", ".parquet", ".xlsx", ".gz"}
 class RejectsFile:
     """Writes rejections as JSON Lines `{"line", "reason", "text"}`; each is in the file when `write` returns.
 
+    If the input has several files, `file` names the one with the record.
+
     Raises:
         InvalidInput: the suffix is that of another format; or, when the context is entered, the folder does not exist
             or the file cannot be written.
@@ -40,7 +42,9 @@ class RejectsFile:
         self._stack.close()
 
     def write(self, rejection: Rejection) -> None:
-        self._file.write(orjson.dumps(rejection, option=orjson.OPT_APPEND_NEWLINE))
+        file = {} if rejection.file is None else {"file": rejection.file}
+        found = file | {"line": rejection.line, "reason": rejection.reason, "text": rejection.text}
+        self._file.write(orjson.dumps(found, option=orjson.OPT_APPEND_NEWLINE))
         # Rejections are rare, and must not be lost if the process is killed later.
         self._file.flush()
         self.count += 1

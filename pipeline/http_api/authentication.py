@@ -35,6 +35,9 @@ class Keyring:
         is_open: whether requests without a key are answered as long as no key exists.
         failures: counts those of each address.
         clock: the monotonic clock, in seconds.
+
+    Attributes:
+        failures: those of each address; the page counts failed sign-ins there as well.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Keyring:
         self._context, self._pool, self._is_open, self._clock = context, pool, is_open, clock
         self._trusted: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
         self._has_keys = False
-        self._failures = failures or FailedAttempts(clock)
+        self.failures = failures or FailedAttempts(clock)
 
     async def caller(self, connection: HTTPConnection, *, takes_token: bool = False) -> Caller:
         """Return who makes a request. A stream asks this again every few seconds.
@@ -64,7 +67,7 @@ class Keyring:
         _refuse_key_in_url(connection)
         header = connection.headers.get("authorization")
         token = connection.query_params.get(TOKEN_PARAMETER) if takes_token and header is None else None
-        address = None if connection.client is None else connection.client.host
+        address = address_of(connection)
         if header is None and token is None:
             return await self._without_key(address)
         if header is not None and not header.lower().startswith(_SCHEME):
@@ -78,12 +81,12 @@ class Keyring:
         if now < trusted_until and is_token == (caller.only_batch is not None):
             return caller
         self._trusted.pop(name, None)
-        self._failures.refuse_if_too_many(address)
+        self.failures.refuse_if_too_many(address)
         identify = stream_tokens.authenticate if is_token else _authenticate_key
         try:
             caller = await self._pool.run(identify, self._context, text)
         except AccessDenied:
-            self._failures.note(address)
+            self.failures.note(address)
             raise
         self._trusted[name] = now + TRUST_SECONDS, caller
         while len(self._trusted) > _REMEMBERED:
@@ -100,11 +103,16 @@ class Keyring:
     async def _without_key(self, address: str | None) -> Caller:
         if not await self.is_needed():
             return LOCAL
-        self._failures.refuse_if_too_many(address)
-        self._failures.note(address)
+        self.failures.refuse_if_too_many(address)
+        self.failures.note(address)
         raise Problem(
             "no_key", "this needs an API key; send `Authorization: Bearer pipe_…`, made by `pipeline keys create`"
         )
+
+
+def address_of(connection: HTTPConnection) -> str | None:
+    """Return the address that a request comes from."""
+    return None if connection.client is None else connection.client.host
 
 
 def check_scope(caller: Caller, scope: Scope) -> None:

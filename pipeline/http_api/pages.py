@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
+from pipeline.delivery.sql.delivery_pages import PagePosition
 from pipeline.domain.bounds import DELIVERY_ID, shown
 from pipeline.http_api.parameters import Parameters
 from pipeline.http_api.problems import Problem
@@ -43,7 +44,7 @@ def read_cursor(text: str | None) -> str | None:
     except (binascii.Error, UnicodeError, ValueError):
         decoded = ""
     if not decoded or "\0" in decoded or encode_cursor(decoded) != text:
-        raise _bad(text)
+        raise bad_cursor(text)
     return decoded
 
 
@@ -52,13 +53,45 @@ def read_id_cursor(text: str | None) -> int | None:
     found = read_cursor(text)
     if found is None:
         return None
+    return parse_id(found)
+
+
+def parse_id(text: str) -> int:
+    """Return the id in a cursor.
+
+    Raises:
+        Problem: bad_cursor: it is none.
+    """
     # The length first: Python refuses to parse thousands of digits.
-    if not found.isascii() or not found.isdecimal() or len(found) > len(str(DELIVERY_ID.most)):
-        raise _bad(text or "")
-    number = int(found)
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(DELIVERY_ID.most)):
+        raise bad_cursor(text)
+    number = int(text)
     if number > DELIVERY_ID.most:
-        raise _bad(text or "")
+        raise bad_cursor(text)
     return number
+
+
+def encode_delivery_cursor(position: PagePosition) -> str:
+    """Return where a list of deliveries goes on."""
+    return encode_cursor(position.id if position.seq is None else f"{position.seq}.{position.id}")
+
+
+def read_delivery_cursor(text: str | None, *, is_of_batch: bool) -> PagePosition | None:
+    """Return where a list of deliveries goes on, None at its beginning.
+
+    Args:
+        is_of_batch: whether the list is of one batch or item, and in the order of its events.
+
+    Raises:
+        Problem: bad_cursor: it is none of ours, or of a list in another order.
+    """
+    found = read_cursor(text)
+    if found is None:
+        return None
+    seq, _, number = found.rpartition(".")
+    if bool(seq) is not is_of_batch:
+        raise bad_cursor(found)
+    return PagePosition(parse_id(seq) if seq else None, parse_id(number))
 
 
 def page(found: Sequence[R], limit: int, key: Callable[[R], str | int], show: Callable[[R], Any]) -> dict[str, Any]:
@@ -77,7 +110,8 @@ def page(found: Sequence[R], limit: int, key: Callable[[R], str | int], show: Ca
     }
 
 
-def _bad(text: str) -> Problem:
+def bad_cursor(text: str) -> Problem:
+    """Return the problem of a cursor that is none of ours."""
     expected = "expected `next` of the page before"
     return Problem(
         "bad_cursor", f"after is {shown(text)}; {expected}", errors=[{"parameter": "after", "detail": expected}]

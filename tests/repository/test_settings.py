@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re  # noqa: TID251 - constant patterns
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from pipeline.connections.connection import ConnectionUse
+from pipeline.connections.connections_file import read_connections
+from pipeline.connections.schemes import SCHEMES
 from pipeline.errors import InvalidSettings
 from pipeline.settings import PREFIX, Settings, load
 from tests.support.paths import ROOT
@@ -61,3 +65,25 @@ def test_a_misspelt_setting_is_named_with_the_nearest(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PIPELINE_LEASE_SECOND", "5")
     with pytest.raises(InvalidSettings, match="did you mean PIPELINE_LEASE_SECONDS"):
         load()
+
+
+def test_the_settings_page_lists_the_keys_of_each_connection() -> None:
+    table = PAGE.read_text(encoding="utf-8").partition("| scheme of `url` | keys |")[2].partition("\n\n")[0]
+    documented: dict[str, set[str]] = {}
+    for row in re.findall(r"^\| (`.*`) \| (.*) \|$", table, re.MULTILINE):
+        common, _, more = row[1].partition(";")
+        for scheme in re.findall(r"`(\w+)`", row[0]):
+            documented[scheme] = set(re.findall(r"`(\w+)`", common))
+        added = re.findall(r"`(\w+)`", more)
+        if added:
+            documented[added[0]] |= set(added[1:])
+    assert documented == {scheme: set(keys) for scheme, keys in SCHEMES.items()}
+
+
+def test_the_connections_of_the_settings_page_are_accepted(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(# connections.toml\n.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert example is not None
+    (tmp_path / "connections.toml").write_text(example[1], encoding="utf-8")
+    found = {each.name: each for each in read_connections(tmp_path / "connections.toml")}
+    assert found["bus"].uses == {ConnectionUse.TARGETS}
+    assert found["lake"].options == {"region": "eu-central-1"}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import ColumnElement
+
 from pipeline.batches.finish import finish
 from pipeline.batches.sql import items
 from pipeline.batches.submission import Submission
@@ -31,19 +33,25 @@ class WrittenBatch:
 
     def finish(self, number: int, state: ItemState = ItemState.SUCCEEDED, label: str = "short") -> None:
         """Finish the next items, in one transaction, as a worker's recorder does."""
-        now = self.context.now()
         first = self.finished + 1
-        positions = range(first, first + number)
+        self._finish(item_table.c.position.in_(range(first, first + number)), state, label)
+        self.finished += number
+
+    def finish_pending(self, state: ItemState = ItemState.SUCCEEDED) -> None:
+        """Finish the items that are pending, such as those that were replayed."""
+        self._finish(item_table.c.state == ItemState.PENDING.value, state, "short")
+
+    def _finish(self, chosen: ColumnElement[bool], state: ItemState, label: str) -> None:
+        now = self.context.now()
         with self.context.database.write() as connection:
             statement = (
                 item_table.update()
-                .where(item_table.c.batch_id == self.row_id, item_table.c.position.in_(positions))
+                .where(item_table.c.batch_id == self.row_id, chosen)
                 .values(state=state.value, label=label, confidence=0.5, finished_at=now, attempts=1)
                 .returning(*(item_table.c[name] for name in items.FINISHED_COLUMNS))
             )
             finished = sorted(rows(connection.execute(statement)), key=lambda row: row["position"])
             finish(connection, finished, Hooks(), now)
-        self.finished += number
 
     def prune(self) -> None:
         """Delete the batch's row, as retention does first."""

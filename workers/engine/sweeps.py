@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
+from pipeline.batches.completion_hold import release_abandoned
 from pipeline.batches.reconcile import cancel_rest, make_releasable, reconcile
 from pipeline.batches.sql import batches
 from pipeline.batches.submit_lease import discard_abandoned
@@ -123,6 +124,7 @@ class Sweeps:
 
     def _clean_up(self) -> None:
         discard_abandoned(self._context)
+        release_abandoned(self._context)
         if make_releasable(self._context):
             self._rescued()
         with self._context.database.read() as connection:

@@ -10,12 +10,14 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Select, bindparam, case, delete, func, insert, select, update
 
 from pipeline.batches.sql import spans
+from pipeline.batches.sql.completion_holds import is_held
 from pipeline.batches.sql.items import id_range
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import POSITIONS_PER_BATCH, batch_parts, batches, definitions, items
 from pipeline.domain.batch import BatchState
 from pipeline.domain.filters import BatchFilter
+from pipeline.domain.ids import BATCH_ID_LENGTH, HIGHEST_CHARACTER
 from pipeline.domain.item import ItemState
 
 
@@ -52,6 +54,7 @@ def accept(
             started_at=now,
             items_digest=items_digest,
             body_digest=func.coalesce(body_digest, batches.c.body_digest),
+            cursor=None,
             last_position=_last_position(connection, batch_id),
         )
     )
@@ -97,6 +100,18 @@ def is_accepted(connection: Connection, batch_id: int) -> bool:
     return state is not None and state != BatchState.ACCEPTING
 
 
+def save_cursor(connection: Connection, batch_id: int, cursor: str | None) -> None:
+    """Store how far the submission of a batch has come, as JSON. None: it cannot be resumed any more."""
+    accepting = batches.c.id == batch_id, batches.c.state == "accepting"
+    connection.execute(update(batches).where(*accepting).values(cursor=cursor))
+
+
+def load_cursor(connection: Connection, batch_id: int) -> str | None:
+    """Return how far the submission of a batch has come; None if it cannot be resumed."""
+    query = select(batches.c.cursor).where(batches.c.id == batch_id, batches.c.state == "accepting")
+    return connection.scalar(query)
+
+
 def discard(connection: Connection, batch_id: int, limit: int) -> int:
     """Delete up to `limit` items of a batch that is still accepting, or once it has none, the batch and its parts.
 
@@ -113,8 +128,8 @@ def discard(connection: Connection, batch_id: int, limit: int) -> int:
 
 
 def _rows() -> Select[Any]:
-    named = definitions.c.name.label("definition"), definitions.c.version.label("definition_version")
-    return select(batches, *named, definitions.c.stages).join(definitions)
+    of_definition = definitions.c.name.label("definition"), definitions.c.version.label("definition_version")
+    return select(batches, *of_definition, definitions.c.stages).join(definitions)
 
 
 def find_by_public_id(connection: Connection, public_id: str) -> Row | None:
@@ -171,6 +186,10 @@ def find_page(
         looked_at = looked_at.where(batches.c.tenant == chosen.tenant)
     if before is not None:
         looked_at = looked_at.where(batches.c.id < before)
+    if chosen.prefix is not None:
+        # A range, which the index of ids serves whatever the collation is.
+        last = chosen.prefix.ljust(BATCH_ID_LENGTH, HIGHEST_CHARACTER)
+        looked_at = looked_at.where(batches.c.public_id.between(chosen.prefix, last))
     inner = looked_at.subquery()
     query = _rows().where(batches.c.id.in_(select(inner.c.id)))
     if chosen.state is not None:
@@ -232,6 +251,12 @@ def find_open(connection: Connection, *states: BatchState) -> list[int]:
     return list(connection.scalars(query.order_by(batches.c.id)))
 
 
+def find_resumable(connection: Connection) -> set[int]:
+    """Return the batches whose submission can go on where it was interrupted, should that be so."""
+    query = select(batches.c.id).where(batches.c.completed_at.is_(None), batches.c.state == "accepting")
+    return set(connection.scalars(query.where(batches.c.cursor.is_not(None))))
+
+
 def find_running(connection: Connection, ids: Collection[int]) -> set[int]:
     """Return which of these batches are running."""
     dialect = dialect_of(connection)
@@ -258,6 +283,11 @@ def count_open(connection: Connection, tenant: str, *, total: int, weight: int, 
         batches.c.weight == weight,
     )
     return int(connection.scalar(select(func.count()).select_from(found.limit(limit).subquery())) or 0)
+
+
+def lock(connection: Connection, batch_id: int) -> None:
+    """Lock the row of a batch until the transaction ends."""
+    connection.execute(select(batches.c.id).where(batches.c.id == batch_id).with_for_update())
 
 
 def change_state(connection: Connection, batch_id: int, expected: Sequence[BatchState], to: BatchState) -> bool:
@@ -304,7 +334,8 @@ def reserve_seqs(connection: Connection, batch_id: int, number: int) -> int:
 def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None:
     """Complete a batch whose items are all final, and reserve the `seq` of its event.
 
-    Return the updated row, or None if an item is not final or the batch is already complete.
+    Return the updated row, or None if an item is not final, the batch is already complete, or a replay of it still
+    moves items.
     """
     final = batches.c.succeeded + batches.c.dead + batches.c.cancelled
     statement = (
@@ -314,6 +345,7 @@ def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None
             batches.c.state != "accepting",
             batches.c.completed_at.is_(None),
             final >= batches.c.total,
+            ~is_held(batch_id, now),
         )
         .values(
             state=case((batches.c.state == "cancelled", "cancelled"), else_="completed"),
@@ -364,7 +396,7 @@ def correct_counters(connection: Connection, batch_id: int) -> dict[str, tuple[i
 
     The row of the batch is locked first, so that no item finishes in between.
     """
-    connection.execute(select(batches.c.id).where(batches.c.id == batch_id).with_for_update())
+    lock(connection, batch_id)
     found = find_counter_drift(connection, batch_id)
     if found:
         true = {name: number for name, (_, number) in found.items()}

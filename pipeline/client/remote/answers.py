@@ -11,13 +11,18 @@ from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUr
 from pipeline.domain.payload import Rejection
 from pipeline.errors import (
     AccessDenied,
+    BacklogFull,
     Conflict,
     DatabaseFull,
+    EndpointOwned,
     InvalidDefinition,
     InvalidInput,
     InvalidItems,
+    NoItems,
     NotFound,
+    OutcomeUnknown,
     PipelineError,
+    SubmissionInProgress,
     Unreachable,
     WrongSchema,
 )
@@ -28,7 +33,11 @@ _BY_CODE: dict[str, type[PipelineError]] = {
     "definition_not_allowed": InvalidDefinition,
     "invalid_callback_url": InvalidCallbackUrl,
     "forbidden_callback_url": ForbiddenCallbackUrl,
+    "endpoint_owned": EndpointOwned,
+    "no_items": NoItems,
     "idempotency_key_reused": Conflict,
+    "idempotency_in_progress": SubmissionInProgress,
+    "backlog_full": BacklogFull,
     "storage_full": DatabaseFull,
     "wrong_schema": WrongSchema,
 }
@@ -66,7 +75,9 @@ def _error_of(answer: HttpAnswer) -> PipelineError:
             Rejection(line=int(each.get("line", 0)), reason=str(each.get("detail", "")), text="")
             for each in problem.get("errors", ())
         )
-        return InvalidItems(detail, rejections)
+        return InvalidItems(detail, rejections, int(problem.get("error_count", len(rejections))))
+    if code == "outcome_unknown":
+        return OutcomeUnknown(detail, str(problem.get("batch_id", "")))
     if answer.status >= 500 and code not in _BY_CODE:
         return Unreachable(f"{detail} (request {problem.get('request_id')})")
     kind = _BY_CODE.get(code) or _BY_STATUS.get(answer.status, InvalidInput)

@@ -22,6 +22,8 @@ from pipeline.domain.payload import Rejection
 from pipeline.errors import NotFound
 
 _PAGE = 500
+#: Batches that are listed where a prefix is ambiguous.
+_LISTED = 5
 
 
 class RemoteClient:
@@ -94,7 +96,7 @@ class RemoteClient:
         """Return a batch.
 
         Args:
-            name: Its id, a prefix of it that only one of the newest 500 has, or `last`.
+            name: Its id, a prefix of it that no other has, or `last`.
 
         Raises:
             NotFound: There is none, or several begin so.
@@ -146,7 +148,8 @@ class RemoteClient:
             return newest.batch_id
         if len(name) == BATCH_ID_LENGTH:
             return str(self._server.get(f"/v1/batches/{segment(name)}")["batch_id"])
-        found = [each.batch_id for each in islice(self._batches(None), _PAGE) if each.batch_id.startswith(name)]
+        page = self._server.get("/v1/batches", prefix=name, limit=_LISTED)
+        found = [str(each["batch_id"]) for each in page["data"]]
         if len(found) != 1:
             what = f"is ambiguous; it matches the batches {', '.join(found)}" if found else "is no batch on the server"
             raise NotFound(f"{bounds.shown(name)} {what}")

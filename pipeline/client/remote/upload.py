@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from secrets import token_hex
 from typing import Any
 
+import orjson
+
 from pipeline.client.remote.answers import value_of
 from pipeline.client.remote.server import Server, segment
 from pipeline.domain import payload
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
 from pipeline.domain.portions import portions
-from pipeline.errors import InvalidInput, InvalidItems
+from pipeline.errors import InvalidInput, InvalidItems, NoItems
 
 #: Bounds of one request: what has to be sent again if it fails.
 PART_ITEMS, PART_BYTES = 5_000, 8 * 1024 * 1024
 _LINES = "application/x-ndjson"
+#: Refused items that a message lists.
+_LISTED = 10
 
 OnReject = Callable[[Rejection], object]
 
@@ -61,7 +65,7 @@ def upload(
     try:
         number = _send_parts(server, path, parts, of_parts, on_reject, on_progress)
         if not number:
-            raise InvalidItems("there are no items to accept")
+            raise NoItems("there are no items to accept")
         return server.change("POST", f"{path}/seal", {"parts": number}, is_repeatable=True), True
     except BaseException:
         # Nothing stays behind of a submission that failed; an abandoned batch would go by itself after a day.
@@ -90,16 +94,41 @@ def _send_parts(
             headers={"Content-Type": _LINES, "Content-Digest": f"sha-256=:{digest}:"},
             is_repeatable=True,
         )
-        found = value_of(answer)
+        try:
+            found = value_of(answer)
+        except InvalidItems as error:
+            raise _as_submitted(error, part, sent) from None
         for each in found.get("errors", ()):
             assert on_reject is not None
-            # Lines are counted in the part, items in the submission.
-            on_reject(Rejection(sent + each["line"], each["detail"], part[each["line"] - 1].decode()))
+            on_reject(_rejection(each["line"], each["detail"], part, sent))
         sent += len(part)
         stored += found["items"]
         if on_progress is not None:
             on_progress(stored)
     return number
+
+
+def _rejection(line: int, reason: str, part: list[bytes], sent: int) -> Rejection:
+    """Return a rejection as the embedded client has it.
+
+    Args:
+        line: in the part; items are counted in the submission.
+        sent: items before the part.
+    """
+    refused = orjson.loads(part[line - 1])["payload"] if 0 < line <= len(part) else ""
+    return Rejection(sent + line, reason, payload.to_text(refused))
+
+
+def _as_submitted(error: InvalidItems, part: list[bytes], sent: int) -> InvalidItems:
+    """Return the error of a part as that of the submission, with its lines and the refused items."""
+    if not error.rejections:
+        return error
+    rejections = tuple(_rejection(each.line, each.reason, part, sent) for each in error.rejections)
+    lines = [f"{error.count:,} of the items cannot be accepted, so none were:"]
+    lines += [f"  line {each.line}: {each.reason}" for each in rejections[:_LISTED]]
+    if error.count > _LISTED:
+        lines.append(f"  … and {error.count - min(len(rejections), _LISTED):,} more")
+    return InvalidItems("\n".join(lines), rejections, error.count)
 
 
 def _lines(items: Iterable[Item | Mapping[str, Any]]) -> Iterator[bytes]:

@@ -62,7 +62,7 @@ class DeliveryFilters:
 
 def find_newest(connection: Connection, conditions: DeliveryFilters, limit: int) -> list[Row]:
     """Return up to `limit` deliveries, newest first."""
-    query = _rows().where(*conditions.clauses()).order_by(deliveries.c.id.desc()).limit(limit)
+    query = select_rows().where(*conditions.clauses()).order_by(deliveries.c.id.desc()).limit(limit)
     return rows(connection.execute(query))
 
 
@@ -74,7 +74,7 @@ def find_bundle(connection: Connection, webhook_id: str) -> int | None:
 
 def get(connection: Connection, delivery_id: int) -> Row | None:
     """Return a delivery with its event, the key of its item and the state of its endpoint."""
-    return first(connection.execute(_rows().where(deliveries.c.id == delivery_id)))
+    return first(connection.execute(select_rows().where(deliveries.c.id == delivery_id)))
 
 
 def has_any(connection: Connection, origin: str) -> bool:
@@ -135,7 +135,8 @@ def find_by_item(connection: Connection, batch_id: int, item_id: int) -> list[Ro
     return rows(connection.execute(query))
 
 
-def _rows() -> Select[tuple[object, ...]]:
+def select_rows() -> Select[tuple[object, ...]]:
+    """Return the query for deliveries with their event, the key of its item and the state of their endpoint."""
     return (
         select(
             deliveries,

@@ -12,9 +12,11 @@ from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
 from pipeline.batches import control, progress
+from pipeline.batches.batch_view import BatchView, list_batches, view_batch
 from pipeline.domain.api_key import Scope
-from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.batch import BatchState
 from pipeline.domain.filters import BatchFilter
+from pipeline.domain.redaction import redact_url
 from pipeline.errors import Conflict
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.conditional import has_tag, weak_tag, with_tag
@@ -24,6 +26,7 @@ from pipeline.http_api.problems import Problem
 from pipeline.http_api.streaming.cursors import decode_position, encode_position
 from pipeline.http_api.streaming.log_reading import wait_until
 
+_URLS = ("callback_url", "batch_callback_url", "fallback_url")
 _COUNTS = ("total", "waiting", "in_flight", "running", "succeeded", "dead", "cancelled")
 #: Items whose labels are counted unless all are asked for.
 COUNTED_LABELS = 50_000
@@ -31,11 +34,13 @@ MAX_WAIT = 25
 
 
 class BatchAnswer(AnswerModel):
-    """How far along a batch is."""
+    """How far along a batch is, and what it was submitted with."""
 
     batch_id: str
-    definition: str
+    definition: str = Field(description="Name of the definition.")
+    definition_version: str
     state: str
+    is_complete: bool = Field(description="Whether every item is final.")
     total: int
     waiting: int
     in_flight: int
@@ -44,8 +49,17 @@ class BatchAnswer(AnswerModel):
     dead: int
     cancelled: int
     last_seq: int
+    weight: int
+    fair_key: str
+    idempotency_key: str | None
+    callback_url: str | None = Field(description="Without its query, which may be secret; so are the other URLs.")
+    batch_callback_url: str | None
+    fallback_url: str | None
+    callback_schedule: str | None
     created_at: datetime
+    started_at: datetime | None = Field(description="When its items could be started.")
     completed_at: datetime | None
+    expires_at: datetime | None = Field(description="When it is given up unless a part comes before.")
 
 
 class CancelledBatch(BatchAnswer):
@@ -97,6 +111,7 @@ class BatchesQuery(Parameters):
     created_after: AwareDatetime | None = Field(
         None, description="Only batches that were submitted after this instant: ISO 8601 with its offset."
     )
+    prefix: str | None = Field(None, max_length=100, description="Only batches whose ids begin so.")
     before: str | None = Field(None, max_length=100, description="Only batches that were submitted before this one.")
     after: str | None = Field(None, max_length=100, description="`next` of the page before.")
     limit: int = Field(100, ge=1, le=1_000, description="Batches on a page.")
@@ -108,16 +123,24 @@ class LabelsQuery(Parameters):
     full: Flag = Field(False, description=f"Count all items, not only the first {COUNTED_LABELS:,}.")
 
 
-def batch_json(found: Progress) -> dict[str, Any]:
+def batch_json(found: BatchView) -> dict[str, Any]:
     """Return a batch as the API shows it everywhere."""
+    progress = found.progress
     return {
-        "batch_id": found.batch_id,
-        "definition": found.definition,
-        "state": found.state.value,
-        **{name: getattr(found, name) for name in _COUNTS},
-        "last_seq": found.last_seq,
-        "created_at": found.created_at,
-        "completed_at": found.completed_at,
+        "batch_id": progress.batch_id,
+        "definition": progress.definition,
+        "definition_version": found.definition_version,
+        "state": progress.state.value,
+        "is_complete": progress.is_complete,
+        **{name: getattr(progress, name) for name in _COUNTS},
+        "last_seq": progress.last_seq,
+        **{name: getattr(found, name) for name in ("weight", "fair_key", "idempotency_key")},
+        **{name: None if (url := getattr(found, name)) is None else redact_url(url) for name in _URLS},
+        "callback_schedule": found.callback_schedule,
+        "created_at": progress.created_at,
+        "started_at": found.started_at,
+        "completed_at": progress.completed_at,
+        "expires_at": found.expires_at,
     }
 
 
@@ -132,8 +155,9 @@ async def every(call: ApiCall) -> Response:
         state=None if query.state is None else BatchState(query.state),
         definition=query.definition,
         created_after=query.created_after,
+        prefix=query.prefix,
     )
-    found, next_id = await call.quick(progress.listed, call.context, chosen, before=before, limit=query.limit)
+    found, next_id = await call.quick(list_batches, call.context, chosen, before=before, limit=query.limit)
     return answer(
         {
             "data": [batch_json(each) for each in found],
@@ -147,26 +171,30 @@ async def get(call: ApiCall) -> Response:
     """Return one batch; after a change, if that is asked for."""
     wait = call.parameters(BatchQuery).wait
     row = await call.batch()
-    found = await call.quick(progress.progress, call.context, row["public_id"])
+    found = await call.quick(view_batch, call.context, row["public_id"])
     seen = call.request.headers.get("if-none-match")
     if wait and (seen is None or has_tag(call.request, batch_tag(found))):
         found = await _changed(call, row["id"], found, wait)
     return with_tag(call.request, answer(batch_json(found)), batch_tag(found))
 
 
-def batch_tag(found: Progress) -> str:
+def batch_tag(found: BatchView) -> str:
     """Return the entity tag of a batch: another one whenever an item finishes or the state changes."""
-    return weak_tag(found.state.value, found.last_seq + 1, found.total, found.succeeded, found.dead, found.cancelled)
+    seen = found.progress
+    expires = [] if found.expires_at is None else [int(found.expires_at.timestamp())]
+    return weak_tag(
+        seen.state.value, seen.last_seq + 1, seen.total, seen.succeeded, seen.dead, seen.cancelled, *expires
+    )
 
 
-async def _changed(call: ApiCall, batch_id: int, seen: Progress, seconds: float) -> Progress:
+async def _changed(call: ApiCall, batch_id: int, seen: BatchView, seconds: float) -> BatchView:
     """Return a batch once it differs from what was seen, or when the time is up."""
     end, wake, gateway = time.monotonic() + seconds, asyncio.Event(), call.gateway
     with gateway.streams.waking(wake), gateway.hub.following(batch_id, wake, events=False):
         # Once more after joining: what came in between wakes nobody.
         while True:
             wake.clear()
-            found = await call.quick(progress.progress, call.context, seen.batch_id)
+            found = await call.quick(view_batch, call.context, seen.progress.batch_id)
             if batch_tag(found) != batch_tag(seen) or gateway.is_draining or not await wait_until(wake, end):
                 return found
 
@@ -208,7 +236,7 @@ async def _controlled(call: ApiCall, change: Callable[..., Any]) -> tuple[dict[s
     except Conflict as error:
         raise Problem("wrong_state", str(error)) from None
     call.gateway.hub.hurry()
-    return batch_json(await call.quick(progress.progress, call.context, row["public_id"])), outcome
+    return batch_json(await call.quick(view_batch, call.context, row["public_id"])), outcome
 
 
 OPERATIONS = (

@@ -11,6 +11,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from pipeline.batches import progress, results
+from pipeline.batches.find import pruned_meanwhile
 from pipeline.batches.open_batches import refuse_too_many
 from pipeline.batches.submission import Submission, Submitted
 from pipeline.batches.submit import submit
@@ -24,6 +25,7 @@ from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations.submit import fair_key_for, submitting
 from pipeline.http_api.parameters import AnswerModel, BodyModel, parse_json, validate
 from pipeline.http_api.problems import Problem
+from pipeline.http_api.streaming.log_reading import wait_until
 from pipeline.http_api.uploads.body_format import read_format, read_idempotency_key
 from pipeline.http_api.uploads.receive import receive
 from pipeline.http_api.uploads.uploaded_body import UploadedBody
@@ -33,9 +35,6 @@ WEIGHT = 10
 #: Batches of a tenant that may wait for their one item.
 MAX_OPEN = 100
 _WAIT_SECONDS, _MAX_WAIT_SECONDS = 10.0, 30.0
-#: Seconds between two looks at the batch: short ones first, since most items take milliseconds.
-_POLLS = (0.01, 0.01, 0.02, 0.03, 0.05)
-_POLL_SECONDS = 0.1
 
 
 class ClassifyBody(BodyModel):
@@ -101,13 +100,19 @@ def _wait_seconds(call: ApiCall, given: float | None) -> float:
 
 async def _is_complete(call: ApiCall, batch_id: int, seconds: float) -> bool:
     """Return whether a batch completes within a time. A server that stops waits no longer."""
-    end, polls = time.monotonic() + seconds, iter(_POLLS)
-    while not await call.quick(progress.is_complete, call.context, batch_id):
-        left = end - time.monotonic()
-        if left <= 0 or call.gateway.is_draining:
-            return False
-        await asyncio.sleep(min(left, next(polls, _POLL_SECONDS)))
-    return True
+    end, wake, gateway = time.monotonic() + seconds, asyncio.Event(), call.gateway
+    if seconds <= 0:
+        return await call.quick(progress.is_complete, call.context, batch_id)
+    with gateway.streams.waking(wake), gateway.hub.following(batch_id, wake, events=False) as feed:
+        while True:
+            wake.clear()
+            if feed.is_gone:
+                raise pruned_meanwhile()
+            # The hub has asked since this began: its first poll comes after joining.
+            if feed.version is not None and feed.version.is_complete:
+                return True
+            if gateway.is_draining or not await wait_until(wake, end):
+                return False
 
 
 OPERATIONS = (

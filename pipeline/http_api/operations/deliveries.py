@@ -19,7 +19,7 @@ from pipeline.domain.ids import item_id
 from pipeline.domain.redaction import redact_url
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.pages import PageQuery, page, read_id_cursor
+from pipeline.http_api.pages import PageQuery, encode_delivery_cursor, read_delivery_cursor
 from pipeline.http_api.parameters import AnswerModel, BodyModel, Moment
 
 _ATTEMPT = ("number", "outcome", "status", "trigger", "answer", "started_at", "ended_at")
@@ -66,11 +66,11 @@ class DeliveryDetails(DeliveryAnswer):
 
 
 class DeliveryPage(AnswerModel):
-    """A page of deliveries, newest first."""
+    """A page of deliveries, newest first; those of a batch or an item by the `seq` of their events."""
 
     data: list[DeliveryAnswer]
     next: str | None = Field(description="Send it as `after` to continue; null: there are no more.")
-    has_more: bool
+    has_more: bool = Field(description="Also after a page that is short or empty: 10,000 deliveries are looked at.")
 
 
 class RecoverBody(BodyModel):
@@ -119,7 +119,8 @@ class ReplayMissingAnswer(AnswerModel):
 async def every(call: ApiCall) -> Response:
     """Return a page of deliveries."""
     query, sees = call.parameters(DeliveryQuery), call.caller.sees
-    below = [each for each in (read_id_cursor(query.after), query.before) if each is not None]
+    is_of_batch = query.batch is not None or query.item is not None
+    after = read_delivery_cursor(query.after, is_of_batch=is_of_batch)
     if query.batch is not None:
         await call.batch_named(query.batch)
     wanted = Wanted(
@@ -128,11 +129,17 @@ async def every(call: ApiCall) -> Response:
         endpoint=query.endpoint,
         item=None if query.item is None else await call.quick(_item_name, call.context, query.item, sees),
         since=query.since,
-        before=min(below, default=None),
+        before=query.before,
         tenant=sees,
     )
-    found = await call.quick(delivery_search.newest, call.context, wanted, limit=query.limit + 1)
-    return answer(page(found, query.limit, lambda row: int(row["id"]), _delivery))
+    found, position = await call.quick(delivery_search.page, call.context, wanted, after=after, limit=query.limit)
+    return answer(
+        {
+            "data": [_delivery(row) for row in found],
+            "next": None if position is None else encode_delivery_cursor(position),
+            "has_more": position is not None,
+        }
+    )
 
 
 async def get(call: ApiCall) -> Response:

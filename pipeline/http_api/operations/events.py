@@ -8,8 +8,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from pipeline.batches import event_log
+from pipeline.batches.batch_view import BatchView
 from pipeline.domain.api_key import Scope
-from pipeline.domain.batch import Progress
 from pipeline.domain.did_you_mean import hint
 from pipeline.domain.event import EventType
 from pipeline.http_api.call import ApiCall, encode
@@ -112,8 +112,8 @@ async def overview(call: ApiCall) -> Response:
     return LiveResponse(chunks, call.gateway.streams, stream, media_type=EVENT_STREAM, headers=sse.HEADERS)
 
 
-def _encode_batch(progress: Progress) -> bytes:
-    return encode(batch_json(progress))
+def _encode_batch(found: BatchView) -> bytes:
+    return encode(batch_json(found))
 
 
 OPERATIONS = (

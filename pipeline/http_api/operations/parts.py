@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import Field
 from starlette.responses import Response
 
-from pipeline.batches import parts, progress
+from pipeline.batches import parts
+from pipeline.batches.batch_view import view_batch
 from pipeline.batches.parts import MAX_PART_BYTES, NUMBER, BatchPart
 from pipeline.database.row import Row
 from pipeline.domain.api_key import Scope
@@ -100,7 +101,7 @@ async def seal(call: ApiCall) -> Response:
     body = await call.json(SealBody)
     if await call.bulk(parts.seal, call.context, row, body.parts, body.items):
         call.gateway.work.wake()
-    return answer(batch_json(await call.quick(progress.progress, call.context, row["public_id"])))
+    return answer(batch_json(await call.quick(view_batch, call.context, row["public_id"])))
 
 
 async def give_up(call: ApiCall) -> Response:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from pipeline.batches import parts, progress
+from pipeline.batches import parts
+from pipeline.batches.batch_view import view_batch
 from pipeline.batches.find import find_submitted
 from pipeline.batches.idempotency import refuse_other_body
 from pipeline.batches.read_input import InputOptions, read_input
@@ -164,7 +165,7 @@ async def create(call: ApiCall) -> Response:
             submitted, report = await receive(call, body_format, limit, use, query.reading())
     if submitted.is_new:
         call.gateway.work.wake()
-    found = await call.quick(progress.progress, call.context, submitted.batch_id)
+    found = await call.quick(view_batch, call.context, submitted.batch_id)
     headers = {"Location": f"/v1/batches/{submitted.batch_id}"}
     if not submitted.is_new:
         headers["Idempotent-Replayed"] = "true"

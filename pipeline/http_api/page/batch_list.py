@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from pipeline.batches import progress
+from pipeline.batches import batch_view
 from pipeline.domain.api_key import Scope
 from pipeline.domain.batch import BatchState
 from pipeline.domain.filters import BatchFilter
@@ -17,18 +17,24 @@ async def batches(visit: Visit) -> Response:
     visit.check(Scope.READ)
     state = choice_filter(visit.query, "state", "State", BatchState)
     definition = text_filter(visit.query, "definition", "Definition")
-    fields = [state, definition]
+    name = text_filter(visit.query, "batch", "Batch")
+    fields = [state, definition, name]
     found, position = await visit.quick(
-        progress.listed,
+        batch_view.list_batches,
         visit.context,
-        BatchFilter(visit.caller.sees, chosen(BatchState, state), definition.value or None),
+        BatchFilter(
+            tenant=visit.caller.sees,
+            state=chosen(BatchState, state),
+            definition=definition.value or None,
+            prefix=name.value or None,
+        ),
         before=visit.after_id,
         limit=ROWS,
     )
     is_newest = not is_filtered(fields) and visit.after_id is None
     return visit.show(
         "batches.html",
-        batches=found,
+        batches=[each.progress for each in found],
         fields=fields,
         is_filtered=is_filtered(fields),
         is_newest=is_newest,

@@ -8,13 +8,15 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from pipeline.batches import control, dead_items, event_log, progress, results, throughput
+from pipeline.batches import batch_view, control, dead_items, event_log, progress, results, throughput
+from pipeline.batches.batch_view import BatchView
 from pipeline.batches.history import SAMPLE, history_of
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries
 from pipeline.domain.api_key import Scope
 from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.redaction import redact_url
 from pipeline.http_api.page import charts
 from pipeline.http_api.page.text import counted, duration
 from pipeline.http_api.page.visit import Visit
@@ -98,20 +100,36 @@ async def _change(visit: Visit, change: Callable[[Context, str], Any], describe:
 
 def _batch_values(context: Context, row: Row) -> dict[str, Any]:
     public_id = row["public_id"]
-    found = progress.progress(context, public_id)
+    view = batch_view.view_batch(context, public_id)
+    found = view.progress
     # The page of results that ends with the newest event.
     latest = results.page(context, row["id"], max(0, found.last_seq - _LATEST)).results
     groups = dead_items.causes(context, batch_id=row["id"], tenant=None)[0] if found.dead else []
     return {
         "batch": found,
         "now": context.now(),
-        "version": row["definition_version"][:8],
+        "version": view.definition_version[:8],
+        "submission": _submission(view),
         "pace": _pace(context, found),
         "results": latest[::-1],
         "causes": groups[:_CAUSES],
         "sample": SAMPLE,
         **_charts(context, row, found),
     }
+
+
+def _submission(view: BatchView) -> list[tuple[str, str]]:
+    """Return what a batch was submitted with, as far as that is not the default."""
+    pairs = (
+        ("idempotency key", view.idempotency_key),
+        ("callbacks to", view.callback_url and redact_url(view.callback_url)),
+        ("its own event to", view.batch_callback_url and redact_url(view.batch_callback_url)),
+        ("otherwise to", view.fallback_url and redact_url(view.fallback_url)),
+        ("retries", view.callback_schedule),
+        ("weight", None if view.weight == 1 else str(view.weight)),
+        ("fair key", view.fair_key),
+    )
+    return [(name, value) for name, value in pairs if value]
 
 
 def _pace(context: Context, found: Progress) -> str:

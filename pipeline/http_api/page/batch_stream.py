@@ -7,8 +7,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from pipeline.batches.batch_view import BatchView
 from pipeline.domain.api_key import Scope
-from pipeline.domain.batch import Progress
 from pipeline.http_api.call import encode
 from pipeline.http_api.page.visit import Visit, stream_visitor
 from pipeline.http_api.streaming import sse
@@ -35,6 +35,7 @@ async def stream(visit: Visit) -> Response:
     return LiveResponse(chunks, gateway.streams, opened, media_type=EVENT_STREAM, headers=sse.HEADERS)
 
 
-def _encoded(found: Progress) -> bytes:
+def _encoded(view: BatchView) -> bytes:
+    found = view.progress
     counts: dict[str, Any] = {name: getattr(found, name) for name in _COUNTS}
     return encode({"batch": found.batch_id, "state": found.state.value, "created_at": found.created_at, **counts})

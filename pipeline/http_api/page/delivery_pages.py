@@ -17,9 +17,10 @@ from pipeline.delivery.delivery_search import Wanted
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.domain.api_key import Scope
 from pipeline.domain.redaction import redact_url
-from pipeline.http_api.page.filters import choice_filter, is_filtered, older_link, text_filter
+from pipeline.http_api.page.filters import AFTER, choice_filter, cursor_link, is_filtered, text_filter
 from pipeline.http_api.page.text import counted
 from pipeline.http_api.page.visit import ROWS, Visit
+from pipeline.http_api.pages import encode_delivery_cursor, read_delivery_cursor
 
 
 async def deliveries(visit: Visit) -> Response:
@@ -32,22 +33,18 @@ async def deliveries(visit: Visit) -> Response:
     if batch.value:
         await visit.batch(batch.value)
     wanted = Wanted(
-        batch=batch.value or None,
-        state=state.value or None,
-        endpoint=endpoint.value or None,
-        before=visit.after_id,
-        tenant=visit.caller.sees,
+        batch=batch.value or None, state=state.value or None, endpoint=endpoint.value or None, tenant=visit.caller.sees
     )
-    found = await visit.quick(delivery_search.newest, visit.context, wanted, limit=ROWS + 1)
+    after = read_delivery_cursor(visit.query.get(AFTER), is_of_batch=bool(batch.value))
+    found, position = await visit.quick(delivery_search.page, visit.context, wanted, after=after, limit=ROWS)
+    may_recover = state.value == DeliveryState.DEAD and visit.may(Scope.OPERATE)
     return visit.show(
         "deliveries.html",
-        rows=[fields_of(row) for row in found[:ROWS]],
+        rows=[fields_of(row) for row in found],
         fields=fields,
         is_filtered=is_filtered(fields),
-        older=older_link(fields, found[ROWS - 1]["id"] if len(found) > ROWS else None),
-        recover=_recover_link(batch.value, endpoint.value)
-        if state.value == DeliveryState.DEAD and found and visit.may(Scope.OPERATE)
-        else "",
+        older=None if position is None else cursor_link(fields, encode_delivery_cursor(position)),
+        recover=_recover_link(batch.value, endpoint.value) if found and may_recover else "",
     )
 
 

@@ -79,10 +79,12 @@ def older_link(fields: Iterable[Filter], position: str | int | None) -> str | No
     Args:
         position: behind which it begins.
     """
-    if position is None:
-        return None
-    given = {field.name: field.value for field in fields if field.value}
-    return "?" + urlencode({**given, AFTER: encode_cursor(position)})
+    return None if position is None else cursor_link(fields, encode_cursor(position))
+
+
+def cursor_link(fields: Iterable[Filter], cursor: str) -> str:
+    """Return the link to the page of a list that begins behind a cursor."""
+    return "?" + urlencode({**{field.name: field.value for field in fields if field.value}, AFTER: cursor})
 
 
 def _bad(name: str, value: str, expected: str) -> Problem:

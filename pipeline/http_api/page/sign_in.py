@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from pipeline.access import sessions
 from pipeline.errors import AccessDenied
+from pipeline.http_api.authentication import address_of
 from pipeline.http_api.page.visit import Visit, cookie_name
 
 #: The parameter with the page that somebody wanted to see.
@@ -19,12 +20,19 @@ async def show_form(visit: Visit) -> Response:
 
 
 async def sign_in(visit: Visit) -> Response:
-    """Start a session for the key in the form."""
+    """Start a session for the key in the form.
+
+    Raises:
+        Problem: too_many_failures, as for requests with a wrong key.
+    """
+    failures, address = visit.gateway.keyring.failures, address_of(visit.request)
+    failures.refuse_if_too_many(address)
     form = await visit.form()
     wanted = _own_page(form.get(NEXT, ""))
     try:
         cookie = await visit.quick(sessions.sign_in, visit.context, form.get("key", "").strip())
     except AccessDenied as error:
+        failures.note(address)
         return visit.show("login.html", 403, error=str(error), next=wanted)
     response = visit.go(wanted)
     response.set_cookie(

@@ -142,7 +142,9 @@ def _to_sign_in(visit: Visit, route: PageRoute) -> Response:
 def _failed(gateway: Gateway, request: Request, problem: Problem) -> Response:
     visit = Visit(gateway, request, getattr(request.state, "caller", ANYBODY))
     body = problem.body(ensure_request_id(request))
-    return visit.show("problem.html", problem.status, problem={**body, "advice": KINDS[problem.code].advice})
+    page = visit.show("problem.html", problem.status, problem={**body, "advice": KINDS[problem.code].advice})
+    page.headers.update(problem.headers)
+    return page
 
 
 async def _home(visit: Visit) -> Response:

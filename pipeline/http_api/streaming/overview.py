@@ -7,8 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pipeline.batches import progress
-from pipeline.domain.batch import Progress
+from pipeline.batches.batch_view import BatchView, overview
 from pipeline.http_api.streaming.open_streams import OpenStream
 from pipeline.http_api.streaming.sse import FIRST_BYTES, Clock, last_words
 from pipeline.log import get_logger
@@ -33,7 +32,7 @@ class TenantView:
 
     def __init__(self, gateway: Gateway, tenant: str | None) -> None:
         self._gateway, self._tenant = gateway, tenant
-        self._known: dict[int, Progress] = {}
+        self._known: dict[int, BatchView] = {}
         self._watchers: set[OverviewWatcher] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -62,7 +61,7 @@ class TenantView:
         while True:
             try:
                 found = await self._gateway.quick.run(
-                    progress.overview,
+                    overview,
                     self._gateway.context,
                     self._tenant,
                     newest=NEWEST,
@@ -82,20 +81,20 @@ class TenantView:
 
     def _also(self) -> set[int]:
         """Return the row ids of batches to look at although they may be neither open nor new."""
-        still_open = {row for row, each in self._known.items() if not each.is_complete}
+        still_open = {row for row, each in self._known.items() if not each.progress.is_complete}
         return still_open | {each.batch_id for each in self._watchers if each.batch_id is not None}
 
 
 class OverviewWatcher:
     """What one reader has yet to be told: of each batch the newest state, so that a slow reader costs little."""
 
-    def __init__(self, known: dict[int, Progress], batch_id: int | None = None) -> None:
+    def __init__(self, known: dict[int, BatchView], batch_id: int | None = None) -> None:
         self.batch_id = batch_id
-        self._pending: dict[int, Progress] = {}
+        self._pending: dict[int, BatchView] = {}
         self.wake = asyncio.Event()
         self.tell(known)
 
-    def tell(self, changed: dict[int, Progress]) -> None:
+    def tell(self, changed: dict[int, BatchView]) -> None:
         """Note what changed."""
         if self.batch_id is not None:
             changed = {row: each for row, each in changed.items() if row == self.batch_id}
@@ -103,7 +102,7 @@ class OverviewWatcher:
             self._pending.update(changed)
             self.wake.set()
 
-    def take(self) -> list[Progress]:
+    def take(self) -> list[BatchView]:
         """Return what changed since the last call, the oldest batch first."""
         self.wake.clear()
         found, self._pending = self._pending, {}
@@ -133,7 +132,7 @@ async def stream_overview(
     gateway: Gateway,
     stream: OpenStream,
     view: TenantView,
-    encode: Callable[[Progress], bytes],
+    encode: Callable[[BatchView], bytes],
     *,
     batch_id: int | None = None,
 ) -> AsyncGenerator[bytes]:

@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from pipeline.domain.variables import expand_variables, find_variables
 from pipeline.errors import InvalidDefinition
-from pipeline.stages.catalog.environment import expand_variables, find_variables
 from pipeline.stages.catalog.missing_extra import missing_extra
 from pipeline.stages.catalog.spec import EnrichSpec
 from pipeline.stages.catalog.step import Mode, Step

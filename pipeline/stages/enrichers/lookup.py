@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pipeline.domain.item import WorkItem
+from pipeline.domain.variables import expand_variables
 from pipeline.errors import InvalidDefinition, Permanent
-from pipeline.stages.catalog.environment import expand_variables
 from pipeline.stages.catalog.missing_extra import missing_extra
 from pipeline.stages.catalog.spec import EnrichSpec
 from pipeline.stages.catalog.step import Mode, Step

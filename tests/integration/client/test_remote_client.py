@@ -122,6 +122,27 @@ def test_refused_items_are_told_and_nothing_is_left(remote: pipeline.RemoteClien
     assert batch.progress().total == 1
 
 
+def test_refused_items_are_told_as_the_embedded_client_tells_them(
+    api: ServedApi, remote: pipeline.RemoteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "PART_ITEMS", 3)
+    given = [*items(4), {"id": "b", "txt": "ä"}, {"id": "c", "text": 1}]
+    assert api.client is not None
+    told: list[list[pipeline.Rejection]] = []
+    for client in (api.client, remote):
+        told.append([])
+        client.submit(given, "parity", on_reject=told[-1].append)
+    assert [each.line for each in told[0]] == [5, 6]
+    assert told[0] == told[1]
+    # The part that is refused first is the second one, which begins with item 4.
+    errors = []
+    for client in (api.client, remote):
+        with pytest.raises(pipeline.InvalidItems) as refused:
+            client.submit(given, "parity")
+        errors.append((str(refused.value), refused.value.rejections, refused.value.count))
+    assert errors[0] == errors[1]
+
+
 def test_dead_items_run_again(remote: pipeline.RemoteClient) -> None:
     batch = remote.submit([{"id": "a", "text": "it fails"}], "parity")
     assert batch.wait(timeout=60).dead == 1

@@ -10,6 +10,7 @@ import pytest
 
 import pipeline
 from pipeline.domain.api_key import Scope
+from pipeline.http_api.rate_limits import FailedAttempts
 from tests.support.factories import connect, make_definition, make_items
 from tests.support.gateway import HANG_SECONDS, ServedApi, serving, wait_until
 from tests.support.receiver import SECRET, Receiver
@@ -126,6 +127,22 @@ def test_a_browser_signs_in_with_a_key_and_out_again(keyed: ServedApi) -> None:
         assert browser.get("/ui").status_code == 200
         browser.post("/ui/logout", headers=SAME_ORIGIN)
         assert browser.get("/ui").headers["location"] == "/ui/login"
+
+
+def test_failed_sign_ins_are_counted_with_the_requests_that_have_no_valid_key(keyed: ServedApi) -> None:
+    keyed.gateway.keyring.failures = FailedAttempts(limit=3)
+    key = keyed.key(Scope.READ)
+    form = {"key": key["Authorization"].removeprefix("Bearer ")}
+    with httpx2.Client(base_url=keyed.url, timeout=HANG_SECONDS, trust_env=False) as browser:
+        assert browser.get("/v1/me").status_code == 401
+        for _ in range(2):
+            assert browser.post("/ui/login", data={"key": "pipe_x"}, headers=SAME_ORIGIN).status_code == 403
+        # The right key, too: otherwise the answer would tell which one it is.
+        refused = browser.post("/ui/login", data=form, headers=SAME_ORIGIN)
+        assert refused.status_code == 429
+        assert 0 < int(refused.headers["retry-after"]) <= 60
+        assert "set-cookie" not in refused.headers
+        assert browser.get("/v1/me", headers=key).json()["code"] == "too_many_failures"
 
 
 def test_the_api_does_not_read_the_cookie(keyed: ServedApi) -> None:

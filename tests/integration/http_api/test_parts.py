@@ -68,6 +68,7 @@ def test_parts_of_any_format_and_order_make_a_batch(api: ServedApi) -> None:
     listed = api.http.get(f"{batch}/parts").json()
     assert [(each["number"], each["items"]) for each in listed["data"]] == [(1, 3), (2, 2), (3, 2)]
     assert listed["expires_at"] > part["created_at"]
+    assert api.http.get(batch).json()["expires_at"] == listed["expires_at"]
     sealed = api.http.post(f"{batch}/seal", json={"parts": 3, "items": 7})
     assert (sealed.status_code, sealed.json()["total"]) == (200, 7)
     assert api.client is not None

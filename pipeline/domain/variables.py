@@ -1,11 +1,11 @@
-"""`${NAME}` in a definition, so that secrets stay in the environment of the process that runs the stage."""
+"""`${NAME}` in a definition or a connection, so that secrets stay in the environment of the process that uses them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from string import Template
 
-from pipeline.errors import InvalidDefinition
+from pipeline.errors import InvalidDefinition, InvalidInput
 
 _PATTERN = r"\$(?:{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)}|(?P<invalid>{)|(?P<named>(?!))|(?P<escaped>(?!)))"
 
@@ -22,21 +22,19 @@ def find_variables(text: str) -> list[str]:
     return _BracedTemplate(text).get_identifiers()
 
 
-def expand_variables(text: str, where: str, environ: Mapping[str, str]) -> str:
+def expand_variables(
+    text: str, where: str, environ: Mapping[str, str], error: type[InvalidInput] = InvalidDefinition
+) -> str:
     """Return `text` with each `${NAME}` replaced by its value in `environ`.
 
     Args:
         where: what messages call the text.
-
-    Raises:
-        InvalidDefinition: a variable is not set, or a name is malformed. The message never shows a value.
+        error: the class of what is raised if a variable is not set, or a name is malformed. Messages never show values.
     """
     try:
         return _BracedTemplate(text).substitute(environ)
-    except KeyError as error:
-        name = error.args[0]
-        raise InvalidDefinition(
-            f"{where}: the environment variable {name} is not set; set it for the workers"
-        ) from None
+    except KeyError as missing:
+        name = missing.args[0]
+        raise error(f"{where}: the environment variable {name} is not set; set it for the workers") from None
     except ValueError:
-        raise InvalidDefinition(f"{where}: '${{' must be followed by a variable name and '}}'") from None
+        raise error(f"{where}: '${{' must be followed by a variable name and '}}'") from None
