@@ -136,8 +136,9 @@ def _pace(context: Context, found: Progress) -> str:
     """Return how fast a batch is, and how long it will take or has taken."""
     if found.completed_at is not None:
         seconds = (found.completed_at - found.created_at).total_seconds()
-        rate = f", {found.total / seconds:,.0f} items per second" if seconds >= 1 and found.total >= seconds else ""
-        return f"took {duration(seconds)}{rate}"
+        # Of a batch that was fast: one that waited, was paused or repaired tells nothing by this.
+        pace = f", {found.total / seconds:,.0f} items per second" if found.total >= seconds >= 1 else ""
+        return f"took {duration(seconds)}{pace}"
     if found.state is not BatchState.RUNNING:
         return ""
     rate = throughput.measure(context, found.batch_id).items_per_second

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
-from pipeline.batches.rules.history import Moment
+from pipeline.batches.rules.history import LATENCY_CLASSES, Moment
 from pipeline.http_api.page.text import duration
 
 #: The drawing of a timeline; the page stretches it.
@@ -110,9 +110,8 @@ def rate_chart(moments: Sequence[Moment]) -> RateChart | None:
 
 def latency_chart(latencies: Sequence[tuple[float | None, int]]) -> BarChart | None:
     """Return how many items took how long from submission to the end; None if nothing finished."""
-    last = next((end for end, _ in latencies[-2:-1]), None)
     named = {
-        (f"over {duration(last)}" if last else "any") if end is None else f"up to {duration(end)}": number
+        f"over {duration(LATENCY_CLASSES[-1])}" if end is None else f"up to {duration(end)}": number
         for end, number in latencies
     }
     return _bar_chart("Time from submission to result", named, ("time", "items"))

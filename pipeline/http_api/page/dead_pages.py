@@ -99,7 +99,14 @@ def _chosen(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _filter(given: Mapping[str, str]) -> DeadFilter:
-    return DeadFilter(**{name: value or None for name, value in given.items()})
+    found = {name: value or None for name, value in given.items()}
+    return DeadFilter(
+        stage=found.get("stage"),
+        type=found.get("type"),
+        cause=found.get("cause"),
+        label=found.get("label"),
+        definition=found.get("definition"),
+    )
 
 
 def _described(given: Mapping[str, str]) -> str:

@@ -41,6 +41,8 @@ _FIELDS = (
     SettingField("coalesce_items", "Items per request", "Send the events of so many items together. Empty: one each."),
     SettingField("coalesce_ms", "Wait for others", "Milliseconds that an event waits. Needs items per request."),
 )  # fmt: skip
+#: What a number is typed with: Python reads more than people mean.
+_NUMBER = frozenset("0123456789.eE+-")
 SETTING_NAMES = tuple(field.name for field in _FIELDS)
 
 
@@ -83,7 +85,7 @@ def _parsed(text: str) -> int | float | str | None:
     if text.isascii() and text.isdecimal() and len(text) < 20:
         return int(text)
     try:
-        return float(text)
+        return float(text) if _NUMBER.issuperset(text) else text
     except ValueError:
         return text
 
