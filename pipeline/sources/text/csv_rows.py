@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipeline.sources.lines import Line, strip_mark
-from pipeline.sources.text_input import TextInput
+from pipeline.domain.input_cursor import InputCursor
+from pipeline.sources.text.lines import Line, strip_mark
+from pipeline.sources.text.text_input import TextInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,14 @@ class CsvRows:
 
     If a quote does not close properly, only the line where its row begins is refused, and the next row begins on the
     next line. Until then the row's lines are kept: at most `max_record_bytes`.
+
+    Args:
+        failed_until: the last line of a row that failed before the first of `lines`.
     """
 
-    def __init__(self, source: TextInput, lines: Iterable[Line], dialect: TableDialect) -> None:
+    def __init__(
+        self, source: TextInput, lines: Iterable[Line], dialect: TableDialect, *, failed_until: int = 0
+    ) -> None:
         self._source = source
         self._dialect = dialect
         self._lines = iter(lines)
@@ -41,7 +47,7 @@ class CsvRows:
         self._taken: list[Line] = []
         self._pending: deque[Line] = deque()
         #: The last line of the row that failed last.
-        self._failed_until = 0
+        self._failed_until = failed_until
         self.problem: str | None = None
 
     def __iter__(self) -> Iterator[list[str]]:
@@ -68,6 +74,12 @@ class CsvRows:
     def text(self) -> str:
         """The row as it was read."""
         return b"".join(raw for _, _, raw in self._taken).decode("utf-8", "backslashreplace").rstrip("\r\n")
+
+    def after(self) -> InputCursor | None:
+        """Return where the next row begins."""
+        last, offset, raw = self._taken[-1]
+        open_until = self._failed_until if self._failed_until > last else 0
+        return self._source.position.after_line(last, offset + len(raw), open_until=open_until)
 
     def span(self) -> str:
         """Return the range of lines for messages, or an empty string if the row is on one line."""

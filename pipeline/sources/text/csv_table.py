@@ -9,11 +9,11 @@ from itertools import chain
 from pipeline.domain import payload
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
-from pipeline.sources.csv_dialect import declared_delimiter, detect_dialect, take_sample
-from pipeline.sources.csv_header import Header, HeaderRules
-from pipeline.sources.csv_rows import CsvRows
-from pipeline.sources.lines import number_lines
-from pipeline.sources.text_input import TextInput
+from pipeline.sources.text.csv_dialect import declared_delimiter, detect_dialect, take_sample
+from pipeline.sources.text.csv_header import Header, HeaderRules
+from pipeline.sources.text.csv_rows import CsvRows
+from pipeline.sources.text.lines import number_lines
+from pipeline.sources.text.text_input import TextInput
 
 
 def read_table(
@@ -39,18 +39,31 @@ def read_table(
     dialect = detect_dialect(source, sample, declared or delimiter)
     if not dialect.has_quotes:
         source.report.warn(f"{source.name}: quotes are read as text, because they do not enclose its fields")
-    return _read_rows(source, CsvRows(source, chain(sample, lines), dialect), rules or HeaderRules())
+    rows = CsvRows(source, chain(sample, lines), dialect)
+    header = _find_header(source, rows, rules or HeaderRules())
+    if header is None:
+        return
+    after = source.position.after
+    if after is not None and after.line:
+        rows = CsvRows(source, number_lines(source, after), dialect, failed_until=after.open_until)
+    yield from _read_rows(source, rows, header)
 
 
-def _read_rows(source: TextInput, rows: CsvRows, rules: HeaderRules) -> Iterator[Record | Rejection]:
-    header: Header | None = None
+def _find_header(source: TextInput, rows: CsvRows, rules: HeaderRules) -> Header | None:
     for row in rows:
-        if rows.problem is None and not any(map(str.strip, row)):
+        if rows.problem is not None or any(map(str.strip, row)):
+            return _read_header(source, rows, row, rules)
+        if source.position.after is None:
             source.report.blank_rows += 1
-        elif header is None:
-            header = _read_header(source, rows, row, rules)
-        elif rows.problem is not None:
-            yield Rejection(rows.line, rows.problem + rows.span(), rows.text)
+    return None
+
+
+def _read_rows(source: TextInput, rows: CsvRows, header: Header) -> Iterator[Record | Rejection]:
+    for row in rows:
+        if rows.problem is not None:
+            yield source.reject(rows.line, rows.problem + rows.span(), rows.text, rows.after())
+        elif not any(map(str.strip, row)):
+            source.report.blank_rows += 1
         else:
             yield _read_row(source, rows, row, header)
 
@@ -60,8 +73,8 @@ def _read_row(source: TextInput, rows: CsvRows, row: list[str], header: Header) 
         item = header.to_item(row)
         payload.encode_bytes(item, max_bytes=source.max_bytes)
     except InvalidInput as error:
-        return Rejection(rows.line, f"{error}{rows.span()}", rows.text)
-    return Record(rows.line, item)
+        return source.reject(rows.line, f"{error}{rows.span()}", rows.text, rows.after())
+    return source.accept(rows.line, item, rows.after())
 
 
 def _read_header(source: TextInput, rows: CsvRows, row: list[str], rules: HeaderRules) -> Header:
@@ -70,6 +83,8 @@ def _read_header(source: TextInput, rows: CsvRows, row: list[str], rules: Header
             raise InvalidInput(rows.problem)
         if max(map(len, row)) > source.max_bytes:
             raise InvalidInput("a name is longer than a payload may be; is a closing quote missing?")
-        return Header(row, rules, lambda message: source.report.warn(f"{source.name}: {message}"))
+        header = Header(row, rules, lambda message: source.report.warn(f"{source.name}: {message}"))
     except InvalidInput as error:
         raise InvalidInput(f"{source.name}, line {rows.line}: {error}") from None
+    source.check_columns(header.columns)
+    return header

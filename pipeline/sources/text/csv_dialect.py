@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from pipeline.sources.csv_rows import CsvRows, TableDialect
 from pipeline.sources.head_stream import HEAD_BYTES
-from pipeline.sources.lines import Line
-from pipeline.sources.text_input import TextInput
+from pipeline.sources.text.csv_rows import CsvRows, TableDialect
+from pipeline.sources.text.lines import Line
+from pipeline.sources.text.text_input import TextInput
 
 #: In order of preference, if several fit equally well.
 _DELIMITERS = ",;\t|"
