@@ -80,7 +80,7 @@ def inspect_table(source: TextInput, delimiter: str | None, options: TableOption
     first = next(lines, None)
     declared = None if first is None else declared_delimiter([first])
     before = [] if first is None or declared is not None else [first]
-    all_lines = chain(before, lines)
+    all_lines: Iterator[Line] = chain(before, lines)
     if options.header_row is not None:
         header_row = options.header_row
         all_lines = dropwhile(lambda line: line[0] < header_row, all_lines)

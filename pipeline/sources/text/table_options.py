@@ -45,8 +45,8 @@ class TableOptions:
         delimiter = None if self.delimiter is None else _DELIMITERS.get(self.delimiter.lower(), self.delimiter)
         if delimiter is not None and len(delimiter) != 1:
             raise InvalidInput(
-                f"--delimiter is {delimiter!r}{hint(delimiter, _DELIMITERS)}; give one character, or tab, space, comma, "
-                "semicolon or pipe"
+                f"--delimiter is {delimiter!r}{hint(delimiter, _DELIMITERS)}; give one character, or tab, space, "
+                "comma, semicolon or pipe"
             )
         given = {
             "--delimiter": delimiter,

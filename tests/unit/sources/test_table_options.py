@@ -19,6 +19,10 @@ def payloads(items):
     return [item.payload for item in items if isinstance(item, Record)]
 
 
+def numbered(*values):
+    return {f"column_{number}": value for number, value in enumerate(values, 1)}
+
+
 A = [{"id": "1", "text": "a"}]
 
 
@@ -35,7 +39,7 @@ A = [{"id": "1", "text": "a"}]
         (b"id,text\n1,a\\,b\n", {"escape": "\\"}, [{"id": "1", "text": "a,b"}]),
         (b"Report\n\nid,text\n1,a\n", {"header_row": 3}, A),
         (b"sep=;\nReport\nid;text\n1;a\n", {"header_row": 3}, A),
-        (b"1,a\n2,b\n", {"has_header": False}, [{"column_1": "1", "column_2": "a"}, {"column_1": "2", "column_2": "b"}]),
+        (b"1,a\n2,b\n", {"has_header": False}, [numbered("1", "a"), numbered("2", "b")]),
         (b"a,a\na,a\n", {"has_header": False}, [{"column_1": "a", "column_2": "a"}] * 2),
         (b"#x\nid,text\n#,y\n1,a\n2,\"\n#z\"\n#\n", {"comment": "#"}, [*A, {"id": "2", "text": "\n#z"}]),
         (b"id,text\n1,\0a\0\n", {"nul": "strip"}, A),
