@@ -11,11 +11,12 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
 from pipeline.batches.idempotency import refuse_different
-from pipeline.batches.sql import batches
+from pipeline.batches.sql import batches, exports
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import refuse_foreign
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Rules
+from pipeline.connections.export_targets import check_exports
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
@@ -45,6 +46,9 @@ class Submission:
         key_field: payload field that holds the caller's key; default: the definition's.
         callback_url_field: payload field that holds the item's own callback URL.
         tenant: whose batch it is; an idempotency key is unique within a tenant.
+        exports: where all results are written to in bulk, see `domain.urls.export_target`.
+        is_local: whether a program on the database submits it, not somebody over HTTP: only such a one may name
+            folders.
     """
 
     definition: Definition
@@ -58,6 +62,8 @@ class Submission:
     key_field: str | None = None
     callback_url_field: str | None = None
     tenant: str = DEFAULT_TENANT
+    exports: tuple[str, ...] = ()
+    is_local: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,18 @@ def checked(context: Context, submission: Submission) -> Submission:
         raise InvalidInput("fallback_url is also a callback URL of the batch; give one that works when that one fails")
     if submission.callback_schedule is not None:
         check_schedule(submission.callback_schedule)
-    return replace(submission, callback_url=items_url, batch_callback_url=batch_url, fallback_url=fallback)
+    return replace(
+        submission,
+        callback_url=items_url,
+        batch_callback_url=batch_url,
+        fallback_url=fallback,
+        exports=check_exports(
+            submission.exports,
+            context.connections,
+            context.settings.allow_targets,
+            is_local=submission.is_local,
+        ),
+    )
 
 
 def _checked_url(context: Context, url: str | None, name: str) -> str | None:
@@ -147,9 +164,10 @@ def find_existing(context: Context, submission: Submission) -> Row | None:
         row = batches.find_by_idempotency_key(connection, submission.tenant, key)
         # In the same snapshot: both may be pruned.
         content = None if row is None else stored_definitions.load_content(connection, row["definition_id"])
+        targets = () if row is None else tuple(exports.find_targets(connection, row["id"]))
     if row is None:
         return None
-    row = {**row, "definition": content}
+    row = {**row, "definition": content, "exports": targets}
     if is_resumable(row):
         return row
     # Until it is accepted, only one that is uploaded in parts knows its body.
@@ -179,7 +197,9 @@ def refuse_other_options(known: Row, submission: Submission) -> None:
     refuse_different(known, stored, {"definition": to_content(submission.definition), **given})
 
 
-_COMPARED = ("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight")
+_COMPARED = (
+    *("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight", "exports"),
+)
 
 
 class OpenBatch(NamedTuple):
@@ -274,7 +294,9 @@ def insert_batch(
         "created_at": now,
     }
     try:
-        return batches.add(connection, row)
+        batch_id = batches.add(connection, row)
+        exports.add(connection, batch_id, submission.exports, now)
+        return batch_id
     except IntegrityError as error:
         key = submission.idempotency_key
         if key is None or "idempotency_key" not in str(error.orig):

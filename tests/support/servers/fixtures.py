@@ -14,6 +14,7 @@ from pipeline.database.engine import Database
 from pipeline.database.schema import upgrade_schema
 from tests.support.collection import assert_marked
 from tests.support.servers.nats import Nats
+from tests.support.servers.object_store import ObjectStore
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
@@ -52,6 +53,12 @@ def rabbitmq(pytestconfig: pytest.Config) -> Iterator[RabbitMQ]:
 def nats(pytestconfig: pytest.Config) -> Iterator[Nats]:
     """A NATS server with JetStream, running; a test that stops it starts it again."""
     yield from _running(Nats, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def object_store(pytestconfig: pytest.Config) -> Iterator[ObjectStore]:
+    """An S3 server, running."""
+    yield from _running(ObjectStore, pytestconfig)
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
