@@ -10,6 +10,7 @@ from pipeline.batches.replay import replay_dead
 from pipeline.batches.sql import batches, dead, items
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.validate import Rules, check_payload
+from pipeline.connections.destinations import Destinations
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import InputSpec
@@ -53,6 +54,12 @@ def replay_with_payload(
     return True
 
 
+def earlier_payloads(context: Context, item: Row) -> list[Row]:
+    """Return the payloads that an item had before it was replayed with others, oldest first: `at`, `payload`."""
+    with context.database.read() as connection:
+        return dead.find_replaced(connection, item["id"])
+
+
 def text_field(context: Context, batch: Row) -> str:
     """Return the payload field that a batch's classifier reads."""
     with context.database.read() as connection:
@@ -67,7 +74,7 @@ def _rules(context: Context, content: Mapping[str, Any]) -> Rules:
         key_field=None,
         callback_url_field=None,
         max_payload_bytes=context.settings.max_payload_bytes,
-        allow_private=(),
+        destinations=Destinations(),
         has_secret=False,
     )
 

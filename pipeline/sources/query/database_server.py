@@ -24,6 +24,7 @@ _DRIVERS = {
     "mysql": ("mysql+pymysql", "pymysql", "mysql"),
     "mariadb": ("mariadb+pymysql", "pymysql", "mysql"),
 }
+_MYSQL = frozenset({"mysql", "mariadb"})
 CONNECT_SECONDS = 10
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
@@ -51,6 +52,11 @@ class DatabaseServer:
         if self.dialect == "sqlite":
             self._url = _read_only_file(self._url)
         self._engine = self._make_engine()
+
+    @property
+    def has_json_as_text(self) -> bool:
+        """Whether the driver returns JSON as text."""
+        return self.dialect in _MYSQL
 
     def _make_engine(self) -> Engine:
         _require_driver(self._url)

@@ -120,7 +120,8 @@ class QuerySource:
                 raise InvalidInput("the query returns no rows: SELECT … INTO stores them elsewhere")
             keys = list(result.keys())
             names = distinct_names(keys, self._options.header, self._warn)
-            converter = _RowConverter(names, _json_columns(result, names), self._options, self.name)
+            json = _json_columns(result, names) if self._server.has_json_as_text else frozenset()
+            converter = _RowConverter(names, json, self._options, self.name)
             order = None if order_by is None else _Order(order_by, keys.index(order_by), place)
             for number, row in enumerate(_rows(result), place.row + 1):
                 yield converter.convert(number, row, None if order is None else order.after(number, row))
@@ -224,6 +225,5 @@ def _find_column(connection: Connection, rows_of_query: str, wanted: str) -> str
 def _json_columns(result: CursorResult[Any], names: Sequence[str]) -> frozenset[str]:
     """Return the columns whose JSON the driver returns as text."""
     described = result.cursor.description if result.cursor is not None else None
-    if not result.dialect.name.startswith(("mysql", "mariadb")) or described is None:
-        return frozenset()
-    return frozenset(name for name, column in zip(names, described, strict=True) if column[1] == _MYSQL_JSON)
+    columns = zip(names, described or (), strict=described is not None)
+    return frozenset(name for name, column in columns if column[1] == _MYSQL_JSON)

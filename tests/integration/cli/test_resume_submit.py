@@ -6,13 +6,13 @@ import json
 import random
 import signal
 import sqlite3
-import time
-from collections.abc import Callable
-from contextlib import closing
+import subprocess
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.support.receivers.owed import wait_until
 from tests.support.terminal import Terminal
 
 ITEMS = 30_000
@@ -41,11 +41,18 @@ def stored() -> int:
             return 0
 
 
-def kill_when(terminal: Terminal, words: list[str], is_time: Callable[[], bool], number: int = signal.SIGKILL) -> str:
-    """Start a command, send it a signal when it is time unless it has ended, and return what it said."""
+def kill_when_stored(
+    terminal: Terminal, words: list[str], items: int, *, later: float = 0, number: int = signal.SIGKILL
+) -> str:
+    """Start a command, send it a signal once it has stored items unless it has ended, and return what it said.
+
+    Args:
+        later: seconds between the two.
+    """
     process = terminal.start(*words)
-    while process.poll() is None and not is_time():
-        time.sleep(0.002)
+    wait_until(lambda: process.poll() is not None or stored() >= items)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(later)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     return str(said.decode())
@@ -66,16 +73,7 @@ def assert_complete(terminal: Terminal) -> None:
 def test_a_submission_that_is_killed_by_lot_goes_on_to_its_end(terminal: Terminal, tickets: list[str]) -> None:
     lot = random.Random(7)
     for _ in range(3):
-        wanted = stored() + lot.choice([1, 5_000])
-        wait = lot.uniform(0, 0.15)
-
-        def is_time(wanted: int = wanted, wait: float = wait) -> bool:
-            if stored() < wanted:
-                return False
-            time.sleep(wait)
-            return True
-
-        kill_when(terminal, tickets, is_time)
+        kill_when_stored(terminal, tickets, stored() + lot.choice([1, 5_001]), later=lot.uniform(0, 0.15))
     assert terminal.run(*tickets).exit_code == 0
     assert_complete(terminal)
 
@@ -83,7 +81,7 @@ def test_a_submission_that_is_killed_by_lot_goes_on_to_its_end(terminal: Termina
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_stored_and_says_so(terminal: Terminal, tickets: list[str]) -> None:
     words = [word for word in tickets if word != "--quiet"]
-    said = kill_when(terminal, words, lambda: stored() > 0, signal.SIGINT)
+    said = kill_when_stored(terminal, words, 1, number=signal.SIGINT)
     assert "items stored; run the same command again to go on" in said
     again = terminal.run(*words)
     assert again.exit_code == 0, again.stderr
@@ -93,7 +91,7 @@ def test_ctrl_c_keeps_what_is_stored_and_says_so(terminal: Terminal, tickets: li
 
 @pytest.mark.slow
 def test_a_file_that_has_changed_is_refused_until_it_is_discarded(terminal: Terminal, tickets: list[str]) -> None:
-    kill_when(terminal, tickets, lambda: stored() > 0)
+    kill_when_stored(terminal, tickets, 1)
     with Path("tickets.jsonl").open("a") as file:
         file.write(json.dumps({"id": "new", "text": "invoice"}) + "\n")
     refused = terminal.run(*tickets)
