@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.domain.backoff import Backoff
 from pipeline.domain.field_types import FieldType
@@ -29,7 +29,7 @@ class InputSpec(BaseModel):
     #: Field with the caller's own id. Without it, items only have a key if they are submitted with one.
     key: str | None = Field(default=None, min_length=1)
     #: Field with the text that the classifier reads; or several, whose texts are put together.
-    text: Annotated[str | tuple[str, ...], PlainValidator(_text_fields)] = "text"
+    text: Annotated[str | tuple[str, ...], BeforeValidator(_text_fields)] = "text"
     #: What happens to an item whose text is empty: a classifier would give it a label like any other.
     empty: Literal["refuse", "accept"] = "refuse"
     #: What happens to an item whose text is null: it is refused, or its text is empty.

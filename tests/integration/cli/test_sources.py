@@ -15,15 +15,13 @@ def payloads(terminal: Terminal) -> list[dict[str, object]]:
 
 
 def test_a_glob_of_awkward_tables_is_one_batch_with_a_mapping(terminal: Terminal) -> None:
-    terminal.write_definition()
     Path("in").mkdir()
     Path("in/a.csv").write_text("Export of 2026\n\nKey,Description,Amount,x\nA-1,an invoice,1.50,y\n")
     Path("in/b.csv.gz").write_bytes(
-        gzip.compress(b"Export\n\nAmount,Key,Description,x\n2,B-1,a refund,y\nmany,B-2,x,y\n2,A-1,again,y\n")
+        gzip.compress(b"Export\n\nAmount,Key,Description,x\n2,B-1,an invoice,y\nmany,B-2,x,y\n2,A-1,again,y\n")
     )
-    Path("definition.toml").write_text(
-        Path("definition.toml").read_text().replace("[input]", '[input]\ntypes = { amount = "number" }')
-    )
+    path = terminal.write_definition()
+    path.write_text(path.read_text().replace("[input]", '[input]\ntypes = { amount = "number" }'))
     mapping = ("--map", "text=Description", "--map", "id=Key", "--map", "amount=Amount", "--field", "text,amount")
     options = (*mapping, "--header-row", "3", "--on-error", "skip", "--rejects", "bad.jsonl")
     result = terminal.run("run", "in/*.csv*", *options)
@@ -32,7 +30,7 @@ def test_a_glob_of_awkward_tables_is_one_batch_with_a_mapping(terminal: Terminal
     assert "in/b.csv.gz, line 6: its key 'A-1' is also the key of item 1 in in/a.csv" in result.stderr
     rejected = [json.loads(line) for line in Path("bad.jsonl").read_text().splitlines()]
     assert [(each["file"], each["line"]) for each in rejected] == [("in/b.csv.gz", 5), ("in/b.csv.gz", 6)]
-    assert payloads(terminal) == [{"text": "an invoice", "amount": 1.5}, {"text": "a refund", "amount": 2}]
+    assert payloads(terminal) == [{"text": "an invoice", "amount": 1.5}, {"text": "an invoice", "amount": 2}]
 
 
 def test_several_files_may_be_given_by_name(terminal: Terminal) -> None:

@@ -35,7 +35,7 @@ def test_a_table_as_it_was_before_has_the_same_content_as_before():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"text": []}, r"input.text = \[\]: expected the name of a field, or a list of names that differ"),
+        ({"text": []}, r"input.text = .*: expected the name of a field, or a list of names that differ"),
         ({"text": ["a", "a"]}, r"input.text = .*names that differ"),
         ({"text": 3}, r"input.text = 3: expected the name"),
         ({"text": ""}, r"input.text = ''?.*expected the name"),
