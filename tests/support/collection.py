@@ -16,7 +16,7 @@ INTEGRATION = "rabbitmq-integration"
 WHOLE_PROCESSES = ("acceptance", "faults")
 RABBITMQ_GROUPS = dict.fromkeys(WHOLE_PROCESSES, "rabbitmq-acceptance")
 #: Parameters that name a server, or what lies on one.
-_CHOOSE_A_SERVER = {"database_url", "broker", "broker_kind", "site"}
+_CHOOSE_A_SERVER = {"database_url", "module_database", "broker", "broker_kind", "site"}
 _LIES_ON = {"postgresql": "postgres"}
 
 _current = pytest.StashKey[pytest.Item]()
