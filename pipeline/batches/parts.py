@@ -20,8 +20,9 @@ from pipeline.batches.prepare import prepare
 from pipeline.batches.sql import batches, parts
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import ItemChunks, ItemStore
-from pipeline.batches.submission import Submission, Submitted, checked, find_existing, rules_of
-from pipeline.batches.submit import check_stored, open_batch
+from pipeline.batches.streamed.resume import find_known
+from pipeline.batches.streamed.submit_streamed import check_stored
+from pipeline.batches.submission import Submission, Submitted, checked, open_batch, rules_of
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Given, ItemValidator, OnReject
 from pipeline.context import Context
@@ -73,13 +74,13 @@ def open_upload(context: Context, submission: Submission, body: SubmittedBody) -
         InvalidDefinition, InvalidInput, BacklogFull, EndpointOwned: see `submit`.
     """
     submission = checked(context, submission)
-    known = find_existing(context, submission)
+    known, _ = find_known(context, submission)
     if known is not None:
         refuse_other_body(known, body)
         return Submitted(known["public_id"], known["id"], known["total"], is_new=False)
     prepare(context, submission.definition)
-    batch_id, public_id = open_batch(context, submission, submit_lease.of_parts, body_digest=str(body.finish()))
-    return Submitted(public_id, batch_id, 0, is_new=True)
+    batch = open_batch(context, submission, submit_lease.of_parts, body_digest=str(body.finish()))
+    return Submitted(batch.public_id, batch.row_id, 0, is_new=True)
 
 
 def submission_of(

@@ -15,10 +15,11 @@ from pipeline.database.retry import retrying
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.callback_url import parse_callback_url
-from pipeline.domain.portions import portions, text_bytes
+from pipeline.domain.portions import text_bytes
 from pipeline.errors import EndpointOwned
 
-#: Items written in one transaction, at most: this bounds how long other writers wait. Large ones are fewer.
+#: Items written in one transaction, at most: this bounds how long other writers wait. Large ones are fewer: a chunk
+#: ends with the item that fills its bytes.
 CHUNK = 5_000
 CHUNK_BYTES = 8 * 1024 * 1024
 
@@ -35,25 +36,36 @@ class ItemChunks(Iterator[list[Row]]):
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self.is_over = False
-        self._chunks = portions(
-            self._until_over(rows), lambda row: text_bytes(row["payload"]), count=CHUNK, size_limit=CHUNK_BYTES
-        )
+        self._rows = iter(rows)
 
     def __next__(self) -> list[Row]:
-        return next(self._chunks)
-
-    def _until_over(self, rows: Iterable[Row]) -> Iterator[Row]:
-        yield from rows
-        self.is_over = True
+        chunk: list[Row] = []
+        size = 0
+        # No row is read ahead of the chunk: how far the reader has come is stored with it.
+        while len(chunk) < CHUNK and size < CHUNK_BYTES:
+            row = next(self._rows, None)
+            if row is None:
+                self.is_over = True
+                break
+            chunk.append(row)
+            size += text_bytes(row["payload"])
+        if not chunk:
+            raise StopIteration
+        return chunk
 
 
 class ItemStore:
     """Writes the items of one open batch, or of a part of one, a transaction for each chunk.
 
+    Attributes:
+        total: How many items are written.
+
     Args:
         validator: told of items whose keys other items have.
         may_write: called in each transaction; raises an error if the submitter may not go on.
         tenant: whose batch it is.
+        stored: how many of the batch's items were written before.
+        save: called in each transaction with the number of items that are written when it commits.
     """
 
     def __init__(
@@ -63,24 +75,27 @@ class ItemStore:
         validator: ItemValidator,
         may_write: Callable[[Connection], object],
         tenant: str,
+        *,
+        stored: int = 0,
+        save: Callable[[Connection, int], object] | None = None,
     ) -> None:
         self._context, self._batch_id, self._validator = context, batch_id, validator
-        self._may_write, self._tenant = may_write, tenant
+        self._may_write, self._tenant, self._save = may_write, tenant, save
+        self.total = stored
         self._allowed_urls: set[str] = set()
 
     def write(self, chunks: Iterable[list[Row]], on_progress: OnProgress | None = None) -> int:
-        """Write rows of items. Return how many were written: those whose keys are new to the batch.
+        """Write rows of items: those whose keys are new to the batch. Return how many are written.
 
         Raises:
             EndpointOwned: an item's callback URL is at an endpoint of another tenant.
         """
-        total = 0
         for chunk in chunks:
             self._refuse_foreign_urls(chunk)
-            total += self._add(numbered(chunk, self._batch_id))
+            self.total += self._add(numbered(chunk, self._batch_id))
             if on_progress:
-                on_progress(total)
-        return total
+                on_progress(self.total)
+        return self.total
 
     def _add(self, chunk: list[Row]) -> int:
         while True:
@@ -103,6 +118,8 @@ class ItemStore:
             # They may be stored already: the connection was lost during the commit of the attempt before.
             if rows and items.get(connection, rows[0]["id"]) is None:
                 items.add(connection, rows)
+            if self._save:
+                self._save(connection, self.total + len(rows))
 
     def _refuse_foreign_urls(self, chunk: list[Row]) -> None:
         given = {row["callback_url"] for row in chunk} - self._allowed_urls - {None}

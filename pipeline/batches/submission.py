@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -12,12 +14,15 @@ from pipeline.batches.idempotency import refuse_different
 from pipeline.batches.sql import batches
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import refuse_foreign
+from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Rules
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
 from pipeline.domain import bounds
+from pipeline.domain.batch import BatchState
 from pipeline.domain.callback_url import check_callback_url
+from pipeline.domain.ids import new_batch_id
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.domain.tenant import DEFAULT_TENANT
 from pipeline.errors import BacklogFull, InvalidInput, SubmissionInProgress
@@ -66,6 +71,7 @@ class Submitted:
         total: number of items.
         is_new: False if the idempotency key was known.
         without_url: number of items without a value in `callback_url_field`.
+        resumed_at: number of items that an interrupted submission had stored; 0: there was none.
     """
 
     batch_id: str
@@ -73,6 +79,7 @@ class Submitted:
     total: int
     is_new: bool
     without_url: int = 0
+    resumed_at: int = 0
 
 
 def checked(context: Context, submission: Submission) -> Submission:
@@ -128,6 +135,8 @@ def rules_of(context: Context, submission: Submission) -> Rules:
 def find_existing(context: Context, submission: Submission) -> Row | None:
     """Return the batch with the idempotency key of a submission; None if there is none.
 
+    One whose submission was interrupted and can be resumed is not compared yet: it may be discarded.
+
     Raises:
         IdempotencyMismatch: it differs in an option.
         SubmissionInProgress: it is being submitted right now.
@@ -141,9 +150,12 @@ def find_existing(context: Context, submission: Submission) -> Row | None:
         content = None if row is None else stored_definitions.load_content(connection, row["definition_id"])
     if row is None:
         return None
+    row = {**row, "definition": content}
+    if is_resumable(row):
+        return row
     # Until it is accepted, only one that is uploaded in parts knows its body.
     if row["state"] != "accepting" or row["body_digest"] is not None:
-        _refuse_if_different({**row, "definition": content}, submission)
+        refuse_other_options(row, submission)
         return row
     submit_lease.discard_abandoned(context)
     with context.database.read() as connection:
@@ -152,13 +164,57 @@ def find_existing(context: Context, submission: Submission) -> Row | None:
     raise SubmissionInProgress(f"a batch with idempotency key {key!r} is being submitted by another process; try again")
 
 
-def _refuse_if_different(known: Row, submission: Submission) -> None:
+def is_resumable(batch: Row) -> bool:
+    """Return whether the submission of a batch is under way or was interrupted, and can go on in the latter case."""
+    return batch["state"] == BatchState.ACCEPTING and batch["cursor"] is not None
+
+
+def refuse_other_options(known: Row, submission: Submission) -> None:
+    """Compare the options of a submission with those of the batch that `find_existing` has found.
+
+    Raises:
+        IdempotencyMismatch: they differ.
+    """
     given = {name: getattr(submission, name) for name in _COMPARED}
     stored = {**known, "callback_schedule": known["schedule"]}
     refuse_different(known, stored, {"definition": to_content(submission.definition), **given})
 
 
 _COMPARED = ("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight")
+
+
+class OpenBatch(NamedTuple):
+    """A batch that takes items, and the lease under which they are written."""
+
+    row_id: int
+    public_id: str
+    lease: SubmitLease
+
+
+def open_batch(
+    context: Context,
+    submission: Submission,
+    lease: Callable[[int], SubmitLease],
+    *,
+    body_digest: str | None = None,
+    source: str | None = None,
+) -> OpenBatch:
+    """Store a batch without items, and take the lease on it.
+
+    Args:
+        lease: called with the row id.
+        body_digest: of the request that opens it; None: not known yet.
+        source: what its items are read from, as JSON, if the submission can be resumed.
+
+    Raises:
+        SubmissionInProgress, EndpointOwned: see `insert_batch`.
+    """
+    public_id = new_batch_id()
+    with context.database.write() as connection:
+        row_id = insert_batch(context, connection, submission, public_id, body_digest=body_digest, source=source)
+        batch = OpenBatch(row_id, public_id, lease(row_id))
+        submit_lease.take(context, connection, batch.lease)
+    return batch
 
 
 def admit(context: Context, connection: Connection, submission: Submission) -> None:
@@ -174,12 +230,19 @@ def admit(context: Context, connection: Connection, submission: Submission) -> N
 
 
 def insert_batch(
-    context: Context, connection: Connection, submission: Submission, public_id: str, *, body_digest: str | None = None
+    context: Context,
+    connection: Connection,
+    submission: Submission,
+    public_id: str,
+    *,
+    body_digest: str | None = None,
+    source: str | None = None,
 ) -> int:
     """Insert a batch in state `accepting`, with its definition. Return its row id.
 
     Args:
         body_digest: of the request that opens it; None: not known yet.
+        source: what its items are read from, as JSON, if the submission can be resumed.
 
     Raises:
         SubmissionInProgress: another process has just used the idempotency key.
@@ -208,6 +271,7 @@ def insert_batch(
         "idempotency_key": submission.idempotency_key,
         "tenant": submission.tenant,
         "body_digest": body_digest,
+        "source": source,
         "created_at": now,
     }
     try:

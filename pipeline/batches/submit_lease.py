@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -29,8 +29,14 @@ log = get_logger(__name__)
 PREFIX = "submit:"
 #: Holds the leases of batches that are uploaded in parts. It names no process, so no sweep takes it for a dead one.
 PARTS = "parts"
+#: Holds the leases of submissions that were interrupted and can be resumed.
+INTERRUPTED = "interrupted"
+#: Before all leases.
+_NEVER = datetime.fromtimestamp(0, UTC)
 #: How long a batch waits for its next part.
 PARTS_LEASE = timedelta(hours=24)
+#: How long what an interrupted submission has stored is kept, if it can be resumed.
+RESUMABLE_FOR = timedelta(hours=24)
 #: Items removed in one transaction, which bounds how long other writers wait.
 CHUNK = 5_000
 
@@ -42,9 +48,9 @@ class SubmitLease(NamedTuple):
     holder: str
 
 
-def of_submitter(context: Context, batch_id: int) -> SubmitLease:
-    """Return the lease of a process that submits a whole batch."""
-    return SubmitLease(_name(batch_id), context.worker)
+def of_submitter(batch_id: int) -> SubmitLease:
+    """Return the lease of one submission of a whole batch. Another one, by this process too, has another holder."""
+    return SubmitLease(_name(batch_id), new_holder())
 
 
 def of_parts(batch_id: int) -> SubmitLease:
@@ -87,14 +93,40 @@ def keep(context: Context, connection: Connection, lease: SubmitLease) -> None:
     """
     if not leases.extend(connection, lease.name, lease.holder, until=_end(lease, context)):
         raise Conflict(
-            "another process discarded this submission because it showed no sign of life for too long; nothing was "
-            "accepted; submit it again"
+            "another process took over or discarded this submission because it showed no sign of life for too long; "
+            "nothing was accepted here; submit it again"
         )
 
 
 def drop(connection: Connection, lease: SubmitLease) -> None:
     """Release a lease, in the transaction that accepts the batch or the part."""
     leases.release(connection, lease.name, lease.holder)
+
+
+def forget(context: Context, batch_id: int, lease: SubmitLease) -> None:
+    """Let nobody go on with a submission that is about to be removed.
+
+    Raises:
+        Conflict: another process has taken the lease.
+    """
+    with context.database.write() as connection:
+        keep(context, connection, lease)
+        # Whoever removes it may die before it has removed everything.
+        batches.save_cursor(connection, batch_id, None)
+
+
+def hand_back(context: Context, batch_id: int, holders: Sequence[str]) -> None:
+    """Let another process go on with a submission that one of these holders has left."""
+    now = context.now()
+    with context.database.write() as connection:
+        leases.take_over(connection, _name(batch_id), INTERRUPTED, now=_NEVER, until=now, dead=holders)
+
+
+def take_interrupted(context: Context, connection: Connection, lease: SubmitLease) -> bool:
+    """Take over the lease of a submission that was interrupted. Return False if its submitter is alive."""
+    now = context.now()
+    gone = [*certainly_dead(leases.find_holders(connection)), INTERRUPTED]
+    return leases.take_over(connection, *lease, now=now, until=_end(lease, context), dead=gone)
 
 
 @contextmanager
@@ -132,20 +164,33 @@ def discard(context: Context, batch_id: int) -> None:
 
 
 def discard_abandoned(context: Context) -> int:
-    """Remove batches whose submitter died before it had stored every item. Return the number of batches."""
+    """Remove batches whose submitter died before it had stored every item. Return the number of batches.
+
+    One that can be resumed is removed once it has waited for `RESUMABLE_FOR`.
+    """
     with context.database.read() as connection:
         accepting = batches.find_open(connection, BatchState.ACCEPTING)
         dead = certainly_dead(leases.find_holders(connection)) if accepting else []
-    abandoned = [batch_id for batch_id in accepting if seize(context, batch_id, dead)]
+        resumable = batches.find_resumable(connection) if accepting else set()
+    abandoned = [each for each in accepting if each not in resumable and seize(context, each, dead)]
+    for batch_id in resumable:
+        if seize(context, batch_id, [], patience=RESUMABLE_FOR):
+            abandoned.append(batch_id)
+        elif dead:
+            # Its time counts from here, and its holder, which is gone, is no longer found dead.
+            hand_back(context, batch_id, dead)
     for batch_id in abandoned:
         discard(context, batch_id)
     return len(abandoned)
 
 
-def seize(context: Context, batch_id: int, dead: Sequence[str]) -> bool:
+def seize(context: Context, batch_id: int, dead: Sequence[str], *, patience: timedelta = timedelta(0)) -> bool:
     """Take over the lease on a batch, if it expired or a dead process holds it, so that the submitter cannot continue.
 
     The lease is only replaced, never created: a submitter drops it in the transaction that accepts the batch.
+
+    Args:
+        patience: how long ago the lease must have expired.
 
     Returns:
         False if the submitter is alive or has finished.
@@ -154,7 +199,13 @@ def seize(context: Context, batch_id: int, dead: Sequence[str]) -> bool:
     # A new name: the submitter may be a thread of this process.
     sweeper = new_holder()
     with context.database.write() as connection:
-        return leases.take_over(connection, _name(batch_id), sweeper, now=now, until=now + context.lease, dead=dead)
+        expired = leases.take_over(
+            connection, _name(batch_id), sweeper, now=now - patience, until=now + context.lease, dead=dead
+        )
+        if expired:
+            # Whoever removes it may die before it has removed everything: nobody may go on with what is left.
+            batches.save_cursor(connection, batch_id, None)
+        return expired
 
 
 def _end(lease: SubmitLease, context: Context) -> datetime:

@@ -11,6 +11,7 @@ from pipeline.database.row import Row
 from pipeline.domain.bounds import ITEM_KEY
 from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.did_you_mean import hint, list_names
+from pipeline.domain.input_cursor import InputCursor
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Record, Rejection, encode, to_text
 from pipeline.errors import InvalidInput, InvalidItems
@@ -63,6 +64,25 @@ def check_payload(rules: Rules, payload: Mapping[str, Any], encoded: bytes | Non
     return encode(payload, max_bytes=rules.max_payload_bytes)
 
 
+@dataclass(frozen=True, slots=True)
+class ValidatorState:
+    """What a validator knows after the items that it has seen.
+
+    Args:
+        position: of the last item.
+        after: where the source goes on after it; None: the source cannot go on.
+        rejected: number of items that were refused.
+        without_url: number of items without a value in the field that holds their callback URL.
+        has_url_field: whether an item had that field.
+    """
+
+    position: int = 0
+    after: InputCursor | None = None
+    rejected: int = 0
+    without_url: int = 0
+    has_url_field: bool = False
+
+
 class ItemValidator:
     """Validates items in input order, without keeping them.
 
@@ -70,34 +90,52 @@ class ItemValidator:
         rules: what every item must satisfy.
         on_reject: called with each refused item.
         all_or_none: whether one refused item refuses the submission.
+        state: what a validator before this one knew, if this one goes on where that one was interrupted.
     """
 
-    def __init__(self, rules: Rules, on_reject: OnReject | None, *, all_or_none: bool) -> None:
+    def __init__(
+        self, rules: Rules, on_reject: OnReject | None, *, all_or_none: bool, state: ValidatorState | None = None
+    ) -> None:
+        before = state or ValidatorState()
         self._rules = rules
         self._all_or_none = all_or_none
         self._on_reject = on_reject
-        self.rejected = 0
+        self._position, self._after = before.position, before.after
+        self.rejected = before.rejected
         #: Items without a value in the field that holds their callback URL.
-        self.without_url = 0
-        self._has_url_field = False
+        self.without_url = before.without_url
+        self._has_url_field = before.has_url_field
         self._known_fields: set[str] = set()
         self._rejections: list[Rejection] = []
         self._reasons: dict[str, _Occurrences] = {}
 
-    def rows(self, given: Iterable[Given], now: Callable[[], datetime], *, after: int = 0) -> Iterator[Row]:
+    @property
+    def state(self) -> ValidatorState:
+        """What is known after the item that was read last."""
+        return ValidatorState(self._position, self._after, self.rejected, self.without_url, self._has_url_field)
+
+    @property
+    def refuses_all(self) -> bool:
+        """Whether an item was refused, and with it all."""
+        return self._all_or_none and self.rejected > 0
+
+    def rows(self, given: Iterable[Given], now: Callable[[], datetime], *, after: int | None = None) -> Iterator[Row]:
         """Yield a row without ids for each valid item. Refused items still take up a position.
 
         Args:
-            after: the position after which theirs begin.
+            after: the position after which theirs begin; None: that of the item that was read last.
         """
+        first = self._position if after is None else after
         for number, each in enumerate(given, 1):
-            position = after + number
+            self._position = first + number
+            if isinstance(each, Record | Rejection):
+                self._after = each.after
             try:
                 row = self._row(each, number)
             except _Refused as refusal:
                 self.refuse(refusal.line, str(refusal), refusal.text)
                 continue
-            row |= {"position": position, "created_at": now()}
+            row |= {"position": self._position, "created_at": now()}
             yield row
 
     def refuse(self, line: int, reason: str, text: str) -> None:
@@ -112,7 +150,7 @@ class ItemValidator:
 
     def raise_if_refused(self) -> None:
         """Raise `InvalidItems` if an item was refused and the submission is all or none."""
-        if self.rejected and self._all_or_none:
+        if self.refuses_all:
             raise self.error(f"{self.rejected:,} of the items cannot be accepted, so none were")
 
     def raise_if_unknown(self) -> None:

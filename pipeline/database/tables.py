@@ -96,6 +96,8 @@ batches = Table(
     Column("last_position", BigInteger, comment="null: not accepted yet, or completed before there were spans"),
     Column("tenant", Text, nullable=False, server_default="default", comment="whose API keys see it"),
     Column("body_digest", Text, comment="SHA-256 of the body that it was submitted with over HTTP"),
+    Column("source", Text, comment="JSON; what a resumable submission reads"),
+    Column("cursor", Text, comment="JSON; how far it has come; null: it cannot go on"),
     CheckConstraint("state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
     Index("uq_batches_tenant_idempotency_key", "tenant", "idempotency_key", unique=True,

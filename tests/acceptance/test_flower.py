@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,9 +53,7 @@ def terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, redis: Redis, 
 
 @pytest.fixture
 def worker(terminal: Terminal) -> Iterator[subprocess.Popen[bytes]]:
-    process = terminal.start_program(
-        [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-E", "-n", "ada@here"]
-    )
+    process = terminal.start_python("-m", "celery", "-A", "workers.app", "worker", "-E", "-n", "ada@here")
     yield process
     process.kill()
     process.communicate()

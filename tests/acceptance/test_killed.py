@@ -15,7 +15,7 @@ from pipeline.database.engine import Database
 from tests.support.invariants import assert_complete, assert_delivered
 from tests.support.paths import ROOT
 from tests.support.receiver import SECRET, Receiver
-from tests.support.servers.warm_process import WarmProcess
+from tests.support.servers.warm_process import start_python
 from tests.support.servers.worker import wait_for
 
 DEFINITION = """
@@ -56,8 +56,8 @@ class Run:
         (folder / "items.jsonl").write_bytes(b"\n".join(lines))
         self.database = Database(f"sqlite:///{folder / 'pipeline.db'}")
 
-    def start(self) -> WarmProcess:
-        command = ["pipeline", "run", "items.jsonl", "-p", "killed.toml"]
+    def start(self) -> subprocess.Popen[bytes]:
+        command = ["-m", "pipeline", "run", "items.jsonl", "-p", "killed.toml"]
         command += ["--idempotency-key", "once", "--callback-url", self.callback_url]
         command += ["--batch-callback-url", self.callback_url, "-o", "results.jsonl"]
         settings = {
@@ -66,8 +66,8 @@ class Run:
             "PIPELINE_ALLOW_PRIVATE_CALLBACKS": "127.0.0.0/8",
             "PYTHONPATH": str(ROOT),
         }
-        output = Path(os.devnull)
-        return WarmProcess(command, cwd=self.folder, environment=os.environ | settings, log=output)
+        null = subprocess.DEVNULL
+        return start_python(command, cwd=self.folder, env=os.environ | settings, stdin=null, stdout=null, stderr=null)
 
     def losses(self) -> list[tuple[object, ...]]:
         """Return what did not succeed, for the message of a failed assertion."""
@@ -115,7 +115,7 @@ def test_a_run_killed_at_ten_random_moments_ends_as_if_it_had_not_been(tmp_path:
     print(f"{kills} kills, {sum(map(len, receiver.bodies.values())) - number - 1} deliveries made twice")
 
 
-def under_way(process: WarmProcess, receiver: Receiver) -> None:
+def under_way(process: subprocess.Popen[bytes], receiver: Receiver) -> None:
     """Wait until a run has made a callback, or has ended."""
     before = len(receiver.bodies)
     wait_for(lambda: len(receiver.bodies) > before or process.poll() is not None)

@@ -22,11 +22,15 @@ from tests.support.receiver import Receiver
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.redis import Redis
 from tests.support.servers.server import Server, free_port
+from tests.support.servers.warm_process import run_python, start_python
 from tests.support.terminal import ROOT as SOURCES
 
 TICKETS = ROOT / "examples" / "support-tickets" / "tickets.jsonl"
 LASTING = ("classify", "enrich", "deliver", "control", "beat", "flower")
 STOP_SECONDS = 60
+#: How Celery's beat ends where the signal comes in the middle of a message: its handler closes the schedule, and the
+#: exception with which it wants to leave is lost in the client of the broker. It has nothing else to lose.
+CUT_SHORT = "ValueError: invalid operation on closed shelf"
 
 
 class Composed:
@@ -43,14 +47,12 @@ class Composed:
         """Run a service that ends, as `docker compose run` does, with a command of one's own if given."""
         service = self._services[name]
         command = [*service.get("entrypoint", []), *(words or service["command"])]
-        return subprocess.run(
-            self._here(command), cwd=self._workdir, env=self._environment(name), input=input, capture_output=True
-        )
+        return run_python(self._here(command), cwd=self._workdir, env=self._environment(name), input=input)
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """Start a service that lasts."""
         with (self.folder / f"{name}.log").open("wb") as log:
-            self._running[name] = subprocess.Popen(
+            self._running[name] = start_python(
                 self._here(self._services[name]["command"]),
                 cwd=self._workdir,
                 env=self._environment(name),
@@ -63,11 +65,11 @@ class Composed:
     def is_healthy(self, name: str) -> bool:
         """Run the check of a service once."""
         kind, *words = self._services[name]["healthcheck"]["test"]
-        words = ["sh", "-c", *words] if kind == "CMD-SHELL" else words
-        checked = subprocess.run(
-            self._here(words), cwd=self._workdir, env=self._environment(name), capture_output=True, check=False
-        )
-        return checked.returncode == 0
+        place: dict[str, Any] = {"cwd": self._workdir, "env": self._environment(name)}
+        if kind == "CMD-SHELL":
+            words = ["sh", "-c", *self._moved(words)]
+            return subprocess.run(words, **place, capture_output=True, check=False).returncode == 0
+        return run_python(self._here(words), **place).returncode == 0
 
     def stop(self) -> dict[str, int]:
         """Send SIGTERM to all that run and return their exit codes."""
@@ -79,6 +81,9 @@ class Composed:
         for process in self._running.values():
             process.kill()
             process.communicate()
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text().strip()
 
     def logs(self) -> str:
         return "\n".join(f"--- {path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("*.log")))
@@ -98,13 +103,15 @@ class Composed:
         return {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(SOURCES), **settings}
 
     def _here(self, words: list[str]) -> list[str]:
-        """The same command with places of this machine."""
+        """The same command as arguments of Python, with places of this machine."""
         program, *rest = words
-        command = [sys.executable, "-m", program] if program in ("pipeline", "celery") else [program]
+        return [*([] if program == "python" else ["-m", program]), *self._moved(rest)]
+
+    def _moved(self, words: list[str]) -> list[str]:
         places = {"/tmp": str(self.folder), "0.0.0.0": "127.0.0.1", "5555": str(self.flower_port)}
         for there, here in places.items():
-            rest = [word.replace(there, here) for word in rest]
-        return command + rest
+            words = [word.replace(there, here) for word in words]
+        return words
 
 
 @pytest.fixture
@@ -151,8 +158,8 @@ def test_what_compose_runs_works_from_submission_to_stop(composed: Composed, bro
         assert {name.partition("@")[0] for name in workers} == {"classify", "enrich", "deliver", "control"}
 
         codes = composed.stop()
-        # Celery's beat fails if it is told to stop in the middle of a message; it has nothing to lose.
-        codes.pop("beat")
+        if composed.log("beat").endswith(CUT_SHORT):
+            assert codes.pop("beat") == 1
         assert set(codes.values()) == {0}, composed.logs()
         database = Database(composed.database_url)
         assert_complete(database, batch, total)

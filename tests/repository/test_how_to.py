@@ -33,6 +33,7 @@ from tests.support.receivers.owed import wait_until
 from tests.support.servers.fixtures import LEFT_OUT
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.redis import Redis
+from tests.support.servers.warm_process import start_python
 
 OLD_SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 RECEIVERS = "docs/how-to/receive-webhooks.md"
@@ -288,11 +289,11 @@ def _work_with(desk: Desk, owner: str, app: str, broker: str) -> None:
         "PIPELINE_ALLOW_PRIVATE_CALLBACKS": "127.0.0.0/8",
     }
     tickets = "examples/support-tickets"
-    words = [sys.executable, "-m", "pipeline", "worker"]
+    words = ["-m", "pipeline", "worker"]
     with (
         Receiver() as receiver,
         (desk.folder / "worker.log").open("wb") as log,
-        subprocess.Popen(words, cwd=desk.folder, env=desk.environment, stderr=log) as worker,
+        start_python(words, cwd=desk.folder, env=desk.environment, stderr=log) as worker,
     ):
         try:
             desk.type(

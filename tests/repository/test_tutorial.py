@@ -6,7 +6,6 @@ import json
 import os
 import re  # noqa: TID251 - constant patterns
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from tests.support.pages import Desk, blocks, commands, reader_environment
 from tests.support.receivers.owed import wait_until
+from tests.support.servers.warm_process import start_python
 
 PAGE = "docs/tutorial.md"
 
@@ -72,9 +72,9 @@ def _listening(desk: Desk, line: str) -> Iterator[tuple[str, list[str]]]:
     """Run the receiver in a second terminal, at a free port; the list holds what it has printed once it has ended."""
     assert line == "pipeline listen 8080"
     arrived: list[str] = []
-    command = [sys.executable, "-m", "pipeline", "listen", "0", "--count", "5"]
+    command = ["-m", "pipeline", "listen", "0", "--count", "5"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=desk.folder, env=desk.environment, text=True, **pipes) as program:  # type: ignore[call-overload]
+    with start_python(command, cwd=desk.folder, env=desk.environment, text=True, **pipes) as program:
         try:
             os.set_blocking(program.stderr.fileno(), False)
             said: list[str] = []

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -19,6 +17,7 @@ from tests.support.pages import SECONDS, blocks, files, named, reader_environmen
 from tests.support.receivers.owed import wait_until
 from tests.support.servers.fixtures import LEFT_OUT
 from tests.support.servers.server import free_port
+from tests.support.servers.warm_process import start_python
 
 PAGE = "docs/how-to/web-application.md"
 ITEMS = [{"id": "T-1", "body": "Please refund the second payment."}, {"id": "T-2", "body": "Where is it?"}]
@@ -58,8 +57,8 @@ def _served(folder: Path, *words: str) -> Iterator[int]:
     port = free_port()
     bind = ["--bind", f"127.0.0.1:{port}"] if words[0] == "gunicorn" else ["--port", str(port)]
     with (folder / "log").open("wb") as log:
-        program = subprocess.Popen(
-            [sys.executable, "-m", words[0], *bind, *words[1:]],
+        program = start_python(
+            ["-m", words[0], *bind, *words[1:]],
             cwd=folder,
             env=reader_environment() | {"HOME": str(folder)},
             stdout=log,

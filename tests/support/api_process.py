@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx2
 
 from tests.support.paths import ROOT
+from tests.support.servers.warm_process import start_python
 
 HANG_SECONDS = 60.0
 
@@ -60,8 +60,8 @@ def api_process(folder: Path, *words: str, uds: Path | None = None, **settings: 
     """
     environment = {f"PIPELINE_{name.upper()}": value for name, value in settings.items()}
     where = ["--port", "0"] if uds is None else ["--uds", str(uds)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "serve", *where, *words],
+    process = start_python(
+        ["-m", "pipeline", "serve", *where, *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PIPELINE_DATABASE_URL": "sqlite:///pipeline.db", **environment},
         stdin=subprocess.DEVNULL,

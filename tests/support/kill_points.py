@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -19,16 +18,13 @@ from pipeline.execution.micro_batch import MicroBatch
 from pipeline.execution.record_thread import RecordThread
 from pipeline.execution.stage_runtime import StageRuntime
 from tests.support.receiver import SECRET
+from tests.support.servers.warm_process import FORKS
 from workers.receive.request_group import RequestGroup
-
-# Whatever takes long to import is imported once, for all children.
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([__name__, "workers.embedded"])
 
 
 def work_until_killed(step: str, database_url: str) -> int | None:
     """Let a process work on what is in a database until it dies at a step. Return its exit code."""
-    process = _FORKS.Process(target=_work, args=(step, settings_of(database_url)), daemon=True)
+    process = FORKS.Process(target=_work, args=(step, settings_of(database_url)), daemon=True)
     process.start()
     process.join(60)
     process.kill()

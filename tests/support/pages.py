@@ -6,13 +6,12 @@ import os
 import re  # noqa: TID251 - constant patterns
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.paths import ROOT
-from tests.support.servers.warm_process import run_warm
+from tests.support.servers.warm_process import run_python
 
 SECONDS = 60
 
@@ -82,28 +81,16 @@ class Desk:
 
     def python(self, *words: str, expected: int = 0, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run Python with arguments; `settings` are added to its environment."""
-        done = subprocess.run(
-            [sys.executable, *words],
-            cwd=self.folder,
-            env=self.environment | settings,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        return _expected(done, expected)
+        environment = self.environment | settings
+        done = run_python(words, cwd=self.folder, env=environment, text=True, timeout=SECONDS)
+        assert done.returncode == expected, f"{shlex.join(done.args)}\n{done.stdout}\n{done.stderr}"
+        return done
 
     def type(self, line: str, expected: int = 0, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command line `pipeline …` or `python …` as a page shows it."""
         program, *words = shlex.split(line)
         if program == "pipeline":
-            environment = self.environment | settings
-            done = run_warm(["pipeline", *words], cwd=self.folder, environment=environment, timeout=SECONDS)
-            return _expected(done, expected)
-        assert program == "python", line
+            words = ["-m", program, *words]
+        else:
+            assert program == "python", line
         return self.python(*words, expected=expected, **settings)
-
-
-def _expected(done: subprocess.CompletedProcess[str], code: int) -> subprocess.CompletedProcess[str]:
-    assert done.returncode == code, f"{shlex.join(done.args)}\n{done.stdout}\n{done.stderr}"
-    return done

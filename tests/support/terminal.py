@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 from tests.support.paths import ROOT
+from tests.support.servers.warm_process import start_python
 
 #: Sorts mail by words; what no rule knows is dead.
 DEFINITION = """
@@ -88,21 +88,14 @@ class Terminal:
 
     def start(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start a command as a process of its own."""
-        return self._start([sys.executable, "-m", "pipeline", *words], environment or {})
+        return self.start_python("-m", "pipeline", *words, environment=environment)
 
-    def start_program(self, words: list[str]) -> subprocess.Popen[bytes]:
-        """Start any program."""
-        return self._start(words, {})
-
-    def start_script(self, script: str) -> subprocess.Popen[bytes]:
-        """Start a Python program."""
-        return self._start([sys.executable, "-c", script], {})
-
-    def _start(self, words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+    def start_python(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start `python` with these arguments."""
+        return start_python(
             words,
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

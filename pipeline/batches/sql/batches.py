@@ -54,6 +54,7 @@ def accept(
             started_at=now,
             items_digest=items_digest,
             body_digest=func.coalesce(body_digest, batches.c.body_digest),
+            cursor=None,
             last_position=_last_position(connection, batch_id),
         )
     )
@@ -97,6 +98,18 @@ def is_accepted(connection: Connection, batch_id: int) -> bool:
     """Return whether a batch exists and was accepted."""
     state = connection.scalar(select(batches.c.state).where(batches.c.id == batch_id))
     return state is not None and state != BatchState.ACCEPTING
+
+
+def save_cursor(connection: Connection, batch_id: int, cursor: str | None) -> None:
+    """Store how far the submission of a batch has come, as JSON. None: it cannot be resumed any more."""
+    accepting = batches.c.id == batch_id, batches.c.state == "accepting"
+    connection.execute(update(batches).where(*accepting).values(cursor=cursor))
+
+
+def load_cursor(connection: Connection, batch_id: int) -> str | None:
+    """Return how far the submission of a batch has come; None if it cannot be resumed."""
+    query = select(batches.c.cursor).where(batches.c.id == batch_id, batches.c.state == "accepting")
+    return connection.scalar(query)
 
 
 def discard(connection: Connection, batch_id: int, limit: int) -> int:
@@ -236,6 +249,12 @@ def find_open(connection: Connection, *states: BatchState) -> list[int]:
     """Return the ids of the batches in one of these states that are not complete, oldest first."""
     query = select(batches.c.id).where(batches.c.completed_at.is_(None), batches.c.state.in_(states))
     return list(connection.scalars(query.order_by(batches.c.id)))
+
+
+def find_resumable(connection: Connection) -> set[int]:
+    """Return the batches whose submission can go on where it was interrupted, should that be so."""
+    query = select(batches.c.id).where(batches.c.completed_at.is_(None), batches.c.state == "accepting")
+    return set(connection.scalars(query.where(batches.c.cursor.is_not(None))))
 
 
 def find_running(connection: Connection, ids: Collection[int]) -> set[int]:

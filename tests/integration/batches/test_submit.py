@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +30,7 @@ from pipeline.settings import load
 from tests.support.factories import make_definition, make_items
 from tests.support.paths import ROOT
 from tests.support.receiver import SECRET
+from tests.support.servers.warm_process import run_python
 
 PUBLIC = "https://example.com/hook"
 
@@ -335,7 +334,7 @@ def abandon(context: Context, tmp_path: Path) -> None:
     """Leave a batch half submitted by a process that is gone."""
     url = context.settings.database_url.get_secret_value()
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.run([sys.executable, "-c", DYING, url, str(tmp_path)], env=environment)
+    process = run_python(["-c", DYING, url, tmp_path], env=environment)
     assert process.returncode == 66
     assert stored(context) == (1, 5_000)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from pipeline.database.engine import Database
 from tests.support.receivers.configured import NOW
 from tests.support.receivers.old import DAY, ORIGIN, change, end_batch, ids
+from tests.support.servers.warm_process import run_python
 from tests.support.terminal import ROOT, Terminal
 
 #: Days between NOW, from which the test data counts back, and today.
@@ -60,8 +59,7 @@ def test_the_user_is_asked_for_confirmation(
     user, keyboard = os.openpty()
     try:
         os.write(user, answer)
-        command = [sys.executable, "-m", "pipeline", *THIRTY]
-        done = subprocess.run(command, cwd=ROOT, stdin=keyboard, capture_output=True, text=True, timeout=60)
+        done = run_python(["-m", "pipeline", *THIRTY], cwd=ROOT, stdin=keyboard, text=True)
     finally:
         os.close(user)
         os.close(keyboard)

@@ -130,22 +130,6 @@ def test_the_version_is_printed(terminal: Terminal) -> None:
     assert terminal.run("--version").stdout.startswith("pipeline ")
 
 
-def test_help_imports_nothing_heavy(terminal: Terminal) -> None:
-    script = "\n".join(
-        [
-            "import atexit, sys",
-            "heavy = {'celery', 'sqlalchemy', 'httptools', 'pydantic', 'sklearn', 'pyarrow', 'rich'}",
-            "atexit.register(lambda: print('heavy:', sorted(heavy & sys.modules.keys())))",
-            "from pipeline.cli import main",
-            "main(['--help'])",
-        ]
-    )
-    process = terminal.start_script(script)
-    shown, _ = process.communicate(timeout=60)
-    assert b"Usage: pipeline" in shown
-    assert shown.rstrip().endswith(b"heavy: []")
-
-
 def test_any_label_can_be_printed_on_any_terminal(terminal: Terminal) -> None:
     terminal.write_definition()
     items = terminal.write_items(["an invoice"])

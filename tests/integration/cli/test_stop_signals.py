@@ -78,7 +78,7 @@ def test_a_second_signal_exits_at_once_without_losing_anything(
 
 def test_a_stopped_submission_stores_nothing(terminal: Terminal) -> None:
     terminal.write_definition()
-    source = terminal.start_script("import os, sys; os.mkfifo('pipe'); print('ready', flush=True)")
+    source = terminal.start_python("-c", "import os, sys; os.mkfifo('pipe'); print('ready', flush=True)")
     assert source.stdout is not None
     source.stdout.readline()
     source.communicate(timeout=60)

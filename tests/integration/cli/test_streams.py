@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.servers.warm_process import run_python
 from tests.support.terminal import Terminal
 
 pytestmark = [
@@ -95,15 +95,9 @@ COMBINATIONS = ("0", "1", "2", "01", "02", "12", "012")
 def exit_codes(terminal: Terminal, lines: list[str]) -> dict[str, int]:
     """Return the exit code of each line: digits of descriptors to close, and a command."""
     path = terminal.write("lines.txt", "".join(f"{line}\n" for line in lines))
-    done = subprocess.run(
-        [sys.executable, "-c", CLOSING, str(path)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=100,
-        check=True,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = run_python(["-c", CLOSING, path], text=True, env=environment, timeout=100)
+    assert done.returncode == 0, done.stderr
     found = [line.split(" ", 1) for line in done.stdout.splitlines() if line[:1].isdigit()]
     return {line: int(code) for code, line in found if line in lines}
 
@@ -143,14 +137,8 @@ def test_no_command_fails_for_closed_streams(terminal: Terminal) -> None:
 
 def run_with(terminal: Terminal, stdout: str, stderr: str, *words: str) -> int:
     with open(stdout, "wb") as out, open(stderr, "wb") as err:
-        return subprocess.run(
-            [sys.executable, "-m", "pipeline", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            timeout=60,
-        ).returncode
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return run_python(["-m", "pipeline", *words], stdout=out, stderr=err, env=environment).returncode
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +27,7 @@ from pipeline.execution.sql.releases import Ref
 from pipeline.settings import load
 from tests.support.factories import make_definition, make_items
 from tests.support.paths import ROOT
+from tests.support.servers.warm_process import run_python
 from tests.support.servers.worker import wait_for
 from workers.engine.sweeps import Sweeps, dead_holders
 
@@ -112,7 +112,7 @@ GONE = "from pipeline.database.lease_holder import new_holder; print(new_holder(
 
 def test_a_process_that_is_gone_is_forgotten_and_its_submission_is_not(context: Context, clock: Clock) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    gone = subprocess.check_output([sys.executable, "-c", GONE], env=environment, text=True).strip()
+    gone = run_python(["-c", GONE], env=environment, text=True).stdout.strip()
     now = context.now()
     with context.database.write() as connection:
         for name in ("dispatch", "dispatch:7", "submit:7", "worker:x"):

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.support.factories import client_context, connect
 from tests.support.gateway import HANG_SECONDS, ServedApi, serving
 from tests.support.invariants import assert_complete
 from tests.support.paths import ROOT
+from tests.support.servers.warm_process import start_python
 from tests.support.uploads import (
     NDJSON,
     content_digest,
@@ -185,8 +185,8 @@ with connect(folder, definitions=folder, lease_seconds=1) as client, serving(cli
 
 def _server(folder: Path) -> tuple[subprocess.Popen[str], int]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(folder)],
+    process = start_python(
+        ["-c", SERVER, str(folder)],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 from tests.support.servers.server import free_port
+from tests.support.servers.warm_process import run_python
 
 START = """
 from datetime import timedelta
@@ -23,8 +22,6 @@ print("it runs")
 def test_a_child_that_cannot_have_an_engine_ends() -> None:
     nobody = f"127.0.0.1:{free_port()}"
     environment = {"PIPELINE_DATABASE_URL": f"postgresql://{nobody}/x", "PIPELINE_BROKER_URL": f"redis://{nobody}/0"}
-    ended = subprocess.run(
-        [sys.executable, "-c", START], env=os.environ | environment, capture_output=True, text=True, timeout=60
-    )
+    ended = run_python(["-c", START], env=os.environ | environment, text=True)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "child_not_started" in ended.stderr

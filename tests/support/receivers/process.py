@@ -6,7 +6,6 @@ SECONDS and prints the CPU seconds it took
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import sys
 import time
@@ -17,12 +16,9 @@ from multiprocessing.process import BaseProcess
 from pipeline.database.engine import Database
 from pipeline.database.lease_holder import new_holder
 from tests.support.receivers.owed import make_sender
-from tests.support.servers.warm_process import PRELOADED
+from tests.support.servers.warm_process import FORKS
 from workers.garbage_collector import calm
 
-#: A server that has imported what a sender needs, and forks: a new sender takes milliseconds instead of a second.
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(PRELOADED)
 #: Beyond the longest patience of a test.
 STOP_SECONDS = 60.0
 
@@ -31,8 +27,8 @@ class SenderProcess:
     """Runs a sender from here to `stop` or `kill`; returns when it is about to claim."""
 
     def __init__(self, database_url: str, *, patience: float = 20.0) -> None:
-        ready, tells = _FORKS.Pipe(duplex=False)
-        self.process: BaseProcess = _FORKS.Process(
+        ready, tells = FORKS.Pipe(duplex=False)
+        self.process: BaseProcess = FORKS.Process(
             target=_run_and_tell, args=(database_url, patience, tells), daemon=True
         )
         self.process.start()

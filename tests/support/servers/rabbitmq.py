@@ -61,15 +61,16 @@ class RabbitMQ(Server):
 
     def purge(self) -> None:
         """Drop the messages of all queues that are ready; the queues stay."""
-        self._evaluate("[rabbit_amqqueue:purge(Q) || Q <- rabbit_amqqueue:list()].")
+        self._do_to_each("rabbit_amqqueue:list()", "rabbit_amqqueue:purge(Each)")
 
     def clear(self) -> None:
         """Delete all queues."""
-        self._evaluate('[rabbit_amqqueue:delete(Q, false, false, <<"tests">>) || Q <- rabbit_amqqueue:list()].')
+        self._do_to_each("rabbit_amqqueue:list()", 'rabbit_amqqueue:delete(Each, false, false, <<"tests">>)')
 
     def close_connections(self) -> None:
         """Close all connections, as an administrator may."""
-        self._evaluate('rabbit_networking:close_all_connections(<<"closed by a test">>).')
+        close = 'rabbit_networking:close_connection(Each, <<"closed by a test">>)'
+        self._do_to_each("rabbit_networking:connections()", close)
 
     def run_short(self) -> None:
         """Have it hold more than it may, so that it blocks whoever publishes."""
@@ -94,6 +95,13 @@ class RabbitMQ(Server):
         if self._node is not None:
             self._node.close()
         super().close()
+
+    def _do_to_each(self, processes: str, call: str) -> None:
+        """Evaluate a call for `Each` of some processes; one that ends meanwhile needs it no more.
+
+        A client closes its connection, or a queue goes with its connection, between the listing and the call.
+        """
+        self._evaluate(f"[try {call} catch exit:{{_, {{_, call, _}}}} -> ended end || Each <- {processes}].")
 
     def _evaluate(self, expression: str) -> None:
         if self._node is None:

@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -22,7 +21,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from tests.support.servers.guard import Guard, descendants, signal_all
-from tests.support.servers.warm_process import WarmProcess, can_start_warm
+from tests.support.servers.warm_process import start_python
 
 #: How long a server may take to answer, or to stop in good order.
 START_SECONDS = 60.0
@@ -62,7 +61,7 @@ class Server(ABC):
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix=f"pipeline-{self.name}-"))
         guard().tell(folder=str(self.folder))
-        self._processes: list[subprocess.Popen[bytes] | WarmProcess] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._is_suspended = False
 
     @property
@@ -188,16 +187,22 @@ class Server(ABC):
 
     def _spawn_python(self, words: list[str], environment: dict[str, str]) -> None:
         """Start `python -m` with these words."""
-        complete = self._complete(environment)
-        if not can_start_warm(complete):
-            self._spawn([sys.executable, "-m", *words], environment=environment)
-            return
-        self._keep(WarmProcess(words, cwd=self.folder, environment=complete, log=self.folder / "log"))
+        with (self.folder / "log").open("ab") as log:
+            process = start_python(
+                ["-m", *words],
+                cwd=self.folder,
+                env=self._complete(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._keep(process)
 
     def _complete(self, environment: dict[str, str] | None) -> dict[str, str]:
         return os.environ | {"HOME": str(self.folder)} | (environment or {})
 
-    def _keep(self, process: subprocess.Popen[bytes] | WarmProcess) -> None:
+    def _keep(self, process: subprocess.Popen[bytes]) -> None:
         guard().tell(started=process.pid)
         self._processes.append(process)
 

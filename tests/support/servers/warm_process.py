@@ -1,7 +1,6 @@
-"""Python programs that start from a server of forks, which has imported the packages that they need.
+"""Python programs that start from a server of forks, which has imported what they need.
 
-A worker spends a second of CPU on imports before it does anything, and tests start hundreds. What is ours is still
-imported by each process itself, after its environment is set.
+A command spends a second of CPU on imports before it does anything, and tests start hundreds.
 """
 
 from __future__ import annotations
@@ -13,135 +12,172 @@ import runpy
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from multiprocessing.process import _children  # type: ignore[attr-defined]
+from multiprocessing.reduction import DupFd
 from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
 
-#: What a worker imports of others, on any broker and database.
-_PACKAGES = [
-    "alembic.command",
-    "amqp",
-    "celery.apps.beat",
-    "celery.apps.worker",
-    "celery.bin.celery",
-    "celery.concurrency.prefork",
-    "celery.concurrency.thread",
-    "celery.worker.consumer",
-    "cryptography.hazmat.primitives.asymmetric.ed25519",
-    "cryptography.hazmat.primitives.ciphers.aead",
-    "httptools",
-    "kombu.transport.pyamqp",
-    "kombu.transport.redis",
-    "orjson",
-    "psycopg",
-    "pydantic_settings",
-    "rich.console",
-    "sqlalchemy.dialects.postgresql.psycopg",
-    "sqlalchemy.dialects.sqlite",
-]
-#: Senders fork from the same server.
-PRELOADED = [*_PACKAGES, "tests.support.receivers.process"]
+#: The server of forks. There is one of a process: whoever forks from it sees the same modules.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.support.servers.preloaded"])
+
+#: What the interpreter reads when it starts, before any program.
+_OF_THE_INTERPRETER = ("LANG", "LC_", "PYTHON")
+_MODULES = "PYTHONPATH"
 
 
-def can_start_warm(environment: Mapping[str, str]) -> bool:
-    """Say whether nothing in the environment is to be imported before everything else."""
-    return not any((Path(each) / "sitecustomize.py").exists() for each in _import_paths(environment))
+def start_python(
+    words: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    **options: Any,
+) -> subprocess.Popen[Any]:
+    """Start `python` with these arguments: `-m MODULE …`, `-c CODE …` or `FILE …`.
 
-
-class WarmProcess:
-    """Runs `python -m MODULE ARGUMENTS`, and is used as `subprocess.Popen` is. It leads a session.
-
-    Args:
-        words: the module and its arguments.
-        log: file that its output is added to.
-        errors: file that its standard error is added to; default: `log`.
+    Everything else is as for `subprocess.Popen`. Imports are those of a program that runs for the first time only where
+    the environment changes what the interpreter itself does; who tests imports starts a process another way.
     """
-
-    def __init__(
-        self,
-        words: Sequence[str],
-        *,
-        cwd: Path,
-        environment: Mapping[str, str],
-        log: Path,
-        errors: Path | None = None,
-    ) -> None:
-        forks = multiprocessing.get_context("forkserver")
-        forks.set_forkserver_preload(PRELOADED)
-        arguments = (list(words), str(cwd), dict(environment), [os.devnull, str(log), str(errors or log)])
-        # Ended with pytest: what is not would be waited for.
-        self._process = forks.Process(target=_run, args=arguments, daemon=True)
-        self._process.start()
-
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        """Return how it ended; None while it runs."""
-        return self._process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait until it ends, and return how.
-
-        Raises:
-            subprocess.TimeoutExpired: it has not after `timeout` seconds.
-        """
-        self._process.join(timeout)
-        code = self._process.exitcode
-        if code is None:
-            assert timeout is not None
-            raise subprocess.TimeoutExpired(self._process.name, timeout)
-        return code
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it still runs."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
+    environment = dict(os.environ if env is None else env)
+    # `Popen` keeps them as the name of the process.
+    command = [sys.executable, *map(str, words)]
+    kind = WarmProcess if _can_start_warm(environment) else subprocess.Popen
+    return kind(command, env=environment, cwd=cwd, **options)
 
 
-def run_warm(
-    words: Sequence[str], *, cwd: Path, environment: Mapping[str, str], timeout: float
-) -> subprocess.CompletedProcess[str]:
-    """Run `python -m` with these words to its end, as `subprocess.run` does.
+def run_python(
+    words: Sequence[str | Path], *, input: str | bytes | None = None, timeout: float = 60.0, **options: Any
+) -> subprocess.CompletedProcess[Any]:
+    """Run `python` with these arguments to its end, as `subprocess.run` does; output is captured.
 
     Raises:
         subprocess.TimeoutExpired: it takes longer than `timeout` seconds; it is killed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        output, errors = Path(folder, "output"), Path(folder, "errors")
-        process = WarmProcess(words, cwd=cwd, environment=environment, log=output, errors=errors)
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    streams["stdin"] = subprocess.DEVNULL if input is None else subprocess.PIPE
+    with start_python(words, **(streams | options)) as process:
         try:
-            code = process.wait(timeout)
+            stdout, stderr = process.communicate(input, timeout)
         finally:
-            process.send_signal(signal.SIGKILL)
-        texts = (path.read_text(encoding="utf-8") for path in (output, errors))
-        return subprocess.CompletedProcess(list(words), code, *texts)
+            process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-def _run(words: list[str], cwd: str, environment: dict[str, str], files: list[str]) -> None:
-    os.setsid()
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(environment)
-    for descriptor, path in enumerate(files):
-        opened = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
-        os.dup2(opened, descriptor)
-        os.close(opened)
-    # It was closed; a worker that executes itself anew keeps the three standard streams.
-    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc]  # noqa: SIM115
-    sys.path[:0] = [cwd, *_import_paths(environment)]
-    sys.argv = words
+class WarmProcess(subprocess.Popen[Any]):
+    """A fork that runs a Python program; the server of forks waits for it and says how it ended."""
+
+    def _execute_child(self, args: list[str], *rest: Any) -> None:
+        """Start it, as the method of `Popen` does that this one replaces."""
+        _, _, _, pass_fds, cwd, env, _, _, _, *pipes, _, _, _, _, _, start_new_session, process_group = rest
+        assert not pass_fds, "a fork has the descriptors 0, 1 and 2"
+        assert process_group == -1, "a fork can lead a session, and no group"
+        p2cread, _, _, c2pwrite, _, errwrite = pipes
+        # What is not given is inherited.
+        standard = [DupFd(number if fd == -1 else fd) for number, fd in enumerate((p2cread, c2pwrite, errwrite))]
+        given = (args[1:], str(cwd or Path.cwd()), dict(env), standard, start_new_session)
+        self._forked = FORKS.Process(target=_run, args=given, daemon=True)
+        self._forked.start()
+        # Else `multiprocessing` looks after it too, maybe in another thread: only one of them hears how it ended.
+        _children.discard(self._forked)
+        self._child_created = True
+        assert self._forked.pid is not None
+        self.pid = self._forked.pid
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+    def _internal_poll(self, *_: Any, **__: Any) -> int | None:
+        return self._end(0)
+
+    def _wait(self, timeout: float | None) -> int:
+        end = None if timeout is None else time.monotonic() + timeout
+        code = self._end(timeout)
+        while code is None:
+            # Another thread waits as well, and for longer.
+            if end is not None and time.monotonic() > end:
+                assert timeout is not None
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            code = self._end(0.05)
+        return code
+
+    def _end(self, timeout: float | None) -> int | None:
+        """Wait up to `timeout` seconds; return how it ended, or None."""
+        if self.returncode is None and self._waitpid_lock.acquire(False):  # type: ignore[attr-defined]
+            try:
+                self.returncode = self._forked._popen.wait(timeout)  # type: ignore[attr-defined]
+            finally:
+                self._waitpid_lock.release()  # type: ignore[attr-defined]
+        return self.returncode
+
+
+def _can_start_warm(environment: Mapping[str, str]) -> bool:
+    """Say whether the environment has nothing for the interpreter itself, and nothing to import before all else."""
+    names = {name for name in (*environment, *os.environ) if name.startswith(_OF_THE_INTERPRETER) and name != _MODULES}
+    is_same = all(environment.get(name) == os.environ.get(name) for name in names)
+    return is_same and not any((Path(each) / "sitecustomize.py").exists() for each in _import_paths(environment))
+
+
+def _import_paths(environment: Mapping[str, str]) -> list[str]:
+    return [each for each in environment.get(_MODULES, "").split(os.pathsep) if each]
+
+
+def _run(words: list[str], cwd: str, environment: dict[str, str], standard: list[Any], leads: bool) -> None:
+    """Become the program: what the interpreter has at its start, what it does, and how it ends."""
+    _take_over(cwd, environment, standard, leads)
     try:
-        # What `python -m` calls. `run_module` would put the arguments back, with which a worker executes itself anew.
-        runpy._run_module_as_main(words[0])  # type: ignore[attr-defined]
+        _run_main(words, environment)
+    except SystemExit:
+        raise
+    except KeyboardInterrupt:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        raise SystemExit(1) from None
     finally:
         # As the interpreter does at the end; a child of a fork leaves it out.
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
 
 
-def _import_paths(environment: Mapping[str, str]) -> list[str]:
-    return [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each]
+def _take_over(cwd: str, environment: dict[str, str], standard: list[Any], leads: bool) -> None:
+    if leads:
+        os.setsid()
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    for number, each in enumerate(standard):
+        opened = each.detach()
+        os.dup2(opened, number)
+        os.close(opened)
+    # Those of the server know whether its own output can be sought in. Whoever executes itself anew keeps all three.
+    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc]  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = _as_opened(sys.stdout, 1)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _as_opened(sys.stderr, 2)  # type: ignore[misc]
+    # A process beside others of `multiprocessing` may start some itself.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+
+
+def _as_opened(stream: TextIO, number: int) -> TextIO:
+    return open(number, "w", 1 if number == 2 else -1, stream.encoding, stream.errors, closefd=False)
+
+
+def _run_main(words: list[str], environment: dict[str, str]) -> None:
+    kind, *rest = words
+    sys.path[:0] = ["" if kind in ("-m", "-c") else str(Path(kind).resolve().parent), *_import_paths(environment)]
+    if kind == "-m":
+        sys.path[0] = os.getcwd()
+        sys.argv = rest
+        # What `python -m` calls. `run_module` would put the arguments back, with which a worker executes itself anew.
+        runpy._run_module_as_main(rest[0])  # type: ignore[attr-defined]
+        return
+    sys.argv = words if kind != "-c" else ["-c", *rest[1:]]
+    code = rest[0] if kind == "-c" else Path(kind).read_text(encoding="utf-8")
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    if kind != "-c":
+        main.__file__ = kind
+    exec(compile(code, "<string>" if kind == "-c" else kind, "exec"), vars(main))

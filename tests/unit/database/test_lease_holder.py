@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.database.lease_holder import certainly_dead, is_local, new_holder
 from tests.support.paths import ROOT
+from tests.support.servers.warm_process import run_python
 
 
 def test_a_living_process_is_not_dead() -> None:
@@ -22,7 +23,7 @@ def test_a_living_process_is_not_dead() -> None:
 def test_a_process_that_is_gone_is_dead() -> None:
     script = "from pipeline.database.lease_holder import new_holder; print(new_holder())"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    gone = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True).strip()
+    gone = run_python(["-c", script], env=environment, text=True).stdout.strip()
     assert certainly_dead([gone, new_holder()]) == [gone]
 
 
