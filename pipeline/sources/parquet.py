@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,12 @@ from pipeline.sources.file_kinds import refuse_other_file
 
 #: Rows decoded at once: enough to be fast, and few enough for wide rows to use little memory.
 _BATCH_ROWS = 1_000
+#: Bytes that values of rows converted at once may repeat: a file of a few hundred bytes may name a text of megabytes
+#: once, and a million rows that have it.
+_REPEATED_BYTES = 16 * 1024 * 1024
+#: Values of a nested column that may come of each of its bytes, once there are many: one row may have billions.
+_MANY_VALUES, _VALUES_PER_BYTE = 10_000_000, 100
+_DICTIONARY = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 
 
 def read_parquet(source: Path | BinaryIO, max_bytes: int, name: str) -> Iterator[Record | Rejection]:
@@ -32,22 +39,67 @@ def read_parquet(source: Path | BinaryIO, max_bytes: int, name: str) -> Iterator
     """
     arrow, parquet = _import_arrow()
     refuse_other_file(source, name)
-    with _explain_errors(name, arrow), parquet.ParquetFile(source, coerce_int96_timestamp_unit="us") as file:
-        # INT96 would otherwise be read as nanoseconds, which end in 2262 and begin again in 1677.
+    # INT96 would otherwise be read as nanoseconds, which end in 2262 and begin again in 1677.
+    options = {"coerce_int96_timestamp_unit": "us"}
+    with _explain_errors(name, arrow), parquet.ParquetFile(source, **options) as file:
+        texts = [field.name for field in file.schema_arrow if arrow.types.is_string(field.type)]
+    # Texts that a file has once for many rows stay so until a row is read.
+    opened = parquet.ParquetFile(_rewound(source), read_dictionary=texts, **options)
+    with _explain_errors(name, arrow), opened as file:
         for field in file.schema_arrow:
             _check_field(field, arrow.types, name)
         _check_names(file.schema_arrow, name, "columns")
         rows = 0
-        for batch in file.iter_batches(_BATCH_ROWS):
-            yield from _read_batch(batch, rows + 1, arrow, max_bytes)
-            rows += batch.num_rows
+        for batch in file.iter_batches(_batch_rows(file.metadata, name)):
+            size = _slice_rows(batch, arrow)
+            for start in range(0, batch.num_rows, size):
+                yield from _read_batch(batch.slice(start, size), rows + 1, arrow, max_bytes)
+                rows += min(size, batch.num_rows - start)
         if rows != file.metadata.num_rows:
             raise InvalidInput(f"{name} is damaged: it has {rows:,} rows, not the {file.metadata.num_rows:,} it names")
+
+
+def _rewound(source: Path | BinaryIO) -> Path | BinaryIO:
+    if not isinstance(source, Path):
+        source.seek(0)
+    return source
+
+
+def _batch_rows(metadata: Any, name: str) -> int:
+    """Return how many rows to decode at once.
+
+    Raises:
+        InvalidInput: a nested column has far more values than bytes.
+    """
+    repeated = 0
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        nested = [each for each in map(group.column, range(group.num_columns)) if "." in each.path_in_schema]
+        for column in nested:
+            values, size = column.num_values, column.total_uncompressed_size
+            if values > max(_MANY_VALUES, size * _VALUES_PER_BYTE):
+                raise InvalidInput(
+                    f"{name}: the column {column.path_in_schema!r} makes {values:,} values of {size:,} bytes; write "
+                    "smaller row groups"
+                )
+        texts = [each for each in nested if each.physical_type == "BYTE_ARRAY" and _DICTIONARY & {*each.encodings}]
+        repeated = max(repeated, sum(column.total_uncompressed_size for column in texts))
+    return max(1, min(_BATCH_ROWS, 4 * _REPEATED_BYTES // max(1, repeated)))
+
+
+def _slice_rows(batch: Any, arrow: Any) -> int:
+    """Return how many rows to convert at once: each may have the longest text of every column."""
+    longest = 0
+    for column in batch.columns:
+        kind = column.type
+        if arrow.types.is_dictionary(kind) and arrow.types.is_string(kind.value_type) and len(column.dictionary):
+            longest += int(arrow.compute.max(arrow.compute.binary_length(column.dictionary)).as_py() or 0)
+    return max(1, min(batch.num_rows, _REPEATED_BYTES // max(1, longest)))
 
 
 def _import_arrow() -> tuple[Any, Any]:
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError:
         raise InvalidInput("reading Parquet needs pyarrow: pip install 'pipeline[parquet]'") from None
@@ -66,8 +118,8 @@ def _explain_errors(name: str, arrow: Any) -> Iterator[None]:
 
 
 def _check_names(fields: Any, name: str, kind: str) -> None:
-    names = [field.name for field in fields]
-    repeated = next((each for each in names if names.count(each) > 1), None)
+    counts = Counter(field.name for field in fields)
+    repeated = next((each for each, count in counts.items() if count > 1), None)
     if repeated is not None:
         raise InvalidInput(f"{name}: two {kind} are called {repeated!r}; names must differ")
 
@@ -101,15 +153,18 @@ def _structs(kind: Any, types: Any) -> Iterator[list[Any]]:
 
 def _read_batch(batch: Any, first_row: int, arrow: Any, max_bytes: int) -> Iterator[Record | Rejection]:
     converters = {field.name: converter(field.type, arrow) for field in batch.schema}
-    columns = [column.cast(integer_type(column.type, arrow)) for column in batch.columns]
+    decoded = [c.dictionary_decode() if arrow.types.is_dictionary(c.type) else c for c in batch.columns]
+    columns = [column.cast(integer_type(column.type, arrow)) for column in decoded]
     integers = arrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
     for number, row in enumerate(_to_python(integers), first_row):
         item, problem = _to_json(row, converters)
-        problem = problem or payload.find_problem(item, max_bytes=max_bytes)
         if problem is None:
-            yield Record(number, item)
-        else:
-            yield Rejection(number, problem, payload.to_text(item))
+            try:
+                yield Record(number, item, payload.encode_bytes(item, max_bytes=max_bytes))
+                continue
+            except InvalidInput as error:
+                problem = str(error)
+        yield Rejection(number, problem, payload.to_text(item))
 
 
 def _to_python(batch: Any) -> list[dict[str, Any]]:

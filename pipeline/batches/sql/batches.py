@@ -264,27 +264,6 @@ def find_running(connection: Connection, ids: Collection[int]) -> set[int]:
     return set(connection.scalars(query, {"ids": dialect.encode_list(ids)}))
 
 
-def count_waiting(connection: Connection, tenant: str) -> int:
-    """Return how many items of a tenant's open batches are not final, uploaded parts included."""
-    final = batches.c.succeeded + batches.c.dead + batches.c.cancelled
-    is_open = batches.c.completed_at.is_(None), batches.c.tenant == tenant
-    accepted = connection.scalar(select(func.sum(batches.c.total - final)).where(*is_open))
-    of_parts = select(func.sum(batch_parts.c["items"])).join(batches, batches.c.id == batch_parts.c.batch_id)
-    uploaded = connection.scalar(of_parts.where(*is_open, batches.c.state == "accepting"))
-    return int(accepted or 0) + int(uploaded or 0)
-
-
-def count_open(connection: Connection, tenant: str, *, total: int, weight: int, limit: int) -> int:
-    """Return how many open batches of a tenant have this number of items and this weight, `limit` at most."""
-    found = select(batches.c.id).where(
-        batches.c.completed_at.is_(None),
-        batches.c.tenant == tenant,
-        batches.c.total == total,
-        batches.c.weight == weight,
-    )
-    return int(connection.scalar(select(func.count()).select_from(found.limit(limit).subquery())) or 0)
-
-
 def lock(connection: Connection, batch_id: int) -> None:
     """Lock the row of a batch until the transaction ends."""
     connection.execute(select(batches.c.id).where(batches.c.id == batch_id).with_for_update())

@@ -15,6 +15,7 @@ from pipeline.crypto.encryption import new_encryption_key
 from pipeline.domain.api_key import split_key
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations import OPERATIONS
+from pipeline.http_api.page.site import page_routes
 from tests.support.factories import connect
 from tests.support.gateway import ServedApi, serving
 from tests.support.receiver import SECRET, Receiver
@@ -208,3 +209,27 @@ def test_no_route_answers_without_a_key_once_one_exists(tenants: Tenants, operat
         assert answer.status_code == 200
     else:
         assert (answer.status_code, answer.json()["code"]) == (401, "no_key")
+
+
+def test_no_page_shows_or_changes_what_is_another_tenants(tenants: Tenants) -> None:
+    before, stranger = owned(tenants), tenants.api.key(tenant="stranger-page")
+    form = {"key": stranger["Authorization"].removeprefix("Bearer ")}
+    ids = {**tenants.foreign, "change": "cancel"}
+    told = [text for text in texts(tenants.foreign) if text != "plans"]
+    with httpx2.Client(base_url=tenants.api.url, timeout=60, trust_env=False) as browser:
+        browser.headers["Sec-Fetch-Site"] = "same-origin"
+        assert browser.post("/ui/login", data=form).status_code == 303
+        for route in page_routes(tenants.api.gateway):
+            (method,) = route.methods - {"HEAD"}
+            path, names = compile_path(route.path)[1:]
+            if not path.startswith("/ui") or "/log" in path:
+                continue
+            fields = {"origin": tenants.foreign["receiver"], "batch": ids["batch"]}
+            given = {"data": fields} if method == "POST" else {"params": fields}
+            answer = browser.request(method, path.format(**{"name": "x", **ids}), **given)
+            if names:
+                assert answer.status_code == 404, f"{method} {path}: {answer.status_code}"
+            # What was asked for may be repeated.
+            shown = answer.text.replace(ids["item"], "").replace(ids["batch"], "").replace(ids["endpoint"], "")
+            assert [text for text in told if text in shown] == [] or answer.status_code == 404, f"{method} {path}"
+    assert owned(tenants) == before
