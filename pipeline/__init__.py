@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     )
     from pipeline.client.remote.remote_batch import RemoteBatch
     from pipeline.client.remote.remote_client import RemoteClient
+    from pipeline.client.remote.remote_delivery import RemoteDelivery
+    from pipeline.client.remote.remote_endpoint import RemoteEndpoint
     from pipeline.client.result import ItemFailure, Result, Timings
     from pipeline.crypto.encryption import CannotDecrypt, InvalidEncryptionKey
     from pipeline.crypto.secrets import InvalidSecret
@@ -139,6 +141,8 @@ __all__ = [
     "Rejection",
     "RemoteBatch",
     "RemoteClient",
+    "RemoteDelivery",
+    "RemoteEndpoint",
     "Result",
     "RetrySpec",
     "RevokedKey",
@@ -203,6 +207,8 @@ _LAZY = {
     "Rejection": "pipeline.domain.payload",
     "RemoteBatch": "pipeline.client.remote.remote_batch",
     "RemoteClient": "pipeline.client.remote.remote_client",
+    "RemoteDelivery": "pipeline.client.remote.remote_delivery",
+    "RemoteEndpoint": "pipeline.client.remote.remote_endpoint",
     "Result": "pipeline.client.result",
     "RetrySpec": "pipeline.definitions.input_and_retry",
     "RevokedKey": "pipeline.access.keys",

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pipeline.batches.completion_hold import completion_hold
 from pipeline.batches.replay import CHUNK, replay_held
-from pipeline.batches.sql import dead
+from pipeline.batches.sql import attempts, dead
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.cause import Cause, find_cause
@@ -60,6 +60,7 @@ class DeadPage:
     """A page of dead items; it may have fewer than asked for, or none, although the list goes on.
 
     Args:
+        rows: each has the `answer` of another service that its last attempt got, if any.
         position: id of the last item looked at; None: the list ends here.
     """
 
@@ -118,14 +119,20 @@ def dead_page(
             chunk = dead.find_newest(connection, batch_id=batch_id, tenant=tenant, before=before, limit=size)
         for row in chunk:
             if len(found) == limit:
-                return DeadPage(found, before)
+                return DeadPage(_with_answers(context, found), before)
             before = row["id"]
             if wanted.matches(row):
                 found.append(row)
         looked_at += len(chunk)
         if len(chunk) < size:
-            return DeadPage(found, None)
-    return DeadPage(found, before)
+            return DeadPage(_with_answers(context, found), None)
+    return DeadPage(_with_answers(context, found), before)
+
+
+def _with_answers(context: Context, found: list[Row]) -> list[Row]:
+    with context.database.read() as connection:
+        answers = attempts.find_last_answers(connection, [row["id"] for row in found])
+    return [{**row, "answer": answers.get(row["id"])} for row in found]
 
 
 def causes(context: Context, *, batch_id: int | None, tenant: str | None) -> tuple[list[CauseGroup], bool]:

@@ -165,18 +165,6 @@ def errors(context: Context, batch: str, *, limit: int) -> list[ErrorCount]:
     return [ErrorCount(ItemState(state), message, number) for (state, message), number in found.most_common(limit)]
 
 
-def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> list[Row]:
-    """Return dead items in order of their ids, those after the id `after`, of one batch or of all.
-
-    Each has the `answer` of another service that its last attempt got, if any.
-    """
-    with context.database.read() as connection:
-        batch_row = None if batch is None else find_batch(connection, batch)["id"]
-        found = items.find_dead(connection, batch_row, after=after, limit=limit)
-        answers = attempts.find_last_answers(connection, [row["id"] for row in found])
-    return [{**row, "answer": answers.get(row["id"])} for row in found]
-
-
 def details(context: Context, name: str, batch: str | None = None) -> Details | None:
     """Return the item with this item id, task id or key; None if `name` is none of them.
 

@@ -89,6 +89,13 @@ def replay(context: Context, delivery_id: int) -> Row:
         return _get(connection, delivery_id)
 
 
+def check_final(states: Sequence[str]) -> None:
+    """Raise `InvalidInput` if deliveries in one of these states cannot be replayed in bulk."""
+    unknown = [state for state in states if state not in FINAL]
+    if unknown:
+        raise InvalidInput(f"deliveries in state {unknown[0]!r} cannot be replayed; choose from {', '.join(FINAL)}")
+
+
 def recover(
     context: Context,
     *,
@@ -167,9 +174,7 @@ def _chosen(
     states: Sequence[str],
 ) -> tuple[Selection, int]:
     """Return the validated filter and the last position to search."""
-    unknown = [state for state in states if state not in FINAL]
-    if unknown:
-        raise InvalidInput(f"deliveries in state {unknown[0]!r} cannot be replayed; choose from {', '.join(FINAL)}")
+    check_final(states)
     for name, at in (("since", since), ("until", until)):
         if at is not None and at.tzinfo is None:
             raise InvalidInput(f"{name} is {at}, which has no time zone; give an aware datetime")

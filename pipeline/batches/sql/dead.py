@@ -12,7 +12,7 @@ from pipeline.database.state_literals import has_state
 from pipeline.database.tables import batches, items, replays
 from pipeline.domain.item import Stage
 
-_COLUMNS = ("id", "batch_id", "position", "key", "label", "attempts", "finished_at", *ERROR_COLUMNS)
+_COLUMNS = ("id", "batch_id", "position", "key", "label", "attempt", "attempts", "finished_at", *ERROR_COLUMNS)
 
 
 def find_newest(

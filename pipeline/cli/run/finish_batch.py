@@ -12,7 +12,7 @@ from pipeline.cli.run.follow_batch import BatchFollower, NeededResults
 from pipeline.cli.run.result_output import ResultOutput
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.run.submission import StoredBatch
-from pipeline.cli.show.delivery import wait_reason
+from pipeline.cli.show.delivery import wait_text
 from pipeline.cli.show.output import Messages, format_value, print_json
 from pipeline.cli.show.progress_view import progress_view
 from pipeline.cli.show.result_totals import ResultTotals
@@ -21,7 +21,7 @@ from pipeline.client.batch import Batch
 from pipeline.client.client import Client
 from pipeline.context import Context
 from pipeline.delivery import deliveries, delivery_search
-from pipeline.delivery.delivery_search import Wanted
+from pipeline.delivery.delivery_search import Wanted, waits_for
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.errors import Conflict
@@ -158,7 +158,7 @@ def _undelivered_reasons(context: Context, batch: Batch, callbacks: dict[str, in
     for state in (state for state in _UNDELIVERED_STATES if callbacks.get(state)):
         for row in delivery_search.newest(context, Wanted(batch=batch.id, state=state), limit=1):
             error = error or format_value(row["last_error"]) or None
-            waits = waits or wait_reason(context, row)
+            waits = waits or wait_text(waits_for(context, row))
     return error, waits
 
 

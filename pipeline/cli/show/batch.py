@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from pipeline.batch_status import BatchStatus
 from pipeline.cli.show.output import format_counts, format_duration, format_time, print_fields
 from pipeline.cli.show.table import print_table
 from pipeline.domain.batch import Progress
@@ -21,6 +23,18 @@ def progress_json(progress: Progress) -> dict[str, Any]:
         **{name: getattr(progress, name) for name in _COUNTS},
         "created_at": progress.created_at,
         "completed_at": progress.completed_at,
+    }
+
+
+def status_json(status: BatchStatus) -> dict[str, Any]:
+    """Return how a batch is doing as `--json` prints it."""
+    counted = {"labels": status.labels, "callbacks": status.callbacks}
+    return {
+        **progress_json(status.progress),
+        **asdict(status.pace),
+        "unserved": status.unserved,
+        "errors": [asdict(error) for error in status.errors],
+        **{name: counts for name, counts in counted.items() if counts is not None},
     }
 
 

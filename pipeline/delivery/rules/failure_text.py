@@ -42,3 +42,12 @@ def explain(answer: Answer) -> str | None:
     if answer.control == "abort-message":
         return f"{meaning}; the receiver asked not to get this event again"
     return meaning
+
+
+def consequence(answer: Answer) -> str | None:
+    """Return what the response to a ping would cause if it answered a callback; None: nothing out of the ordinary."""
+    if answer.status == 410 or answer.control == "disable":
+        return "this response to a callback disables the endpoint"
+    if answer.control == "abort-message" and not answer.is_success:
+        return "this response to a callback makes the callback dead at once"
+    return None

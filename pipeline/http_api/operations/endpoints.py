@@ -20,7 +20,7 @@ from pipeline.delivery import endpoint_secrets, endpoints, tenant_view
 from pipeline.delivery.endpoints import KnownEndpoint, configured_version
 from pipeline.delivery.rules.delivery import Sent
 from pipeline.delivery.rules.endpoint_settings import MAX_BUNDLE_ITEMS, MAX_IN_FLIGHT, MAX_RATE, MAX_WAIT_MS
-from pipeline.delivery.rules.failure_text import explain
+from pipeline.delivery.rules.failure_text import consequence, explain
 from pipeline.domain.api_key import Scope
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.errors import InvalidInput
@@ -60,6 +60,10 @@ class EndpointAnswer(AnswerModel):
     last_failure_at: datetime | None
     failing_since: datetime | None
     failing_events: int
+    not_before: datetime | None = Field(description="Until when it asked not to be called.")
+    open_until: datetime | None = Field(description="Until when it is left alone after it failed too often.")
+    trips: int = Field(description="How often in a row it was left alone.")
+    consecutive_failures: int
     notices: list[dict[str, object]]
 
 
@@ -119,6 +123,7 @@ class EndpointTestAnswer(AnswerModel):
     """How a test request went."""
 
     is_success: bool
+    webhook_id: str
     status: int | None
     error: str | None
     message: str | None
@@ -246,15 +251,21 @@ def _tag(version: str) -> str:
 
 def _endpoint(found: KnownEndpoint) -> dict[str, Any]:
     info = info_of(found)
-    return {each.name: getattr(info, each.name) for each in fields(info)}
+    health = found.health
+    return {
+        **{each.name: getattr(info, each.name) for each in fields(info)},
+        "not_before": health.not_before,
+        **{name: getattr(health.breaker, name) for name in ("open_until", "trips", "consecutive_failures")},
+    }
 
 
 def _sent(sent: Sent) -> dict[str, Any]:
     return {
         "is_success": sent.answer.code is None,
+        "webhook_id": sent.owed.webhook_id,
         "status": sent.answer.status,
         "error": sent.answer.code,
-        "message": explain(sent.answer),
+        "message": consequence(sent.answer) or explain(sent.answer),
         "answer": sent.answer.text,
         "duration_seconds": (sent.ended_at - sent.started_at).total_seconds(),
     }
@@ -273,13 +284,13 @@ OPERATIONS = (
     Operation(
         "endpoints.update", "PATCH", _PATH, Scope.ADMIN,
         "Change settings and headers of an endpoint, all or none.", patch,
-        body=EndpointPatch, answer=EndpointAnswer, problems=("endpoint_owned", "precondition_failed"),
+        body=EndpointPatch, answer=EndpointAnswer, problems=("cannot_decrypt", "endpoint_owned", "precondition_failed"),
         example={"rate": 50.0, "burst": None, "headers": {"X-Tenant": "acme"}},
     ),
     Operation(
         "endpoints.rotate_secret", "POST", _PATH + "/rotate-secret", Scope.ADMIN,
         "Give an endpoint a new secret, shown only this once.", rotate_secret,
-        body=RotateBody, answer=SecretAnswer, problems=("endpoint_owned",),
+        body=RotateBody, answer=SecretAnswer, problems=("cannot_decrypt", "endpoint_owned"),
         example={"grace_seconds": 86_400},
     ),
     Operation(
@@ -290,7 +301,7 @@ OPERATIONS = (
     Operation(
         "endpoints.test", "POST", _PATH + "/test", Scope.OPERATE,
         "Send one signed `webhook.ping` to an endpoint now.", test,
-        body=EndpointTestBody, answer=EndpointTestAnswer, example={"url": "https://example.com/hook"},
+        body=EndpointTestBody, answer=EndpointTestAnswer, problems=("cannot_decrypt",), example={"url": "https://example.com/hook"},
     ),
     Operation(
         "endpoints.enable", "POST", _PATH + "/enable", Scope.OPERATE,
