@@ -8,6 +8,7 @@ from datetime import datetime
 from pipeline.batches import progress as batch_progress
 from pipeline.batches import throughput
 from pipeline.batches.progress import ErrorCount
+from pipeline.batches.streamed.interrupted import Interrupted, find_interrupted
 from pipeline.context import Context
 from pipeline.delivery import deliveries
 from pipeline.domain.batch import BatchState, Progress
@@ -45,6 +46,7 @@ class BatchStatus:
         errors: the most frequent ones.
         labels: number of items by label, the most frequent first; None: not counted.
         callbacks: number of deliveries by state; None: not counted.
+        submission: how far it has come, if the batch is not accepted yet and its submission can be resumed.
     """
 
     progress: Progress
@@ -53,6 +55,7 @@ class BatchStatus:
     errors: list[ErrorCount]
     labels: dict[str, int] | None
     callbacks: dict[str, int] | None
+    submission: Interrupted | None
 
 
 def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
@@ -73,6 +76,7 @@ def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
         errors=batch_progress.errors(context, name, limit=NAMED_ERRORS),
         labels=batch_progress.labels(context, name) if counts else None,
         callbacks=deliveries.counts(context, name) if counts else None,
+        submission=find_interrupted(context, name),
     )
 
 

@@ -130,6 +130,11 @@ class InvalidArgument(InvalidInput):
         super().__init__(template.format(*names))
         self._template, self._names = template, names
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the arguments, the invalid one first."""
+        return self._names
+
     def with_names(self, names: Mapping[str, str]) -> Self:
         """Return the same error with other argument names, such as `--callback-url` for `callback_url`."""
         return type(self)(self._template, *(names.get(name, name) for name in self._names))

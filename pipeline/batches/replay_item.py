@@ -53,6 +53,12 @@ def replay_with_payload(
     return True
 
 
+def earlier_payloads(context: Context, item: Row) -> list[Row]:
+    """Return the payloads that an item had before it was replayed with others, oldest first: `at`, `payload`."""
+    with context.database.read() as connection:
+        return dead.find_replaced(connection, item["id"])
+
+
 def text_field(context: Context, batch: Row) -> str:
     """Return the payload field that a batch's classifier reads."""
     with context.database.read() as connection:

@@ -20,6 +20,7 @@ COMMANDS = {
         "watch": "Follow BATCH until it is complete.",
         "results": "Write the results of BATCH.",
         "show": "Show everything about one item.",
+        "audit": "Prove that nothing of BATCH was lost or counted twice.",
         "flower": "Show tasks, workers and queues in a browser.",
     },
     "Management": {

@@ -148,15 +148,8 @@ def find_by_prefix(connection: Connection, prefix: str, limit: int = 5) -> list[
     return rows(connection.execute(query))
 
 
-def find_newest(
-    connection: Connection,
-    limit: int,
-    *,
-    before: int | None = None,
-    tenant: str | None = None,
-    state: BatchState | None = None,
-) -> list[Row]:
-    """Return the batches that were submitted last, newest first; only those that match what is given.
+def find_newest(connection: Connection, limit: int, *, before: int | None = None) -> list[Row]:
+    """Return the batches that were submitted last, newest first.
 
     Args:
         before: only ids below.
@@ -164,10 +157,6 @@ def find_newest(
     query = _rows()
     if before is not None:
         query = query.where(batches.c.id < before)
-    if tenant is not None:
-        query = query.where(batches.c.tenant == tenant)
-    if state is not None:
-        query = query.where(batches.c.state == state.value)
     return rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit)))
 
 

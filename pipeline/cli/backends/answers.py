@@ -48,7 +48,9 @@ def batch_json(found: Json) -> Json:
 def status_json(found: Json) -> Json:
     """Return how a batch is doing."""
     counted = {name: found[name] for name in ("labels", "callbacks") if found[name] is not None}
-    return {**batch_json(found), "unserved": found["unserved"], "errors": found["errors"], **counted}
+    # Only submissions to a database can be resumed.
+    also = {"unserved": found["unserved"], "errors": found["errors"], "submission": None}
+    return {**batch_json(found), **also, **counted}
 
 
 def item_json(found: Json) -> Json:

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from pipeline.cli import options
-from pipeline.cli.argument_types import PATH
 from pipeline.cli.definition_choice import choose_definition
-from pipeline.cli.labelled_input import read_rows, reading_options
+from pipeline.cli.labelled_input import read_rows
+from pipeline.cli.reading_options import reading_options, sources_argument, take_reading
 from pipeline.cli.show.output import Messages, format_duration, pluralize, print_fields, print_json
 from pipeline.cli.show.scores import print_class_scores, print_confusions
 from pipeline.definitions import Definition, build_runner
@@ -34,7 +34,7 @@ _CONFUSIONS = 10
 
 
 @click.command()
-@click.argument("data", type=PATH, metavar="DATA")
+@sources_argument("DATA")
 @options.definition
 @click.option("--label", metavar="FIELD", default="label", show_default=True, help="Field that holds the true class.")
 @click.option("--text", metavar="FIELD", help="Field that the classifier reads. Default: from the definition.")
@@ -45,7 +45,7 @@ _CONFUSIONS = 10
 @options.quiet
 @options.as_json
 def evaluate(
-    data: str,
+    sources: tuple[str, ...],
     definition: str | None,
     label: str,
     text: str | None,
@@ -56,7 +56,7 @@ def evaluate(
 ) -> int:
     """Evaluate a definition's classifier on labelled data.
 
-    DATA is a file in any input format. Nothing is stored or sent.
+    DATA is one or more files in any input format. Nothing is stored or sent.
 
     \b
     Examples:
@@ -65,7 +65,7 @@ def evaluate(
     """
     chosen = choose_definition(definition, load_settings().definitions)
     field = text or chosen.input.text
-    rows = read_rows(data, Messages(quiet), unique=frozenset((field, label)), **reading)
+    rows = read_rows(sources, Messages(quiet), take_reading(reading), unique=frozenset((field, label)))
     examples = read_labelled_rows(rows, label=label)
     with Executor() as executor:
         classify = _classifier(build_runner(chosen, Stage.CLASSIFY, executor))

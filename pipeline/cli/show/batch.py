@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.batch_status import BatchStatus
+from pipeline.batches.streamed.interrupted import Interrupted
 from pipeline.cli.show.output import format_counts, format_duration, format_time, print_fields
 from pipeline.cli.show.table import print_table
 from pipeline.domain.batch import Progress
@@ -34,8 +35,15 @@ def status_json(status: BatchStatus) -> dict[str, Any]:
         **asdict(status.pace),
         "unserved": status.unserved,
         "errors": [asdict(error) for error in status.errors],
+        "submission": None if status.submission is None else _submission_json(status.submission),
         **{name: counts for name, counts in counted.items() if counts is not None},
     }
+
+
+def _submission_json(submission: Interrupted) -> dict[str, Any]:
+    found = asdict(submission) | {"text": submission.text}
+    del found["batch_id"]
+    return found
 
 
 def print_batches(batches: Sequence[Mapping[str, Any]]) -> None:
@@ -64,6 +72,8 @@ def print_batch(details: Mapping[str, Any]) -> None:
     fields = {name: value for name, value in details.items() if not isinstance(value, dict | list)}
     fields["time left"] = _time_left(details)
     del fields["seconds_left"], fields["stands_still_since"]
+    # Said beside the batch, in a sentence.
+    fields.pop("submission", None)
     fields["callbacks"] = format_counts(details.get("callbacks", {}))
     print_fields(fields)
     if details.get("labels"):

@@ -37,6 +37,8 @@ class DeadQuery(PageQuery):
     stage: _Stage | None = Field(None, description="Only items that failed at this stage.")
     type: str | None = Field(None, max_length=500, description="Only errors of this type, such as `HTTPError`.")
     cause: str | None = Field(None, max_length=12, description="Only items of this cause.")
+    label: str | None = Field(None, max_length=10_000, description="Only items with this label.")
+    definition: str | None = Field(None, max_length=500, description="Only of batches of this definition.")
 
 
 class CausesQuery(Parameters):
@@ -149,7 +151,9 @@ async def every(call: ApiCall) -> Response:
     found = await call.quick(
         dead_items.dead_page,
         call.context,
-        DeadFilter(stage=query.stage, type=query.type, cause=query.cause),
+        DeadFilter(
+            stage=query.stage, type=query.type, cause=query.cause, label=query.label, definition=query.definition
+        ),
         batch_id=batch_id,
         tenant=call.caller.sees,
         before=read_id_cursor(query.after),

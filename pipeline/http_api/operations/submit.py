@@ -16,7 +16,7 @@ from pipeline.batches import parts
 from pipeline.batches.batch_view import view_batch
 from pipeline.batches.find import find_submitted
 from pipeline.batches.idempotency import refuse_other_body
-from pipeline.batches.read_input import InputOptions, read_input
+from pipeline.batches.read_input import open_input
 from pipeline.batches.submission import Submission, Submitted
 from pipeline.batches.submit import submit
 from pipeline.batches.validate import MAX_REJECTIONS, Given
@@ -35,7 +35,7 @@ from pipeline.http_api.problems import Problem, in_api_words, problem_of
 from pipeline.http_api.uploads.body_format import FORMATS, BodyFormat, read_format, read_idempotency_key
 from pipeline.http_api.uploads.receive import receive
 from pipeline.http_api.uploads.uploaded_body import UploadedBody
-from pipeline.sources import ReadReport
+from pipeline.sources import HeaderRules, ReadOptions, ReadReport
 
 OnError = Literal["fail", "skip"]
 Schedule = Literal["standard", "short"]
@@ -68,10 +68,10 @@ class ReadingParameters(Parameters):
         given = {name: getattr(self, name) for name in names}
         return {name: str(value) for name, value in given.items() if value not in (None, False, "fail", "payloads")}
 
-    def input_options(self, body_format: BodyFormat) -> InputOptions:
+    def read_options(self, body_format: BodyFormat) -> ReadOptions:
         """Return how the readers are to read a body."""
-        is_lenient = self.header is not None
-        return InputOptions(body_format.format, body_format.charset, is_lenient, self.strict)
+        header = HeaderRules(lenient=self.header is not None, strict=self.strict)
+        return ReadOptions(body_format.format, body_format.charset, header, name="the body")
 
 
 class SubmitParameters(ReadingParameters):
@@ -261,8 +261,8 @@ def read_items_of(
     """
     if body_format.is_parquet:
         with body.spool() as file:
-            reading = options.input_options(body_format)
-            read = read_input(context, "-", submission, reading, ReadReport(), stdin=file, name="the body")
+            reading = options.read_options(body_format)
+            read = open_input(context, ["-"], submission, reading, ReadReport(), stdin=file).read()
             bounded = body.bound_decoded(read)
             yield from bounded if options.items_are == "payloads" else _items_in(bounded)
         return
@@ -272,8 +272,8 @@ def read_items_of(
             "invalid_request",
             "the body is a JSON object, but the query has options; send an array, or all options in the object",
         )
-    reading = options.input_options(body_format)
-    read = read_input(context, "-", submission, reading, ReadReport(warn=report.warn), stdin=stream, name="the body")
+    reading = options.read_options(body_format)
+    read = open_input(context, ["-"], submission, reading, ReadReport(warn=report.warn), stdin=stream).read()
     yield from read if options.items_are == "payloads" else _items_in(read)
 
 

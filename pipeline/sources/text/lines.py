@@ -7,8 +7,10 @@ from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Iterator
 
+from pipeline.domain.input_cursor import InputCursor
+from pipeline.errors import InvalidInput
 from pipeline.sources.head_stream import HEAD_BYTES
-from pipeline.sources.text_input import TextInput
+from pipeline.sources.text.text_input import TextInput
 
 #: The line's number from 1, the bytes before it in the input, and its bytes with the line end.
 Line = tuple[int, int, bytes]
@@ -17,17 +19,24 @@ Line = tuple[int, int, bytes]
 END_OF_FILE = b"\x1a"
 
 
-def number_lines(source: TextInput) -> Iterator[Line]:
+def number_lines(source: TextInput, after: InputCursor | None = None) -> Iterator[Line]:
     """Yield each line; a line of more than `max_record_bytes` is truncated to one byte more.
 
     It is yielded before its end is sought, so that an input without line ends is refused at once.
 
-    LF ends a line. CR alone ends one as well if the first 64 KiB contain CR but no LF, or the first line contains CR
-    outside quotes.
+    LF ends a line, and so does CR alone if `source.has_cr`.
+
+    Args:
+        after: where to go on.
     """
     size = source.max_record_bytes + 1
-    lines, ends = _open_lines(source.stream)
-    number, offset = 0, source.first_offset
+    ends = (b"\r", b"\n") if source.has_cr else b"\n"
+    number, offset, stream = 0, source.first_offset, source.stream
+    if after is not None and after.byte > offset:
+        number, offset, stream = after.line, after.byte, _reopen(source, after)
+    lines = _UniversalLines(stream) if source.has_cr else stream
+    if number:
+        offset += _skip_rest(lines, ends, size)
     while raw := lines.readline(size):
         number += 1
         start = offset
@@ -54,12 +63,31 @@ def strip_mark(line: Line) -> Line:
     return number, offset + len(raw) - len(stripped), stripped
 
 
-def _open_lines(stream: io.BufferedReader) -> tuple[io.BufferedReader | _UniversalLines, bytes | tuple[bytes, bytes]]:
+def ends_with_cr(stream: io.BufferedReader) -> bool:
+    """Return whether CR alone ends lines, as the beginning of a text shows.
+
+    It does if the first 64 KiB contain CR but no LF, or if the first line contains CR outside quotes.
+    """
     first, line_end, _ = stream.peek()[:HEAD_BYTES].partition(b"\n")
     outside_quotes = b"".join(first.split(b'"')[::2]) if line_end else first
-    if b"\r" in outside_quotes.removesuffix(b"\r" if line_end else b""):
-        return _UniversalLines(stream), (b"\r", b"\n")
-    return stream, b"\n"
+    return b"\r" in outside_quotes.removesuffix(b"\r" if line_end else b"")
+
+
+def _reopen(source: TextInput, after: InputCursor) -> io.BufferedReader:
+    """Return the text from the byte before a cursor, by which `_skip_rest` knows whether a line ended there."""
+    if source.reopen is None:
+        raise InvalidInput(f"{source.name} cannot be read from the middle; read it from its beginning")
+    return source.reopen(after.byte - 1)
+
+
+def _skip_rest(lines: io.BufferedReader | _UniversalLines, ends: bytes | tuple[bytes, bytes], size: int) -> int:
+    """Skip the rest of a line of which too much was read to keep it. Return how many bytes it has."""
+    skipped = 0
+    raw = lines.readline(1)
+    while raw and not raw.endswith(ends):
+        raw = lines.readline(size)
+        skipped += len(raw)
+    return skipped
 
 
 class _UniversalLines:

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipeline.sources.lines import Line, strip_mark
-from pipeline.sources.text_input import TextInput
+from pipeline.domain.input_cursor import InputCursor
+from pipeline.sources.text.lines import Line, strip_mark
+from pipeline.sources.text.text_input import TextInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +20,19 @@ class TableDialect:
         delimiter: one character.
         has_quotes: whether quotes enclose fields; otherwise they are text.
         skips_spaces: whether spaces after a delimiter are dropped, so that a quote after them encloses the field.
+        quote: the character that encloses fields.
+        escape: the character that makes the one behind it text.
+        comment: what lines begin with that are no rows.
+        strips_nul: whether NUL characters are left out.
     """
 
     delimiter: str
     has_quotes: bool = True
     skips_spaces: bool = False
+    quote: str = '"'
+    escape: str | None = None
+    comment: bytes | None = None
+    strips_nul: bool = False
 
 
 class CsvRows:
@@ -31,9 +40,14 @@ class CsvRows:
 
     If a quote does not close properly, only the line where its row begins is refused, and the next row begins on the
     next line. Until then the row's lines are kept: at most `max_record_bytes`.
+
+    Args:
+        failed_until: the last line of a row that failed before the first of `lines`.
     """
 
-    def __init__(self, source: TextInput, lines: Iterable[Line], dialect: TableDialect) -> None:
+    def __init__(
+        self, source: TextInput, lines: Iterable[Line], dialect: TableDialect, *, failed_until: int = 0
+    ) -> None:
         self._source = source
         self._dialect = dialect
         self._lines = iter(lines)
@@ -41,8 +55,10 @@ class CsvRows:
         self._taken: list[Line] = []
         self._pending: deque[Line] = deque()
         #: The last line of the row that failed last.
-        self._failed_until = 0
+        self._failed_until = failed_until
         self.problem: str | None = None
+        #: Comments that were skipped since the last `take_comments`.
+        self.comments = 0
 
     def __iter__(self) -> Iterator[list[str]]:
         taken = self._taken
@@ -69,6 +85,17 @@ class CsvRows:
         """The row as it was read."""
         return b"".join(raw for _, _, raw in self._taken).decode("utf-8", "backslashreplace").rstrip("\r\n")
 
+    def take_comments(self) -> int:
+        """Return how many comments were skipped since the last call."""
+        count, self.comments = self.comments, 0
+        return count
+
+    def after(self) -> InputCursor | None:
+        """Return where the next row begins."""
+        last, offset, raw = self._taken[-1]
+        open_until = self._failed_until if self._failed_until > last else 0
+        return self._source.position.after_line(last, offset + len(raw), open_until=open_until)
+
     def span(self) -> str:
         """Return the range of lines for messages, or an empty string if the row is on one line."""
         last = self._taken[-1][0]
@@ -78,6 +105,8 @@ class CsvRows:
         return csv.reader(
             self._feed(),
             delimiter=self._dialect.delimiter,
+            quotechar=self._dialect.quote,
+            escapechar=self._dialect.escape,
             quoting=csv.QUOTE_MINIMAL if self._dialect.has_quotes else csv.QUOTE_NONE,
             skipinitialspace=self._dialect.skips_spaces,
             strict=True,
@@ -86,6 +115,7 @@ class CsvRows:
     def _feed(self) -> Iterator[str]:
         taken, pending, lines = self._taken, self._pending, self._lines
         max_bytes = self._source.max_record_bytes
+        comment, strips_nul = self._dialect.comment, self._dialect.strips_nul
         while True:
             line = pending.popleft() if pending else next(lines, None)
             if line is None:
@@ -96,8 +126,11 @@ class CsvRows:
                 return
             if not taken:
                 line = strip_mark(line)
+                if comment is not None and line[2].startswith(comment):
+                    self.comments += 1
+                    continue
             taken.append(line)
-            raw = line[2]
+            raw = line[2].replace(b"\0", b"") if strips_nul else line[2]
             if len(raw) > max_bytes:
                 self.problem = self._source.too_long
             try:

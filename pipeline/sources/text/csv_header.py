@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.domain.did_you_mean import quote_name
 from pipeline.errors import InvalidInput
@@ -50,6 +51,11 @@ class Header:
         # A row may end before the nameless columns at the end.
         self._min_width = max(column for column, name in enumerate(self._names, 1) if name)
 
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns that have one."""
+        return [name for name in self._names if name]
+
     def to_item(self, row: list[str]) -> dict[str, str]:
         """Return a row as an object.
 
@@ -65,6 +71,25 @@ class Header:
         if self._nameless:
             self._check_nameless(row)
             item.pop("", None)
+        return item
+
+    def to_typed_item(self, row: Sequence[Any]) -> dict[str, Any]:
+        """Return a row whose values have types as an object; what is missing at its end is null.
+
+        Raises:
+            InvalidInput: it has a value in a column without a name, or is the header again.
+        """
+        names = self._names
+        values = [*row[: len(names)], *[None] * (len(names) - len(row))]
+        texts = ["" if value is None else str(value) for value in row]
+        if len(names) > 1 and self._repeats_header(texts):
+            raise InvalidInput("the header again, as between tables that were put together; remove this row")
+        item = dict(zip(names, values, strict=True))
+        self._check_nameless(texts)
+        beyond = next((column for column, text in enumerate(texts[len(names) :], len(names) + 1) if text.strip()), None)
+        if beyond is not None:
+            raise InvalidInput(f"a value in column {beyond}, where the header has {len(names)}")
+        item.pop("", None)
         return item
 
     def _repeats_header(self, row: list[str]) -> bool:

@@ -6,12 +6,15 @@ durations are therefore read as the integers that they are stored as.
 
 from __future__ import annotations
 
+import base64
+import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.errors import InvalidInput
+from pipeline.sources.read_options import BinaryValues, NanValues
 
 Convert = Callable[[Any], Any]
 
@@ -48,32 +51,69 @@ def _nested_type(kind: Any, arrow: Any) -> Any:
     return arrow.list_(fields[0]) if types.is_list(kind) else kind
 
 
-def converter(kind: Any, arrow: Any) -> Convert | None:
+class ValueOptions(NamedTuple):
+    """What to do about values that JSON does not have.
+
+    Args:
+        binary: `utf8`: bytes are text; `base64`: they are encoded. `refuse`: there are none.
+        nan: `null`: NaN and infinity become null. `refuse`: they are kept, and refused with their row.
+    """
+
+    binary: BinaryValues = "refuse"
+    nan: NanValues = "refuse"
+
+
+def converter(kind: Any, arrow: Any, options: ValueOptions) -> Convert | None:
     """Return a function that converts values of type `kind`, read as `integer_type`, to JSON; None to keep them.
 
     The function raises `InvalidInput` for a value that text cannot express, such as an instant beyond the year 9999.
     """
     types = arrow.types
-    scalar = _scalar_converter(kind, types)
+    scalar = _scalar_converter(kind, types, options)
     if scalar is not None:
         return _unless_null(scalar)
     if types.is_dictionary(kind):
-        return converter(kind.value_type, arrow)
+        return converter(kind.value_type, arrow, options)
     if types.is_struct(kind):
-        fields = {kind.field(index).name: converter(kind.field(index).type, arrow) for index in range(kind.num_fields)}
+        inner = [kind.field(index) for index in range(kind.num_fields)]
+        fields = {field.name: converter(field.type, arrow, options) for field in inner}
         return _unless_null(partial(_convert_struct, fields))
     if types.is_map(kind):
-        pair = (converter(kind.key_type, arrow), converter(kind.item_type, arrow))
-        return _unless_null(partial(_convert_map, pair))
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        item = converter(kind.value_type, arrow)
+        return _unless_null(partial(_convert_map, converter(kind.item_type, arrow, options)))
+    if kind.num_fields and hasattr(kind, "value_type"):
+        item = converter(kind.value_type, arrow, options)
         return None if item is None else _unless_null(lambda values: [item(value) for value in values])
     return None
 
 
-def _scalar_converter(kind: Any, types: Any) -> Convert | None:
+def _scalar_converter(kind: Any, types: Any, options: ValueOptions) -> Convert | None:
+    if options.nan == "null" and types.is_floating(kind):
+        return lambda value: value if math.isfinite(value) else None
+    if is_bytes(kind, types):
+        return _base64 if options.binary == "base64" else _utf8
+    return _plain_converter(kind, types)
+
+
+def is_bytes(kind: Any, types: Any) -> bool:
+    """Return whether values are bytes."""
+    tests = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
+    return any(test(kind) for test in tests)
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _utf8(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise InvalidInput("bytes that are not text in UTF-8; --binary base64 keeps them") from None
+
+
+def _plain_converter(kind: Any, types: Any) -> Convert | None:
     if types.is_timestamp(kind):
-        return partial(_instant, _PER_SECOND[kind.unit], "+00:00" if kind.tz else "")
+        return partial(_instant, _PER_SECOND[kind.unit], "Z" if kind.tz else "")
     if types.is_date32(kind):
         return _day
     if types.is_date64(kind):
@@ -101,12 +141,11 @@ def _convert_struct(fields: dict[str, Convert | None], value: dict[str, Any]) ->
     return {name: inner if (convert := fields[name]) is None else convert(inner) for name, inner in value.items()}
 
 
-def _convert_map(pair: tuple[Convert | None, Convert | None], entries: list[tuple[Any, Any]]) -> list[list[Any]]:
-    """Return a map as a list of pairs: its keys need not be text, nor differ."""
-    return [
-        [part if convert is None else convert(part) for convert, part in zip(pair, entry, strict=True)]
-        for entry in entries
-    ]
+def _convert_map(convert: Convert | None, entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = {name: value if convert is None else convert(value) for name, value in entries}
+    if len(found) < len(entries):
+        raise InvalidInput("a map that has a key twice")
+    return found
 
 
 def _instant(per_second: int, zone: str, value: int) -> str:

@@ -9,7 +9,7 @@ import orjson
 
 from pipeline.domain import payload
 from pipeline.errors import InvalidInput
-from pipeline.sources.input_position import InputPosition
+from pipeline.sources.text.input_position import InputPosition
 
 WHITESPACE = b" \t\r\n"
 _TYPE_NAMES = {list: "an array", str: "a string", bool: "true or false", int: "a number", float: "a number"}
