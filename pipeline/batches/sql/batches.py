@@ -14,7 +14,7 @@ from pipeline.batches.sql.completion_holds import is_held
 from pipeline.batches.sql.items import id_range
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
-from pipeline.database.tables import POSITIONS_PER_BATCH, batch_parts, batches, definitions, items
+from pipeline.database.tables import POSITIONS_PER_BATCH, batches, definitions, items
 from pipeline.domain.batch import BatchState
 from pipeline.domain.filters import BatchFilter
 from pipeline.domain.ids import BATCH_ID_LENGTH, HIGHEST_CHARACTER
