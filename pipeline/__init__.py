@@ -28,6 +28,8 @@ from pipeline.errors import (
     ProcessForked,
     StageError,
     SubmissionInProgress,
+    TargetConflict,
+    TargetUnavailable,
     Throttled,
     Transient,
     Unreachable,
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     )
     from pipeline.client.remote.remote_batch import RemoteBatch
     from pipeline.client.remote.remote_client import RemoteClient
+    from pipeline.client.remote.remote_delivery import RemoteDelivery
+    from pipeline.client.remote.remote_endpoint import RemoteEndpoint
     from pipeline.client.result import ItemFailure, Result, Timings
     from pipeline.crypto.encryption import CannotDecrypt, InvalidEncryptionKey
     from pipeline.crypto.secrets import InvalidSecret
@@ -70,6 +74,7 @@ if TYPE_CHECKING:
     from pipeline.domain.event import EventType
     from pipeline.domain.outcome import FailureKind
     from pipeline.domain.payload import Rejection
+    from pipeline.domain.urls.export_target import InvalidExportTarget
     from pipeline.hooks import Event, Hook
     from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec
 
@@ -116,6 +121,7 @@ __all__ = [
     "InvalidCallbackUrl",
     "InvalidDefinition",
     "InvalidEncryptionKey",
+    "InvalidExportTarget",
     "InvalidHeader",
     "InvalidInput",
     "InvalidItems",
@@ -139,6 +145,8 @@ __all__ = [
     "Rejection",
     "RemoteBatch",
     "RemoteClient",
+    "RemoteDelivery",
+    "RemoteEndpoint",
     "Result",
     "RetrySpec",
     "RevokedKey",
@@ -146,6 +154,8 @@ __all__ = [
     "Stage",
     "StageError",
     "SubmissionInProgress",
+    "TargetConflict",
+    "TargetUnavailable",
     "Throttled",
     "Timings",
     "Transient",
@@ -191,6 +201,7 @@ _LAZY = {
     "InputSpec": "pipeline.definitions.input_and_retry",
     "InvalidCallbackUrl": "pipeline.domain.callback_url",
     "InvalidEncryptionKey": "pipeline.crypto.encryption",
+    "InvalidExportTarget": "pipeline.domain.urls.export_target",
     "InvalidHeader": "pipeline.delivery.rules.headers",
     "InvalidSecret": "pipeline.crypto.secrets",
     "InvalidWebhook": "pipeline.crypto.verify_webhook",
@@ -203,6 +214,8 @@ _LAZY = {
     "Rejection": "pipeline.domain.payload",
     "RemoteBatch": "pipeline.client.remote.remote_batch",
     "RemoteClient": "pipeline.client.remote.remote_client",
+    "RemoteDelivery": "pipeline.client.remote.remote_delivery",
+    "RemoteEndpoint": "pipeline.client.remote.remote_endpoint",
     "Result": "pipeline.client.result",
     "RetrySpec": "pipeline.definitions.input_and_retry",
     "RevokedKey": "pipeline.access.keys",

@@ -79,24 +79,15 @@ def recent(context: Context, limit: int = 20) -> list[Progress]:
     return [each for _, each in page(context, before=None, limit=limit)]
 
 
-def page(
-    context: Context,
-    *,
-    before: int | None,
-    limit: int,
-    tenant: str | None = None,
-    state: BatchState | None = None,
-) -> list[tuple[int, Progress]]:
+def page(context: Context, *, before: int | None, limit: int) -> list[tuple[int, Progress]]:
     """Return the progress of batches, newest first, each with its row id.
 
     Args:
         before: only those with row ids below.
-        tenant: only its batches; None: everybody's.
-        state: only those in this state; None: in any.
     """
     with context.database.read() as connection:
         in_flight = items.count_in_flight(connection)
-        found = batches.find_newest(connection, limit, before=before, tenant=tenant, state=state)
+        found = batches.find_newest(connection, limit, before=before)
         return [(row["id"], progress_of(row, in_flight)) for row in found]
 
 
@@ -163,18 +154,6 @@ def errors(context: Context, batch: str, *, limit: int) -> list[ErrorCount]:
     with context.database.read() as connection:
         found = items.count_errors(connection, find_batch(connection, batch)["id"], COUNTED_ERRORS)
     return [ErrorCount(ItemState(state), message, number) for (state, message), number in found.most_common(limit)]
-
-
-def dead(context: Context, batch: str | None, *, limit: int, after: int = 0) -> list[Row]:
-    """Return dead items in order of their ids, those after the id `after`, of one batch or of all.
-
-    Each has the `answer` of another service that its last attempt got, if any.
-    """
-    with context.database.read() as connection:
-        batch_row = None if batch is None else find_batch(connection, batch)["id"]
-        found = items.find_dead(connection, batch_row, after=after, limit=limit)
-        answers = attempts.find_last_answers(connection, [row["id"] for row in found])
-    return [{**row, "answer": answers.get(row["id"])} for row in found]
 
 
 def details(context: Context, name: str, batch: str | None = None) -> Details | None:

@@ -10,8 +10,10 @@ import orjson
 from pipeline.batches.find import pruned_meanwhile
 from pipeline.batches.sql import batches, events, items
 from pipeline.context import Context
+from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain import event
 from pipeline.domain.event import RESULT_TYPES, EventType
+from pipeline.domain.ids import item_id
 from pipeline.domain.portions import PORTION_BYTES
 
 #: Events read at a time, at most. Large ones are fewer.
@@ -66,3 +68,13 @@ def page(context: Context, batch_id: int, after: int, limit: int = PAGE, *, with
         # Events after the end are about deliveries.
         is_end=any(row["type"] == EventType.BATCH_COMPLETED for row in found),
     )
+
+
+def last_of_replayed(context: Context, batch_id: int) -> dict[str, int]:
+    """Return the `seq` of the last result of each item that has several, by the item's id: it was replayed."""
+    with context.database.read() as connection:
+        found = events.find_repeated(connection, batch_id, RESULT_TYPES)
+        if not found:
+            return {}
+        (batch,) = batches.find_by_ids(connection, [batch_id])
+    return {item_id(batch["public_id"], each % POSITIONS_PER_BATCH): seq for each, seq in found.items()}

@@ -20,6 +20,7 @@ COMMANDS = {
         "watch": "Follow BATCH until it is complete.",
         "results": "Write the results of BATCH.",
         "show": "Show everything about one item.",
+        "audit": "Prove that nothing of BATCH was lost or counted twice.",
         "flower": "Show tasks, workers and queues in a browser.",
     },
     "Management": {
@@ -29,6 +30,7 @@ COMMANDS = {
         "dead": "Manage dead items.",
         "deliveries": "Manage callback deliveries.",
         "endpoints": "Manage callback endpoints.",
+        "exports": "Manage exports of results.",
         "keys": "Manage the API keys of `pipeline serve`.",
     },
     "Models": {

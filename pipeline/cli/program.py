@@ -17,12 +17,16 @@ from pipeline.errors import InvalidSettings
 
 _PACKAGE = "pipeline.cli.commands"
 #: The setting that names a server. Spelled here, since the settings take long to import.
-_SERVER_URL = "PIPELINE_SERVER_URL"
+SERVER_URL = "PIPELINE_SERVER_URL"
 #: Commands that need neither a database nor a server.
 _WITHOUT_STORE = frozenset({"secret", "listen", "train", "evaluate"})
-#: The modules in `pipeline.cli.remote` of the commands that also work with a server.
+#: Commands that ask `open_backend` what to work on.
+_OF_BOTH = frozenset({"status", "show", "dead", "deliveries", "endpoints"})
+#: Subcommands of these that need the database all the same.
+_OF_DATABASE = frozenset({"deliveries send"})
+#: The modules in `pipeline.cli.remote` of the other commands that also work with a server.
 _REMOTE = {
-    **{name: name for name in ("run", "submit", "status", "watch", "results", "show")},
+    **{name: name for name in ("run", "submit", "watch", "results", "doctor")},
     **dict.fromkeys(("pause", "resume", "cancel"), "control"),
 }
 #: Commands that print no data: their standard output is left as it is.
@@ -90,20 +94,26 @@ def _load(name: str) -> click.Command:
 
 
 def _follow_server(name: str, command: click.Command) -> None:
-    """Let a command work with a server where the environment names one."""
-    if not isinstance(command, click.Group) and name not in _WITHOUT_STORE:
-        local = command.callback
+    """Let a command work with a server where the environment names one, or refuse to work on another store."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _follow_server(f"{name} {each.name}", each)
+        return
+    top = name.partition(" ")[0]
+    if top in _WITHOUT_STORE or (top in _OF_BOTH and name not in _OF_DATABASE):
+        return
+    local = command.callback
 
-        def callback(*args: Any, **options: Any) -> Any:
-            assert local is not None
-            if not os.environ.get(_SERVER_URL):
-                return local(*args, **options)
-            module = _REMOTE.get(name)
-            if module is None:
-                raise InvalidSettings(f"`pipeline {name}` works on a database; unset {_SERVER_URL}")
-            return getattr(import_module(f"pipeline.cli.remote.{module}"), name)(**options)
+    def callback(*args: Any, **options: Any) -> Any:
+        assert local is not None
+        if not os.environ.get(SERVER_URL):
+            return local(*args, **options)
+        module = _REMOTE.get(name)
+        if module is None:
+            raise InvalidSettings(f"`pipeline {name}` works on a database; unset {SERVER_URL}")
+        return getattr(import_module(f"pipeline.cli.remote.{module}"), name)(**options)
 
-        command.callback = callback
+    command.callback = callback
 
 
 def _reserve_stdout(command: click.Command) -> None:

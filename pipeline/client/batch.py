@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from pipeline.batches import control, replay, results
+from pipeline.batches import control, replay
 from pipeline.batches import progress as batch_progress
 from pipeline.client.async_session import AsyncSession
 from pipeline.client.result import Result
+from pipeline.client.result_log import POLL_SECONDS, ResultLog, is_complete
+from pipeline.client.result_tables import ROWS, record_batches, to_pandas, to_polars, to_table
 from pipeline.client.session import Session
 from pipeline.domain import bounds
 from pipeline.domain.batch import Progress
@@ -17,8 +20,10 @@ from pipeline.domain.ids import split_item_id
 from pipeline.domain.item import ItemState
 from pipeline.errors import InvalidInput, WaitTimeout
 
-#: How often new results are looked for while none come.
-POLL_SECONDS = 0.01
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
 
 
 class Batch:
@@ -57,6 +62,41 @@ class Batch:
         while not result_log.is_over:
             yield from self._session.while_open(result_log.read())
             time.sleep(result_log.pause_seconds)
+
+    def arrow_batches(
+        self, *, rows: int = ROWS, follow: bool = False, all_ends: bool = False
+    ) -> Iterator[pyarrow.RecordBatch]:
+        """Yield results as record batches of Arrow, in the order in which items finished.
+
+        They all have the columns of a results file in CSV. `classification` and `enrichment` are JSON text. Needs the
+        extra `parquet`.
+
+        Args:
+            rows: Largest number of rows of one: 1 to 100,000.
+            follow: Wait for further results until the batch is complete. What is there is yielded when no more come
+                for now.
+            all_ends: Yield every result of an item that was replayed; otherwise only its last one so far.
+
+        Raises:
+            InvalidInput: `rows` is out of bounds, or pyarrow is not installed.
+            NotFound: The batch was pruned meanwhile.
+            ClientClosed: The client was closed, also while results are awaited.
+        """
+        self._session.check_open()
+        found = record_batches(self._session, self._row_id, rows=rows, follow=follow, all_ends=all_ends)
+        return self._session.while_open(found)
+
+    def to_arrow(self, *, all_ends: bool = False) -> pyarrow.Table:
+        """Return the results that there are as a `pyarrow.Table`; see `arrow_batches`."""
+        return to_table(self.arrow_batches(all_ends=all_ends))
+
+    def to_pandas(self, *, all_ends: bool = False) -> pandas.DataFrame:
+        """Return the results that there are as a data frame of pandas, which must be installed; see `arrow_batches`."""
+        return to_pandas(self.to_arrow(all_ends=all_ends))
+
+    def to_polars(self, *, all_ends: bool = False) -> polars.DataFrame:
+        """Return the results that there are as a data frame of polars, which must be installed; see `arrow_batches`."""
+        return to_polars(self.to_arrow(all_ends=all_ends))
 
     def progress(self) -> Progress:
         """Return how far the batch is.
@@ -152,21 +192,13 @@ class Batch:
         return self._replay(ItemState.CANCELLED, items)
 
     def _replay(self, state: ItemState, items: Sequence[str] | None) -> int:
-        positions = None if items is None else [self._position(each) for each in item_ids(items)]
+        positions = None if items is None else [item_position(each, self.id) for each in item_ids(items)]
         replayed = replay.replay(self._session.context, self.id, state, positions=positions)
         self._session.nudge()
         return replayed
 
     def _is_complete(self) -> bool:
-        return _is_complete(self._session, self._row_id)
-
-    def _position(self, item: str) -> int:
-        batch_id, position = (split_item_id(item) if isinstance(item, str) else None) or (None, 0)
-        if batch_id != self.id:
-            raise InvalidInput(
-                f"{bounds.shown(item)} is not the id of an item of batch {self.id}; give `item_id` of its results"
-            )
-        return position
+        return is_complete(self._session, self._row_id)
 
 
 class AsyncBatch:
@@ -196,6 +228,18 @@ class AsyncBatch:
                 self._session.check_open()
                 yield result
             await asyncio.sleep(result_log.pause_seconds)
+
+    async def to_arrow(self, *, all_ends: bool = False) -> pyarrow.Table:
+        """Return the results that there are as a `pyarrow.Table`; see `Batch.arrow_batches`."""
+        return await self._session.call(lambda _: self._batch.to_arrow(all_ends=all_ends))
+
+    async def to_pandas(self, *, all_ends: bool = False) -> pandas.DataFrame:
+        """Return the results that there are as a data frame of pandas; see `Batch.arrow_batches`."""
+        return await self._session.call(lambda _: self._batch.to_pandas(all_ends=all_ends))
+
+    async def to_polars(self, *, all_ends: bool = False) -> polars.DataFrame:
+        """Return the results that there are as a data frame of polars; see `Batch.arrow_batches`."""
+        return await self._session.call(lambda _: self._batch.to_polars(all_ends=all_ends))
 
     async def progress(self) -> Progress:
         """Return how far the batch is."""
@@ -235,40 +279,6 @@ class AsyncBatch:
         return await self._session.call(lambda _: self._batch.replay_cancelled(items))
 
 
-class ResultLog:
-    """Reads the results of a batch page by page.
-
-    Attributes:
-        is_over: Whether there is nothing more to read.
-        pause_seconds: How long to wait before the next page.
-    """
-
-    def __init__(self, session: Session, row_id: int, after: int, *, follow: bool) -> None:
-        self._session = session
-        self._row_id = row_id
-        self._after = bounds.SEQ.check("after", after)
-        self._is_last = not follow
-        #: Whether the page before had all results there were.
-        self._is_drained = False
-        self.is_over = False
-        self.pause_seconds = 0.0
-
-    def read(self) -> list[Result]:
-        """Return the next page."""
-        context, after = self._session.context, self._after
-        if self._is_drained and not self._is_last:
-            # Asked before the page is read: what finishes in between is on that page, not missed.
-            self._is_last = _is_complete(self._session, self._row_id)
-        page = results.page(context, self._row_id, after)
-        self._after = page.last_seq
-        self.is_over = self._is_last and not page.has_more
-        # No pause before the worker of this process is started, and none for the last page.
-        waits = self._is_drained and not page.has_more and not page.is_end and not self._is_last
-        self.pause_seconds = POLL_SECONDS if waits else 0.0
-        self._is_drained = not page.has_more
-        return [Result.from_data(data) for data in page.results]
-
-
 def item_ids(given: Sequence[str]) -> Sequence[str]:
     """Return the ids of items; raise `InvalidArgument` if they are no list."""
     if isinstance(given, str) or not isinstance(given, Iterable):
@@ -276,12 +286,14 @@ def item_ids(given: Sequence[str]) -> Sequence[str]:
     return list(given)
 
 
-def _is_complete(session: Session, row_id: int) -> bool:
-    """Return whether a batch is complete; if it is not, make sure that this process works on it, or workers do."""
-    is_complete = batch_progress.is_complete(session.context, row_id)
-    if not is_complete:
-        session.ensure_working(row_id)
-    return is_complete
+def item_position(item: str, batch_id: str) -> int:
+    """Return the position of an item in its batch; raise `InvalidInput` if it is not an item of this batch."""
+    found, position = (split_item_id(item) if isinstance(item, str) else None) or (None, 0)
+    if found != batch_id:
+        raise InvalidInput(
+            f"{bounds.shown(item)} is not the id of an item of batch {batch_id}; give `item_id` of its results"
+        )
+    return position
 
 
 def wait_end(timeout: float | None) -> float:

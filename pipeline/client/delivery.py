@@ -44,7 +44,9 @@ class DeliveryAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fields:
+class DeliveryFields:
+    """What is known of a delivery; `Delivery` explains each field."""
+
     id: int
     batch_id: str
     item_id: str | None
@@ -64,7 +66,7 @@ class _Fields:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery(_Fields):
+class Delivery(DeliveryFields):
     """One event owed to one URL, as it was when it was read. Made by a `Client`.
 
     Args:
@@ -110,7 +112,7 @@ class Delivery(_Fields):
 
 
 @dataclass(frozen=True, slots=True)
-class AsyncDelivery(_Fields):
+class AsyncDelivery(DeliveryFields):
     """One event owed to one URL, as it was when it was read. Made by an `AsyncClient`; has the fields of `Delivery`."""
 
     _session: AsyncSession = field(repr=False, compare=False)
@@ -127,7 +129,7 @@ class AsyncDelivery(_Fields):
 
 def values_of(delivery: Delivery) -> dict[str, Any]:
     """Return the fields of a delivery by name."""
-    return {each.name: getattr(delivery, each.name) for each in fields(_Fields)}
+    return {each.name: getattr(delivery, each.name) for each in fields(DeliveryFields)}
 
 
 def fields_of(row: Row) -> dict[str, Any]:

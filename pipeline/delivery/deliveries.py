@@ -17,7 +17,8 @@ from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.sql import attempts, endpoints, redeliver, search
 from pipeline.delivery.sql.missing import MissingDeliveries, add_missing, count_missing, last_seq
 from pipeline.delivery.sql.redeliver import Selection
-from pipeline.domain.callback_url import check_callback_url, parse_callback_url
+from pipeline.domain.callback_url import parse_callback_url
+from pipeline.domain.urls.target_url import has_placeholders
 from pipeline.errors import Conflict, InvalidInput, NotFound
 
 #: Deliveries, or events of a batch, processed in one transaction.
@@ -87,6 +88,13 @@ def replay(context: Context, delivery_id: int) -> Row:
         if not redeliver.replay(connection, row, context.now()):
             raise Conflict(f"delivery {delivery_id} is being sent right now; try again in a minute")
         return _get(connection, delivery_id)
+
+
+def check_final(states: Sequence[str]) -> None:
+    """Raise `InvalidInput` if deliveries in one of these states cannot be replayed in bulk."""
+    unknown = [state for state in states if state not in FINAL]
+    if unknown:
+        raise InvalidInput(f"deliveries in state {unknown[0]!r} cannot be replayed; choose from {', '.join(FINAL)}")
 
 
 def recover(
@@ -167,9 +175,7 @@ def _chosen(
     states: Sequence[str],
 ) -> tuple[Selection, int]:
     """Return the validated filter and the last position to search."""
-    unknown = [state for state in states if state not in FINAL]
-    if unknown:
-        raise InvalidInput(f"deliveries in state {unknown[0]!r} cannot be replayed; choose from {', '.join(FINAL)}")
+    check_final(states)
     for name, at in (("since", since), ("until", until)):
         if at is not None and at.tzinfo is None:
             raise InvalidInput(f"{name} is {at}, which has no time zone; give an aware datetime")
@@ -199,7 +205,9 @@ def replay_missing(context: Context, url: str, batch: str, *, batch_events: bool
         NotFound: there is no such batch.
         InvalidCallbackUrl, ForbiddenCallbackUrl: the URL cannot be called back.
     """
-    callback = check_callback_url(url, context.settings.allow_private_callbacks, name="the URL")
+    callback = context.destinations.check(url, name="the URL")
+    if has_placeholders(callback.url):
+        raise InvalidInput("the URL contains a placeholder, so that it is not one URL; fill in what stands for it")
     with context.database.read() as connection:
         batch_id = find_batch(connection, batch)["id"]
         missing = MissingDeliveries(batch_id, callback.url, callback.origin, of_batch=batch_events)

@@ -109,20 +109,9 @@ def number(context: Context, name: str | int, *, tenant: str | None = None) -> i
         NotFound: there is no such delivery.
         InvalidInput: `name` is neither an id nor a webhook id, or several deliveries have that webhook id.
     """
-    if not isinstance(name, str | int) or isinstance(name, bool):
-        raise invalid("name", name, f"the id of a delivery, or a webhook id ({WEBHOOK_PREFIX}…)")
-    # Python refuses to write thousands of digits.
-    text = name if isinstance(name, str) else shown(name)
-    if text.isascii() and text.isdigit():
-        # The length first: Python refuses to parse thousands of digits.
-        if len(text) > _MAX_DIGITS or not 1 <= int(text) <= DELIVERY_ID.most:
-            raise NotFound(f"there is no delivery {text[:40]}; `pipeline deliveries list` lists them")
+    text = check_name(name)
+    if text.isdigit():
         return int(text)
-    if not text.startswith(WEBHOOK_PREFIX):
-        raise InvalidInput(
-            f"{shown(text)} is not a delivery; give its id from `pipeline deliveries list`, or its webhook id "
-            f"({WEBHOOK_PREFIX}…)"
-        )
     found = [str(row["id"]) for row in newest(context, Wanted(webhook_id=text, tenant=tenant), limit=_MAX_LISTED + 1)]
     if len(found) == 1:
         return int(found[0])
@@ -133,6 +122,30 @@ def number(context: Context, name: str | int, *, tenant: str | None = None) -> i
         f"{text} belongs to several deliveries: {named}; give one of these ids, or run "
         f"`pipeline deliveries list --webhook-id {text}`"
     )
+
+
+def check_name(name: str | int) -> str:
+    """Return what may be the id of a delivery, or a webhook id, as text.
+
+    Raises:
+        NotFound: there is no delivery with such an id.
+        InvalidInput: it is neither.
+    """
+    if not isinstance(name, str | int) or isinstance(name, bool):
+        raise invalid("name", name, f"the id of a delivery, or a webhook id ({WEBHOOK_PREFIX}…)")
+    # Python refuses to write thousands of digits.
+    text = name if isinstance(name, str) else shown(name)
+    if text.isascii() and text.isdigit():
+        # The length first: Python refuses to parse thousands of digits.
+        if len(text) > _MAX_DIGITS or not 1 <= int(text) <= DELIVERY_ID.most:
+            raise NotFound(f"there is no delivery {text[:40]}; `pipeline deliveries list` lists them")
+        return text
+    if not text.startswith(WEBHOOK_PREFIX):
+        raise InvalidInput(
+            f"{shown(text)} is not a delivery; give its id from `pipeline deliveries list`, or its webhook id "
+            f"({WEBHOOK_PREFIX}…)"
+        )
+    return text
 
 
 def waits_for(context: Context, row: Row) -> Condition | None:

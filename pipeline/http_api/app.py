@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from math import ceil
@@ -18,6 +17,7 @@ from starlette.websockets import WebSocket
 
 from pipeline.access.caller import ANYBODY, Caller
 from pipeline.errors import PipelineError
+from pipeline.http_api.answer_headers import SAFE_HEADERS, ensure_request_id
 from pipeline.http_api.audit import log_change
 from pipeline.http_api.authentication import TOKEN_PARAMETER, check_scope
 from pipeline.http_api.browser_guard import BrowserGuard
@@ -30,7 +30,6 @@ from pipeline.http_api.operations import OPERATIONS
 from pipeline.http_api.parameters import read_parameters
 from pipeline.http_api.problems import Problem, internal, problem_of
 from pipeline.http_api.rate_limits import Allowance
-from pipeline.http_api.server.raw_answer import new_request_id
 from pipeline.http_api.streaming.socket_call import SocketCall
 from pipeline.log import get_logger
 
@@ -38,9 +37,6 @@ log = get_logger(__name__)
 
 #: The prefix of what is versioned, and never cached.
 API = "/v1"
-_ID_CHARACTERS = frozenset(string.ascii_letters + string.digits + "._-")
-_MAX_ID_LENGTH = 64
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
 def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> Starlette:
@@ -102,7 +98,7 @@ def _routes(gateway: Gateway, operation: Operation) -> Iterator[Route | WebSocke
 
 def _route(gateway: Gateway, operation: Operation) -> Route:
     async def endpoint(request: Request) -> Response:
-        request_id = _request_id(request)
+        request_id = ensure_request_id(request)
         request.state.operation = operation.id
         try:
             response = await _answer(gateway, operation, request, request_id)
@@ -110,7 +106,7 @@ def _route(gateway: Gateway, operation: Operation) -> Route:
         except (Problem, PipelineError) as error:
             problem = error if isinstance(error, Problem) else problem_of(error)
             response, outcome = problem.response(request_id), problem.code
-        log_change(operation, request, response, outcome)
+        log_change(operation.id, request, response, outcome)
         return _finished(request, await compressed(request, response), request_id)
 
     return Route(operation.path, endpoint, methods=[operation.method])
@@ -161,7 +157,7 @@ def _count(gateway: Gateway, connection: HTTPConnection, caller: Caller) -> None
 
 def _socket_route(gateway: Gateway, socket: Socket) -> WebSocketRoute:
     async def endpoint(websocket: WebSocket) -> None:
-        request_id = _request_id(websocket)
+        request_id = ensure_request_id(websocket)
         try:
             caller = await _caller(gateway, socket, websocket)
             read_parameters(socket.query, websocket.query_params, ignored=_ignored(socket))
@@ -177,20 +173,10 @@ def _socket_route(gateway: Gateway, socket: Socket) -> WebSocketRoute:
     return WebSocketRoute(socket.path, endpoint)
 
 
-def _request_id(request: HTTPConnection) -> str:
-    given = request.headers.get("x-request-id", "")
-    if 0 < len(given) <= _MAX_ID_LENGTH and _ID_CHARACTERS.issuperset(given):
-        request.state.request_id = given
-    elif not hasattr(request.state, "request_id"):
-        request.state.request_id = new_request_id()
-    found: str = request.state.request_id
-    return found
-
-
 def _finished(request: HTTPConnection, response: Response, request_id: str) -> Response:
     """Add what every answer has."""
     response.headers["X-Request-Id"] = request_id
-    for name, value in _HEADERS.items():
+    for name, value in SAFE_HEADERS.items():
         response.headers.setdefault(name, value)
     allowance: Allowance | None = getattr(request.state, "allowance", None)
     if allowance is not None:
@@ -203,7 +189,7 @@ def _finished(request: HTTPConnection, response: Response, request_id: str) -> R
 async def _unrouted(request: Request, error: Exception) -> Response:
     """AnswerModel what no operation answers: an unknown path, or a method that a path does not have."""
     assert isinstance(error, HTTPException)
-    request_id = _request_id(request)
+    request_id = ensure_request_id(request)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         problem = Problem(
@@ -218,7 +204,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
 
 async def _failed(request: Request, error: Exception) -> Response:
     """AnswerModel a bug. The log has the exception, the caller the request id."""
-    request_id = _request_id(request)
+    request_id = ensure_request_id(request)
     if not isinstance(error, ClientDisconnect):
         log.exception("api_failed", request_id=request_id, method=request.method)
     return _finished(request, internal().response(request_id), request_id)

@@ -12,6 +12,7 @@ from pipeline import errors
 from pipeline.access.keys import BadKey, ExpiredKey, RevokedKey
 from pipeline.access.stream_tokens import BadToken
 from pipeline.batches.part_errors import ItemsMismatch, NotAccepting, PartDiffers, PartInProgress, PartsMissing
+from pipeline.crypto.encryption import CannotDecrypt
 from pipeline.errors import PipelineError
 
 MEDIA_TYPE = "application/problem+json"
@@ -54,6 +55,9 @@ KINDS: dict[str, Kind] = {
     "method_not_allowed": Kind(405, "The path has no such method", "`Allow` lists its methods."),
     "request_timeout": Kind(408, "The request came too slowly", "Send it again; split a large body into parts."),
     "conflict": Kind(409, "The request contradicts what is stored", "`detail` says what is stored."),
+    "cannot_decrypt": Kind(
+        409, "The server cannot use its secrets", "Set `PIPELINE_ENCRYPTION_KEY` on the server; `detail` says which."
+    ),
     "cursor_ahead": Kind(409, "The log ends before this position", "Begin again with `after=0`."),
     "not_dead": Kind(409, "The item is not dead", "Only dead items can be replayed."),
     "definition_is_a_file": Kind(409, "The definition is a file of the server", "Store yours under another name."),
@@ -111,6 +115,7 @@ _CODES: tuple[tuple[type[PipelineError], str], ...] = (
     (errors.InvalidDefinition, "invalid_definition"),
     (errors.NotFound, "not_found"),
     (errors.EndpointOwned, "endpoint_owned"),
+    (CannotDecrypt, "cannot_decrypt"),
     (errors.InvalidInput, "invalid_request"),
     (errors.DatabaseFull, "storage_full"),
     (errors.OutcomeUnknown, "outcome_unknown"),
@@ -121,6 +126,8 @@ _CODES: tuple[tuple[type[PipelineError], str], ...] = (
     (errors.BacklogFull, "backlog_full"),
     (errors.Conflict, "conflict"),
 )
+#: What `reason` may say of a request that is invalid: codes of errors of the library.
+REASONS = frozenset({"invalid_callback_url", "forbidden_callback_url", "invalid_header", "invalid_secret"})
 #: Seconds after which a request may be sent again.
 _RETRY_AFTER = {
     "busy": "5",
@@ -224,7 +231,9 @@ def problem_of(error: PipelineError) -> Problem:
         return Problem(code, f"{detail}; send the same with the same Idempotency-Key", batch_id=error.batch_id)
     if isinstance(error, PartsMissing):
         return Problem(code, text, missing=list(error.missing))
-    return Problem(code, text)
+    # For the Python client, which raises the class that the embedded client would.
+    members = {"reason": error.code} if error.code in REASONS else {}
+    return Problem(code, text, **members)
 
 
 def in_api_words(text: str) -> str:

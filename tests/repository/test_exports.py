@@ -44,6 +44,8 @@ HANDLES = frozenset(
         pipeline.Endpoint,
         pipeline.RemoteBatch,
         pipeline.RemoteClient,
+        pipeline.RemoteDelivery,
+        pipeline.RemoteEndpoint,
     }
 )
 EVERYTHING = public_values(pipeline) | public_values(pipeline.testing)
@@ -69,8 +71,8 @@ def is_ours(member: object) -> bool:
 
 
 def fields_of(kind: type) -> list[str]:
-    """The public fields of a class that holds data; those of an asynchronous twin are with the other."""
-    if kind is pipeline.AsyncDelivery:
+    """The public fields of a class that holds data; those of a twin are with the other."""
+    if kind in (pipeline.AsyncDelivery, pipeline.RemoteDelivery):
         return []
     if is_dataclass(kind):
         return [field.name for field in fields(kind) if not field.name.startswith("_")]

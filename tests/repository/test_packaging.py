@@ -43,7 +43,7 @@ ON_DEMAND = {
     "pipeline.stages.enrichers.contacts": ("contacts",),
     "pipeline.stages.enrichers.lookup": ("fuzzy", "parquet"),
     "pipeline.stages.enrichers.http": ("http",),
-    "pipeline.sources": ("parquet",),
+    "pipeline.sources": ("parquet", "excel", "zstd"),
     "pipeline.files": ("parquet", "excel"),
 }
 

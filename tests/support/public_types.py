@@ -82,6 +82,8 @@ def _names(module: str) -> dict[str, Any]:
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             for each in node.body:
+                if isinstance(each, ast.Import):
+                    names |= {alias.asname or alias.name: import_module(alias.name) for alias in each.names}
                 if isinstance(each, ast.ImportFrom) and each.module:
                     names |= {alias.asname or alias.name: _import(each.module, alias.name) for alias in each.names}
     return names

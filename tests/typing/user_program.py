@@ -278,6 +278,9 @@ def with_server(url: str) -> None:
         except refused as error:
             print(error.code)
             return
+        endpoint: pipeline.RemoteEndpoint = client.endpoint("https://example.com")
+        deliveries: Iterator[pipeline.RemoteDelivery] = client.deliveries(batch=batch, state="dead")
+        print(endpoint.show().state, [delivery.replay().state for delivery in deliveries])
         results: Iterator[pipeline.Result] = batch.results(follow=True)
         print([result.label for result in results], batch.wait(timeout=60).succeeded)
 

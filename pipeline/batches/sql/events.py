@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import accumulate
@@ -73,6 +73,17 @@ def find_after(connection: Connection, batch_id: int, seq: int, limit: int, size
     last, end = fitting[-1] if fitting else sizes[0][0], sizes[-1][0]
     found = rows(connection.execute(_BODIES, {"batch": batch_id, "after": seq, "last": last}))
     return found, len(sizes) == limit or last < end
+
+
+def find_repeated(connection: Connection, batch_id: int, types: Collection[str]) -> dict[int, int]:
+    """Return the `seq` of the last event of one of these types of each item that has several of them, by item."""
+    query = (
+        select(events.c.item_id, func.max(events.c.seq))
+        .where(events.c.batch_id == batch_id, events.c.type.in_(types), events.c.item_id.is_not(None))
+        .group_by(events.c.item_id)
+        .having(func.count() > 1)
+    )
+    return {item: seq for item, seq in connection.execute(query)}
 
 
 # Built once: a run that follows its results asks dozens of times a second.

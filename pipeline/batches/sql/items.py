@@ -68,23 +68,6 @@ def payloads(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
     return {item_id: payload for item_id, payload in connection.execute(query)}
 
 
-def find_dead(connection: Connection, batch_id: int | None, *, after: int, limit: int) -> list[Row]:
-    """Return up to `limit` dead items with ids above `after`, by id, with the public ids of their batches.
-
-    Args:
-        batch_id: None for the items of all batches.
-    """
-    columns = [
-        items.c[name]
-        for name in ("id", "batch_id", "position", "key", "attempt", "attempts", "finished_at", *ERROR_COLUMNS)
-    ]
-    query = select(*columns, batches.c.public_id).join(batches, batches.c.id == items.c.batch_id)
-    query = query.where(has_state(items.c.state, "dead"), items.c.id > after)
-    if batch_id is not None:
-        query = query.where(items.c.batch_id == batch_id)
-    return rows(connection.execute(query.order_by(items.c.id).limit(limit)))
-
-
 def count_errors(connection: Connection, batch_id: int, limit: int) -> Counter[tuple[str, str]]:
     """Return how many dead items, and how many that wait for their next attempt, have each error: (state, message).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import SecretStr
@@ -11,14 +11,14 @@ from pipeline.cli.checks.check import Check, ok, warn
 from pipeline.domain.redaction import redact_url
 from pipeline.settings import Settings, variable
 
-_URLS = ("database_url", "broker_url", "flower_broker_api")
+_URLS = ("database_url", "server_url", "broker_url", "flower_broker_api")
 _SET = "(set)"
 _NOT_SET = "(not set)"
 
 
-def check_settings(settings: Settings) -> Iterator[Check]:
-    """Yield each setting with its value."""
-    for name in Settings.model_fields:
+def check_settings(settings: Settings, names: Iterable[str] = Settings.model_fields) -> Iterator[Check]:
+    """Yield each of these settings with its value."""
+    for name in names:
         value = getattr(settings, name)
         if name == "webhook_secret" and value is None:
             advice = "callbacks need a secret: export PIPELINE_WEBHOOK_SECRET=$(pipeline secret)"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.cli.checks.check import Check, fail, ok, warn
+from pipeline.cli.show.endpoint import condition_text
 from pipeline.cli.show.output import pluralize
-from pipeline.cli.show.unhealthy_endpoints import unhealthy_endpoints
+from pipeline.cli.show.unhealthy_endpoints import LIMIT, unhealthy_endpoints
 from pipeline.context import Context
+from pipeline.delivery import endpoints
 from pipeline.delivery.endpoint_secrets import describe_all
 
 
@@ -20,5 +22,6 @@ def check_endpoints(context: Context) -> Iterator[Check]:
     for endpoint in described:
         if endpoint.locked is not None:
             yield fail("endpoints", f"{endpoint.origin}: its secrets or headers cannot be decrypted", endpoint.locked)
-    for condition, command in unhealthy_endpoints(context):
+    troubled = [(each.origin, condition_text(each.condition)) for each in endpoints.troubled(context, LIMIT + 1)]
+    for condition, command in unhealthy_endpoints(troubled):
         yield warn("endpoint", condition, f"for details run `{command}`")

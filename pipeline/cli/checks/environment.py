@@ -25,6 +25,7 @@ EXTRAS = {
     "parquet": ("read and write Parquet", ("pyarrow",)),
     "excel": ("write workbooks of Excel", ("openpyxl",)),
     "flower": ("watch tasks in a browser", ("flower",)),
+    "serve": ("serve the HTTP API", ("starlette", "uvicorn", "websockets", "jinja2")),
 }
 
 

@@ -4,30 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.batch_status import COUNTED_WORK, unserved_queues
 from pipeline.cli.checks.check import Check, fail
 from pipeline.cli.show.output import Messages, pluralize
 from pipeline.context import Context
-from pipeline.delivery import deliveries
-from pipeline.execution.liveness import count_waiting, served_queues
-
-#: Waiting work is counted up to this number.
-_COUNTED = 100_000
-
-
-def unserved_queues(context: Context, batch: str | None = None) -> dict[str, int]:
-    """Return the queues that no worker has served for a lease although work waits for them, and how much.
-
-    In embedded mode there are no queues: a process that works on a batch serves itself.
-
-    Args:
-        batch: look only at the work of this batch; None: at all work.
-    """
-    if context.settings.is_embedded:
-        return {}
-    served = served_queues(context)
-    waiting = count_waiting(context, batch, limit=_COUNTED + 1)
-    waiting["deliver"] = deliveries.count_due(context, batch, limit=_COUNTED + 1)
-    return {queue: number for queue, number in waiting.items() if number and queue not in served}
 
 
 def check_queues(context: Context, batch: str | None = None) -> Iterator[Check]:
@@ -44,7 +24,7 @@ def warn_unserved(unserved: dict[str, int], messages: Messages) -> None:
 
 def _problem(queue: str, number: int) -> str:
     noun = "callback" if queue == "deliver" else "item"
-    count = f"more than {pluralize(_COUNTED, noun)}" if number > _COUNTED else pluralize(number, noun)
+    count = f"more than {pluralize(COUNTED_WORK, noun)}" if number > COUNTED_WORK else pluralize(number, noun)
     return f"nobody serves {queue}: {count} wait{'s' if number == 1 else ''}"
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import click
 
 from pipeline.cli import options
 from pipeline.cli.checks.broker import check_broker
-from pipeline.cli.checks.check import Check, CheckStatus, fail
+from pipeline.cli.checks.check import Check, fail
 from pipeline.cli.checks.configuration import check_settings
 from pipeline.cli.checks.database import check_database
 from pipeline.cli.checks.definitions import check_definitions
@@ -17,8 +16,7 @@ from pipeline.cli.checks.environment import check_environment
 from pipeline.cli.checks.liveness import check_liveness
 from pipeline.cli.checks.queues import check_queues
 from pipeline.cli.run.session import open_context
-from pipeline.cli.show.checks import print_checks
-from pipeline.cli.show.output import print_json
+from pipeline.cli.show.checks import report_checks
 from pipeline.errors import PipelineError
 from pipeline.settings import load as load_settings
 
@@ -37,6 +35,8 @@ def doctor(as_json: bool, live: bool, fleet: bool) -> int:
     This covers Python, packages, settings, database, broker and definitions, and whether workers serve each queue for
     which there is work. Secrets are not shown. Exit code 1 if a check fails, 3 if a service does not respond.
 
+    With PIPELINE_SERVER_URL, it checks that server and the API key instead of database, broker and definitions.
+
     \b
     Examples:
       pipeline doctor
@@ -46,15 +46,7 @@ def doctor(as_json: bool, live: bool, fleet: bool) -> int:
     """
     if fleet and not live:
         raise click.UsageError("--fleet has no effect without --live")
-    checks = list(_live_checks(fleet) if live else _checks())
-    verdicts = {check.verdict for check in checks}
-    if as_json:
-        print_json([asdict(check) for check in checks])
-    else:
-        print_checks(checks)
-    if CheckStatus.UNREACHABLE in verdicts:
-        return 3
-    return 1 if CheckStatus.FAIL in verdicts else 0
+    return report_checks(list(_live_checks(fleet) if live else _checks()), as_json=as_json)
 
 
 def _live_checks(fleet: bool) -> Iterator[Check]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from pipeline.batches.progress import Details, details_or_progress
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
+from pipeline.cli.backends import open_backend
 from pipeline.cli.show.batch import progress_json
-from pipeline.cli.show.item import item_json, print_item
+from pipeline.cli.show.item import print_item
 from pipeline.cli.show.output import print_fields, print_json
+from pipeline.domain.batch import Progress
 
 
 @click.command()
@@ -31,11 +31,10 @@ def show(name: str, batch: str | None, payload: bool, as_json: bool) -> None:
       pipeline show 5k2v9qxw3n8m4tjd-17 --payload
       pipeline show 5k2v9qxw3n8m4tjd-17-classify-1 --json
     """
-    with open_context() as context:
-        found = details_or_progress(context, name, batch)
-        if isinstance(found, Details):
-            item = item_json(context, found, with_payload=payload)
-            print_json(item) if as_json else print_item(item)
-            return
-    progress = progress_json(found)
-    print_json(progress) if as_json else print_fields(progress)
+    with open_backend() as backend:
+        found = backend.item_or_progress(name, batch, with_payload=payload)
+    if isinstance(found, Progress):
+        progress = progress_json(found)
+        print_json(progress) if as_json else print_fields(progress)
+        return
+    print_json(found) if as_json else print_item(found)

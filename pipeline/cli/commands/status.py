@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import click
 
-from pipeline.batches import progress as batch_progress
-from pipeline.batches import throughput
+from pipeline.batch_status import COUNTED_ITEMS
 from pipeline.cli import options
-from pipeline.cli.checks.queues import unserved_queues, warn_unserved
-from pipeline.cli.run.session import open_context
-from pipeline.cli.show.batch import print_batch, print_batches, progress_json
+from pipeline.cli.backends import open_backend
+from pipeline.cli.checks.queues import warn_unserved
+from pipeline.cli.show.batch import print_batch, print_batches
+from pipeline.cli.show.export import warn_of_exports
 from pipeline.cli.show.output import Messages, format_value, pluralize, print_json
-from pipeline.cli.show.unhealthy_endpoints import warn_unhealthy
-from pipeline.context import Context
-from pipeline.delivery import deliveries
-from pipeline.domain.batch import BatchState, Progress
+from pipeline.cli.show.unhealthy_endpoints import LIMIT, warn_unhealthy
 from pipeline.domain.item import ItemState
-
-#: Number of errors that are shown.
-_ERRORS = 3
-#: Number of items up to which labels and callbacks are counted without --full: counting a million takes seconds.
-_FULL_ITEMS = 50_000
 
 
 @click.command()
 @click.argument("batch", metavar="[BATCH]", required=False)
 @options.limit(20)
 @click.option(
-    "--full", is_flag=True, help=f"Count labels and callbacks even if BATCH has more than {_FULL_ITEMS:,} items."
+    "--full", is_flag=True, help=f"Count labels and callbacks even if BATCH has more than {COUNTED_ITEMS:,} items."
 )
 @options.as_json
 def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
@@ -40,7 +31,7 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
     Items are waiting in the database, in flight once released to the workers, and running once a worker has claimed
     them. A batch that has finished no item for PIPELINE_LEASE_SECONDS stands still. The most frequent errors of BATCH,
     queues that nobody serves although work waits for them, and endpoints that are failing or disabled are reported on
-    standard error.
+    standard error, and so are submissions that were interrupted and can go on.
 
     \b
     Examples:
@@ -49,25 +40,27 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
       pipeline status last --full --json
     """
     messages = Messages()
-    with open_context() as context:
+    with open_backend() as backend:
         if batch is None:
-            unserved = {} if as_json else unserved_queues(context)
-            batches = [
-                progress_json(progress) | _throughput(context, progress)
-                for progress in batch_progress.recent(context, limit)
-            ]
+            unserved = {} if as_json else backend.unserved()
+            batches = backend.batches(limit)
             print_json(batches) if as_json else print_batches(batches)
+            interrupted = [] if as_json else backend.interrupted()
         else:
-            details = _details(context, batch, full=full)
-            unserved = details["unserved"]
+            details = backend.status(batch, full=full)
+            unserved, found = details["unserved"], details["submission"]
+            interrupted = [] if found is None else [(details["batch_id"], found["text"])]
             print_json(details) if as_json else print_batch(details)
             if not as_json:
                 _warn_of_errors(details, messages)
+                warn_of_exports(details["exports"], messages)
             if not as_json and "labels" not in details:
-                messages.info(f"more than {_FULL_ITEMS:,} items; to count labels and callbacks, add --full")
+                messages.info(f"more than {COUNTED_ITEMS:,} items; to count labels and callbacks, add --full")
         if not as_json:
+            for batch_id, text in interrupted:
+                messages.info(f"batch {batch_id}: {text}")
             warn_unserved(unserved, messages)
-            warn_unhealthy(context, messages)
+            warn_unhealthy(backend.troubled(LIMIT + 1), messages)
 
 
 def _warn_of_errors(details: Mapping[str, Any], messages: Messages) -> None:
@@ -81,26 +74,3 @@ def _warn_of_errors(details: Mapping[str, Any], messages: Messages) -> None:
             messages.warn(f"{count} dead: {format_value(error['message'])}; {hint}")
         else:
             messages.warn(f"{count} to be retried: {format_value(error['message'])}")
-
-
-def _throughput(context: Context, progress: Progress) -> dict[str, Any]:
-    if progress.state is not BatchState.RUNNING:
-        return {"items_per_second": None, "seconds_left": None, "stands_still_since": None}
-    measured = throughput.measure(context, progress.batch_id)
-    rate = measured.items_per_second
-    return {
-        "items_per_second": round(rate, 1),
-        "seconds_left": round((progress.total - progress.final) / rate, 1) if rate else None,
-        "stands_still_since": measured.stands_still_since,
-    }
-
-
-def _details(context: Context, batch: str, *, full: bool) -> dict[str, Any]:
-    progress = batch_progress.progress(context, batch)
-    details = progress_json(progress) | _throughput(context, progress)
-    details["unserved"] = unserved_queues(context, progress.batch_id)
-    details["errors"] = [asdict(error) for error in batch_progress.errors(context, progress.batch_id, limit=_ERRORS)]
-    if full or progress.total <= _FULL_ITEMS:
-        details["labels"] = batch_progress.labels(context, progress.batch_id)
-        details["callbacks"] = deliveries.counts(context, progress.batch_id)
-    return details

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from pipeline.cli import options
-from pipeline.cli.argument_types import PATH
 from pipeline.cli.commands.run import CALLBACK_WAIT
+from pipeline.cli.reading_options import sources_argument
 from pipeline.cli.run.finish_batch import RunOptions
 from pipeline.cli.run.process_batch import check_files, process_batch
 from pipeline.cli.run.session import open_context
@@ -20,12 +20,12 @@ from pipeline.cli.streams import print_data
 
 
 @click.command()
-@click.argument("source", type=PATH, metavar="INPUT")
+@sources_argument("INPUT")
 @submission_options
 @click.option("--watch", is_flag=True, help="Follow the batch until it is finished; without a broker, process it here.")
 @options.quiet
 @options.as_json
-def submit(source: str, watch: bool, quiet: bool, as_json: bool, **given: Any) -> int:
+def submit(sources: tuple[str, ...], watch: bool, quiet: bool, as_json: bool, **given: Any) -> int:
     """Store INPUT as a batch and print the batch id.
 
     Only the id goes to standard output. Workers process the batch if any are running; without a broker, it waits for
@@ -38,7 +38,7 @@ def submit(source: str, watch: bool, quiet: bool, as_json: bool, **given: Any) -
       batch=$(pipeline submit - --format jsonl < tickets.jsonl)
     """
     messages = Messages(quiet)
-    request = SubmitRequest(source=source, **given)
+    request = SubmitRequest.of(sources, given)
     if watch:
         run_options = RunOptions(output=None, callback_wait=CALLBACK_WAIT, as_json=as_json, messages=messages)
         return process_batch(request, run_options, on_stored=None if as_json else _print_id)

@@ -26,6 +26,7 @@ def watch(batch: str, quiet: bool, as_json: bool) -> int:
     elif not quiet:
         print_fields(progress_json(progress), err=True)
     if progress.dead or progress.cancelled:
-        messages.warn(f"{progress.dead:,} dead, {progress.cancelled:,} cancelled")
+        hint = f"`pipeline dead list {found.id}` lists dead items"
+        messages.warn(f"{progress.dead:,} dead, {progress.cancelled:,} cancelled; {hint}")
         return 1
     return 0

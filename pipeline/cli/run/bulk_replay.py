@@ -5,41 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
+from pipeline.cli.backends import open_backend
+from pipeline.cli.backends.backend import Backend
 from pipeline.cli.show.output import Messages, format_value, pluralize, print_json
-from pipeline.context import Context
 
 
 def bulk_replay(
-    replay: Callable[[Context, bool], int],
+    replay: Callable[[Backend, bool], tuple[int, dict[str, int] | None]],
     verb: str,
     target: str = "",
     *,
     dry_run: bool,
     yes: bool,
     as_json: bool,
-    count_skipped: Callable[[Context], dict[str, int]] | None = None,
 ) -> None:
     """Replay callbacks after confirmation, and report how many.
 
     Args:
-        replay: replays the callbacks, or only counts them if its second argument is true; returns their number.
+        replay: replays the callbacks, or only counts them if its second argument is true. Returns their number, and
+            that of the callbacks that are skipped by disabled endpoint; None: none can be.
         verb: what is done to the callbacks, for messages.
         target: where to, for messages.
         dry_run: only count.
         yes: do not ask for confirmation.
         as_json: print JSON.
-        count_skipped: returns the number of callbacks that are skipped, by disabled endpoint.
     """
-    with open_context() as context:
+    with open_backend() as backend:
         # Counting takes as long as replaying; do it only if the number is needed.
-        count = replay(context, True) if dry_run or not yes else 0
+        count, skipped = replay(backend, True) if dry_run or not yes else (0, None)
         if not dry_run:
             question = f"{verb.capitalize()} {pluralize(count, 'callback')}{target}?"
             options.confirm(question, yes or not count)
-            count = replay(context, False)
-        skipped = None if count_skipped is None else count_skipped(context)
-        is_embedded = context.settings.is_embedded
+            count, skipped = replay(backend, False)
     if as_json:
         print_json({"callbacks": count, "dry_run": dry_run} | ({} if skipped is None else {"left_out": skipped}))
         return
@@ -49,5 +46,5 @@ def bulk_replay(
     if dry_run:
         Messages().info(f"would {verb} {pluralize(count, 'callback')}{target}")
         return
-    hint = "; to send them, run `pipeline deliveries send`" if is_embedded and count else ""
+    hint = "; to send them, run `pipeline deliveries send`" if backend.needs_command and count else ""
     Messages().info(format_value(f"{pluralize(count, 'callback')} pending and due now{hint}"))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
+from pipeline.cli.run.await_exports import await_exports
 from pipeline.cli.run.follow_batch import BatchFollower, NeededResults
 from pipeline.cli.run.result_output import ResultOutput
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.run.submission import StoredBatch
-from pipeline.cli.show.delivery import wait_reason
+from pipeline.cli.show.delivery import wait_text
+from pipeline.cli.show.export import warn_of_exports
 from pipeline.cli.show.output import Messages, format_value, print_json
 from pipeline.cli.show.progress_view import progress_view
 from pipeline.cli.show.result_totals import ResultTotals
@@ -21,7 +24,7 @@ from pipeline.client.batch import Batch
 from pipeline.client.client import Client
 from pipeline.context import Context
 from pipeline.delivery import deliveries, delivery_search
-from pipeline.delivery.delivery_search import Wanted
+from pipeline.delivery.delivery_search import Wanted, waits_for
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.errors import Conflict
@@ -96,7 +99,10 @@ def finish_batch(
         follower = BatchFollower(context, batch, needed, give_up_seconds=options.give_up_seconds)
         progress = follower.follow(lambda now: view.show(now, totals.top() if totals else ""), stop)
         seconds = time.monotonic() - started
-        callbacks = _await_callbacks(context, batch, options.callback_wait, partial(view.show, progress), stop)
+        show = partial(view.show, progress)
+        callbacks = _await_callbacks(context, batch, options.callback_wait, show, stop)
+        exports = await_exports(context, batch.id, options.callback_wait, show, stop)
+    warn_of_exports(exports, options.messages)
     error, waits = _undelivered_reasons(context, batch, callbacks)
     summary = summarize(
         batch.progress(),
@@ -109,6 +115,7 @@ def finish_batch(
         callbacks=callbacks,
         callback_error=error,
         callback_waits=waits,
+        exports=dict(Counter(each["state"] for each in exports)),
         output=None if options.output is None else options.output.path,
     )
     return _report(summary, options)
@@ -158,7 +165,7 @@ def _undelivered_reasons(context: Context, batch: Batch, callbacks: dict[str, in
     for state in (state for state in _UNDELIVERED_STATES if callbacks.get(state)):
         for row in delivery_search.newest(context, Wanted(batch=batch.id, state=state), limit=1):
             error = error or format_value(row["last_error"]) or None
-            waits = waits or wait_reason(context, row)
+            waits = waits or wait_text(waits_for(context, row))
     return error, waits
 
 

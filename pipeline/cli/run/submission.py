@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import click
 
-from pipeline.batches.read_input import InputOptions, read_input
+from pipeline.batches.read_input import open_input
 from pipeline.batches.store_items import OnProgress
 from pipeline.batches.submission import Submission, Submitted
 from pipeline.batches.submit import submit
 from pipeline.cli import options
 from pipeline.cli.argument_types import FAIR_KEY, FIELD, IDEMPOTENCY_KEY, OUTPUT_PATH, whole_number
 from pipeline.cli.definition_choice import choose_definition
+from pipeline.cli.mapping_options import map_input, mapping_options
+from pipeline.cli.reading_options import reading_options, take_reading
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.show.output import Messages, pluralize
 from pipeline.cli.show.table import console
@@ -25,7 +27,7 @@ from pipeline.domain.payload import Rejection
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.errors import InvalidArgument, InvalidItems
 from pipeline.files import RejectsFile
-from pipeline.sources import ReadReport
+from pipeline.sources import ReadOptions, ReadReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,14 +35,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 _PRINTED_REJECTIONS = 10
 
 #: The options by the names of the arguments in the Python API.
-_OPTION_NAMES = {name: f"--{name.replace('_', '-')}" for name in ("callback_url", "batch_callback_url", "fallback_url")}
+_OPTION_NAMES = {
+    name: f"--{name.replace('_', '-')}" for name in ("callback_url", "batch_callback_url", "fallback_url")
+} | {"exports": "--export"}
 
 _OPTIONS = (
     options.definition,
-    options.input_format,
-    options.encoding,
-    options.header,
-    options.strict,
     click.option(
         "--key",
         type=FIELD,
@@ -61,6 +61,14 @@ _OPTIONS = (
         "--callback-schedule",
         type=click.Choice(list(SCHEDULES)),
         help="How callbacks are retried: standard, for up to four days, or short, for up to a quarter of an hour.",
+    ),
+    click.option(
+        "--export",
+        "exports",
+        multiple=True,
+        metavar="TARGET",
+        help="Write all results in bulk to a folder/, s3://, gs://, az://, postgresql:// or conn://NAME, with a "
+        "manifest at the end. May be given up to 8 times.",
     ),
     click.option(
         "--idempotency-key",
@@ -100,30 +108,38 @@ _OPTIONS = (
 
 def submission_options(command: F) -> F:
     """Add the options of a `SubmitRequest` to a command."""
-    return options.with_options(_OPTIONS)(command)
+    others = mapping_options(options.with_options(_OPTIONS[1:])(command))
+    return options.with_options(_OPTIONS[:1])(reading_options(others))
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitRequest:
-    """The source of the items, and the options of the batch, named like the command-line options."""
+    """The sources of the items, how to read them, and the options of the batch as on the command line."""
 
-    source: str
+    sources: tuple[str, ...]
+    reading: ReadOptions
     definition: str | None
-    input_format: str | None
-    encoding: str | None
-    header: str | None
-    strict: bool
+    rename: tuple[tuple[str, str], ...]
+    text: tuple[str, ...] | None
+    fields: tuple[str, ...] | None
     key: str | None
     callback_url: str | None
     callback_url_field: str | None
     batch_callback_url: str | None
     fallback_url: str | None
     callback_schedule: str | None
+    exports: tuple[str, ...]
     idempotency_key: str | None
     on_error: str
     rejects: str | None
     weight: int
     fair_key: str | None
+
+    @classmethod
+    def of(cls, sources: Sequence[str], given: dict[str, Any]) -> Self:
+        """Return the request of a command with `submission_options`."""
+        reading = take_reading(given)
+        return cls(sources=tuple(sources), reading=reading, **given)
 
     def to_submission(self, context: Context) -> Submission:
         """Return the submission without its items.
@@ -136,8 +152,9 @@ class SubmitRequest:
                 "--fallback-url has no effect without a callback; add --callback-url, --callback-url-field or "
                 "--batch-callback-url"
             )
+        chosen = choose_definition(self.definition, context.settings.definitions)
         return Submission(
-            definition=choose_definition(self.definition, context.settings.definitions),
+            definition=map_input(chosen, self.rename, self.text, self.fields),
             callback_url=self.callback_url,
             batch_callback_url=self.batch_callback_url,
             fallback_url=self.fallback_url,
@@ -147,6 +164,7 @@ class SubmitRequest:
             weight=self.weight,
             key_field=self.key,
             callback_url_field=self.callback_url_field,
+            exports=self.exports,
         )
 
 
@@ -168,13 +186,12 @@ def store_batch(context: Context, request: SubmitRequest, messages: Messages, st
     """
     submission = request.to_submission(context)
     report = ReadReport(warn=messages.warn)
-    input_options = InputOptions(request.input_format, request.encoding, request.header == "lenient", request.strict)
-    records = read_input(context, request.source, submission, input_options, report)
+    source = open_input(context, request.sources, submission, request.reading, report)
     with open_rejections(request, messages) as rejections, submit_progress(messages) as on_progress:
         try:
             submitted = submit(
                 context,
-                stop.interruptible(records),
+                stop.interruptible(source.read()),
                 submission,
                 on_reject=rejections.add,
                 on_progress=on_progress,
@@ -207,7 +224,7 @@ class _Rejections:
             self.file.write(rejection)
         # If all items are rejected, the error message lists them.
         if self.count <= _PRINTED_REJECTIONS and not self.all_or_none:
-            self.messages.info(f"skipped line {rejection.line}: {rejection.reason}")
+            self.messages.info(f"skipped {rejection.place}: {rejection.reason}")
 
 
 @contextmanager

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.text import Text
 
 from pipeline.cli.checks.check import Check, CheckStatus
-from pipeline.cli.show.output import format_value
+from pipeline.cli.show.output import format_value, print_json
 from pipeline.cli.show.table import console
 
 _STYLES = {CheckStatus.OK: "green", CheckStatus.WARN: "yellow"}
 _GAP = "  "
+
+
+def report_checks(checks: Sequence[Check], *, as_json: bool) -> int:
+    """Print checks, and return the exit code of the command."""
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        print_checks(checks)
+    verdicts = {check.verdict for check in checks}
+    if CheckStatus.UNREACHABLE in verdicts:
+        return 3
+    return 1 if CheckStatus.FAIL in verdicts else 0
 
 
 def print_checks(checks: Sequence[Check]) -> None:

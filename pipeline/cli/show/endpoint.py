@@ -7,8 +7,6 @@ from typing import Any
 
 from pipeline.cli.show.output import format_counts, format_time, format_value, print_fields
 from pipeline.cli.show.table import print_table
-from pipeline.delivery.endpoint_secrets import Described, KnownSecret
-from pipeline.delivery.endpoints import KnownEndpoint
 from pipeline.delivery.rules.bundle import DEFAULT_WAIT
 from pipeline.delivery.rules.delivery import DisabledReason
 from pipeline.delivery.rules.endpoint_state import Condition, EndpointState
@@ -44,33 +42,6 @@ _DISABLED_REASONS: Mapping[str, str] = {
     DisabledReason.FAILING: "no delivery succeeded for five days",
     DisabledReason.MANUAL: "disabled by a user",
 }
-_HEALTH = ("not_before", "failing_since", "last_failure_at", "failing_events")
-_SECRET = ("public_key", "expires_at", "fingerprint")
-_NOTICE = ("created_at", "type", "detail")
-_BREAKER = ("open_until", "trips", "consecutive_failures")
-
-
-def endpoint_json(endpoint: KnownEndpoint) -> dict[str, Any]:
-    """Return an endpoint as `--json` prints it."""
-    condition = endpoint.condition
-    return {
-        "origin": endpoint.origin,
-        "state": condition.state.value,
-        "since": condition.since,
-        "until": condition.until,
-        "reason": condition.reason,
-        "settings": endpoint.settings,
-        "secrets": [{name: getattr(secret, name) for name in _SECRET} for secret in endpoint.own.secrets],
-        "headers": list(endpoint.own.headers),
-        "locked": endpoint.own.locked,
-        "backlog": endpoint.backlog,
-        "delivered": endpoint.taken.number,
-        "oldest_due_at": endpoint.oldest_due_at,
-        **{name: getattr(endpoint.health, name) for name in _HEALTH},
-        "last_success_at": endpoint.last_success_at,
-        **{name: getattr(endpoint.health.breaker, name) for name in _BREAKER},
-        "notices": [{name: notice[name] for name in _NOTICE} for notice in endpoint.notices],
-    }
 
 
 def condition_text(condition: Condition) -> str:
@@ -89,32 +60,37 @@ def _reason_text(condition: Condition) -> str:
     return text if colon else _DISABLED_REASONS.get(code, code)
 
 
-def print_endpoint(endpoint: KnownEndpoint) -> None:
-    """Print an endpoint as text."""
-    health = endpoint.health
+def condition_of(endpoint: Mapping[str, Any]) -> Condition:
+    """Return the condition of an endpoint as `--json` prints it."""
+    return Condition(EndpointState(endpoint["state"]), endpoint["since"], endpoint["until"], endpoint["reason"])
+
+
+def print_endpoint(endpoint: Mapping[str, Any]) -> None:
+    """Print an endpoint, as `--json` prints it, as text."""
+    failed = endpoint["failing_events"]
     print_fields(
         {
-            "endpoint": endpoint.origin,
-            "state": condition_text(endpoint.condition),
-            "backlog": format_counts(endpoint.backlog) or "none",
-            "oldest due": endpoint.oldest_due_at,
-            "delivered": f"{endpoint.taken.number:,} of the latest {SCANNED_DELIVERIES:,} deliveries to all endpoints",
-            "last success": endpoint.last_success_at,
-            "last failure": health.last_failure_at,
-            "failed events": f"{health.failing_events:,} since the last success" if health.failing_events else None,
+            "endpoint": endpoint["origin"],
+            "state": condition_text(condition_of(endpoint)),
+            "backlog": format_counts(endpoint["backlog"]) or "none",
+            "oldest due": endpoint["oldest_due_at"],
+            "delivered": f"{endpoint['delivered']:,} of the latest {SCANNED_DELIVERIES:,} deliveries to all endpoints",
+            "last success": endpoint["last_success_at"],
+            "last failure": endpoint["last_failure_at"],
+            "failed events": f"{failed:,} since the last success" if failed else None,
             **setting_fields(endpoint),
-            "secrets": _secrets_text(endpoint.own),
-            "headers": ", ".join(endpoint.own.headers) or None,
+            "secrets": _secrets_text(endpoint),
+            "headers": ", ".join(endpoint["headers"]) or None,
         }
     )
-    if endpoint.notices:
-        rows = [(notice["created_at"], notice["type"], notice["detail"]) for notice in endpoint.notices]
+    if endpoint["notices"]:
+        rows = [(notice["created_at"], notice["type"], notice["detail"]) for notice in endpoint["notices"]]
         print_table(("time", "notice", "detail"), rows, title="notices", below=("detail",))
 
 
-def setting_fields(endpoint: KnownEndpoint) -> dict[str, str]:
+def setting_fields(endpoint: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings of an endpoint as text, by option."""
-    values = {option: endpoint.settings[name] for option, name in SETTING_BY_OPTION.items()}
+    values = {option: endpoint["settings"][name] for option, name in SETTING_BY_OPTION.items()}
     return {option: _setting_text(option, value) for option, value in values.items()}
 
 
@@ -124,13 +100,13 @@ def _setting_text(option: str, value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else format_value(value)
 
 
-def _secrets_text(own: Described) -> str:
-    if own.locked is not None:
-        return own.locked
-    return "; ".join(map(_secret_text, own.secrets)) or "those of PIPELINE_WEBHOOK_SECRET"
+def _secrets_text(endpoint: Mapping[str, Any]) -> str:
+    if endpoint["locked"] is not None:
+        return str(endpoint["locked"])
+    return "; ".join(map(_secret_text, endpoint["secrets"])) or "those of PIPELINE_WEBHOOK_SECRET"
 
 
-def _secret_text(secret: KnownSecret) -> str:
-    kind = "whsec_…" if secret.public_key is None else f"whsk_… (public key {secret.public_key})"
-    expires = "" if secret.expires_at is None else f" until {format_value(secret.expires_at)}"
-    return f"{kind} {secret.fingerprint}{expires}"
+def _secret_text(secret: Mapping[str, Any]) -> str:
+    kind = "whsec_…" if secret["public_key"] is None else f"whsk_… (public key {secret['public_key']})"
+    expires = "" if secret["expires_at"] is None else f" until {format_value(secret['expires_at'])}"
+    return f"{kind} {secret['fingerprint']}{expires}"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from pipeline.client.remote.connections import HttpAnswer
+from pipeline.crypto.encryption import CannotDecrypt
+from pipeline.crypto.secrets import InvalidSecret
+from pipeline.delivery.rules.headers import InvalidHeader
 from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl
 from pipeline.domain.payload import Rejection
 from pipeline.errors import (
@@ -31,15 +35,18 @@ from pipeline.errors import (
 _BY_CODE: dict[str, type[PipelineError]] = {
     "invalid_definition": InvalidDefinition,
     "definition_not_allowed": InvalidDefinition,
-    "invalid_callback_url": InvalidCallbackUrl,
-    "forbidden_callback_url": ForbiddenCallbackUrl,
-    "endpoint_owned": EndpointOwned,
     "no_items": NoItems,
+    "endpoint_owned": EndpointOwned,
+    "cannot_decrypt": CannotDecrypt,
     "idempotency_key_reused": Conflict,
     "idempotency_in_progress": SubmissionInProgress,
     "backlog_full": BacklogFull,
     "storage_full": DatabaseFull,
     "wrong_schema": WrongSchema,
+}
+#: The exception by the `reason` of a problem, which is the code of the error that the server met.
+_BY_REASON: dict[str, type[PipelineError]] = {
+    each.code: each for each in (InvalidCallbackUrl, ForbiddenCallbackUrl, InvalidHeader, InvalidSecret)
 }
 _BY_STATUS: dict[int, type[PipelineError]] = {
     401: AccessDenied,
@@ -80,8 +87,14 @@ def _error_of(answer: HttpAnswer) -> PipelineError:
         return OutcomeUnknown(detail, str(problem.get("batch_id", "")))
     if answer.status >= 500 and code not in _BY_CODE:
         return Unreachable(f"{detail} (request {problem.get('request_id')})")
-    kind = _BY_CODE.get(code) or _BY_STATUS.get(answer.status, InvalidInput)
-    return kind(detail)
+    kind = _BY_REASON.get(str(problem.get("reason"))) or _BY_CODE.get(code) or _BY_STATUS.get(answer.status)
+    return (kind or InvalidInput)(detail)
+
+
+def with_times(found: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return a JSON object with these members, as far as they are there and not null, as instants."""
+    times = {name: datetime.fromisoformat(found[name]) for name in names if found.get(name) is not None}
+    return found | times
 
 
 def _problem(answer: HttpAnswer) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import selectors
 import ssl
 import threading
 from collections.abc import Mapping
@@ -57,6 +58,9 @@ class Connections:
         try:
             connection.request(method, self._prefix + path, body=body, headers=dict(headers))
             response = connection.getresponse()
+            if response.length is None and not response.chunked:
+                # A head that was cut off looks like one without headers, and its body like an empty one.
+                raise http.client.IncompleteRead(b"")
             content = response.read()
         except BaseException:
             connection.close()
@@ -74,13 +78,18 @@ class Connections:
             connection.close()
 
     def _take(self) -> http.client.HTTPConnection:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
+        while (idle := self._pop()) is not None:
+            if not _was_closed(idle):
+                return idle
+            idle.close()
         connection = self._new()
         connection.connect()
         connection.sock.settimeout(SILENCE_SECONDS)
         return connection
+
+    def _pop(self) -> http.client.HTTPConnection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
 
     def _new(self) -> http.client.HTTPConnection:
         if self._tls is None:
@@ -93,6 +102,21 @@ class Connections:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def _was_closed(connection: http.client.HTTPConnection) -> bool:
+    """Return whether the server has closed a connection that nobody used: something can be read, namely the end.
+
+    A request on it would fail, and one that must not be repeated would be lost without need.
+    """
+    if connection.sock is None:
+        return True
+    waiting = selectors.DefaultSelector()
+    try:
+        waiting.register(connection.sock, selectors.EVENT_READ)
+        return bool(waiting.select(0))
+    finally:
+        waiting.close()
 
 
 def _parsed(url: str) -> SplitResult:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.client.batch import item_ids, too_late, wait_end
+from pipeline.client.batch import item_ids, item_position, too_late, wait_end
 from pipeline.client.remote.answers import value_of
-from pipeline.client.remote.result_pages import LONG_POLL, result_pages
+from pipeline.client.remote.result_pages import LONG_POLL, last_of_replayed, result_pages
 from pipeline.client.remote.server import Server, segment
 from pipeline.client.result import Result
+from pipeline.client.result_tables import ROWS, batches_of, to_pandas, to_polars, to_table
 from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState, Progress
 
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
 #: Between two questions how far a busy batch is.
 _PAUSE_SECONDS = 0.1
+#: Items that one request may name.
+MAX_NAMED = 10_000
 
 
 class RemoteBatch:
@@ -46,11 +54,51 @@ class RemoteBatch:
             Unreachable: The server does not answer, also after retries.
             ClientClosed: The client was closed.
         """
+        self._server.check_open()
         return self._results(bounds.SEQ.check("after", after), follow=follow)
 
     def _results(self, after: int, *, follow: bool) -> Iterator[Result]:
         for page in result_pages(self._server, self.id, follow=follow, after=after):
             yield from map(Result.from_data, page.data)
+
+    def arrow_batches(
+        self, *, rows: int = ROWS, follow: bool = False, all_ends: bool = False
+    ) -> Iterator[pyarrow.RecordBatch]:
+        """Yield results as record batches of Arrow; see `Batch.arrow_batches`.
+
+        Without `all_ends`, the results of a batch with replayed items are read twice.
+
+        Raises:
+            InvalidInput: `rows` is out of bounds, or pyarrow is not installed.
+            NotFound: The batch was pruned meanwhile.
+            Unreachable: The server does not answer, also after retries.
+            ClientClosed: The client was closed.
+        """
+        self._server.check_open()
+        return batches_of(self._tables(follow=follow, all_ends=all_ends), rows=rows, follow=follow)
+
+    def to_arrow(self, *, all_ends: bool = False) -> pyarrow.Table:
+        """Return the results that there are as a `pyarrow.Table`; see `arrow_batches`."""
+        return to_table(self.arrow_batches(all_ends=all_ends))
+
+    def to_pandas(self, *, all_ends: bool = False) -> pandas.DataFrame:
+        """Return the results that there are as a data frame of pandas, which must be installed; see `arrow_batches`."""
+        return to_pandas(self.to_arrow(all_ends=all_ends))
+
+    def to_polars(self, *, all_ends: bool = False) -> polars.DataFrame:
+        """Return the results that there are as a data frame of polars, which must be installed; see `arrow_batches`."""
+        return to_polars(self.to_arrow(all_ends=all_ends))
+
+    def _tables(self, *, follow: bool, all_ends: bool) -> Iterator[list[Mapping[str, Any]]]:
+        last = {} if all_ends or not self._has_repeated() else last_of_replayed(self._server, self.id)
+        # A short wait, so that whoever follows is not kept from what is there.
+        for page in result_pages(self._server, self.id, follow=follow, after=0, wait=1):
+            yield [each for each in page.data if each["seq"] >= last.get(each["item_id"], 0)]
+
+    def _has_repeated(self) -> bool:
+        """Return whether items may have several results: there are more events than final items, and the end."""
+        found = self.progress()
+        return found.last_seq > found.succeeded + found.dead + found.is_complete
 
     def progress(self) -> Progress:
         """Return how far the batch is.
@@ -116,9 +164,40 @@ class RemoteBatch:
         return int(self._server.change("POST", f"{self._path}/cancel", is_repeatable=True)["cancelled_now"])
 
     def replay_dead(self, items: Sequence[str] | None = None) -> int:
-        """Make dead items pending again, and return how many; see `Batch.replay_dead`."""
-        chosen: dict[str, Any] = {"all": True} if items is None else {"where": {"items": list(item_ids(items))}}
-        return int(self._server.change("POST", f"{self._path}/dead/replay", chosen)["replayed"])
+        """Make dead items pending again, and return how many; see `Batch.replay_dead`.
+
+        Raises:
+            Conflict: The batch was cancelled, and some of its items still run.
+            InvalidInput: An id is not the id of an item of this batch.
+            Unreachable: The connection was lost; they may be pending or not. A second call replays the rest.
+        """
+        chosen = None if items is None else self._items(items)
+        if chosen is None:
+            return self._replayed("dead", {"all": True})
+        return sum(self._replayed("dead", {"where": {"items": some}}) for some in _portions(chosen))
+
+    def replay_cancelled(self, items: Sequence[str] | None = None) -> int:
+        """Make items that were cancelled with the batch pending again, and return how many.
+
+        See `Batch.replay_cancelled`; raises like `replay_dead`.
+        """
+        chosen = None if items is None else self._items(items)
+        if chosen is None:
+            return self._replayed("cancelled", {})
+        return sum(self._replayed("cancelled", {"items": some}) for some in _portions(chosen))
+
+    def _replayed(self, state: str, chosen: dict[str, Any]) -> int:
+        return int(self._server.change("POST", f"{self._path}/{state}/replay", chosen)["replayed"])
+
+    def _items(self, given: Sequence[str]) -> list[str]:
+        for each in item_ids(given):
+            item_position(each, self.id)
+        return list(given)
+
+
+def _portions(items: list[str]) -> Iterator[list[str]]:
+    """Yield items in the number that one request may name."""
+    return (items[start : start + MAX_NAMED] for start in range(0, len(items), MAX_NAMED))
 
 
 def progress_of(found: Mapping[str, Any]) -> Progress:

@@ -38,6 +38,19 @@ def result_pages(
             return
 
 
+def last_of_replayed(server: Server, batch_id: str) -> dict[str, int]:
+    """Return the `seq` of the last result of each item that has several, by the item's id: it was replayed."""
+    seen: set[str] = set()
+    last: dict[str, int] = {}
+    for page in result_pages(server, batch_id, follow=False, after=0):
+        for result in page.data:
+            name = result["item_id"]
+            if name in seen:
+                last[name] = result["seq"]
+            seen.add(name)
+    return last
+
+
 def item_details(server: Server, item_id: str, *, with_payload: bool = False) -> dict[str, Any]:
     """Return everything about an item: its answers, failed attempts and callbacks.
 
@@ -47,9 +60,3 @@ def item_details(server: Server, item_id: str, *, with_payload: bool = False) ->
     """
     found: dict[str, Any] = server.get(f"/v1/items/{segment(item_id)}", payload=with_payload or None)
     return found
-
-
-def item_id_of_key(server: Server, batch_id: str, key: str) -> str | None:
-    """Return the id of the item with a key of yours in a batch; None if there is none."""
-    page = server.get(f"/v1/batches/{segment(batch_id)}/items", key=key)
-    return str(page["data"][0]["item_id"]) if page["data"] else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,8 +13,9 @@ import orjson
 
 from pipeline.client.remote.answers import value_of
 from pipeline.client.remote.connections import Connections, HttpAnswer
+from pipeline.client.session import closed
 from pipeline.domain.backoff import Backoff
-from pipeline.errors import ClientClosed, Unreachable
+from pipeline.errors import Unreachable
 
 #: Times that a request is sent, at most.
 MAX_ATTEMPTS = 5
@@ -23,6 +24,8 @@ _TEMPORARY = frozenset({429, 502, 503, 504})
 #: A longer pause that the server asks for is not waited out.
 _MAX_PAUSE = 60.0
 _JSON = "application/json"
+#: Entries of a list in one request.
+PAGE = 500
 
 Query = Mapping[str, str | int | float | bool | None]
 
@@ -94,8 +97,7 @@ class Server:
         """
         target = path + _encoded(query or {})
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            if self._is_closed:
-                raise ClientClosed("the client was closed; connect again")
+            self.check_open()
             is_last = attempt == MAX_ATTEMPTS or not is_repeatable
             try:
                 answer = self._connections.send(method, target, body, {**self._authorization, **(headers or {})})
@@ -112,6 +114,30 @@ class Server:
                 pause = self._backoff.delay_after(attempt, retry_after=asked).total_seconds()
             time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
+
+    def entries(
+        self, path: str, *, limit: int | None = None, **query: str | int | float | bool | None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the entries of a list; each page is asked for when its first entry is.
+
+        Args:
+            limit: at most so many in all; None: all.
+        """
+        after, left = None, limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(left, PAGE)
+            page = self.get(path, after=after, limit=size, **query)
+            for entry in page["data"][:size]:
+                self.check_open()
+                yield entry
+            if not page["has_more"]:
+                return
+            after, left = page["next"], left if left is None else left - len(page["data"])
+
+    def check_open(self) -> None:
+        """Raise `ClientClosed` if the client was closed."""
+        if self._is_closed:
+            raise closed()
 
     def close(self) -> None:
         """Refuse every later request."""

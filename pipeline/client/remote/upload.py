@@ -6,7 +6,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from secrets import token_hex
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,23 +24,26 @@ _LINES = "application/x-ndjson"
 #: Refused items that a message lists.
 _LISTED = 10
 
-OnReject = Callable[[Rejection], object]
+
+class Listeners(NamedTuple):
+    """Who hears of each refused item, and of the number of items stored so far."""
+
+    on_reject: Callable[[Rejection], object] | None
+    on_progress: Callable[[int], object] | None
 
 
 def upload(
     server: Server,
     items: Iterable[Item | Mapping[str, Any]],
-    options: Mapping[str, Any],
-    *,
-    of_parts: Mapping[str, str],
+    of_batch: Mapping[str, Any],
+    of_parts: Mapping[str, str | None],
     idempotency_key: str | None,
-    on_reject: OnReject | None,
-    on_progress: Callable[[int], object] | None,
+    listeners: Listeners,
 ) -> tuple[dict[str, Any], bool]:
     """Submit items and return the batch as the server shows it, and whether it is new.
 
     Args:
-        options: of the batch.
+        of_batch: options of the batch; those that are None are left out.
         of_parts: how the items of each part are read.
 
     Without a key one is made, so that a request whose answer was lost can be sent again.
@@ -54,7 +57,7 @@ def upload(
     opened = server.send(
         "POST",
         "/v1/batches",
-        payload.encode_bytes({**options, "parts": True}, max_bytes=PART_BYTES),
+        payload.encode_bytes({**_given(of_batch), "parts": True}, max_bytes=PART_BYTES),
         headers={"Idempotency-Key": key, "Content-Type": "application/json"},
         is_repeatable=True,
     )
@@ -63,7 +66,7 @@ def upload(
         return batch, False
     path = f"/v1/batches/{segment(batch['batch_id'])}"
     try:
-        number = _send_parts(server, path, parts, of_parts, on_reject, on_progress)
+        number = _send_parts(server, path, parts, of_parts, listeners)
         if not number:
             raise NoItems("there are no items to accept")
         return server.change("POST", f"{path}/seal", {"parts": number}, is_repeatable=True), True
@@ -77,10 +80,10 @@ def _send_parts(
     server: Server,
     path: str,
     parts: Iterable[list[bytes]],
-    of_parts: Mapping[str, str],
-    on_reject: OnReject | None,
-    on_progress: Callable[[int], object] | None,
+    of_parts: Mapping[str, str | None],
+    listeners: Listeners,
 ) -> int:
+    on_reject, on_progress = listeners
     number = stored = sent = 0
     on_error = "fail" if on_reject is None else "skip"
     for number, part in enumerate(parts, 1):
@@ -143,6 +146,10 @@ def _lines(items: Iterable[Item | Mapping[str, Any]]) -> Iterator[bytes]:
             yield payload.encode_bytes(line, max_bytes=PART_BYTES)
         except InvalidInput as error:
             raise InvalidItems(f"item {position}: {error}") from None
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _give_up(server: Server, path: str) -> None:

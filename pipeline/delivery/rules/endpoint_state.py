@@ -27,6 +27,10 @@ class EndpointState(StrEnum):
     OK = "ok"
 
 
+#: States in which callbacks are not sent.
+NOT_CALLED = frozenset({EndpointState.DISABLED, EndpointState.OPEN, EndpointState.THROTTLED})
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """The state of an endpoint, with its reason.

@@ -17,6 +17,16 @@ _MEANINGS = {
     "tls_verify": "the receiver's certificate does not match its host name, or is not trusted",
     "tls_handshake": "the TLS handshake failed; the port does not speak TLS, or not version 1.2 or later",
     "protocol_error": "the response is not HTTP/1.1, or its headers are too large",
+    "unavailable": "the target has no leader, too few replicas, or is starting; see its own log",
+    "refused": "the target refused the message; its answer says why, often a full queue",
+    "unroutable": "no queue is bound for that routing key; bind one, or correct the target's URL",
+    "target_missing": "there is no such exchange, stream or topic; create it, or correct the target's URL",
+    "auth_refused": "the target refused the user name, the password, or the right to send",
+    "throttled": "the target asked to wait",
+    "too_large": "the message is larger than the target takes",
+    "rejected": "the target will never take this message; its answer says why",
+    "connection_missing": "not sent: this process lacks the connection or one of its variables; see `pipeline doctor`",
+    "client_missing": "not sent: this process lacks the client of the protocol; see `pipeline doctor`",
     "ssrf_blocked": "not sent: the address is not public; allow it with PIPELINE_ALLOW_PRIVATE_CALLBACKS",
     "config_error": "not sent: the callback URL is invalid",
     "internal_error": "an error in the sender, not the receiver; see its log",
@@ -42,3 +52,12 @@ def explain(answer: Answer) -> str | None:
     if answer.control == "abort-message":
         return f"{meaning}; the receiver asked not to get this event again"
     return meaning
+
+
+def consequence(answer: Answer) -> str | None:
+    """Return what the response to a ping would cause if it answered a callback; None: nothing out of the ordinary."""
+    if answer.status == 410 or answer.control == "disable":
+        return "this response to a callback disables the endpoint"
+    if answer.control == "abort-message" and not answer.is_success:
+        return "this response to a callback makes the callback dead at once"
+    return None

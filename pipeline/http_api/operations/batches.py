@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
+from pipeline.batch_status import COUNTED_ITEMS, read_pace, read_status
 from pipeline.batches import control, progress
 from pipeline.batches.batch_view import BatchView, list_batches, view_batch
+from pipeline.context import Context
 from pipeline.domain.api_key import Scope
 from pipeline.domain.batch import BatchState
 from pipeline.domain.filters import BatchFilter
@@ -62,6 +65,49 @@ class BatchAnswer(AnswerModel):
     expires_at: datetime | None = Field(description="When it is given up unless a part comes before.")
 
 
+class ListedBatch(BatchAnswer):
+    """A batch of a list."""
+
+    items_per_second: float | None = Field(None, description="Only with `throughput=true`; null: it is not running.")
+    seconds_left: float | None = Field(None, description="At this rate.")
+    stands_still_since: datetime | None = Field(None, description="Since when an item should have followed the last.")
+
+
+class ErrorAnswer(AnswerModel):
+    """An error, and how many items have it as their last one."""
+
+    state: str = Field(description="`dead`, or `pending` for items that are tried again.")
+    message: str
+    items: int
+
+
+class ExportAnswer(AnswerModel):
+    """A place that the results of a batch are written to in bulk."""
+
+    export_id: int
+    batch_id: str
+    target: str
+    state: Literal["running", "complete", "failed"]
+    parts: int = Field(description="Files that are stored.")
+    rows: int = Field(description="Results in them, or in the table.")
+    completions: int = Field(description="Times that it was complete: more than once after replays.")
+    attempts: int = Field(description="Failed attempts since the last success.")
+    last_error: str | None
+    due_at: datetime | None = Field(description="When a failed attempt is repeated.")
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class BatchStatusAnswer(ListedBatch):
+    """How a batch is doing."""
+
+    unserved: dict[str, int] = Field(description="How much waits in each queue that no worker serves.")
+    errors: list[ErrorAnswer] = Field(description="The most frequent errors.")
+    labels: dict[str, int] | None = Field(description="Items by label; null: not counted without `full=true`.")
+    callbacks: dict[str, int] | None = Field(description="Deliveries by state; null: not counted without `full=true`.")
+    exports: list[ExportAnswer] = Field(description="Where the results are written to in bulk.")
+
+
 class CancelledBatch(BatchAnswer):
     """A batch that was cancelled."""
 
@@ -71,7 +117,7 @@ class CancelledBatch(BatchAnswer):
 class BatchPage(AnswerModel):
     """A page of batches, newest first."""
 
-    data: list[BatchAnswer]
+    data: list[ListedBatch]
     next: str | None = Field(description="Send it as `after` to continue; null: there are no more.")
     has_more: bool
 
@@ -115,6 +161,15 @@ class BatchesQuery(Parameters):
     before: str | None = Field(None, max_length=100, description="Only batches that were submitted before this one.")
     after: str | None = Field(None, max_length=100, description="`next` of the page before.")
     limit: int = Field(100, ge=1, le=1_000, description="Batches on a page.")
+    throughput: Flag = Field(False, description="Add how fast running batches finish items.")
+
+
+class StatusQuery(Parameters):
+    """How much is counted."""
+
+    full: Flag = Field(
+        False, description=f"Count labels and callbacks even if the batch has more than {COUNTED_ITEMS:,} items."
+    )
 
 
 class LabelsQuery(Parameters):
@@ -158,11 +213,35 @@ async def every(call: ApiCall) -> Response:
         prefix=query.prefix,
     )
     found, next_id = await call.quick(list_batches, call.context, chosen, before=before, limit=query.limit)
+    paces = await call.quick(_paces, call.context, found) if query.throughput else [{} for _ in found]
     return answer(
         {
-            "data": [batch_json(each) for each in found],
+            "data": [batch_json(each) | pace for each, pace in zip(found, paces, strict=True)],
             "next": None if next_id is None else encode_position(next_id),
             "has_more": next_id is not None,
+        }
+    )
+
+
+def _paces(context: Context, found: list[BatchView]) -> list[dict[str, Any]]:
+    return [asdict(read_pace(context, each.progress)) for each in found]
+
+
+async def status(call: ApiCall) -> Response:
+    """Return how a batch is doing."""
+    is_full = call.parameters(StatusQuery).full
+    row = await call.batch()
+    found = await call.bulk(read_status, call.context, row["public_id"], full=is_full)
+    view = await call.quick(view_batch, call.context, row["public_id"])
+    return answer(
+        {
+            **batch_json(replace(view, progress=found.progress)),
+            **asdict(found.pace),
+            "unserved": found.unserved,
+            "errors": [asdict(error) for error in found.errors],
+            "labels": found.labels,
+            "callbacks": found.callbacks,
+            "exports": found.exports,
         }
     )
 
@@ -247,6 +326,11 @@ OPERATIONS = (
     Operation(
         "batches.get", "GET", "/v1/batches/{batch}", Scope.READ, "Return how far along a batch is.", get,
         query=BatchQuery, answer=BatchAnswer, problems=("not_found",),
+    ),
+    Operation(
+        "batches.status", "GET", "/v1/batches/{batch}/status", Scope.READ,
+        "Return how a batch is doing: throughput, errors, labels, callbacks.", status,
+        query=StatusQuery, answer=BatchStatusAnswer,
     ),
     Operation(
         "batches.labels", "GET", "/v1/batches/{batch}/labels", Scope.READ, "Count the labels of a batch's items.",

@@ -9,13 +9,15 @@ from typing import Any, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from pipeline.batches import dead_items, replay_item
+from pipeline.batches import dead_items, replay, replay_item
 from pipeline.batches.dead_items import CauseGroup, DeadFilter, cause_of
 from pipeline.batches.find import find_owned_item
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.api_key import Scope
-from pipeline.domain.ids import item_id
+from pipeline.domain.bounds import shown
+from pipeline.domain.ids import item_id, split_item_id
+from pipeline.domain.item import ItemState
 from pipeline.errors import InvalidInput, NotFound
 from pipeline.http_api.authentication import check_scope
 from pipeline.http_api.call import ApiCall, answer
@@ -35,6 +37,8 @@ class DeadQuery(PageQuery):
     stage: _Stage | None = Field(None, description="Only items that failed at this stage.")
     type: str | None = Field(None, max_length=500, description="Only errors of this type, such as `HTTPError`.")
     cause: str | None = Field(None, max_length=12, description="Only items of this cause.")
+    label: str | None = Field(None, max_length=10_000, description="Only items with this label.")
+    definition: str | None = Field(None, max_length=500, description="Only of batches of this definition.")
 
 
 class CausesQuery(Parameters):
@@ -50,7 +54,9 @@ class DeadItem(AnswerModel):
     item_id: str
     key: str | None
     label: str | None
-    attempts: int
+    attempt: int = Field(description="Attempts at the stage that failed.")
+    attempts: int = Field(description="Attempts at all stages.")
+    answer: str | None = Field(description="What another service answered to the last attempt.")
     finished_at: datetime
     stage: str
     kind: str
@@ -109,6 +115,12 @@ class ReplayDeadBody(BodyModel):
     limit: int | None = Field(None, ge=1, description="Items to replay at most.")
 
 
+class ReplayCancelledBody(BodyModel):
+    """Which cancelled items of the batch to replay."""
+
+    items: list[str] | None = Field(None, max_length=_MAX_ITEMS, description="Ids of items; null: all of them.")
+
+
 class ReplayAnswer(AnswerModel):
     """How many matched, and how many are pending again."""
 
@@ -139,7 +151,9 @@ async def every(call: ApiCall) -> Response:
     found = await call.quick(
         dead_items.dead_page,
         call.context,
-        DeadFilter(stage=query.stage, type=query.type, cause=query.cause),
+        DeadFilter(
+            stage=query.stage, type=query.type, cause=query.cause, label=query.label, definition=query.definition
+        ),
         batch_id=batch_id,
         tenant=call.caller.sees,
         before=read_id_cursor(query.after),
@@ -181,6 +195,26 @@ async def replay_matching(call: ApiCall) -> Response:
     return answer({"matched": found.matched, "replayed": found.replayed})
 
 
+async def replay_cancelled(call: ApiCall) -> Response:
+    """Replay items that were cancelled with their batch."""
+    body = await call.json(ReplayCancelledBody, is_optional=True)
+    batch = await call.batch()
+    positions = None if body.items is None else [_position(batch, name) for name in body.items]
+    replayed = await call.bulk(
+        replay.replay, call.context, batch["public_id"], ItemState.CANCELLED, positions=positions
+    )
+    call.gateway.work.wake()
+    return answer({"matched": replayed, "replayed": replayed})
+
+
+def _position(batch: Row, name: str) -> int:
+    batch_id, position = split_item_id(name) or ("", 0)
+    if batch_id != batch["public_id"]:
+        detail = f"{shown(name)} is not the id of an item of batch {batch['public_id']}"
+        raise Problem("invalid_request", detail, errors=[{"pointer": pointer("items"), "detail": detail}])
+    return position
+
+
 async def replay_one(call: ApiCall) -> Response:
     """Replay one dead item."""
     body = await call.json(ReplayItemBody, is_optional=True)
@@ -206,8 +240,9 @@ async def _replay_with(call: ApiCall, batch: Row, item: Row, payload: dict[str, 
     except NotFound:
         raise
     except InvalidInput as error:
-        field = await call.quick(replay_item.text_field, call.context, batch)
-        where = pointer("payload", field) if repr(field) in str(error) else pointer("payload")
+        fields = await call.quick(replay_item.text_fields, call.context, batch)
+        named = next((field for field in fields if repr(field) in str(error)), None)
+        where = pointer("payload") if named is None else pointer("payload", named)
         errors = [{"pointer": where, "detail": str(error)}]
         raise Problem("invalid_request", f"the payload cannot be used: {error}", errors=errors) from None
 
@@ -221,7 +256,7 @@ def _item(row: Row) -> dict[str, Any]:
     return {
         "batch_id": row["public_id"],
         "item_id": item_id(row["public_id"], row["position"]),
-        **{name: row[name] for name in ("key", "label", "attempts", "finished_at")},
+        **{name: row[name] for name in ("key", "label", "attempt", "attempts", "answer", "finished_at")},
         **{name: row[f"error_{name}"] for name in ("stage", "kind", "type", "message")},
         "cause": cause_of(row).id,
     }
@@ -256,6 +291,12 @@ OPERATIONS = (
         "Replay the dead items of a batch that match a filter, at the stage where they failed.", replay_matching,
         body=ReplayDeadBody, answer=ReplayAnswer, problems=("conflict",),
         example={"where": {"stage": "enrich", "finished_before": "2026-11-21T08:00:00Z"}, "dry_run": True},
+    ),
+    Operation(
+        "cancelled.replay", "POST", "/v1/batches/{batch}/cancelled/replay", Scope.OPERATE,
+        "Replay the items that were cancelled with their batch; the batch runs again.", replay_cancelled,
+        body=ReplayCancelledBody, answer=ReplayAnswer, problems=("conflict",),
+        example={"items": ["2whekg34q0szey76-17"]},
     ),
     Operation(
         "items.replay", "POST", "/v1/items/{item}/replay", Scope.OPERATE,

@@ -14,16 +14,18 @@ from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries, delivery_search, tenant_view
 from pipeline.delivery.delivery_search import Wanted
+from pipeline.delivery.rules.endpoint_state import Condition
 from pipeline.delivery.sql.delivery_pages import PagePosition
 from pipeline.domain.api_key import Scope
 from pipeline.domain.ids import item_id
 from pipeline.domain.redaction import redact_url
+from pipeline.errors import NotFound
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.pages import PageQuery, bad_cursor, encode_cursor, parse_id, read_cursor
+from pipeline.http_api.pages import PageQuery, encode_delivery_cursor, read_delivery_cursor
 from pipeline.http_api.parameters import AnswerModel, BodyModel, Moment
 
-_ATTEMPT = ("number", "outcome", "status", "trigger", "answer", "started_at", "ended_at")
+_ATTEMPT = ("stage", "number", "outcome", "status", "trigger", "answer", "started_at", "ended_at", "worker")
 _DeliveryStates = Literal["pending", "sending", "delivered", "dead", "paused", "cancelled"]
 _FinalStates = Literal["dead", "delivered", "cancelled"]
 
@@ -35,8 +37,19 @@ class DeliveryQuery(PageQuery):
     item: str | None = Field(None, description="Only of the events of the item with this id.")
     state: _DeliveryStates | None = Field(None, description="Only in this state.")
     endpoint: str | None = Field(None, description="Only to this endpoint: `https://host`, or any URL there.")
+    url: str | None = Field(None, description="Only to exactly this URL.")
+    webhook_id: str | None = Field(None, description="Only of the event or bundle with this webhook id.")
     since: Moment | None = Field(None, description="Only created since: a time, or how long ago, such as `PT6H`.")
     before: int | None = Field(None, ge=1, le=2**63 - 1, description="Only with ids below.")
+
+
+class EndpointCondition(AnswerModel):
+    """The state of an endpoint that keeps a delivery waiting."""
+
+    endpoint: str = Field(description="Such as `disabled` or `open`.")
+    since: datetime | None
+    until: datetime | None
+    reason: str | None
 
 
 class DeliveryAnswer(AnswerModel):
@@ -58,6 +71,8 @@ class DeliveryAnswer(AnswerModel):
     last_error: str | None
     created_at: datetime
     finished_at: datetime | None
+    endpoint_disabled: str | None = Field(description="Why its endpoint is disabled; null: it is not.")
+    waits: EndpointCondition | None = Field(description="What it waits for beside its time; null: nothing.")
 
 
 class DeliveryDetails(DeliveryAnswer):
@@ -121,7 +136,7 @@ async def every(call: ApiCall) -> Response:
     """Return a page of deliveries."""
     query, sees = call.parameters(DeliveryQuery), call.caller.sees
     is_of_batch = query.batch is not None or query.item is not None
-    after = _read_position(query.after, is_of_batch=is_of_batch)
+    after = read_delivery_cursor(query.after, is_of_batch=is_of_batch)
     if query.batch is not None:
         await call.batch_named(query.batch)
     wanted = Wanted(
@@ -129,44 +144,29 @@ async def every(call: ApiCall) -> Response:
         state=query.state,
         endpoint=query.endpoint,
         item=None if query.item is None else await call.quick(_item_name, call.context, query.item, sees),
+        url=query.url,
+        webhook_id=query.webhook_id,
         since=query.since,
         before=query.before,
         tenant=sees,
     )
-    found, position = await call.quick(delivery_search.page, call.context, wanted, after=after, limit=query.limit)
+    found, position = await call.quick(_page, call.context, wanted, after, query.limit)
     return answer(
         {
-            "data": [_delivery(row) for row in found],
-            "next": None if position is None else encode_cursor(_position_text(position)),
+            "data": [_delivery(call.context, row) for row in found],
+            "next": None if position is None else encode_delivery_cursor(position),
             "has_more": position is not None,
         }
     )
-
-
-def _position_text(position: PagePosition) -> str:
-    return str(position.id) if position.seq is None else f"{position.seq}.{position.id}"
-
-
-def _read_position(text: str | None, *, is_of_batch: bool) -> PagePosition | None:
-    """Return where a list goes on, None at its beginning.
-
-    Raises:
-        Problem: bad_cursor: it is none of ours, or of a list in another order.
-    """
-    found = read_cursor(text)
-    if found is None:
-        return None
-    seq, _, number = found.rpartition(".")
-    if bool(seq) is not is_of_batch:
-        raise bad_cursor(found)
-    return PagePosition(parse_id(seq) if seq else None, parse_id(number))
 
 
 async def get(call: ApiCall) -> Response:
     """Return a delivery with its attempts."""
     row = await call.quick(tenant_view.find_delivery, call.context, call.path("delivery"), call.caller.sees)
     found = await call.quick(deliveries.show, call.context, row["id"])
-    return answer({**_delivery(found.delivery), "history": [_attempt(attempt) for attempt in found.attempts]})
+    return answer(
+        {**_delivery(call.context, found.delivery), "history": [_attempt(attempt) for attempt in found.attempts]}
+    )
 
 
 async def replay(call: ApiCall) -> Response:
@@ -174,7 +174,7 @@ async def replay(call: ApiCall) -> Response:
     row = await call.quick(tenant_view.find_delivery, call.context, call.path("delivery"), call.caller.sees)
     found = await call.quick(deliveries.replay, call.context, row["id"])
     call.gateway.work.wake()
-    return answer(_delivery(found))
+    return answer(_delivery(call.context, found))
 
 
 async def recover(call: ApiCall) -> Response:
@@ -221,14 +221,36 @@ async def replay_missing(call: ApiCall) -> Response:
     return answer({"matched": number, "replayed": 0 if body.dry_run else number})
 
 
+def _page(
+    context: Context, wanted: Wanted, after: PagePosition | None, limit: int
+) -> tuple[list[Row], PagePosition | None]:
+    try:
+        return delivery_search.page(context, wanted, after=after, limit=limit)
+    except NotFound:
+        if wanted.webhook_id is None:
+            raise
+        # As for an event of another tenant: nobody learns which of them there are.
+        return [], None
+
+
 def _item_name(context: Context, name: str, tenant: str | None) -> str:
     with context.database.read() as connection:
         batch, item = find_owned_item(connection, name, tenant)
     return item_id(batch["public_id"], item["position"])
 
 
-def _delivery(row: Row) -> dict[str, Any]:
-    return {**fields_of(row), "url": redact_url(row["url"])}
+def _delivery(context: Context, row: Row) -> dict[str, Any]:
+    waits = delivery_search.waits_for(context, row)
+    return {
+        **fields_of(row),
+        "url": redact_url(row["url"]),
+        "endpoint_disabled": row["disabled_reason"],
+        "waits": None if waits is None else _condition(waits),
+    }
+
+
+def _condition(found: Condition) -> dict[str, Any]:
+    return {"endpoint": found.state.value, "since": found.since, "until": found.until, "reason": found.reason}
 
 
 def _attempt(row: Row) -> dict[str, Any]:

@@ -7,28 +7,25 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from pipeline.bootstrap import ping
 from pipeline.client.endpoint import info_of
-from pipeline.context import Context
 from pipeline.crypto.ed25519_key import derive_public_key
 from pipeline.crypto.secrets import SIGNING_PREFIX, fingerprint
-from pipeline.database.row import Row
 from pipeline.delivery import endpoint_secrets, endpoints, tenant_view
-from pipeline.delivery.endpoints import KnownEndpoint, configured_version
+from pipeline.delivery.endpoints import KnownEndpoint
 from pipeline.delivery.rules.delivery import Sent
 from pipeline.delivery.rules.endpoint_settings import MAX_BUNDLE_ITEMS, MAX_IN_FLIGHT, MAX_RATE, MAX_WAIT_MS
-from pipeline.delivery.rules.failure_text import explain
+from pipeline.delivery.rules.failure_text import consequence, explain
 from pipeline.domain.api_key import Scope
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.errors import InvalidInput
 from pipeline.http_api.call import ApiCall, answer
+from pipeline.http_api.endpoint_changes import change_endpoint
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.pages import PageQuery, page, read_cursor
 from pipeline.http_api.parameters import AnswerModel, BodyModel
-from pipeline.http_api.problems import Problem
 
 _PATH = "/v1/endpoints/{endpoint:path}"
 
@@ -60,6 +57,10 @@ class EndpointAnswer(AnswerModel):
     last_failure_at: datetime | None
     failing_since: datetime | None
     failing_events: int
+    not_before: datetime | None = Field(description="Until when it asked not to be called.")
+    open_until: datetime | None = Field(description="Until when it is left alone after it failed too often.")
+    trips: int = Field(description="How often in a row it was left alone.")
+    consecutive_failures: int
     notices: list[dict[str, object]]
 
 
@@ -119,6 +120,7 @@ class EndpointTestAnswer(AnswerModel):
     """How a test request went."""
 
     is_success: bool
+    webhook_id: str
     status: int | None
     error: str | None
     message: str | None
@@ -162,22 +164,18 @@ async def patch(call: ApiCall) -> Response:
     """Change settings and headers."""
     body = await call.json(EndpointPatch)
     changes = {name: getattr(body, name) for name in body.model_fields_set}
-    headers, tenant = changes.pop("headers", None), call.caller.sees
-    expected = call.request.headers.get("if-match")
-
-    def check(connection: Connection, row: Row) -> None:
-        if expected not in (None, "*", _tag(configured_version(row))):
-            raise Problem("precondition_failed", f"{row['origin']} was changed since it had the version in If-Match")
-        if headers:
-            tenant_view.claim(call.context, connection, row["origin"], tenant)
-        elif tenant is not None:
-            tenant_view.refuse_shared(connection, row["origin"], tenant)
-
-    def configure(context: Context, endpoint: str) -> KnownEndpoint:
-        found = endpoints.configure(context, endpoint, headers=headers, check=check, **changes)
-        return tenant_view.as_seen(context, found, tenant)
-
-    return _shown(await call.quick(configure, call.context, call.path("endpoint")))
+    headers = changes.pop("headers", None)
+    seen = call.request.headers.get("if-match", "*")
+    found = await call.quick(
+        change_endpoint,
+        call.context,
+        call.path("endpoint"),
+        changes,
+        sees=call.caller.sees,
+        headers=headers,
+        expected_version=None if seen == "*" else seen.strip('"'),
+    )
+    return _shown(found)
 
 
 async def rotate_secret(call: ApiCall) -> Response:
@@ -246,15 +244,21 @@ def _tag(version: str) -> str:
 
 def _endpoint(found: KnownEndpoint) -> dict[str, Any]:
     info = info_of(found)
-    return {each.name: getattr(info, each.name) for each in fields(info)}
+    health = found.health
+    return {
+        **{each.name: getattr(info, each.name) for each in fields(info)},
+        "not_before": health.not_before,
+        **{name: getattr(health.breaker, name) for name in ("open_until", "trips", "consecutive_failures")},
+    }
 
 
 def _sent(sent: Sent) -> dict[str, Any]:
     return {
         "is_success": sent.answer.code is None,
+        "webhook_id": sent.owed.webhook_id,
         "status": sent.answer.status,
         "error": sent.answer.code,
-        "message": explain(sent.answer),
+        "message": consequence(sent.answer) or explain(sent.answer),
         "answer": sent.answer.text,
         "duration_seconds": (sent.ended_at - sent.started_at).total_seconds(),
     }
@@ -273,13 +277,13 @@ OPERATIONS = (
     Operation(
         "endpoints.update", "PATCH", _PATH, Scope.ADMIN,
         "Change settings and headers of an endpoint, all or none.", patch,
-        body=EndpointPatch, answer=EndpointAnswer, problems=("endpoint_owned", "precondition_failed"),
+        body=EndpointPatch, answer=EndpointAnswer, problems=("cannot_decrypt", "endpoint_owned", "precondition_failed"),
         example={"rate": 50.0, "burst": None, "headers": {"X-Tenant": "acme"}},
     ),
     Operation(
         "endpoints.rotate_secret", "POST", _PATH + "/rotate-secret", Scope.ADMIN,
         "Give an endpoint a new secret, shown only this once.", rotate_secret,
-        body=RotateBody, answer=SecretAnswer, problems=("endpoint_owned",),
+        body=RotateBody, answer=SecretAnswer, problems=("cannot_decrypt", "endpoint_owned"),
         example={"grace_seconds": 86_400},
     ),
     Operation(
@@ -290,7 +294,7 @@ OPERATIONS = (
     Operation(
         "endpoints.test", "POST", _PATH + "/test", Scope.OPERATE,
         "Send one signed `webhook.ping` to an endpoint now.", test,
-        body=EndpointTestBody, answer=EndpointTestAnswer, example={"url": "https://example.com/hook"},
+        body=EndpointTestBody, answer=EndpointTestAnswer, problems=("cannot_decrypt",), example={"url": "https://example.com/hook"},
     ),
     Operation(
         "endpoints.enable", "POST", _PATH + "/enable", Scope.OPERATE,

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from pipeline.batches import parts, progress, results, submit_lease
+from pipeline.batches.dead_items import DeadFilter, dead_page
 from pipeline.batches.find import find_batch
 from pipeline.batches.idempotency import BodyDigest
 from pipeline.batches.part_errors import ItemsMismatch, NotAccepting, PartDiffers, PartInProgress, PartsMissing
@@ -139,7 +140,8 @@ def test_a_batch_with_gaps_completes_is_replayed_and_pruned(tmp_path: Path) -> N
         found = [int(each.item_id.rpartition("-")[2]) for each in handle.results()]
         assert sorted(found) == [1, 2, 3, *range(MAX_PART_ITEMS + 1, MAX_PART_ITEMS + 2_101)]
         assert assert_complete(context.database, batch["public_id"], 2_103) == {"succeeded": 2_101, "dead": 2}
-        assert [row["position"] for row in progress.dead(context, None, limit=9)] == [2, MAX_PART_ITEMS + 2]
+        dead = dead_page(context, DeadFilter(), batch_id=None, tenant=None, before=None, limit=9)
+        assert [row["position"] for row in dead.rows] == [MAX_PART_ITEMS + 2, 2]
         assert replay_dead(context, batch["public_id"]) == 2
         assert handle.wait(timeout=60).dead == 2
         page = results.page(context, batch["id"], 2_103, 100)

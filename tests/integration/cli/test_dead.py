@@ -21,7 +21,7 @@ def failed(terminal: Terminal) -> Terminal:
 
 def test_dead_items_are_listed_with_their_errors(failed: Terminal) -> None:
     listed = failed.data("dead", "list", "last")
-    assert [item["key"] for item in listed] == ["m-2", "m-3"]
+    assert [item["key"] for item in listed] == ["m-3", "m-2"]
     assert {item["message"] for item in listed} == {"told to fail"}
     assert failed.data("dead", "list") == listed
     assert "told to fail" in failed.run("dead", "list").stdout
@@ -29,8 +29,8 @@ def test_dead_items_are_listed_with_their_errors(failed: Terminal) -> None:
 
 def test_a_truncated_list_says_so(failed: Terminal) -> None:
     result = failed.run("dead", "list", "--limit", "1")
-    assert "m-2" in result.stdout
-    assert "m-3" not in result.stdout
+    assert "m-3" in result.stdout
+    assert "m-2" not in result.stdout
     assert "there are more" in result.stderr
 
 

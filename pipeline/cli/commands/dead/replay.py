@@ -6,13 +6,10 @@ from collections.abc import Sequence
 
 import click
 
-from pipeline.batches import progress as batch_progress
 from pipeline.batches import replay as service
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
-from pipeline.cli.run.wake_workers import wake_workers
+from pipeline.cli.backends import Backend, open_backend
 from pipeline.cli.show.output import Messages, pluralize, print_json
-from pipeline.context import Context
 from pipeline.domain.bounds import shown
 from pipeline.domain.ids import split_item_id
 from pipeline.domain.item import ItemState
@@ -46,36 +43,34 @@ def replay(batch: str, items: Sequence[str], state: str, yes: bool, as_json: boo
     """
     messages = Messages()
     noun = f"{state} item"
-    with open_context() as context:
-        progress = batch_progress.progress(context, batch)
-        positions = [_position(context, progress.batch_id, item, state) for item in items] or None
-        count = getattr(progress, state) if positions is None else len(positions)
+    with open_backend() as backend:
+        progress = backend.progress(batch)
+        named = [_item_id(backend, progress.batch_id, item, state) for item in items] or None
+        count = getattr(progress, state) if named is None else len(named)
         options.confirm(f"Replay {pluralize(count, noun)} of batch {progress.batch_id}?", yes or not count)
-        replayed = service.replay(context, progress.batch_id, ItemState(state), positions=positions)
-        wake_workers(context, messages)
-        is_embedded = context.settings.is_embedded
+        replayed = backend.replay_items(progress.batch_id, ItemState(state), named, messages)
     if as_json:
         print_json({"batch_id": progress.batch_id, "replayed": replayed})
         return
-    hint = f"; to process them, run `pipeline run --batch {progress.batch_id}`" if is_embedded and replayed else ""
+    waits = backend.needs_command and replayed
+    hint = f"; to process them, run `pipeline run --batch {progress.batch_id}`" if waits else ""
     messages.info(f"{pluralize(replayed, noun)} of batch {progress.batch_id} pending again{hint}")
 
 
-def _position(context: Context, batch_id: str, name: str, state: str) -> int:
-    """Return the position of an item in the batch.
+def _item_id(backend: Backend, batch_id: str, name: str, state: str) -> str:
+    """Return the id of an item of the batch.
 
     Raises:
         NotFound: there is no such item.
         InvalidInput: the item belongs to another batch, or is in another state.
     """
-    details = batch_progress.details(context, name, batch_id)
-    if details is None:
+    found = backend.item(name, batch_id, with_payload=False)
+    if found is None:
         raise NotFound(f"batch {batch_id} has no item {shown(name)}; `pipeline dead list {batch_id}` lists dead items")
-    if details.batch["public_id"] != batch_id:
+    if found["batch_id"] != batch_id:
         parts = split_item_id(name)
         raise InvalidInput(f"item {name!r} belongs to batch {parts[0] if parts else '?'}, not to {batch_id}")
-    found = details.item["state"]
-    if found != state:
-        hint = f"; pass --state {found}" if found in service.REPLAYED_STATES else ""
-        raise InvalidInput(f"item {name!r} is {found}, not {state}{hint}")
-    return int(details.item["position"])
+    if found["state"] != state:
+        hint = f"; pass --state {found['state']}" if found["state"] in service.REPLAYED_STATES else ""
+        raise InvalidInput(f"item {name!r} is {found['state']}, not {state}{hint}")
+    return str(found["item_id"])

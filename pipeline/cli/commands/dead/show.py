@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from pipeline.batches.progress import details as find_details
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
-from pipeline.cli.show.item import item_json, print_item
+from pipeline.cli.backends import open_backend
+from pipeline.cli.show.item import print_item
 from pipeline.cli.show.output import print_json
 from pipeline.domain.bounds import shown
 from pipeline.errors import NotFound
@@ -28,12 +27,11 @@ def show(item: str, batch: str | None, payload: bool, as_json: bool) -> None:
       pipeline dead show 5k2v9qxw3n8m4tjd-17
       pipeline dead show T-0001 --payload --json
     """
-    with open_context() as context:
-        details = find_details(context, item, batch)
-        if details is None or details.item["state"] != "dead":
-            state = "unknown" if details is None else f"{details.item['state']}, not dead"
-            raise NotFound(
-                f"item {shown(item)} is {state}; `pipeline dead list` lists dead items, `pipeline show` shows any"
-            )
-        found = item_json(context, details, with_payload=payload)
+    with open_backend() as backend:
+        found = backend.item(item, batch, with_payload=payload)
+    if found is None or found["state"] != "dead":
+        state = "unknown" if found is None else f"{found['state']}, not dead"
+        raise NotFound(
+            f"item {shown(item)} is {state}; `pipeline dead list` lists dead items, `pipeline show` shows any"
+        )
     print_json(found) if as_json else print_item(found)

@@ -8,12 +8,10 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.argument_types import whole_number
-from pipeline.cli.run.session import open_context
-from pipeline.cli.show.delivery import delivery_json, print_deliveries
+from pipeline.cli.backends import open_backend
+from pipeline.cli.show.delivery import print_deliveries
 from pipeline.cli.show.output import Messages, print_json
 from pipeline.cli.time_arguments import parse_time
-from pipeline.delivery import delivery_search
-from pipeline.delivery.delivery_search import Wanted
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.domain import bounds
 
@@ -50,13 +48,13 @@ def list_(limit: int, as_json: bool, **filters: Any) -> None:
       pipeline deliveries list --item T-0001
       pipeline deliveries list --endpoint https://example.com --state pending --since 6h
     """
-    with open_context() as context:
+    with open_backend() as backend:
         # One more than the limit shows whether there are more.
-        rows = delivery_search.newest(context, Wanted(**filters), limit=limit + 1)
-        if as_json:
-            print_json([delivery_json(context, row) for row in rows[:limit]])
-            return
-        print_deliveries(context, rows[:limit])
-    if len(rows) > limit:
-        last_id = rows[limit - 1]["id"]
+        found = backend.deliveries(filters, limit + 1)
+    if as_json:
+        print_json(found[:limit])
+        return
+    print_deliveries(found[:limit])
+    if len(found) > limit:
+        last_id = found[limit - 1]["id"]
         Messages().info(f"there are more; --limit {limit * 10} lists more, --before {last_id} the next page")

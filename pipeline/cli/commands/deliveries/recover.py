@@ -7,9 +7,9 @@ from datetime import datetime
 import click
 
 from pipeline.cli import options
+from pipeline.cli.backends.backend import Backend, FinalDeliveries
 from pipeline.cli.run.bulk_replay import bulk_replay
 from pipeline.cli.time_arguments import parse_time
-from pipeline.context import Context
 from pipeline.delivery import deliveries as service
 
 
@@ -57,12 +57,9 @@ def recover(
       pipeline deliveries recover --batch last --state delivered
     """
 
-    def recover_matching(context: Context, dry_run: bool) -> int:
-        return service.recover(
-            context, batch=batch, origin=endpoint, since=since, until=until, states=states, dry_run=dry_run
-        )
+    chosen = FinalDeliveries(batch, endpoint, since, until, states)
 
-    def count_skipped(context: Context) -> dict[str, int]:
-        return service.left_out(context, batch=batch, origin=endpoint, since=since, until=until, states=states)
+    def resend(backend: Backend, dry_run: bool) -> tuple[int, dict[str, int]]:
+        return backend.recover(chosen, dry_run=dry_run)
 
-    bulk_replay(recover_matching, "resend", dry_run=dry_run, yes=yes, as_json=as_json, count_skipped=count_skipped)
+    bulk_replay(resend, "resend", dry_run=dry_run, yes=yes, as_json=as_json)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import click
 
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
-from pipeline.cli.show.delivery import delivery_json
+from pipeline.cli.backends import open_backend
 from pipeline.cli.show.output import Messages, print_json
-from pipeline.delivery import deliveries as service
-from pipeline.delivery import delivery_search
 
 
 @click.command()
@@ -28,12 +25,12 @@ def replay(name: str, as_json: bool) -> None:
     Examples:
       pipeline deliveries replay 42
     """
-    with open_context() as context:
-        row = service.replay(context, delivery_search.number(context, name))
-        is_embedded = context.settings.is_embedded
-        delivery = delivery_json(context, row)
+    with open_backend() as backend:
+        found = backend.replay_delivery(name)
     if as_json:
-        print_json(delivery)
+        print_json(found)
         return
-    hint = f"to send it, run `pipeline run --batch {row['public_id']}`" if is_embedded else "workers will send it"
-    Messages().info(f"delivery {row['id']} is pending and due now; {hint}")
+    hint = "workers will send it"
+    if backend.needs_command:
+        hint = f"to send it, run `pipeline run --batch {found['batch_id']}`"
+    Messages().info(f"delivery {found['id']} is pending and due now; {hint}")

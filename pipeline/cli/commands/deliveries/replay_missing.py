@@ -5,9 +5,8 @@ from __future__ import annotations
 import click
 
 from pipeline.cli import options
+from pipeline.cli.backends.backend import Backend
 from pipeline.cli.run.bulk_replay import bulk_replay
-from pipeline.context import Context
-from pipeline.delivery import deliveries as service
 from pipeline.domain.redaction import redact_url
 
 
@@ -29,7 +28,7 @@ def replay_missing(url: str, batch: str, batch_events: bool, dry_run: bool, yes:
       pipeline deliveries replay-missing https://example.com/hook --batch last --batch-events
     """
 
-    def send_missing(context: Context, dry_run: bool) -> int:
-        return service.replay_missing(context, url, batch, batch_events=batch_events, dry_run=dry_run)
+    def send_missing(backend: Backend, dry_run: bool) -> tuple[int, None]:
+        return backend.replay_missing(url, batch, batch_events=batch_events, dry_run=dry_run), None
 
     bulk_replay(send_missing, "send", f" to {redact_url(url)}", dry_run=dry_run, yes=yes, as_json=as_json)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import click
 
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
-from pipeline.cli.show.delivery import delivery_with_attempts_json, print_delivery
+from pipeline.cli.backends import open_backend
+from pipeline.cli.show.delivery import print_delivery
 from pipeline.cli.show.output import print_json
-from pipeline.delivery import deliveries as service
-from pipeline.delivery import delivery_search
 
 
 @click.command()
@@ -26,6 +24,6 @@ def show(name: str, as_json: bool) -> None:
       pipeline deliveries show 42
       pipeline deliveries show msg_2whekg34q0szey76000000000001 --json
     """
-    with open_context() as context:
-        shown = service.show(context, delivery_search.number(context, name))
-        print_json(delivery_with_attempts_json(context, shown)) if as_json else print_delivery(context, shown)
+    with open_backend() as backend:
+        found = backend.delivery(name)
+    print_json(found) if as_json else print_delivery(found)

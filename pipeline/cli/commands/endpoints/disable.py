@@ -5,10 +5,8 @@ from __future__ import annotations
 import click
 
 from pipeline.cli import options
-from pipeline.cli.run.log_output import errors_only
-from pipeline.cli.run.session import open_context
+from pipeline.cli.backends import open_backend
 from pipeline.cli.show.output import Messages, pluralize, print_json
-from pipeline.delivery import endpoints as service
 from pipeline.domain.callback_url import parse_callback_url
 
 
@@ -26,9 +24,9 @@ def disable(origin: str, reason: str | None, as_json: bool) -> None:
       pipeline endpoints disable https://example.com --reason "moves to a new host on Monday"
     """
     messages = Messages()
-    with open_context() as context, errors_only():
-        was_known = service.is_known(context, origin)
-        paused = service.disable(context, origin, reason)
+    with open_backend() as backend:
+        was_known = backend.known_endpoint(origin) is not None
+        paused = backend.disable_endpoint(origin, reason)
     name = parse_callback_url(origin, name="the endpoint").origin
     if as_json:
         print_json({"origin": name, "paused": paused})

@@ -5,9 +5,8 @@ from __future__ import annotations
 import click
 
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
+from pipeline.cli.backends import open_backend
 from pipeline.cli.show.output import Messages, pluralize, print_json
-from pipeline.delivery import endpoints as service
 
 
 @click.command()
@@ -23,15 +22,14 @@ def enable(origin: str, as_json: bool) -> None:
       pipeline endpoints enable https://example.com
     """
     messages = Messages()
-    with open_context() as context:
-        resumed = service.enable(context, origin)
-        endpoint = service.show(context, origin)
-        is_embedded = context.settings.is_embedded
-    name, dead = endpoint.origin, endpoint.backlog.get("dead", 0)
+    with open_backend() as backend:
+        resumed = backend.enable_endpoint(origin)
+        endpoint = backend.endpoint(origin)
+    name, dead = endpoint["origin"], endpoint["backlog"].get("dead", 0)
     if as_json:
         print_json({"origin": name, "resumed": resumed})
         return
-    hint = "; to send them, run `pipeline deliveries send`" if is_embedded and resumed else ""
+    hint = "; to send them, run `pipeline deliveries send`" if backend.needs_command and resumed else ""
     messages.info(f"endpoint {name} is enabled; {pluralize(resumed, 'paused callback')} pending again{hint}")
     if dead:
         command = f"pipeline deliveries recover --endpoint {name}"

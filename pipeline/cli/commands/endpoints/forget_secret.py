@@ -5,9 +5,8 @@ from __future__ import annotations
 import click
 
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
+from pipeline.cli.backends import open_backend
 from pipeline.cli.show.output import Messages, print_json
-from pipeline.delivery import endpoint_secrets as service
 from pipeline.domain.callback_url import parse_callback_url
 
 
@@ -26,11 +25,11 @@ def forget_secret(origin: str, yes: bool, as_json: bool) -> None:
       pipeline endpoints forget-secret https://example.com --yes
     """
     name = parse_callback_url(origin, name="the endpoint").origin
-    with open_context() as context:
-        own = service.describe(context, origin)
-        is_empty = own.locked is None and not own.secrets and not own.headers
+    with open_backend() as backend:
+        known = backend.known_endpoint(origin)
+        is_empty = known is None or (known["locked"] is None and not known["secrets"] and not known["headers"])
         options.confirm(f"Delete the secrets and headers of {name}?", yes or is_empty)
-        service.forget(context, origin)
+        backend.forget_secret(origin)
     if as_json:
         print_json({"origin": name})
         return

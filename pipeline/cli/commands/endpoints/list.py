@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
-from pipeline.cli.show.endpoint import condition_text, endpoint_json
+from pipeline.cli.backends import open_backend
+from pipeline.cli.show.endpoint import condition_of, condition_text
 from pipeline.cli.show.output import Messages, print_json
 from pipeline.cli.show.table import print_table
-from pipeline.delivery import endpoints as service
 from pipeline.delivery.rules.endpoint_state import EndpointState
 
 _BACKLOG = ("pending", "sending", "paused", "dead")
@@ -40,24 +39,24 @@ def list_(state: str | None, after: str | None, limit: int, as_json: bool) -> No
       pipeline endpoints list --state disabled
       pipeline endpoints list --json --limit 1000
     """
-    with open_context() as context:
+    with open_backend() as backend:
         # One more than the limit shows whether there are more.
-        endpoints = service.every(context, state=state, after=after, limit=limit + 1)
+        endpoints = backend.endpoints(state, after, limit + 1)
     page = endpoints[:limit]
     if as_json:
-        print_json([endpoint_json(endpoint) for endpoint in page])
+        print_json(page)
         return
     rows = [
         (
-            endpoint.origin,
-            endpoint.state.value if endpoint.state is EndpointState.LOCKED else condition_text(endpoint.condition),
-            *(endpoint.backlog.get(state) for state in _BACKLOG),
-            endpoint.oldest_due_at,
-            endpoint.last_success_at,
+            endpoint["origin"],
+            endpoint["state"] if endpoint["state"] == EndpointState.LOCKED else condition_text(condition_of(endpoint)),
+            *(endpoint["backlog"].get(state) for state in _BACKLOG),
+            endpoint["oldest_due_at"],
+            endpoint["last_success_at"],
         )
         for endpoint in page
     ]
     headers = ("endpoint", "state", *_BACKLOG, "oldest due", "last success")
     print_table(headers, rows, right=_BACKLOG, below=_BELOW, empty="no endpoints")
     if len(endpoints) > limit:
-        Messages().info(f"there are more; --limit {limit * 10} lists more, --after {page[-1].origin} the next page")
+        Messages().info(f"there are more; --limit {limit * 10} lists more, --after {page[-1]['origin']} the next page")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
+from pipeline.cli.backends import open_backend
 from pipeline.cli.show.output import Messages, format_duration, print_json
 from pipeline.cli.streams import print_data
 from pipeline.cli.time_arguments import parse_duration
@@ -48,8 +48,8 @@ def rotate_secret(origin: str, grace: float, asymmetric: bool, as_json: bool) ->
       pipeline endpoints rotate-secret https://example.com --grace 1w
       pipeline endpoints rotate-secret https://example.com --grace 0 --asymmetric
     """
-    with open_context(may_create=True) as context:
-        secret = service.rotate(context, origin, grace_seconds=grace, asymmetric=asymmetric)
+    with open_backend(may_create=True) as backend:
+        secret = backend.rotate_secret(origin, grace_seconds=grace, asymmetric=asymmetric)
     public_key = derive_public_key(secret) if asymmetric else None
     name = parse_callback_url(origin).origin
     if as_json:

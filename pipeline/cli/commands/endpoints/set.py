@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 import click
 
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
-from pipeline.cli.show.endpoint import SETTING_BY_OPTION, endpoint_json, setting_fields
+from pipeline.cli.backends import open_backend
+from pipeline.cli.show.endpoint import SETTING_BY_OPTION, setting_fields
 from pipeline.cli.show.output import Messages, print_fields, print_json
-from pipeline.delivery import endpoints as service
-from pipeline.delivery.endpoint_secrets import describe
 from pipeline.delivery.rules.endpoint_settings import ORDERINGS
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.errors import InvalidArgument
@@ -116,21 +114,22 @@ def set_(origin: str, headers: tuple[HeaderSource, ...], removed: tuple[str, ...
         SETTING_BY_OPTION[name.replace("_", "-")]: _stored(value) for name, value in given.items() if value is not None
     }
     _check_changes(changes, headers, removed)
-    with open_context(may_create=True) as context:
+    with open_backend(may_create=True) as backend:
         header_values = {name: None for name in removed} | {source.name: _read_value(source) for source in headers}
         # Header names are case-insensitive. If the current headers cannot be decrypted, `configure` raises.
-        absent = [name for name in removed if name.lower() not in describe(context, origin).headers]
+        known = backend.known_endpoint(origin) if removed else None
+        absent = [name for name in removed if known is None or name.lower() not in known["headers"]]
         try:
-            endpoint = service.configure(context, origin, headers=header_values, **changes)
+            endpoint = backend.configure_endpoint(origin, header_values, changes)
         except InvalidArgument as error:
             raise error.with_names(_OPTION_NAMES) from None
     for name in absent:
-        Messages().warn(f"{endpoint.origin} has no header {name!r} to remove")
+        Messages().warn(f"{endpoint['origin']} has no header {name!r} to remove")
     if as_json:
-        print_json(endpoint_json(endpoint))
+        print_json(endpoint)
         return
-    headers_text = ", ".join(endpoint.own.headers)
-    print_fields({"endpoint": endpoint.origin, **setting_fields(endpoint), "headers": headers_text})
+    headers_text = ", ".join(endpoint["headers"])
+    print_fields({"endpoint": endpoint["origin"], **setting_fields(endpoint), "headers": headers_text})
 
 
 def _check_changes(changes: dict[str, Any], headers: tuple[HeaderSource, ...], removed: tuple[str, ...]) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 
 from pipeline.cli import options
-from pipeline.cli.run.session import open_context
-from pipeline.cli.show.endpoint import endpoint_json, print_endpoint
+from pipeline.cli.backends import open_backend
+from pipeline.cli.show.endpoint import print_endpoint
 from pipeline.cli.show.output import print_json
-from pipeline.delivery import endpoints as service
 
 
 @click.command()
@@ -24,6 +23,6 @@ def show(origin: str, as_json: bool) -> None:
       pipeline endpoints show https://example.com
       pipeline endpoints show https://example.com/hook --json
     """
-    with open_context() as context:
-        endpoint = service.show(context, origin)
-    print_json(endpoint_json(endpoint)) if as_json else print_endpoint(endpoint)
+    with open_backend() as backend:
+        endpoint = backend.endpoint(origin)
+    print_json(endpoint) if as_json else print_endpoint(endpoint)

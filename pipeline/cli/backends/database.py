@@ -1,0 +1,158 @@
+"""The database that commands work on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.batch_status import read_pace, read_status, unserved_queues
+from pipeline.batches import dead_items, replay
+from pipeline.batches import progress as batch_progress
+from pipeline.batches.dead_items import DeadFilter
+from pipeline.batches.find import find_batch
+from pipeline.batches.progress import Details
+from pipeline.batches.streamed.interrupted import list_interrupted
+from pipeline.cli.backends.backend import FinalDeliveries, Json, Ping
+from pipeline.cli.backends.rows import (
+    dead_json,
+    delivery_json,
+    delivery_with_attempts_json,
+    endpoint_json,
+    item_json,
+    ping_json,
+)
+from pipeline.cli.run.log_output import errors_only
+from pipeline.cli.run.wake_workers import wake_workers
+from pipeline.cli.show.batch import progress_json, status_json
+from pipeline.cli.show.endpoint import condition_text
+from pipeline.cli.show.output import Messages
+from pipeline.context import Context
+from pipeline.delivery import deliveries, delivery_search, endpoint_secrets, endpoints
+from pipeline.delivery.delivery_search import Wanted
+from pipeline.delivery.rules.endpoint_state import NOT_CALLED
+from pipeline.domain.batch import Progress
+from pipeline.domain.ids import split_item_id
+from pipeline.domain.item import ItemState
+from pipeline.errors import NotFound
+
+
+class DatabaseBackend:
+    """The database of a context; see `Backend`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.needs_command = context.settings.is_embedded
+
+    def progress(self, batch: str) -> Progress:
+        return batch_progress.progress(self._context, batch)
+
+    def batches(self, limit: int) -> list[Json]:
+        found = batch_progress.recent(self._context, limit)
+        return [progress_json(each) | asdict(read_pace(self._context, each)) for each in found]
+
+    def status(self, batch: str, *, full: bool) -> Json:
+        return status_json(read_status(self._context, batch, full=full))
+
+    def interrupted(self) -> list[tuple[str, str]]:
+        return [(each.batch_id, each.text) for each in list_interrupted(self._context)]
+
+    def unserved(self) -> dict[str, int]:
+        return unserved_queues(self._context)
+
+    def troubled(self, limit: int) -> list[tuple[str, str]]:
+        return [(each.origin, condition_text(each.condition)) for each in endpoints.troubled(self._context, limit)]
+
+    def item(self, name: str, batch: str | None, *, with_payload: bool) -> Json | None:
+        found = batch_progress.details(self._context, name, batch)
+        return None if found is None else item_json(self._context, found, with_payload=with_payload)
+
+    def item_or_progress(self, name: str, batch: str | None, *, with_payload: bool) -> Json | Progress:
+        found = batch_progress.details_or_progress(self._context, name, batch)
+        return item_json(self._context, found, with_payload=with_payload) if isinstance(found, Details) else found
+
+    def dead(self, batch: str | None, limit: int) -> list[Json]:
+        batch_id, before = None, None
+        if batch is not None:
+            with self._context.database.read() as connection:
+                batch_id = find_batch(connection, batch)["id"]
+        found: list[Json] = []
+        while len(found) < limit:
+            size = min(limit - len(found), dead_items.LOOKED_AT)
+            page = dead_items.dead_page(
+                self._context, DeadFilter(), batch_id=batch_id, tenant=None, before=before, limit=size
+            )
+            found += map(dead_json, page.rows)
+            before = page.position
+            if before is None:
+                break
+        return found
+
+    def replay_items(self, batch_id: str, state: ItemState, items: Sequence[str] | None, messages: Messages) -> int:
+        named = None if items is None else [split_item_id(each) for each in items]
+        positions = None if named is None else [each[1] for each in named if each is not None]
+        replayed = replay.replay(self._context, batch_id, state, positions=positions)
+        wake_workers(self._context, messages)
+        return replayed
+
+    def deliveries(self, filters: Mapping[str, Any], limit: int) -> list[Json]:
+        found = delivery_search.newest(self._context, Wanted(**filters), limit=limit)
+        return [delivery_json(self._context, row) for row in found]
+
+    def delivery(self, name: str) -> Json:
+        number = delivery_search.number(self._context, name)
+        return delivery_with_attempts_json(self._context, deliveries.show(self._context, number))
+
+    def replay_delivery(self, name: str) -> Json:
+        number = delivery_search.number(self._context, name)
+        return delivery_json(self._context, deliveries.replay(self._context, number))
+
+    def recover(self, chosen: FinalDeliveries, *, dry_run: bool) -> tuple[int, dict[str, int]]:
+        filters = asdict(chosen)
+        filters["origin"] = filters.pop("endpoint")
+        count = deliveries.recover(self._context, **filters, dry_run=dry_run)
+        return count, deliveries.left_out(self._context, **filters)
+
+    def replay_missing(self, url: str, batch: str, *, batch_events: bool, dry_run: bool) -> int:
+        return deliveries.replay_missing(self._context, url, batch, batch_events=batch_events, dry_run=dry_run)
+
+    def endpoints(self, state: str | None, after: str | None, limit: int) -> list[Json]:
+        return [endpoint_json(each) for each in endpoints.every(self._context, state=state, after=after, limit=limit)]
+
+    def endpoint(self, origin: str) -> Json:
+        return endpoint_json(endpoints.show(self._context, origin))
+
+    def known_endpoint(self, origin: str) -> Json | None:
+        try:
+            return self.endpoint(origin)
+        except NotFound:
+            return None
+
+    def configure_endpoint(self, origin: str, headers: Mapping[str, str | None], changes: Mapping[str, Any]) -> Json:
+        return endpoint_json(endpoints.configure(self._context, origin, headers=headers, **changes))
+
+    def enable_endpoint(self, origin: str) -> int:
+        return endpoints.enable(self._context, origin)
+
+    def disable_endpoint(self, origin: str, reason: str | None) -> int:
+        with errors_only():
+            return endpoints.disable(self._context, origin, reason)
+
+    def ping_endpoint(self, url: str) -> Ping:
+        # Imported here: what sends is needed by no other command.
+        from pipeline.bootstrap import ping
+
+        sent = ping(self._context, url)
+        condition = None
+        try:
+            found = endpoints.show(self._context, url).condition
+            condition = condition_text(found) if found.state in NOT_CALLED else None
+        except NotFound:
+            pass
+        return Ping(sent.owed.origin, sent.answer.is_success, ping_json(sent), condition)
+
+    def rotate_secret(self, origin: str, *, grace_seconds: float, asymmetric: bool) -> str:
+        return endpoint_secrets.rotate(self._context, origin, grace_seconds=grace_seconds, asymmetric=asymmetric)
+
+    def forget_secret(self, origin: str) -> None:
+        endpoint_secrets.forget(self._context, origin)
