@@ -57,7 +57,7 @@ def test_on_a_terminal_it_serves_the_page_until_ctrl_c(demo: list[str], tmp_path
         assert found is not None
         with httpx2.Client(base_url=found[1], trust_env=False, timeout=HANG_SECONDS) as browser:
             page = browser.get("/ui").text
-            assert "data-count=\"final\">250<" in page
+            assert 'data-count="final">250<' in page
             assert "Sign out" not in page
             number = browser.get("/v1/deliveries").json()["data"][0]["id"]
             # The receiver is still there.
