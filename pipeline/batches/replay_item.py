@@ -10,6 +10,7 @@ from pipeline.batches.replay import replay_dead
 from pipeline.batches.sql import batches, dead, items
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.validate import Rules, check_payload
+from pipeline.connections.destinations import Destinations
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import InputSpec
@@ -73,7 +74,7 @@ def _rules(context: Context, content: Mapping[str, Any]) -> Rules:
         key_field=None,
         callback_url_field=None,
         max_payload_bytes=context.settings.max_payload_bytes,
-        allow_private=(),
+        destinations=Destinations(),
         has_secret=False,
     )
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pipeline.connections.destinations import Destinations
 from pipeline.database.row import Row
 from pipeline.domain.bounds import ITEM_KEY
-from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.did_you_mean import hint, list_names
 from pipeline.domain.input_cursor import InputCursor
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Record, Rejection, encode, to_text
 from pipeline.errors import InvalidInput, InvalidItems
-from pipeline.settings import Network
 from pipeline.stages.text.normal_form import is_empty
 
 #: Rejections kept for an error, and characters kept of each item's text. Further rejections are only counted.
@@ -40,7 +39,7 @@ class Rules:
     key_field: str | None
     callback_url_field: str | None
     max_payload_bytes: int
-    allow_private: Sequence[Network]
+    destinations: Destinations
     has_secret: bool
 
 
@@ -208,10 +207,11 @@ class ItemValidator:
         if url is None:
             self.without_url += field is not None
             return None
-        if not self._rules.has_secret:
-            raise InvalidInput("it has a callback URL, but PIPELINE_WEBHOOK_SECRET is not set")
         name = "callback_url" if item.callback_url is not None or field is None else field
-        return check_callback_url(str(url), self._rules.allow_private, name=name).url
+        callback = self._rules.destinations.check(str(url), name=name)
+        if not self._rules.has_secret and not callback.is_target:
+            raise InvalidInput("it has a callback URL, but PIPELINE_WEBHOOK_SECRET is not set")
+        return callback.url
 
 
 @dataclass(slots=True)

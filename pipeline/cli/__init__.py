@@ -30,6 +30,7 @@ COMMANDS = {
         "dead": "Manage dead items.",
         "deliveries": "Manage callback deliveries.",
         "endpoints": "Manage callback endpoints.",
+        "exports": "Manage exports of results.",
         "keys": "Manage the API keys of `pipeline serve`.",
     },
     "Models": {

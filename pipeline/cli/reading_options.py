@@ -9,7 +9,7 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.argument_types import PATH
-from pipeline.sources import HeaderRules, ReadOptions
+from pipeline.sources import HeaderRules, ReadOptions, TableOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +36,25 @@ _OPTIONS = (
         "--strict",
         is_flag=True,
         help="Refuse a table whose header has a name twice. Default: the second Label becomes Label_2.",
+    ),
+    click.option(
+        "--delimiter",
+        metavar="C",
+        help="What separates the fields of a table: one character, or tab. Default: detected.",
+    ),
+    click.option("--quote", metavar="C", help='What encloses fields of a table, or none. Default: ".'),
+    click.option("--escape", metavar="C", help="What makes the next character of a table text. Default: nothing."),
+    click.option(
+        "--header-row", type=click.IntRange(1), metavar="N", help="Line of the header; the lines before are skipped."
+    ),
+    click.option("--no-header", is_flag=True, help="The table has no header: columns are called column_1, column_2, …"),
+    click.option("--comment", metavar="C", help="Skip the lines of a table that begin with this character."),
+    click.option(
+        "--nul",
+        type=click.Choice(["refuse", "strip"]),
+        default="refuse",
+        show_default=True,
+        help="What to do about rows of a table with NUL characters.",
     ),
     click.option("--items", metavar="NAME", help="Read the array NAME, such as data.results, inside one JSON object."),
     click.option("--member", metavar="GLOB", help="Read the members of an archive that match GLOB."),
@@ -79,5 +98,11 @@ def sources_argument(name: str, *, required: bool = True) -> Callable[[F], F]:
 def take_reading(given: dict[str, Any]) -> ReadOptions:
     """Remove the options of `reading_options` from those that were given, and return them."""
     header = HeaderRules(lenient=given.pop("header") == "lenient", strict=given.pop("strict"))
+    table = TableOptions(
+        **{name: given.pop(name) for name in ("delimiter", "quote", "escape", "header_row", "comment", "nul")},
+        has_header=not given.pop("no_header"),
+    )
     names = ("encoding", "items", "member", "sheet", "binary", "nan", "max_ratio")
-    return ReadOptions(format=given.pop("input_format"), header=header, **{name: given.pop(name) for name in names})
+    return ReadOptions(
+        format=given.pop("input_format"), header=header, table=table, **{name: given.pop(name) for name in names}
+    )

@@ -14,6 +14,7 @@ import orjson
 
 from pipeline.batches.validate import ItemValidator, Rules
 from pipeline.client.result import Result
+from pipeline.connections.destinations import Destinations
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, build_runner, find_definition, make_backoff
 from pipeline.domain import event
@@ -162,7 +163,7 @@ def _accepted(
         key_field=key_field or definition.input.key,
         callback_url_field=None,
         max_payload_bytes=MAX_PAYLOAD_BYTES,
-        allow_private=_ANYWHERE,
+        destinations=Destinations(allow_private=_ANYWHERE),
         has_secret=True,
     )
     validator = ItemValidator(rules, None, all_or_none=True)

@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Select, bindparam, case, func, insert, select, update
 
-from pipeline.batches.sql import spans
+from pipeline.batches.sql import exports, spans
 from pipeline.batches.sql.completion_holds import is_held
 from pipeline.batches.sql.items import id_range
 from pipeline.database.dialect import Dialect, dialect_of
@@ -110,21 +110,6 @@ def load_cursor(connection: Connection, batch_id: int) -> str | None:
     """Return how far the submission of a batch has come; None if it cannot be resumed."""
     query = select(batches.c.cursor).where(batches.c.id == batch_id, batches.c.state == "accepting")
     return connection.scalar(query)
-
-
-def discard(connection: Connection, batch_id: int, limit: int) -> int:
-    """Delete up to `limit` items of a batch that is still accepting, or once it has none, the batch and its parts.
-
-    Return the number of items deleted.
-    """
-    accepting = select(batches.c.id).where(batches.c.id == batch_id, batches.c.state == "accepting")
-    chosen = select(items.c.id).where(items.c.id.between(*id_range(batch_id)), accepting.exists())
-    chosen = chosen.order_by(items.c.id).limit(limit)
-    deleted = connection.execute(delete(items).where(items.c.id.in_(chosen))).rowcount
-    if not deleted:
-        connection.execute(delete(batch_parts).where(batch_parts.c.batch_id == batch_id, accepting.exists()))
-        connection.execute(delete(batches).where(batches.c.id == batch_id, batches.c.state == "accepting"))
-    return deleted
 
 
 def _rows() -> Select[Any]:
@@ -365,7 +350,10 @@ def reopen(connection: Connection, batch_id: int, replayed: int, state: ItemStat
             }
         )
     )
-    return connection.execute(statement).rowcount == 1
+    is_there = connection.execute(statement).rowcount == 1
+    if is_there:
+        exports.reopen(connection, batch_id)
+    return is_there
 
 
 def find_counter_drift(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]:

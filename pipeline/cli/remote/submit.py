@@ -72,6 +72,7 @@ def send_batch(
             batch_callback_url=request.batch_callback_url,
             fallback_url=request.fallback_url,
             callback_schedule=request.callback_schedule,  # type: ignore[arg-type]  # checked by the option
+            exports=request.exports,
             idempotency_key=request.idempotency_key,
             fair_key=request.fair_key or "",
             weight=request.weight,

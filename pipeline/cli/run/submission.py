@@ -34,7 +34,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _PRINTED_REJECTIONS = 10
 
 #: The options by the names of the arguments in the Python API.
-_OPTION_NAMES = {name: f"--{name.replace('_', '-')}" for name in ("callback_url", "batch_callback_url", "fallback_url")}
+_OPTION_NAMES = {
+    name: f"--{name.replace('_', '-')}" for name in ("callback_url", "batch_callback_url", "fallback_url")
+} | {"exports": "--export"}
 
 _OPTIONS = (
     options.definition,
@@ -58,6 +60,14 @@ _OPTIONS = (
         "--callback-schedule",
         type=click.Choice(list(SCHEDULES)),
         help="How callbacks are retried: standard, for up to four days, or short, for up to a quarter of an hour.",
+    ),
+    click.option(
+        "--export",
+        "exports",
+        multiple=True,
+        metavar="TARGET",
+        help="Write all results in bulk to a folder/, s3://, gs://, az://, postgresql:// or conn://NAME, with a "
+        "manifest at the end. May be given up to 8 times.",
     ),
     click.option(
         "--idempotency-key",
@@ -113,6 +123,7 @@ class SubmitRequest:
     batch_callback_url: str | None
     fallback_url: str | None
     callback_schedule: str | None
+    exports: tuple[str, ...]
     idempotency_key: str | None
     on_error: str
     rejects: str | None
@@ -147,6 +158,7 @@ class SubmitRequest:
             weight=self.weight,
             key_field=self.key,
             callback_url_field=self.callback_url_field,
+            exports=self.exports,
         )
 
 

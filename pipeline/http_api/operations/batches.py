@@ -81,6 +81,23 @@ class ErrorAnswer(AnswerModel):
     items: int
 
 
+class ExportAnswer(AnswerModel):
+    """A place that the results of a batch are written to in bulk."""
+
+    export_id: int
+    batch_id: str
+    target: str
+    state: Literal["running", "complete", "failed"]
+    parts: int = Field(description="Files that are stored.")
+    rows: int = Field(description="Results in them, or in the table.")
+    completions: int = Field(description="Times that it was complete: more than once after replays.")
+    attempts: int = Field(description="Failed attempts since the last success.")
+    last_error: str | None
+    due_at: datetime | None = Field(description="When a failed attempt is repeated.")
+    created_at: datetime
+    finished_at: datetime | None
+
+
 class BatchStatusAnswer(ListedBatch):
     """How a batch is doing."""
 
@@ -88,6 +105,7 @@ class BatchStatusAnswer(ListedBatch):
     errors: list[ErrorAnswer] = Field(description="The most frequent errors.")
     labels: dict[str, int] | None = Field(description="Items by label; null: not counted without `full=true`.")
     callbacks: dict[str, int] | None = Field(description="Deliveries by state; null: not counted without `full=true`.")
+    exports: list[ExportAnswer] = Field(description="Where the results are written to in bulk.")
 
 
 class CancelledBatch(BatchAnswer):
@@ -223,6 +241,7 @@ async def status(call: ApiCall) -> Response:
             "errors": [asdict(error) for error in found.errors],
             "labels": found.labels,
             "callbacks": found.callbacks,
+            "exports": found.exports,
         }
     )
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from pipeline.batches import event_log
 from pipeline.domain.api_key import Scope
-from pipeline.domain.event import item_event_type
+from pipeline.domain.event import cut_data, item_event_type
 from pipeline.domain.item import ItemState
 from pipeline.http_api.call import ApiCall
 from pipeline.http_api.operation import Operation
@@ -19,7 +19,7 @@ from pipeline.http_api.streaming.cursors import check_seq, read_seq
 from pipeline.http_api.streaming.download import Download, send_download
 from pipeline.http_api.streaming.feed_reader import FeedReader
 from pipeline.http_api.streaming.follow_lines import follow_lines
-from pipeline.http_api.streaming.formats import cut_data, join_page
+from pipeline.http_api.streaming.formats import join_page
 from pipeline.http_api.streaming.live_response import LiveResponse
 from pipeline.http_api.streaming.log_reading import RESULTS, EventFilter, read_page
 from pipeline.http_api.streaming.media_types import JSON, ResultFormat, choose_format

@@ -80,6 +80,11 @@ class SubmitParameters(ReadingParameters):
     callback_schedule: Schedule | None = Field(
         None, description="How callbacks are retried: for four days, or five attempts in a quarter of an hour."
     )
+    exports: str | None = Field(
+        None,
+        description="Where all results are written to in bulk: up to 8 targets such as `conn://NAME/…`, separated by "
+        "spaces.",
+    )
     fair_key: str | None = Field(None, description="Batches with the same key share what one batch gets.")
     weight: int = Field(1, description="Share of this batch next to others, from 1 to 1,000,000.")
 
@@ -95,6 +100,7 @@ class BatchBody(BodyModel):
     batch_callback_url: str | None = None
     fallback_url: str | None = None
     callback_schedule: Schedule | None = None
+    exports: list[str] = Field(default_factory=list)
     fair_key: str | None = None
     weight: int = 1
     key_field: str | None = None
@@ -211,6 +217,8 @@ def submission_for(
         key_field=options.key_field,
         callback_url_field=options.callback_url_field,
         tenant=call.caller.submits_as,
+        exports=tuple((options.exports or "").split() if isinstance(options.exports, str | None) else options.exports),
+        is_local=False,
     )
 
 

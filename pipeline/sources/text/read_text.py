@@ -120,7 +120,7 @@ def _choose_reader(source: TextInput, format: InputFormat | None, options: ReadO
     if chosen in (InputFormat.CSV, InputFormat.TSV):
         if _is_json(_first_line(head)[0]):
             raise InvalidInput(f"{source.name} holds JSON, not a table; name its format with --format jsonl")
-        return chosen, read_table(source, "\t" if chosen is InputFormat.TSV else None, options.header)
+        return chosen, read_table(source, "\t" if chosen is InputFormat.TSV else None, options.header, options.table)
     if chosen is InputFormat.JSON and guessed is InputFormat.JSON:
         return chosen, read_array(source)
     _refuse_document(head, source.name)
