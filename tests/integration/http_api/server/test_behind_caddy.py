@@ -48,7 +48,7 @@ def test_the_configuration_of_caddy_serves_and_passes_streams_on(tmp_path: Path)
                 with http.stream("GET", "/v1/stream") as answer:
                     assert next(answer.iter_text()).startswith("retry: 3000")
         finally:
-            caddy.terminate()
+            caddy.kill()
             caddy.wait(HANG_SECONDS)
         served.stop()
         assert any("client='127.0.0.1'" in line for line in served.log)
