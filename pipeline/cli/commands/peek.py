@@ -59,9 +59,10 @@ def peek(
 ) -> int:
     """Show how INPUT is read.
 
-    Reads at most 1,000 rows of it, and needs no database. Prints its format, encoding and delimiter and by what they are known, its columns
-    with their types and examples, the first rows, which rows would be refused and why, and the options that would help.
-    With -p, the rows are checked like items of that definition. Exits with 1 if a row would be refused.
+    Reads at most 1,000 rows of it, and needs no database. Prints its format, encoding and delimiter and by what they
+    are known, its columns with their types and examples, the first rows, which rows would be refused and why, and the
+    options that would help. With -p, the rows are checked like items of that definition. Exits with 1 if a row would
+    be refused.
 
     \b
     Examples:

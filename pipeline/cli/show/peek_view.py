@@ -89,6 +89,13 @@ def print_peek(view: PeekView, rows: int) -> None:
     size = "" if found.size is None else format_bytes(found.size)
     files = "" if found.files in (None, 1) else f"{found.files:,}"
     print_fields({"source": view.name, "files": files, "size": size, **facts, "rows": _count(found)})
+    if found.columns:
+        _print_columns(found)
+    _print_rows(found, rows)
+    _print_advice(view)
+
+
+def _print_columns(found: Peek) -> None:
     print_table(
         ["column", "type", "filled", "distinct", "examples"],
         [_column_row(column, len(found.records)) for column in found.columns],
@@ -96,7 +103,9 @@ def print_peek(view: PeekView, rows: int) -> None:
         below=["examples"],
         title="columns",
     )
-    _print_rows(found, rows)
+
+
+def _print_advice(view: PeekView) -> None:
     if view.refusals.rows:
         print_data(f"\n{pluralize(view.refusals.rows, 'row')} of {view.refusals.of:,} would be refused:")
         for place, count, reason in view.refusals.reasons[:_MAX_REASONS]:
