@@ -231,7 +231,9 @@ _LAZY = {
     "RevokedKey": "pipeline.access.keys",
     "SettingOverrides": "pipeline.client.connect",
     "Timings": "pipeline.client.result",
+    "SourceReader": "pipeline.client.source_reader",
     "connect": "pipeline.client.connect",
+    "read": "pipeline.client.source_reader",
     "verify_webhook": "pipeline.crypto.verify_webhook",
 }
 

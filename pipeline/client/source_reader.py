@@ -15,8 +15,8 @@ from pipeline.sources import HeaderRules, ReadOptions, ReadReport, TableOptions,
 class SourceReader:
     """Items to read. Made by `read`; give it to `submit`, or iterate over its payloads."""
 
-    def __init__(self, locations: Sequence[str | Path], options: ReadOptions) -> None:
-        self._locations, self._options = locations, options
+    def __init__(self, locations: Sequence[str | Path], **options: Any) -> None:
+        self._locations, self._options = locations, ReadOptions(**options)
 
     def __repr__(self) -> str:
         return f"SourceReader({', '.join(map(str, self._locations))})"
@@ -99,7 +99,8 @@ def read(
         comment=comment,
         nul=nul,
     )
-    options = ReadOptions(
+    return SourceReader(
+        locations,
         format=format,
         encoding=encoding,
         header=HeaderRules(lenient=header == "lenient", strict=strict),
@@ -112,4 +113,3 @@ def read(
         binary=binary,
         nan=nan,
     )
-    return SourceReader(locations, options)
