@@ -50,7 +50,7 @@ def on_postgres(postgresql_url: str, tmp_path: Path) -> Iterator[ServedApi]:
     with pipeline.connect(**settings) as client, serving(client, works=False) as served:
         yield served
         with served.context.database.write() as connection:
-            connection.exec_driver_sql("DROP FUNCTION trouble CASCADE")
+            connection.exec_driver_sql("DROP FUNCTION IF EXISTS trouble CASCADE")
 
 
 @pytest.mark.parametrize("number", [3, 9_000])
@@ -58,7 +58,7 @@ def test_a_full_disk_of_postgresql_is_said_and_leaves_nothing(on_postgres: Serve
     """As PostgreSQL says it when a table cannot be extended."""
     full = "IF NEW.position > 2 THEN RAISE 'could not extend file: No space left on device' USING ERRCODE = '53100'"
     with on_postgres.context.database.write() as connection:
-        for statement in on_insert("items", "TRIGGER full BEFORE INSERT", f"{full}; END IF"):
+        for statement in on_insert("items", "TRIGGER disk_full BEFORE INSERT", f"{full}; END IF"):
             connection.exec_driver_sql(statement)
     refused = on_postgres.http.post(STREAM, content=lines(number), headers=NDJSON)
     assert (refused.status_code, refused.json()["code"]) == (507, "storage_full"), refused.text
