@@ -12,10 +12,13 @@ from pipeline.batches.streamed.interrupted import Interrupted, find_interrupted
 from pipeline.context import Context
 from pipeline.delivery import deliveries
 from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.intervention import Intervention
 from pipeline.execution.liveness import count_waiting, served_queues
 
 #: Errors that are named.
 NAMED_ERRORS = 3
+#: Interventions that are named.
+NAMED_INTERVENTIONS = 10
 #: Number of items up to which labels and callbacks are counted unasked: counting a million takes seconds.
 COUNTED_ITEMS = 50_000
 #: Waiting work is counted up to this number.
@@ -47,6 +50,7 @@ class BatchStatus:
         labels: number of items by label, the most frequent first; None: not counted.
         callbacks: number of deliveries by state; None: not counted.
         submission: how far it has come, if the batch is not accepted yet and its submission can be resumed.
+        history: what people did to it, the newest first, at most `NAMED_INTERVENTIONS`.
     """
 
     progress: Progress
@@ -56,6 +60,7 @@ class BatchStatus:
     labels: dict[str, int] | None
     callbacks: dict[str, int] | None
     submission: Interrupted | None
+    history: list[Intervention]
 
 
 def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
@@ -77,6 +82,7 @@ def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
         labels=batch_progress.labels(context, name) if counts else None,
         callbacks=deliveries.counts(context, name) if counts else None,
         submission=find_interrupted(context, name),
+        history=batch_progress.interventions(context, name, limit=NAMED_INTERVENTIONS),
     )
 
 
