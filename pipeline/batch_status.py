@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pipeline.batches import progress as batch_progress
 from pipeline.batches import throughput
@@ -14,6 +15,7 @@ from pipeline.delivery import deliveries
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.domain.intervention import Intervention
 from pipeline.execution.liveness import count_waiting, served_queues
+from pipeline.exports import exports
 
 #: Errors that are named.
 NAMED_ERRORS = 3
@@ -49,6 +51,7 @@ class BatchStatus:
         errors: the most frequent ones.
         labels: number of items by label, the most frequent first; None: not counted.
         callbacks: number of deliveries by state; None: not counted.
+        exports: those of the batch, see `exports.view`.
         submission: how far it has come, if the batch is not accepted yet and its submission can be resumed.
         history: what people did to it, the newest first, at most `NAMED_INTERVENTIONS`.
     """
@@ -59,6 +62,7 @@ class BatchStatus:
     errors: list[ErrorCount]
     labels: dict[str, int] | None
     callbacks: dict[str, int] | None
+    exports: list[dict[str, Any]]
     submission: Interrupted | None
     history: list[Intervention]
 
@@ -81,6 +85,7 @@ def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
         errors=batch_progress.errors(context, name, limit=NAMED_ERRORS),
         labels=batch_progress.labels(context, name) if counts else None,
         callbacks=deliveries.counts(context, name) if counts else None,
+        exports=[exports.view(row) for row in exports.of_batch(context, name)],
         submission=find_interrupted(context, name),
         history=batch_progress.interventions(context, name, limit=NAMED_INTERVENTIONS),
     )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from pipeline.connections.connection import NamedConnections
+from pipeline.connections.destinations import Destinations
 from pipeline.database.engine import Database
 from pipeline.database.lease_holder import new_holder
 from pipeline.domain.item import Stage
@@ -62,6 +63,11 @@ class Context:
     def acting_as(self, actor: str) -> Context:
         """Return this context for somebody else."""
         return replace(self, actor=actor)
+
+    @property
+    def destinations(self) -> Destinations:
+        """Where results may go."""
+        return Destinations(self.settings.allow_private_callbacks, self.settings.allow_targets, self.connections)
 
     @property
     def lease(self) -> timedelta:

@@ -91,24 +91,15 @@ def recent(context: Context, limit: int = 20) -> list[Progress]:
     return [each for _, each in page(context, before=None, limit=limit)]
 
 
-def page(
-    context: Context,
-    *,
-    before: int | None,
-    limit: int,
-    tenant: str | None = None,
-    state: BatchState | None = None,
-) -> list[tuple[int, Progress]]:
+def page(context: Context, *, before: int | None, limit: int) -> list[tuple[int, Progress]]:
     """Return the progress of batches, newest first, each with its row id.
 
     Args:
         before: only those with row ids below.
-        tenant: only its batches; None: everybody's.
-        state: only those in this state; None: in any.
     """
     with context.database.read() as connection:
         in_flight = items.count_in_flight(connection)
-        found = batches.find_newest(connection, limit, before=before, tenant=tenant, state=state)
+        found = batches.find_newest(connection, limit, before=before)
         return [(row["id"], progress_of(row, in_flight)) for row in found]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from pipeline.cli import options
 from pipeline.cli.argument_types import PATH
-from pipeline.sources import HeaderRules, ReadOptions
+from pipeline.errors import InvalidInput
+from pipeline.sources import HeaderRules, ReadOptions, TableOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,22 +39,52 @@ _OPTIONS = (
         is_flag=True,
         help="Refuse a table whose header has a name twice. Default: the second Label becomes Label_2.",
     ),
+    click.option(
+        "--delimiter",
+        metavar="C",
+        help="What separates the fields of a table: one character, or tab. Default: detected.",
+    ),
+    click.option("--quote", metavar="C", help='What encloses fields of a table, or none. Default: ".'),
+    click.option("--escape", metavar="C", help="What makes the next character of a table text. Default: nothing."),
+    click.option(
+        "--header-row", type=click.IntRange(1), metavar="N", help="Line of the header; the lines before are skipped."
+    ),
+    click.option("--no-header", is_flag=True, help="The table has no header: columns are called column_1, column_2, …"),
+    click.option("--comment", metavar="C", help="Skip the lines of a table that begin with this character."),
+    click.option(
+        "--nul",
+        type=click.Choice(["refuse", "strip"]),
+        default="refuse",
+        show_default=True,
+        help="What to do about rows of a table with NUL characters.",
+    ),
     click.option("--items", metavar="NAME", help="Read the array NAME, such as data.results, inside one JSON object."),
     click.option("--member", metavar="GLOB", help="Read the members of an archive that match GLOB."),
     click.option("--sheet", metavar="SHEET", help="Name or number of a workbook's sheet. Default: the first visible."),
+    click.option(
+        "--query",
+        metavar="SQL",
+        help="What to read from a database: one SELECT, or @FILE with one. It runs in a read-only transaction.",
+    ),
+    click.option(
+        "--order-by",
+        metavar="COLUMN",
+        help="Read the rows of the query in the order of COLUMN, which is unique and never NULL. An interrupted "
+        "submission can then go on.",
+    ),
     click.option(
         "--binary",
         type=click.Choice(["refuse", "utf8", "base64"]),
         default="refuse",
         show_default=True,
-        help="What to do about columns of bytes in Parquet and Arrow.",
+        help="What to do about columns of bytes in Parquet, Arrow and databases.",
     ),
     click.option(
         "--nan",
         type=click.Choice(["refuse", "null"]),
         default="refuse",
         show_default=True,
-        help="What to do about rows with NaN or infinity in Parquet and Arrow.",
+        help="What to do about rows with NaN or infinity in Parquet, Arrow and databases.",
     ),
     click.option(
         "--max-ratio",
@@ -78,6 +110,22 @@ def sources_argument(name: str, *, required: bool = True) -> Callable[[F], F]:
 
 def take_reading(given: dict[str, Any]) -> ReadOptions:
     """Remove the options of `reading_options` from those that were given, and return them."""
+    query = _read_query(given.pop("query"))
     header = HeaderRules(lenient=given.pop("header") == "lenient", strict=given.pop("strict"))
-    names = ("encoding", "items", "member", "sheet", "binary", "nan", "max_ratio")
-    return ReadOptions(format=given.pop("input_format"), header=header, **{name: given.pop(name) for name in names})
+    table = TableOptions(
+        **{name: given.pop(name) for name in ("delimiter", "quote", "escape", "header_row", "comment", "nul")},
+        has_header=not given.pop("no_header"),
+    )
+    names = ("encoding", "items", "member", "sheet", "order_by", "binary", "nan", "max_ratio")
+    options = {name: given.pop(name) for name in names}
+    return ReadOptions(format=given.pop("input_format"), header=header, table=table, query=query, **options)
+
+
+def _read_query(given: str | None) -> str | None:
+    if given is None or not given.startswith("@"):
+        return given
+    path = Path(given[1:])
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot read the query in {path}: {error}") from None

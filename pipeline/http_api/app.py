@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from math import ceil
+from re import Pattern  # noqa: TID251 - of Starlette's routes
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, Router, WebSocketRoute
+from starlette.routing import Mount, Route, Router, WebSocketRoute, compile_path
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from pipeline.access.caller import ANYBODY, Caller
 from pipeline.errors import PipelineError
+from pipeline.http_api.answer_headers import SAFE_HEADERS, ensure_request_id
 from pipeline.http_api.audit import log_change
 from pipeline.http_api.authentication import TOKEN_PARAMETER, check_scope
 from pipeline.http_api.browser_guard import BrowserGuard
@@ -30,7 +32,6 @@ from pipeline.http_api.operations import OPERATIONS
 from pipeline.http_api.parameters import read_parameters
 from pipeline.http_api.problems import Problem, internal, problem_of
 from pipeline.http_api.rate_limits import Allowance
-from pipeline.http_api.server.raw_answer import new_request_id
 from pipeline.http_api.streaming.socket_call import SocketCall
 from pipeline.log import get_logger
 
@@ -38,17 +39,16 @@ log = get_logger(__name__)
 
 #: The prefix of what is versioned, and never cached.
 API = "/v1"
-_ID_CHARACTERS = frozenset(string.ascii_letters + string.digits + "._-")
-_MAX_ID_LENGTH = 64
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
 def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> Starlette:
     """Return the ASGI application that answers these operations."""
+    operations = tuple(operations)
+    methods = [(compile_path(each.path)[0], each.method) for each in operations]
     return Starlette(
         routes=[*_pages(gateway), Mount("", _Groups(route for each in operations for route in _routes(gateway, each)))],
         middleware=_middleware(gateway),
-        exception_handlers={HTTPException: _unrouted, Exception: _failed},
+        exception_handlers={HTTPException: partial(_unrouted, methods), Exception: _failed},
     )
 
 
@@ -102,7 +102,7 @@ def _routes(gateway: Gateway, operation: Operation) -> Iterator[Route | WebSocke
 
 def _route(gateway: Gateway, operation: Operation) -> Route:
     async def endpoint(request: Request) -> Response:
-        request_id = _request_id(request)
+        request_id = ensure_request_id(request)
         request.state.operation = operation.id
         try:
             response = await _answer(gateway, operation, request, request_id)
@@ -110,7 +110,7 @@ def _route(gateway: Gateway, operation: Operation) -> Route:
         except (Problem, PipelineError) as error:
             problem = error if isinstance(error, Problem) else problem_of(error)
             response, outcome = problem.response(request_id), problem.code
-        log_change(operation, request, response, outcome)
+        log_change(operation.id, request, response, outcome)
         return _finished(request, await compressed(request, response), request_id)
 
     return Route(operation.path, endpoint, methods=[operation.method])
@@ -161,7 +161,7 @@ def _count(gateway: Gateway, connection: HTTPConnection, caller: Caller) -> None
 
 def _socket_route(gateway: Gateway, socket: Socket) -> WebSocketRoute:
     async def endpoint(websocket: WebSocket) -> None:
-        request_id = _request_id(websocket)
+        request_id = ensure_request_id(websocket)
         try:
             caller = await _caller(gateway, socket, websocket)
             read_parameters(socket.query, websocket.query_params, ignored=_ignored(socket))
@@ -177,20 +177,10 @@ def _socket_route(gateway: Gateway, socket: Socket) -> WebSocketRoute:
     return WebSocketRoute(socket.path, endpoint)
 
 
-def _request_id(request: HTTPConnection) -> str:
-    given = request.headers.get("x-request-id", "")
-    if 0 < len(given) <= _MAX_ID_LENGTH and _ID_CHARACTERS.issuperset(given):
-        request.state.request_id = given
-    elif not hasattr(request.state, "request_id"):
-        request.state.request_id = new_request_id()
-    found: str = request.state.request_id
-    return found
-
-
 def _finished(request: HTTPConnection, response: Response, request_id: str) -> Response:
     """Add what every answer has."""
     response.headers["X-Request-Id"] = request_id
-    for name, value in _HEADERS.items():
+    for name, value in SAFE_HEADERS.items():
         response.headers.setdefault(name, value)
     allowance: Allowance | None = getattr(request.state, "allowance", None)
     if allowance is not None:
@@ -200,15 +190,22 @@ def _finished(request: HTTPConnection, response: Response, request_id: str) -> R
     return response
 
 
-async def _unrouted(request: Request, error: Exception) -> Response:
-    """AnswerModel what no operation answers: an unknown path, or a method that a path does not have."""
+async def _unrouted(methods: Sequence[tuple[Pattern[str], str]], request: Request, error: Exception) -> Response:
+    """Answer what no operation answers: an unknown path, or a method that a path does not have.
+
+    Args:
+        methods: each operation's path and method. Routes of the same path do not know of each other.
+    """
     assert isinstance(error, HTTPException)
-    request_id = _request_id(request)
+    request_id = ensure_request_id(request)
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
+        found = {method for pattern, method in methods if pattern.match(_local_path(request.scope))}
+        found |= {"HEAD"} if "GET" in found else set()
+        allowed = ", ".join(sorted(found)) or (error.headers or {}).get("Allow", "")
+        advice = "; with curl, add `-X POST` to `-T`" if request.method == "PUT" and "POST" in found else ""
         problem = Problem(
             "method_not_allowed",
-            f"{request.method} is no method of this path; it has {allowed}",
+            f"{request.method} is no method of this path; it has {allowed}{advice}",
             headers={"Allow": allowed},
         )
     else:
@@ -217,8 +214,8 @@ async def _unrouted(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """AnswerModel a bug. The log has the exception, the caller the request id."""
-    request_id = _request_id(request)
+    """Answer a bug. The log has the exception, the caller the request id."""
+    request_id = ensure_request_id(request)
     if not isinstance(error, ClientDisconnect):
         log.exception("api_failed", request_id=request_id, method=request.method)
     return _finished(request, internal().response(request_id), request_id)

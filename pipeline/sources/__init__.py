@@ -7,6 +7,7 @@ from pipeline.sources.open_source import open_source, read_items
 from pipeline.sources.read_options import ReadOptions
 from pipeline.sources.read_report import ReadReport
 from pipeline.sources.text.csv_header import HeaderRules
+from pipeline.sources.text.table_options import TableOptions
 
 __all__ = [
     "HeaderRules",
@@ -17,6 +18,7 @@ __all__ = [
     "ReadReport",
     "Record",
     "Rejection",
+    "TableOptions",
     "open_source",
     "read_items",
 ]

@@ -48,8 +48,9 @@ def batch_json(found: Json) -> Json:
 def status_json(found: Json) -> Json:
     """Return how a batch is doing."""
     counted = {name: found[name] for name in ("labels", "callbacks") if found[name] is not None}
+    exports = [with_times(each, "due_at", "created_at", "finished_at") for each in found["exports"]]
     # Only submissions to a database can be resumed.
-    also = {"unserved": found["unserved"], "errors": found["errors"], "submission": None}
+    also = {"unserved": found["unserved"], "errors": found["errors"], "exports": exports, "submission": None}
     history = [with_times(each, "at") for each in found["history"]]
     return {**batch_json(found), **also, "history": history, **counted}
 

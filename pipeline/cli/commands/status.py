@@ -12,6 +12,7 @@ from pipeline.cli import options
 from pipeline.cli.backends import open_backend
 from pipeline.cli.checks.queues import warn_unserved
 from pipeline.cli.show.batch import print_batch, print_batches
+from pipeline.cli.show.export import warn_of_exports
 from pipeline.cli.show.output import Messages, format_value, pluralize, print_json
 from pipeline.cli.show.unhealthy_endpoints import LIMIT, warn_unhealthy
 from pipeline.domain.item import ItemState
@@ -52,6 +53,7 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
             print_json(details) if as_json else print_batch(details)
             if not as_json:
                 _warn_of_errors(details, messages)
+                warn_of_exports(details["exports"], messages)
             if not as_json and "labels" not in details:
                 messages.info(f"more than {COUNTED_ITEMS:,} items; to count labels and callbacks, add --full")
         if not as_json:

@@ -13,6 +13,7 @@ from pipeline.cli.show.table import print_table
 from pipeline.domain.batch import Progress
 
 _COUNTS = ("total", "waiting", "in_flight", "running", "succeeded", "dead", "cancelled")
+_EXPORT = ("export_id", "state", "parts", "rows", "target")
 
 
 def progress_json(progress: Progress) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def status_json(status: BatchStatus) -> dict[str, Any]:
         "unserved": status.unserved,
         "errors": [asdict(error) for error in status.errors],
         "history": [asdict(each) for each in status.history],
+        "exports": status.exports,
         "submission": None if status.submission is None else _submission_json(status.submission),
         **{name: counts for name, counts in counted.items() if counts is not None},
     }
@@ -77,6 +79,14 @@ def print_batch(details: Mapping[str, Any]) -> None:
     fields.pop("submission", None)
     fields["callbacks"] = format_counts(details.get("callbacks", {}))
     print_fields(fields)
+    if details.get("exports"):
+        print_table(
+            ("export", "state", "parts", "rows", "target"),
+            [tuple(each[name] for name in _EXPORT) for each in details["exports"]],
+            right={"export", "parts", "rows"},
+            below=("target",),
+            title="exports",
+        )
     if details.get("labels"):
         print_table(("label", "items"), details["labels"].items(), right={"items"}, title="labels")
     if details["history"]:

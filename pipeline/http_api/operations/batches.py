@@ -91,6 +91,23 @@ class InterventionAnswer(AnswerModel):
     affected: int | None = Field(description="Items that were replayed; null for any other action.")
 
 
+class ExportAnswer(AnswerModel):
+    """A place that the results of a batch are written to in bulk."""
+
+    export_id: int
+    batch_id: str
+    target: str
+    state: Literal["running", "complete", "failed"]
+    parts: int = Field(description="Files that are stored.")
+    rows: int = Field(description="Results in them, or in the table.")
+    completions: int = Field(description="Times that it was complete: more than once after replays.")
+    attempts: int = Field(description="Failed attempts since the last success.")
+    last_error: str | None
+    due_at: datetime | None = Field(description="When a failed attempt is repeated.")
+    created_at: datetime
+    finished_at: datetime | None
+
+
 class BatchStatusAnswer(ListedBatch):
     """How a batch is doing."""
 
@@ -99,6 +116,7 @@ class BatchStatusAnswer(ListedBatch):
     labels: dict[str, int] | None = Field(description="Items by label; null: not counted without `full=true`.")
     callbacks: dict[str, int] | None = Field(description="Deliveries by state; null: not counted without `full=true`.")
     history: list[InterventionAnswer] = Field(description="What people did to it, the newest first.")
+    exports: list[ExportAnswer] = Field(description="Where the results are written to in bulk.")
 
 
 class CancelledBatch(BatchAnswer):
@@ -235,6 +253,7 @@ async def status(call: ApiCall) -> Response:
             "labels": found.labels,
             "callbacks": found.callbacks,
             "history": [asdict(each) for each in found.history],
+            "exports": found.exports,
         }
     )
 

@@ -6,6 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, dropwhile
 from typing import Any, BinaryIO
 
 from pipeline.domain import payload
@@ -73,8 +74,12 @@ def read_workbook(
     """
     with _opened(file, name) as workbook:
         sheet = _choose_sheet(workbook, options.sheet, name)
+        report.note("sheet", sheet.title, "" if options.sheet is None else "--sheet")
         rows = _rows(sheet)
-        header = _find_header(rows, name, options, report)
+        if options.table.header_row is not None:
+            header_row = options.table.header_row
+            rows = dropwhile(lambda row: row[0] < header_row, rows)
+        header, rows = _find_header(rows, name, options, report)
         if header is None:
             return
         check_columns(header.columns)
@@ -103,16 +108,26 @@ def _read_row(
     return Record(number, item, None, position.file, after)
 
 
-def _find_header(rows: Iterator[_Row], name: str, options: ReadOptions, report: ReadReport) -> Header | None:
+def _find_header(
+    rows: Iterator[_Row], name: str, options: ReadOptions, report: ReadReport
+) -> tuple[Header | None, Iterator[_Row]]:
+    """Return the header and the rows that follow it; None: there is none."""
     for number, values in rows:
         if all(value is None for value in values):
             continue
+        has_header = options.table.has_header
         fields = ["" if value is None else str(value) for value in values]
+        names = fields if has_header else [f"column_{column}" for column in range(1, len(values) + 1)]
         try:
-            return Header(fields, options.header, lambda message: report.warn(f"{name}: {message}"))
+            header = Header(names, options.header, lambda message: report.warn(f"{name}: {message}"))
         except InvalidInput as error:
             raise InvalidInput(f"{name}, row {number}: {error}") from None
-    return None
+        if has_header:
+            report.note(
+                "header", f"row {number}", "--header-row" if options.table.header_row else "first row with text"
+            )
+        return header, rows if has_header else chain([(number, values)], rows)
+    return None, rows
 
 
 def _rows(sheet: Any) -> Iterator[_Row]:

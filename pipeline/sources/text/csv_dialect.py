@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pipeline.sources.head_stream import HEAD_BYTES
 from pipeline.sources.text.csv_rows import CsvRows, TableDialect
 from pipeline.sources.text.lines import Line
+from pipeline.sources.text.table_options import NO_QUOTE, TableOptions
 from pipeline.sources.text.text_input import TextInput
 
 #: In order of preference, if several fit equally well.
@@ -37,16 +38,29 @@ def declared_delimiter(sample: Sequence[Line]) -> str | None:
     return delimiter if is_declaration else None
 
 
-def detect_dialect(source: TextInput, sample: Sequence[Line], delimiter: str | None = None) -> TableDialect:
-    """Return the dialect that splits the header, and the rows of the sample like the header, without faulty quotes.
+def candidate_dialects(options: TableOptions, delimiter: str | None) -> list[TableDialect]:
+    """Return the dialects to choose from, the likeliest first.
 
     Args:
-        delimiter: the only one to consider; default: comma, semicolon, tab and pipe.
+        delimiter: the only one to consider; None: comma, semicolon, tab and pipe.
     """
-    candidates = [TableDialect(each) for each in delimiter or _DELIMITERS]
-    if delimiter in (None, "\t"):
+    given = TableDialect(
+        ",",
+        has_quotes=options.quote != NO_QUOTE,
+        quote=options.quote if options.quote not in (None, NO_QUOTE) else '"',
+        escape=options.escape,
+        comment=None if options.comment is None else options.comment.encode(),
+        strips_nul=options.nul == "strip",
+    )
+    candidates = [replace(given, delimiter=each) for each in delimiter or _DELIMITERS]
+    if delimiter in (None, "\t") and options.quote is None:
         # Many exports separated by tabs do not quote: a quote at the beginning of a field is text there.
-        candidates.append(TableDialect("\t", has_quotes=False))
+        candidates.append(replace(given, delimiter="\t", has_quotes=False))
+    return candidates
+
+
+def detect_dialect(source: TextInput, sample: Sequence[Line], candidates: Sequence[TableDialect]) -> TableDialect:
+    """Return the dialect that splits the header, and the rows of the sample like the header, without faulty quotes."""
     fits = [(_measure_fit(source, sample, dialect), dialect) for dialect in candidates]
     # The first of the best.
     best, dialect = max(fits, key=lambda fit: fit[0])
@@ -81,8 +95,8 @@ def _measure_fit(source: TextInput, sample: Sequence[Line], dialect: TableDialec
     for row in rows:
         if rows.problem is None and not any(map(str.strip, row)):
             continue
-        spaced_quotes -= sum(field[:1] == " " and field.lstrip(" ")[:1] == '"' for field in row)
-        is_enclosed |= any(len(field) > 1 and field[0] == field[-1] == '"' for field in row)
+        spaced_quotes -= sum(field[:1] == " " and field.lstrip(" ")[:1] == dialect.quote for field in row)
+        is_enclosed |= any(len(field) > 1 and field[0] == field[-1] == dialect.quote for field in row)
         if not header:
             header = row
             if rows.problem is not None or len(header) < 2:

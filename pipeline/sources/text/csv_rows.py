@@ -20,11 +20,19 @@ class TableDialect:
         delimiter: one character.
         has_quotes: whether quotes enclose fields; otherwise they are text.
         skips_spaces: whether spaces after a delimiter are dropped, so that a quote after them encloses the field.
+        quote: the character that encloses fields.
+        escape: the character that makes the one behind it text.
+        comment: what lines begin with that are no rows.
+        strips_nul: whether NUL characters are left out.
     """
 
     delimiter: str
     has_quotes: bool = True
     skips_spaces: bool = False
+    quote: str = '"'
+    escape: str | None = None
+    comment: bytes | None = None
+    strips_nul: bool = False
 
 
 class CsvRows:
@@ -49,6 +57,8 @@ class CsvRows:
         #: The last line of the row that failed last.
         self._failed_until = failed_until
         self.problem: str | None = None
+        #: Comments that were skipped since the last `take_comments`.
+        self.comments = 0
 
     def __iter__(self) -> Iterator[list[str]]:
         taken = self._taken
@@ -75,6 +85,11 @@ class CsvRows:
         """The row as it was read."""
         return b"".join(raw for _, _, raw in self._taken).decode("utf-8", "backslashreplace").rstrip("\r\n")
 
+    def take_comments(self) -> int:
+        """Return how many comments were skipped since the last call."""
+        count, self.comments = self.comments, 0
+        return count
+
     def after(self) -> InputCursor | None:
         """Return where the next row begins."""
         last, offset, raw = self._taken[-1]
@@ -90,6 +105,8 @@ class CsvRows:
         return csv.reader(
             self._feed(),
             delimiter=self._dialect.delimiter,
+            quotechar=self._dialect.quote,
+            escapechar=self._dialect.escape,
             quoting=csv.QUOTE_MINIMAL if self._dialect.has_quotes else csv.QUOTE_NONE,
             skipinitialspace=self._dialect.skips_spaces,
             strict=True,
@@ -98,6 +115,7 @@ class CsvRows:
     def _feed(self) -> Iterator[str]:
         taken, pending, lines = self._taken, self._pending, self._lines
         max_bytes = self._source.max_record_bytes
+        comment, strips_nul = self._dialect.comment, self._dialect.strips_nul
         while True:
             line = pending.popleft() if pending else next(lines, None)
             if line is None:
@@ -108,8 +126,11 @@ class CsvRows:
                 return
             if not taken:
                 line = strip_mark(line)
+                if comment is not None and line[2].startswith(comment):
+                    self.comments += 1
+                    continue
             taken.append(line)
-            raw = line[2]
+            raw = line[2].replace(b"\0", b"") if strips_nul else line[2]
             if len(raw) > max_bytes:
                 self.problem = self._source.too_long
             try:
