@@ -138,7 +138,8 @@ def rules_of(context: Context, submission: Submission) -> Rules:
     """Return what each item of a submission must satisfy."""
     given = submission.definition.input
     return Rules(
-        text_field=given.text,
+        text_fields=given.text_fields,
+        mapping=given.mapping,
         accepts_empty_text=given.empty == "accept",
         key_field=submission.key_field or given.key,
         callback_url_field=submission.callback_url_field,
