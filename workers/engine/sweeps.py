@@ -135,6 +135,7 @@ class Sweeps:
 
     def _reconcile(self) -> None:
         with self._context.database.read() as connection:
-            open_batches = batches.find_open(connection, BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED)
-        for batch_id in open_batches:
+            states = BatchState.OPEN, BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED
+            unfinished = batches.find_open(connection, *states)
+        for batch_id in unfinished:
             reconcile(self._context, batch_id)
