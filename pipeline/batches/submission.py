@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -269,16 +270,8 @@ def insert_batch(
         EndpointOwned: a callback URL is at an endpoint of another tenant.
     """
     now = context.now()
-    definition = submission.definition
     admit(context, connection, submission)
-    definition_id = stored_definitions.store(
-        connection,
-        name=definition.name,
-        version=definition.version,
-        content=to_content(definition),
-        stages=",".join(definition.stages),
-        now=now,
-    )
+    definition_id = store_definition(connection, submission.definition, now)
     row: Row = {
         "public_id": public_id,
         "definition_id": definition_id,
@@ -304,6 +297,18 @@ def insert_batch(
             raise
         message = f"idempotency key {key!r} was just used by another process; try again"
         raise SubmissionInProgress(message) from None
+
+
+def store_definition(connection: Connection, definition: Definition, now: datetime) -> int:
+    """Store a definition unless it is stored already. Return its id."""
+    return stored_definitions.store(
+        connection,
+        name=definition.name,
+        version=definition.version,
+        content=to_content(definition),
+        stages=",".join(definition.stages),
+        now=now,
+    )
 
 
 def refuse_if_full(context: Context, connection: Connection, tenant: str, *, except_batch: int | None = None) -> None:

@@ -234,7 +234,9 @@ def find_resumable(connection: Connection) -> set[int]:
 def find_running(connection: Connection, ids: Collection[int]) -> set[int]:
     """Return which of these batches release items."""
     dialect = dialect_of(connection)
-    query = select(batches.c.id).where(dialect.is_in_list(batches.c.id, "ids"), batches.c.state.in_(["open", "running"]))
+    query = select(batches.c.id).where(
+        dialect.is_in_list(batches.c.id, "ids"), batches.c.state.in_(["open", "running"])
+    )
     return set(connection.scalars(query, {"ids": dialect.encode_list(ids)}))
 
 
