@@ -7,9 +7,13 @@ from typing import Any, TypeVar
 
 import click
 
+from pipeline.bootstrap import load_connections
 from pipeline.cli import options
 from pipeline.cli.argument_types import PATH
+from pipeline.connections.connection import ConnectionUse, NamedConnection
+from pipeline.settings import load as load_settings
 from pipeline.sources import HeaderRules, ReadOptions, TableOptions
+from pipeline.sources.source_access import SourceAccess
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,5 +108,13 @@ def take_reading(given: dict[str, Any]) -> ReadOptions:
     )
     names = ("encoding", "items", "member", "sheet", "binary", "nan", "max_ratio")
     return ReadOptions(
-        format=given.pop("input_format"), header=header, table=table, **{name: given.pop(name) for name in names}
+        format=given.pop("input_format"),
+        header=header,
+        table=table,
+        access=SourceAccess(find_connection=_find_connection),
+        **{name: given.pop(name) for name in names},
     )
+
+
+def _find_connection(name: str) -> NamedConnection:
+    return load_connections(load_settings().connections).get(name, ConnectionUse.SOURCES)

@@ -46,9 +46,13 @@ class Scheme(NamedTuple):
 #: To add a scheme, add a line here and the module it names.
 SCHEMES: dict[str, Scheme] = {
     "https": Scheme(SchemeKind.FILES, "pipeline.sources.https"),
+    "conn": Scheme(SchemeKind.FILES, "pipeline.sources.connected"),
+    **dict.fromkeys(
+        ("s3", "gs", "az"), Scheme(SchemeKind.FILES, "pipeline.sources.objects", library="obstore", extra="objects")
+    ),
 }
 #: Schemes by what they are called in messages.
-_SOURCES = "sources are files and https"
+_SOURCES = "sources are files, https, s3, gs, az and conn"
 #: One letter is a drive of Windows.
 _MIN_SCHEME = 2
 
