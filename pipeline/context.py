@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from pipeline.connections.connection import NamedConnections
+from pipeline.connections.destinations import Destinations
 from pipeline.database.engine import Database
 from pipeline.database.lease_holder import new_holder
 from pipeline.domain.item import Stage
@@ -41,6 +42,11 @@ class Context:
     prepared: dict[tuple[str, Stage], tuple[Step, ...]] = field(default_factory=dict, compare=False, repr=False)
     connections: NamedConnections = field(default_factory=NamedConnections)
     synchronise: Callable[[], None] = lambda: None
+
+    @property
+    def destinations(self) -> Destinations:
+        """Where results may go."""
+        return Destinations(self.settings.allow_private_callbacks, self.settings.allow_targets, self.connections)
 
     @property
     def lease(self) -> timedelta:

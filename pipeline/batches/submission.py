@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
 from pipeline.batches.idempotency import refuse_different
-from pipeline.batches.sql import batches, exports
+from pipeline.batches.sql import backlog, batches, exports
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import refuse_foreign
 from pipeline.batches.submit_lease import SubmitLease
@@ -22,7 +22,6 @@ from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
 from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState
-from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.ids import new_batch_id
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.domain.tenant import DEFAULT_TENANT
@@ -126,8 +125,8 @@ def checked(context: Context, submission: Submission) -> Submission:
 def _checked_url(context: Context, url: str | None, name: str) -> str | None:
     if url is None:
         return None
-    callback = check_callback_url(url, context.settings.allow_private_callbacks, name=name)
-    if not context.settings.secrets:
+    callback = context.destinations.check(url, name=name)
+    if not context.settings.secrets and not callback.is_target:
         raise InvalidInput(
             "callbacks are signed, but PIPELINE_WEBHOOK_SECRET is not set; create one with `pipeline secret` and give "
             "it to the receiver"
@@ -139,12 +138,13 @@ def rules_of(context: Context, submission: Submission) -> Rules:
     """Return what each item of a submission must satisfy."""
     given = submission.definition.input
     return Rules(
-        text_field=given.text,
+        text_fields=given.text_fields,
+        mapping=given.mapping,
         accepts_empty_text=given.empty == "accept",
         key_field=submission.key_field or given.key,
         callback_url_field=submission.callback_url_field,
         max_payload_bytes=context.settings.max_payload_bytes,
-        allow_private=context.settings.allow_private_callbacks,
+        destinations=context.destinations,
         has_secret=bool(context.settings.secrets),
     )
 
@@ -244,7 +244,7 @@ def admit(context: Context, connection: Connection, submission: Submission) -> N
         BacklogFull: the tenant has too many items that wait.
         EndpointOwned: a callback URL is at an endpoint of another tenant.
     """
-    _refuse_if_full(context, connection, submission.tenant)
+    refuse_if_full(context, connection, submission.tenant)
     urls = submission.callback_url, submission.batch_callback_url, submission.fallback_url
     refuse_foreign(connection, urls, submission.tenant)
 
@@ -306,9 +306,17 @@ def insert_batch(
         raise SubmissionInProgress(message) from None
 
 
-def _refuse_if_full(context: Context, connection: Connection, tenant: str) -> None:
+def refuse_if_full(context: Context, connection: Connection, tenant: str, *, except_batch: int | None = None) -> None:
+    """Refuse further items of a tenant if too many wait.
+
+    Args:
+        except_batch: a batch that counts only once it is accepted: the one that they are of.
+
+    Raises:
+        BacklogFull: more wait than PIPELINE_MAX_PENDING_ITEMS allows.
+    """
     limit = context.settings.max_pending_items
-    if limit is not None and (waiting := batches.count_waiting(connection, tenant)) > limit:
+    if limit is not None and (waiting := backlog.count_waiting(connection, tenant, except_batch)) > limit:
         raise BacklogFull(
             f"{waiting:,} items wait already, more than PIPELINE_MAX_PENDING_ITEMS={limit:,}; submit again when some "
             "are done"

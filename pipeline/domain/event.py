@@ -140,6 +140,15 @@ def decode_data(body: bytes) -> dict[str, Any]:
     return data
 
 
+def placeholder_values(body: bytes) -> dict[str, object]:
+    """Return what may be filled into the URL of a message target: of `delivery.exhausted`, the event it carried."""
+    event = orjson.loads(body)
+    data = event["data"]
+    inner = data.get("event", event)["data"]
+    values = {"type": event["type"], "batch_id": data.get("batch_id")}
+    return {**values, "state": inner.get("state"), "label": inner.get("label")}
+
+
 def format_timestamp(timestamp: datetime | None) -> str | None:
     """Return an instant as ISO 8601 in UTC, with microseconds and `Z`."""
     if timestamp is None:

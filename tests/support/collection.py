@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 #: The fixtures that start a server.
-SERVERS = frozenset({"postgres", "redis", "rabbitmq", "object_store"})
+SERVERS = frozenset({"postgres", "redis", "rabbitmq", "nats", "kafka", "sqs", "object_store"})
 #: RabbitMQ takes longer to start than most tests: two processes share the tests that need it, by folder.
 INTEGRATION = "rabbitmq-integration"
 #: Folders whose tests run whole workers: all of them are slow.
@@ -18,7 +18,7 @@ WHOLE_PROCESSES = ("acceptance", "faults")
 OBJECT_STORE = "object-store"
 RABBITMQ_GROUPS = dict.fromkeys(WHOLE_PROCESSES, "rabbitmq-acceptance")
 #: Parameters that name a server, or what lies on one.
-_CHOOSE_A_SERVER = {"database_url", "broker", "broker_kind", "site"}
+_CHOOSE_A_SERVER = {"database_url", "module_database", "broker", "broker_kind", "site", "target"}
 _LIES_ON = {"postgresql": "postgres"}
 
 _current = pytest.StashKey[pytest.Item]()

@@ -49,6 +49,8 @@ def send_batch(
     """
     if request.definition is None:
         raise InvalidSettings("give the definition with -p: the name of one on the server, or a file to send along")
+    if request.rename or request.text or request.fields:
+        raise InvalidSettings("--map, --text and --field do not reach a server; put them into the definition")
     inputs = {f"INPUT {path}": path for each in request.sources for path in local_paths(each)}
     check_file_conflicts(
         reads=inputs | {"the definition": Path(request.definition)}, writes={"--rejects": request.rejects}

@@ -16,6 +16,7 @@ from pipeline.batches.submit import submit
 from pipeline.cli import options
 from pipeline.cli.argument_types import FAIR_KEY, FIELD, IDEMPOTENCY_KEY, OUTPUT_PATH, whole_number
 from pipeline.cli.definition_choice import choose_definition
+from pipeline.cli.mapping_options import map_input, mapping_options
 from pipeline.cli.reading_options import reading_options, take_reading
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.show.output import Messages, pluralize
@@ -107,7 +108,8 @@ _OPTIONS = (
 
 def submission_options(command: F) -> F:
     """Add the options of a `SubmitRequest` to a command."""
-    return options.with_options(_OPTIONS[:1])(reading_options(options.with_options(_OPTIONS[1:])(command)))
+    others = mapping_options(options.with_options(_OPTIONS[1:])(command))
+    return options.with_options(_OPTIONS[:1])(reading_options(others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,9 @@ class SubmitRequest:
     sources: tuple[str, ...]
     reading: ReadOptions
     definition: str | None
+    rename: tuple[tuple[str, str], ...]
+    text: tuple[str, ...] | None
+    fields: tuple[str, ...] | None
     key: str | None
     callback_url: str | None
     callback_url_field: str | None
@@ -147,8 +152,9 @@ class SubmitRequest:
                 "--fallback-url has no effect without a callback; add --callback-url, --callback-url-field or "
                 "--batch-callback-url"
             )
+        chosen = choose_definition(self.definition, context.settings.definitions)
         return Submission(
-            definition=choose_definition(self.definition, context.settings.definitions),
+            definition=map_input(chosen, self.rename, self.text, self.fields),
             callback_url=self.callback_url,
             batch_callback_url=self.batch_callback_url,
             fallback_url=self.fallback_url,

@@ -22,8 +22,10 @@ class NoticeType(StrEnum):
     ENABLED = "endpoint.enabled"
     #: A delivery was not sent because its address is refused.
     BLOCKED = "endpoint.blocked"
-    #: A delivery was not sent because its URL is invalid.
+    #: A delivery was not sent because its URL is invalid, or this deployment lacks its connection or its client.
     UNUSABLE = "endpoint.unusable"
+    #: A message target refused the user name, the password or the right to send.
+    AUTH_REFUSED = "endpoint.auth_refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import pytest
 from pipeline.database.engine import Database
 from pipeline.database.schema import upgrade_schema
 from tests.support.collection import assert_marked
+from tests.support.servers.nats import Nats
 from tests.support.servers.object_store import ObjectStore
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
@@ -46,6 +47,12 @@ def redis(pytestconfig: pytest.Config) -> Iterator[Redis]:
 def rabbitmq(pytestconfig: pytest.Config) -> Iterator[RabbitMQ]:
     """A RabbitMQ server, running; a test that stops it starts it again."""
     yield from _running(RabbitMQ, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def nats(pytestconfig: pytest.Config) -> Iterator[Nats]:
+    """A NATS server with JetStream, running; a test that stops it starts it again."""
+    yield from _running(Nats, pytestconfig)
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,22 @@
-"""Sends one signed test request to a receiver. It belongs to no batch, and nothing about it is stored."""
+"""Sends one test request or message. It belongs to no batch, and nothing about it is stored."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 import orjson
 
+from pipeline.connections.destinations import Destinations
 from pipeline.crypto.signer import Signer
 from pipeline.delivery.rules.credentials import Credentials
 from pipeline.delivery.rules.delivery import Owed, Sent
-from pipeline.delivery.webhook.client import WebhookClient
+from pipeline.delivery.sender.clients import DeliveryClients
 from pipeline.delivery.webhook.options import ClientOptions
 from pipeline.domain.callback_url import Callback
 from pipeline.domain.event import format_timestamp
-from pipeline.domain.ip_ranges import Network
 
 #: Type of a ping, as receivers see it.
 TYPE = "webhook.ping"
@@ -24,9 +24,9 @@ TYPE = "webhook.ping"
 
 def send_ping(
     callback: Callback,
-    signer: Signer,
+    signer: Signer | None,
     credentials: Credentials | None,
-    allow: Sequence[Network] = (),
+    destinations: Destinations,
     *,
     clock: Callable[[], datetime],
     options: ClientOptions | None = None,
@@ -35,25 +35,25 @@ def send_ping(
 
     Args:
         credentials: the endpoint's own secrets and headers; None: `signer` signs.
-        allow: CIDRs that callbacks may reach although they are private.
+        destinations: decides where callbacks may go.
     """
     owed = _owed(callback, credentials, clock())
     # Not asyncio.run, which would wait for a name lookup that hangs.
     loop = asyncio.new_event_loop()
     try:
-        return loop.run_until_complete(_send(owed, signer, allow, clock, options))
+        return loop.run_until_complete(_send(owed, signer, destinations, clock, options))
     finally:
         loop.close()
 
 
 async def _send(
     owed: Owed,
-    signer: Signer,
-    allow: Sequence[Network],
+    signer: Signer | None,
+    destinations: Destinations,
     clock: Callable[[], datetime],
     options: ClientOptions | None,
 ) -> Sent:
-    client = WebhookClient(signer, allow, options)
+    client = DeliveryClients(signer, destinations, options)
     try:
         started_at = clock()
         answer = await client.post(owed, started_at)
