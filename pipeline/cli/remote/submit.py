@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli.file_conflicts import check_file_conflicts
-from pipeline.cli.remote.session import open_server
+from pipeline.cli.remote.session import open_server, refuse_option
+from pipeline.cli.run.rejections import open_rejections
 from pipeline.cli.run.stop_signals import StopSignals
-from pipeline.cli.run.submission import SubmitRequest, open_rejections, submit_progress
+from pipeline.cli.run.submission import SubmitRequest, submit_progress
 from pipeline.cli.show.output import Messages, print_json
 from pipeline.cli.streams import print_data
 from pipeline.client.remote.remote_batch import RemoteBatch
@@ -49,13 +50,16 @@ def send_batch(
     """
     if request.definition is None:
         raise InvalidSettings("give the definition with -p: the name of one on the server, or a file to send along")
+    if request.discard:
+        raise refuse_option("--discard")
     if request.rename or request.text or request.fields:
         raise InvalidSettings("--map, --text and --field do not reach a server; put them into the definition")
     inputs = {f"INPUT {path}": path for each in request.sources for path in local_paths(each)}
     check_file_conflicts(
         reads=inputs | {"the definition": Path(request.definition)}, writes={"--rejects": request.rejects}
     )
-    records = open_source(request.sources, request.reading, ReadReport(warn=messages.warn)).read()
+    report = ReadReport(warn=messages.warn)
+    records = open_source(request.sources, request.reading, report).read()
 
     def items(on_reject: Callable[[Rejection], object]) -> Iterator[Item]:
         for record in stop.interruptible(records):
@@ -66,7 +70,11 @@ def send_batch(
             if request.on_error == "fail":
                 raise InvalidItems(f"{record.place}: {record.reason}; nothing was accepted", (record,))
 
-    with open_rejections(request, messages) as rejections, submit_progress(messages) as on_progress:
+    with (
+        open_rejections(request.rejects, messages, report, all_or_none=request.on_error == "fail") as rejections,
+        submit_progress(messages) as on_progress,
+    ):
+        rejections.resume(None, 0)
         batch = client.submit(
             items(rejections.add),
             request.definition,

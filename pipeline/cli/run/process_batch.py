@@ -54,8 +54,8 @@ def process_batch(
                 # The process is ours, as in a worker. The Python API does not do this to the caller's process.
                 calm()
                 return finish_batch(context, client, batch, options, stop, stored)
-        except Stopped:
-            options.messages.warn(_continue_hint(batch_id, options.output))
+        except Stopped as stopped:
+            options.messages.warn(str(stopped) or _continue_hint(batch_id, options.output))
             return INTERRUPTED
         except (OSError, InvalidInput, Unreachable):
             # A disk is full, the reader of standard output is gone, another process has just opened the file, or the

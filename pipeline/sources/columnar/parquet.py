@@ -20,6 +20,7 @@ from pipeline.sources.columnar.record_batches import (
 )
 from pipeline.sources.file_position import FilePosition
 from pipeline.sources.read_options import ReadOptions
+from pipeline.sources.read_report import ReadReport
 
 #: Values of a nested column that may come of each of its bytes, once there are many: one row may have billions.
 _MANY_VALUES, _VALUES_PER_BYTE = 10_000_000, 100
@@ -27,7 +28,12 @@ _DICTIONARY = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 
 
 def read_parquet(
-    file: BinaryIO, name: str, options: ReadOptions, position: FilePosition, check_columns: CheckColumns
+    file: BinaryIO,
+    name: str,
+    options: ReadOptions,
+    report: ReadReport,
+    position: FilePosition,
+    check_columns: CheckColumns,
 ) -> Iterator[Record | Rejection]:
     """Yield a record or a rejection for each row of a file.
 
@@ -49,6 +55,7 @@ def read_parquet(
         with open_file() as opened:
             schema = opened.schema_arrow
             check_schema(schema, arrow, options, name)
+            report.note("rows", opened.metadata.num_rows, "the file's footer")
         check_columns(schema.names)
         file.seek(0)
         # Texts that the file has once for many rows stay so until a row is read.

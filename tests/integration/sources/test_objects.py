@@ -33,7 +33,7 @@ def place(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of an empty prefix, which this process may read."""
     for name, value in object_store.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("pipeline.sources.objects.PAUSES", Backoff(cap=timedelta(0)))
+    monkeypatch.setattr("pipeline.sources.stores.objects.PAUSES", Backoff(cap=timedelta(0)))
     monkeypatch.setattr(ranges, "BLOCK_BYTES", BLOCK)
     return object_store.place()
 
@@ -152,7 +152,7 @@ def test_refusals_are_said_and_can_be_resumed(
         patch.setenv("AWS_ENDPOINT_URL", url)
         with pytest.raises(SourceUnavailable, match=message):
             read(f"{place}*.jsonl")
-        patch.setattr("pipeline.sources.objects._head", lambda *_: None)
+        patch.setattr("pipeline.sources.stores.objects._head", lambda *_: None)
         with pytest.raises(SourceUnavailable, match=message):
             read(f"{place}*.jsonl")
 

@@ -7,8 +7,8 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources.object_glob import literal_prefix, matches
 from pipeline.sources.ranges import RangeStream
+from pipeline.sources.stores.object_glob import literal_prefix, matches
 
 
 @given(

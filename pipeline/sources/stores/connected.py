@@ -29,7 +29,7 @@ def find_files(url: SourceUrl, access: SourceAccess) -> list[SourceFile]:
     place, _, key = opened.url.partition("://")[2].partition("/")
     store = open_store(connection.scheme, place, opened.options, largest=BLOCK_BYTES, retries=0)
     # Imported here: it needs the library, whose absence `open_store` explains.
-    from pipeline.sources.objects import Bucket, list_files
+    from pipeline.sources.stores.objects import Bucket, list_files
 
     base = key.removesuffix(parsed.rest)
     return list_files(Bucket(store, f"{parsed.origin}/", base), key)

@@ -18,10 +18,10 @@ from pipeline.errors import InvalidInput, SourceChanged, SourceUnavailable
 from pipeline.objects.open_store import open_store
 from pipeline.objects.trouble import MISSING, describe
 from pipeline.sources.format import is_known
-from pipeline.sources.object_glob import has_magic, literal_prefix, matches
 from pipeline.sources.ranges import BLOCK_BYTES, RangeStream
 from pipeline.sources.source_access import SourceAccess
 from pipeline.sources.source_file import SourceFile
+from pipeline.sources.stores.object_glob import has_magic, literal_prefix, matches
 from pipeline.sources.url import SourceUrl
 
 if TYPE_CHECKING:
