@@ -43,6 +43,7 @@ class Scheme(NamedTuple):
     extra: str = ""
 
 
+_OBJECTS = Scheme(SchemeKind.FILES, "pipeline.sources.stores.objects", library="obstore", extra="objects")
 _SQL = Scheme(SchemeKind.ITEMS, "pipeline.sources.query.query_source")
 #: To add a scheme, add a line here and the module it names. A dialect of SQLAlchemy may name its driver behind a `+`.
 SCHEMES: dict[str, Scheme] = {
