@@ -95,7 +95,9 @@ class ObjectFile(SourceFile):
 
     @contextmanager
     def open_stream(self, offset: int = 0) -> Iterator[io.BufferedReader]:
-        with io.BufferedReader(RangeStream(self._read_range, self._size)) as stream:
+        raw: io.RawIOBase = RangeStream(self._read_range, self._size)
+        stream: io.BufferedReader = io.BufferedReader(raw)
+        with stream:
             stream.seek(offset)
             yield stream
 
