@@ -42,6 +42,14 @@ _NOT_PERMITTED = {
     KafkaError._AUTHENTICATION,
     KafkaError.UNSUPPORTED_SASL_MECHANISM,
 }
+#: The brokers take no more of this producer, and will of another.
+_OVER = {
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.UNKNOWN_PRODUCER_ID,
+    KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+    KafkaError._FATAL,
+}
 _LATE = {KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT}
 _UNAVAILABLE = {
     KafkaError._ALL_BROKERS_DOWN,
@@ -85,6 +93,8 @@ def _configuration(place: Place) -> dict[str, Any]:
         "compression.type": "zstd",
         "linger.ms": LINGER_MS,
         "delivery.timeout.ms": int(seconds * 1_000),
+        # A request that a silent broker holds would keep the producer from beginning anew for a minute.
+        "socket.timeout.ms": int(seconds * 1_000),
         "topic.metadata.propagation.max.ms": int(min(_PROPAGATION_SECONDS, seconds / 2) * 1_000),
         "socket.keepalive.enable": True,
         # What the client has to say goes to `hear_error`, not to the standard error of the process.
@@ -101,6 +111,8 @@ class KafkaLink:
         self._loop = loop
         self._producer: Producer | None = None
         self._is_closed = False
+        #: Whether this producer can send nothing more. What is in flight may still be reported.
+        self._is_over = False
         #: The last error that concerns no message, since one was stored: why messages time out.
         self._trouble: int | None = None
         self._reports: deque[tuple[asyncio.Future[str], KafkaError | None, str]] = deque()
@@ -110,7 +122,7 @@ class KafkaLink:
 
     @property
     def is_open(self) -> bool:
-        return not self._is_closed
+        return not self._is_over
 
     def start(self, producer: Producer) -> None:
         self._producer = producer
@@ -144,7 +156,7 @@ class KafkaLink:
             self._waiting.discard(waiting)
 
     async def close(self) -> None:
-        self._is_closed = True
+        self._is_closed = self._is_over = True
         if self._producer is not None:
             # What was not reported counts as failed, and must not be sent after that.
             self._producer.purge(in_queue=True, in_flight=True, blocking=False)
@@ -158,8 +170,8 @@ class KafkaLink:
         """Note an error of the client. On the polling thread."""
         self._trouble = error.code()
         if error.fatal():
-            # The producer can send nothing more: the next message gets another.
-            self._is_closed = True
+            # The next message gets another producer.
+            self._is_over = True
 
     def _poll(self) -> None:
         producer = self._producer
@@ -192,6 +204,9 @@ class KafkaLink:
         code = error.code()
         if code in _LATE and self._trouble is not None:
             code = self._trouble
+        if code in _OVER or error.fatal():
+            self._is_over = True
+            return TargetFailure("unavailable", f"{error.name()}: {error.str()}")
         if code in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
             return ConnectionLost()
         return TargetFailure(_code(code), f"{error.name()}: {error.str()}")
