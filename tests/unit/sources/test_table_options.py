@@ -118,8 +118,9 @@ def test_a_header_is_not_taken_for_a_title(content):
 
 
 PIECES = st.sampled_from(
-    [b"id,text", b"1,a", b'"', b'""', b",", b";", b"\t", b"\n", b"\r\n", b"\r", b"\0", b"\\", b"#", b"'", b"\xef\xbb\xbf",
-     b"\xff\xfe", b"\xff", b"\x1f\x8b", b"PK\x03\x04", b"PAR1", b"BZh91AY&SY", b"ARROW1", b"{", b"[", b"sep=;", b"\x1a"]
+    [b"id,text", b"1,a", b'"', b'""', b",", b";", b"\t", b"\n", b"\r\n", b"\r", b"\0", b"\\", b"#", b"'",
+     b"\xef\xbb\xbf", b"\xff\xfe", b"\xff", b"\x1f\x8b", 
+     b"PK\x03\x04", b"PAR1", b"BZh91AY&SY", b"ARROW1", b"{", b"[", b"sep=;", b"\x1a"]
 )  # fmt: skip
 CHARACTERS = st.sampled_from([None, ";", "'", "\\", "#", "none"])
 
