@@ -143,7 +143,10 @@ def test_a_server_that_stays_away_is_unavailable(server):
         list(source.read())
 
 
-def test_a_file_that_is_replaced_while_it_is_read_is_refused(server):
+def test_a_file_that_is_replaced_while_it_is_read_is_refused(server, monkeypatch):
+    # More than is read ahead.
+    server.content = b"id,text\n" + CSV * 30
+    monkeypatch.setattr(https_source, "PART_BYTES", 200_000)
     items = opened(f"{server.url}/a.csv").read()
     next(items)
     server.etag = '"2"'
