@@ -8,13 +8,14 @@ from typing import Any
 
 from pipeline.batches.find import find_batch, pruned_meanwhile, refuse_if_cancelling
 from pipeline.batches.replay import replay_dead
-from pipeline.batches.sql import batches, dead, items
+from pipeline.batches.sql import batches, dead, interventions, items
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.validate import Rules, check_payload
 from pipeline.connections.destinations import Destinations
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import InputSpec
+from pipeline.domain.intervention import Action
 from pipeline.domain.item import ItemState
 
 
@@ -53,6 +54,7 @@ def replay_with_payload(
         items.replay(connection, batch["id"], ItemState.DEAD, ids=[item["id"]], after=0, now=now, limit=1)
         if not batches.reopen(connection, batch["id"], 1, ItemState.DEAD):
             raise pruned_meanwhile(batch["public_id"])
+        interventions.add(connection, batch["id"], Action.REPLAY, context.actor, now, 1)
     return True
 
 

@@ -49,7 +49,7 @@ class ApiCall:
     @property
     def context(self) -> Context:
         """The context of the use cases."""
-        return self.gateway.context
+        return self.gateway.context.acting_as(self.caller.actor)
 
     def path(self, name: str) -> str:
         """Return a part of the path by its name."""

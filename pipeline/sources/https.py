@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from pipeline.errors import InvalidInput, SourceChanged, SourceUnavailable
 from pipeline.sources.guarded_connection import BlockedAddress, GuardedConnection
-from pipeline.sources.ranges import PART_BYTES, RangeStream
+from pipeline.sources.ranges import BLOCK_BYTES, RangeStream
 from pipeline.sources.source_access import SourceAccess
 from pipeline.sources.source_file import SourceFile
 from pipeline.sources.url import SourceUrl
@@ -25,6 +25,8 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.2
 _TIMEOUT = 30.0
+#: Bytes of one request where the file is read in any order.
+_RANDOM_BYTES = 1024 * 1024
 #: A server's answer that may be another one next time.
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 
@@ -95,7 +97,7 @@ class HttpsFile(SourceFile):
     @contextmanager
     def open_stream(self, offset: int = 0) -> Iterator[io.BufferedReader]:
         if self.can_seek:
-            stream = RangeStream(self._read_range, self.size() or 0, part=PART_BYTES, kept=1)
+            stream = RangeStream(self._read_range, self.size() or 0, block_bytes=BLOCK_BYTES)
             stream.seek(offset)
             yield io.BufferedReader(stream)
             return
@@ -106,7 +108,7 @@ class HttpsFile(SourceFile):
 
     @contextmanager
     def open_random(self) -> Iterator[io.BufferedReader]:
-        yield io.BufferedReader(RangeStream(self._read_range, self._ask().size or 0))
+        yield io.BufferedReader(RangeStream(self._read_range, self.size() or 0, block_bytes=_RANDOM_BYTES))
 
     def _ask(self) -> _Answer:
         """Return what the server says about the file; it is asked once."""
@@ -116,9 +118,9 @@ class HttpsFile(SourceFile):
                 self._answer = _read_answer(response, self._current)
         return self._answer
 
-    def _read_range(self, start: int, end: int) -> bytes:
+    def _read_range(self, start: int, size: int) -> bytes:
         answer = self._ask()
-        headers = {"Range": f"bytes={start}-{end - 1}"}
+        headers = {"Range": f"bytes={start}-{start + size - 1}"}
         if answer.validator is not None:
             name = "If-Match" if answer.validator.startswith('"') else "If-Unmodified-Since"
             headers[name] = answer.validator
@@ -131,7 +133,7 @@ class HttpsFile(SourceFile):
                     if response.status not in _TRANSIENT:
                         self._expect(response, 206)
                         content = response.read()
-                        if len(content) == end - start:
+                        if len(content) == size:
                             return content
             except SourceUnavailable:
                 # Tried again.

@@ -1,4 +1,4 @@
-"""Reads bytes that are far away, part by part: as a stream, or in any order."""
+"""A stream over a file of which ranges can be fetched, such as an object or a file behind https."""
 
 from __future__ import annotations
 
@@ -7,30 +7,27 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-#: Bytes fetched at once when they are read in order.
-PART_BYTES = 8 * 1024 * 1024
-#: Bytes fetched at once when they are read in any order, and how many of these parts are kept.
-_BLOCK_BYTES = 1024 * 1024
-_BLOCKS_KEPT = 16
-
-#: Returns the bytes from `start` to `end`, exclusive.
-ReadRange = Callable[[int, int], bytes]
+#: Bytes of one request.
+BLOCK_BYTES = 8 * 1024 * 1024
+#: Blocks kept: a reader of Parquet or zip goes back and forth between the end and the middle.
+_KEPT = 3
 
 
 class RangeStream(io.RawIOBase):
-    """Bytes that are fetched by ranges, read in order or in any order.
+    """A raw stream that can be read in any order. Wrap it in `io.BufferedReader`.
 
     Args:
-        read_range: fetches bytes; it tries again where that can help, and raises the errors of `SourceFile`.
-        size: of all bytes.
-        part: bytes fetched at once; the default is for reading in any order.
-        kept: how many parts are kept.
+        read_range: fetches bytes; it is called with an offset and a length, and returns as many.
+        size: of the file, in bytes.
+        block_bytes: of one request; None: `BLOCK_BYTES`.
     """
 
-    def __init__(self, read_range: ReadRange, size: int, *, part: int = _BLOCK_BYTES, kept: int = _BLOCKS_KEPT) -> None:
-        self._read_range, self._size, self._part, self._kept = read_range, size, part, kept
+    def __init__(self, read_range: Callable[[int, int], bytes], size: int, *, block_bytes: int | None = None) -> None:
+        self._read_range = read_range
+        self._size = size
+        self._block_bytes = block_bytes or BLOCK_BYTES
         self._position = 0
-        self._parts: OrderedDict[int, bytes] = OrderedDict()
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
 
     def readable(self) -> bool:
         return True
@@ -44,27 +41,28 @@ class RangeStream(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if start + offset < 0:
-            raise ValueError(f"cannot seek to {start + offset}, before the beginning")
+            raise ValueError(f"cannot seek to {start + offset}")
         self._position = start + offset
         return self._position
 
-    def readinto(self, target: Any) -> int:
-        buffer = memoryview(target).cast("B")
-        if self._position >= self._size:
+    def readinto(self, buffer: Any) -> int:
+        """Read up to the end of a block: a buffered reader asks again."""
+        view = memoryview(buffer).cast("B")
+        number, offset = divmod(self._position, self._block_bytes)
+        if self._position >= self._size or not len(view):
             return 0
-        number, offset = divmod(self._position, self._part)
-        found = self._fetch(number)[offset : offset + len(buffer)]
-        buffer[: len(found)] = found
+        found = self._block(number)[offset : offset + len(view)]
+        view[: len(found)] = found
         self._position += len(found)
         return len(found)
 
-    def _fetch(self, number: int) -> bytes:
-        found = self._parts.get(number)
-        if found is None:
-            start = number * self._part
-            found = self._parts[number] = self._read_range(start, min(start + self._part, self._size))
-            if len(self._parts) > self._kept:
-                self._parts.popitem(last=False)
-        else:
-            self._parts.move_to_end(number)
-        return found
+    def _block(self, number: int) -> bytes:
+        if number in self._blocks:
+            self._blocks.move_to_end(number)
+            return self._blocks[number]
+        if len(self._blocks) == _KEPT:
+            # Before the next one is fetched, so that they are never one more.
+            self._blocks.popitem(last=False)
+        start = number * self._block_bytes
+        self._blocks[number] = self._read_range(start, min(self._block_bytes, self._size - start))
+        return self._blocks[number]

@@ -24,6 +24,8 @@ PROGRAM = ROOT / "tests" / "typing" / "user_program.py"
 PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in sorted(DOCS.rglob("*.md")))]
 #: The file that names everything that is public.
 EVERYTHING = "everything_public.py"
+#: Packages without types that public names speak of: what is theirs may be anything.
+UNTYPED = ("pyarrow",)
 #: mypy's settings. An example of a page leaves annotations to its reader, and packages that these tests do not need;
 #: where the user's program did not find ours, its `type: ignore` comments would be unused.
 MYPY = """
@@ -101,6 +103,10 @@ def checked_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     examples = sorted(path.stem for path in folder.glob("*.py"))
     assert len(examples) > 15
     (folder / PROGRAM.name).write_text(PROGRAM.read_text(encoding="utf-8"), encoding="utf-8")
+    for package in UNTYPED:
+        stub = folder / "typings" / package / "__init__.pyi"
+        stub.parent.mkdir(parents=True)
+        stub.write_text("from typing import Any\ndef __getattr__(name: str) -> Any: ...\n")
     (folder / EVERYTHING).write_text(program_that_names([pipeline, pipeline.testing]), encoding="utf-8")
     (folder / "mypy.ini").write_text(MYPY.format(examples=",".join(examples)))
     (folder / "pyrightconfig.json").write_text(json.dumps(PYRIGHT))

@@ -96,7 +96,7 @@ def server(authority, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     monkeypatch.setattr(https_source, "_FIRST_PAUSE", 0.001)
     # Several ranges of a small file.
-    monkeypatch.setattr(https_source, "PART_BYTES", 10_000)
+    monkeypatch.setattr(https_source, "BLOCK_BYTES", 10_000)
     with Server(authority.context("localhost")) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
@@ -146,7 +146,7 @@ def test_a_server_that_stays_away_is_unavailable(server):
 def test_a_file_that_is_replaced_while_it_is_read_is_refused(server, monkeypatch):
     # More than is read ahead.
     server.content = b"id,text\n" + CSV * 30
-    monkeypatch.setattr(https_source, "PART_BYTES", 200_000)
+    monkeypatch.setattr(https_source, "BLOCK_BYTES", 200_000)
     items = opened(f"{server.url}/a.csv").read()
     next(items)
     server.etag = '"2"'
