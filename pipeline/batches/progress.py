@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from pipeline.batches.find import find_batch, find_item, find_item_or_batch, find_owned_batch, pruned_meanwhile
 from pipeline.batches.sql import attempts, batches, items
+from pipeline.batches.sql import interventions as interventions_sql
 from pipeline.batches.sql.items import ItemsInFlight
 from pipeline.context import Context
 from pipeline.database.row import Row
@@ -19,6 +20,7 @@ from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.domain.filters import ItemFilter
 from pipeline.domain.ids import split_item_id
+from pipeline.domain.intervention import Intervention
 from pipeline.domain.item import ItemState, Stage
 from pipeline.errors import NotFound
 
@@ -59,6 +61,16 @@ def progress(context: Context, batch: str) -> Progress:
     with context.database.read() as connection:
         row = find_batch(connection, batch)
         return progress_of(row, items.count_in_flight(connection))
+
+
+def interventions(context: Context, batch: str, *, limit: int) -> list[Intervention]:
+    """Return what people did to a batch, the newest first.
+
+    Raises:
+        NotFound: there is no such batch.
+    """
+    with context.database.read() as connection:
+        return interventions_sql.find_newest(connection, find_batch(connection, batch)["id"], limit)
 
 
 def is_complete(context: Context, batch_id: int) -> bool:

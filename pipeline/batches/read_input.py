@@ -33,7 +33,8 @@ def open_input(
         InvalidInput: a location or an option cannot be used; see `open_source`.
     """
     given = submission.definition.input
-    fields = (given.text, submission.key_field or given.key, submission.callback_url_field)
-    header = replace(options.header, unique=frozenset(filter(None, fields)))
+    fields = (*given.text_fields, submission.key_field or given.key, submission.callback_url_field)
+    names = (given.mapping.source_name(name) for name in fields if name)
+    header = replace(options.header, unique=frozenset(names))
     chosen = replace(options, header=header, max_bytes=context.settings.max_payload_bytes)
     return open_source(locations, chosen, report, stdin=stdin)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
 from pipeline.batches.idempotency import refuse_different
-from pipeline.batches.sql import batches, exports
+from pipeline.batches.sql import backlog, batches, exports
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import refuse_foreign
 from pipeline.batches.submit_lease import SubmitLease
@@ -138,7 +138,8 @@ def rules_of(context: Context, submission: Submission) -> Rules:
     """Return what each item of a submission must satisfy."""
     given = submission.definition.input
     return Rules(
-        text_field=given.text,
+        text_fields=given.text_fields,
+        mapping=given.mapping,
         accepts_empty_text=given.empty == "accept",
         key_field=submission.key_field or given.key,
         callback_url_field=submission.callback_url_field,
@@ -243,7 +244,7 @@ def admit(context: Context, connection: Connection, submission: Submission) -> N
         BacklogFull: the tenant has too many items that wait.
         EndpointOwned: a callback URL is at an endpoint of another tenant.
     """
-    _refuse_if_full(context, connection, submission.tenant)
+    refuse_if_full(context, connection, submission.tenant)
     urls = submission.callback_url, submission.batch_callback_url, submission.fallback_url
     refuse_foreign(connection, urls, submission.tenant)
 
@@ -305,9 +306,17 @@ def insert_batch(
         raise SubmissionInProgress(message) from None
 
 
-def _refuse_if_full(context: Context, connection: Connection, tenant: str) -> None:
+def refuse_if_full(context: Context, connection: Connection, tenant: str, *, except_batch: int | None = None) -> None:
+    """Refuse further items of a tenant if too many wait.
+
+    Args:
+        except_batch: a batch that counts only once it is accepted: the one that they are of.
+
+    Raises:
+        BacklogFull: more wait than PIPELINE_MAX_PENDING_ITEMS allows.
+    """
     limit = context.settings.max_pending_items
-    if limit is not None and (waiting := batches.count_waiting(connection, tenant)) > limit:
+    if limit is not None and (waiting := backlog.count_waiting(connection, tenant, except_batch)) > limit:
         raise BacklogFull(
             f"{waiting:,} items wait already, more than PIPELINE_MAX_PENDING_ITEMS={limit:,}; submit again when some "
             "are done"

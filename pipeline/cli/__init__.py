@@ -10,6 +10,7 @@ from pipeline.cli.show.version import print_version
 #: Every command and its one-line summary, by the section of `pipeline --help`.
 COMMANDS = {
     "Processing": {
+        "peek": "Show how INPUT is read.",
         "run": "Process INPUT and wait until it is finished.",
         "submit": "Store INPUT as a batch and print the batch id.",
         "worker": "Run a worker that processes batches.",

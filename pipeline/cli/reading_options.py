@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from pipeline.bootstrap import load_connections
 from pipeline.cli import options
 from pipeline.cli.argument_types import PATH
+from pipeline.connections.connection import ConnectionUse, NamedConnection
+from pipeline.errors import InvalidInput
+from pipeline.settings import load as load_settings
 from pipeline.sources import HeaderRules, ReadOptions, TableOptions
+from pipeline.sources.source_access import SourceAccess
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,18 +66,29 @@ _OPTIONS = (
     click.option("--member", metavar="GLOB", help="Read the members of an archive that match GLOB."),
     click.option("--sheet", metavar="SHEET", help="Name or number of a workbook's sheet. Default: the first visible."),
     click.option(
+        "--query",
+        metavar="SQL",
+        help="What to read from a database: one SELECT, or @FILE with one. It runs in a read-only transaction.",
+    ),
+    click.option(
+        "--order-by",
+        metavar="COLUMN",
+        help="Read the rows of the query in the order of COLUMN, which is unique and never NULL. An interrupted "
+        "submission can then go on.",
+    ),
+    click.option(
         "--binary",
         type=click.Choice(["refuse", "utf8", "base64"]),
         default="refuse",
         show_default=True,
-        help="What to do about columns of bytes in Parquet and Arrow.",
+        help="What to do about columns of bytes in Parquet, Arrow and databases.",
     ),
     click.option(
         "--nan",
         type=click.Choice(["refuse", "null"]),
         default="refuse",
         show_default=True,
-        help="What to do about rows with NaN or infinity in Parquet and Arrow.",
+        help="What to do about rows with NaN or infinity in Parquet, Arrow and databases.",
     ),
     click.option(
         "--max-ratio",
@@ -97,12 +114,29 @@ def sources_argument(name: str, *, required: bool = True) -> Callable[[F], F]:
 
 def take_reading(given: dict[str, Any]) -> ReadOptions:
     """Remove the options of `reading_options` from those that were given, and return them."""
+    query = _read_query(given.pop("query"))
     header = HeaderRules(lenient=given.pop("header") == "lenient", strict=given.pop("strict"))
     table = TableOptions(
         **{name: given.pop(name) for name in ("delimiter", "quote", "escape", "header_row", "comment", "nul")},
         has_header=not given.pop("no_header"),
     )
-    names = ("encoding", "items", "member", "sheet", "binary", "nan", "max_ratio")
+    names = ("encoding", "items", "member", "sheet", "order_by", "binary", "nan", "max_ratio")
+    options = {name: given.pop(name) for name in names}
+    access = SourceAccess(find_connection=_find_connection)
     return ReadOptions(
-        format=given.pop("input_format"), header=header, table=table, **{name: given.pop(name) for name in names}
+        format=given.pop("input_format"), header=header, table=table, query=query, access=access, **options
     )
+
+
+def _find_connection(name: str) -> NamedConnection:
+    return load_connections(load_settings().connections).get(name, ConnectionUse.SOURCES)
+
+
+def _read_query(given: str | None) -> str | None:
+    if given is None or not given.startswith("@"):
+        return given
+    path = Path(given[1:])
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot read the query in {path}: {error}") from None

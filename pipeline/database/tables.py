@@ -312,8 +312,22 @@ notices = Table(
     Column("type", Text, nullable=False, comment="endpoint.failing, endpoint.disabled, endpoint.opened, …"),
     Column("detail", Text),
     _instant("created_at", nullable=False),
+    Column("actor", Text, comment="who did it; null: pipeline"),
     Index("ix_notices_origin", "origin", "id"),
     comment="What happened to endpoints, for users to read",
+)
+
+interventions = Table(
+    "interventions",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("action", Text, nullable=False, comment="pause, resume, cancel or replay"),
+    Column("actor", Text, nullable=False, comment="user@host, or key:NAME over HTTP"),
+    _instant("at", nullable=False),
+    Column("affected", BigInteger, comment="items that were replayed"),
+    Index("ix_interventions_batch_id_id", "batch_id", "id"),
+    comment="What people did to batches",
 )
 
 leases = Table(

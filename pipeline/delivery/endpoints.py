@@ -134,7 +134,7 @@ def disable(context: Context, endpoint: str, reason: str | None = None) -> int:
     noticed = []
     with context.database.write() as connection:
         if endpoints.disable(connection, name, why, now):
-            noticed = [Notice(name, NoticeType.DISABLED, now, why)]
+            noticed = [Notice(name, NoticeType.DISABLED, now, why, context.actor)]
         elif reason is not None:
             # The new reason replaces the one it was disabled for.
             endpoints.update_settings(connection, name, {"disabled_reason": why}, now)
@@ -165,7 +165,7 @@ def enable(context: Context, endpoint: str) -> int:
         if not _is_known(connection, name):
             raise _unknown(name)
         if endpoints.enable(connection, name, now):
-            noticed = [Notice(name, NoticeType.ENABLED, now)]
+            noticed = [Notice(name, NoticeType.ENABLED, now, actor=context.actor)]
         resumed = unpause_deliveries(connection, name, now)
         notices.add(connection, noticed)
     tell(noticed)

@@ -17,7 +17,11 @@ def tell(noticed: Sequence[Notice]) -> None:
 
 
 def _tell(notice: Notice) -> None:
-    fields = {"origin": notice.origin, "detail": notice.detail}
+    fields = {
+        "origin": notice.origin,
+        "detail": notice.detail,
+        **({} if notice.actor is None else {"actor": notice.actor}),
+    }
     match notice.type:
         case NoticeType.DISABLED:
             log.warning("endpoint_disabled", **fields)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from math import ceil
+from re import Pattern  # noqa: TID251 - of Starlette's routes
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, Router, WebSocketRoute
+from starlette.routing import Mount, Route, Router, WebSocketRoute, compile_path
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -41,10 +43,12 @@ API = "/v1"
 
 def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> Starlette:
     """Return the ASGI application that answers these operations."""
+    operations = tuple(operations)
+    methods = [(compile_path(each.path)[0], each.method) for each in operations]
     return Starlette(
         routes=[*_pages(gateway), Mount("", _Groups(route for each in operations for route in _routes(gateway, each)))],
         middleware=_middleware(gateway),
-        exception_handlers={HTTPException: _unrouted, Exception: _failed},
+        exception_handlers={HTTPException: partial(_unrouted, methods), Exception: _failed},
     )
 
 
@@ -186,15 +190,22 @@ def _finished(request: HTTPConnection, response: Response, request_id: str) -> R
     return response
 
 
-async def _unrouted(request: Request, error: Exception) -> Response:
-    """AnswerModel what no operation answers: an unknown path, or a method that a path does not have."""
+async def _unrouted(methods: Sequence[tuple[Pattern[str], str]], request: Request, error: Exception) -> Response:
+    """Answer what no operation answers: an unknown path, or a method that a path does not have.
+
+    Args:
+        methods: each operation's path and method. Routes of the same path do not know of each other.
+    """
     assert isinstance(error, HTTPException)
     request_id = ensure_request_id(request)
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
+        found = {method for pattern, method in methods if pattern.match(_local_path(request.scope))}
+        found |= {"HEAD"} if "GET" in found else set()
+        allowed = ", ".join(sorted(found)) or (error.headers or {}).get("Allow", "")
+        advice = "; with curl, add `-X POST` to `-T`" if request.method == "PUT" and "POST" in found else ""
         problem = Problem(
             "method_not_allowed",
-            f"{request.method} is no method of this path; it has {allowed}",
+            f"{request.method} is no method of this path; it has {allowed}{advice}",
             headers={"Allow": allowed},
         )
     else:
@@ -203,7 +214,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """AnswerModel a bug. The log has the exception, the caller the request id."""
+    """Answer a bug. The log has the exception, the caller the request id."""
     request_id = ensure_request_id(request)
     if not isinstance(error, ClientDisconnect):
         log.exception("api_failed", request_id=request_id, method=request.method)

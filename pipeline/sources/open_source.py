@@ -49,6 +49,8 @@ def open_source(
         if kind is SchemeKind.ITEMS:
             source: ItemSource = opener(parsed[0], options, report)
             return source
+    if options.query is not None:
+        raise InvalidInput("--query reads from one database, such as postgresql://HOST/DATABASE, and not from files")
     files = find_files(locations, options, stdin)
     for file in files:
         _check_suffix(file, options)

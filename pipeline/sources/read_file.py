@@ -62,6 +62,7 @@ def read_file(file: SourceFile, reading: Reading, position: FilePosition) -> Ite
         if compression is None:
             origin = TextOrigin(file.name, head_stream, partial(_open_plain, file, reading), file.can_seek)
         else:
+            reading.report.note("compression", compression)
             unpacking = decompressed(stream, compression, file.name, reading.options.max_ratio)
             head_stream = HeadStream(stack.enter_context(unpacking))
             reopen = partial(_open_decompressed, file, reading)
@@ -78,6 +79,7 @@ def _read_unpacked(
     head = stream.peek()
     if file_kinds.is_tar(head):
         _check_nesting(file)
+        reading.report.note("archive", "tar")
         members = read_tar(stream, origin.reopen, file.name, reading.options.member)
         yield from _read_members(members, reading, position)
         return
@@ -108,6 +110,7 @@ def _read_binary(
         file_kinds.refuse_binary(head, file.name, None)
         file_kinds.refuse_markup(head, file.name)
     reading.agreement.check_format(file.name, format)
+    reading.report.note("format", format)
     options, check_columns = reading.options, partial(reading.agreement.check_columns, file.name)
     if format is InputFormat.ARROW and head.startswith(file_kinds.ARROW_STREAM_MAGIC):
         yield from read_arrow(stream, file.name, options, position, check_columns, is_stream=True)
@@ -120,7 +123,7 @@ def _read_binary(
         elif format is InputFormat.XLSX:
             yield from read_workbook(random, file.name, options, reading.report, position, check_columns)
         else:
-            yield from read_parquet(random, file.name, options, position, check_columns)
+            yield from read_parquet(random, file.name, options, reading.report, position, check_columns)
 
 
 def cannot_seek(format: InputFormat, file: SourceFile) -> InvalidInput:
@@ -141,10 +144,12 @@ def _read_packed(file: SourceFile, reading: Reading, position: FilePosition) -> 
             if given not in (None, InputFormat.XLSX):
                 raise InvalidInput(f"{file.name} is an Excel workbook, not {given}; leave out --format")
             reading.agreement.check_format(file.name, InputFormat.XLSX)
+            reading.report.note("format", InputFormat.XLSX)
             check_columns = partial(reading.agreement.check_columns, file.name)
             yield from read_workbook(random, file.name, reading.options, reading.report, position, check_columns)
             return
         _check_nesting(file)
+        reading.report.note("archive", "zip")
         members = read_zip(random, size, file.name, reading.options.member, reading.options.max_ratio)
         yield from _read_members(members, reading, position)
 

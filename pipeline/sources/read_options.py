@@ -31,8 +31,10 @@ class ReadOptions:
         member: glob of the members of an archive to read; None: those whose suffix is that of a format.
         max_ratio: what a file may unpack to, as a multiple of its size.
         sheet: name or number, from 1, of a workbook's sheet; None: the first that is visible.
-        binary: what to do about a column of bytes in Parquet or Arrow.
-        nan: what to do about NaN and infinity in Parquet or Arrow.
+        query: what to read from a database: one SELECT.
+        order_by: the column of the query's rows by which it goes on after an interruption: unique and never NULL.
+        binary: what to do about a column of bytes in Parquet, Arrow or a database.
+        nan: what to do about NaN and infinity in Parquet, Arrow or a database.
         max_bytes: size limit of one payload as compact JSON.
         access: what may be reached.
         name: of the source in messages; None: its path or URL.
@@ -46,6 +48,8 @@ class ReadOptions:
     member: str | None = None
     max_ratio: int = MAX_RATIO
     sheet: str | None = None
+    query: str | None = None
+    order_by: str | None = None
     binary: BinaryValues = "refuse"
     nan: NanValues = "refuse"
     max_bytes: int = MAX_PAYLOAD_BYTES
@@ -62,6 +66,8 @@ class ReadOptions:
         encoding = None if self.encoding is None else encodings.normalize_encoding(self.encoding)
         if self.items is not None and format not in (None, InputFormat.JSON):
             raise InvalidInput(f"--items names an array in JSON; it has no effect on {format}")
+        if self.order_by is not None and self.query is None:
+            raise InvalidInput("--order-by names a column of a query; give one with --query")
         if encoding is not None and format in BINARY_FORMATS:
             raise InvalidInput(f"{format} is no text, so that --encoding has no effect on it")
         if format in (InputFormat.JSON, InputFormat.JSONL) and self.table != TableOptions():

@@ -18,7 +18,7 @@ WHOLE_PROCESSES = ("acceptance", "faults")
 OBJECT_STORE = "object-store"
 RABBITMQ_GROUPS = dict.fromkeys(WHOLE_PROCESSES, "rabbitmq-acceptance")
 #: Parameters that name a server, or what lies on one.
-_CHOOSE_A_SERVER = {"database_url", "broker", "broker_kind", "site", "target"}
+_CHOOSE_A_SERVER = {"database_url", "module_database", "broker", "broker_kind", "site", "target"}
 _LIES_ON = {"postgresql": "postgres"}
 
 _current = pytest.StashKey[pytest.Item]()

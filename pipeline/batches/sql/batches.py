@@ -14,7 +14,7 @@ from pipeline.batches.sql.completion_holds import is_held
 from pipeline.batches.sql.items import id_range
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
-from pipeline.database.tables import POSITIONS_PER_BATCH, batch_parts, batches, definitions, items
+from pipeline.database.tables import POSITIONS_PER_BATCH, batches, definitions, items
 from pipeline.domain.batch import BatchState
 from pipeline.domain.filters import BatchFilter
 from pipeline.domain.ids import BATCH_ID_LENGTH, HIGHEST_CHARACTER
@@ -236,27 +236,6 @@ def find_running(connection: Connection, ids: Collection[int]) -> set[int]:
     dialect = dialect_of(connection)
     query = select(batches.c.id).where(dialect.is_in_list(batches.c.id, "ids"), batches.c.state == "running")
     return set(connection.scalars(query, {"ids": dialect.encode_list(ids)}))
-
-
-def count_waiting(connection: Connection, tenant: str) -> int:
-    """Return how many items of a tenant's open batches are not final, uploaded parts included."""
-    final = batches.c.succeeded + batches.c.dead + batches.c.cancelled
-    is_open = batches.c.completed_at.is_(None), batches.c.tenant == tenant
-    accepted = connection.scalar(select(func.sum(batches.c.total - final)).where(*is_open))
-    of_parts = select(func.sum(batch_parts.c["items"])).join(batches, batches.c.id == batch_parts.c.batch_id)
-    uploaded = connection.scalar(of_parts.where(*is_open, batches.c.state == "accepting"))
-    return int(accepted or 0) + int(uploaded or 0)
-
-
-def count_open(connection: Connection, tenant: str, *, total: int, weight: int, limit: int) -> int:
-    """Return how many open batches of a tenant have this number of items and this weight, `limit` at most."""
-    found = select(batches.c.id).where(
-        batches.c.completed_at.is_(None),
-        batches.c.tenant == tenant,
-        batches.c.total == total,
-        batches.c.weight == weight,
-    )
-    return int(connection.scalar(select(func.count()).select_from(found.limit(limit).subquery())) or 0)
 
 
 def lock(connection: Connection, batch_id: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from queue import SimpleQueue
 from typing import Any
@@ -16,6 +17,8 @@ from pipeline.cli.show.output import Messages, format_duration, pluralize, print
 from pipeline.cli.show.scores import print_class_scores, print_confusions
 from pipeline.definitions import Definition, build_runner
 from pipeline.domain.did_you_mean import list_names
+from pipeline.domain.field_types import UNFIT, plain_text
+from pipeline.domain.input_mapping import text_of
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, Outcome
 from pipeline.errors import InvalidInput, Permanent
@@ -64,15 +67,17 @@ def evaluate(
       pipeline evaluate test.csv -p intents --label category --min-accuracy 0.88 --json
     """
     chosen = choose_definition(definition, load_settings().definitions)
-    field = text or chosen.input.text
-    rows = read_rows(sources, Messages(quiet), take_reading(reading), unique=frozenset((field, label)))
+    fields = (text,) if text else chosen.input.text_fields
+    mapping = chosen.input.mapping
+    unique = frozenset(map(mapping.source_name, (*fields, label)))
+    rows = map(mapping.apply, read_rows(sources, Messages(quiet), take_reading(reading), unique=unique))
     examples = read_labelled_rows(rows, label=label)
     with Executor() as executor:
         classify = _classifier(build_runner(chosen, Stage.CLASSIFY, executor))
         evaluation = measure(
             classify,
             examples,
-            text_of=lambda payload: _text(payload, field),
+            text_of=lambda payload: _text(payload, fields),
             was_trained_on=_trained_on(chosen),
         )
     print_json(asdict(evaluation)) if as_json else _print(evaluation)
@@ -114,13 +119,12 @@ def _trained_on(definition: Definition) -> WasTrainedOn | None:
     return was_trained_on
 
 
-def _text(payload: dict[str, Any], field: str) -> str:
-    value = payload.get(field)
-    if not isinstance(value, str):
+def _text(payload: Mapping[str, Any], fields: Sequence[str]) -> str:
+    if all(plain_text(payload.get(field)) is UNFIT for field in fields):
         raise InvalidInput(
-            f"a row has no text in the field {field!r}, which the classifier reads; it has {list_names(payload)}"
+            f"a row has no text in the field {fields[0]!r}, which the classifier reads; it has {list_names(payload)}"
         )
-    return value
+    return text_of(payload, fields)
 
 
 def _describe(untrained: UntrainedScore | None) -> str:

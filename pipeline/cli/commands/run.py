@@ -74,8 +74,10 @@ def run(
 
     INPUT is a file, a glob in quotes, a folder with a slash at its end, an https URL, or `-` for standard input;
     several are one batch. It is JSON Lines, a JSON array, CSV, TSV, Excel, Parquet or Arrow; text may be compressed,
-    and files may be in a zip or tar archive. Either all items are accepted or none, unless you pass --on-error skip.
-    Items are processed in this process, or by the workers if PIPELINE_BROKER_URL is set.
+    and files may be in a zip or tar archive. `pipeline peek INPUT` shows how it is read.
+
+    Either all items are accepted or none, unless you pass --on-error skip. Items are processed in this process, or by
+    the workers if PIPELINE_BROKER_URL is set.
 
     Ctrl-C stops cleanly, and `pipeline run --batch BATCH` continues. With -o it writes all results of the batch again,
     so that the file is complete. With --idempotency-key, running the same command again continues as well.

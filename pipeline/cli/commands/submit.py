@@ -8,11 +8,12 @@ import click
 
 from pipeline.cli import options
 from pipeline.cli.commands.run import CALLBACK_WAIT
+from pipeline.cli.error_report import INTERRUPTED
 from pipeline.cli.reading_options import sources_argument
 from pipeline.cli.run.finish_batch import RunOptions
 from pipeline.cli.run.process_batch import check_files, process_batch
 from pipeline.cli.run.session import open_context
-from pipeline.cli.run.stop_signals import StopSignals
+from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.run.submission import StoredBatch, SubmitRequest, store_batch, submission_options
 from pipeline.cli.run.wake_workers import wake_workers
 from pipeline.cli.show.output import Messages, print_json
@@ -44,7 +45,11 @@ def submit(sources: tuple[str, ...], watch: bool, quiet: bool, as_json: bool, **
         return process_batch(request, run_options, on_stored=None if as_json else _print_id)
     check_files(request, None)
     with open_context(may_create=True) as context, StopSignals() as stop:
-        stored = store_batch(context, request, messages, stop)
+        try:
+            stored = store_batch(context, request, messages, stop, as_json=as_json)
+        except Stopped as stopped:
+            messages.warn(str(stopped) or "stopped; nothing was stored")
+            return INTERRUPTED
         wake_workers(context, messages)
         is_embedded = context.settings.is_embedded
     if as_json:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli.file_conflicts import check_file_conflicts
-from pipeline.cli.remote.session import open_server
+from pipeline.cli.remote.session import open_server, refuse_option
+from pipeline.cli.run.rejections import open_rejections
 from pipeline.cli.run.stop_signals import StopSignals
-from pipeline.cli.run.submission import SubmitRequest, open_rejections, submit_progress
+from pipeline.cli.run.submission import SubmitRequest
 from pipeline.cli.show.output import Messages, print_json
+from pipeline.cli.show.read_progress import read_progress
 from pipeline.cli.streams import print_data
 from pipeline.client.remote.remote_batch import RemoteBatch
 from pipeline.client.remote.remote_client import RemoteClient
@@ -25,7 +27,7 @@ def submit(sources: tuple[str, ...], watch: bool, quiet: bool, as_json: bool, **
     """Send INPUT to the server and print the id of the batch."""
     messages = Messages(quiet)
     with open_server() as (_, client), StopSignals() as stop:
-        batch, rejected = send_batch(client, SubmitRequest.of(sources, given), messages, stop)
+        batch, rejected = send_batch(client, SubmitRequest.of(sources, given), messages, stop, as_json=as_json)
         progress = batch.progress()
     if as_json:
         print_json({"batch_id": batch.id, "total": progress.total, "is_new": batch.is_new, "rejected": rejected})
@@ -39,7 +41,7 @@ def submit(sources: tuple[str, ...], watch: bool, quiet: bool, as_json: bool, **
 
 
 def send_batch(
-    client: RemoteClient, request: SubmitRequest, messages: Messages, stop: StopSignals
+    client: RemoteClient, request: SubmitRequest, messages: Messages, stop: StopSignals, *, as_json: bool
 ) -> tuple[RemoteBatch, int]:
     """Read the source and submit its items to the server. Return the batch and the number of refused items.
 
@@ -49,11 +51,17 @@ def send_batch(
     """
     if request.definition is None:
         raise InvalidSettings("give the definition with -p: the name of one on the server, or a file to send along")
+    if request.discard:
+        raise refuse_option("--discard")
+    if request.rename or request.text or request.fields:
+        raise InvalidSettings("--map, --text and --field do not reach a server; put them into the definition")
     inputs = {f"INPUT {path}": path for each in request.sources for path in local_paths(each)}
     check_file_conflicts(
         reads=inputs | {"the definition": Path(request.definition)}, writes={"--rejects": request.rejects}
     )
-    records = open_source(request.sources, request.reading, ReadReport(warn=messages.warn)).read()
+    report = ReadReport(warn=messages.warn)
+    source = open_source(request.sources, request.reading, report)
+    records = source.read()
 
     def items(on_reject: Callable[[Rejection], object]) -> Iterator[Item]:
         for record in stop.interruptible(records):
@@ -64,7 +72,11 @@ def send_batch(
             if request.on_error == "fail":
                 raise InvalidItems(f"{record.place}: {record.reason}; nothing was accepted", (record,))
 
-    with open_rejections(request, messages) as rejections, submit_progress(messages) as on_progress:
+    with (
+        open_rejections(request.rejects, messages, report, all_or_none=request.on_error == "fail") as rejections,
+        read_progress(messages, source, lambda: rejections.count, as_json=as_json) as on_progress,
+    ):
+        rejections.resume(None, 0)
         batch = client.submit(
             items(rejections.add),
             request.definition,

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import click
 
 from pipeline.batches.read_input import open_input
-from pipeline.batches.store_items import OnProgress
+from pipeline.batches.streamed.resume import SourceItems
 from pipeline.batches.submission import Submission, Submitted
 from pipeline.batches.submit import submit
 from pipeline.cli import options
 from pipeline.cli.argument_types import FAIR_KEY, FIELD, IDEMPOTENCY_KEY, OUTPUT_PATH, whole_number
 from pipeline.cli.definition_choice import choose_definition
+from pipeline.cli.mapping_options import map_input, mapping_options
 from pipeline.cli.reading_options import reading_options, take_reading
-from pipeline.cli.run.stop_signals import StopSignals
+from pipeline.cli.run.rejections import Rejections, open_rejections
+from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.show.output import Messages, pluralize
-from pipeline.cli.show.table import console
+from pipeline.cli.show.read_progress import read_progress
 from pipeline.context import Context
 from pipeline.domain import bounds
-from pipeline.domain.payload import Rejection
 from pipeline.domain.retry_schedule import SCHEDULES
-from pipeline.errors import InvalidArgument, InvalidItems
-from pipeline.files import RejectsFile
+from pipeline.errors import InvalidArgument, InvalidItems, PipelineError, Unreachable
 from pipeline.sources import ReadOptions, ReadReport
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-#: Rejected items that are printed; the rejects file has all of them.
-_PRINTED_REJECTIONS = 10
 
 #: The options by the names of the arguments in the Python API.
 _OPTION_NAMES = {
@@ -73,7 +70,13 @@ _OPTIONS = (
         "--idempotency-key",
         type=IDEMPOTENCY_KEY,
         metavar="KEY",
-        help="Submit only once: the same submission with the same KEY finds the existing batch.",
+        help="Submit only once: the same submission with the same KEY finds the existing batch, or goes on where it "
+        "was interrupted.",
+    ),
+    click.option(
+        "--discard",
+        is_flag=True,
+        help="Remove what an interrupted submission with the same --idempotency-key has stored, and begin again.",
     ),
     click.option(
         "--on-error",
@@ -107,7 +110,8 @@ _OPTIONS = (
 
 def submission_options(command: F) -> F:
     """Add the options of a `SubmitRequest` to a command."""
-    return options.with_options(_OPTIONS[:1])(reading_options(options.with_options(_OPTIONS[1:])(command)))
+    others = mapping_options(options.with_options(_OPTIONS[1:])(command))
+    return options.with_options(_OPTIONS[:1])(reading_options(others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,9 @@ class SubmitRequest:
     sources: tuple[str, ...]
     reading: ReadOptions
     definition: str | None
+    rename: tuple[tuple[str, str], ...]
+    text: tuple[str, ...] | None
+    fields: tuple[str, ...] | None
     key: str | None
     callback_url: str | None
     callback_url_field: str | None
@@ -125,6 +132,7 @@ class SubmitRequest:
     callback_schedule: str | None
     exports: tuple[str, ...]
     idempotency_key: str | None
+    discard: bool
     on_error: str
     rejects: str | None
     weight: int
@@ -147,8 +155,11 @@ class SubmitRequest:
                 "--fallback-url has no effect without a callback; add --callback-url, --callback-url-field or "
                 "--batch-callback-url"
             )
+        if self.discard and self.idempotency_key is None:
+            raise click.UsageError("--discard has no effect without --idempotency-key")
+        chosen = choose_definition(self.definition, context.settings.definitions)
         return Submission(
-            definition=choose_definition(self.definition, context.settings.definitions),
+            definition=map_input(chosen, self.rename, self.text, self.fields),
             callback_url=self.callback_url,
             batch_callback_url=self.batch_callback_url,
             fallback_url=self.fallback_url,
@@ -171,30 +182,36 @@ class StoredBatch:
     blank_rows: int
 
 
-def store_batch(context: Context, request: SubmitRequest, messages: Messages, stop: StopSignals) -> StoredBatch:
+def store_batch(
+    context: Context, request: SubmitRequest, messages: Messages, stop: StopSignals, *, as_json: bool
+) -> StoredBatch:
     """Read the source and store its items as a batch, in constant memory.
+
+    Args:
+        as_json: show the progress as lines of JSON.
 
     Raises:
         InvalidItems: an item was rejected under `--on-error fail`, or there are no items.
-        Stopped: a stop was requested; nothing is stored.
+        Stopped: a stop was requested; nothing is stored, unless the error says so.
     """
     submission = request.to_submission(context)
     report = ReadReport(warn=messages.warn)
     source = open_input(context, request.sources, submission, request.reading, report)
-    with open_rejections(request, messages) as rejections, submit_progress(messages) as on_progress:
-        try:
-            submitted = submit(
-                context,
-                stop.interruptible(source.read()),
-                submission,
-                on_reject=rejections.add,
-                on_progress=on_progress,
-                all_or_none=rejections.all_or_none,
-            )
-        except InvalidItems as error:
-            raise _with_hint(error, request) from None
-        except InvalidArgument as error:
-            raise error.with_names(_OPTION_NAMES) from None
+    all_or_none = request.on_error == "fail"
+    with (
+        open_rejections(request.rejects, messages, report, all_or_none=all_or_none) as rejections,
+        read_progress(messages, source, lambda: rejections.count, as_json=as_json) as on_progress,
+        _explained(request, rejections, messages),
+    ):
+        submitted = submit(
+            context,
+            SourceItems(source, through=stop.interruptible, log=rejections),
+            submission,
+            on_reject=rejections.add,
+            on_progress=on_progress,
+            all_or_none=all_or_none,
+            discard=request.discard,
+        )
     if submitted.without_url:
         count = pluralize(submitted.without_url, "item")
         messages.warn(f"{count} without a callback URL in the field {request.callback_url_field!r}")
@@ -205,45 +222,30 @@ def store_batch(context: Context, request: SubmitRequest, messages: Messages, st
     return StoredBatch(submitted, rejections.count, report.blank_rows)
 
 
-@dataclass(slots=True)
-class _Rejections:
-    messages: Messages
-    file: RejectsFile | None
-    all_or_none: bool
-    count: int = field(default=0)
-
-    def add(self, rejection: Rejection) -> None:
-        self.count += 1
-        if self.file is not None:
-            self.file.write(rejection)
-        # If all items are rejected, the error message lists them.
-        if self.count <= _PRINTED_REJECTIONS and not self.all_or_none:
-            self.messages.info(f"skipped {rejection.place}: {rejection.reason}")
-
-
 @contextmanager
-def open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Rejections]:
-    """Collect rejected items: print the first, and write all to the rejects file if one is asked for."""
-    file: AbstractContextManager[RejectsFile | None] = (
-        RejectsFile(request.rejects) if request.rejects else nullcontext()
-    )
-    with file as opened:
-        rejections = _Rejections(messages, opened, all_or_none=request.on_error == "fail")
-        yield rejections
-        if rejections.count:
-            hint = f"see {request.rejects}" if request.rejects else "to keep them, pass --rejects FILE"
-            messages.warn(f"{pluralize(rejections.count, 'item')} skipped; {hint}")
+def _explained(request: SubmitRequest, rejections: Rejections, messages: Messages) -> Iterator[None]:
+    """Say what an error of a submission means on the command line."""
+    try:
+        yield
+    except InvalidItems as error:
+        raise _with_hint(error, request) from None
+    except InvalidArgument as error:
+        raise error.with_names(_OPTION_NAMES) from None
+    except Stopped:
+        if not rejections.kept:
+            raise
+        raise Stopped(f"stopped; {_go_on(rejections.kept)}") from None
+    except Unreachable:
+        # It says so itself.
+        raise
+    except PipelineError:
+        if rejections.kept:
+            messages.warn(_go_on(rejections.kept))
+        raise
 
 
-@contextmanager
-def submit_progress(messages: Messages) -> Iterator[OnProgress]:
-    """Display the number of stored items on a terminal."""
-    out = None if messages.is_quiet else console(err=True)
-    if out is None or not out.is_terminal:
-        yield lambda count: None
-        return
-    with out.status("reading", spinner="line") as status:
-        yield lambda count: status.update(f"reading, {count:,} items stored")
+def _go_on(stored: int) -> str:
+    return f"{pluralize(stored, 'item')} stored; run the same command again to go on"
 
 
 def _with_hint(error: InvalidItems, request: SubmitRequest) -> InvalidItems:

@@ -36,6 +36,7 @@ def status_json(status: BatchStatus) -> dict[str, Any]:
         **asdict(status.pace),
         "unserved": status.unserved,
         "errors": [asdict(error) for error in status.errors],
+        "history": [asdict(each) for each in status.history],
         "exports": status.exports,
         "submission": None if status.submission is None else _submission_json(status.submission),
         **{name: counts for name, counts in counted.items() if counts is not None},
@@ -88,6 +89,12 @@ def print_batch(details: Mapping[str, Any]) -> None:
         )
     if details.get("labels"):
         print_table(("label", "items"), details["labels"].items(), right={"items"}, title="labels")
+    if details["history"]:
+        print_table(("time", "action", "items", "by"), map(_history_row, details["history"]), title="history")
+
+
+def _history_row(each: Mapping[str, Any]) -> tuple[object, ...]:
+    return each["at"], each["action"], each["affected"], each["actor"]
 
 
 def _time_left(batch: Mapping[str, Any]) -> str | None:

@@ -30,9 +30,15 @@ class NoticeType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One notice; `detail` is a sentence without addresses or content."""
+    """One notice.
+
+    Args:
+        detail: a sentence without addresses or content.
+        actor: who did it; None: pipeline.
+    """
 
     origin: str
     type: NoticeType
     at: datetime
     detail: str | None = None
+    actor: str | None = None

@@ -19,6 +19,7 @@ from pipeline.context import Context
 from pipeline.domain.api_key import Scope
 from pipeline.domain.batch import BatchState
 from pipeline.domain.filters import BatchFilter
+from pipeline.domain.intervention import Action
 from pipeline.domain.redaction import redact_url
 from pipeline.errors import Conflict
 from pipeline.http_api.call import ApiCall, answer
@@ -81,6 +82,15 @@ class ErrorAnswer(AnswerModel):
     items: int
 
 
+class InterventionAnswer(AnswerModel):
+    """Something that somebody did to a batch."""
+
+    action: Action
+    actor: str = Field(description="`key:NAME` over HTTP, `user@host` otherwise.")
+    at: datetime
+    affected: int | None = Field(description="Items that were replayed; null for any other action.")
+
+
 class ExportAnswer(AnswerModel):
     """A place that the results of a batch are written to in bulk."""
 
@@ -105,6 +115,7 @@ class BatchStatusAnswer(ListedBatch):
     errors: list[ErrorAnswer] = Field(description="The most frequent errors.")
     labels: dict[str, int] | None = Field(description="Items by label; null: not counted without `full=true`.")
     callbacks: dict[str, int] | None = Field(description="Deliveries by state; null: not counted without `full=true`.")
+    history: list[InterventionAnswer] = Field(description="What people did to it, the newest first.")
     exports: list[ExportAnswer] = Field(description="Where the results are written to in bulk.")
 
 
@@ -241,6 +252,7 @@ async def status(call: ApiCall) -> Response:
             "errors": [asdict(error) for error in found.errors],
             "labels": found.labels,
             "callbacks": found.callbacks,
+            "history": [asdict(each) for each in found.history],
             "exports": found.exports,
         }
     )

@@ -240,8 +240,9 @@ async def _replay_with(call: ApiCall, batch: Row, item: Row, payload: dict[str, 
     except NotFound:
         raise
     except InvalidInput as error:
-        field = await call.quick(replay_item.text_field, call.context, batch)
-        where = pointer("payload", field) if repr(field) in str(error) else pointer("payload")
+        fields = await call.quick(replay_item.text_fields, call.context, batch)
+        named = next((field for field in fields if repr(field) in str(error)), None)
+        where = pointer("payload") if named is None else pointer("payload", named)
         errors = [{"pointer": where, "detail": str(error)}]
         raise Problem("invalid_request", f"the payload cannot be used: {error}", errors=errors) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re  # noqa: TID251 - a constant pattern, possessive throughout and therefore linear
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ from pipeline.sources import HeaderRules, ReadOptions, ReadReport
 
 OnError = Literal["fail", "skip"]
 Schedule = Literal["standard", "short"]
+#: Values of a JSON object, all of which are in memory at once.
+_MAX_VALUES = 500_000
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _MEMBERS_OF_ITEMS = ("payload", "key", "callback_url")
 
 
@@ -81,9 +85,7 @@ class SubmitParameters(ReadingParameters):
         None, description="How callbacks are retried: for four days, or five attempts in a quarter of an hour."
     )
     exports: str | None = Field(
-        None,
-        description="Where all results are written to in bulk: up to 8 targets such as `conn://NAME/…`, separated by "
-        "spaces.",
+        None, description="Targets that all results are written to in bulk: up to 8, separated by spaces."
     )
     fair_key: str | None = Field(None, description="Batches with the same key share what one batch gets.")
     weight: int = Field(1, description="Share of this batch next to others, from 1 to 1,000,000.")
@@ -158,7 +160,7 @@ async def create(call: ApiCall) -> Response:
     body_format = read_format(call.request.headers)
     key = read_idempotency_key(call.request.headers)
     with submitting(call, key):
-        call.gateway.bulk.refuse_if_full()
+        call.refuse_if_busy()
         if body_format.is_json and query.definition is None:
             advice = "send items as a stream, such as application/x-ndjson, of any size"
             use = partial(_submit_object, call, key)
@@ -267,7 +269,8 @@ def read_items_of(
         with body.spool() as file:
             reading = options.read_options(body_format)
             read = open_input(context, ["-"], submission, reading, ReadReport(), stdin=file).read()
-            yield from read if options.items_are == "payloads" else _items_in(read)
+            bounded = body.bound_decoded(read)
+            yield from bounded if options.items_are == "payloads" else _items_in(bounded)
         return
     stream = body.open()
     if body_format.is_json and stream.peek(1)[:64].lstrip().startswith(b"{"):
@@ -295,6 +298,7 @@ def _submit_object(call: ApiCall, key: str | None, body: UploadedBody) -> tuple[
     if known is not None:
         return known, SubmitReport("fail")
     text = body.open().read()
+    _refuse_too_many_values(text)
     if text.lstrip()[:1] == b"[":
         raise Problem("bad_parameter", "the body is an array of items, so the parameter definition has to name one")
     options = validate(BatchBody, parse_json(text))
@@ -312,6 +316,17 @@ def _submit_object(call: ApiCall, key: str | None, body: UploadedBody) -> tuple[
         raise _with_pointers(error) from None
     finally:
         report.errors = [_pointed(each["line"], each["detail"]) for each in report.errors]
+
+
+def _refuse_too_many_values(text: bytes) -> None:
+    """Refuse an object of more values than its size suggests: each takes fifty times the two bytes of `[]`.
+
+    Raises:
+        Problem: body_too_large.
+    """
+    if text.count(b",") > _MAX_VALUES and _STRING.sub(b"", text).count(b",") > _MAX_VALUES:
+        detail = f"the body has more than {_MAX_VALUES:,} values; send items as a stream, such as application/x-ndjson"
+        raise Problem("body_too_large", detail)
 
 
 def _known_unread(call: ApiCall, key: str | None, body: UploadedBody) -> Submitted | None:

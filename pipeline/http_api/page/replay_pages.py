@@ -79,7 +79,7 @@ async def _form(visit: Visit, found: Details, text: str, error: str = "") -> Res
         "edit.html",
         422 if error else 200,
         item=item_values(found),
-        text_field=await visit.quick(replays.text_field, visit.context, found.batch),
+        text_fields=await visit.quick(replays.text_fields, visit.context, found.batch),
         payload=text,
         rows=min(max(text.count("\n") + 2, _LEAST_ROWS), _MOST_ROWS),
         error=error,

@@ -29,7 +29,7 @@ from pipeline.http_api.page import (
 )
 from pipeline.http_api.page.render import asset
 from pipeline.http_api.page.visit import Visit, check_same_origin, visitor
-from pipeline.http_api.problems import KINDS, Problem, problem_of
+from pipeline.http_api.problems import Problem, problem_of
 
 Page = Callable[[Visit], Awaitable[Response]]
 
@@ -141,8 +141,8 @@ def _to_sign_in(visit: Visit, route: PageRoute) -> Response:
 
 def _failed(gateway: Gateway, request: Request, problem: Problem) -> Response:
     visit = Visit(gateway, request, getattr(request.state, "caller", ANYBODY))
-    body = problem.body(ensure_request_id(request))
-    page = visit.show("problem.html", problem.status, problem={**body, "advice": KINDS[problem.code].advice})
+    # Without its advice, which is for programs.
+    page = visit.show("problem.html", problem.status, problem=problem.body(ensure_request_id(request)))
     page.headers.update(problem.headers)
     return page
 

@@ -56,7 +56,7 @@ class Visit:
     @property
     def context(self) -> Context:
         """The context of the use cases."""
-        return self.gateway.context
+        return self.gateway.context.acting_as(self.caller.actor)
 
     @property
     def root(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from pipeline.domain import payload
@@ -15,6 +17,9 @@ from pipeline.sources.read_options import ReadOptions
 
 #: Rows decoded at once: enough to be fast, and few enough for wide rows to use little memory.
 BATCH_ROWS = 1_000
+#: Bytes that values of rows converted at once may repeat: a file of a few hundred bytes may name a text of megabytes
+#: once, and a million rows that have it.
+REPEATED_BYTES = 16 * 1024 * 1024
 
 CheckColumns = Callable[[Sequence[str]], object]
 #: Returns where to go on after a row, given how many of the batch's rows are before it, and it.
@@ -29,6 +34,7 @@ def import_arrow(format: str) -> Any:
     """
     try:
         import pyarrow
+        import pyarrow.compute
     except ImportError:
         raise InvalidInput(f"reading {format} needs pyarrow: pip install 'pipeline[parquet]'") from None
     return pyarrow
@@ -67,22 +73,51 @@ def read_batch(
         file: its name in records.
         after_row: returns where to go on after one of its rows, counted from 1.
     """
+    size = _slice_rows(batch, arrow)
+    for start in range(0, batch.num_rows, size):
+        after_row_of = partial(_after_row_of, after_row, start)
+        yield from _read_slice(batch.slice(start, size), first_row + start, arrow, options, file, after_row_of)
+
+
+def _after_row_of(after_row: AfterRow, start: int, number: int) -> InputCursor | None:
+    return after_row(start + number)
+
+
+def _slice_rows(batch: Any, arrow: Any) -> int:
+    """Return how many rows to convert at once: each may have the longest text of every column."""
+    longest, rows = 0, int(batch.num_rows)
+    for column in batch.columns:
+        kind = column.type
+        if arrow.types.is_dictionary(kind) and arrow.types.is_string(kind.value_type) and len(column.dictionary):
+            longest += int(arrow.compute.max(arrow.compute.binary_length(column.dictionary)).as_py() or 0)
+    return max(1, min(rows, REPEATED_BYTES // max(1, longest)))
+
+
+def _read_slice(
+    batch: Any, first_row: int, arrow: Any, options: ReadOptions, file: str | None, after_row: AfterRow
+) -> Iterator[Record | Rejection]:
     values = ValueOptions(options.binary, options.nan)
-    decoded = [
-        (field.name, arrow.compute.run_end_decode(column) if arrow.types.is_run_end_encoded(field.type) else column)
-        for field, column in zip(batch.schema, batch.columns, strict=True)
-    ]
+    decoded = [(field.name, _decoded(column, arrow)) for field, column in zip(batch.schema, batch.columns, strict=True)]
     converters = {name: converter(column.type, arrow, values) for name, column in decoded}
     columns = [column.cast(integer_type(column.type, arrow)) for _, column in decoded]
     integers = arrow.RecordBatch.from_arrays(columns, names=[name for name, _ in decoded])
     for number, row in enumerate(_to_python(integers), 1):
         item, problem = _to_json(row, converters)
-        problem = problem or payload.find_problem(item, max_bytes=options.max_bytes)
         line, after = first_row + number - 1, after_row(number)
         if problem is None:
-            yield Record(line, item, None, file, after)
-        else:
-            yield Rejection(line, problem.replace(_USE_NULL, _NAN_OPTION), payload.to_text(item), file, after)
+            try:
+                yield Record(line, item, payload.encode_bytes(item, max_bytes=options.max_bytes), file, after)
+                continue
+            except InvalidInput as error:
+                problem = str(error)
+        yield Rejection(line, problem.replace(_USE_NULL, _NAN_OPTION), payload.to_text(item), file, after)
+
+
+def _decoded(column: Any, arrow: Any) -> Any:
+    if arrow.types.is_run_end_encoded(column.type):
+        return arrow.compute.run_end_decode(column)
+    # Faster to read than the entries of a dictionary.
+    return column.dictionary_decode() if arrow.types.is_dictionary(column.type) else column
 
 
 _USE_NULL = "neither NaN nor infinity; use null"
@@ -90,8 +125,8 @@ _NAN_OPTION = "neither NaN nor infinity; --nan null stores null"
 
 
 def _check_names(fields: Any, name: str, kind: str) -> None:
-    names = [field.name for field in fields]
-    repeated = next((each for each in names if names.count(each) > 1), None)
+    counts = Counter(field.name for field in fields)
+    repeated = next((each for each, count in counts.items() if count > 1), None)
     if repeated is not None:
         raise InvalidInput(f"{name}: two {kind} are called {repeated!r}; names must differ")
 

@@ -74,6 +74,7 @@ def read_workbook(
     """
     with _opened(file, name) as workbook:
         sheet = _choose_sheet(workbook, options.sheet, name)
+        report.note("sheet", sheet.title, "" if options.sheet is None else "--sheet")
         rows = _rows(sheet)
         if options.table.header_row is not None:
             header_row = options.table.header_row
@@ -121,6 +122,10 @@ def _find_header(
             header = Header(names, options.header, lambda message: report.warn(f"{name}: {message}"))
         except InvalidInput as error:
             raise InvalidInput(f"{name}, row {number}: {error}") from None
+        if has_header:
+            report.note(
+                "header", f"row {number}", "--header-row" if options.table.header_row else "first row with text"
+            )
         return header, rows if has_header else chain([(number, values)], rows)
     return None, rows
 

@@ -46,7 +46,7 @@ class Header:
         if rules.lenient:
             names = [name or f"column_{number}" for number, name in enumerate(names, 1)]
         #: Names by column; empty: the column has none and must be empty.
-        self._names = _distinct(names, rules, warn)
+        self._names = distinct_names(names, rules, warn)
         self._nameless = [column for column, name in enumerate(self._names) if not name]
         # A row may end before the nameless columns at the end.
         self._min_width = max(column for column, name in enumerate(self._names, 1) if name)
@@ -110,7 +110,15 @@ class Header:
                 )
 
 
-def _distinct(names: list[str], rules: HeaderRules, warn: Callable[[str], object]) -> list[str]:
+def distinct_names(names: list[str], rules: HeaderRules, warn: Callable[[str], object]) -> list[str]:
+    """Return the names of columns with repeated ones numbered.
+
+    Args:
+        warn: called with a message if there are some.
+
+    Raises:
+        InvalidInput: a name is repeated that must not be.
+    """
     counts = Counter(name for name in names if name)
     repeated = [name for name, count in counts.items() if count > 1]
     for name in repeated:

@@ -41,7 +41,9 @@ def read_table(
     table = inspect_table(source, delimiter, options)
     if not table.dialect.has_quotes and options.quote is None:
         source.report.warn(f"{source.name}: quotes are read as text, because they do not enclose its fields")
+    _note_dialect(source, table, delimiter, options)
     if table.title is not None:
+        source.report.propose("--header-row", str(table.title.header_line))
         source.report.warn(f"{source.name}: {table.title.advice}")
     rows = CsvRows(source, table.lines, table.dialect)
     header, first = _find_header(source, rows, rules, options)
@@ -95,6 +97,22 @@ def inspect_table(source: TextInput, delimiter: str | None, options: TableOption
     return Table(dialect, chain(sample, all_lines), declared, title)
 
 
+def _note_dialect(source: TextInput, table: Table, delimiter: str | None, options: TableOptions) -> None:
+    """Keep what separates the fields, and by what that is known."""
+    found = table.dialect.delimiter
+    if options.delimiter is not None:
+        reason = "--delimiter"
+    elif table.declared is not None:
+        reason = f"the line sep={table.declared}"
+    else:
+        reason = "format" if delimiter is not None else "the rows are split alike"
+    source.report.note("delimiter", _NAMES.get(found, found), reason)
+    source.report.note("quotes", table.dialect.quote if table.dialect.has_quotes else "none")
+
+
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", " ": "space"}
+
+
 def _find_header(
     source: TextInput, rows: CsvRows, rules: HeaderRules, options: TableOptions
 ) -> tuple[Header | None, list[str] | None]:
@@ -106,6 +124,8 @@ def _find_header(
             source.report.blank_rows += is_first
             continue
         if options.has_header:
+            reason = "--header-row" if options.header_row else "first line with text"
+            source.report.note("header", f"line {rows.line}", reason)
             return _read_header(source, rows, row, rules), None
         names = [f"column_{number}" for number in range(1, len(row) + 1)]
         return _read_header(source, rows, names, replace(rules, strict=False)), row
@@ -135,6 +155,8 @@ def _read_row(source: TextInput, rows: CsvRows, row: list[str], header: Header) 
         payload.encode_bytes(item, max_bytes=source.max_bytes)
     except InvalidInput as error:
         reason = str(error).replace(_NUL, f"{_NUL}, or pass --nul strip")
+        if _NUL in reason:
+            source.report.propose("--nul", "strip")
         return source.reject(rows.line, f"{reason}{rows.span()}", rows.text, rows.after())
     return source.accept(rows.line, item, rows.after())
 

@@ -33,6 +33,8 @@ class EncodingProposals:
     def __init__(self, sample: bytes | bytearray = b"") -> None:
         self._sample = sample
         self._ranked: list[str] | None = None
+        #: The one that was proposed first, if any was.
+        self.best: str | None = None
 
     def advice(self, encoding: str, error: UnicodeDecodeError) -> str:
         """Return what to do about a record that is invalid in `encoding`."""
@@ -44,6 +46,7 @@ class EncodingProposals:
         fitting = [name for name in self._ranked if name != encoding and _decode(record, name) is not None]
         if not fitting:
             return "none of the common encodings fits; if you know the right one, name it with --encoding"
+        self.best = self.best or fitting[0]
         *others, last = fitting[:_MAX_PROPOSALS]
         names = f"{', '.join(others)} or {last}" if others else last
         shown = "UTF-8" if encoding == "utf-8" else encoding

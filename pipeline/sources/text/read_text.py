@@ -88,7 +88,9 @@ def read_text(
         encodings.check_byte_order_mark(head, options.encoding, name)
     if format in BINARY_FORMATS:
         raise InvalidInput(f"{name} is not {format}, or it is compressed, which {format} cannot be; decompress it")
+    reason = "--encoding" if options.encoding else "byte order mark" if encoding else "default"
     encoding = encoding or encodings.UTF8
+    report.note("encoding", encoding, reason)
     with _explain_decoding(name):
         text = encodings.convert_to_utf8(stream, encoding)
         skipped = encodings.skip_byte_order_mark(text)
@@ -108,7 +110,24 @@ def read_text(
         )
         chosen, items = _choose_reader(opened, format, options)
         agreement.check_format(name, chosen)
+        _note_format(report, text, chosen, format, options)
         yield from items
+
+
+def _note_format(
+    report: ReadReport,
+    text: io.BufferedReader,
+    chosen: InputFormat,
+    named: InputFormat | None,
+    options: ReadOptions,
+) -> None:
+    """Keep which format was chosen, and by what."""
+    reason = "--format" if options.format else "name" if named is chosen else "content"
+    report.note("format", chosen, reason)
+    head = text.peek()
+    end = "CR LF" if b"\r\n" in head else "LF" if b"\n" in head else "CR" if b"\r" in head else ""
+    if end:
+        report.note("line end", end)
 
 
 def _choose_reader(source: TextInput, format: InputFormat | None, options: ReadOptions) -> tuple[InputFormat, Items]:

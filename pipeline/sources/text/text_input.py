@@ -80,4 +80,7 @@ class TextInput:
 
     def explain_bad_bytes(self, error: UnicodeDecodeError, offset: int) -> str:
         """Return the reason to reject a record that begins at byte `offset` and cannot be decoded."""
-        return f"{describe_decode_error(error, self.encoding, offset)}; {self.proposals.advice(self.encoding, error)}"
+        advice = self.proposals.advice(self.encoding, error)
+        if self.proposals.best is not None:
+            self.report.propose("--encoding", self.proposals.best)
+        return f"{describe_decode_error(error, self.encoding, offset)}; {advice}"

@@ -147,3 +147,15 @@ def test_an_audit_proves_a_batch_or_names_what_is_wrong(finished: Terminal) -> N
     damaged = finished.run("audit", "last", "--json")
     assert damaged.exit_code == 1
     assert [each["code"] for each in json.loads(damaged.stdout)["violations"]] == ["end_unreported", "log_has_gaps"]
+
+
+def test_status_shows_who_intervened(terminal: Terminal) -> None:
+    terminal.write_definition()
+    batch = terminal.run("submit", str(terminal.write_items(["an invoice"]))).stdout.strip()
+    terminal.run("pause", batch)
+    terminal.run("resume", batch)
+    (resumed, paused) = terminal.data("status", batch)["history"]
+    assert (paused["action"], resumed["action"]) == ("pause", "resume")
+    shown = terminal.run("status", batch).stdout
+    assert "history" in shown
+    assert paused["actor"] in shown

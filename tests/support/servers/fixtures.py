@@ -13,6 +13,7 @@ import pytest
 from pipeline.database.engine import Database
 from pipeline.database.schema import upgrade_schema
 from tests.support.collection import assert_marked
+from tests.support.servers.mariadb import MariaDB
 from tests.support.servers.moto import Moto
 from tests.support.servers.nats import Nats
 from tests.support.servers.object_store import ObjectStore
@@ -49,6 +50,12 @@ def redis(pytestconfig: pytest.Config) -> Iterator[Redis]:
 def rabbitmq(pytestconfig: pytest.Config) -> Iterator[RabbitMQ]:
     """A RabbitMQ server, running; a test that stops it starts it again."""
     yield from _running(RabbitMQ, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def mariadb(pytestconfig: pytest.Config) -> Iterator[MariaDB]:
+    """A MariaDB server, running."""
+    yield from _running(MariaDB, pytestconfig)
 
 
 @pytest.fixture(scope="session")

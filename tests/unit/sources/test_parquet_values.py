@@ -11,6 +11,8 @@ import pytest
 
 from pipeline.errors import InvalidInput
 from pipeline.sources import Record, read_items
+from pipeline.sources.columnar import parquet as parquet_reader
+from pipeline.sources.columnar import record_batches
 
 MICROSECONDS = pa.timestamp("us")
 #: The first instant after the year 9999, and the last before the year 1, in microseconds.
@@ -130,3 +132,23 @@ def test_a_map_with_a_key_twice_refuses_its_row(write):
     refused, read = write({"a": twice})
     assert refused.reason == "column 'a' holds a map that has a key twice"
     assert read.payload == {"a": {"a": 1}}
+
+
+def test_a_text_that_a_file_has_once_is_read_in_as_few_rows_as_memory_allows(write, monkeypatch):
+    monkeypatch.setattr(record_batches, "REPEATED_BYTES", 1_000)
+    monkeypatch.setattr(parquet_reader, "REPEATED_BYTES", 1_000)
+    long, short = "x" * 600, "y"
+    index = pa.array([0, 1, None, 0, 1], pa.int32())
+    texts = pa.DictionaryArray.from_arrays(index, pa.array([long, short]))
+    nested = pa.array([[long], [], None, [short, long], [short]])
+    table = pa.table({"text": texts, "nested": nested})
+    found = write(table)
+    assert [item.payload["text"] for item in found] == [long, short, None, long, short]
+    assert [item.payload["nested"] for item in found] == [[long], [], None, [short, long], [short]]
+
+
+def test_a_column_of_far_more_values_than_bytes_is_refused(write, monkeypatch):
+    monkeypatch.setattr(parquet_reader, "_MANY_VALUES", 1_000)
+    table = pa.table({"numbers": pa.array([[7] * 50_000])})
+    with pytest.raises(InvalidInput, match=r"'numbers.list.element' makes 50,000 values of \d+ bytes"):
+        write(table)
