@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from math import ceil
 
 from starlette.applications import Starlette
@@ -12,8 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, Router, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from pipeline.access.caller import ANYBODY, Caller
@@ -30,14 +28,13 @@ from pipeline.http_api.operations import OPERATIONS
 from pipeline.http_api.parameters import read_parameters
 from pipeline.http_api.problems import Problem, internal, problem_of
 from pipeline.http_api.rate_limits import Allowance
+from pipeline.http_api.routing import API, OperationRoutes, local_path
 from pipeline.http_api.server.raw_answer import new_request_id
 from pipeline.http_api.streaming.socket_call import SocketCall
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
 
-#: The prefix of what is versioned, and never cached.
-API = "/v1"
 _ID_CHARACTERS = frozenset(string.ascii_letters + string.digits + "._-")
 _MAX_ID_LENGTH = 64
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
@@ -45,8 +42,9 @@ _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer
 
 def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> Starlette:
     """Return the ASGI application that answers these operations."""
+    routes = OperationRoutes(route for each in operations for route in _routes(gateway, each))
     return Starlette(
-        routes=[*_pages(gateway), Mount("", _Groups(route for each in operations for route in _routes(gateway, each)))],
+        routes=[*_pages(gateway), Mount("", routes)],
         middleware=_middleware(gateway),
         exception_handlers={HTTPException: _unrouted, Exception: _failed},
     )
@@ -65,33 +63,6 @@ def _middleware(gateway: Gateway) -> list[Middleware]:
     origins = gateway.context.settings.cors_origins
     crossing = [Middleware(CrossOrigin, origins=origins)] if origins else []
     return [Middleware(BrowserGuard, gateway=gateway), *crossing]
-
-
-class _Groups:
-    """Routes by the beginning of their path: Starlette tries the routes of a router one by one."""
-
-    def __init__(self, routes: Iterable[Route | WebSocketRoute]) -> None:
-        ordered = sorted(routes, key=lambda each: _group(each.path))
-        grouped = groupby(ordered, key=lambda each: _group(each.path))
-        self._routers = {group: Router(list(members), redirect_slashes=False) for group, members in grouped}
-        self._none = Router([], redirect_slashes=False)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = _local_path(scope)
-        # Nothing is called so, and PostgreSQL refuses to look for it.
-        router = self._none if "\0" in path else self._routers.get(_group(path), self._none)
-        await router(scope, receive, send)
-
-
-def _local_path(scope: Scope) -> str:
-    """Return the path without what a proxy serves this API under."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
-
-
-def _group(path: str) -> str:
-    """Return what a path is grouped by: `/v1/batches` for `/v1/batches/{batch}/results`."""
-    return "/".join(path.split("/", 3)[:3]) if path.startswith(API + "/") else ""
 
 
 def _routes(gateway: Gateway, operation: Operation) -> Iterator[Route | WebSocketRoute]:
@@ -195,7 +166,7 @@ def _finished(request: HTTPConnection, response: Response, request_id: str) -> R
     allowance: Allowance | None = getattr(request.state, "allowance", None)
     if allowance is not None:
         response.headers.update(allowance.headers())
-    if _local_path(request.scope).startswith(API):
+    if local_path(request.scope).startswith(API):
         response.headers.setdefault("Cache-Control", "no-store")
     return response
 
@@ -206,6 +177,8 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     request_id = _request_id(request)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
+        if request.method == "OPTIONS" and allowed:
+            return _finished(request, Response(None, 204, {"Allow": allowed}), request_id)
         problem = Problem(
             "method_not_allowed",
             f"{request.method} is no method of this path; it has {allowed}",

@@ -366,6 +366,7 @@ OPERATIONS = (
     Operation(
         "batches.create", "POST", "/v1/batches", Scope.SUBMIT, "Submit a batch.", create,
         query=SubmitParameters, body=BatchBody, bodies=tuple(FORMATS), answer=SubmittedAnswer, status=201,
+        other_statuses={200: "The batch of this idempotency key."},
         problems=(
             *BODY_PROBLEMS, "bad_json", "bad_idempotency_key", "definition_not_allowed", "endpoint_owned", "not_found",
             "idempotency_in_progress", "idempotency_key_reused", "invalid_definition", "backlog_full",
