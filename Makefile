@@ -38,7 +38,7 @@ VERDICT := if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.demo ## Classify and enrich a file of support tickets, with callbacks to a local receiver
+demo: $(VENV)/.demo ## Classify and enrich a file of support tickets, with callbacks, and show it in a browser
 	@$(VENV)/bin/python examples/demo.py
 
 check: $(VENV)/.test ## Check style, types and imports, and run the quick tests that need no server: under three minutes
@@ -84,7 +84,7 @@ $(VENV)/.python:
 
 $(VENV)/.demo: pyproject.toml $(VENV)/.python
 	@echo "Installing what the demo needs …"
-	@$(INSTALL) --editable '.[keywords,language,contacts,fuzzy]'
+	@$(INSTALL) --editable '.[keywords,language,contacts,fuzzy,serve]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.python

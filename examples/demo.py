@@ -1,6 +1,6 @@
 """`make demo`: run a file of support tickets through the real command line, with a receiver for their callbacks.
 
-All output is in the folder demo/.
+On a terminal, it then serves the web page until Ctrl-C. All output is in the folder demo/.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shlex
+import socket
 import subprocess
 import sys
 import threading
@@ -23,12 +24,15 @@ from receiver import Receiver
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "demo"
 RESULTS = OUT / "results.jsonl"
+SERVER_LOG = OUT / "serve.log"
 TICKETS = "examples/support-tickets/tickets.jsonl"
 DEFINITION = "examples/support-tickets/definition.toml"
 DATABASE = "sqlite:///demo/pipeline.db"
 
 #: Seconds to wait for the last callbacks after the command has finished.
 CALLBACK_WAIT_SECONDS = 10.0
+#: Where the page is, unless something else is there.
+PAGE_PORT = 8787
 
 NEXT = f"""
 Try next:
@@ -50,10 +54,13 @@ def main() -> int:
         code = run(command(receiver.server_port), settings(secret))
         if code == 0:
             receiver.is_complete.wait(CALLBACK_WAIT_SECONDS)
-    results = read(RESULTS) if RESULTS.exists() else []
-    report(tickets, results, receiver)
-    is_complete = code == 0 and len(results) == len(tickets) and len(receiver.events) == len(tickets) + 1
-    print(NEXT if is_complete else f"\nSomething is missing (exit code of the command: {code}).")
+        results = read(RESULTS) if RESULTS.exists() else []
+        report(tickets, results, receiver)
+        is_complete = code == 0 and len(results) == len(tickets) and len(receiver.events) == len(tickets) + 1
+        print(NEXT if is_complete else f"\nSomething is missing (exit code of the command: {code}).")
+        if is_complete and sys.stdout.isatty():
+            # The receiver goes on, so that callbacks can be sent again from the page.
+            serve_page(settings(secret))
     return 0 if is_complete else 1
 
 
@@ -100,6 +107,34 @@ def run(arguments: list[str], environment: dict[str, str]) -> int:
     print(f"$ {shlex.join(arguments)}", flush=True)
     program = Path(sys.executable).with_name(arguments[0])
     return subprocess.run([program, *arguments[1:]], cwd=ROOT, env=environment, check=False).returncode
+
+
+def serve_page(environment: dict[str, str]) -> None:
+    """Serve the web page on the database of the demo until Ctrl-C."""
+    program = Path(sys.executable).with_name("pipeline")
+    arguments = [program, "serve", "--port", str(free_port())]
+    with (
+        SERVER_LOG.open("w") as log,
+        subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as server,
+    ):
+        assert server.stdout is not None
+        try:
+            url = server.stdout.readline().strip()
+            if not url:
+                print(f"\nThe page could not be served; {SERVER_LOG.relative_to(ROOT)} says why.")
+                return
+            print(f"\nSee it all in a browser: {url}   (Ctrl-C ends this)", flush=True)
+            server.wait()
+        except KeyboardInterrupt:
+            # The terminal sent it to the server, too, which stops by itself.
+            print()
+            server.wait()
+
+
+def free_port() -> int:
+    """Return the usual port, or 0 if it is taken: any other."""
+    with socket.socket() as probe:
+        return PAGE_PORT if probe.connect_ex(("127.0.0.1", PAGE_PORT)) else 0
 
 
 def read(path: Path) -> list[dict[str, Any]]:

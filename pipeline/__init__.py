@@ -28,6 +28,8 @@ from pipeline.errors import (
     ProcessForked,
     StageError,
     SubmissionInProgress,
+    TargetConflict,
+    TargetUnavailable,
     Throttled,
     Transient,
     Unreachable,
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from pipeline.domain.event import EventType
     from pipeline.domain.outcome import FailureKind
     from pipeline.domain.payload import Rejection
+    from pipeline.domain.urls.export_target import InvalidExportTarget
     from pipeline.hooks import Event, Hook
     from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec
 
@@ -118,6 +121,7 @@ __all__ = [
     "InvalidCallbackUrl",
     "InvalidDefinition",
     "InvalidEncryptionKey",
+    "InvalidExportTarget",
     "InvalidHeader",
     "InvalidInput",
     "InvalidItems",
@@ -150,6 +154,8 @@ __all__ = [
     "Stage",
     "StageError",
     "SubmissionInProgress",
+    "TargetConflict",
+    "TargetUnavailable",
     "Throttled",
     "Timings",
     "Transient",
@@ -195,6 +201,7 @@ _LAZY = {
     "InputSpec": "pipeline.definitions.input_and_retry",
     "InvalidCallbackUrl": "pipeline.domain.callback_url",
     "InvalidEncryptionKey": "pipeline.crypto.encryption",
+    "InvalidExportTarget": "pipeline.domain.urls.export_target",
     "InvalidHeader": "pipeline.delivery.rules.headers",
     "InvalidSecret": "pipeline.crypto.secrets",
     "InvalidWebhook": "pipeline.crypto.verify_webhook",

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pipeline.batches import progress as batch_progress
 from pipeline.batches import throughput
 from pipeline.batches.progress import ErrorCount
+from pipeline.batches.streamed.interrupted import Interrupted, find_interrupted
 from pipeline.context import Context
 from pipeline.delivery import deliveries
 from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.intervention import Intervention
 from pipeline.execution.liveness import count_waiting, served_queues
+from pipeline.exports import exports
 
 #: Errors that are named.
 NAMED_ERRORS = 3
+#: Interventions that are named.
+NAMED_INTERVENTIONS = 10
 #: Number of items up to which labels and callbacks are counted unasked: counting a million takes seconds.
 COUNTED_ITEMS = 50_000
 #: Waiting work is counted up to this number.
@@ -45,6 +51,9 @@ class BatchStatus:
         errors: the most frequent ones.
         labels: number of items by label, the most frequent first; None: not counted.
         callbacks: number of deliveries by state; None: not counted.
+        exports: those of the batch, see `exports.view`.
+        submission: how far it has come, if the batch is not accepted yet and its submission can be resumed.
+        history: what people did to it, the newest first, at most `NAMED_INTERVENTIONS`.
     """
 
     progress: Progress
@@ -53,6 +62,9 @@ class BatchStatus:
     errors: list[ErrorCount]
     labels: dict[str, int] | None
     callbacks: dict[str, int] | None
+    exports: list[dict[str, Any]]
+    submission: Interrupted | None
+    history: list[Intervention]
 
 
 def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
@@ -73,6 +85,9 @@ def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
         errors=batch_progress.errors(context, name, limit=NAMED_ERRORS),
         labels=batch_progress.labels(context, name) if counts else None,
         callbacks=deliveries.counts(context, name) if counts else None,
+        exports=[exports.view(row) for row in exports.of_batch(context, name)],
+        submission=find_interrupted(context, name),
+        history=batch_progress.interventions(context, name, limit=NAMED_INTERVENTIONS),
     )
 
 

@@ -19,7 +19,6 @@ from pipeline.delivery.owe import owe_callbacks
 from pipeline.delivery.rules.delivery import Sent
 from pipeline.delivery.sender.sender import Sender
 from pipeline.delivery.webhook.options import SenderOptions
-from pipeline.domain.callback_url import check_callback_url
 from pipeline.errors import InvalidInput
 from pipeline.hooks import Hook, Hooks
 from pipeline.settings import Settings
@@ -108,7 +107,7 @@ def make_sender(context: Context) -> Sender:
     return Sender(
         context.database,
         secrets=settings.secrets,
-        allow=settings.allow_private_callbacks,
+        destinations=context.destinations,
         worker=context.worker,
         vault=Encryption(settings.encryption_keys),
         clock=context.now,
@@ -131,13 +130,14 @@ def ping(context: Context, url: str) -> Sent:
         CannotDecrypt: the endpoint's secrets or headers cannot be read here.
     """
     # Imported here: the HTTP client takes a long time to import.
-    from pipeline.delivery.webhook.ping import send_ping
+    from pipeline.delivery.sender.ping import send_ping
 
     settings = context.settings
-    callback = check_callback_url(url, settings.allow_private_callbacks, name="the URL")
-    if not settings.secrets:
+    callback = context.destinations.check(url, name="the URL")
+    if not settings.secrets and not callback.is_target:
         raise InvalidInput(
             "PIPELINE_WEBHOOK_SECRET is not set, and nothing is sent unsigned; create a secret with `pipeline secret`"
         )
     own = endpoint_secrets.credentials(context, callback.origin)
-    return send_ping(callback, Signer(settings.secrets), own, settings.allow_private_callbacks, clock=context.now)
+    signer = Signer(settings.secrets) if settings.secrets else None
+    return send_ping(callback, signer, own, context.destinations, clock=context.now)

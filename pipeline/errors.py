@@ -20,6 +20,7 @@ PipelineError                   pipeline_error              exit code 2
 │   ├── IdempotencyMismatch     idempotency_key_reused      the key belongs to another submission
 │   ├── SubmissionInProgress    idempotency_in_progress     the same submission is under way
 │   ├── BacklogFull             backlog_full                too many items wait already
+│   ├── TargetConflict          target_conflict             an export's target holds something else, or refuses a row
 │   ├── ClientClosed            client_closed               the client was closed
 │   └── ProcessForked           process_forked              the process was forked during the call
 ├── AccessDenied                access_denied               a server refused the API key
@@ -32,6 +33,7 @@ PipelineError                   pipeline_error              exit code 2
 ├── Unreachable                 unreachable                 database or broker is down           exit code 3
 │   ├── DatabaseFull            database_full               the disk of the database is full     exit code 3
 │   └── OutcomeUnknown          outcome_unknown             the connection was lost at a commit  exit code 3
+├── TargetUnavailable           target_unavailable          an export's target is down or full   exit code 3
 ├── WrongSchema                 wrong_schema                database of another version          exit code 3
 └── WaitTimeout                 wait_timeout                also a TimeoutError                  exit code 1
 
@@ -129,6 +131,11 @@ class InvalidArgument(InvalidInput):
     def __init__(self, template: str, *names: str) -> None:
         super().__init__(template.format(*names))
         self._template, self._names = template, names
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the arguments, the invalid one first."""
+        return self._names
 
     def with_names(self, names: Mapping[str, str]) -> Self:
         """Return the same error with other argument names, such as `--callback-url` for `callback_url`."""
@@ -238,6 +245,19 @@ class OutcomeUnknown(Unreachable):
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
         return type(self), (str(self), self.batch_id)
+
+
+class TargetUnavailable(PipelineError):
+    """What an export writes to does not answer, refuses the credentials, or is full. Attempts go on by a schedule."""
+
+    code = "target_unavailable"
+    exit_code = 3
+
+
+class TargetConflict(Conflict):
+    """What an export writes to holds something else under that name, or refuses a row. A person has to decide."""
+
+    code = "target_conflict"
 
 
 class WrongSchema(PipelineError):

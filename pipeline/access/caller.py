@@ -34,6 +34,11 @@ class Caller:
         return None if self.tenant == ALL_TENANTS else self.tenant
 
     @property
+    def actor(self) -> str:
+        """Whom the history of a batch names."""
+        return f"key:{self.name}" if self.key_id is not None else "http"
+
+    @property
     def submits_as(self) -> str:
         """The tenant that its batches belong to."""
         return DEFAULT_TENANT if self.tenant == ALL_TENANTS else self.tenant

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from pipeline.batches.find import find_batch
 from pipeline.batches.reconcile import cancel_rest
-from pipeline.batches.sql import batches, items, spans
+from pipeline.batches.sql import batches, interventions, items, spans
 from pipeline.context import Context
 from pipeline.domain.batch import BatchState
+from pipeline.domain.intervention import Action
 from pipeline.errors import Conflict
+
+#: What somebody does who brings a batch into a state.
+_ACTIONS = {
+    BatchState.PAUSED: Action.PAUSE,
+    BatchState.RUNNING: Action.RESUME,
+    BatchState.CANCELLED: Action.CANCEL,
+}
 
 
 def pause(context: Context, batch: str) -> None:
@@ -49,6 +57,8 @@ def _change(context: Context, batch: str, expected: tuple[BatchState, ...], to: 
         row = find_batch(connection, batch)
         if not batches.change_state(connection, row["id"], expected, to):
             raise Conflict(f"batch {row['public_id']} is {row['state']}; it cannot become {to}")
+        if row["state"] != to:
+            interventions.add(connection, row["id"], _ACTIONS[to], context.actor, context.now())
         if to is BatchState.CANCELLED:
             # A replay releases its items by row.
             spans.forget_unreleased(connection, row["id"])

@@ -27,6 +27,7 @@ class DeadFilter:
         kind: of the failure, such as `permanent`.
         type: of the error, such as `HTTPError`.
         cause: the id of a cause.
+        definition: the name of the batch's definition.
         finished_before: when they became dead, aware.
         items: ids of items.
     """
@@ -36,6 +37,7 @@ class DeadFilter:
     type: str | None = None
     cause: str | None = None
     label: str | None = None
+    definition: str | None = None
     finished_before: datetime | None = None
     items: Collection[str] | None = None
 
@@ -46,6 +48,7 @@ class DeadFilter:
             (self.kind, row["error_kind"]),
             (self.type, row["error_type"]),
             (self.label, row["label"]),
+            (self.definition, row["definition"]),
         )
         return (
             all(wanted is None or wanted == found for wanted, found in equal)
@@ -135,12 +138,20 @@ def _with_answers(context: Context, found: list[Row]) -> list[Row]:
     return [{**row, "answer": answers.get(row["id"])} for row in found]
 
 
-def causes(context: Context, *, batch_id: int | None, tenant: str | None) -> tuple[list[CauseGroup], bool]:
-    """Return the causes of the newest dead items, the most frequent first, and whether there are older items."""
+def causes(
+    context: Context, wanted: DeadFilter | None = None, *, batch_id: int | None, tenant: str | None
+) -> tuple[list[CauseGroup], bool]:
+    """Return the causes of the newest dead items, the most frequent first, and whether there are older items.
+
+    Args:
+        wanted: group only items that match; None: all.
+    """
     with context.database.read() as connection:
         found = dead.find_newest(connection, batch_id=batch_id, tenant=tenant, before=None, limit=LOOKED_AT + 1)
     groups: dict[str, CauseGroup] = {}
     for row in found[:LOOKED_AT]:
+        if wanted is not None and not wanted.matches(row):
+            continue
         cause, at = cause_of(row), row["finished_at"]
         group = groups.get(cause.id)
         if group is None:

@@ -68,8 +68,17 @@ def resolve(context: Context, name: str, tenant: str) -> Definition:
     with context.database.read() as connection:
         row = sql.find(connection, tenant, name) if _is_name(name) else None
     if row is None:
-        raise NotFound(f"there is no definition {shown(name)}{hint(name, known_names(context, tenant))}")
+        raise NotFound(f"there is no definition {shown(name)}{_advice(context, name, tenant)}")
     return from_content(orjson.loads(row["content"]))
+
+
+def _advice(context: Context, name: str, tenant: str) -> str:
+    """Return what to do about a name that means nothing."""
+    found = hint(name, known_names(context, tenant))
+    if found or not _is_name(name):
+        return found
+    place = "the folder it was started in" if context.settings.definitions is None else "its PIPELINE_DEFINITIONS"
+    return f"; the server looks for {name}.toml in {place}, and PUT /v1/definitions/{name} stores one"
 
 
 def known_names(context: Context, tenant: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.batches.sql import batches
+from pipeline.batches.sql import backlog, batches
 from pipeline.batches.submission import Submission
 from pipeline.context import Context
 from pipeline.errors import BacklogFull
@@ -22,6 +22,6 @@ def refuse_too_many(context: Context, submission: Submission, *, total: int, lim
     with context.database.read() as connection:
         if key is not None and batches.find_by_idempotency_key(connection, submission.tenant, key) is not None:
             return
-        count = batches.count_open(connection, submission.tenant, total=total, weight=submission.weight, limit=limit)
+        count = backlog.count_open(connection, submission.tenant, total=total, weight=submission.weight, limit=limit)
     if count >= limit:
         raise BacklogFull(f"{count:,} such batches are open already; try again when some are done")

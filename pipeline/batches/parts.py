@@ -17,12 +17,12 @@ from pipeline.batches import submit_lease
 from pipeline.batches.idempotency import BodyDigest, SubmittedBody, refuse_other_body
 from pipeline.batches.part_errors import ItemsMismatch, NotAccepting, PartDiffers, PartInProgress, PartsMissing
 from pipeline.batches.prepare import prepare
-from pipeline.batches.sql import batches, parts
+from pipeline.batches.sql import backlog, batches, parts
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import ItemChunks, ItemStore
 from pipeline.batches.streamed.resume import find_known
 from pipeline.batches.streamed.submit_streamed import check_stored
-from pipeline.batches.submission import Submission, Submitted, checked, open_batch, rules_of
+from pipeline.batches.submission import Submission, Submitted, checked, open_batch, refuse_if_full, rules_of
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Given, ItemValidator, OnReject
 from pipeline.context import Context
@@ -33,7 +33,7 @@ from pipeline.database.row import Row
 from pipeline.definitions import from_content
 from pipeline.domain.batch import BatchState
 from pipeline.domain.bounds import WholeNumber
-from pipeline.errors import Conflict, DatabaseFull, InvalidInput, NoItems, Unreachable
+from pipeline.errors import BacklogFull, Conflict, DatabaseFull, InvalidInput, NoItems, Unreachable
 
 #: Bytes of a part, both as it is sent and decompressed.
 MAX_PART_BYTES = 64 * 1024 * 1024
@@ -41,6 +41,8 @@ MAX_PART_BYTES = 64 * 1024 * 1024
 MAX_PART_ITEMS = 1_000_000
 #: Numbers of parts. All of their positions fit into the ids of a batch's items.
 NUMBER = WholeNumber(1, 4_000)
+#: Batches of a tenant that take parts at the same time. Each is kept for a day.
+MAX_OPEN = 1_000
 #: Missing parts that are listed.
 _LISTED = 100
 
@@ -79,6 +81,10 @@ def open_upload(context: Context, submission: Submission, body: SubmittedBody) -
         refuse_other_body(known, body)
         return Submitted(known["public_id"], known["id"], known["total"], is_new=False)
     prepare(context, submission.definition)
+    with context.database.read() as connection:
+        is_full = backlog.count_accepting(connection, submission.tenant, MAX_OPEN) >= MAX_OPEN
+    if is_full:
+        raise BacklogFull(f"{MAX_OPEN:,} batches take parts already; seal some, or DELETE those that are not needed")
     batch = open_batch(context, submission, submit_lease.of_parts, body_digest=str(body.finish()))
     return Submitted(batch.public_id, batch.row_id, 0, is_new=True)
 
@@ -130,6 +136,7 @@ def put_part(
         NotAccepting: the batch takes no more parts.
         PartDiffers: another part of this number is stored.
         PartInProgress: another request is writing a part of this number.
+        BacklogFull: too many items of the tenant's other batches wait.
     """
     NUMBER.check("number", number)
     known = _find(context, batch, number)
@@ -219,6 +226,7 @@ def _same(known: Row, body: SubmittedBody) -> BatchPart:
 def _begin(context: Context, batch: Row, number: int, lease: SubmitLease, replace: bool) -> bool:
     """Take the lease on a part. Return False if the part was stored in the meantime."""
     with context.database.write() as connection:
+        refuse_if_full(context, connection, batch["tenant"], except_batch=batch["id"])
         _extend(context, connection, batch)
         dead = certainly_dead(leases.find_holders(connection))
         if not submit_lease.take(context, connection, lease, dead=dead):

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from pipeline.batches.find import find_batch, find_item, find_item_or_batch, find_owned_batch, pruned_meanwhile
 from pipeline.batches.sql import attempts, batches, items
+from pipeline.batches.sql import interventions as interventions_sql
 from pipeline.batches.sql.items import ItemsInFlight
 from pipeline.context import Context
 from pipeline.database.row import Row
@@ -19,6 +20,7 @@ from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState, Progress
 from pipeline.domain.filters import ItemFilter
 from pipeline.domain.ids import split_item_id
+from pipeline.domain.intervention import Intervention
 from pipeline.domain.item import ItemState, Stage
 from pipeline.errors import NotFound
 
@@ -61,6 +63,16 @@ def progress(context: Context, batch: str) -> Progress:
         return progress_of(row, items.count_in_flight(connection))
 
 
+def interventions(context: Context, batch: str, *, limit: int) -> list[Intervention]:
+    """Return what people did to a batch, the newest first.
+
+    Raises:
+        NotFound: there is no such batch.
+    """
+    with context.database.read() as connection:
+        return interventions_sql.find_newest(connection, find_batch(connection, batch)["id"], limit)
+
+
 def is_complete(context: Context, batch_id: int) -> bool:
     """Return whether every item of a batch is final. Cheap enough to poll.
 
@@ -79,24 +91,15 @@ def recent(context: Context, limit: int = 20) -> list[Progress]:
     return [each for _, each in page(context, before=None, limit=limit)]
 
 
-def page(
-    context: Context,
-    *,
-    before: int | None,
-    limit: int,
-    tenant: str | None = None,
-    state: BatchState | None = None,
-) -> list[tuple[int, Progress]]:
+def page(context: Context, *, before: int | None, limit: int) -> list[tuple[int, Progress]]:
     """Return the progress of batches, newest first, each with its row id.
 
     Args:
         before: only those with row ids below.
-        tenant: only its batches; None: everybody's.
-        state: only those in this state; None: in any.
     """
     with context.database.read() as connection:
         in_flight = items.count_in_flight(connection)
-        found = batches.find_newest(connection, limit, before=before, tenant=tenant, state=state)
+        found = batches.find_newest(connection, limit, before=before)
         return [(row["id"], progress_of(row, in_flight)) for row in found]
 
 

@@ -1,62 +1,40 @@
-"""Read the items of a submission from a file or a stream, with what the submission says about its fields."""
+"""Open the source of a submission, with what the submission says about its fields."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from pipeline.batches.submission import Submission
 from pipeline.context import Context
-from pipeline.domain.payload import Record, Rejection
-from pipeline.sources import HeaderRules, ReadReport, read_items
+from pipeline.sources import ItemSource, ReadOptions, ReadReport, open_source
 
 
-class InputOptions(NamedTuple):
-    """How to read an input.
-
-    Args:
-        format: one of `InputFormat`; None: by its name or its first bytes.
-        encoding: of its text; None: by its byte order mark, or UTF-8.
-        is_lenient: whether a column of a table may lack a name.
-        is_strict: whether a table whose header has a name twice is refused.
-    """
-
-    format: str | None = None
-    encoding: str | None = None
-    is_lenient: bool = False
-    is_strict: bool = False
-
-
-def read_input(
+def open_input(
     context: Context,
-    source: str | Path,
+    locations: Sequence[str | Path],
     submission: Submission,
-    options: InputOptions,
+    options: ReadOptions,
     report: ReadReport,
     *,
     stdin: BinaryIO | None = None,
-    name: str | None = None,
-) -> Iterator[Record | Rejection]:
-    """Yield the items of a file or a stream in order, each as a record or a rejection, in constant memory.
+) -> ItemSource:
+    """Return the source of a submission. Nothing of it is read yet.
 
     Args:
-        source: a file, or `-`: what `stdin` is, or standard input.
-        name: of the input in messages.
+        locations: see `open_source`.
+        options: how to read it; the fields that the submission refers to and the size of a payload are added.
+        report: counts blank rows and takes warnings while it is read.
+        stdin: what `-` reads instead of the process's standard input.
 
     Raises:
-        InvalidInput: it cannot be read; see `read_items`.
+        InvalidInput: a location or an option cannot be used; see `open_source`.
     """
     given = submission.definition.input
-    fields = (given.text, submission.key_field or given.key, submission.callback_url_field)
-    rules = HeaderRules(lenient=options.is_lenient, strict=options.is_strict, unique=frozenset(filter(None, fields)))
-    return read_items(
-        source,
-        format=options.format,
-        encoding=options.encoding,
-        header=rules,
-        report=report,
-        stdin=stdin,
-        max_bytes=context.settings.max_payload_bytes,
-        name=name,
-    )
+    fields = (*given.text_fields, submission.key_field or given.key, submission.callback_url_field)
+    names = (given.mapping.source_name(name) for name in fields if name)
+    header = replace(options.header, unique=frozenset(names))
+    chosen = replace(options, header=header, max_bytes=context.settings.max_payload_bytes)
+    return open_source(locations, chosen, report, stdin=stdin)

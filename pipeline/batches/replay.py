@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from pipeline.batches.completion_hold import CompletionHold, completion_hold
 from pipeline.batches.find import find_batch, pruned_meanwhile, refuse_if_cancelling
-from pipeline.batches.sql import batches, items
+from pipeline.batches.sql import batches, interventions, items
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
+from pipeline.domain.intervention import Action
 from pipeline.domain.item import ItemState
 
 #: Items replayed in one transaction.
@@ -80,6 +81,7 @@ def _replay(
     batch_id = batch["id"]
     ids = None if positions is None else [batch_id * POSITIONS_PER_BATCH + each for each in positions]
     replayed = after = 0
+    intervention: int | None = None
     while True:
         with context.database.write() as connection:
             refuse_if_cancelling(find_batch(connection, batch["public_id"]))
@@ -87,6 +89,10 @@ def _replay(
             moved = items.replay(connection, batch_id, state, ids=ids, after=after, now=now, limit=CHUNK)
             if moved and not batches.reopen(connection, batch_id, len(moved), state):
                 raise pruned_meanwhile(batch["public_id"])
+            if moved and intervention is None:
+                intervention = interventions.add(connection, batch_id, Action.REPLAY, context.actor, now, len(moved))
+            elif moved and intervention is not None:
+                interventions.add_affected(connection, intervention, len(moved))
             may_go_on = positions is None and len(moved) == CHUNK
             if moved and (may_go_on or not is_last):
                 hold.keep(connection)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline.batches.find import find_batch, pruned_meanwhile, refuse_if_cancelling
 from pipeline.batches.replay import replay_dead
-from pipeline.batches.sql import batches, dead, items
+from pipeline.batches.sql import batches, dead, interventions, items
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.validate import Rules, check_payload
+from pipeline.connections.destinations import Destinations
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import InputSpec
+from pipeline.domain.intervention import Action
 from pipeline.domain.item import ItemState
 
 
@@ -41,7 +44,8 @@ def replay_with_payload(
     """
     with context.database.read() as connection:
         content = stored_definitions.load_content(connection, batch["definition_id"])
-    text = check_payload(_rules(context, content), payload)
+    rules = _rules(context, content)
+    text = check_payload(rules, rules.mapping.apply(payload))
     with context.database.write() as connection:
         refuse_if_cancelling(find_batch(connection, batch["public_id"]))
         now = context.now()
@@ -50,24 +54,33 @@ def replay_with_payload(
         items.replay(connection, batch["id"], ItemState.DEAD, ids=[item["id"]], after=0, now=now, limit=1)
         if not batches.reopen(connection, batch["id"], 1, ItemState.DEAD):
             raise pruned_meanwhile(batch["public_id"])
+        interventions.add(connection, batch["id"], Action.REPLAY, context.actor, now, 1)
     return True
 
 
-def text_field(context: Context, batch: Row) -> str:
-    """Return the payload field that a batch's classifier reads."""
+def earlier_payloads(context: Context, item: Row) -> list[Row]:
+    """Return the payloads that an item had before it was replayed with others, oldest first: `at`, `payload`."""
     with context.database.read() as connection:
-        return _input(stored_definitions.load_content(connection, batch["definition_id"])).text
+        return dead.find_replaced(connection, item["id"])
+
+
+def text_fields(context: Context, batch: Row) -> tuple[str, ...]:
+    """Return the payload fields that a batch's classifier reads."""
+    with context.database.read() as connection:
+        return _input(stored_definitions.load_content(connection, batch["definition_id"])).text_fields
 
 
 def _rules(context: Context, content: Mapping[str, Any]) -> Rules:
     given = _input(content)
     return Rules(
-        text_field=given.text,
+        text_fields=given.text_fields,
+        # A stored payload has the new names.
+        mapping=replace(given.mapping, rename={}),
         accepts_empty_text=given.empty == "accept",
         key_field=None,
         callback_url_field=None,
         max_payload_bytes=context.settings.max_payload_bytes,
-        allow_private=(),
+        destinations=Destinations(),
         has_secret=False,
     )
 

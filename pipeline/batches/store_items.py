@@ -15,6 +15,7 @@ from pipeline.database.retry import retrying
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.callback_url import parse_callback_url
+from pipeline.domain.payload import Rejection
 from pipeline.domain.portions import text_bytes
 from pipeline.errors import EndpointOwned
 
@@ -162,7 +163,8 @@ def refuse_duplicates(first: dict[str, int], chunk: list[Row], validator: ItemVa
         if key is None or first.setdefault(key, row["position"]) == row["position"]:
             kept.append(row)
         elif validator is not None:
-            validator.refuse(row["line"], f"its key {key!r} is also the key of item {first[key]}", row["payload"])
+            reason = f"its key {key!r} is also the key of {validator.name_item(first[key])}"
+            validator.refuse(Rejection(row["line"], reason, row["payload"], row["file"]))
     return kept
 
 

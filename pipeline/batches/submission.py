@@ -11,17 +11,17 @@ from sqlalchemy.exc import IntegrityError
 
 from pipeline.batches import submit_lease
 from pipeline.batches.idempotency import refuse_different
-from pipeline.batches.sql import batches
+from pipeline.batches.sql import backlog, batches, exports
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import refuse_foreign
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Rules
+from pipeline.connections.export_targets import check_exports
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
 from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState
-from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.ids import new_batch_id
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.domain.tenant import DEFAULT_TENANT
@@ -46,6 +46,9 @@ class Submission:
         key_field: payload field that holds the caller's key; default: the definition's.
         callback_url_field: payload field that holds the item's own callback URL.
         tenant: whose batch it is; an idempotency key is unique within a tenant.
+        exports: where all results are written to in bulk, see `domain.urls.export_target`.
+        is_local: whether a program on the database submits it, not somebody over HTTP: only such a one may name
+            folders.
     """
 
     definition: Definition
@@ -59,6 +62,8 @@ class Submission:
     key_field: str | None = None
     callback_url_field: str | None = None
     tenant: str = DEFAULT_TENANT
+    exports: tuple[str, ...] = ()
+    is_local: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +108,25 @@ def checked(context: Context, submission: Submission) -> Submission:
         raise InvalidInput("fallback_url is also a callback URL of the batch; give one that works when that one fails")
     if submission.callback_schedule is not None:
         check_schedule(submission.callback_schedule)
-    return replace(submission, callback_url=items_url, batch_callback_url=batch_url, fallback_url=fallback)
+    return replace(
+        submission,
+        callback_url=items_url,
+        batch_callback_url=batch_url,
+        fallback_url=fallback,
+        exports=check_exports(
+            submission.exports,
+            context.connections,
+            context.settings.allow_targets,
+            is_local=submission.is_local,
+        ),
+    )
 
 
 def _checked_url(context: Context, url: str | None, name: str) -> str | None:
     if url is None:
         return None
-    callback = check_callback_url(url, context.settings.allow_private_callbacks, name=name)
-    if not context.settings.secrets:
+    callback = context.destinations.check(url, name=name)
+    if not context.settings.secrets and not callback.is_target:
         raise InvalidInput(
             "callbacks are signed, but PIPELINE_WEBHOOK_SECRET is not set; create one with `pipeline secret` and give "
             "it to the receiver"
@@ -122,12 +138,13 @@ def rules_of(context: Context, submission: Submission) -> Rules:
     """Return what each item of a submission must satisfy."""
     given = submission.definition.input
     return Rules(
-        text_field=given.text,
+        text_fields=given.text_fields,
+        mapping=given.mapping,
         accepts_empty_text=given.empty == "accept",
         key_field=submission.key_field or given.key,
         callback_url_field=submission.callback_url_field,
         max_payload_bytes=context.settings.max_payload_bytes,
-        allow_private=context.settings.allow_private_callbacks,
+        destinations=context.destinations,
         has_secret=bool(context.settings.secrets),
     )
 
@@ -148,9 +165,10 @@ def find_existing(context: Context, submission: Submission) -> Row | None:
         row = batches.find_by_idempotency_key(connection, submission.tenant, key)
         # In the same snapshot: both may be pruned.
         content = None if row is None else stored_definitions.load_content(connection, row["definition_id"])
+        targets = () if row is None else tuple(exports.find_targets(connection, row["id"]))
     if row is None:
         return None
-    row = {**row, "definition": content}
+    row = {**row, "definition": content, "exports": targets}
     if is_resumable(row):
         return row
     # Until it is accepted, only one that is uploaded in parts knows its body.
@@ -180,7 +198,9 @@ def refuse_other_options(known: Row, submission: Submission) -> None:
     refuse_different(known, stored, {"definition": to_content(submission.definition), **given})
 
 
-_COMPARED = ("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight")
+_COMPARED = (
+    *("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "fair_key", "weight", "exports"),
+)
 
 
 class OpenBatch(NamedTuple):
@@ -224,7 +244,7 @@ def admit(context: Context, connection: Connection, submission: Submission) -> N
         BacklogFull: the tenant has too many items that wait.
         EndpointOwned: a callback URL is at an endpoint of another tenant.
     """
-    _refuse_if_full(context, connection, submission.tenant)
+    refuse_if_full(context, connection, submission.tenant)
     urls = submission.callback_url, submission.batch_callback_url, submission.fallback_url
     refuse_foreign(connection, urls, submission.tenant)
 
@@ -275,7 +295,9 @@ def insert_batch(
         "created_at": now,
     }
     try:
-        return batches.add(connection, row)
+        batch_id = batches.add(connection, row)
+        exports.add(connection, batch_id, submission.exports, now)
+        return batch_id
     except IntegrityError as error:
         key = submission.idempotency_key
         if key is None or "idempotency_key" not in str(error.orig):
@@ -284,9 +306,17 @@ def insert_batch(
         raise SubmissionInProgress(message) from None
 
 
-def _refuse_if_full(context: Context, connection: Connection, tenant: str) -> None:
+def refuse_if_full(context: Context, connection: Connection, tenant: str, *, except_batch: int | None = None) -> None:
+    """Refuse further items of a tenant if too many wait.
+
+    Args:
+        except_batch: a batch that counts only once it is accepted: the one that they are of.
+
+    Raises:
+        BacklogFull: more wait than PIPELINE_MAX_PENDING_ITEMS allows.
+    """
     limit = context.settings.max_pending_items
-    if limit is not None and (waiting := batches.count_waiting(connection, tenant)) > limit:
+    if limit is not None and (waiting := backlog.count_waiting(connection, tenant, except_batch)) > limit:
         raise BacklogFull(
             f"{waiting:,} items wait already, more than PIPELINE_MAX_PENDING_ITEMS={limit:,}; submit again when some "
             "are done"

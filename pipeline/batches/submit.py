@@ -19,7 +19,7 @@ from pipeline.batches.store_items import (
 from pipeline.batches.streamed.resume import Resumed, SourceItems, find_known, identity_of
 from pipeline.batches.streamed.submit_streamed import (
     Digests,
-    Reading,
+    SubmissionReading,
     check_stored,
     explained,
     submit_streamed,
@@ -80,7 +80,7 @@ def submit(
         return Submitted(
             existing["public_id"], existing["id"], existing["total"], is_new=False, without_url=validator.without_url
         )
-    reading = Reading(validator, Digests(_digest(submission, resumed), body), identity, source.log)
+    reading = SubmissionReading(validator, Digests(_digest(submission, resumed), body), identity, source.log)
     chunks = ItemChunks(reading.digests.reading(validator.rows(source.read(resumed), context.now)))
     if resumed is not None:
         return submit_streamed(context, submission, reading, chunks, on_progress, resumed)
@@ -94,7 +94,11 @@ def _digest(submission: Submission, resumed: Resumed | None) -> ItemsDigest | No
 
 
 def _submit_new(
-    context: Context, submission: Submission, reading: Reading, chunks: ItemChunks, on_progress: OnProgress | None
+    context: Context,
+    submission: Submission,
+    reading: SubmissionReading,
+    chunks: ItemChunks,
+    on_progress: OnProgress | None,
 ) -> Submitted:
     """Store the items of a batch that is not known yet, in one transaction if one chunk holds all of them."""
     prepare(context, submission.definition)
@@ -111,7 +115,7 @@ def _submit_new(
 def _submit_whole(
     context: Context,
     submission: Submission,
-    reading: Reading,
+    reading: SubmissionReading,
     chunk: list[Row],
     on_progress: OnProgress | None,
 ) -> Submitted:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from pipeline.batches.sql import batches
+from pipeline.batches.sql.delete_unaccepted import delete_unaccepted
 from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.database.lease_holder import certainly_dead, new_holder
@@ -156,7 +157,7 @@ def discard(context: Context, batch_id: int) -> None:
     """Remove a batch that was not accepted."""
     while True:
         with context.database.write() as connection:
-            if not batches.discard(connection, batch_id, CHUNK):
+            if not delete_unaccepted(connection, batch_id, CHUNK):
                 leases.delete_lease(connection, _name(batch_id))
                 for row in leases.find_by_prefix(connection, prefix_of_parts(batch_id)):
                     leases.delete_lease(connection, row["name"])

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from pipeline.connections.destinations import Destinations
 from pipeline.database.row import Row
 from pipeline.domain.bounds import ITEM_KEY
-from pipeline.domain.callback_url import check_callback_url
 from pipeline.domain.did_you_mean import hint, list_names
 from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.input_mapping import InputMapping, text_of
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Record, Rejection, encode, to_text
 from pipeline.errors import InvalidInput, InvalidItems
-from pipeline.settings import Network
 from pipeline.stages.text.normal_form import is_empty
 
 #: Rejections kept for an error, and characters kept of each item's text. Further rejections are only counted.
@@ -33,35 +33,60 @@ OnReject = Callable[[Rejection], object]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What every item of a submission must satisfy."""
+    """What every item of a submission must satisfy.
 
-    text_field: str | None
+    Args:
+        text_fields: the fields that the classifier reads.
+        mapping: how a record becomes a payload.
+    """
+
+    text_fields: tuple[str, ...]
+    mapping: InputMapping
     accepts_empty_text: bool
     key_field: str | None
     callback_url_field: str | None
     max_payload_bytes: int
-    allow_private: Sequence[Network]
+    destinations: Destinations
     has_secret: bool
 
 
 def check_payload(rules: Rules, payload: Mapping[str, Any], encoded: bytes | None = None) -> str:
-    """Return a payload as it is stored.
+    """Return a payload, mapped already, as it is stored.
 
     Args:
-        encoded: its compact JSON, if a reader made that to check it.
+        encoded: its compact JSON, if a reader made that to check it and the mapping left it as it was.
 
     Raises:
         InvalidInput: it lacks the text that the classifier reads, or cannot be stored.
     """
-    field = rules.text_field
-    if field is not None and not isinstance(payload.get(field), str):
-        raise InvalidInput(_missing(field, payload, "which the classifier reads"))
-    if field is not None and not rules.accepts_empty_text and is_empty(payload[field]):
-        advice = 'fill it in, or accept such items with `empty = "accept"` in [input]'
-        raise InvalidInput(f"its text is empty (field {field!r}); {advice}")
+    _check_text(rules, payload)
+    kept = rules.mapping.keep(payload)
+    if kept is not payload:
+        return encode(kept, max_bytes=rules.max_payload_bytes)
     if encoded is not None and len(encoded) <= rules.max_payload_bytes:
         return encoded.decode()
     return encode(payload, max_bytes=rules.max_payload_bytes)
+
+
+def _check_text(rules: Rules, payload: Mapping[str, Any]) -> None:
+    """Check the text that the classifier reads.
+
+    Raises:
+        InvalidInput: it is missing, is no text, or is empty although it must not be.
+    """
+    for name in rules.text_fields:
+        value = payload.get(name)
+        if value is not None and not isinstance(value, str | bool | int | float):
+            raise InvalidInput(_missing(rules, name, payload, "which the classifier reads"))
+    if all(payload.get(name) is None for name in rules.text_fields):
+        is_null = any(name in payload for name in rules.text_fields)
+        if not (is_null and rules.mapping.on_null == "empty"):
+            raise InvalidInput(_missing(rules, rules.text_fields[0], payload, "which the classifier reads"))
+    if not rules.accepts_empty_text and is_empty(text_of(payload, rules.text_fields)):
+        named = ", ".join(map(repr, rules.text_fields))
+        fields = f"field {named}" if len(rules.text_fields) == 1 else f"fields {named}"
+        advice = 'fill it in, or accept such items with `empty = "accept"` in [input]'
+        raise InvalidInput(f"its text is empty ({fields}); {advice}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +133,8 @@ class ItemValidator:
         self._known_fields: set[str] = set()
         self._rejections: list[Rejection] = []
         self._reasons: dict[str, _Occurrences] = {}
+        #: The position of the first item in each file, and the file's name, if there are several.
+        self._files: list[tuple[int, str]] = []
 
     @property
     def state(self) -> ValidatorState:
@@ -130,23 +157,31 @@ class ItemValidator:
             self._position = first + number
             if isinstance(each, Record | Rejection):
                 self._after = each.after
+                if each.file is not None and (not self._files or self._files[-1][1] != each.file):
+                    self._files.append((self._position, each.file))
             try:
                 row = self._row(each, number)
             except _Refused as refusal:
-                self.refuse(refusal.line, str(refusal), refusal.text)
+                self.refuse(refusal.rejection)
                 continue
             row |= {"position": self._position, "created_at": now()}
             yield row
 
-    def refuse(self, line: int, reason: str, text: str) -> None:
+    def refuse(self, rejection: Rejection) -> None:
         """Count a rejection and pass it to `on_reject`."""
         self.rejected += 1
+        reason = rejection.reason
         if reason in self._reasons or len(self._reasons) < MAX_REJECTIONS:
-            self._reasons.setdefault(reason, _Occurrences(line)).count += 1
+            self._reasons.setdefault(reason, _Occurrences(rejection)).count += 1
         if len(self._rejections) < MAX_REJECTIONS:
-            self._rejections.append(Rejection(line, reason, text[:MAX_TEXT_LENGTH]))
+            self._rejections.append(replace(rejection, text=rejection.text[:MAX_TEXT_LENGTH]))
         if self._on_reject:
-            self._on_reject(Rejection(line, reason, text))
+            self._on_reject(rejection)
+
+    def name_item(self, position: int) -> str:
+        """Return what an item that was read before is called in messages: by its file, if there are several."""
+        before = [file for first, file in self._files if first <= position]
+        return f"item {position} in {before[-1]}" if before else f"item {position}"
 
     def raise_if_refused(self) -> None:
         """Raise `InvalidItems` if an item was refused and the submission is all or none."""
@@ -163,74 +198,82 @@ class ItemValidator:
     def error(self, message: str) -> InvalidItems:
         """Return an error that lists the ten earliest reasons, with their lines."""
         # Sorted, because duplicate keys are found after the other faults of a line.
-        reasons = sorted(self._reasons.items(), key=lambda each: each[1].first_line)
+        files = {file: number for number, (_, file) in enumerate(self._files)}
+
+        def place(rejection: Rejection) -> tuple[int, int]:
+            return files.get(rejection.file or "", 0), rejection.line
+
+        reasons = sorted(self._reasons.items(), key=lambda each: place(each[1].first))
         lines = [f"{message}:" if reasons else message]
-        lines += [f"  {found.lines}: {reason}" for reason, found in reasons[:10]]
+        lines += [f"  {found.places}: {reason}" for reason, found in reasons[:10]]
         listed = sum(found.count for _, found in reasons[:10])
         if self.rejected > listed:
             lines.append(f"  … and {self.rejected - listed:,} more")
-        self._rejections.sort(key=lambda each: each.line)
+        self._rejections.sort(key=place)
         return InvalidItems("\n".join(lines), tuple(self._rejections), self.rejected)
 
     def _row(self, given: Given, number: int) -> Row:
         if isinstance(given, Rejection):
-            raise _Refused(given.line, given.reason, given.text)
+            raise _Refused(given.line, given.reason, given.text, given.file)
         item, line = _item(given, number)
+        file = given.file if isinstance(given, Record) else None
         try:
-            # The payload first: key and URL may be fields of it.
+            payload = self._rules.mapping.apply(item.payload)
+            encoded = given.encoded if isinstance(given, Record) and payload is item.payload else None
+            # The payload first: key and URL may be fields of it, also of those that are not stored.
             return {
-                "payload": check_payload(
-                    self._rules, item.payload, given.encoded if isinstance(given, Record) else None
-                ),
-                "key": self._key(item),
-                "callback_url": self._callback_url(item),
+                "payload": check_payload(self._rules, payload, encoded),
+                "key": self._key(item.key, payload),
+                "callback_url": self._callback_url(item.callback_url, payload),
                 "line": line,
+                "file": file,
             }
         except InvalidInput as error:
-            raise _Refused(line, str(error), to_text(item.payload)) from None
+            raise _Refused(line, str(error), to_text(item.payload), file) from None
 
-    def _key(self, item: Item) -> str | None:
+    def _key(self, given: object, payload: Mapping[str, Any]) -> str | None:
         field = self._rules.key_field
-        if item.key is not None or field is None:
-            return None if item.key is None else _checked_key(item.key)
-        value = item.payload.get(field)
+        if given is not None or field is None:
+            return None if given is None else _checked_key(given)
+        value = payload.get(field)
         if not isinstance(value, str | int) or isinstance(value, bool):
-            raise InvalidInput(_missing(field, item.payload, "which names the item", "a string or a whole number"))
+            purpose = "which names the item"
+            raise InvalidInput(_missing(self._rules, field, payload, purpose, "a string or a whole number"))
         return _checked_key(str(value))
 
-    def _callback_url(self, item: Item) -> str | None:
-        url, field = item.callback_url, self._rules.callback_url_field
+    def _callback_url(self, given: object, payload: Mapping[str, Any]) -> str | None:
+        url, field = given, self._rules.callback_url_field
         if url is None and field is not None:
-            url = item.payload.get(field) or None
-            self._has_url_field |= field in item.payload
+            url = payload.get(field) or None
+            self._has_url_field |= field in payload
             if len(self._known_fields) < MAX_KNOWN_FIELDS:
-                self._known_fields.update(map(str, item.payload))
+                self._known_fields.update(map(str, payload))
         if url is None:
             self.without_url += field is not None
             return None
-        if not self._rules.has_secret:
+        name = "callback_url" if given is not None or field is None else field
+        callback = self._rules.destinations.check(str(url), name=name)
+        if not self._rules.has_secret and not callback.is_target:
             raise InvalidInput("it has a callback URL, but PIPELINE_WEBHOOK_SECRET is not set")
-        name = "callback_url" if item.callback_url is not None or field is None else field
-        return check_callback_url(str(url), self._rules.allow_private, name=name).url
+        return callback.url
 
 
 @dataclass(slots=True)
 class _Occurrences:
     """How often one reason occurred: a misspelled header is reported once, not once per line."""
 
-    first_line: int
+    first: Rejection
     count: int = 0
 
     @property
-    def lines(self) -> str:
-        return f"line {self.first_line}" + (f" and {self.count - 1:,} more" if self.count > 1 else "")
+    def places(self) -> str:
+        return self.first.place + (f" and {self.count - 1:,} more" if self.count > 1 else "")
 
 
 class _Refused(Exception):
-    def __init__(self, line: int, reason: str, text: str) -> None:
+    def __init__(self, line: int, reason: str, text: str, file: str | None = None) -> None:
         super().__init__(reason)
-        self.line = line
-        self.text = text
+        self.rejection = Rejection(line, reason, text, file)
 
 
 def _item(given: Item | Mapping[str, Any] | Record, number: int) -> tuple[Item, int]:
@@ -253,11 +296,12 @@ def _checked_key(key: object) -> str:
     return key
 
 
-def _missing(field: str, payload: Mapping[str, Any], purpose: str, expected: str = "a string") -> str:
+def _missing(rules: Rules, field: str, payload: Mapping[str, Any], purpose: str, expected: str = "a string") -> str:
     if field in payload:
         return f"field {field!r}, {purpose}, is {_kind(payload[field])}; expected {expected}"
-    known = hint(field, map(str, payload)) or f"; it has {list_names(sorted(map(str, payload)))}"
-    return f"it has no field {field!r}, {purpose}{known}"
+    old = rules.mapping.source_name(field)
+    known = hint(old, map(str, payload)) or f"; it has {list_names(sorted(map(str, payload)))}"
+    return f"it has no field {old!r}, {purpose}{known}"
 
 
 def _kind(value: object) -> str:

@@ -10,6 +10,7 @@ from pipeline.cli.show.version import print_version
 #: Every command and its one-line summary, by the section of `pipeline --help`.
 COMMANDS = {
     "Processing": {
+        "peek": "Show how INPUT is read.",
         "run": "Process INPUT and wait until it is finished.",
         "submit": "Store INPUT as a batch and print the batch id.",
         "worker": "Run a worker that processes batches.",
@@ -20,6 +21,7 @@ COMMANDS = {
         "watch": "Follow BATCH until it is complete.",
         "results": "Write the results of BATCH.",
         "show": "Show everything about one item.",
+        "audit": "Prove that nothing of BATCH was lost or counted twice.",
         "flower": "Show tasks, workers and queues in a browser.",
     },
     "Management": {
@@ -29,6 +31,7 @@ COMMANDS = {
         "dead": "Manage dead items.",
         "deliveries": "Manage callback deliveries.",
         "endpoints": "Manage callback endpoints.",
+        "exports": "Manage exports of results.",
         "keys": "Manage the API keys of `pipeline serve`.",
     },
     "Models": {

@@ -30,27 +30,6 @@ definition = click.option(
     metavar="DEFINITION",
     help="Name or path of the definition. Default: the only one in PIPELINE_DEFINITIONS or the current directory.",
 )
-input_format = click.option(
-    "--format",
-    "input_format",
-    metavar="FORMAT",
-    help="Input format: jsonl, json, csv, tsv or parquet. Default: from the suffix; for `-`, from the first bytes.",
-)
-encoding = click.option(
-    "--encoding",
-    metavar="ENCODING",
-    help="Text encoding, such as cp1252. Default: from the byte order mark, otherwise UTF-8.",
-)
-header = click.option(
-    "--header",
-    type=click.Choice(["lenient"]),
-    help="lenient: call the tenth column of a table column_10 if it has no name. Default: such a column must be empty.",
-)
-strict = click.option(
-    "--strict",
-    is_flag=True,
-    help="Refuse a table whose header has a name twice. Default: the second Label becomes Label_2.",
-)
 batch_of_key = click.option(
     "--batch", metavar="BATCH", help="Look up the key of an item in this batch first. Default: in the last batch."
 )

@@ -19,7 +19,7 @@ _PACKAGE = "pipeline.cli.commands"
 #: The setting that names a server. Spelled here, since the settings take long to import.
 SERVER_URL = "PIPELINE_SERVER_URL"
 #: Commands that need neither a database nor a server.
-_WITHOUT_STORE = frozenset({"secret", "listen", "train", "evaluate"})
+_WITHOUT_STORE = frozenset({"secret", "listen", "peek", "train", "evaluate"})
 #: Commands that ask `open_backend` what to work on.
 _OF_BOTH = frozenset({"status", "show", "dead", "deliveries", "endpoints"})
 #: Subcommands of these that need the database all the same.

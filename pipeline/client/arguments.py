@@ -86,6 +86,11 @@ def texts(name: str, given: str | Sequence[str]) -> tuple[str, ...]:
     return found
 
 
+def targets(name: str, given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the targets of exports; a single one may be given alone, and there may be none."""
+    return () if isinstance(given, Iterable) and not given else texts(name, given)
+
+
 def path(name: str, given: str | Path) -> str:
     """Return a path or a name as text."""
     if not isinstance(given, str | Path):

@@ -54,6 +54,7 @@ class Client:
         batch_callback_url: str | None = None,
         fallback_url: str | None = None,
         callback_schedule: Literal["standard", "short"] | None = None,
+        exports: str | Sequence[str] = (),
         idempotency_key: str | None = None,
         fair_key: str = "",
         weight: int = 1,
@@ -72,6 +73,8 @@ class Client:
             fallback_url: Receives `delivery.exhausted` for each callback that is given up, with its event.
             callback_schedule: How callbacks are retried: `standard`, for four days, or `short`, five attempts in a
                 quarter of an hour.
+            exports: Where all results are written to in bulk: folders, `s3://…`, tables, `conn://NAME/…`, each with its
+                options; at most 8. A relative folder is below the current one.
             idempotency_key: Your name for this submission, of 1 to 255 characters. The same submission again with the
                 same key changes nothing and returns the first batch; its items are read and compared.
             fair_key: Batches with the same key, of up to 200 characters, share what one batch gets.
@@ -101,6 +104,7 @@ class Client:
             weight=weight,
             key_field=key_field,
             callback_url_field=callback_url_field,
+            exports=arguments.targets("exports", exports),
         )
         arguments.function("on_reject", on_reject)
         arguments.function("on_progress", on_progress)

@@ -322,6 +322,7 @@ def info_of(known: KnownEndpoint) -> EndpointInfo:
         failing_since=health.failing_since,
         failing_events=health.failing_events,
         notices=tuple(
-            Notice(known.origin, NoticeType(row["type"]), row["created_at"], row["detail"]) for row in known.notices
+            Notice(known.origin, NoticeType(row["type"]), row["created_at"], row["detail"], row["actor"])
+            for row in known.notices
         ),
     )

@@ -95,7 +95,9 @@ class _Table:
         secret = find_credentials(url)
         if secret is not None:
             raise self._unfit(f"has {secret} in its url; write secrets as keys of the table", "url")
-        if not rest.partition("/")[0].partition("?")[0]:
+        if scheme == "file" and not rest.startswith("/"):
+            raise self._unfit("has no absolute path in its url; write file:///srv/exports", "url")
+        if scheme != "file" and not rest.partition("/")[0].partition("?")[0]:
             raise self._unfit(f"has no host in its url; write {scheme}://HOST/…", "url")
         return url
 

@@ -20,6 +20,7 @@ SCHEMES: dict[str, tuple[str, ...]] = {
     "gs": ("service_account_file",),
     "az": ("account_name", "account_key", "sas_token", "endpoint"),
     "https": (*_LOGIN, "bearer_token", *_TLS),
+    "file": (),
     "postgresql": (*_LOGIN, "sslmode", *_TLS),
     "mysql": (*_LOGIN, *_TLS),
 }

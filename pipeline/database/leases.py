@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.sql.dml import ReturningInsert
 
 from pipeline.database.dialect import Dialect, dialect_of
-from pipeline.database.row import Row, rows
+from pipeline.database.row import Row, first, rows
 from pipeline.database.tables import leases
 
 
@@ -76,6 +76,11 @@ def release_all(connection: Connection, holder: str) -> None:
 def delete_lease(connection: Connection, name: str) -> None:
     """Delete a lease whose work no longer exists, no matter who holds it."""
     connection.execute(delete(leases).where(leases.c.name == name))
+
+
+def find(connection: Connection, name: str) -> Row | None:
+    """Return a lease; None if there is none of this name."""
+    return first(connection.execute(select(leases).where(leases.c.name == name)))
 
 
 def find_by_prefix(connection: Connection, prefix: str) -> list[Row]:

@@ -312,8 +312,22 @@ notices = Table(
     Column("type", Text, nullable=False, comment="endpoint.failing, endpoint.disabled, endpoint.opened, …"),
     Column("detail", Text),
     _instant("created_at", nullable=False),
+    Column("actor", Text, comment="who did it; null: pipeline"),
     Index("ix_notices_origin", "origin", "id"),
     comment="What happened to endpoints, for users to read",
+)
+
+interventions = Table(
+    "interventions",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("action", Text, nullable=False, comment="pause, resume, cancel or replay"),
+    Column("actor", Text, nullable=False, comment="user@host, or key:NAME over HTTP"),
+    _instant("at", nullable=False),
+    Column("affected", BigInteger, comment="items that were replayed"),
+    Index("ix_interventions_batch_id_id", "batch_id", "id"),
+    comment="What people did to batches",
 )
 
 leases = Table(
@@ -400,6 +414,51 @@ replays = Table(
     Column("payload", Text, nullable=False, comment="JSON object; the one before"),
     comment="Payloads that were replaced when an item was replayed",
 )
+
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False, comment="from 1; its place among the exports of its batch"),
+    Column("target", Text, nullable=False, comment="where to, with its options; no credentials"),
+    Column("state", Text, nullable=False),
+    Column("next_seq", BigInteger, nullable=False, server_default="1", comment="first seq that is in no part"),
+    Column("parts", BigInteger, nullable=False, server_default="0", comment="stored parts"),
+    Column("rows", BigInteger, nullable=False, server_default="0", comment="results in them, or in the table"),
+    Column("completions", Integer, nullable=False, server_default="0", comment="times that it was complete"),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="failed attempts since the last success"),
+    _instant("failing_since"),
+    Column("last_error", Text),
+    _instant("due_at", nullable=False, comment="earliest next attempt"),
+    _instant("lease_until"),
+    Column("worker", Text),
+    _instant("created_at", nullable=False),
+    _instant("finished_at"),
+    CheckConstraint("state IN ('running', 'complete', 'failed')", name="state"),
+    Index("uq_exports_batch", "batch_id", "number", unique=True),
+    Index("ix_exports_running", "due_at", **_where("state = 'running'")),
+    comment="Places that the results of a batch are written to in bulk",
+    sqlite_autoincrement=True,  # no id is reused: people name exports by it
+)  # fmt: skip
+
+export_parts = Table(
+    "export_parts",
+    metadata,
+    Column("export_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False, comment="from 1, in the order of planning"),
+    Column("state", Text, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("partition", Text, comment="value that its results have in common; null: unpartitioned"),
+    Column("name", Text, nullable=False, comment="below the target"),
+    Column("rows", BigInteger, comment="null until it is stored, as the next two"),
+    Column("bytes", BigInteger),
+    Column("sha256", Text),
+    CheckConstraint("state IN ('planned', 'stored')", name="state"),
+    Index("ix_export_parts_planned", "export_id", **_where("state = 'planned'")),
+    comment="Files of an export: planned before they are written, so that each attempt writes the same",
+)  # fmt: skip
 
 # Vacuum after 2 % of the rows have changed instead of 20 %: each row changes about five times.
 for _table in (items, deliveries):

@@ -1,6 +1,6 @@
 """Pipeline definitions: which classifier, enrichers and retry rules a batch uses."""
 
-from pipeline.definitions.definition import Definition, from_content, from_tables, stage_specs, to_content
+from pipeline.definitions.definition import Definition, from_content, from_tables, stage_specs, to_content, with_input
 from pipeline.definitions.definition_file import load_definition
 from pipeline.definitions.find_definition import find_definition
 from pipeline.definitions.input_and_retry import InputSpec, make_backoff
@@ -11,6 +11,7 @@ __all__ = [
     "InputSpec",
     "make_backoff",
     "to_content",
+    "with_input",
     "find_definition",
     "from_content",
     "from_tables",

@@ -167,6 +167,20 @@ def from_content(content: Mapping[str, Any]) -> Definition:
     return from_tables(tables, folder=Path(content.get("folder", ".")), source=source, files=content.get("files", {}))
 
 
+def with_input(definition: Definition, changes: Mapping[str, Any]) -> Definition:
+    """Return a definition with other fields in its `[input]` table.
+
+    Args:
+        changes: the fields by their names; the others stay.
+
+    Raises:
+        InvalidDefinition: they do not fit.
+    """
+    tables = {name: value for name, value in to_content(definition).items() if name not in ("folder", "files")}
+    tables["input"] = {**tables.get("input", {}), **changes}
+    return from_tables(tables, folder=definition.folder, source="[input] with its options", files=definition.files)
+
+
 def stage_specs(definition: Definition, stage: Stage) -> tuple[StageSpec, ...]:
     """Return the parsed tables of a stage's classifier or enrichers."""
     return (definition.classify,) if stage is Stage.CLASSIFY else definition.enrich

@@ -3,24 +3,64 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.domain.backoff import Backoff
+from pipeline.domain.field_types import FieldType
+from pipeline.domain.input_mapping import InputMapping
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+def _text_fields(value: object) -> str | tuple[str, ...]:
+    names = [value] if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else []
+    if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+        raise ValueError("expected the name of a field, or a list of names that differ")
+    return value if isinstance(value, str) else tuple(names)
 
 
 class InputSpec(BaseModel):
-    """`[input]`: the payload fields with the item's key and text."""
+    """`[input]`: which fields of a record hold the item's key and text, and how the record becomes its payload."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     #: Field with the caller's own id. Without it, items only have a key if they are submitted with one.
     key: str | None = Field(default=None, min_length=1)
-    #: Field with the text that the classifier reads.
-    text: str = Field(default="text", min_length=1)
+    #: Field with the text that the classifier reads; or several, whose texts are put together.
+    text: Annotated[str | tuple[str, ...], BeforeValidator(_text_fields)] = "text"
     #: What happens to an item whose text is empty: a classifier would give it a label like any other.
     empty: Literal["refuse", "accept"] = "refuse"
+    #: What happens to an item whose text is null: it is refused, or its text is empty.
+    on_null: Literal["refuse", "empty"] = "refuse"
+    #: Old names of fields by their new ones.
+    rename: dict[Name, Name] = Field(default_factory=dict)
+    #: The only fields that are stored. Default: all.
+    fields: tuple[Name, ...] | None = Field(default=None, min_length=1)
+    #: What values of fields become; a value that does not fit refuses its item.
+    types: dict[Name, FieldType] = Field(default_factory=dict)
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """The fields with the text that the classifier reads."""
+        return (self.text,) if isinstance(self.text, str) else self.text
+
+    @property
+    def mapping(self) -> InputMapping:
+        """How a record becomes a payload."""
+        return InputMapping(self.rename, self.fields, self.types, self.on_null)
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> InputSpec:
+        old = list(self.rename.values())
+        twice = next((name for name in old if old.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"rename gives {twice!r} two names; give it one")
+        missing = [name for name in self.text_fields if self.fields is not None and name not in self.fields]
+        if missing:
+            raise ValueError(f"fields lacks {missing[0]!r}, which the classifier reads")
+        return self
 
 
 class RetrySpec(BaseModel):

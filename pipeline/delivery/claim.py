@@ -20,7 +20,7 @@ from pipeline.delivery.record import settle
 from pipeline.delivery.record_health import observe_all
 from pipeline.delivery.rules.capacity import Capacity, share
 from pipeline.delivery.rules.credentials import Credentials, Sealed
-from pipeline.delivery.rules.delivery import Decision, DeliveryState, Owed, Sent, decide
+from pipeline.delivery.rules.delivery import Decision, DeliveryState, Owed, Sent, decide, is_target
 from pipeline.delivery.sql import claims, endpoints, rescue
 from pipeline.delivery.sql.pause import pause_deliveries
 from pipeline.domain.retry_schedule import SCHEDULES, Schedule
@@ -59,6 +59,7 @@ def claim_due(
     most: int,
     wallet: CredentialsCache | None = None,
     share_out: ShareOut | None = None,
+    only_targets: bool = False,
 ) -> Claim:
     """Claim due deliveries under a lease, shared between endpoints according to `room`.
 
@@ -69,9 +70,11 @@ def claim_due(
         worker: name of the sender, which holds the lease.
         lease_until: called once all locks are held, so that waiting for a lock does not shorten the lease.
         most: maximum number of requests.
+        only_targets: leave webhooks to a sender that can sign them.
         share_out: shares the slots of `room`, and may hold them meanwhile; default: `capacity.share`.
     """
-    plan = _plan(database, room, now, most, wallet or CredentialsCache(), share_out or partial(share, room))
+    choose = share_out or partial(share, room)
+    plan = _plan(database, room, now, most, wallet or CredentialsCache(), choose, only_targets=only_targets)
     if not plan.shares and not plan.disabled:
         return Claim(next_at=min(plan.later, default=None), backlog=plan.due)
     with database.write() as connection:
@@ -118,10 +121,18 @@ class _Plan:
 
 
 def _plan(
-    database: Database, room: Capacity, now: datetime, most: int, wallet: CredentialsCache, share_out: ShareOut
+    database: Database,
+    room: Capacity,
+    now: datetime,
+    most: int,
+    wallet: CredentialsCache,
+    share_out: ShareOut,
+    *,
+    only_targets: bool,
 ) -> _Plan:
     with database.read() as connection:
-        waiting = patient(connection, claims.find_waiting_endpoints(connection), now)
+        found = claims.find_waiting_endpoints(connection)
+        waiting = patient(connection, [row for row in found if not only_targets or is_target(row["origin"])], now)
     credentials = _credentials(waiting, wallet)
     locked = {origin for origin, found in credentials.items() if found is None}
     enabled = [row for row in waiting if row["disabled_at"] is None]

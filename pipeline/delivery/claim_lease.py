@@ -46,6 +46,7 @@ class Terms:
             "schedule": self.known[origin]["schedule"] or schedule,
             "is_probe": origin in self.probes,
             "credentials": self.credentials.get(origin),
+            "lease_until": self.until,
         }
 
 

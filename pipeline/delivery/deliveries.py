@@ -17,7 +17,8 @@ from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.sql import attempts, endpoints, redeliver, search
 from pipeline.delivery.sql.missing import MissingDeliveries, add_missing, count_missing, last_seq
 from pipeline.delivery.sql.redeliver import Selection
-from pipeline.domain.callback_url import check_callback_url, parse_callback_url
+from pipeline.domain.callback_url import parse_callback_url
+from pipeline.domain.urls.target_url import has_placeholders
 from pipeline.errors import Conflict, InvalidInput, NotFound
 
 #: Deliveries, or events of a batch, processed in one transaction.
@@ -204,7 +205,9 @@ def replay_missing(context: Context, url: str, batch: str, *, batch_events: bool
         NotFound: there is no such batch.
         InvalidCallbackUrl, ForbiddenCallbackUrl: the URL cannot be called back.
     """
-    callback = check_callback_url(url, context.settings.allow_private_callbacks, name="the URL")
+    callback = context.destinations.check(url, name="the URL")
+    if has_placeholders(callback.url):
+        raise InvalidInput("the URL contains a placeholder, so that it is not one URL; fill in what stands for it")
     with context.database.read() as connection:
         batch_id = find_batch(connection, batch)["id"]
         missing = MissingDeliveries(batch_id, callback.url, callback.origin, of_batch=batch_events)

@@ -18,7 +18,6 @@ from pipeline.delivery.rules.credentials import Credentials, Sealed, rotated, se
 from pipeline.delivery.rules.headers import check_headers
 from pipeline.delivery.sql import credentials as storage
 from pipeline.domain.bounds import TEXT, Number
-from pipeline.domain.callback_url import check_callback_url
 from pipeline.errors import NotFound
 
 #: Seconds during which replaced secrets still sign.
@@ -205,7 +204,7 @@ def _change(
 
 
 def _origin(context: Context, text: str) -> str:
-    return check_callback_url(text, context.settings.allow_private_callbacks, name="the endpoint").origin
+    return context.destinations.check_endpoint(text).origin
 
 
 def _resealed(sealed: Sealed, vault: Encryption) -> dict[str, str | None]:

@@ -25,7 +25,7 @@ from pipeline.delivery.sql import backlog, endpoints, health, notices
 from pipeline.delivery.sql.pause import pause_deliveries, unpause_deliveries
 from pipeline.delivery.sql.recent_successes import SCANNED_DELIVERIES, RecentSuccesses, find_recent
 from pipeline.domain.bounds import invalid, shown
-from pipeline.domain.callback_url import check_callback_url, parse_callback_url
+from pipeline.domain.callback_url import parse_callback_url
 from pipeline.errors import InvalidInput, NotFound
 
 #: Notices shown per endpoint, newest first.
@@ -107,7 +107,7 @@ def configure(
         for each in headers:
             check_header_name(each)
         check_headers({each: value for each, value in headers.items() if value is not None})
-        check_callback_url(endpoint, context.settings.allow_private_callbacks, name="the endpoint")
+        context.destinations.check_endpoint(endpoint)
     with context.database.write() as connection:
         health.ensure_rows(connection, [name], now)
         (row,) = endpoints.lock(connection, [name])
@@ -134,7 +134,7 @@ def disable(context: Context, endpoint: str, reason: str | None = None) -> int:
     noticed = []
     with context.database.write() as connection:
         if endpoints.disable(connection, name, why, now):
-            noticed = [Notice(name, NoticeType.DISABLED, now, why)]
+            noticed = [Notice(name, NoticeType.DISABLED, now, why, context.actor)]
         elif reason is not None:
             # The new reason replaces the one it was disabled for.
             endpoints.update_settings(connection, name, {"disabled_reason": why}, now)
@@ -165,7 +165,7 @@ def enable(context: Context, endpoint: str) -> int:
         if not _is_known(connection, name):
             raise _unknown(name)
         if endpoints.enable(connection, name, now):
-            noticed = [Notice(name, NoticeType.ENABLED, now)]
+            noticed = [Notice(name, NoticeType.ENABLED, now, actor=context.actor)]
         resumed = unpause_deliveries(connection, name, now)
         notices.add(connection, noticed)
     tell(noticed)

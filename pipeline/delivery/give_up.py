@@ -17,6 +17,7 @@ from pipeline.domain import event
 from pipeline.domain.callback_url import parse_origin
 from pipeline.domain.event import EventType
 from pipeline.domain.retry_schedule import SCHEDULES
+from pipeline.domain.urls.target_url import fill_placeholders, has_placeholders
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
@@ -67,10 +68,15 @@ def _tell_of_batch(connection: Connection, batch_id: int, dead: Sequence[Row], n
         for seq, row in numbered
     ]
     events.add(connection, batch_id, happened, now)
-    url = dead[0]["fallback_url"]
-    owe.add_deliveries(
-        connection, batch_id, [{"seq": seq, "url": url, "origin": parse_origin(url)} for seq, _ in numbered], now
-    )
+    template = dead[0]["fallback_url"]
+    owe.add_deliveries(connection, batch_id, [_owed(template, each) for each in happened], now)
+
+
+def _owed(template: str, event_row: Row) -> Row:
+    url = template
+    if has_placeholders(template):
+        url = fill_placeholders(template, event.placeholder_values(event_row["body"]))
+    return {"seq": event_row["seq"], "url": url, "origin": parse_origin(url)}
 
 
 def _body(row: Row, seq: int, now: datetime) -> bytes:

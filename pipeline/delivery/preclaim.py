@@ -102,7 +102,7 @@ def add_deliveries(
     if claimed:
         rows = [_row(each) for each in claimed]
         ids = owe.add_claimed(connection, batch_row, rows, now, worker=slots.worker, lease_until=until)
-        requests += [_owed(each, ids[each.event.seq, each.url], known[each.origin], now) for each in claimed]
+        requests += [_owed(each, ids[each.event.seq, each.url], known[each.origin], now, until) for each in claimed]
 
 
 class _Endpoint(NamedTuple):
@@ -157,7 +157,7 @@ def _row(due: DueDelivery) -> Row:
     return {"seq": due.event.seq, "url": due.url, "origin": due.origin}
 
 
-def _owed(due: DueDelivery, id_: int, endpoint: _Endpoint, now: datetime) -> Owed:
+def _owed(due: DueDelivery, id_: int, endpoint: _Endpoint, now: datetime, until: datetime) -> Owed:
     event = due.event
     return Owed(
         id=id_,
@@ -171,4 +171,5 @@ def _owed(due: DueDelivery, id_: int, endpoint: _Endpoint, now: datetime) -> Owe
         credentials=endpoint.credentials,
         is_preclaimed=True,
         in_flight_cap=endpoint.cap,
+        lease_until=until,
     )

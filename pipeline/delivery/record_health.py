@@ -8,17 +8,33 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from pipeline.delivery.rules.delivery import BLOCKED, UNUSABLE, AttemptOutcome, Decision, DisabledReason, Sent
+from pipeline.delivery.rules.delivery import (
+    AUTH_REFUSED,
+    BLOCKED,
+    CLIENT_MISSING,
+    CONNECTION_MISSING,
+    UNUSABLE,
+    AttemptOutcome,
+    Decision,
+    DisabledReason,
+    Sent,
+)
 from pipeline.delivery.rules.failure_text import explain
 from pipeline.delivery.rules.health import SUCCESS_EVERY, Health, observe
 from pipeline.delivery.rules.notice import Notice, NoticeType
 from pipeline.delivery.sql import endpoints, health, notices
 from pipeline.delivery.sql.pause import pause_deliveries
 
-#: Minimum interval between notices about deliveries that were not sent at all.
-NOT_SENT_EVERY = timedelta(hours=1)
+#: Minimum interval between notices about what an operator has to mend, and what nobody waits a day for.
+NOTICED_EVERY = timedelta(hours=1)
 
-_NOT_SENT = {BLOCKED: NoticeType.BLOCKED, UNUSABLE: NoticeType.UNUSABLE}
+_NOTICED = {
+    BLOCKED: NoticeType.BLOCKED,
+    UNUSABLE: NoticeType.UNUSABLE,
+    CONNECTION_MISSING: NoticeType.UNUSABLE,
+    CLIENT_MISSING: NoticeType.UNUSABLE,
+    AUTH_REFUSED: NoticeType.AUTH_REFUSED,
+}
 _rng = random.Random()
 
 #: Answers and decisions by endpoint, in order of arrival.
@@ -39,7 +55,7 @@ def observe_all(connection: Connection, decided: Sequence[tuple[Sent, Decision]]
     noticed = _observe_each(connection, known, answers, now)
     # Plain successes have no further consequences.
     telling = {origin: answers[origin] for origin in failing}
-    noticed += _not_sent(connection, telling)
+    noticed += _at_once(connection, telling)
     noticed += _disable(connection, known, telling, now)
     notices.add(connection, noticed)
     return noticed
@@ -69,11 +85,11 @@ def _observe_each(connection: Connection, known: dict[str, Health], answers: Ans
     return noticed
 
 
-def _not_sent(connection: Connection, answers: Answers) -> list[Notice]:
+def _at_once(connection: Connection, answers: Answers) -> list[Notice]:
     found = {}
     for origin, of_origin in answers.items():
         for sent, _ in of_origin:
-            type_ = _NOT_SENT.get(sent.answer.error or "")
+            type_ = _NOTICED.get(sent.answer.error or "")
             if type_ is not None:
                 found[origin, type_] = Notice(origin, type_, sent.ended_at, explain(sent.answer))
     return [notice for notice in found.values() if not _was_told(connection, notice)]
@@ -81,7 +97,7 @@ def _not_sent(connection: Connection, answers: Answers) -> list[Notice]:
 
 def _was_told(connection: Connection, notice: Notice) -> bool:
     last = notices.find_last_at(connection, notice.origin, notice.type)
-    return last is not None and notice.at - last < NOT_SENT_EVERY
+    return last is not None and notice.at - last < NOTICED_EVERY
 
 
 def _disable(connection: Connection, known: Mapping[str, Health], answers: Answers, now: datetime) -> list[Notice]:

@@ -26,10 +26,15 @@ class EventType(StrEnum):
     BATCH_COMPLETED = "batch.completed"
     #: A delivery was given up; sent to the batch's fallback URL.
     DELIVERY_EXHAUSTED = "delivery.exhausted"
+    #: Every result of the batch is written to the target of an export.
+    EXPORT_COMPLETED = "export.completed"
 
 
 #: Event types that carry the result of an item; the others are about a batch or a delivery.
 RESULT_TYPES = frozenset({EventType.ITEM_COMPLETED, EventType.ITEM_FAILED, EventType.ITEM_CANCELLED})
+
+#: What the value of `data` follows in a stored event. Before it are a type and a time, which contain no quotes.
+_DATA = b'"data":'
 
 _TYPE_BY_STATE = {
     ItemState.SUCCEEDED: EventType.ITEM_COMPLETED,
@@ -99,10 +104,49 @@ def exhausted_data(batch_id: str, seq: int, row: Mapping[str, Any]) -> dict[str,
     }
 
 
+def export_data(batch_id: str, seq: int, row: Mapping[str, Any], manifest: str | None) -> dict[str, Any]:
+    """Return the data of `export.completed`.
+
+    Args:
+        row: the export's row.
+        manifest: where its manifest is; None: it is a table, which has none.
+    """
+    return {
+        "batch_id": batch_id,
+        "seq": seq,
+        "export_id": row["id"],
+        "target": row["target"],
+        "completion": row["completions"],
+        "manifest": manifest,
+        "parts": row["parts"],
+        "rows": row["rows"],
+        "timings": {name: format_timestamp(row[name]) for name in ("created_at", "finished_at")},
+    }
+
+
+def cut_data(body: bytes) -> bytes:
+    """Return the value of `data` of a stored event, byte for byte: for the event of an item, its result."""
+    return body[body.index(_DATA) + len(_DATA) : -1]
+
+
+def with_payload(data: bytes, payload: str) -> bytes:
+    """Return the JSON of a result with the item's payload added to it, as `payload`."""
+    return b'%b,"payload":%b}' % (data[:-1], payload.encode())
+
+
 def decode_data(body: bytes) -> dict[str, Any]:
     """Return the data of an event's body."""
     data: dict[str, Any] = orjson.loads(body)["data"]
     return data
+
+
+def placeholder_values(body: bytes) -> dict[str, object]:
+    """Return what may be filled into the URL of a message target: of `delivery.exhausted`, the event it carried."""
+    event = orjson.loads(body)
+    data = event["data"]
+    inner = data.get("event", event)["data"]
+    values = {"type": event["type"], "batch_id": data.get("batch_id")}
+    return {**values, "state": inner.get("state"), "label": inner.get("label")}
 
 
 def format_timestamp(timestamp: datetime | None) -> str | None:

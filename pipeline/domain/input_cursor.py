@@ -22,6 +22,7 @@ class InputCursor(NamedTuple):
         group: which row group of the file, counted from 0.
         row: rows before this place in the group, or in the sheet.
         after: the value of the order column in the row before this place.
+        column: characters before this place on its line.
         open_until: the last line of a row that was refused because its quote does not close; 0: there is none.
     """
 
@@ -32,6 +33,7 @@ class InputCursor(NamedTuple):
     group: int = 0
     row: int = 0
     after: str | int | None = None
+    column: int = 0
     open_until: int = 0
 
     def to_json(self) -> dict[str, Any]:

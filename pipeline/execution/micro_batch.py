@@ -15,6 +15,7 @@ from pipeline.database.retry import retrying
 from pipeline.database.row import Row
 from pipeline.database.trouble import log_failure
 from pipeline.domain.ids import item_id
+from pipeline.domain.input_mapping import text_of
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
 from pipeline.domain.portions import portions, text_bytes
@@ -341,7 +342,7 @@ def _work_items(rows: Sequence[Row], work: Work, *, keeps_text: bool) -> list[Wo
     Args:
         keeps_text: keep each payload's text too, because a user's classifier may change the value that it is given.
     """
-    text, batch_id = work.definition.input.text, work.public_id
+    fields, batch_id = work.definition.input.text_fields, work.public_id
     return [
         WorkItem(
             item_id=item_id(batch_id, row["position"]),
@@ -349,7 +350,7 @@ def _work_items(rows: Sequence[Row], work: Work, *, keeps_text: bool) -> list[Wo
             key=row["key"],
             # Otherwise the text is not kept beside its value: it may be large, and the item slow.
             payload=(payload := orjson.loads(row["payload"] if keeps_text else row.pop("payload"))),
-            text=str(payload.get(text) or ""),
+            text=text_of(payload, fields),
             attempt=row["attempt"],
             label=row["label"],
             confidence=row["confidence"],

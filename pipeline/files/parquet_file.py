@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from datetime import datetime
+from typing import Any, BinaryIO, Literal
 
 import orjson
 
@@ -12,21 +13,37 @@ from pipeline.errors import InvalidInput
 ROW_GROUP_ROWS = 10_000
 
 
+_TIMINGS = "timings"
+_TIMES = ("created_at", "queued_at", "started_at", "classified_at", "finished_at")
+
+
 class ParquetWriter:
     """Writes rows as Parquet; objects become JSON text. The file is readable once `close` has written its footer.
+
+    Args:
+        has_instants: write `timings` as a structure of instants in UTC instead of JSON text.
+        compression: of the pages.
 
     Raises:
         InvalidInput: the extra `parquet` is not installed.
     """
 
-    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
-        self._arrow, parquet = _import_arrow()
+    def __init__(
+        self,
+        file: BinaryIO,
+        columns: Sequence[str],
+        *,
+        has_instants: bool = False,
+        compression: Literal["snappy", "zstd"] = "snappy",
+    ) -> None:
+        self._arrow, parquet = import_arrow("writing Parquet")
         self._numbers = {
             "seq": self._arrow.int64(), "confidence": self._arrow.float64(), "attempts": self._arrow.int32()
         }  # fmt: skip
         self._columns = columns
-        self._schema = self._arrow.schema([(name, self._numbers.get(name, self._arrow.string())) for name in columns])
-        self._file = parquet.ParquetWriter(file, self._schema)
+        self._has_instants = has_instants
+        self._schema = self._arrow.schema([(name, self._type(name)) for name in columns])
+        self._file = parquet.ParquetWriter(file, self._schema, compression=compression)
         self._rows: list[dict[str, Any]] = []
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -42,9 +59,17 @@ class ParquetWriter:
             self._write_row_group()
         self._file.close()
 
+    def _type(self, name: str) -> Any:
+        if name == _TIMINGS and self._has_instants:
+            instant = self._arrow.timestamp("us", tz="UTC")
+            return self._arrow.struct([(each, instant) for each in _TIMES])
+        return self._numbers.get(name, self._arrow.string())
+
     def _value(self, name: str, value: Any) -> Any:
         if value is None or isinstance(value, str) or name in self._numbers:
             return value
+        if name == _TIMINGS and self._has_instants:
+            return {each: None if value[each] is None else datetime.fromisoformat(value[each]) for each in _TIMES}
         return orjson.dumps(value).decode()
 
     def _write_row_group(self) -> None:
@@ -52,10 +77,18 @@ class ParquetWriter:
         self._file.write_table(self._arrow.Table.from_pylist(rows, schema=self._schema))
 
 
-def _import_arrow() -> tuple[Any, Any]:
+def import_arrow(purpose: str) -> tuple[Any, Any]:
+    """Return pyarrow and its module for Parquet.
+
+    Args:
+        purpose: what needs it, for the message.
+
+    Raises:
+        InvalidInput: it is not installed.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise InvalidInput("writing Parquet needs pyarrow: pip install 'pipeline[parquet]'") from None
+        raise InvalidInput(f"{purpose} needs pyarrow: pip install 'pipeline[parquet]'") from None
     return pyarrow, pyarrow.parquet

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,24 +24,39 @@ class RejectsFile:
 
     If the input has several files, `file` names the one with the record.
 
+    Args:
+        keep: leave the file as it is until `cut_back` says how much of it is kept.
+
     Raises:
         InvalidInput: the suffix is that of another format; or, when the context is entered, the folder does not exist
             or the file cannot be written.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, keep: bool = False) -> None:
         if Path(path).suffix.lower() in _OTHER_FORMATS:
             raise InvalidInput(f"cannot write {path}: rejected items are written as JSON Lines; give a name in .jsonl")
-        self._path = path
+        self.path = path
+        self._keep = keep
         self._stack = ExitStack()
         self.count = 0
 
     def __enter__(self) -> Self:
-        self._file = self._stack.enter_context(open_in_place(self._path))
+        self._file = self._stack.enter_context(open_in_place(self.path, append=self._keep))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @property
+    def size(self) -> int:
+        """The bytes of the file; 0 if it is a pipe or a device."""
+        status = os.fstat(self._file.fileno())
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+    def cut_back(self, size: int) -> None:
+        """Remove what follows the first `size` bytes. What was written to a pipe stays."""
+        if self.size > size:
+            self._file.truncate(size)
 
     def write(self, rejection: Rejection) -> None:
         file = {} if rejection.file is None else {"file": rejection.file}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterable, Iterator
 from math import ceil
 
@@ -16,6 +15,7 @@ from starlette.websockets import WebSocket
 
 from pipeline.access.caller import ANYBODY, Caller
 from pipeline.errors import PipelineError
+from pipeline.http_api.answer_headers import SAFE_HEADERS, ensure_request_id
 from pipeline.http_api.audit import log_change
 from pipeline.http_api.authentication import TOKEN_PARAMETER, check_scope
 from pipeline.http_api.browser_guard import BrowserGuard
@@ -29,15 +29,10 @@ from pipeline.http_api.parameters import read_parameters
 from pipeline.http_api.problems import Problem, internal, problem_of
 from pipeline.http_api.rate_limits import Allowance
 from pipeline.http_api.routing import API, OperationRoutes, local_path
-from pipeline.http_api.server.raw_answer import new_request_id
 from pipeline.http_api.streaming.socket_call import SocketCall
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
-
-_ID_CHARACTERS = frozenset(string.ascii_letters + string.digits + "._-")
-_MAX_ID_LENGTH = 64
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
 def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> Starlette:
@@ -73,7 +68,7 @@ def _routes(gateway: Gateway, operation: Operation) -> Iterator[Route | WebSocke
 
 def _route(gateway: Gateway, operation: Operation) -> Route:
     async def endpoint(request: Request) -> Response:
-        request_id = _request_id(request)
+        request_id = ensure_request_id(request)
         request.state.operation = operation.id
         try:
             response = await _answer(gateway, operation, request, request_id)
@@ -81,7 +76,7 @@ def _route(gateway: Gateway, operation: Operation) -> Route:
         except (Problem, PipelineError) as error:
             problem = error if isinstance(error, Problem) else problem_of(error)
             response, outcome = problem.response(request_id), problem.code
-        log_change(operation, request, response, outcome)
+        log_change(operation.id, request, response, outcome)
         return _finished(request, await compressed(request, response), request_id)
 
     return Route(operation.path, endpoint, methods=[operation.method])
@@ -132,7 +127,7 @@ def _count(gateway: Gateway, connection: HTTPConnection, caller: Caller) -> None
 
 def _socket_route(gateway: Gateway, socket: Socket) -> WebSocketRoute:
     async def endpoint(websocket: WebSocket) -> None:
-        request_id = _request_id(websocket)
+        request_id = ensure_request_id(websocket)
         try:
             caller = await _caller(gateway, socket, websocket)
             read_parameters(socket.query, websocket.query_params, ignored=_ignored(socket))
@@ -148,20 +143,10 @@ def _socket_route(gateway: Gateway, socket: Socket) -> WebSocketRoute:
     return WebSocketRoute(socket.path, endpoint)
 
 
-def _request_id(request: HTTPConnection) -> str:
-    given = request.headers.get("x-request-id", "")
-    if 0 < len(given) <= _MAX_ID_LENGTH and _ID_CHARACTERS.issuperset(given):
-        request.state.request_id = given
-    elif not hasattr(request.state, "request_id"):
-        request.state.request_id = new_request_id()
-    found: str = request.state.request_id
-    return found
-
-
 def _finished(request: HTTPConnection, response: Response, request_id: str) -> Response:
     """Add what every answer has."""
     response.headers["X-Request-Id"] = request_id
-    for name, value in _HEADERS.items():
+    for name, value in SAFE_HEADERS.items():
         response.headers.setdefault(name, value)
     allowance: Allowance | None = getattr(request.state, "allowance", None)
     if allowance is not None:
@@ -172,16 +157,17 @@ def _finished(request: HTTPConnection, response: Response, request_id: str) -> R
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:
-    """AnswerModel what no operation answers: an unknown path, or a method that a path does not have."""
+    """Answer what no operation answers: an unknown path, or a method that a path does not have."""
     assert isinstance(error, HTTPException)
-    request_id = _request_id(request)
+    request_id = ensure_request_id(request)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         if request.method == "OPTIONS" and allowed:
             return _finished(request, Response(None, 204, {"Allow": allowed}), request_id)
+        advice = "; with curl, add `-X POST` to `-T`" if request.method == "PUT" and "POST" in allowed else ""
         problem = Problem(
             "method_not_allowed",
-            f"{request.method} is no method of this path; it has {allowed}",
+            f"{request.method} is no method of this path; it has {allowed}{advice}",
             headers={"Allow": allowed},
         )
     else:
@@ -190,8 +176,8 @@ async def _unrouted(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """AnswerModel a bug. The log has the exception, the caller the request id."""
-    request_id = _request_id(request)
+    """Answer a bug. The log has the exception, the caller the request id."""
+    request_id = ensure_request_id(request)
     if not isinstance(error, ClientDisconnect):
         log.exception("api_failed", request_id=request_id, method=request.method)
     return _finished(request, internal().response(request_id), request_id)

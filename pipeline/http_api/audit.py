@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.access.caller import Caller
-from pipeline.http_api.operation import Operation
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
@@ -19,18 +18,19 @@ _SHOWN = frozenset(string.ascii_letters + string.digits + "._-:/[]")
 _MAX_SHOWN = 200
 
 
-def log_change(operation: Operation, request: Request, response: Response, outcome: str) -> None:
-    """Log who asked for a change, of what, and how it ended, unless the operation only reads.
+def log_change(operation: str, request: Request, response: Response, outcome: str) -> None:
+    """Log who asked for a change, of what, and how it ended, unless the request only reads.
 
     Args:
+        operation: what was asked for, such as `batches.pause`.
         outcome: the status of the answer, or the code of its problem.
     """
     caller: Caller | None = getattr(request.state, "caller", None)
-    if operation.method in _READING or caller is None or not getattr(request.state, "is_change", True):
+    if request.method in _READING or caller is None or not getattr(request.state, "is_change", True):
         return
     log.info(
         "api_change",
-        operation=operation.id,
+        operation=operation,
         target=_target(request, response),
         outcome=outcome,
         key_id=caller.key_id,

@@ -23,8 +23,10 @@ from pipeline.http_api.problems import Problem
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
-#: Bytes of a JSON body. Items in any number go as a stream.
+#: Bytes of a JSON body that has items. Items in any number go as a stream.
 MAX_JSON_BYTES = 10 * 1024 * 1024
+#: Bytes of any other JSON body, such as ten thousand ids; and per byte of the largest payload.
+_MAX_REQUEST_BYTES, _PER_PAYLOAD_BYTE = 1024 * 1024, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class ApiCall:
     @property
     def context(self) -> Context:
         """The context of the use cases."""
-        return self.gateway.context
+        return self.gateway.context.acting_as(self.caller.actor)
 
     def path(self, name: str) -> str:
         """Return a part of the path by its name."""
@@ -63,8 +65,12 @@ class ApiCall:
         return await self.gateway.quick.run(function, *args, **options)
 
     async def bulk(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
-        """Run a use case that reads or writes a whole batch; see `Pool.run`."""
-        return await self.gateway.bulk.run(function, *args, **options)
+        """Run a use case that reads or writes a whole batch; see `Pool.run_for`."""
+        return await self.gateway.bulk.run_for(self.caller.key_id, function, *args, **options)
+
+    def refuse_if_busy(self) -> None:
+        """Raise `Problem` (busy) if `bulk` would now: before a body is read."""
+        self.gateway.bulk.refuse_if_taken(self.caller.key_id)
 
     async def json(self, model: type[M], *, is_optional: bool = False) -> M:
         """Read the JSON body.
@@ -75,7 +81,9 @@ class ApiCall:
         Raises:
             Problem: unsupported_media_type, body_too_large, bad_json, invalid_request.
         """
-        if is_optional and "content-type" not in self.request.headers and not await self.read_body(MAX_JSON_BYTES):
+        # Twice: text may be escaped.
+        limit = max(_MAX_REQUEST_BYTES, _PER_PAYLOAD_BYTE * self.context.settings.max_payload_bytes)
+        if is_optional and "content-type" not in self.request.headers and not await self.read_body(limit):
             return read_json(model, b"{}")
         media_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
@@ -84,7 +92,8 @@ class ApiCall:
                 f"the body has the type {media_type[:80]!r}; send application/json",
                 headers={"Accept": "application/json"},
             )
-        return read_json(model, await self.read_body(MAX_JSON_BYTES))
+        # In a thread: it takes longer than other requests should wait.
+        return await self.quick(read_json, model, await self.read_body(limit))
 
     async def read_body(self, limit: int) -> bytes:
         """Read the whole body.
@@ -154,7 +163,4 @@ def visible_batch(context: Context, caller: Caller, public_id: str) -> Row:
 
 
 def _too_large(limit: int) -> Problem:
-    return Problem(
-        "body_too_large",
-        f"a JSON body has at most {limit:,} bytes; send items as a stream, such as application/x-ndjson, of any size",
-    )
+    return Problem("body_too_large", f"the body of this request has at most {limit:,} bytes")

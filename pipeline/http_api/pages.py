@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
+from pipeline.delivery.sql.delivery_pages import PagePosition
 from pipeline.domain.bounds import DELIVERY_ID, shown
 from pipeline.http_api.parameters import Parameters
 from pipeline.http_api.problems import Problem
@@ -68,6 +69,29 @@ def parse_id(text: str) -> int:
     if number > DELIVERY_ID.most:
         raise bad_cursor(text)
     return number
+
+
+def encode_delivery_cursor(position: PagePosition) -> str:
+    """Return where a list of deliveries goes on."""
+    return encode_cursor(position.id if position.seq is None else f"{position.seq}.{position.id}")
+
+
+def read_delivery_cursor(text: str | None, *, is_of_batch: bool) -> PagePosition | None:
+    """Return where a list of deliveries goes on, None at its beginning.
+
+    Args:
+        is_of_batch: whether the list is of one batch or item, and in the order of its events.
+
+    Raises:
+        Problem: bad_cursor: it is none of ours, or of a list in another order.
+    """
+    found = read_cursor(text)
+    if found is None:
+        return None
+    seq, _, number = found.rpartition(".")
+    if bool(seq) is not is_of_batch:
+        raise bad_cursor(found)
+    return PagePosition(parse_id(seq) if seq else None, parse_id(number))
 
 
 def page(found: Sequence[R], limit: int, key: Callable[[R], str | int], show: Callable[[R], Any]) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from pipeline.http_api.problems import Problem
 
 M = TypeVar("M", bound=BaseModel)
 
+#: Errors of a body that are described, and members that it should not have.
+_MAX_ERRORS, _MAX_UNKNOWN = 100, 20
+
 
 class Parameters(BaseModel):
     """Parameters after `?`. A parameter may be given once."""
@@ -132,11 +135,26 @@ def validate(model: type[M], value: Any) -> M:
     """
     if not isinstance(value, Mapping):
         raise Problem("invalid_request", "the body is not a JSON object")
+    _refuse_unknown(model, value)
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        errors = [{"pointer": pointer(*each["loc"]), "detail": _described(model, each)} for each in error.errors()]
+        found = error.errors(include_url=False, include_input=False)[:_MAX_ERRORS]
+        errors = [{"pointer": pointer(*each["loc"]), "detail": _described(model, each)} for each in found]
         raise Problem("invalid_request", f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors) from None
+
+
+def _refuse_unknown(model: type[BaseModel], value: Mapping[str, Any]) -> None:
+    """Refuse members that a model has not, however many there are: pydantic would make an error of each."""
+    known = list(model.model_fields)
+    unknown = [name for name in value if name not in model.model_fields][:_MAX_UNKNOWN]
+    if unknown and model.model_config.get("extra") == "forbid":
+        errors = [{"pointer": pointer(name), "detail": _unknown(name, known)} for name in unknown]
+        raise Problem("invalid_request", f"{errors[0]['pointer']}: {errors[0]['detail']}", errors=errors)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    return f"there is no member {name[:80]!r}{hint(name, known) or _listed(known)}"
 
 
 def pointer(*path: object) -> str:
@@ -146,9 +164,7 @@ def pointer(*path: object) -> str:
 
 def _described(model: type[BaseModel], error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
-        known = list(model.model_fields) if len(error["loc"]) == 1 else []
-        name = str(error["loc"][-1])
-        return f"there is no member {name[:80]!r}{hint(name, known) or _listed(known)}"
+        return _unknown(str(error["loc"][-1]), [])
     if error["type"] == "missing":
         return "it is missing"
     return describe_error(error)

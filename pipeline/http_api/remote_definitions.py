@@ -32,7 +32,8 @@ async def read_tables(call: ApiCall) -> Mapping[str, Any]:
             headers={"Accept": ", ".join(MEDIA_TYPES)},
         )
     body = await call.read_body(MAX_BYTES)
-    tables = parse_json(body) if media_type == JSON else _parse_toml(body)
+    # In a thread: it takes longer than other requests should wait.
+    tables = await call.bulk(parse_json if media_type == JSON else _parse_toml, body)
     if not isinstance(tables, Mapping):
         raise Problem("invalid_request", "the body is not a JSON object")
     return tables

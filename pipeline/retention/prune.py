@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -19,10 +19,17 @@ from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery.sql import notices
 from pipeline.errors import InvalidInput
+from pipeline.exports.rules.export_state import ExportState
+from pipeline.exports.sql import exports as export_sql
+from pipeline.log import get_logger
 from pipeline.retention import sql
+
+log = get_logger(__name__)
 
 #: How many positions of a batch (items, events and deliveries) are deleted in one transaction.
 SPAN = 2_000
+#: How much longer than its callbacks a batch is kept for an export that is not complete.
+EXPORT_PATIENCE = timedelta(days=7)
 #: How many batches are read, and notices and definitions deleted, in one transaction.
 PAGE = 1_000
 
@@ -33,8 +40,8 @@ class Pruned:
 
     Args:
         credentials: sessions and stream tokens of the HTTP API, which are deleted when they have expired.
-        kept: batches that are old enough, but have callbacks to send.
-        waits_for: how many of these batches are waiting for each endpoint, by its name.
+        kept: batches that are old enough, but have callbacks to send or results to export.
+        waits_for: how many of these batches are waiting for each endpoint or target of an export, by its name.
     """
 
     batches: int = 0
@@ -117,11 +124,14 @@ class _Run:
             return None if self._must_keep(connection, batch_id, shared) else shared
 
     def _must_keep(self, connection: Connection, batch_id: int, shared: Sequence[int]) -> bool:
-        """Return whether a batch has callbacks to send. If so, count it as kept, and the endpoints they wait for."""
-        origins = sql.find_waiting_origins(connection, batch_id, shared)
-        self._waits_for.update(origins)
-        self.counts["kept"] += bool(origins)
-        return bool(origins)
+        """Return whether a batch has callbacks to send or results to export. If so, count it as kept, and what it
+        waits for.
+        """
+        waits_for = sql.find_waiting_origins(connection, batch_id, shared)
+        waits_for += export_sql.find_awaited(connection, batch_id, self._before - EXPORT_PATIENCE)
+        self._waits_for.update(waits_for)
+        self.counts["kept"] += bool(waits_for)
+        return bool(waits_for)
 
     def delete(self, batch_id: int) -> None:
         """Delete a batch with all its rows, unless it has callbacks to send."""
@@ -133,6 +143,7 @@ class _Run:
             if not is_locked or self._must_keep(connection, batch_id, shared):
                 # It was replayed, or another run deletes it.
                 return
+            self._report_incomplete(connection, batch_id)
             sql.delete_batch(connection, batch_id, shared)
             self.counts["batches"] += 1
             if sql.last_position(connection, batch_id) < SPAN:
@@ -141,6 +152,12 @@ class _Run:
                 return
             sql.mark_unfinished(connection, batch_id)
         self.delete_rest(batch_id)
+
+    def _report_incomplete(self, connection: Connection, batch_id: int) -> None:
+        for row in export_sql.find_of_batch(connection, batch_id):
+            if row["state"] != ExportState.COMPLETE:
+                lost = {"target": row["target"], "error": row["last_error"]}
+                log.warning("export_incomplete", batch=row["public_id"], export=row["id"], **lost)
 
     def delete_rest(self, batch_id: int) -> None:
         """Delete the remaining rows of a deleted batch, unless another run is doing so."""

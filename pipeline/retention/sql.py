@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from pipeline.batches.sql import spans
+from pipeline.batches.sql import exports, spans
 from pipeline.batches.sql.items import id_range
 from pipeline.database.dialect import dialect_of
 from pipeline.database.locks import skip_locked
@@ -25,6 +25,7 @@ from pipeline.database.tables import (
     bundles,
     deliveries,
     events,
+    interventions,
     items,
     pruned,
     replays,
@@ -107,6 +108,8 @@ def delete_batch(connection: Connection, batch_id: int, bundle_ids: Sequence[int
         connection.execute(leaving, {"ids": dialect.encode_list(bundle_ids)})
     spans.forget(connection, batch_id)
     connection.execute(delete(batch_parts).where(batch_parts.c.batch_id == batch_id))
+    connection.execute(delete(interventions).where(interventions.c.batch_id == batch_id))
+    exports.delete_of(connection, batch_id)
     connection.execute(delete(batches).where(batches.c.id == batch_id))
 
 

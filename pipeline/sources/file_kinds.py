@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import string
-from pathlib import Path
-from typing import BinaryIO
 
 from pipeline.errors import InvalidInput
-from pipeline.sources.encodings import UTF8, guess_escaped, guess_unmarked
+from pipeline.sources.compression import detect_compression
+from pipeline.sources.format import InputFormat
+from pipeline.sources.text.encodings import guess_escaped, guess_unmarked
 
 #: Bytes that are looked at.
 _SNIFFED = 512
 _SHOWN = 40
 
-_ARCHIVE = "unpack it, and give a file from it"
+_AS_FILE = "give it as a file"
+_ARCHIVE = "give it as a file"
+_UNPACK = "unpack it, and give a file from it"
 _EXPORT = "save it as CSV"
 _NOT_DATA = "give a file with items"
 
-_GZIP = b"\x1f\x8b"
+_TWICE = "decompress it once"
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+#: A stream in an Office document that a password protects.
+_ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+
 #: What files that begin with these bytes are, and what to do instead.
 _SIGNATURES = (
     (b"%PDF-", "a PDF document", _NOT_DATA),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a file of Excel or another Office program before 2007", _EXPORT),
-    (_GZIP, "compressed with gzip twice", "decompress it once"),
-    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "decompress it, or compress it with gzip"),
-    (b"\xfd7zXZ\x00", "compressed with xz", "decompress it, or compress it with gzip"),
-    (b"BZh91AY&SY", "compressed with bzip2", "decompress it, or compress it with gzip"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _ARCHIVE),
-    (b"Rar!\x1a\x07", "a RAR archive", _ARCHIVE),
-    (b"ARROW1\x00\x00", "an Arrow file", "save it as Parquet"),
+    (_OLE, "a file of Excel or another Office program before 2007", _EXPORT),
+    (b"\x1f\x8b", "compressed twice, with gzip last", _TWICE),
+    (b"\x28\xb5\x2f\xfd", "compressed twice, with zstd last", _TWICE),
+    (b"\xfd7zXZ\x00", "compressed twice, with xz last", _TWICE),
+    (b"BZh91AY&SY", "compressed twice, with bzip2 last", _TWICE),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+    (b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
     (b"Obj\x01", "an Avro file", "save it as Parquet or JSON Lines"),
     (b"SQLite format 3\x00", "a SQLite database", "export a table as CSV"),
     (b"{\\rtf", "a document in rich text", "save it as plain text"),
@@ -36,59 +41,44 @@ _SIGNATURES = (
     (b"\xff\xd8\xff", "an image", _NOT_DATA),
     (b"GIF8", "an image", _NOT_DATA),
 )
-_PARQUET = b"PAR1"
+PARQUET_MAGIC = b"PAR1"
+ARROW_FILE_MAGIC = b"ARROW1"
+#: The first message of a stream of Arrow begins with this, and its length.
+ARROW_STREAM_MAGIC = b"\xff\xff\xff\xff"
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+_BINARY_MAGIC = (
+    (PARQUET_MAGIC, InputFormat.PARQUET),
+    (ARROW_FILE_MAGIC, InputFormat.ARROW),
+    (ARROW_STREAM_MAGIC, InputFormat.ARROW),
+)
 _PAGE_TAGS = ("<html", "<head", "<body", "<table", "<meta", "<style", "<script", "<title", "<div")
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 #: Kinds of zip archives by what stands near their beginning.
 _ZIP_KINDS = (
-    (b"xl/", "an Excel workbook", _EXPORT),
+    (b"xl/", "an Excel workbook", _AS_FILE),
     (b"opendocument.spreadsheet", "an OpenDocument spreadsheet", _EXPORT),
     (b"word/", "a Word document", _NOT_DATA),
-    (b"[Content_Types].xml", "an Excel workbook or another Office document", _EXPORT),
+    (b"[Content_Types].xml", "an Excel workbook or another Office document", _AS_FILE),
 )
 
 
-def refuse_other_file(source: Path | BinaryIO, name: str) -> None:
-    """Refuse a file that should be Parquet, and that is recognized as something else.
-
-    Args:
-        source: its path, or a stream at its beginning, where it is left.
-        name: of the file in messages.
-
-    Raises:
-        InvalidInput: says what the file is, and what to do; or it cannot be read.
-    """
-    try:
-        if isinstance(source, Path):
-            with source.open("rb") as file:
-                head = file.read(_SNIFFED)
-        else:
-            head = source.read(_SNIFFED)
-            source.seek(0)
-    except OSError as error:
-        raise InvalidInput(f"cannot read {name}: {error.strerror or error}") from None
-    if head.startswith(_GZIP):
-        raise InvalidInput(f"{name} is compressed with gzip, which Parquet cannot be; decompress it")
-    if not head.startswith(_PARQUET):
-        refuse_binary(head, name, None)
-        refuse_markup(head, name)
+def is_tar(head: bytes) -> bool:
+    """Return whether a file is a tar archive."""
+    return head[257:262] == b"ustar"
 
 
-def refuse_other_kind(path: Path) -> None:
-    """Refuse a file without a known suffix that is recognized as something that no format can read.
+def is_readable(head: bytes) -> bool:
+    """Return whether a file is compressed, an archive, or of a format without text, as its first bytes say."""
+    return (
+        head.startswith(ZIP_MAGIC)
+        or detect_compression(head) is not None
+        or is_tar(head)
+        or binary_format(head) is not None
+    )
 
-    Raises:
-        InvalidInput: says what the file is, and what to do.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(_SNIFFED)
-    except OSError:
-        # Opening it to read it says why.
-        return
-    if not head.startswith((_GZIP, _PARQUET)):
-        refuse_binary(head, str(path), UTF8)
-        refuse_markup(head, str(path))
+
+def binary_format(head: bytes) -> InputFormat | None:
+    """Return the format of a file that is no text, None if it is text, or another kind of file."""
+    return next((format for magic, format in _BINARY_MAGIC if head.startswith(magic)), None)
 
 
 def refuse_binary(head: bytes, name: str, encoding: str | None) -> None:
@@ -101,21 +91,22 @@ def refuse_binary(head: bytes, name: str, encoding: str | None) -> None:
     Raises:
         InvalidInput: says what the file is, and what to do.
     """
-    if head.startswith(_PARQUET):
+    format = binary_format(head)
+    if format is not None:
         raise InvalidInput(
-            f"{name} is Parquet, which cannot be read from standard input or with gzip; save it to a plain file and "
-            "give its name with --format parquet"
+            f"{name} is {format.title()}, which cannot be read from standard input or with compression; save it to a "
+            f"plain file and give its name with --format {format}"
         )
     text, head = head, head[:_SNIFFED]
-    if head.startswith(_ZIP):
+    if head.startswith(_OLE) and _ENCRYPTED_PACKAGE in text:
+        raise InvalidInput(f"{name} is encrypted; open it in Excel, and save it without a password")
+    if head.startswith(ZIP_MAGIC):
         kinds = [(kind, advice) for mark, kind, advice in _ZIP_KINDS if mark in head]
         kind, advice = kinds[0] if kinds else ("a zip archive", _ARCHIVE)
         raise InvalidInput(f"{name} is {kind}: {advice}")
     for signature, kind, advice in _SIGNATURES:
         if head.startswith(signature):
             raise InvalidInput(f"{name} is {kind}: {advice}")
-    if head[257:262] == b"ustar":
-        raise InvalidInput(f"{name} is a tar archive: {_ARCHIVE}")
     if encoding is None:
         _refuse_unnamed(text, name)
 

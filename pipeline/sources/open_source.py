@@ -1,94 +1,122 @@
-"""Opens a file or standard input for reading, and decompresses it."""
+"""The one way to read items: whatever the source is called, it becomes an `ItemSource`."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import sys
-import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-from pipeline.domain.did_you_mean import hint
+from pipeline.domain.payload import MAX_PAYLOAD_BYTES, Record, Rejection
 from pipeline.errors import InvalidInput
-
-STDIN = "-"
-_GZIP_MAGIC = b"\x1f\x8b"
-
-
-def display_name(source: str | Path) -> str:
-    """Return the name of `source` in messages."""
-    return "standard input" if source == STDIN else str(source)
-
-
-def check_file(source: str | Path) -> Path:
-    """Return the path of the file `source`.
-
-    Raises:
-        InvalidInput: it does not exist, or is a folder.
-    """
-    path = Path(source)
-    try:
-        if path.is_dir():
-            raise InvalidInput(f"{path} is a folder; give a file")
-        if path.is_symlink() and not path.exists():
-            raise InvalidInput(f"cannot read {path}: it is a link to {path.readlink()}, which cannot be found")
-        if not path.exists():
-            raise InvalidInput(f"there is no file {path}{_suggest_file(path)}")
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"cannot read {path}: {error}") from None
-    return path
+from pipeline.sources import file_kinds
+from pipeline.sources.files_source import FilesSource
+from pipeline.sources.format import InputFormat, format_from_name
+from pipeline.sources.item_source import ItemSource
+from pipeline.sources.local_file import LocalFile
+from pipeline.sources.locations import find_files
+from pipeline.sources.read_file import cannot_seek
+from pipeline.sources.read_options import ReadOptions
+from pipeline.sources.read_report import ReadReport
+from pipeline.sources.source_file import SourceFile
+from pipeline.sources.text.csv_header import HeaderRules
+from pipeline.sources.url import STDIN, SchemeKind, SourceUrl, load_opener, parse_location
 
 
-@contextmanager
-def open_source(source: str | Path, stdin: BinaryIO | None, name: str | None = None) -> Iterator[io.BufferedReader]:
-    """Open `source` and yield its bytes; gzip data is decompressed regardless of the file's name.
+def open_source(
+    locations: Sequence[str | Path],
+    options: ReadOptions,
+    report: ReadReport,
+    *,
+    stdin: BinaryIO | None = None,
+) -> ItemSource:
+    """Return the source that locations stand for. Nothing of it is read yet.
+
+    Args:
+        locations: at least one path, glob, folder with a slash at its end, URL, or `-` for standard input. Several,
+            and those that stand for several files, are one source.
+        options: how to read it.
+        report: counts blank rows and takes warnings while it is read.
+        stdin: what `-` reads instead of the process's standard input; it is left open.
 
     Raises:
-        InvalidInput: it cannot be opened or read to the end; may also be raised from reads inside the block.
+        InvalidInput: a location cannot be used, a file does not exist, or an option is wrong.
     """
-    with _explain_errors(name or display_name(source)), ExitStack() as stack:
-        stream = _open_stdin(stdin, stack) if source == STDIN else stack.enter_context(Path(source).open("rb"))
-        if stream.peek(2).startswith(_GZIP_MAGIC):
-            stream = stack.enter_context(_buffer(gzip.GzipFile(fileobj=stream)))
-        yield stream
+    options = options.checked()
+    parsed = [each if isinstance(each, Path) else parse_location(each) for each in locations]
+    if len(parsed) == 1 and isinstance(parsed[0], SourceUrl):
+        kind, opener = load_opener(parsed[0])
+        if kind is SchemeKind.ITEMS:
+            source: ItemSource = opener(parsed[0], options, report)
+            return source
+    if options.query is not None:
+        raise InvalidInput("--query reads from one database, such as postgresql://HOST/DATABASE, and not from files")
+    files = find_files(locations, options, stdin)
+    for file in files:
+        _check_suffix(file, options)
+    return FilesSource(options.name or _name_of(locations, files), files, options, report)
 
 
-def _open_stdin(stdin: BinaryIO | None, stack: ExitStack) -> io.BufferedReader:
-    if stdin is None and sys.stdin is None:
-        raise InvalidInput("standard input is closed; give a file, or redirect one to it")
-    raw = sys.stdin.buffer if stdin is None else stdin
-    if isinstance(raw, io.BufferedReader):
-        return raw
-    stream = _buffer(raw)
-    # The caller closes `stdin`. Without detaching, the buffered reader would close it when it is garbage-collected.
-    stack.callback(stream.detach)
-    return stream
+def read_items(
+    source: str | Path,
+    *,
+    format: str | None = None,
+    encoding: str | None = None,
+    header: HeaderRules | None = None,
+    report: ReadReport | None = None,
+    stdin: BinaryIO | None = None,
+    max_bytes: int = MAX_PAYLOAD_BYTES,
+    name: str | None = None,
+    options: ReadOptions | None = None,
+) -> Iterator[Record | Rejection]:
+    """Yield the items of `source` in order, each as a record or a rejection, in constant memory.
+
+    Args:
+        source: see `open_source`.
+        format, encoding, header, max_bytes, name: see `ReadOptions`.
+        report: counts blank rows and takes warnings while the items are read.
+        stdin: what `-` reads instead of the process's standard input; it is left open.
+        options: the other options.
+
+    Raises:
+        InvalidInput: `source` cannot be read. This is raised at once if its name, the format or the encoding is wrong,
+            and while reading if it is empty, damaged or truncated. Items yielded before remain valid.
+    """
+    chosen = replace(
+        options or ReadOptions(),
+        format=format,
+        encoding=encoding,
+        header=header or HeaderRules(),
+        max_bytes=max_bytes,
+        name=name,
+    )
+    return open_source([source], chosen, report or ReadReport(), stdin=stdin).read()
 
 
-def _buffer(stream: object) -> io.BufferedReader:
-    return io.BufferedReader(cast(io.RawIOBase, stream))
-
-
-@contextmanager
-def _explain_errors(name: str) -> Iterator[None]:
+def _check_suffix(file: SourceFile, options: ReadOptions) -> None:
+    """Refuse a file whose format cannot be known, or cannot be read from a pipe, before another one is read."""
+    if options.format in (InputFormat.PARQUET, InputFormat.XLSX) and not file.can_seek:
+        raise cannot_seek(InputFormat(options.format), file)
+    if options.format is not None or not isinstance(file, LocalFile) or not file.can_seek:
+        return
     try:
-        yield
-    except EOFError:
-        raise InvalidInput(f"{name} is truncated: the gzip data ends too early; copy the file again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise InvalidInput(f"{name} contains damaged gzip data: {error}") from None
-    except UnicodeError as error:
-        raise InvalidInput(
-            f"cannot decode {name}: {error}; name its encoding with --encoding, for example utf-8 or utf-16-le"
-        ) from None
-    except OSError as error:
-        raise InvalidInput(f"cannot read {name}: {error.strerror or error}") from None
+        format_from_name(file.path_name, file.name)
+    except InvalidInput:
+        # What it is says more than what its suffix is not.
+        with file.open_stream() as stream:
+            head = stream.peek()
+        if not file_kinds.is_readable(head):
+            file_kinds.refuse_binary(head, file.name, "utf-8")
+            file_kinds.refuse_markup(head, file.name)
+        raise
 
 
-def _suggest_file(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"; there is no folder {path.parent} either"
-    return hint(path.name, (entry.name for entry in path.parent.iterdir()))
+def _name_of(locations: Sequence[str | Path], files: Sequence[SourceFile]) -> str:
+    if len(files) == 1:
+        return files[0].name
+    shown = [each.shown if isinstance(each, SourceUrl) else str(each) for each in map(_parsed, locations)]
+    return shown[0] if len(shown) == 1 else f"{files[0].name} and {len(files) - 1:,} more"
+
+
+def _parsed(location: str | Path) -> str | Path | SourceUrl:
+    return location if isinstance(location, Path) or location == STDIN else parse_location(location)

@@ -43,12 +43,14 @@ class Scheme(NamedTuple):
     extra: str = ""
 
 
-#: To add a scheme, add a line here and the module it names.
+_SQL = Scheme(SchemeKind.ITEMS, "pipeline.sources.query.query_source")
+#: To add a scheme, add a line here and the module it names. A dialect of SQLAlchemy may name its driver behind a `+`.
 SCHEMES: dict[str, Scheme] = {
     "https": Scheme(SchemeKind.FILES, "pipeline.sources.https"),
+    **dict.fromkeys(("postgresql", "mysql", "mariadb", "sqlite", "oracle", "mssql"), _SQL),
 }
 #: Schemes by what they are called in messages.
-_SOURCES = "sources are files and https"
+_SOURCES = "sources are files, https and SQL"
 #: One letter is a drive of Windows.
 _MIN_SCHEME = 2
 
@@ -105,7 +107,7 @@ def parse_location(text: str) -> SourceUrl | str:
         )
     if parts.scheme == "file":
         return _path_of(parts)
-    if parts.scheme not in SCHEMES:
+    if _scheme(parts.scheme) is None:
         raise InvalidInput(f"unknown scheme {parts.scheme!r}{hint(parts.scheme, SCHEMES)}; {_SOURCES}")
     return SourceUrl(text, parts)
 
@@ -116,7 +118,7 @@ def load_opener(url: SourceUrl) -> tuple[SchemeKind, Callable[..., Any]]:
     Raises:
         InvalidInput: the library that it needs is not installed.
     """
-    scheme = SCHEMES[url.scheme]
+    scheme = _scheme(url.scheme) or _SQL
     try:
         module = importlib.import_module(scheme.module)
     except ModuleNotFoundError as error:
@@ -126,6 +128,28 @@ def load_opener(url: SourceUrl) -> tuple[SchemeKind, Callable[..., Any]]:
     name = "find_files" if scheme.kind is SchemeKind.FILES else "open_items"
     found: Callable[..., Any] = getattr(module, name)
     return scheme.kind, found
+
+
+def _scheme(name: str) -> Scheme | None:
+    """Return who opens URLs of a scheme; None: nobody."""
+    dialect = name.partition("+")[0]
+    found = SCHEMES.get(dialect)
+    if found is None:
+        return _SQL if _is_dialect(dialect) else None
+    # Only databases have drivers.
+    return found if found is _SQL or dialect == name else None
+
+
+def _is_dialect(name: str) -> bool:
+    """Return whether a package is installed with which SQLAlchemy speaks to databases of this name."""
+    from sqlalchemy.dialects import registry
+    from sqlalchemy.exc import NoSuchModuleError
+
+    try:
+        registry.load(name)
+    except (NoSuchModuleError, ImportError):
+        return False
+    return True
 
 
 def _is_scheme(text: str) -> bool:

@@ -14,13 +14,15 @@ import orjson
 
 from pipeline.batches.validate import ItemValidator, Rules
 from pipeline.client.result import Result
+from pipeline.connections.destinations import Destinations
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, build_runner, find_definition, make_backoff
 from pipeline.domain import event
 from pipeline.domain.ids import item_id
+from pipeline.domain.input_mapping import text_of
 from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkItem
 from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide_retry
-from pipeline.domain.payload import MAX_PAYLOAD_BYTES
+from pipeline.domain.payload import MAX_PAYLOAD_BYTES, Rejection
 from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
 
@@ -77,7 +79,7 @@ class _Passage:
     error: tuple[Stage, Failure] | None = None
     times: dict[str, datetime] = field(default_factory=dict)
 
-    def work_item(self, text_field: str) -> WorkItem:
+    def work_item(self, text_fields: tuple[str, ...]) -> WorkItem:
         """Return what the stage gets for the next attempt."""
         payload = orjson.loads(self.row["payload"])
         classification = self.classification
@@ -85,7 +87,7 @@ class _Passage:
             item_id=item_id(BATCH_ID, self.row["position"]),
             batch_id=BATCH_ID,
             payload=payload,
-            text=str(payload.get(text_field) or ""),
+            text=text_of(payload, text_fields),
             key=self.row["key"],
             attempt=self.attempt,
             label=None if classification is None else classification.label,
@@ -157,12 +159,13 @@ def _accepted(
 ) -> Sequence[Row]:
     """Return a row for each item, checked as a submission is."""
     rules = Rules(
-        text_field=definition.input.text,
+        text_fields=definition.input.text_fields,
+        mapping=definition.input.mapping,
         accepts_empty_text=definition.input.empty == "accept",
         key_field=key_field or definition.input.key,
         callback_url_field=None,
         max_payload_bytes=MAX_PAYLOAD_BYTES,
-        allow_private=_ANYWHERE,
+        destinations=Destinations(allow_private=_ANYWHERE),
         has_secret=True,
     )
     validator = ItemValidator(rules, None, all_or_none=True)
@@ -171,7 +174,8 @@ def _accepted(
     for row in rows:
         key = row["key"]
         if key is not None and first.setdefault(key, row["position"]) != row["position"]:
-            validator.refuse(row["line"], f"its key {key!r} is the key of item {first[key]} as well", row["payload"])
+            reason = f"its key {key!r} is the key of item {first[key]} as well"
+            validator.refuse(Rejection(row["line"], reason, row["payload"]))
     validator.raise_if_refused()
     if not rows:
         raise validator.error("there is no item to run")
@@ -183,7 +187,7 @@ def _run_stage(definition: Definition, stage: Stage, runner: StageRunner, passin
     while passing:
         for each in passing:
             each.begin()
-        items = [each.work_item(definition.input.text) for each in passing]
+        items = [each.work_item(definition.input.text_fields) for each in passing]
         outcomes = _outcomes(runner, items)
         passing = [
             each

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import axe_core_python
 import pytest
@@ -14,7 +15,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.support.chromium import chromium
 from tests.support.factories import connect, make_definition, make_items
-from tests.support.gateway import ServedApi, serving
+from tests.support.gateway import ServedApi, serving, wait_until
+from tests.support.receiver import SECRET, Receiver
 
 AXE = Path(axe_core_python.__file__).parent / "axe.min.js"
 SECONDS = 60
@@ -27,6 +29,14 @@ def classify(item):
     if "3" in item.text and not CURED.exists():
         raise Permanent("the model has no number 3")
     return "a label"
+"""
+#: Answers with what it was asked.
+HOSTILE = """
+from pipeline import Permanent
+def classify(item):
+    if item.text == "3" or len(item.text) > 500:
+        raise Permanent("<script>document.title = 'broken'</script> \u202e " + "x" * 10_000)
+    return item.text
 """
 
 
@@ -44,8 +54,52 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def api(folder: Path) -> Iterator[ServedApi]:
-    with connect(folder) as client, serving(client) as served:
+    settings = {"webhook_secret": SECRET, "allow_private_callbacks": "127.0.0.0/8"}
+    with connect(folder, **settings) as client, serving(client) as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def hostile(api: ServedApi, folder: Path) -> Iterator[list[str]]:
+    """Pages of a batch whose keys, labels, errors and URLs are what somebody would break a page with."""
+    assert api.client is not None
+    texts = [
+        "<script>document.title = 'broken'</script>",
+        "\u202eright to left \u05e9\u05dc\u05d5\u05dd",
+        "W" * 10_000,
+        "3",
+    ]
+    items = [{"id": text[:500], "text": text} for text in texts]
+    with Receiver() as receiver:
+        receiver.refusal = 503
+        batch = api.client.submit(
+            items,
+            definition=make_definition(folder, HOSTILE, enrich=False, input={"text": "text", "key": "id"}),
+            callback_url=f"{receiver.url}/{'p' * 500}",
+        )
+        batch.wait(timeout=SECONDS)
+        wait_until(lambda: receiver.refused >= len(items))
+        endpoint = api.client.endpoint(receiver.url)
+        endpoint.disable("<b>maintenance</b> " + "n" * 150)
+        deliveries = list(api.client.deliveries(batch=batch.id))
+        path = f"/ui/endpoints/{quote(endpoint.origin, safe='')}"
+        yield [
+            "/ui",
+            "/ui?definition=nothing",
+            f"/ui/batches/{batch.id}",
+            f"/ui/batches/{batch.id}/items",
+            f"/ui/batches/{batch.id}/replay-dead",
+            *(f"/ui/items/{batch.id}-{position}?payload=true" for position in (2, 3)),
+            f"/ui/items/{batch.id}-4/edit",
+            "/ui/dead",
+            f"/ui/dead?batch={batch.id}",
+            "/ui/deliveries",
+            f"/ui/deliveries/{deliveries[0].id}",
+            "/ui/endpoints",
+            path,
+            f"{path}/disable",
+            "/ui/login",
+        ]
 
 
 @pytest.mark.slow
@@ -53,57 +107,122 @@ def test_a_person_follows_a_batch_finds_the_cause_and_repairs_it(
     browser: webdriver.Chrome, api: ServedApi, folder: Path
 ) -> None:
     assert api.client is not None
-    batch = api.client.submit(make_items(12), definition=make_definition(folder, CLASSIFY, enrich=False))
+    batch = api.client.submit(make_items(13), definition=make_definition(folder, CLASSIFY, enrich=False))
     batch.pause()
     browser.get(f"{api.url}/ui/batches/{batch.id}")
-    assert "12" in browser.find_element(By.ID, "live").text
+    assert "0 of 13" in summary(browser)
     press(browser, "Resume")
     # The page reloads itself when the stream says that the batch is over.
-    wait_for(browser, lambda: "12 of 12" in browser.find_element(By.ID, "live").text)
-    dead = browser.find_element(By.CSS_SELECTOR, "[data-count=dead]").text
-    assert dead == str(batch.progress().dead)
-    if dead != "0":
-        (next(folder.glob("callables_*.py")).parent / "cured").touch()
-    browser.get(f"{api.url}/ui/items/{batch.id}-3")
-    if "the model has no number 3" in browser.page_source:
-        press(browser, "Replay")
-        assert "The item runs again" in browser.find_element(By.CSS_SELECTOR, ".message").text
-        batch.wait(timeout=SECONDS)
-        browser.refresh()
-        assert "succeeded" in browser.find_element(By.TAG_NAME, "main").text
+    wait_for(browser, lambda: "13 of 13" in summary(browser) and count(browser, "dead") == "2")
+    browser.find_element(By.PARTIAL_LINK_TEXT, "Replay 2").click()
+    (folder / "cured").touch()
+    press(browser, "Replay 2 items")
+    wait_for(browser, lambda: "13 of 13" in summary(browser) and count(browser, "dead") == "0")
+    assert batch.progress().succeeded == 13
+    (folder / "cured").unlink()
     assert complaints(browser, api) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(browser: webdriver.Chrome, api: ServedApi, folder: Path, scheme: str) -> None:
+def test_a_person_corrects_a_payload(browser: webdriver.Chrome, api: ServedApi, folder: Path) -> None:
     assert api.client is not None
-    batch = api.client.submit(make_items(12), definition=make_definition(folder, CLASSIFY, enrich=False))
+    batch = api.client.submit([{"text": "3"}], definition=make_definition(folder, CLASSIFY, enrich=False))
     batch.wait(timeout=SECONDS)
-    emulate = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", emulate)
-    pages = ("/ui", f"/ui/batches/{batch.id}", f"/ui/batches/{batch.id}/cancel", f"/ui/items/{batch.id}-3", "/ui/login")
-    for path in pages:
+    browser.get(f"{api.url}/ui/items/{batch.id}-1")
+    browser.find_element(By.PARTIAL_LINK_TEXT, "another payload").click()
+    field = browser.find_element(By.ID, "payload")
+    field.clear()
+    field.send_keys('{"text": "4"')
+    press(browser, "Replay with this payload")
+    wait_for(browser, lambda: "line 1, column 13" in browser.find_element(By.ID, "payload-error").text)
+    field = browser.switch_to.active_element
+    assert (field.get_attribute("id"), field.get_attribute("value")) == ("payload", '{"text": "4"')
+    field.clear()
+    field.send_keys('{"text": "4"}')
+    press(browser, "Replay with this payload")
+    wait_for(browser, lambda: "new payload" in browser.find_element(By.CSS_SELECTOR, ".message").text)
+    batch.wait(timeout=SECONDS)
+    browser.refresh()
+    assert "succeeded" in browser.find_element(By.TAG_NAME, "h1").text
+    # The one complaint is about the answer 422.
+    assert [line for line in complaints(browser, api) if "422" not in line] == []
+
+
+@pytest.mark.slow
+def test_a_list_of_batches_is_live(browser: webdriver.Chrome, api: ServedApi, folder: Path) -> None:
+    assert api.client is not None
+    definition = make_definition(folder, CLASSIFY, enrich=False)
+    batch = api.client.submit(make_items(2), definition=definition)
+    batch.pause()
+    browser.get(f"{api.url}/ui")
+    row = browser.find_element(By.CSS_SELECTOR, f"[data-batch='{batch.id}']")
+    assert "0 of 2" in row.text
+    batch.resume()
+    wait_for(browser, lambda: "completed" in row.text and "2 of 2" in row.text)
+    other = api.client.submit(make_items(1), definition=definition)
+    wait_for(browser, lambda: "Show 1 new batch" in browser.find_element(By.CSS_SELECTOR, "[data-news]").text)
+    browser.find_element(By.LINK_TEXT, "Show 1 new batch").click()
+    wait_for(browser, lambda: browser.find_element(By.LINK_TEXT, other.id))
+
+
+@pytest.mark.slow
+def test_every_page_fits_is_accessible_and_shows_what_is_hostile_as_text(
+    browser: webdriver.Chrome, api: ServedApi, hostile: list[str]
+) -> None:
+    complaints(browser, api)
+    found = []
+    for path in hostile:
         browser.get(api.url + path)
-        assert violations(browser) == [], path
-        for width in (320, 768, 1280):
-            browser.set_window_size(width, 900)
-            assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth"), path
-    assert complaints(browser, api) == []
+        assert "broken" not in browser.title
+        assert browser.find_elements(By.CSS_SELECTOR, "main script, main b") == []
+        for width in (1280, 768, 320):
+            metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            if browser.execute_script("return document.documentElement.scrollWidth > window.innerWidth"):
+                found.append(f"{path} is wider than {width}")
+        found += [f"{path}: {each}" for each in violations(browser)]
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert found + complaints(browser, api) == []
+
+
+@pytest.mark.slow
+def test_every_page_is_legible_in_the_dark(browser: webdriver.Chrome, api: ServedApi, hostile: list[str]) -> None:
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    found = []
+    for path in hostile:
+        browser.get(api.url + path)
+        found += [f"{path}: {each}" for each in violations(browser, "color-contrast")]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert found == []
 
 
 @pytest.mark.slow
 def test_the_page_works_without_scripts(browser: webdriver.Chrome, api: ServedApi, folder: Path) -> None:
     assert api.client is not None
-    batch = api.client.submit(make_items(2), definition=make_definition(folder, CLASSIFY, enrich=False))
+    batch = api.client.submit(make_items(3), definition=make_definition(folder, CLASSIFY, enrich=False))
     batch.wait(timeout=SECONDS)
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.get(f"{api.url}/ui")
         browser.find_element(By.LINK_TEXT, batch.id).click()
-        assert "2 of 2" in browser.find_element(By.ID, "live").text
+        assert "3 of 3" in summary(browser)
+        browser.find_element(By.LINK_TEXT, "dead").click()
+        browser.find_element(By.CSS_SELECTOR, "tbody th a").click()
+        browser.find_element(By.LINK_TEXT, "Show the payload").click()
+        assert "text number 3" in browser.find_element(By.TAG_NAME, "pre").text
+        press(browser, "Replay")
+        assert "The item runs again" in browser.find_element(By.CSS_SELECTOR, ".message").text
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def summary(browser: webdriver.Chrome) -> str:
+    return browser.find_element(By.ID, "summary").text
+
+
+def count(browser: webdriver.Chrome, name: str) -> str:
+    return browser.find_element(By.CSS_SELECTOR, f"[data-count={name}]").text
 
 
 def press(browser: webdriver.Chrome, label: str) -> None:
@@ -114,11 +233,12 @@ def wait_for(browser: webdriver.Chrome, condition: Any) -> None:
     WebDriverWait(browser, SECONDS, ignored_exceptions=[Exception]).until(lambda _: condition())
 
 
-def violations(browser: webdriver.Chrome) -> list[str]:
-    """Return what axe finds wrong with the page that is open."""
+def violations(browser: webdriver.Chrome, *rules: str) -> list[str]:
+    """Return what axe finds wrong with the page that is open, by all rules or by these."""
     # By the debugger: the page's own policy lets no script in.
     browser.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
-    found = browser.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+    options = {"runOnly": list(rules)} if rules else {}
+    found = browser.execute_async_script("axe.run(arguments[0]).then(arguments[arguments.length - 1])", options)
     return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found["violations"]]
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import pytest
 
 #: The fixtures that start a server.
-SERVERS = frozenset({"postgres", "redis", "rabbitmq"})
+SERVERS = frozenset({"postgres", "redis", "rabbitmq", "nats", "kafka", "sqs", "object_store"})
 #: RabbitMQ takes longer to start than most tests: two processes share the tests that need it, by folder.
 INTEGRATION = "rabbitmq-integration"
 #: Folders whose tests run whole workers: all of them are slow.
 WHOLE_PROCESSES = ("acceptance", "faults")
+#: The object store takes seconds to start, and few tests need it: one process has them.
+OBJECT_STORE = "object-store"
 RABBITMQ_GROUPS = dict.fromkeys(WHOLE_PROCESSES, "rabbitmq-acceptance")
 #: Parameters that name a server, or what lies on one.
-_CHOOSE_A_SERVER = {"database_url", "broker", "broker_kind", "site"}
+_CHOOSE_A_SERVER = {"database_url", "module_database", "broker", "broker_kind", "site", "target"}
 _LIES_ON = {"postgresql": "postgres"}
 
 _current = pytest.StashKey[pytest.Item]()
@@ -33,6 +35,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("slow")
         if "rabbitmq" in needed and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(RABBITMQ_GROUPS.get(item.path.parts[-2], INTEGRATION)))
+        elif "object_store" in needed and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(OBJECT_STORE))
     if hasattr(config, "workerinput"):
         items.sort(key=_rank)
 

@@ -14,6 +14,8 @@ from tests.support.paths import ROOT
 from tests.support.servers.warm_process import run_python
 
 SECONDS = 60
+#: Where pages have `pipeline serve` listen.
+SERVER = "http://127.0.0.1:8787"
 
 
 class Block(NamedTuple):
@@ -94,3 +96,23 @@ class Desk:
         else:
             assert program == "python", line
         return self.python(*words, expected=expected, **settings)
+
+
+def run_curl(folder: Path, line: str, url: str, *words: str) -> str:
+    """Run a command line `curl …` as a page shows it, against the server at a URL. Return what it prints.
+
+    Args:
+        words: further options.
+    """
+    program, *shown = shlex.split(line.replace(SERVER, url))
+    assert program == "curl", line
+    done = subprocess.run(
+        ["curl", "--silent", "--show-error", "--fail-with-body", "--noproxy", "*", *words, *shown],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    return done.stdout

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, ForwardRef, get_args, get_origin
+from typing import Any, ForwardRef, get_args, get_origin, is_typeddict
 
 #: Names with an underscore that callers use all the same.
 _CALLED = frozenset({"__init__", "__enter__", "__aenter__", "__iter__", "__aiter__", "__call__"})
@@ -81,6 +82,8 @@ def _names(module: str) -> dict[str, Any]:
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             for each in node.body:
+                if isinstance(each, ast.Import):
+                    names |= {alias.asname or alias.name: import_module(alias.name) for alias in each.names}
                 if isinstance(each, ast.ImportFrom) and each.module:
                     names |= {alias.asname or alias.name: _import(each.module, alias.name) for alias in each.names}
     return names
@@ -92,6 +95,53 @@ def _import(module: str, name: str) -> Any:
 
 def _is_ours(value: type | FunctionType) -> bool:
     return value.__module__.partition(".")[0] in ("pipeline", "workers")
+
+
+def program_that_names(modules: Sequence[ModuleType]) -> str:
+    """Return a program that names everything public of modules: values, and the members of classes.
+
+    A strict type checker complains of each whose type it cannot tell from annotations.
+    """
+    lines = [f"import {module.__name__}" for module in modules]
+    lines += ["def use(*values: object) -> None: ..."]
+    for module in modules:
+        for name, value in public_values(module).items():
+            path = f"{module.__name__}.{name}"
+            lines.append(f"use({path})")
+            if isinstance(value, type):
+                uses = ", ".join(_uses_of_members(value, path))
+                lines.append(f"def of_{name}(value: {path}) -> None: use({uses})")
+    return "\n".join(lines) + "\n"
+
+
+def _uses_of_members(value: type, path: str) -> list[str]:
+    names = dict.fromkeys(name for owner in value.__mro__ if _is_ours(owner) for name in _members(owner))
+    called = [name for name in names if name in _CALLED or not name.startswith("_")]
+    if is_typeddict(value):
+        return [f'value.get("{name}")' for name in called]
+    # Which constructor an instance has is not known from its type.
+    return [f"{path if name == '__init__' else 'value'}.{name}" for name in called]
+
+
+def _members(owner: type) -> Iterator[str]:
+    """Yield the names in a class, and those that its methods give to `self`."""
+    yield from inspect.get_annotations(owner)
+    tree = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            yield node.attr
+    for each in tree.body:
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield each.name
+        if isinstance(each, ast.Assign):
+            yield from (target.id for target in each.targets if isinstance(target, ast.Name))
+
+
+def untyped_bases(value: type) -> list[type]:
+    """Return the bases of a class that come from a package without types."""
+    typed = {"pipeline", "pydantic", *sys.stdlib_module_names}
+    return [base for base in value.__mro__ if base.__module__.partition(".")[0] not in typed]
 
 
 def public_values(module: ModuleType) -> dict[str, object]:

@@ -19,6 +19,7 @@ from pipeline.execution.dispatch import Dispatcher
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.rescue import hand_back, hand_back_items
 from workers.engine.dispatch_loop import DispatchLoop
+from workers.engine.export_threads import ExportThreads
 from workers.engine.nudge_sender import NudgeSender
 from workers.engine.periodic import PeriodicThread, guarded
 from workers.engine.stage_engine import StageEngine, wait_while
@@ -52,6 +53,7 @@ class Engine:
         self.broker = open_publisher(app)
         self._stage_engine = StageEngine(context, self.broker) if roles.runs_stages else None
         self._nudges = None if roles.sends else NudgeSender(self.broker, DELIVER_TASK)
+        self._exports = ExportThreads(context, batch_id) if roles.sends else None
         self._dispatcher: Dispatcher | None = None
         if roles.dispatches:
             self._make_dispatcher(batch_id)
@@ -84,6 +86,8 @@ class Engine:
             self._stage_engine.start()
         if self._sender:
             self._sender.start()
+        if self._exports:
+            self._exports.start()
         if self._dispatcher:
             self._sweeps.start()
             self._pulse.start()
@@ -127,6 +131,8 @@ class Engine:
     def _stop_sending(self, deliver: bool) -> None:
         if self._nudges:
             self._nudges.stop()
+        if self._exports:
+            self._exports.stop()
         if self._sender:
             if deliver:
                 wait_while(self._owes_callbacks, self._left)

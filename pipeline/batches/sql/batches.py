@@ -7,14 +7,14 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Select, bindparam, case, func, insert, select, update
 
-from pipeline.batches.sql import spans
+from pipeline.batches.sql import exports, spans
 from pipeline.batches.sql.completion_holds import is_held
 from pipeline.batches.sql.items import id_range
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, first, rows
-from pipeline.database.tables import POSITIONS_PER_BATCH, batch_parts, batches, definitions, items
+from pipeline.database.tables import POSITIONS_PER_BATCH, batches, definitions, items
 from pipeline.domain.batch import BatchState
 from pipeline.domain.filters import BatchFilter
 from pipeline.domain.ids import BATCH_ID_LENGTH, HIGHEST_CHARACTER
@@ -112,21 +112,6 @@ def load_cursor(connection: Connection, batch_id: int) -> str | None:
     return connection.scalar(query)
 
 
-def discard(connection: Connection, batch_id: int, limit: int) -> int:
-    """Delete up to `limit` items of a batch that is still accepting, or once it has none, the batch and its parts.
-
-    Return the number of items deleted.
-    """
-    accepting = select(batches.c.id).where(batches.c.id == batch_id, batches.c.state == "accepting")
-    chosen = select(items.c.id).where(items.c.id.between(*id_range(batch_id)), accepting.exists())
-    chosen = chosen.order_by(items.c.id).limit(limit)
-    deleted = connection.execute(delete(items).where(items.c.id.in_(chosen))).rowcount
-    if not deleted:
-        connection.execute(delete(batch_parts).where(batch_parts.c.batch_id == batch_id, accepting.exists()))
-        connection.execute(delete(batches).where(batches.c.id == batch_id, batches.c.state == "accepting"))
-    return deleted
-
-
 def _rows() -> Select[Any]:
     of_definition = definitions.c.name.label("definition"), definitions.c.version.label("definition_version")
     return select(batches, *of_definition, definitions.c.stages).join(definitions)
@@ -148,15 +133,8 @@ def find_by_prefix(connection: Connection, prefix: str, limit: int = 5) -> list[
     return rows(connection.execute(query))
 
 
-def find_newest(
-    connection: Connection,
-    limit: int,
-    *,
-    before: int | None = None,
-    tenant: str | None = None,
-    state: BatchState | None = None,
-) -> list[Row]:
-    """Return the batches that were submitted last, newest first; only those that match what is given.
+def find_newest(connection: Connection, limit: int, *, before: int | None = None) -> list[Row]:
+    """Return the batches that were submitted last, newest first.
 
     Args:
         before: only ids below.
@@ -164,10 +142,6 @@ def find_newest(
     query = _rows()
     if before is not None:
         query = query.where(batches.c.id < before)
-    if tenant is not None:
-        query = query.where(batches.c.tenant == tenant)
-    if state is not None:
-        query = query.where(batches.c.state == state.value)
     return rows(connection.execute(query.order_by(batches.c.id.desc()).limit(limit)))
 
 
@@ -264,27 +238,6 @@ def find_running(connection: Connection, ids: Collection[int]) -> set[int]:
     return set(connection.scalars(query, {"ids": dialect.encode_list(ids)}))
 
 
-def count_waiting(connection: Connection, tenant: str) -> int:
-    """Return how many items of a tenant's open batches are not final, uploaded parts included."""
-    final = batches.c.succeeded + batches.c.dead + batches.c.cancelled
-    is_open = batches.c.completed_at.is_(None), batches.c.tenant == tenant
-    accepted = connection.scalar(select(func.sum(batches.c.total - final)).where(*is_open))
-    of_parts = select(func.sum(batch_parts.c["items"])).join(batches, batches.c.id == batch_parts.c.batch_id)
-    uploaded = connection.scalar(of_parts.where(*is_open, batches.c.state == "accepting"))
-    return int(accepted or 0) + int(uploaded or 0)
-
-
-def count_open(connection: Connection, tenant: str, *, total: int, weight: int, limit: int) -> int:
-    """Return how many open batches of a tenant have this number of items and this weight, `limit` at most."""
-    found = select(batches.c.id).where(
-        batches.c.completed_at.is_(None),
-        batches.c.tenant == tenant,
-        batches.c.total == total,
-        batches.c.weight == weight,
-    )
-    return int(connection.scalar(select(func.count()).select_from(found.limit(limit).subquery())) or 0)
-
-
 def lock(connection: Connection, batch_id: int) -> None:
     """Lock the row of a batch until the transaction ends."""
     connection.execute(select(batches.c.id).where(batches.c.id == batch_id).with_for_update())
@@ -376,7 +329,10 @@ def reopen(connection: Connection, batch_id: int, replayed: int, state: ItemStat
             }
         )
     )
-    return connection.execute(statement).rowcount == 1
+    is_there = connection.execute(statement).rowcount == 1
+    if is_there:
+        exports.reopen(connection, batch_id)
+    return is_there
 
 
 def find_counter_drift(connection: Connection, batch_id: int) -> dict[str, tuple[int, int]]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 from pipeline.batches.sql.items import ERROR_COLUMNS, RESULT_COLUMNS
 from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import has_state
-from pipeline.database.tables import batches, items, replays
+from pipeline.database.tables import batches, definitions, items, replays
 from pipeline.domain.item import Stage
 
 _COLUMNS = ("id", "batch_id", "position", "key", "label", "attempt", "attempts", "finished_at", *ERROR_COLUMNS)
@@ -25,8 +25,9 @@ def find_newest(
         tenant: only of its batches; None: of everybody's.
         before: only items with ids below.
     """
-    query = select(*(items.c[name] for name in _COLUMNS), batches.c.public_id)
-    query = query.join(batches, batches.c.id == items.c.batch_id).where(has_state(items.c.state, "dead"))
+    query = select(*(items.c[name] for name in _COLUMNS), batches.c.public_id, definitions.c.name.label("definition"))
+    query = query.join(batches, batches.c.id == items.c.batch_id).join(definitions)
+    query = query.where(has_state(items.c.state, "dead"))
     if batch_id is not None:
         query = query.where(items.c.batch_id == batch_id)
     if tenant is not None:

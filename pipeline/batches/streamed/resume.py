@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol, Self
 
 import orjson
@@ -22,8 +21,6 @@ from pipeline.batches.submission import OpenBatch, Submission, find_existing, is
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Given
 from pipeline.context import Context
-from pipeline.database import leases
-from pipeline.database.lease_holder import certainly_dead
 from pipeline.database.row import Row
 from pipeline.errors import SourceChanged, SubmissionInProgress
 from pipeline.sources.item_source import ItemSource
@@ -202,7 +199,7 @@ def _take_over(context: Context, batch: Row, submission: Submission, identity: S
         # An error undoes the take-over.
         refuse_other_options(batch, submission)
         if identity is None:
-            reason = f"has stored {checkpoint.stored:,} items of {_source_name(batch)}, and can only go on with these"
+            reason = f"has stored {checkpoint.stored:,} items of {source_name(batch)}, and can only go on with these"
             raise mismatch(batch, reason, ["source"])
         identity.refuse_other(batch, checkpoint.stored)
     return Resumed(OpenBatch(batch["id"], batch["public_id"], lease), checkpoint)
@@ -222,49 +219,6 @@ def _seize(context: Context, connection: Connection, batch: Row, lease: SubmitLe
         raise SubmissionInProgress(f"idempotency key {key!r} is being submitted by another process; try again")
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """A submission that was interrupted.
-
-    Args:
-        stored: items that are stored.
-        source: the name of what they are read from.
-        is_running: whether its submitter is at work.
-        kept_until: when it is removed unless it goes on.
-    """
-
-    stored: int
-    source: str
-    is_running: bool
-    kept_until: datetime
-
-    @property
-    def text(self) -> str:
-        """What to tell a person."""
-        if self.is_running:
-            return f"{self.stored:,} items of {self.source} are stored so far"
-        return f"interrupted at {self.stored:,} items of {self.source}; the same command again goes on"
-
-
-def find_interrupted(context: Context, batch: Row) -> Interrupted | None:
-    """Return how far the submission of a batch has come that can be resumed; None if it is none."""
-    if not is_resumable(batch):
-        return None
-    name = submit_lease.of_submitter(batch["id"]).name
-    with context.database.read() as connection:
-        cursor = batches.load_cursor(connection, batch["id"])
-        found = [row for row in leases.find_by_prefix(connection, name) if row["name"] == name]
-    if cursor is None or not found:
-        # Accepted, or discarded, in the meantime.
-        return None
-    ended = found[0]["until"] < context.now() or bool(certainly_dead([found[0]["holder"]]))
-    return Interrupted(
-        stored=Checkpoint.from_json(cursor).stored,
-        source=_source_name(batch),
-        is_running=not ended,
-        kept_until=found[0]["until"] + submit_lease.RESUMABLE_FOR,
-    )
-
-
-def _source_name(batch: Row) -> str:
+def source_name(batch: Row) -> str:
+    """Return the name of what the submission of a batch reads."""
     return str(orjson.loads(batch["source"])["name"])

@@ -47,7 +47,7 @@ class Digests:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SubmissionReading:
     """How the items of a submission are read, and what is kept of them.
 
     Args:
@@ -72,7 +72,7 @@ class Reading:
 def submit_streamed(
     context: Context,
     submission: Submission,
-    reading: Reading,
+    reading: SubmissionReading,
     chunks: Iterable[list[Row]],
     on_progress: OnProgress | None,
     resumed: Resumed | None = None,
@@ -129,12 +129,12 @@ def check_stored(validator: ItemValidator, total: int) -> None:
     validator.raise_if_unknown()
 
 
-def _open(context: Context, submission: Submission, reading: Reading) -> OpenBatch:
+def _open(context: Context, submission: Submission, reading: SubmissionReading) -> OpenBatch:
     source = None if reading.identity is None else reading.identity.to_json()
     return open_batch(context, submission, submit_lease.of_submitter, source=source)
 
 
-def _save(reading: Reading, batch_id: int, connection: Connection, stored: int) -> None:
+def _save(reading: SubmissionReading, batch_id: int, connection: Connection, stored: int) -> None:
     batches.save_cursor(connection, batch_id, reading.checkpoint(stored))
 
 
@@ -154,7 +154,14 @@ def unknown_whether_accepted(public_id: str) -> Callable[[Exception], Unreachabl
         f"it is unknown whether batch {public_id} was accepted; when the database is back, run "
         f"`pipeline status {public_id}`, and submit again if there is no such batch"
     )
-    return lambda error: OutcomeUnknown(f"{error}; {advice}", public_id)
+
+    def explain(error: Exception) -> Unreachable:
+        if isinstance(error, DatabaseFull):
+            # It refused to write: the attempts before would have been found.
+            return DatabaseFull(f"{error}; nothing was accepted; submit it again")
+        return OutcomeUnknown(f"{error}; {advice}", public_id)
+
+    return explain
 
 
 @contextmanager
@@ -240,7 +247,7 @@ class _ResumableEnding(_Ending):
             submit_lease.discard(self._context, self._batch.row_id)
 
 
-def _ending_of(context: Context, batch: OpenBatch, reading: Reading) -> _Ending:
+def _ending_of(context: Context, batch: OpenBatch, reading: SubmissionReading) -> _Ending:
     return _Ending(context, batch) if reading.identity is None else _ResumableEnding(context, batch, reading.log)
 
 

@@ -48,7 +48,11 @@ def batch_json(found: Json) -> Json:
 def status_json(found: Json) -> Json:
     """Return how a batch is doing."""
     counted = {name: found[name] for name in ("labels", "callbacks") if found[name] is not None}
-    return {**batch_json(found), "unserved": found["unserved"], "errors": found["errors"], **counted}
+    exports = [with_times(each, "due_at", "created_at", "finished_at") for each in found["exports"]]
+    # Only submissions to a database can be resumed.
+    also = {"unserved": found["unserved"], "errors": found["errors"], "exports": exports, "submission": None}
+    history = [with_times(each, "at") for each in found["history"]]
+    return {**batch_json(found), **also, "history": history, **counted}
 
 
 def item_json(found: Json) -> Json:
@@ -84,7 +88,8 @@ def delivery_with_attempts_json(found: Json) -> Json:
 def endpoint_json(found: Json) -> Json:
     """Return an endpoint."""
     values = endpoint_values(found)
-    notices = [{"created_at": each["at"], "type": each["type"], "detail": each["detail"]} for each in values["notices"]]
+    names = ("type", "detail", "actor")
+    notices = [{"created_at": each["at"], **{name: each[name] for name in names}} for each in values["notices"]]
     return _ordered(values | {"notices": notices}, _ENDPOINT)
 
 

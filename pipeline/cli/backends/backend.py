@@ -50,6 +50,9 @@ class Backend(Protocol):
     def status(self, batch: str, *, full: bool) -> Json:
         """Return how a batch is doing; `full`: count labels and callbacks even if it is large."""
 
+    def interrupted(self) -> list[tuple[str, str]]:
+        """Return batches whose submission was interrupted and can go on, or is under way, each with what to say."""
+
     def unserved(self) -> dict[str, int]:
         """Return how much waits in each queue that no worker serves."""
 

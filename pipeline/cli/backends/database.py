@@ -12,6 +12,7 @@ from pipeline.batches import progress as batch_progress
 from pipeline.batches.dead_items import DeadFilter
 from pipeline.batches.find import find_batch
 from pipeline.batches.progress import Details
+from pipeline.batches.streamed.interrupted import list_interrupted
 from pipeline.cli.backends.backend import FinalDeliveries, Json, Ping
 from pipeline.cli.backends.rows import (
     dead_json,
@@ -52,6 +53,9 @@ class DatabaseBackend:
 
     def status(self, batch: str, *, full: bool) -> Json:
         return status_json(read_status(self._context, batch, full=full))
+
+    def interrupted(self) -> list[tuple[str, str]]:
+        return [(each.batch_id, each.text) for each in list_interrupted(self._context)]
 
     def unserved(self) -> dict[str, int]:
         return unserved_queues(self._context)

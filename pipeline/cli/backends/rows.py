@@ -31,7 +31,7 @@ _ATTEMPT = (
 _DELIVERY = ("id", "type", "state", "attempt", "due_at", "last_status", "last_error", "created_at", "finished_at")
 _HEALTH = ("not_before", "failing_since", "last_failure_at", "failing_events")
 _SECRET = ("public_key", "expires_at", "fingerprint")
-_NOTICE = ("created_at", "type", "detail")
+_NOTICE = ("created_at", "type", "detail", "actor")
 _BREAKER = ("open_until", "trips", "consecutive_failures")
 
 

@@ -45,6 +45,10 @@ class ServerBackend:
         name = segment(self._client.batch(batch).id)
         return answers.status_json(self._server.get(f"/v1/batches/{name}/status", full=full))
 
+    def interrupted(self) -> list[tuple[str, str]]:
+        # Only submissions to a database can be resumed. Parts that are missing are listed by `GET …/parts`.
+        return []
+
     def unserved(self) -> dict[str, int]:
         # Its operators see that: `/ready`, and `pipeline status` on the database.
         return {}

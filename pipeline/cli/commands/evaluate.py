@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from queue import SimpleQueue
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 import click
 
 from pipeline.cli import options
-from pipeline.cli.argument_types import PATH
 from pipeline.cli.definition_choice import choose_definition
-from pipeline.cli.labelled_input import read_rows, reading_options
+from pipeline.cli.labelled_input import read_rows
+from pipeline.cli.reading_options import reading_options, sources_argument, take_reading
 from pipeline.cli.show.output import Messages, format_duration, pluralize, print_fields, print_json
 from pipeline.cli.show.scores import print_class_scores, print_confusions
 from pipeline.definitions import Definition, build_runner
 from pipeline.domain.did_you_mean import list_names
+from pipeline.domain.field_types import UNFIT, plain_text
+from pipeline.domain.input_mapping import text_of
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, Outcome
 from pipeline.errors import InvalidInput, Permanent
@@ -34,7 +37,7 @@ _CONFUSIONS = 10
 
 
 @click.command()
-@click.argument("data", type=PATH, metavar="DATA")
+@sources_argument("DATA")
 @options.definition
 @click.option("--label", metavar="FIELD", default="label", show_default=True, help="Field that holds the true class.")
 @click.option("--text", metavar="FIELD", help="Field that the classifier reads. Default: from the definition.")
@@ -45,7 +48,7 @@ _CONFUSIONS = 10
 @options.quiet
 @options.as_json
 def evaluate(
-    data: str,
+    sources: tuple[str, ...],
     definition: str | None,
     label: str,
     text: str | None,
@@ -56,7 +59,7 @@ def evaluate(
 ) -> int:
     """Evaluate a definition's classifier on labelled data.
 
-    DATA is a file in any input format. Nothing is stored or sent.
+    DATA is one or more files in any input format. Nothing is stored or sent.
 
     \b
     Examples:
@@ -64,15 +67,17 @@ def evaluate(
       pipeline evaluate test.csv -p intents --label category --min-accuracy 0.88 --json
     """
     chosen = choose_definition(definition, load_settings().definitions)
-    field = text or chosen.input.text
-    rows = read_rows(data, Messages(quiet), unique=frozenset((field, label)), **reading)
+    fields = (text,) if text else chosen.input.text_fields
+    mapping = chosen.input.mapping
+    unique = frozenset(map(mapping.source_name, (*fields, label)))
+    rows = map(mapping.apply, read_rows(sources, Messages(quiet), take_reading(reading), unique=unique))
     examples = read_labelled_rows(rows, label=label)
     with Executor() as executor:
         classify = _classifier(build_runner(chosen, Stage.CLASSIFY, executor))
         evaluation = measure(
             classify,
             examples,
-            text_of=lambda payload: _text(payload, field),
+            text_of=lambda payload: _text(payload, fields),
             was_trained_on=_trained_on(chosen),
         )
     print_json(asdict(evaluation)) if as_json else _print(evaluation)
@@ -114,13 +119,12 @@ def _trained_on(definition: Definition) -> WasTrainedOn | None:
     return was_trained_on
 
 
-def _text(payload: dict[str, Any], field: str) -> str:
-    value = payload.get(field)
-    if not isinstance(value, str):
+def _text(payload: Mapping[str, Any], fields: Sequence[str]) -> str:
+    if all(plain_text(payload.get(field)) is UNFIT for field in fields):
         raise InvalidInput(
-            f"a row has no text in the field {field!r}, which the classifier reads; it has {list_names(payload)}"
+            f"a row has no text in the field {fields[0]!r}, which the classifier reads; it has {list_names(payload)}"
         )
-    return value
+    return text_of(payload, fields)
 
 
 def _describe(untrained: UntrainedScore | None) -> str:

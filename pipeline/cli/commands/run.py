@@ -8,7 +8,8 @@ import click
 from click.core import ParameterSource
 
 from pipeline.cli import options
-from pipeline.cli.argument_types import OUTPUT_PATH, PATH
+from pipeline.cli.argument_types import OUTPUT_PATH
+from pipeline.cli.reading_options import sources_argument
 from pipeline.cli.run.finish_batch import RunOptions
 from pipeline.cli.run.process_batch import process_batch
 from pipeline.cli.run.result_output import layout_options, make_output
@@ -20,13 +21,13 @@ CALLBACK_WAIT = 30.0
 
 #: The parameters that do not belong to the submission.
 _RUN_PARAMETERS = {
-    *("source", "batch", "output", "output_format", "columns", "flat", "with_payload"),
+    *("sources", "batch", "output", "output_format", "columns", "flat", "with_payload"),
     *("callback_wait", "quiet", "as_json"),
 }
 
 
 @click.command()
-@click.argument("source", type=PATH, metavar="[INPUT]", required=False)
+@sources_argument("INPUT", required=False)
 @click.option("--batch", metavar="BATCH", help="Finish this batch instead of reading INPUT.")
 @click.option(
     "-o",
@@ -57,7 +58,7 @@ _RUN_PARAMETERS = {
 def run(
     ctx: click.Context,
     /,
-    source: str | None,
+    sources: tuple[str, ...],
     batch: str | None,
     output: str | None,
     output_format: str | None,
@@ -71,7 +72,10 @@ def run(
 ) -> int:
     """Process INPUT and wait until it is finished.
 
-    INPUT is JSON Lines, a JSON array, CSV, TSV or Parquet, optionally compressed with gzip; `-` is standard input.
+    INPUT is a file, a glob in quotes, a folder with a slash at its end, an https URL, or `-` for standard input;
+    several are one batch. It is JSON Lines, a JSON array, CSV, TSV, Excel, Parquet or Arrow; text may be compressed,
+    and files may be in a zip or tar archive. `pipeline peek INPUT` shows how it is read.
+
     Either all items are accepted or none, unless you pass --on-error skip. Items are processed in this process, or by
     the workers if PIPELINE_BROKER_URL is set.
 
@@ -93,9 +97,9 @@ def run(
     elif output_format is not None or columns is not None or flat or with_payload:
         raise click.UsageError("--output-format, --columns, --flat and --with-payload have no effect without -o", ctx)
     run_options = RunOptions(output=target, callback_wait=callback_wait, as_json=as_json, messages=Messages(quiet))
-    if source is not None and batch is None:
-        return process_batch(SubmitRequest(source=source, **given), run_options)
-    if source is not None or batch is None:
+    if sources and batch is None:
+        return process_batch(SubmitRequest.of(sources, given), run_options)
+    if sources or batch is None:
         raise click.UsageError("give either INPUT or --batch BATCH", ctx)
     _reject_submission_options(ctx)
     return process_batch(batch, run_options)

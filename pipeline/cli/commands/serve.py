@@ -6,11 +6,13 @@ import logging
 import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pipeline.cli.streams import print_data
 from pipeline.errors import InvalidInput
+from pipeline.settings import Settings
 from pipeline.settings import load as load_settings
 
 #: In `--proxy`: the programs that connect to `--uds`.
@@ -88,17 +90,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--no-ui", is_flag=True, help="Do not serve the web page.")
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="Lowest level to log.")
 def serve(
-    host: str,
-    port: int,
-    uds: Path | None,
-    processes: int,
-    root_path: str,
-    tls_certificate: Path | None,
-    tls_key: Path | None,
-    proxies: tuple[IPv4Network | IPv6Network | str, ...],
-    no_work: bool,
-    no_ui: bool,
-    log_level: str,
+    proxies: tuple[IPv4Network | IPv6Network | str, ...], no_work: bool, no_ui: bool, log_level: str, **where: Any
 ) -> None:
     """Serve the HTTP API and a web page.
 
@@ -117,35 +109,40 @@ def serve(
       pipeline serve --port 9000 --processes 2
       pipeline serve --uds /run/pipeline/api.sock --proxy unix --root-path /pipeline
     """
-    if (tls_certificate is None) != (tls_key is None):
+    if (where["tls_certificate"] is None) != (where["tls_key"] is None):
         raise InvalidInput("--tls-certificate and --tls-key belong together; give both")
-    if _SOCKET in proxies and uds is None:
+    if _SOCKET in proxies and where["uds"] is None:
         raise InvalidInput("--proxy unix is for programs that connect to --uds, which is not given")
     settings = load_settings()
+    level: int = getattr(logging, log_level.upper())
+    networks = [each for each in proxies if not isinstance(each, str)]
+    _run(
+        settings,
+        level,
+        proxies=networks,
+        trusts_socket=_SOCKET in proxies,
+        has_work=not no_work,
+        has_page=not no_ui,
+        **where,
+    )
+    logging.shutdown()
+    # Threads of requests that were cut off may wait for a database for long; none of them holds anything.
+    os._exit(0)
+
+
+def _run(settings: Settings, level: int, **options: Any) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        options: those of `ServeOptions`.
+    """
     try:
+        # Imported here: other commands do not need them, and they need not be installed.
         from pipeline.http_api.server.log_format import configure_logging
         from pipeline.http_api.server.options import ServeOptions
         from pipeline.http_api.server.serve import serve as run
     except ImportError as error:
         missing = (error.name or str(error)).partition(".")[0]
         raise InvalidInput(f"pipeline serve needs {missing}: pip install 'pipeline[serve]'") from None
-    level: int = getattr(logging, log_level.upper())
     configure_logging(level)
-    options = ServeOptions(
-        host=host,
-        port=port,
-        uds=uds,
-        processes=processes,
-        root_path=root_path,
-        tls_certificate=tls_certificate,
-        tls_key=tls_key,
-        proxies=tuple(each for each in proxies if not isinstance(each, str)),
-        trusts_socket=_SOCKET in proxies,
-        has_work=not no_work,
-        has_page=not no_ui,
-        log_level=level,
-    )
-    run(settings, options, on_ready=print_data)
-    logging.shutdown()
-    # Threads of requests that were cut off may wait for a database for long; none of them holds anything.
-    os._exit(0)
+    run(settings, ServeOptions(log_level=level, **options), on_ready=print_data)

@@ -12,6 +12,7 @@ from pipeline.cli import options
 from pipeline.cli.backends import open_backend
 from pipeline.cli.checks.queues import warn_unserved
 from pipeline.cli.show.batch import print_batch, print_batches
+from pipeline.cli.show.export import warn_of_exports
 from pipeline.cli.show.output import Messages, format_value, pluralize, print_json
 from pipeline.cli.show.unhealthy_endpoints import LIMIT, warn_unhealthy
 from pipeline.domain.item import ItemState
@@ -30,7 +31,7 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
     Items are waiting in the database, in flight once released to the workers, and running once a worker has claimed
     them. A batch that has finished no item for PIPELINE_LEASE_SECONDS stands still. The most frequent errors of BATCH,
     queues that nobody serves although work waits for them, and endpoints that are failing or disabled are reported on
-    standard error.
+    standard error, and so are submissions that were interrupted and can go on.
 
     \b
     Examples:
@@ -44,15 +45,20 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
             unserved = {} if as_json else backend.unserved()
             batches = backend.batches(limit)
             print_json(batches) if as_json else print_batches(batches)
+            interrupted = [] if as_json else backend.interrupted()
         else:
             details = backend.status(batch, full=full)
-            unserved = details["unserved"]
+            unserved, found = details["unserved"], details["submission"]
+            interrupted = [] if found is None else [(details["batch_id"], found["text"])]
             print_json(details) if as_json else print_batch(details)
             if not as_json:
                 _warn_of_errors(details, messages)
+                warn_of_exports(details["exports"], messages)
             if not as_json and "labels" not in details:
                 messages.info(f"more than {COUNTED_ITEMS:,} items; to count labels and callbacks, add --full")
         if not as_json:
+            for batch_id, text in interrupted:
+                messages.info(f"batch {batch_id}: {text}")
             warn_unserved(unserved, messages)
             warn_unhealthy(backend.troubled(LIMIT + 1), messages)
 

@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from pipeline.cli import options
-from pipeline.cli.argument_types import PATH
 from pipeline.cli.commands.run import CALLBACK_WAIT
+from pipeline.cli.error_report import INTERRUPTED
+from pipeline.cli.reading_options import sources_argument
 from pipeline.cli.run.finish_batch import RunOptions
 from pipeline.cli.run.process_batch import check_files, process_batch
 from pipeline.cli.run.session import open_context
-from pipeline.cli.run.stop_signals import StopSignals
+from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.run.submission import StoredBatch, SubmitRequest, store_batch, submission_options
 from pipeline.cli.run.wake_workers import wake_workers
 from pipeline.cli.show.output import Messages, print_json
@@ -20,12 +21,12 @@ from pipeline.cli.streams import print_data
 
 
 @click.command()
-@click.argument("source", type=PATH, metavar="INPUT")
+@sources_argument("INPUT")
 @submission_options
 @click.option("--watch", is_flag=True, help="Follow the batch until it is finished; without a broker, process it here.")
 @options.quiet
 @options.as_json
-def submit(source: str, watch: bool, quiet: bool, as_json: bool, **given: Any) -> int:
+def submit(sources: tuple[str, ...], watch: bool, quiet: bool, as_json: bool, **given: Any) -> int:
     """Store INPUT as a batch and print the batch id.
 
     Only the id goes to standard output. Workers process the batch if any are running; without a broker, it waits for
@@ -38,13 +39,17 @@ def submit(source: str, watch: bool, quiet: bool, as_json: bool, **given: Any) -
       batch=$(pipeline submit - --format jsonl < tickets.jsonl)
     """
     messages = Messages(quiet)
-    request = SubmitRequest(source=source, **given)
+    request = SubmitRequest.of(sources, given)
     if watch:
         run_options = RunOptions(output=None, callback_wait=CALLBACK_WAIT, as_json=as_json, messages=messages)
         return process_batch(request, run_options, on_stored=None if as_json else _print_id)
     check_files(request, None)
     with open_context(may_create=True) as context, StopSignals() as stop:
-        stored = store_batch(context, request, messages, stop)
+        try:
+            stored = store_batch(context, request, messages, stop)
+        except Stopped as stopped:
+            messages.warn(str(stopped) or "stopped; nothing was stored")
+            return INTERRUPTED
         wake_workers(context, messages)
         is_embedded = context.settings.is_embedded
     if as_json:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipeline.cli import options
+from pipeline.cli import options as shared_options
 from pipeline.cli.argument_types import OUTPUT_PATH, PATH
 from pipeline.cli.file_conflicts import check_file_conflicts
-from pipeline.cli.labelled_input import read_rows, reading_options
+from pipeline.cli.labelled_input import read_rows
+from pipeline.cli.reading_options import reading_options, sources_argument, take_reading
 from pipeline.cli.show.output import Messages, format_duration, print_fields, print_json
 from pipeline.cli.show.scores import print_class_scores
 from pipeline.quality.example import Example, read_examples
 from pipeline.quality.model_card import TrainingReport, card_path
 from pipeline.quality.training import train as fit
+from pipeline.sources.locations import local_paths
 
 
 @click.command()
-@click.argument("data", type=PATH, metavar="DATA")
+@sources_argument("DATA")
 @click.option("--text", metavar="FIELD", required=True, help="Field that holds the text.")
 @click.option("--label", metavar="FIELD", required=True, help="Field that holds the true class.")
 @click.option(
@@ -55,10 +57,10 @@ from pipeline.quality.training import train as fit
     help="Random seed; the same data and seed give the same model.",
 )
 @reading_options
-@options.quiet
-@options.as_json
+@shared_options.quiet
+@shared_options.as_json
 def train(
-    data: str,
+    sources: tuple[str, ...],
     text: str,
     label: str,
     output: str,
@@ -71,8 +73,8 @@ def train(
 ) -> None:
     """Train a text classifier from labelled data.
 
-    DATA is a file in any input format. The model card is written next to the model. A definition uses the model with
-    `use = "sklearn"`. Needs the extra `sklearn`.
+    DATA is one or more files in any input format. The model card is written next to the model. A definition uses the
+    model with `use = "sklearn"`. Needs the extra `sklearn`.
 
     \b
     Examples:
@@ -80,18 +82,20 @@ def train(
       pipeline train train.csv --test test.csv --text text --label category -o models/intents.skops --json
     """
     card = card_path(Path(output))
-    check_file_conflicts(reads={"DATA": data, "--test": test}, writes={"-o": output, "the model card": card})
+    options = take_reading(reading)
+    data: dict[str, str | Path | None] = {f"DATA {path}": path for each in sources for path in local_paths(each)}
+    check_file_conflicts(reads=data | {"--test": test}, writes={"-o": output, "the model card": card})
 
-    def load_examples(source: str) -> Iterator[Example]:
-        rows = read_rows(source, Messages(quiet), unique=frozenset((text, label)), **reading)
+    def load_examples(given: Sequence[str]) -> Iterator[Example]:
+        rows = read_rows(given, Messages(quiet), options, unique=frozenset((text, label)))
         return read_examples(rows, text=text, label=label)
 
     report = fit(
-        load_examples(data),
+        load_examples(sources),
         output=Path(output),
         held_out=held_out,
         seed=seed,
-        test=None if test is None else load_examples(test),
+        test=None if test is None else load_examples([test]),
         progress=Messages(quiet).info,
     )
     print_json(asdict(report)) if as_json else _print(report)

@@ -23,7 +23,7 @@ from pipeline.domain.batch import Progress
 
 
 def run(
-    source: str | None,
+    sources: tuple[str, ...],
     batch: str | None,
     output: str | None,
     output_format: str | None,
@@ -36,7 +36,7 @@ def run(
     **given: Any,
 ) -> int:
     """Submit INPUT to the server, or take a batch that is there, and follow it to its end."""
-    if (source is None) == (batch is None):
+    if bool(sources) == (batch is not None):
         raise click.UsageError("give either INPUT or --batch BATCH")
     target = None
     if output is not None:
@@ -50,8 +50,7 @@ def run(
         if batch is not None:
             found = client.batch(batch)
         else:
-            assert source is not None
-            found, _ = send_batch(client, SubmitRequest(source=source, **given), messages, stop)
+            found, _ = send_batch(client, SubmitRequest.of(sources, given), messages, stop)
         messages.info(f"batch {found.id}: {pluralize(found.progress().total, 'item')}")
         try:
             progress = _follow(server, found, target, messages, stop)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from pipeline.cli.file_conflicts import check_file_conflicts
-from pipeline.cli.remote.session import open_server
+from pipeline.cli.remote.session import open_server, refuse_option
+from pipeline.cli.run.rejections import open_rejections
 from pipeline.cli.run.stop_signals import StopSignals
-from pipeline.cli.run.submission import SubmitRequest, open_rejections, submit_progress
+from pipeline.cli.run.submission import SubmitRequest, submit_progress
 from pipeline.cli.show.output import Messages, print_json
 from pipeline.cli.streams import print_data
 from pipeline.client.remote.remote_batch import RemoteBatch
@@ -16,14 +18,15 @@ from pipeline.client.remote.remote_client import RemoteClient
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidItems, InvalidSettings
-from pipeline.sources import HeaderRules, ReadReport, read_items
+from pipeline.sources import ReadReport, open_source
+from pipeline.sources.locations import local_paths
 
 
-def submit(source: str, watch: bool, quiet: bool, as_json: bool, **given: Any) -> int:
+def submit(sources: tuple[str, ...], watch: bool, quiet: bool, as_json: bool, **given: Any) -> int:
     """Send INPUT to the server and print the id of the batch."""
     messages = Messages(quiet)
     with open_server() as (_, client), StopSignals() as stop:
-        batch, rejected = send_batch(client, SubmitRequest(source=source, **given), messages, stop)
+        batch, rejected = send_batch(client, SubmitRequest.of(sources, given), messages, stop)
         progress = batch.progress()
     if as_json:
         print_json({"batch_id": batch.id, "total": progress.total, "is_new": batch.is_new, "rejected": rejected})
@@ -47,16 +50,16 @@ def send_batch(
     """
     if request.definition is None:
         raise InvalidSettings("give the definition with -p: the name of one on the server, or a file to send along")
+    if request.discard:
+        raise refuse_option("--discard")
+    if request.rename or request.text or request.fields:
+        raise InvalidSettings("--map, --text and --field do not reach a server; put them into the definition")
+    inputs = {f"INPUT {path}": path for each in request.sources for path in local_paths(each)}
     check_file_conflicts(
-        reads={"INPUT": request.source, "the definition": request.definition}, writes={"--rejects": request.rejects}
+        reads=inputs | {"the definition": Path(request.definition)}, writes={"--rejects": request.rejects}
     )
-    records = read_items(
-        request.source,
-        format=request.input_format,
-        encoding=request.encoding,
-        header=HeaderRules(lenient=request.header == "lenient", strict=request.strict, unique=frozenset()),
-        report=ReadReport(warn=messages.warn),
-    )
+    report = ReadReport(warn=messages.warn)
+    records = open_source(request.sources, request.reading, report).read()
 
     def items(on_reject: Callable[[Rejection], object]) -> Iterator[Item]:
         for record in stop.interruptible(records):
@@ -65,9 +68,13 @@ def send_batch(
                 continue
             on_reject(record)
             if request.on_error == "fail":
-                raise InvalidItems(f"line {record.line}: {record.reason}; nothing was accepted", (record,))
+                raise InvalidItems(f"{record.place}: {record.reason}; nothing was accepted", (record,))
 
-    with open_rejections(request, messages) as rejections, submit_progress(messages) as on_progress:
+    with (
+        open_rejections(request.rejects, messages, report, all_or_none=request.on_error == "fail") as rejections,
+        submit_progress(messages) as on_progress,
+    ):
+        rejections.resume(None, 0)
         batch = client.submit(
             items(rejections.add),
             request.definition,
@@ -75,6 +82,7 @@ def send_batch(
             batch_callback_url=request.batch_callback_url,
             fallback_url=request.fallback_url,
             callback_schedule=request.callback_schedule,  # type: ignore[arg-type]  # checked by the option
+            exports=request.exports,
             idempotency_key=request.idempotency_key,
             fair_key=request.fair_key or "",
             weight=request.weight,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
+from pipeline.cli.run.await_exports import await_exports
 from pipeline.cli.run.follow_batch import BatchFollower, NeededResults
 from pipeline.cli.run.result_output import ResultOutput
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.run.submission import StoredBatch
 from pipeline.cli.show.delivery import wait_text
+from pipeline.cli.show.export import warn_of_exports
 from pipeline.cli.show.output import Messages, format_value, print_json
 from pipeline.cli.show.progress_view import progress_view
 from pipeline.cli.show.result_totals import ResultTotals
@@ -96,7 +99,10 @@ def finish_batch(
         follower = BatchFollower(context, batch, needed, give_up_seconds=options.give_up_seconds)
         progress = follower.follow(lambda now: view.show(now, totals.top() if totals else ""), stop)
         seconds = time.monotonic() - started
-        callbacks = _await_callbacks(context, batch, options.callback_wait, partial(view.show, progress), stop)
+        show = partial(view.show, progress)
+        callbacks = _await_callbacks(context, batch, options.callback_wait, show, stop)
+        exports = await_exports(context, batch.id, options.callback_wait, show, stop)
+    warn_of_exports(exports, options.messages)
     error, waits = _undelivered_reasons(context, batch, callbacks)
     summary = summarize(
         batch.progress(),
@@ -109,6 +115,7 @@ def finish_batch(
         callbacks=callbacks,
         callback_error=error,
         callback_waits=waits,
+        exports=dict(Counter(each["state"] for each in exports)),
         output=None if options.output is None else options.output.path,
     )
     return _report(summary, options)

@@ -24,6 +24,7 @@ from pipeline.client.connect import session_on
 from pipeline.context import Context
 from pipeline.errors import InvalidInput, Unreachable
 from pipeline.settings import load as load_settings
+from pipeline.sources.locations import local_paths
 from workers.garbage_collector import calm
 
 
@@ -53,8 +54,8 @@ def process_batch(
                 # The process is ours, as in a worker. The Python API does not do this to the caller's process.
                 calm()
                 return finish_batch(context, client, batch, options, stop, stored)
-        except Stopped:
-            options.messages.warn(_continue_hint(batch_id, options.output))
+        except Stopped as stopped:
+            options.messages.warn(str(stopped) or _continue_hint(batch_id, options.output))
             return INTERRUPTED
         except (OSError, InvalidInput, Unreachable):
             # A disk is full, the reader of standard output is gone, another process has just opened the file, or the
@@ -69,7 +70,8 @@ def check_files(source: SubmitRequest | str, output: str | None) -> None:
     reads: dict[str, str | Path | None] = {"the database": sqlite_file(load_settings())}
     writes: dict[str, str | Path | None] = {"-o": output}
     if isinstance(source, SubmitRequest):
-        reads |= {"INPUT": source.source, "the definition": source.definition}
+        reads |= {f"INPUT {path}": path for each in source.sources for path in local_paths(each)}
+        reads |= {"INPUT": "-" if "-" in source.sources else None, "the definition": source.definition}
         writes["--rejects"] = source.rejects
     check_file_conflicts(reads=reads, writes=writes)
 

@@ -16,7 +16,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
-    """The user or the system asked the command to stop."""
+    """The user or the system asked the command to stop. The message, if there is one, says what is left."""
 
 
 class StopSignals:

@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
 import click
 
-from pipeline.batches.read_input import InputOptions, read_input
+from pipeline.batches.read_input import open_input
 from pipeline.batches.store_items import OnProgress
+from pipeline.batches.streamed.resume import SourceItems
 from pipeline.batches.submission import Submission, Submitted
 from pipeline.batches.submit import submit
 from pipeline.cli import options
 from pipeline.cli.argument_types import FAIR_KEY, FIELD, IDEMPOTENCY_KEY, OUTPUT_PATH, whole_number
 from pipeline.cli.definition_choice import choose_definition
-from pipeline.cli.run.stop_signals import StopSignals
+from pipeline.cli.mapping_options import map_input, mapping_options
+from pipeline.cli.reading_options import reading_options, take_reading
+from pipeline.cli.run.rejections import Rejections, open_rejections
+from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.show.output import Messages, pluralize
 from pipeline.cli.show.table import console
 from pipeline.context import Context
 from pipeline.domain import bounds
-from pipeline.domain.payload import Rejection
 from pipeline.domain.retry_schedule import SCHEDULES
-from pipeline.errors import InvalidArgument, InvalidItems
-from pipeline.files import RejectsFile
-from pipeline.sources import ReadReport
+from pipeline.errors import InvalidArgument, InvalidItems, PipelineError, Unreachable
+from pipeline.sources import ReadOptions, ReadReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Rejected items that are printed; the rejects file has all of them.
-_PRINTED_REJECTIONS = 10
-
 #: The options by the names of the arguments in the Python API.
-_OPTION_NAMES = {name: f"--{name.replace('_', '-')}" for name in ("callback_url", "batch_callback_url", "fallback_url")}
+_OPTION_NAMES = {
+    name: f"--{name.replace('_', '-')}" for name in ("callback_url", "batch_callback_url", "fallback_url")
+} | {"exports": "--export"}
 
 _OPTIONS = (
     options.definition,
-    options.input_format,
-    options.encoding,
-    options.header,
-    options.strict,
     click.option(
         "--key",
         type=FIELD,
@@ -63,10 +60,24 @@ _OPTIONS = (
         help="How callbacks are retried: standard, for up to four days, or short, for up to a quarter of an hour.",
     ),
     click.option(
+        "--export",
+        "exports",
+        multiple=True,
+        metavar="TARGET",
+        help="Write all results in bulk to a folder/, s3://, gs://, az://, postgresql:// or conn://NAME, with a "
+        "manifest at the end. May be given up to 8 times.",
+    ),
+    click.option(
         "--idempotency-key",
         type=IDEMPOTENCY_KEY,
         metavar="KEY",
-        help="Submit only once: the same submission with the same KEY finds the existing batch.",
+        help="Submit only once: the same submission with the same KEY finds the existing batch, or goes on where it "
+        "was interrupted.",
+    ),
+    click.option(
+        "--discard",
+        is_flag=True,
+        help="Remove what an interrupted submission with the same --idempotency-key has stored, and begin again.",
     ),
     click.option(
         "--on-error",
@@ -100,30 +111,39 @@ _OPTIONS = (
 
 def submission_options(command: F) -> F:
     """Add the options of a `SubmitRequest` to a command."""
-    return options.with_options(_OPTIONS)(command)
+    others = mapping_options(options.with_options(_OPTIONS[1:])(command))
+    return options.with_options(_OPTIONS[:1])(reading_options(others))
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitRequest:
-    """The source of the items, and the options of the batch, named like the command-line options."""
+    """The sources of the items, how to read them, and the options of the batch as on the command line."""
 
-    source: str
+    sources: tuple[str, ...]
+    reading: ReadOptions
     definition: str | None
-    input_format: str | None
-    encoding: str | None
-    header: str | None
-    strict: bool
+    rename: tuple[tuple[str, str], ...]
+    text: tuple[str, ...] | None
+    fields: tuple[str, ...] | None
     key: str | None
     callback_url: str | None
     callback_url_field: str | None
     batch_callback_url: str | None
     fallback_url: str | None
     callback_schedule: str | None
+    exports: tuple[str, ...]
     idempotency_key: str | None
+    discard: bool
     on_error: str
     rejects: str | None
     weight: int
     fair_key: str | None
+
+    @classmethod
+    def of(cls, sources: Sequence[str], given: dict[str, Any]) -> Self:
+        """Return the request of a command with `submission_options`."""
+        reading = take_reading(given)
+        return cls(sources=tuple(sources), reading=reading, **given)
 
     def to_submission(self, context: Context) -> Submission:
         """Return the submission without its items.
@@ -136,8 +156,11 @@ class SubmitRequest:
                 "--fallback-url has no effect without a callback; add --callback-url, --callback-url-field or "
                 "--batch-callback-url"
             )
+        if self.discard and self.idempotency_key is None:
+            raise click.UsageError("--discard has no effect without --idempotency-key")
+        chosen = choose_definition(self.definition, context.settings.definitions)
         return Submission(
-            definition=choose_definition(self.definition, context.settings.definitions),
+            definition=map_input(chosen, self.rename, self.text, self.fields),
             callback_url=self.callback_url,
             batch_callback_url=self.batch_callback_url,
             fallback_url=self.fallback_url,
@@ -147,6 +170,7 @@ class SubmitRequest:
             weight=self.weight,
             key_field=self.key,
             callback_url_field=self.callback_url_field,
+            exports=self.exports,
         )
 
 
@@ -164,26 +188,26 @@ def store_batch(context: Context, request: SubmitRequest, messages: Messages, st
 
     Raises:
         InvalidItems: an item was rejected under `--on-error fail`, or there are no items.
-        Stopped: a stop was requested; nothing is stored.
+        Stopped: a stop was requested; nothing is stored, unless the error says so.
     """
     submission = request.to_submission(context)
     report = ReadReport(warn=messages.warn)
-    input_options = InputOptions(request.input_format, request.encoding, request.header == "lenient", request.strict)
-    records = read_input(context, request.source, submission, input_options, report)
-    with open_rejections(request, messages) as rejections, submit_progress(messages) as on_progress:
-        try:
-            submitted = submit(
-                context,
-                stop.interruptible(records),
-                submission,
-                on_reject=rejections.add,
-                on_progress=on_progress,
-                all_or_none=rejections.all_or_none,
-            )
-        except InvalidItems as error:
-            raise _with_hint(error, request) from None
-        except InvalidArgument as error:
-            raise error.with_names(_OPTION_NAMES) from None
+    source = open_input(context, request.sources, submission, request.reading, report)
+    all_or_none = request.on_error == "fail"
+    with (
+        open_rejections(request.rejects, messages, report, all_or_none=all_or_none) as rejections,
+        submit_progress(messages) as on_progress,
+        _explained(request, rejections, messages),
+    ):
+        submitted = submit(
+            context,
+            SourceItems(source, through=stop.interruptible, log=rejections),
+            submission,
+            on_reject=rejections.add,
+            on_progress=on_progress,
+            all_or_none=all_or_none,
+            discard=request.discard,
+        )
     if submitted.without_url:
         count = pluralize(submitted.without_url, "item")
         messages.warn(f"{count} without a callback URL in the field {request.callback_url_field!r}")
@@ -194,34 +218,30 @@ def store_batch(context: Context, request: SubmitRequest, messages: Messages, st
     return StoredBatch(submitted, rejections.count, report.blank_rows)
 
 
-@dataclass(slots=True)
-class _Rejections:
-    messages: Messages
-    file: RejectsFile | None
-    all_or_none: bool
-    count: int = field(default=0)
-
-    def add(self, rejection: Rejection) -> None:
-        self.count += 1
-        if self.file is not None:
-            self.file.write(rejection)
-        # If all items are rejected, the error message lists them.
-        if self.count <= _PRINTED_REJECTIONS and not self.all_or_none:
-            self.messages.info(f"skipped line {rejection.line}: {rejection.reason}")
-
-
 @contextmanager
-def open_rejections(request: SubmitRequest, messages: Messages) -> Iterator[_Rejections]:
-    """Collect rejected items: print the first, and write all to the rejects file if one is asked for."""
-    file: AbstractContextManager[RejectsFile | None] = (
-        RejectsFile(request.rejects) if request.rejects else nullcontext()
-    )
-    with file as opened:
-        rejections = _Rejections(messages, opened, all_or_none=request.on_error == "fail")
-        yield rejections
-        if rejections.count:
-            hint = f"see {request.rejects}" if request.rejects else "to keep them, pass --rejects FILE"
-            messages.warn(f"{pluralize(rejections.count, 'item')} skipped; {hint}")
+def _explained(request: SubmitRequest, rejections: Rejections, messages: Messages) -> Iterator[None]:
+    """Say what an error of a submission means on the command line."""
+    try:
+        yield
+    except InvalidItems as error:
+        raise _with_hint(error, request) from None
+    except InvalidArgument as error:
+        raise error.with_names(_OPTION_NAMES) from None
+    except Stopped:
+        if not rejections.kept:
+            raise
+        raise Stopped(f"stopped; {_go_on(rejections.kept)}") from None
+    except Unreachable:
+        # It says so itself.
+        raise
+    except PipelineError:
+        if rejections.kept:
+            messages.warn(_go_on(rejections.kept))
+        raise
+
+
+def _go_on(stored: int) -> str:
+    return f"{pluralize(stored, 'item')} stored; run the same command again to go on"
 
 
 @contextmanager

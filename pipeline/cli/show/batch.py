@@ -7,11 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.batch_status import BatchStatus
+from pipeline.batches.streamed.interrupted import Interrupted
 from pipeline.cli.show.output import format_counts, format_duration, format_time, print_fields
 from pipeline.cli.show.table import print_table
 from pipeline.domain.batch import Progress
 
 _COUNTS = ("total", "waiting", "in_flight", "running", "succeeded", "dead", "cancelled")
+_EXPORT = ("export_id", "state", "parts", "rows", "target")
 
 
 def progress_json(progress: Progress) -> dict[str, Any]:
@@ -34,8 +36,17 @@ def status_json(status: BatchStatus) -> dict[str, Any]:
         **asdict(status.pace),
         "unserved": status.unserved,
         "errors": [asdict(error) for error in status.errors],
+        "history": [asdict(each) for each in status.history],
+        "exports": status.exports,
+        "submission": None if status.submission is None else _submission_json(status.submission),
         **{name: counts for name, counts in counted.items() if counts is not None},
     }
+
+
+def _submission_json(submission: Interrupted) -> dict[str, Any]:
+    found = asdict(submission) | {"text": submission.text}
+    del found["batch_id"]
+    return found
 
 
 def print_batches(batches: Sequence[Mapping[str, Any]]) -> None:
@@ -64,10 +75,26 @@ def print_batch(details: Mapping[str, Any]) -> None:
     fields = {name: value for name, value in details.items() if not isinstance(value, dict | list)}
     fields["time left"] = _time_left(details)
     del fields["seconds_left"], fields["stands_still_since"]
+    # Said beside the batch, in a sentence.
+    fields.pop("submission", None)
     fields["callbacks"] = format_counts(details.get("callbacks", {}))
     print_fields(fields)
+    if details.get("exports"):
+        print_table(
+            ("export", "state", "parts", "rows", "target"),
+            [tuple(each[name] for name in _EXPORT) for each in details["exports"]],
+            right={"export", "parts", "rows"},
+            below=("target",),
+            title="exports",
+        )
     if details.get("labels"):
         print_table(("label", "items"), details["labels"].items(), right={"items"}, title="labels")
+    if details["history"]:
+        print_table(("time", "action", "items", "by"), map(_history_row, details["history"]), title="history")
+
+
+def _history_row(each: Mapping[str, Any]) -> tuple[object, ...]:
+    return each["at"], each["action"], each["affected"], each["actor"]
 
 
 def _time_left(batch: Mapping[str, Any]) -> str | None:

@@ -84,8 +84,10 @@ def print_endpoint(endpoint: Mapping[str, Any]) -> None:
         }
     )
     if endpoint["notices"]:
-        rows = [(notice["created_at"], notice["type"], notice["detail"]) for notice in endpoint["notices"]]
-        print_table(("time", "notice", "detail"), rows, title="notices", below=("detail",))
+        rows = [
+            (notice["created_at"], notice["type"], notice["detail"], notice["actor"]) for notice in endpoint["notices"]
+        ]
+        print_table(("time", "notice", "detail", "by"), rows, title="notices", below=("detail", "by"))
 
 
 def setting_fields(endpoint: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import orjson
 
@@ -111,7 +112,7 @@ def pluralize(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
-def format_counts(counts: Mapping[str, int]) -> str:
+def format_counts(counts: Mapping[Any, int]) -> str:
     """Return counts by name without the zeros: `3 pending, 1 dead`."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 

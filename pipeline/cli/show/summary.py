@@ -10,6 +10,7 @@ from pipeline.cli.show.output import Messages, format_counts, format_duration, p
 from pipeline.cli.show.table import print_table
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.domain.batch import Progress
+from pipeline.exports.rules.export_state import ExportState
 
 #: Number of labels in the table; the JSON has all of them.
 _TABLE_LABELS = 15
@@ -31,6 +32,7 @@ class Summary:
         callbacks: the number of deliveries by state.
         callback_error: the last error of a callback that is not delivered.
         callback_waits: what a callback that is not delivered waits for.
+        exports: the number of exports by state.
         output: the file of the results.
     """
 
@@ -49,11 +51,13 @@ class Summary:
     callbacks: Mapping[str, int]
     callback_error: str | None
     callback_waits: str | None
+    exports: Mapping[str, int]
     output: str | None
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.dead or self.cancelled or self.undelivered(*_OPEN_STATES, *_STUCK_STATES) else 0
+        is_undelivered = self.undelivered(*_OPEN_STATES, *_STUCK_STATES) or set(self.exports) - {ExportState.COMPLETE}
+        return 1 if self.dead or self.cancelled or is_undelivered else 0
 
     def undelivered(self, *states: DeliveryState) -> int:
         """Return the number of callbacks in these states."""
@@ -75,6 +79,7 @@ def summarize(
     callbacks: Mapping[str, int],
     callback_error: str | None,
     callback_waits: str | None,
+    exports: Mapping[str, int],
     output: str | None,
 ) -> Summary:
     """Return the summary of a batch of which this run finished `finished` items in `seconds`."""
@@ -94,6 +99,7 @@ def summarize(
         callbacks=callbacks,
         callback_error=callback_error,
         callback_waits=callback_waits,
+        exports=exports,
         output=output,
     )
 
@@ -128,6 +134,7 @@ def _fields(summary: Summary) -> dict[str, str]:
         "time": f"{format_duration(summary.seconds)}, {rate:,.0f} items/s" if rate else "",
         "latency": f"p50 {latency['p50_seconds']:.3f} s, p95 {latency['p95_seconds']:.3f} s" if latency else "",
         "callbacks": format_counts(summary.callbacks),
+        "exports": format_counts(summary.exports),
         "results": summary.output or "",
     }
 

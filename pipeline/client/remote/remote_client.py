@@ -49,6 +49,7 @@ class RemoteClient:
         batch_callback_url: str | None = None,
         fallback_url: str | None = None,
         callback_schedule: Literal["standard", "short"] | None = None,
+        exports: str | Sequence[str] = (),
         idempotency_key: str | None = None,
         fair_key: str = "",
         weight: int = 1,
@@ -81,6 +82,7 @@ class RemoteClient:
             "batch_callback_url": batch_callback_url,
             "fallback_url": fallback_url,
             "callback_schedule": callback_schedule,
+            "exports": list(arguments.targets("exports", exports)) or None,
             "fair_key": fair_key or None,
             "weight": weight,
         }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.delivery.rules.delivery import is_target
+
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
@@ -16,6 +18,7 @@ class Capacity:
         reserve: free slots kept for endpoints with nothing in flight, one each.
         busy: requests in flight, by endpoint.
         limits: lower caps of overloaded endpoints, by endpoint.
+        target_cap: maximum messages in flight at one message target, unless configured; None: `cap`.
     """
 
     free: int
@@ -23,6 +26,7 @@ class Capacity:
     reserve: int = 0
     busy: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
+    target_cap: int | None = None
 
     @property
     def open(self) -> int:
@@ -35,8 +39,14 @@ class Capacity:
         No endpoint may hold more slots than are open: the fewer are left, the fewer a busy endpoint gets (dynamic
         thresholds; Choudhury and Hahne, 1998). While any slot is free, one request is always possible.
         """
-        cap = min(configured or self.cap, self.limits.get(origin, self.cap), max(self.open, 1))
+        default = default_cap(origin, self.cap, self.target_cap)
+        cap = min(configured or default, self.limits.get(origin, default), max(self.open, 1))
         return max(min(cap - self.busy.get(origin, 0), self.free), 0)
+
+
+def default_cap(origin: str, of_webhooks: int, of_targets: int | None) -> int:
+    """Return how many requests may be in flight at one endpoint that has no cap configured."""
+    return of_webhooks if of_targets is None or not is_target(origin) else of_targets
 
 
 def halves(first: int, retries: int, count: int, *, first_goes_ahead: bool) -> tuple[int, int]:

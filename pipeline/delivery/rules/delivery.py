@@ -66,8 +66,21 @@ BLOCKED_RETRIES = 3
 MANUAL = "manual"
 #: Codes that decisions depend on. Other codes are descriptive.
 TIMEOUT, BLOCKED, UNUSABLE, INTERNAL = "timeout", "ssrf_blocked", "config_error", "internal_error"
+#: Codes of message targets that decisions depend on: it asked to wait; the message can never be taken there.
+THROTTLED, TOO_LARGE, REJECTED = "throttled", "too_large", "rejected"
+#: The target refused the user name, the password or the right to send.
+AUTH_REFUSED = "auth_refused"
+#: What is about one route of a target, not about the target: no queue is bound there, no such exchange, topic, stream.
+UNROUTABLE, TARGET_MISSING = "unroutable", "target_missing"
+#: This process cannot send there: it lacks the connection, one of its variables, or the client of the protocol.
+CONNECTION_MISSING, CLIENT_MISSING = "connection_missing", "client_missing"
 #: Code of a delivery that became too old while its endpoint was not called: no attempt was made.
 EXPIRED = "expired"
+
+
+def is_target(origin: str) -> bool:
+    """Return whether an endpoint is a message target, not a receiver of webhooks."""
+    return not origin.startswith(("http:", "https:"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,7 @@ class Owed:
         credentials: the endpoint's credentials; None if it has none.
         is_preclaimed: whether it was inserted as claimed, so that no claim has looked at its endpoint.
         in_flight_cap: of the endpoint, if the request is preclaimed and the endpoint has one.
+        lease_until: when another sender may take it; None: not known.
     """
 
     id: int
@@ -104,6 +118,7 @@ class Owed:
     credentials: Credentials | None = None
     is_preclaimed: bool = False
     in_flight_cap: int | None = None
+    lease_until: datetime | None = None
 
     @property
     def spent(self) -> int:
@@ -119,12 +134,12 @@ class Answer:
     """The answer to an attempt: an HTTP status, or the code of a failure before there was one.
 
     Args:
-        status: HTTP status.
+        status: HTTP status; 202 if a message target has acknowledged the message.
         error: code of the failure.
         retry_after: the `Retry-After` header, as received.
         control: the `webhook-delivery` header: `disable` or `abort-message`.
         location: host of a redirect.
-        text: beginning of the body.
+        text: beginning of the body; of a message target, what it says about the message.
     """
 
     status: int | None = None
@@ -151,7 +166,8 @@ class Answer:
     @property
     def is_for_endpoint(self) -> bool:
         """It concerns all requests to the endpoint: overload, a request to wait, or to send no more."""
-        return self.is_overload or self.control is not None or self.status in (410, 429, 503)
+        is_asking = self.control is not None or self.status in (410, 429, 503) or self.error == THROTTLED
+        return self.is_overload or is_asking
 
     @property
     def code(self) -> str | None:
@@ -230,11 +246,13 @@ def _disables(answer: Answer) -> DisabledReason | None:
 def _is_terminal(answer: Answer, attempt: int) -> bool:
     if answer.error == BLOCKED:
         return attempt > BLOCKED_RETRIES
-    return answer.error == UNUSABLE or answer.control == "abort-message"
+    return answer.error in (UNUSABLE, TOO_LARGE, REJECTED) or answer.control == "abort-message"
 
 
 def _pause(answer: Answer, asked: timedelta | None) -> timedelta | None:
     """Return how long the whole endpoint asked not to be called; None if it did not."""
+    if answer.error == THROTTLED:
+        return LEAST_PAUSE
     if answer.status == 429:
         return THROTTLE_PAUSE if asked is None else max(asked, LEAST_PAUSE)
     # Zero, or a date in the past, is not a request to wait.

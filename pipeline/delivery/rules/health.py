@@ -8,7 +8,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pipeline.delivery.rules.breaker import Breaker, BreakerState, BreakerVerdict
-from pipeline.delivery.rules.delivery import BLOCKED, INTERNAL, UNUSABLE, Answer, AttemptOutcome, Decision, Sent
+from pipeline.delivery.rules.delivery import (
+    BLOCKED,
+    CLIENT_MISSING,
+    CONNECTION_MISSING,
+    INTERNAL,
+    REJECTED,
+    TARGET_MISSING,
+    THROTTLED,
+    TOO_LARGE,
+    UNROUTABLE,
+    UNUSABLE,
+    Answer,
+    AttemptOutcome,
+    Decision,
+    Sent,
+)
 from pipeline.delivery.rules.notice import NoticeType
 
 #: An endpoint that has been failing for this long causes a notice.
@@ -22,7 +37,9 @@ SUCCESS_EVERY = timedelta(minutes=1)
 
 #: Statuses with which a receiver refuses this request, not every request.
 _OF_ONE_REQUEST = frozenset({408, 409, 413, 414, 423, 425, 431})
-_NOT_SENT = frozenset({BLOCKED, UNUSABLE, INTERNAL})
+#: Codes with which a message target refuses this message, or this route.
+_OF_ONE_MESSAGE = frozenset({UNROUTABLE, TARGET_MISSING, TOO_LARGE, REJECTED, THROTTLED})
+_NOT_SENT = frozenset({BLOCKED, UNUSABLE, INTERNAL, CONNECTION_MISSING, CLIENT_MISSING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,8 @@ def verdict(answer: Answer, decision: Decision) -> BreakerVerdict:
         return BreakerVerdict.SUCCEEDED
     if answer.error in _NOT_SENT:
         return BreakerVerdict.NOTHING
+    if answer.error in _OF_ONE_MESSAGE:
+        return BreakerVerdict.ANSWERED
     status = answer.status
     is_choice = decision.pause is not None or decision.disable is not None or answer.control == "abort-message"
     if status is not None and (is_choice or status < 400 or status in _OF_ONE_REQUEST):

@@ -22,15 +22,23 @@ class NoticeType(StrEnum):
     ENABLED = "endpoint.enabled"
     #: A delivery was not sent because its address is refused.
     BLOCKED = "endpoint.blocked"
-    #: A delivery was not sent because its URL is invalid.
+    #: A delivery was not sent because its URL is invalid, or this deployment lacks its connection or its client.
     UNUSABLE = "endpoint.unusable"
+    #: A message target refused the user name, the password or the right to send.
+    AUTH_REFUSED = "endpoint.auth_refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One notice; `detail` is a sentence without addresses or content."""
+    """One notice.
+
+    Args:
+        detail: a sentence without addresses or content.
+        actor: who did it; None: pipeline.
+    """
 
     origin: str
     type: NoticeType
     at: datetime
     detail: str | None = None
+    actor: str | None = None

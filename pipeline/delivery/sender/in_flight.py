@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.delivery.rules.capacity import Capacity, share
+from pipeline.delivery.rules.capacity import Capacity, default_cap, share
 from pipeline.delivery.rules.delivery import Answer, Owed
 
 #: Share of the slots that is reserved for endpoints with nothing in flight.
@@ -21,9 +21,10 @@ class InFlight:
     slots: neither they nor claims can starve the other.
     """
 
-    def __init__(self, total: int, per_endpoint: int) -> None:
+    def __init__(self, total: int, per_endpoint: int, per_target: int | None = None) -> None:
         self._total = total
         self._cap = per_endpoint
+        self._target_cap = per_target
         self._lock = threading.Lock()
         self._busy: Counter[str] = Counter()
         #: Those of `_busy` that preclaimed requests have.
@@ -133,7 +134,7 @@ class InFlight:
                 _subtract(self._ahead, {origin: 1})
             limit = self._limits.get(origin)
             if answer.is_overload:
-                self._limits[origin] = max((self._cap if limit is None else limit) / 2, 1.0)
+                self._limits[origin] = max((self._default_cap(origin) if limit is None else limit) / 2, 1.0)
             elif answer.is_success and limit is not None:
                 self._raise(origin, limit + 1 / limit)
 
@@ -144,10 +145,14 @@ class InFlight:
             reserve=int(self._total * RESERVED),
             busy=dict(self._busy),
             limits={origin: int(limit) for origin, limit in self._limits.items()},
+            target_cap=self._target_cap,
         )
 
+    def _default_cap(self, origin: str) -> int:
+        return default_cap(origin, self._cap, self._target_cap)
+
     def _raise(self, origin: str, limit: float) -> None:
-        if limit >= self._cap:
+        if limit >= self._default_cap(origin):
             del self._limits[origin]
         else:
             self._limits[origin] = limit

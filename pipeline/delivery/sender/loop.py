@@ -15,10 +15,10 @@ from typing import TypeVar
 from pipeline.database.trouble import is_due, report
 from pipeline.delivery.claim import Claim
 from pipeline.delivery.rules.delivery import Owed, Sent
+from pipeline.delivery.sender.clients import DeliveryClient
 from pipeline.delivery.sender.in_flight import InFlight
 from pipeline.delivery.sender.send_queue import SendQueue
 from pipeline.delivery.sender.store import DeliveryStore
-from pipeline.delivery.webhook.client import WebhookClient
 from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.errors import Unreachable
 from pipeline.log import get_logger
@@ -38,7 +38,7 @@ class SendLoop:
     def __init__(
         self,
         ledger: DeliveryStore,
-        connect: Callable[[], WebhookClient],
+        connect: Callable[[], DeliveryClient],
         options: SenderOptions,
         clock: Callable[[], datetime],
     ) -> None:
@@ -46,7 +46,7 @@ class SendLoop:
         self._connect = connect
         self._options = options
         self._clock = clock
-        self.capacity = InFlight(options.total, options.per_endpoint)
+        self.capacity = InFlight(options.total, options.per_endpoint, options.per_target)
         self._loop = asyncio.new_event_loop()
         self._store = ThreadPoolExecutor(1, thread_name_prefix="sender-store")
         self._signal = asyncio.Event()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipeline.connections.destinations import Destinations
 from pipeline.crypto.encryption import Encryption
 from pipeline.crypto.signer import Signer
 from pipeline.database.engine import Database
@@ -18,7 +19,6 @@ from pipeline.delivery.credentials_cache import CredentialsCache
 from pipeline.delivery.sender.slots import SenderSlots
 from pipeline.delivery.sender.store import DeliveryStore
 from pipeline.delivery.webhook.options import SenderOptions
-from pipeline.domain.ip_ranges import Network
 from pipeline.log import get_logger
 
 if TYPE_CHECKING:
@@ -34,11 +34,12 @@ STOP_MARGIN_SECONDS = 5.0
 class Sender:
     """Sends deliveries on its own thread and event loop.
 
-    Without a secret it sends nothing, because receivers could not verify an unsigned callback.
+    Without a secret it sends no webhooks, because receivers could not verify an unsigned callback. Messages to targets
+    are sent without a signature then: their broker has verified the sender.
 
     Args:
         secrets: `whsec_…` or `whsk_…`, newest first; all of them sign unless an endpoint has its own.
-        allow: private networks that callbacks may reach, also over plain http.
+        destinations: decides where callbacks may go.
         worker: name that holds the leases, unique among running senders.
         clock: returns the aware times that are stored and signed.
         resolver: looks up host names; default: the operating system's.
@@ -52,7 +53,7 @@ class Sender:
         self,
         database: Database,
         secrets: Sequence[str],
-        allow: Sequence[Network] = (),
+        destinations: Destinations | None = None,
         *,
         worker: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -61,29 +62,35 @@ class Sender:
         vault: Encryption | None = None,
     ) -> None:
         self._signer = Signer(secrets) if secrets else None
-        self._allow = tuple(allow)
+        self._destinations = destinations or Destinations()
         self._clock = clock
         self._options = options or SenderOptions()
         self._resolver = resolver
-        self._ledger = DeliveryStore(database, worker, clock, self._options, CredentialsCache(vault))
+        only_targets = self._signer is None
+        self._ledger = DeliveryStore(
+            database, worker, clock, self._options, CredentialsCache(vault), only_targets=only_targets
+        )
         #: For transactions that finish items in this process, see `preclaim`.
-        self.slots = SenderSlots(worker, self._ledger, self._options, clock, CredentialsCache(vault))
+        self.slots = SenderSlots(
+            worker, self._ledger, self._options, clock, CredentialsCache(vault), only_targets=only_targets
+        )
         self._loop: SendLoop | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start sending. Call it after a fork, not before."""
-        signer = self._signer
-        if signer is None:
+        if self._signer is None and not self._destinations.has_targets:
             log.info("sender_idle", reason="PIPELINE_WEBHOOK_SECRET is not set")
             return
         # Imported here: most processes send nothing.
+        from pipeline.delivery.sender.clients import DeliveryClients
         from pipeline.delivery.sender.loop import SendLoop
-        from pipeline.delivery.webhook.client import WebhookClient
 
         self._loop = SendLoop(
             self._ledger,
-            lambda: WebhookClient(signer, self._allow, self._options.client, self._resolver),
+            lambda: DeliveryClients(
+                self._signer, self._destinations, self._options.client, self._resolver, self._clock
+            ),
             self._options,
             self._clock,
         )

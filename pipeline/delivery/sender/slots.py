@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.delivery.credentials_cache import CredentialsCache
 from pipeline.delivery.rules.credentials import Credentials, Sealed
-from pipeline.delivery.rules.delivery import Owed
+from pipeline.delivery.rules.delivery import Owed, is_target
 from pipeline.delivery.sender.store import DeliveryStore
 from pipeline.delivery.webhook.options import LEAST_LEASE_MARGIN, SenderOptions
 from pipeline.log import get_logger
@@ -31,12 +31,15 @@ class SenderSlots:
         options: SenderOptions,
         clock: Callable[[], datetime],
         wallet: CredentialsCache,
+        *,
+        only_targets: bool = False,
     ) -> None:
         self.worker = worker
         self._store = store
         self._options = options
         self._clock = clock
         self._wallet = wallet
+        self._only_targets = only_targets
         self._lock = threading.Lock()
         self._loop: SendLoop | None = None
 
@@ -55,7 +58,7 @@ class SenderSlots:
         loop = self._loop
         if loop is None or not loop.accepts:
             return []
-        chosen = set(origins)
+        chosen = {origin for origin in origins if is_target(origin)} if self._only_targets else set(origins)
         return [*loop.capacity.without_backlog(chosen), *filter(loop.queue.times.is_quick, chosen)]
 
     def reserve(self, waiting: Sequence[tuple[str, int | None]], wanted: Mapping[str, Sequence[int]]) -> dict[str, int]:

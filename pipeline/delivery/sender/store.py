@@ -19,7 +19,11 @@ log = get_logger(__name__)
 
 
 class DeliveryStore:
-    """Claims, records and releases deliveries. Each call is one blocking transaction: keep it off the event loop."""
+    """Claims, records and releases deliveries. Each call is one blocking transaction: keep it off the event loop.
+
+    Args:
+        only_targets: claim no webhooks, since this process cannot sign them.
+    """
 
     def __init__(
         self,
@@ -28,12 +32,15 @@ class DeliveryStore:
         clock: Callable[[], datetime],
         options: SenderOptions,
         wallet: CredentialsCache | None = None,
+        *,
+        only_targets: bool = False,
     ) -> None:
         self._database = database
         self._worker = worker
         self._clock = clock
         self._options = options
         self._wallet = wallet or CredentialsCache()
+        self._only_targets = only_targets
 
     def claim(self, room: Capacity, share_out: ShareOut | None = None) -> Claim:
         return claim_due(
@@ -45,6 +52,7 @@ class DeliveryStore:
             most=self._options.claim,
             wallet=self._wallet,
             share_out=share_out,
+            only_targets=self._only_targets,
         )
 
     def record(self, sent: Sequence[Sent]) -> None:

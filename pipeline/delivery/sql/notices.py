@@ -25,6 +25,7 @@ def _row(notice: Notice) -> Row:
         "type": notice.type.value,
         "detail": notice.detail,
         "created_at": notice.at,
+        "actor": notice.actor,
     }
 
 
@@ -41,13 +42,13 @@ def find_newest(connection: Connection, origins: Sequence[str], limit: int) -> d
     Endpoints without notices are left out.
     """
     number = func.row_number().over(partition_by=notices.c.origin, order_by=notices.c.id.desc()).label("number")
-    columns = (notices.c.origin, notices.c.id, notices.c.type, notices.c.detail, notices.c.created_at, number)
+    columns = (notices.c.origin, notices.c.id, notices.c.type, notices.c.detail, notices.c.created_at)
     dialect = dialect_of(connection)
-    each = select(*columns).where(dialect.is_in_list(notices.c.origin, "origins")).subquery()
+    each = select(*columns, notices.c.actor, number).where(dialect.is_in_list(notices.c.origin, "origins")).subquery()
     query = select(each).where(each.c.number <= limit).order_by(each.c.origin, each.c.id.desc())
     found: dict[str, list[Row]] = {}
     for row in rows(connection.execute(query, {"origins": dialect.encode_list(origins)})):
-        kept = {name: row[name] for name in ("type", "detail", "created_at")}
+        kept = {name: row[name] for name in ("type", "detail", "created_at", "actor")}
         found.setdefault(row["origin"], []).append(kept)
     return found
 

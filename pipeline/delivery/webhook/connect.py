@@ -74,9 +74,9 @@ class Connector:
 
     async def _infos(self, callback: Callback) -> list[AddressInfo]:
         if callback.address is not None:
-            return [_info(callback.host, callback.port)]
+            return [address_info(callback.host, callback.port)]
         found = await self._resolver.resolve(callback.host, callback.port)
-        return [_info(each["host"], each["port"]) for each in found]
+        return [address_info(each["host"], each["port"]) for each in found]
 
     async def _open(self, infos: list[AddressInfo], host: str) -> Connection:
         loop = asyncio.get_running_loop()
@@ -89,7 +89,8 @@ class Connector:
         return connection
 
 
-def _info(host: str, port: int) -> AddressInfo:
+def address_info(host: str, port: int) -> AddressInfo:
+    """Return an address as sockets are opened by it."""
     if ":" in host:
         return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port, 0, 0)
     return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port)

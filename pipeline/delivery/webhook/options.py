@@ -38,6 +38,7 @@ class SenderOptions:
         client: limits of one request.
         per_endpoint: requests in flight to one endpoint, unless `endpoints.in_flight_cap` says otherwise. With 64,
             groups are large enough for cheap SQL (measured: a fifth less CPU than with 32).
+        per_target: messages in flight to one message target, unless configured: brokers acknowledge them together.
         total: requests in flight to all endpoints together.
         claim: deliveries claimed in one transaction.
         poll_seconds: how late due work is found when no one wakes the sender.
@@ -52,6 +53,7 @@ class SenderOptions:
 
     client: ClientOptions = field(default_factory=ClientOptions)
     per_endpoint: int = 64
+    per_target: int = 256
     total: int = 256
     claim: int = 200
     poll_seconds: float = 1.0

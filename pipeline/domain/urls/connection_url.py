@@ -6,6 +6,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pipeline.domain.did_you_mean import quote_name
+from pipeline.domain.urls.host import UrlProblem
 from pipeline.errors import InvalidArgument, escape_braces
 
 SCHEME = "conn"
@@ -56,16 +57,25 @@ def parse_connection_url(url: str, *, name: str = "the URL") -> ConnectionUrl:
     Raises:
         InvalidArgument: it is none, or its rest could lead out of what the connection names.
     """
-    connection, _, rest = url.removeprefix(_PREFIX).partition("/")
-    if "?" in connection:
-        connection, _, query = connection.partition("?")
-        rest = f"?{query}"
-    problem = _name_problem(connection) or _rest_problem(rest)
+    try:
+        return split_connection_url(url)
+    except UrlProblem as problem:
+        raise InvalidArgument("{0} " + escape_braces(f"{_shown(url)} {problem}"), name) from None
+
+
+def split_connection_url(url: str) -> ConnectionUrl:
+    """Return the parts of `conn://NAME/rest`.
+
+    Raises:
+        UrlProblem: as `parse_connection_url` refuses it.
+    """
     if not is_connection_url(url):
-        problem = "is not a URL of a connection; write conn://NAME/rest"
-    if problem is not None:
-        raise InvalidArgument("{0} " + escape_braces(f"{_shown(url)} {problem}"), name)
-    return ConnectionUrl(connection, rest)
+        raise UrlProblem("is not a URL of a connection; write conn://NAME/rest")
+    path, mark, query = url.removeprefix(_PREFIX).partition("?")
+    connection, _, rest = path.partition("/")
+    _check_name(connection)
+    _check_rest(rest)
+    return ConnectionUrl(connection, f"{rest}{mark}{query}")
 
 
 def is_connection_name(name: str) -> bool:
@@ -102,27 +112,26 @@ def _is_secret(key: str) -> bool:
     return key in _SECRET_PARAMETERS or key.startswith(_SECRET_PREFIXES) or key.endswith(_SECRET_SUFFIXES)
 
 
-def _name_problem(name: str) -> str | None:
-    if is_connection_name(name):
-        return None
-    return "does not begin with the name of a connection: lower-case letters, digits, hyphens and underscores"
+def _check_name(name: str) -> None:
+    if not is_connection_name(name):
+        raise UrlProblem(
+            "does not begin with the name of a connection: lower-case letters, digits, hyphens and underscores"
+        )
 
 
-def _rest_problem(rest: str) -> str | None:
-    path = rest.partition("?")[0]
+def _check_rest(path: str) -> None:
     # Twice: some stores decode what a library has decoded.
     decoded = unquote(unquote(path))
-    if any(not character.isprintable() for character in decoded):
-        return "contains a control character; remove it"
+    if not decoded.isprintable():
+        raise UrlProblem("contains a control character; remove it")
     if path.startswith("/") or decoded.startswith("/"):
-        return "has two slashes behind the name of its connection; remove one"
+        raise UrlProblem("has two slashes behind the name of its connection; remove one")
     if "\\" in decoded:
-        return "contains a backslash; write a slash"
+        raise UrlProblem("contains a backslash; write a slash")
     if ".." in decoded.split("/"):
-        return "contains '..'; a connection cannot be left"
+        raise UrlProblem("contains '..'; a connection cannot be left")
     if "://" in decoded:
-        return "names another host behind its connection; write what is there alone"
-    return None
+        raise UrlProblem("names another host behind its connection; write what is there alone")
 
 
 def _shown(url: str) -> str:

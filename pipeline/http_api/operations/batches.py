@@ -19,6 +19,7 @@ from pipeline.context import Context
 from pipeline.domain.api_key import Scope
 from pipeline.domain.batch import BatchState
 from pipeline.domain.filters import BatchFilter
+from pipeline.domain.intervention import Action
 from pipeline.domain.redaction import redact_url
 from pipeline.errors import Conflict
 from pipeline.http_api.call import ApiCall, answer
@@ -81,6 +82,32 @@ class ErrorAnswer(AnswerModel):
     items: int
 
 
+class InterventionAnswer(AnswerModel):
+    """Something that somebody did to a batch."""
+
+    action: Action
+    actor: str = Field(description="`key:NAME` over HTTP, `user@host` otherwise.")
+    at: datetime
+    affected: int | None = Field(description="Items that were replayed; null for any other action.")
+
+
+class ExportAnswer(AnswerModel):
+    """A place that the results of a batch are written to in bulk."""
+
+    export_id: int
+    batch_id: str
+    target: str
+    state: Literal["running", "complete", "failed"]
+    parts: int = Field(description="Files that are stored.")
+    rows: int = Field(description="Results in them, or in the table.")
+    completions: int = Field(description="Times that it was complete: more than once after replays.")
+    attempts: int = Field(description="Failed attempts since the last success.")
+    last_error: str | None
+    due_at: datetime | None = Field(description="When a failed attempt is repeated.")
+    created_at: datetime
+    finished_at: datetime | None
+
+
 class BatchStatusAnswer(ListedBatch):
     """How a batch is doing."""
 
@@ -88,6 +115,8 @@ class BatchStatusAnswer(ListedBatch):
     errors: list[ErrorAnswer] = Field(description="The most frequent errors.")
     labels: dict[str, int] | None = Field(description="Items by label; null: not counted without `full=true`.")
     callbacks: dict[str, int] | None = Field(description="Deliveries by state; null: not counted without `full=true`.")
+    history: list[InterventionAnswer] = Field(description="What people did to it, the newest first.")
+    exports: list[ExportAnswer] = Field(description="Where the results are written to in bulk.")
 
 
 class CancelledBatch(BatchAnswer):
@@ -223,6 +252,8 @@ async def status(call: ApiCall) -> Response:
             "errors": [asdict(error) for error in found.errors],
             "labels": found.labels,
             "callbacks": found.callbacks,
+            "history": [asdict(each) for each in found.history],
+            "exports": found.exports,
         }
     )
 

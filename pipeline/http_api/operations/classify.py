@@ -61,7 +61,7 @@ async def classify(call: ApiCall) -> Response:
         raise Problem("unsupported_media_type", "send application/json", headers={"Accept": "application/json"})
     key = read_idempotency_key(call.request.headers)
     with submitting(call, key):
-        call.gateway.bulk.refuse_if_full()
+        call.refuse_if_busy()
         use = partial(_submit, call, key)
         submitted, wait = await receive(call, body_format, MAX_JSON_BYTES, use, advice="send one item")
     if submitted.is_new:

@@ -37,6 +37,8 @@ class DeadQuery(PageQuery):
     stage: _Stage | None = Field(None, description="Only items that failed at this stage.")
     type: str | None = Field(None, max_length=500, description="Only errors of this type, such as `HTTPError`.")
     cause: str | None = Field(None, max_length=12, description="Only items of this cause.")
+    label: str | None = Field(None, max_length=10_000, description="Only items with this label.")
+    definition: str | None = Field(None, max_length=500, description="Only of batches of this definition.")
 
 
 class CausesQuery(Parameters):
@@ -149,7 +151,9 @@ async def every(call: ApiCall) -> Response:
     found = await call.quick(
         dead_items.dead_page,
         call.context,
-        DeadFilter(stage=query.stage, type=query.type, cause=query.cause),
+        DeadFilter(
+            stage=query.stage, type=query.type, cause=query.cause, label=query.label, definition=query.definition
+        ),
         batch_id=batch_id,
         tenant=call.caller.sees,
         before=read_id_cursor(query.after),
@@ -236,8 +240,9 @@ async def _replay_with(call: ApiCall, batch: Row, item: Row, payload: dict[str, 
     except NotFound:
         raise
     except InvalidInput as error:
-        field = await call.quick(replay_item.text_field, call.context, batch)
-        where = pointer("payload", field) if repr(field) in str(error) else pointer("payload")
+        fields = await call.quick(replay_item.text_fields, call.context, batch)
+        named = next((field for field in fields if repr(field) in str(error)), None)
+        where = pointer("payload") if named is None else pointer("payload", named)
         errors = [{"pointer": where, "detail": str(error)}]
         raise Problem("invalid_request", f"the payload cannot be used: {error}", errors=errors) from None
 

@@ -22,7 +22,7 @@ from pipeline.domain.redaction import redact_url
 from pipeline.errors import NotFound
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.pages import PageQuery, bad_cursor, encode_cursor, parse_id, read_cursor
+from pipeline.http_api.pages import PageQuery, encode_delivery_cursor, read_delivery_cursor
 from pipeline.http_api.parameters import AnswerModel, BodyModel, Moment
 
 _ATTEMPT = ("stage", "number", "outcome", "status", "trigger", "answer", "started_at", "ended_at", "worker")
@@ -136,7 +136,7 @@ async def every(call: ApiCall) -> Response:
     """Return a page of deliveries."""
     query, sees = call.parameters(DeliveryQuery), call.caller.sees
     is_of_batch = query.batch is not None or query.item is not None
-    after = _read_position(query.after, is_of_batch=is_of_batch)
+    after = read_delivery_cursor(query.after, is_of_batch=is_of_batch)
     if query.batch is not None:
         await call.batch_named(query.batch)
     wanted = Wanted(
@@ -154,29 +154,10 @@ async def every(call: ApiCall) -> Response:
     return answer(
         {
             "data": [_delivery(call.context, row) for row in found],
-            "next": None if position is None else encode_cursor(_position_text(position)),
+            "next": None if position is None else encode_delivery_cursor(position),
             "has_more": position is not None,
         }
     )
-
-
-def _position_text(position: PagePosition) -> str:
-    return str(position.id) if position.seq is None else f"{position.seq}.{position.id}"
-
-
-def _read_position(text: str | None, *, is_of_batch: bool) -> PagePosition | None:
-    """Return where a list goes on, None at its beginning.
-
-    Raises:
-        Problem: bad_cursor: it is none of ours, or of a list in another order.
-    """
-    found = read_cursor(text)
-    if found is None:
-        return None
-    seq, _, number = found.rpartition(".")
-    if bool(seq) is not is_of_batch:
-        raise bad_cursor(found)
-    return PagePosition(parse_id(seq) if seq else None, parse_id(number))
 
 
 async def get(call: ApiCall) -> Response:

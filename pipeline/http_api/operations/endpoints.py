@@ -7,17 +7,14 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from pipeline.bootstrap import ping
 from pipeline.client.endpoint import info_of
-from pipeline.context import Context
 from pipeline.crypto.ed25519_key import derive_public_key
 from pipeline.crypto.secrets import SIGNING_PREFIX, fingerprint
-from pipeline.database.row import Row
 from pipeline.delivery import endpoint_secrets, endpoints, tenant_view
-from pipeline.delivery.endpoints import KnownEndpoint, configured_version
+from pipeline.delivery.endpoints import KnownEndpoint
 from pipeline.delivery.rules.delivery import Sent
 from pipeline.delivery.rules.endpoint_settings import MAX_BUNDLE_ITEMS, MAX_IN_FLIGHT, MAX_RATE, MAX_WAIT_MS
 from pipeline.delivery.rules.failure_text import consequence, explain
@@ -26,10 +23,10 @@ from pipeline.domain.callback_url import parse_callback_url
 from pipeline.errors import InvalidInput
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.conditional import UNCHANGED, with_tag
+from pipeline.http_api.endpoint_changes import change_endpoint
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.pages import PageQuery, page, read_cursor
 from pipeline.http_api.parameters import AnswerModel, BodyModel
-from pipeline.http_api.problems import Problem
 
 _PATH = "/v1/endpoints/{endpoint:path}"
 
@@ -169,22 +166,18 @@ async def patch(call: ApiCall) -> Response:
     """Change settings and headers."""
     body = await call.json(EndpointPatch)
     changes = {name: getattr(body, name) for name in body.model_fields_set}
-    headers, tenant = changes.pop("headers", None), call.caller.sees
-    expected = call.request.headers.get("if-match")
-
-    def check(connection: Connection, row: Row) -> None:
-        if expected not in (None, "*", _tag(configured_version(row))):
-            raise Problem("precondition_failed", f"{row['origin']} was changed since it had the version in If-Match")
-        if headers:
-            tenant_view.claim(call.context, connection, row["origin"], tenant)
-        elif tenant is not None:
-            tenant_view.refuse_shared(connection, row["origin"], tenant)
-
-    def configure(context: Context, endpoint: str) -> KnownEndpoint:
-        found = endpoints.configure(context, endpoint, headers=headers, check=check, **changes)
-        return tenant_view.as_seen(context, found, tenant)
-
-    return _shown(await call.quick(configure, call.context, call.path("endpoint")))
+    headers = changes.pop("headers", None)
+    seen = call.request.headers.get("if-match", "*")
+    found = await call.quick(
+        change_endpoint,
+        call.context,
+        call.path("endpoint"),
+        changes,
+        sees=call.caller.sees,
+        headers=headers,
+        expected_version=None if seen == "*" else seen.strip('"'),
+    )
+    return _shown(found)
 
 
 async def rotate_secret(call: ApiCall) -> Response:

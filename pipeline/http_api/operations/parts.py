@@ -67,7 +67,7 @@ async def put(call: ApiCall) -> Response:
     number = _number(call.path("number"))
     body_format = read_format(call.request.headers)
     row = await call.batch()
-    call.gateway.bulk.refuse_if_full()
+    call.refuse_if_busy()
     use = partial(_put, call, row, number, query, body_format)
     stored, is_new, members = await receive(call, body_format, MAX_PART_BYTES, use, query.reading())
     return answer(asdict(stored) | members, 201 if is_new else 200)
@@ -122,7 +122,8 @@ OPERATIONS = (
         "parts.put", "PUT", "/v1/batches/{batch}/parts/{number}", Scope.SUBMIT, "Store a part of a batch.", put,
         query=PartParameters, bodies=tuple(FORMATS), answer=PartAnswer, status=201,
         other_statuses={200: "The part was stored before."},
-        problems=(*BODY_PROBLEMS, "not_found", "not_accepting", "part_differs", "part_in_progress", "endpoint_owned"),
+        problems=(*BODY_PROBLEMS, "not_found", "not_accepting", "part_differs", "part_in_progress", "endpoint_owned",
+            "backlog_full"),
     ),
     Operation(
         "parts.list", "GET", "/v1/batches/{batch}/parts", Scope.SUBMIT, "List the parts that are stored.", list_all,

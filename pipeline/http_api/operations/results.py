@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Literal
 
 from pydantic import Field
 from starlette.responses import Response
 
 from pipeline.batches import event_log
-from pipeline.batches.event_log import BatchVersion
-from pipeline.database.row import Row
 from pipeline.domain.api_key import Scope
-from pipeline.domain.event import item_event_type
+from pipeline.domain.event import cut_data, item_event_type
 from pipeline.domain.item import ItemState
 from pipeline.http_api.call import ApiCall
-from pipeline.http_api.compression import compress_chunks, wants_gzip
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.parameters import AnswerModel, Flag, Parameters
 from pipeline.http_api.problems import Problem
 from pipeline.http_api.streaming.cursors import check_seq, read_seq
-from pipeline.http_api.streaming.export import TableExport, stream_file, stream_text
+from pipeline.http_api.streaming.download import Download, send_download
 from pipeline.http_api.streaming.feed_reader import FeedReader
 from pipeline.http_api.streaming.follow_lines import follow_lines
-from pipeline.http_api.streaming.formats import cut_data, join_page
+from pipeline.http_api.streaming.formats import join_page
 from pipeline.http_api.streaming.live_response import LiveResponse
-from pipeline.http_api.streaming.log_reading import RESULTS, EventFilter, download_lines, read_page
+from pipeline.http_api.streaming.log_reading import RESULTS, EventFilter, read_page
 from pipeline.http_api.streaming.media_types import JSON, ResultFormat, choose_format
-from pipeline.http_api.streaming.open_streams import OpenStream
 
 #: Longest wait of a request, in seconds: shorter than what proxies allow for.
 MAX_WAIT = 25
@@ -78,15 +73,15 @@ async def results(call: ApiCall) -> Response:
     check_seq(after, version)
     if chosen is ResultFormat.JSON:
         return await _page(call, query, batch["id"], after)
-    if chosen.is_file:
-        return await _table(call, query, batch, after, version, chosen)
     if query.follow:
         stream = call.gateway.streams.open(call.caller, call.request, Scope.READ)
         reader = FeedReader(call.gateway, stream, batch["id"], after)
         lines = follow_lines(call.gateway, reader, query.chosen, has_end=query.end)
         return LiveResponse(lines, call.gateway.streams, stream, media_type=chosen.media_type)
-    lines = download_lines(call.gateway, batch["id"], after, version, query.chosen, has_end=query.end)
-    return _download(call, lines, version, chosen)
+    wanted = Download(
+        batch, version, chosen, after, state=query.state, label=query.label, chosen=query.chosen, has_end=query.end
+    )
+    return await send_download(call.gateway, call.caller, call.request, wanted)
 
 
 def _format(call: ApiCall, query: ResultsQuery) -> ResultFormat:
@@ -121,41 +116,6 @@ async def _page(call: ApiCall, query: ResultsQuery, batch_id: int, after: int) -
         is_complete=page.version.is_complete,
     )
     return Response(body, media_type=JSON)
-
-
-async def _table(
-    call: ApiCall,
-    query: ResultsQuery,
-    batch: Row,
-    after: int,
-    version: BatchVersion,
-    chosen: ResultFormat,
-) -> Response:
-    export = TableExport(call.context, batch["id"], after, version.last_seq, state=query.state, label=query.label)
-    if chosen in (ResultFormat.CSV, ResultFormat.TSV):
-        chunks = stream_text(call.gateway, export, chosen)
-    else:
-        chunks = stream_file(call.gateway, await call.bulk(export.file, chosen))
-    response = _download(call, chunks, version, chosen)
-    name = f"{batch['public_id']}.{chosen.value}"
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
-
-
-def _download(call: ApiCall, chunks: AsyncGenerator[bytes], version: BatchVersion, chosen: ResultFormat) -> Response:
-    """Return a response that ends with what there is now, and says what that is."""
-    headers = {
-        "Pipeline-Last-Seq": str(version.last_seq),
-        "Pipeline-Complete": str(version.is_complete).lower(),
-        "Accept-Ranges": "none",
-        "Vary": "Accept, Accept-Encoding",
-    }
-    if wants_gzip(call.request):
-        chunks = compress_chunks(chunks)
-        headers["Content-Encoding"] = "gzip"
-    # It ends soon by itself, so it is not counted among the streams.
-    stream = OpenStream(call.caller, call.request, Scope.READ)
-    return LiveResponse(chunks, call.gateway.streams, stream, media_type=chosen.media_type, headers=headers)
 
 
 OPERATIONS = (

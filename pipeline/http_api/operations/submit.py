@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re  # noqa: TID251 - a constant pattern, possessive throughout and therefore linear
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pipeline.batches import parts
 from pipeline.batches.batch_view import view_batch
 from pipeline.batches.find import find_submitted
 from pipeline.batches.idempotency import refuse_other_body
-from pipeline.batches.read_input import InputOptions, read_input
+from pipeline.batches.read_input import open_input
 from pipeline.batches.submission import Submission, Submitted
 from pipeline.batches.submit import submit
 from pipeline.batches.validate import MAX_REJECTIONS, Given
@@ -34,10 +35,13 @@ from pipeline.http_api.problems import Problem, in_api_words, problem_of
 from pipeline.http_api.uploads.body_format import FORMATS, BodyFormat, read_format, read_idempotency_key
 from pipeline.http_api.uploads.receive import receive
 from pipeline.http_api.uploads.uploaded_body import UploadedBody
-from pipeline.sources import ReadReport
+from pipeline.sources import HeaderRules, ReadOptions, ReadReport
 
 OnError = Literal["fail", "skip"]
 Schedule = Literal["standard", "short"]
+#: Values of a JSON object, all of which are in memory at once.
+_MAX_VALUES = 500_000
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _MEMBERS_OF_ITEMS = ("payload", "key", "callback_url")
 
 
@@ -64,10 +68,10 @@ class ReadingParameters(Parameters):
         given = {name: getattr(self, name) for name in names}
         return {name: str(value) for name, value in given.items() if value not in (None, False, "fail", "payloads")}
 
-    def input_options(self, body_format: BodyFormat) -> InputOptions:
+    def read_options(self, body_format: BodyFormat) -> ReadOptions:
         """Return how the readers are to read a body."""
-        is_lenient = self.header is not None
-        return InputOptions(body_format.format, body_format.charset, is_lenient, self.strict)
+        header = HeaderRules(lenient=self.header is not None, strict=self.strict)
+        return ReadOptions(body_format.format, body_format.charset, header, name="the body")
 
 
 class SubmitParameters(ReadingParameters):
@@ -79,6 +83,11 @@ class SubmitParameters(ReadingParameters):
     fallback_url: str | None = Field(None, description="Receives an event for each callback that is given up.")
     callback_schedule: Schedule | None = Field(
         None, description="How callbacks are retried: for four days, or five attempts in a quarter of an hour."
+    )
+    exports: str | None = Field(
+        None,
+        description="Where all results are written to in bulk: up to 8 targets such as `conn://NAME/…`, separated by "
+        "spaces.",
     )
     fair_key: str | None = Field(None, description="Batches with the same key share what one batch gets.")
     weight: int = Field(1, description="Share of this batch next to others, from 1 to 1,000,000.")
@@ -95,6 +104,7 @@ class BatchBody(BodyModel):
     batch_callback_url: str | None = None
     fallback_url: str | None = None
     callback_schedule: Schedule | None = None
+    exports: list[str] = Field(default_factory=list)
     fair_key: str | None = None
     weight: int = 1
     key_field: str | None = None
@@ -152,7 +162,7 @@ async def create(call: ApiCall) -> Response:
     body_format = read_format(call.request.headers)
     key = read_idempotency_key(call.request.headers)
     with submitting(call, key):
-        call.gateway.bulk.refuse_if_full()
+        call.refuse_if_busy()
         if body_format.is_json and query.definition is None:
             advice = "send items as a stream, such as application/x-ndjson, of any size"
             use = partial(_submit_object, call, key)
@@ -211,6 +221,8 @@ def submission_for(
         key_field=options.key_field,
         callback_url_field=options.callback_url_field,
         tenant=call.caller.submits_as,
+        exports=tuple((options.exports or "").split() if isinstance(options.exports, str | None) else options.exports),
+        is_local=False,
     )
 
 
@@ -257,9 +269,10 @@ def read_items_of(
     """
     if body_format.is_parquet:
         with body.spool() as file:
-            reading = options.input_options(body_format)
-            read = read_input(context, "-", submission, reading, ReadReport(), stdin=file, name="the body")
-            yield from read if options.items_are == "payloads" else _items_in(read)
+            reading = options.read_options(body_format)
+            read = open_input(context, ["-"], submission, reading, ReadReport(), stdin=file).read()
+            bounded = body.bound_decoded(read)
+            yield from bounded if options.items_are == "payloads" else _items_in(bounded)
         return
     stream = body.open()
     if body_format.is_json and stream.peek(1)[:64].lstrip().startswith(b"{"):
@@ -267,8 +280,8 @@ def read_items_of(
             "invalid_request",
             "the body is a JSON object, but the query has options; send an array, or all options in the object",
         )
-    reading = options.input_options(body_format)
-    read = read_input(context, "-", submission, reading, ReadReport(warn=report.warn), stdin=stream, name="the body")
+    reading = options.read_options(body_format)
+    read = open_input(context, ["-"], submission, reading, ReadReport(warn=report.warn), stdin=stream).read()
     yield from read if options.items_are == "payloads" else _items_in(read)
 
 
@@ -287,6 +300,7 @@ def _submit_object(call: ApiCall, key: str | None, body: UploadedBody) -> tuple[
     if known is not None:
         return known, SubmitReport("fail")
     text = body.open().read()
+    _refuse_too_many_values(text)
     if text.lstrip()[:1] == b"[":
         raise Problem("bad_parameter", "the body is an array of items, so the parameter definition has to name one")
     options = validate(BatchBody, parse_json(text))
@@ -303,7 +317,18 @@ def _submit_object(call: ApiCall, key: str | None, body: UploadedBody) -> tuple[
     except InvalidItems as error:
         raise _with_pointers(error) from None
     finally:
-        report.errors = [_pointed(each["line"], each["detail"]) for each in report.errors]
+        report.errors = _pointed(report.errors)
+
+
+def _refuse_too_many_values(text: bytes) -> None:
+    """Refuse an object of more values than its size suggests: each takes fifty times the two bytes of `[]`.
+
+    Raises:
+        Problem: body_too_large.
+    """
+    if text.count(b",") > _MAX_VALUES and _STRING.sub(b"", text).count(b",") > _MAX_VALUES:
+        detail = f"the body has more than {_MAX_VALUES:,} values; send items as a stream, such as application/x-ndjson"
+        raise Problem("body_too_large", detail)
 
 
 def _known_unread(call: ApiCall, key: str | None, body: UploadedBody) -> Submitted | None:
@@ -348,12 +373,12 @@ def _problem_of_item(given: Any) -> str | None:
 
 def _with_pointers(error: InvalidItems) -> Problem:
     problem = problem_of(error)
-    problem.errors = [_pointed(each["line"], each["detail"]) for each in problem.errors]
+    problem.errors = _pointed(problem.errors)
     return problem
 
 
-def _pointed(line: int, detail: str) -> dict[str, Any]:
-    return {"pointer": pointer("items", line - 1), "detail": detail}
+def _pointed(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{"pointer": pointer("items", each["line"] - 1), "detail": each["detail"]} for each in errors]
 
 
 #: What a body of items can be refused for.
@@ -366,12 +391,11 @@ OPERATIONS = (
     Operation(
         "batches.create", "POST", "/v1/batches", Scope.SUBMIT, "Submit a batch.", create,
         query=SubmitParameters, body=BatchBody, bodies=tuple(FORMATS), answer=SubmittedAnswer, status=201,
-        other_statuses={200: "The batch of this idempotency key."},
         problems=(
             *BODY_PROBLEMS, "bad_json", "bad_idempotency_key", "definition_not_allowed", "endpoint_owned", "not_found",
             "idempotency_in_progress", "idempotency_key_reused", "invalid_definition", "backlog_full",
             "outcome_unknown",
         ),
-        example={"definition": "tickets", "items": [{"body": "The invoice is wrong"}]},
+        other_statuses={200: "The batch of this key."}, example={"definition": "tickets", "items": [{"body": "Refund?"}]},
     ),
 )  # fmt: skip

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 from starlette.responses import Response
+
+from pipeline.http_api.answer_headers import SAFE_HEADERS
+from pipeline.http_api.page import text
 
 _FOLDER = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -20,6 +21,8 @@ SECURITY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+#: Other sites learn nothing from links. Under `no-referrer`, forms of the page itself would come from an origin `null`.
+_HEADERS = {**SAFE_HEADERS, "Referrer-Policy": "same-origin"}
 _YEAR = 31_536_000
 
 
@@ -29,7 +32,7 @@ def render(template: str, values: Mapping[str, Any], status: int = 200) -> Respo
     return Response(
         text,
         status,
-        {"Content-Security-Policy": SECURITY, "Cache-Control": "no-store"},
+        {"Content-Security-Policy": SECURITY, "Cache-Control": "no-store", **_HEADERS},
         media_type="text/html; charset=utf-8",
     )
 
@@ -39,7 +42,7 @@ def asset(name: str) -> Response | None:
     path = _assets().get(name)
     if path is None:
         return None
-    headers = {"Cache-Control": f"public, max-age={_YEAR}, immutable"}
+    headers = {"Cache-Control": f"public, max-age={_YEAR}, immutable", **_HEADERS}
     return Response(path.read_bytes(), headers=headers, media_type=_TYPES[path.suffix])
 
 
@@ -63,16 +66,10 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=text.visible,
     )
-    environment.filters.update(number=lambda value: f"{value:,}", time=_time)
+    environment.filters.update(
+        number=lambda value: f"{value:,}", time=text.time, cut=text.cut, took=text.took, segment=text.segment
+    )
     environment.globals.update(asset=asset_path)
     return environment
-
-
-def _time(value: datetime | None) -> Markup | str:
-    """Return an instant as an element that a script turns into the reader's time zone."""
-    if value is None:
-        return "–"
-    return Markup('<time datetime="{}" title="{}">{:%Y-%m-%d %H:%M:%S} UTC</time>').format(
-        value.isoformat(), value.isoformat(), value
-    )

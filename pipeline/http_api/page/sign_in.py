@@ -9,10 +9,14 @@ from pipeline.errors import AccessDenied
 from pipeline.http_api.authentication import address_of
 from pipeline.http_api.page.visit import Visit, cookie_name
 
+#: The parameter with the page that somebody wanted to see.
+NEXT = "next"
+_HOME = "/ui"
+
 
 async def show_form(visit: Visit) -> Response:
     """Show the form."""
-    return visit.show("login.html", error="")
+    return visit.show("login.html", error="", next=_own_page(visit.query.get(NEXT, "")))
 
 
 async def sign_in(visit: Visit) -> Response:
@@ -23,13 +27,14 @@ async def sign_in(visit: Visit) -> Response:
     """
     failures, address = visit.gateway.keyring.failures, address_of(visit.request)
     failures.refuse_if_too_many(address)
-    key = (await visit.form()).get("key", "").strip()
+    form = await visit.form()
+    wanted = _own_page(form.get(NEXT, ""))
     try:
-        cookie = await visit.quick(sessions.sign_in, visit.context, key)
+        cookie = await visit.quick(sessions.sign_in, visit.context, form.get("key", "").strip())
     except AccessDenied as error:
         failures.note(address)
-        return visit.show("login.html", 403, error=str(error))
-    response = visit.go("/ui")
+        return visit.show("login.html", 403, error=str(error), next=wanted)
+    response = visit.go(wanted)
     response.set_cookie(
         cookie_name(visit.request),
         cookie,
@@ -49,3 +54,9 @@ async def sign_out(visit: Visit) -> Response:
     response = visit.go("/ui/login")
     response.delete_cookie(name, path="/")
     return response
+
+
+def _own_page(path: str) -> str:
+    """Return a page of this site; anything else becomes the list of batches."""
+    is_own = (path == _HOME or path.startswith((_HOME + "/", _HOME + "?"))) and path.isprintable() and path.isascii()
+    return path if is_own else _HOME

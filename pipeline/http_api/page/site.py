@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -12,13 +12,28 @@ from starlette.routing import Route
 
 from pipeline.access.caller import ANYBODY
 from pipeline.errors import PipelineError
+from pipeline.http_api.answer_headers import ensure_request_id
+from pipeline.http_api.audit import log_change
+from pipeline.http_api.compression import compressed
 from pipeline.http_api.gateway import Gateway
-from pipeline.http_api.page import batch_pages, item_pages, repair_pages, sign_in
+from pipeline.http_api.page import (
+    batch_list,
+    batch_pages,
+    batch_stream,
+    dead_pages,
+    delivery_pages,
+    endpoint_pages,
+    item_pages,
+    replay_pages,
+    sign_in,
+)
 from pipeline.http_api.page.render import asset
 from pipeline.http_api.page.visit import Visit, check_same_origin, visitor
-from pipeline.http_api.problems import KINDS, Problem, problem_of
+from pipeline.http_api.problems import Problem, problem_of
 
 Page = Callable[[Visit], Awaitable[Response]]
+
+_ENDPOINT = "/ui/endpoints/{endpoint:path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,56 +49,100 @@ class PageRoute:
     page: Page
     needs_sign_in: bool = True
 
+    @property
+    def name(self) -> str:
+        """The name in the log."""
+        return f"page.{self.page.__name__.strip('_')}"
+
+
+#: Tried in this order.
+PAGES = (
+    PageRoute("GET", "/ui", batch_list.batches),
+    PageRoute("GET", "/ui/stream", batch_stream.stream),
+    PageRoute("GET", "/ui/batches/{batch}", batch_pages.batch),
+    PageRoute("GET", "/ui/batches/{batch}/items", item_pages.items),
+    PageRoute("GET", "/ui/batches/{batch}/results.{format}", batch_pages.results_file),
+    PageRoute("GET", "/ui/batches/{batch}/cancel", batch_pages.confirm_cancel),
+    PageRoute("POST", "/ui/batches/{batch}/cancel", batch_pages.cancel),
+    PageRoute("POST", "/ui/batches/{batch}/pause", batch_pages.pause),
+    PageRoute("POST", "/ui/batches/{batch}/resume", batch_pages.resume),
+    PageRoute("GET", "/ui/batches/{batch}/replay-dead", dead_pages.confirm_replay),
+    PageRoute("POST", "/ui/batches/{batch}/replay-dead", dead_pages.replay_dead),
+    PageRoute("GET", "/ui/items/{item}", item_pages.item),
+    PageRoute("POST", "/ui/items/{item}/replay", replay_pages.replay_item),
+    PageRoute("GET", "/ui/items/{item}/edit", replay_pages.edit_payload),
+    PageRoute("POST", "/ui/items/{item}/edit", replay_pages.replay_edited),
+    PageRoute("GET", "/ui/dead", dead_pages.dead),
+    PageRoute("GET", "/ui/deliveries", delivery_pages.deliveries),
+    PageRoute("GET", "/ui/deliveries/recover", delivery_pages.confirm_recover),
+    PageRoute("POST", "/ui/deliveries/recover", delivery_pages.recover),
+    PageRoute("GET", "/ui/deliveries/{delivery}", delivery_pages.delivery),
+    PageRoute("POST", "/ui/deliveries/{delivery}/replay", delivery_pages.replay_delivery),
+    PageRoute("GET", "/ui/endpoints", endpoint_pages.endpoints),
+    PageRoute("POST", _ENDPOINT + "/settings", endpoint_pages.change_settings),
+    PageRoute("POST", _ENDPOINT + "/test", endpoint_pages.test),
+    PageRoute("POST", _ENDPOINT + "/enable", endpoint_pages.enable),
+    PageRoute("GET", _ENDPOINT + "/disable", endpoint_pages.confirm_disable),
+    PageRoute("POST", _ENDPOINT + "/disable", endpoint_pages.disable),
+    PageRoute("GET", _ENDPOINT, endpoint_pages.endpoint),
+    PageRoute("POST", "/ui/logout", sign_in.sign_out),
+    PageRoute("GET", "/ui/login", sign_in.show_form, needs_sign_in=False),
+    PageRoute("POST", "/ui/login", sign_in.sign_in, needs_sign_in=False),
+)
+
 
 def page_routes(gateway: Gateway) -> list[Route]:
     """Return the routes of the web page."""
-    pages = [
+    open_routes = [
         PageRoute("GET", "/", _home, needs_sign_in=False),
         PageRoute("GET", "/ui/assets/{name}", _asset, needs_sign_in=False),
-        PageRoute("GET", "/ui/login", sign_in.show_form, needs_sign_in=False),
-        PageRoute("POST", "/ui/login", sign_in.sign_in, needs_sign_in=False),
-        PageRoute("POST", "/ui/logout", sign_in.sign_out),
-        PageRoute("GET", "/ui", batch_pages.batches),
-        PageRoute("GET", "/ui/stream", batch_pages.stream),
-        PageRoute("GET", "/ui/batches/{batch}", batch_pages.batch),
-        PageRoute("GET", "/ui/batches/{batch}/cancel", batch_pages.confirm_cancel),
-        PageRoute("GET", "/ui/batches/{batch}/replay-dead", repair_pages.confirm_replay),
-        PageRoute("POST", "/ui/batches/{batch}/replay-dead", repair_pages.replay_dead),
-        PageRoute("POST", "/ui/batches/{batch}/{change}", batch_pages.change),
-        PageRoute("GET", "/ui/items/{item}", item_pages.item),
-        PageRoute("POST", "/ui/items/{item}/replay", item_pages.replay_item),
-        PageRoute("GET", "/ui/dead", repair_pages.dead),
-        PageRoute("GET", "/ui/deliveries", repair_pages.list_deliveries),
-        PageRoute("GET", "/ui/deliveries/{delivery}", repair_pages.delivery),
-        PageRoute("POST", "/ui/deliveries/{delivery}/replay", repair_pages.replay_delivery),
-        PageRoute("GET", "/ui/endpoints", repair_pages.list_endpoints),
-        PageRoute("POST", "/ui/endpoints/{change}", repair_pages.switch_endpoint),
     ]
-    return [Route(each.path, _endpoint(gateway, each), methods=[each.method]) for each in pages]
+    missing = PageRoute("GET", "/ui/{path:path}", _missing)
+    return [_route(gateway, each) for each in (*open_routes, *PAGES, missing)]
 
 
-def _endpoint(gateway: Gateway, route: PageRoute) -> Callable[[Request], Awaitable[Response]]:
+def _route(gateway: Gateway, route: PageRoute) -> Route:
     async def endpoint(request: Request) -> Response:
-        visit = Visit(gateway, request, ANYBODY)
+        request_id, request.state.operation = ensure_request_id(request), route.name
         try:
-            if route.method == "POST":
-                check_same_origin(request)
-            caller = await visitor(gateway, request) if route.needs_sign_in else ANYBODY
-            if caller is None:
-                return RedirectResponse(f"{visit.root}/ui/login", 303)
-            visit = Visit(gateway, request, caller)
-            return await route.page(visit)
-        except Problem as problem:
-            return _failed(visit, problem)
-        except PipelineError as error:
-            return _failed(visit, problem_of(error))
+            response = await _answer(gateway, route, request)
+            outcome = str(response.status_code)
+        except (Problem, PipelineError) as error:
+            problem = error if isinstance(error, Problem) else problem_of(error)
+            response, outcome = _failed(gateway, request, problem), problem.code
+        if route.needs_sign_in:
+            log_change(route.name, request, response, outcome)
+        response.headers["X-Request-Id"] = request_id
+        return await compressed(request, response)
 
-    return endpoint
+    return Route(route.path, endpoint, methods=[route.method])
 
 
-def _failed(visit: Visit, problem: Problem) -> Response:
-    body = problem.body("req_" + secrets.token_hex(10))
-    page = visit.show("problem.html", problem.status, problem={**body, "advice": KINDS[problem.code].advice})
+async def _answer(gateway: Gateway, route: PageRoute, request: Request) -> Response:
+    if route.method == "POST":
+        check_same_origin(request)
+    caller = await visitor(gateway, request) if route.needs_sign_in else ANYBODY
+    if caller is None:
+        return _to_sign_in(Visit(gateway, request, ANYBODY), route)
+    request.state.caller, request.state.key_id = caller, caller.key_id
+    return await route.page(Visit(gateway, request, caller))
+
+
+def _to_sign_in(visit: Visit, route: PageRoute) -> Response:
+    if route.page is batch_stream.stream:
+        # After which `EventSource` does not connect again.
+        return Response(status_code=204)
+    url = visit.request.url
+    wanted = url.path.removeprefix(visit.root) + (f"?{url.query}" if url.query else "")
+    # A form that was sent is not sent again.
+    after = f"?{sign_in.NEXT}={quote(wanted, safe='')}" if route.method == "GET" and wanted != "/ui" else ""
+    return RedirectResponse(f"{visit.root}/ui/login{after}", 303)
+
+
+def _failed(gateway: Gateway, request: Request, problem: Problem) -> Response:
+    visit = Visit(gateway, request, getattr(request.state, "caller", ANYBODY))
+    # Without its advice, which is for programs.
+    page = visit.show("problem.html", problem.status, problem=problem.body(ensure_request_id(request)))
     page.headers.update(problem.headers)
     return page
 
@@ -94,7 +153,11 @@ async def _home(visit: Visit) -> Response:
 
 
 async def _asset(visit: Visit) -> Response:
-    found = asset(visit.request.path_params["name"])
+    found = asset(visit.path("name"))
     if found is None:
         raise Problem("not_found", "there is no such file")
     return found
+
+
+async def _missing(visit: Visit) -> Response:
+    raise Problem("not_found", "there is no such page")

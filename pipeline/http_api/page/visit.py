@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from starlette.requests import Request
+from starlette.datastructures import QueryParams
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 
 from pipeline.access import keys, sessions
@@ -17,7 +18,9 @@ from pipeline.database.row import Row
 from pipeline.domain.api_key import Scope
 from pipeline.http_api.call import visible_batch
 from pipeline.http_api.gateway import Gateway
+from pipeline.http_api.page.filters import AFTER
 from pipeline.http_api.page.render import render
+from pipeline.http_api.pages import read_cursor, read_id_cursor
 from pipeline.http_api.problems import Problem
 
 T = TypeVar("T")
@@ -28,9 +31,14 @@ PAGES = (
     ("/ui/deliveries", "Deliveries"),
     ("/ui/endpoints", "Endpoints"),
 )
-#: Bytes of a form.
+#: Rows of a table; the rest is a page further.
+ROWS = 100
+#: Bytes of a form: a payload with each byte percent-encoded.
 _MAX_FORM = 1_000_000
-_MESSAGE = "message"
+#: The cookie with what the last change came to: shown once, and never in a URL that somebody else could make.
+_MESSAGE = "pipeline-message"
+_MESSAGE_SECONDS = 60
+_MAX_MESSAGE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class Visit:
     @property
     def context(self) -> Context:
         """The context of the use cases."""
-        return self.gateway.context
+        return self.gateway.context.acting_as(self.caller.actor)
 
     @property
     def root(self) -> str:
@@ -67,6 +75,33 @@ class Visit:
     async def quick(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
         """Run a use case; see `Pool.run`."""
         return await self.gateway.quick.run(function, *args, **options)
+
+    async def bulk(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Run a use case that reads or writes a whole batch; see `Pool.run`."""
+        return await self.gateway.bulk.run(function, *args, **options)
+
+    def path(self, name: str) -> str:
+        """Return a part of the path by its name."""
+        return str(self.request.path_params[name])
+
+    @property
+    def query(self) -> QueryParams:
+        """The parameters in the URL."""
+        return self.request.query_params
+
+    @property
+    def after(self) -> str | None:
+        """Where the page of a list begins; None: at its beginning.
+
+        Raises:
+            Problem: bad_cursor.
+        """
+        return read_cursor(self.query.get(AFTER))
+
+    @property
+    def after_id(self) -> int | None:
+        """The same, where it is an id."""
+        return read_id_cursor(self.query.get(AFTER))
 
     async def batch(self, public_id: str) -> Row:
         """Return the row of a batch that the visitor may see.
@@ -89,24 +124,30 @@ class Visit:
     def show(self, template: str, status: int = 200, **values: Any) -> Response:
         """Return a page."""
         path = self.request.url.path.removeprefix(self.root)
-        common = {
-            "root": self.root,
-            "pages": PAGES,
-            "here": path,
-            "caller": self.caller,
-            "message": self.request.query_params.get(_MESSAGE, "")[:200],
-        }
-        return render(template, {**common, **values}, status)
+        message = unquote(self.request.cookies.get(_MESSAGE, ""))[:_MAX_MESSAGE]
+        common = {"root": self.root, "pages": PAGES, "here": path, "caller": self.caller, "message": message}
+        response = render(template, {**common, **values}, status)
+        if message:
+            response.delete_cookie(_MESSAGE, path="/")
+        return response
 
     def go(self, path: str, message: str = "") -> Response:
         """Send the browser to a page after a change, which says in one line what happened."""
-        url = self.request.url.replace(path=self.root + path, query="")
+        response = RedirectResponse(self.root + path, 303)
         if message:
-            url = url.include_query_params(**{_MESSAGE: message})
-        return RedirectResponse(f"{url.path}{'?' + url.query if url.query else ''}", 303)
+            response.set_cookie(
+                _MESSAGE,
+                quote(message[:_MAX_MESSAGE]),
+                max_age=_MESSAGE_SECONDS,
+                path="/",
+                secure=self.request.url.scheme == "https",
+                httponly=True,
+                samesite="strict",
+            )
+        return response
 
 
-async def visitor(gateway: Gateway, request: Request) -> Caller | None:
+async def visitor(gateway: Gateway, request: HTTPConnection) -> Caller | None:
     """Return who is signed in; None: nobody, and somebody has to be."""
     cookie = request.cookies.get(cookie_name(request))
     if cookie is not None:
@@ -116,7 +157,19 @@ async def visitor(gateway: Gateway, request: Request) -> Caller | None:
     return None
 
 
-def cookie_name(request: Request) -> str:
+async def stream_visitor(gateway: Gateway, request: HTTPConnection) -> Caller:
+    """Return who is signed in and has a stream open.
+
+    Raises:
+        Problem: no_key: nobody is any more.
+    """
+    caller = await visitor(gateway, request)
+    if caller is None:
+        raise Problem("no_key", "you are signed out; sign in again")
+    return caller
+
+
+def cookie_name(request: HTTPConnection) -> str:
     """Return the name of the cookie: over https one that browsers accept for this host alone."""
     return "__Host-pipeline" if request.url.scheme == "https" else "pipeline"
 

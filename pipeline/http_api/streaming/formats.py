@@ -8,17 +8,9 @@ from typing import Any
 import orjson
 
 from pipeline.batches.event_log import BatchVersion, StoredEvent
-from pipeline.domain.event import RESULT_TYPES
+from pipeline.domain.event import RESULT_TYPES, cut_data
 
 Renderer = Callable[[Iterable[StoredEvent]], bytes]
-
-#: What the value of `data` follows in a stored event. Before it are a type and a time, which contain no quotes.
-_DATA = b'"data":'
-
-
-def cut_data(body: bytes) -> bytes:
-    """Return the value of `data` of a stored event, byte for byte: for the event of an item, its result."""
-    return body[body.index(_DATA) + len(_DATA) : -1]
 
 
 def results_as_lines(events: Iterable[StoredEvent]) -> bytes:

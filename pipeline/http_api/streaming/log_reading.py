@@ -11,11 +11,11 @@ import orjson
 
 from pipeline.batches import event_log
 from pipeline.batches.event_log import BatchVersion, LogPage, StoredEvent
-from pipeline.domain.event import RESULT_TYPES
+from pipeline.domain.event import RESULT_TYPES, cut_data
 from pipeline.errors import PipelineError
 from pipeline.http_api.gateway import Gateway
 from pipeline.http_api.problems import Problem
-from pipeline.http_api.streaming.formats import cut_data, end_data
+from pipeline.http_api.streaming.formats import end_data
 from pipeline.http_api.streaming.live_response import CutOff
 
 #: Events that one statement reads for a download.

@@ -28,10 +28,12 @@ class OpenStream:
         wakes: events that are set when there is a reason to look.
     """
 
-    __slots__ = ("caller", "connection", "is_left", "problem", "scope", "wakes")
+    __slots__ = ("authenticate", "caller", "connection", "is_left", "problem", "scope", "wakes")
 
-    def __init__(self, caller: Caller, connection: HTTPConnection, scope: Scope) -> None:
-        self.caller, self.connection, self.scope = caller, connection, scope
+    def __init__(
+        self, caller: Caller, connection: HTTPConnection, scope: Scope, authenticate: Authenticate | None = None
+    ) -> None:
+        self.caller, self.connection, self.scope, self.authenticate = caller, connection, scope, authenticate
         self.problem: Problem | PipelineError | None = None
         self.is_left = False
         self.wakes: set[asyncio.Event] = set()
@@ -52,8 +54,10 @@ class OpenStream:
             each.set()
 
     @property
-    def credentials(self) -> tuple[str | None, str | None]:
+    def credentials(self) -> tuple[str | None, ...]:
         """What the caller presented."""
+        if self.authenticate is not None:
+            return "cookie", self.connection.headers.get("cookie")
         return self.connection.headers.get("authorization"), self.connection.query_params.get("token")
 
 
@@ -75,8 +79,13 @@ class OpenStreams:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, caller: Caller, connection: HTTPConnection, scope: Scope) -> OpenStream:
+    def open(
+        self, caller: Caller, connection: HTTPConnection, scope: Scope, *, authenticate: Authenticate | None = None
+    ) -> OpenStream:
         """Count a stream in. `close` counts it out.
+
+        Args:
+            authenticate: returns who opened the stream, as long as they may read it; None: by key or token.
 
         Raises:
             Problem: too_many_streams.
@@ -88,7 +97,7 @@ class OpenStreams:
                 "WebSocket",
                 headers={"Retry-After": str(math.ceil(self._options.recheck_seconds))},
             )
-        stream = OpenStream(caller, connection, scope)
+        stream = OpenStream(caller, connection, scope, authenticate)
         self._open.add(stream)
         self._of_key[caller.key_id] += 1
         self._begin()
@@ -146,7 +155,8 @@ class OpenStreams:
 
     async def _problem(self, stream: OpenStream) -> Problem | PipelineError | None:
         try:
-            check_scope(await self._authenticate(stream.connection), stream.scope)
+            authenticate = stream.authenticate or self._authenticate
+            check_scope(await authenticate(stream.connection), stream.scope)
         except AccessDenied as error:
             return error
         except Problem as problem:

@@ -37,9 +37,13 @@ class TenantView:
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def watched(self, stream: OpenStream) -> Iterator[OverviewWatcher]:
-        """Look at the batches until the block ends."""
-        watcher = OverviewWatcher(self._known)
+    def watched(self, stream: OpenStream, batch_id: int | None = None) -> Iterator[OverviewWatcher]:
+        """Look at the batches until the block ends.
+
+        Args:
+            batch_id: watch only the batch with this row id; None: all.
+        """
+        watcher = OverviewWatcher(self._known, batch_id)
         self._watchers.add(watcher)
         stream.wakes.add(watcher.wake)
         if self._task is None:
@@ -62,7 +66,7 @@ class TenantView:
                     self._tenant,
                     newest=NEWEST,
                     most_open=MOST_OPEN,
-                    also=[row for row, each in self._known.items() if not each.progress.is_complete],
+                    also=list(self._also()),
                 )
             except Exception as error:
                 # Whatever it is: the next look finds what this one would have.
@@ -75,18 +79,28 @@ class TenantView:
                     watcher.tell(changed)
             await asyncio.sleep(self._gateway.options.streams.overview_seconds)
 
+    def _also(self) -> set[int]:
+        """Return the row ids of batches to look at although they may be neither open nor new."""
+        still_open = {row for row, each in self._known.items() if not each.progress.is_complete}
+        return still_open | {each.batch_id for each in self._watchers if each.batch_id is not None}
+
 
 class OverviewWatcher:
     """What one reader has yet to be told: of each batch the newest state, so that a slow reader costs little."""
 
-    def __init__(self, known: dict[int, BatchView]) -> None:
-        self._pending = dict(known)
+    def __init__(self, known: dict[int, BatchView], batch_id: int | None = None) -> None:
+        self.batch_id = batch_id
+        self._pending: dict[int, BatchView] = {}
         self.wake = asyncio.Event()
+        self.tell(known)
 
     def tell(self, changed: dict[int, BatchView]) -> None:
         """Note what changed."""
-        self._pending.update(changed)
-        self.wake.set()
+        if self.batch_id is not None:
+            changed = {row: each for row, each in changed.items() if row == self.batch_id}
+        if changed:
+            self._pending.update(changed)
+            self.wake.set()
 
     def take(self) -> list[BatchView]:
         """Return what changed since the last call, the oldest batch first."""
@@ -115,12 +129,21 @@ class TenantViews:
 
 
 async def stream_overview(
-    gateway: Gateway, stream: OpenStream, view: TenantView, encode: Callable[[BatchView], bytes]
+    gateway: Gateway,
+    stream: OpenStream,
+    view: TenantView,
+    encode: Callable[[BatchView], bytes],
+    *,
+    batch_id: int | None = None,
 ) -> AsyncGenerator[bytes]:
-    """Yield the state of each batch of a tenant, first of all that are shown, then of those that change."""
+    """Yield the state of each batch of a tenant, first of all that are shown, then of those that change.
+
+    Args:
+        batch_id: only the batch with this row id; None: all.
+    """
     yield FIRST_BYTES
     clock = Clock(gateway)
-    with view.watched(stream) as watcher:
+    with view.watched(stream, batch_id) as watcher:
         while not (stream.is_left or stream.problem or gateway.is_draining or clock.is_over):
             text = b"".join(b"event: batch\ndata: %b\n\n" % encode(each) for each in watcher.take())
             if not text and clock.is_silent:

@@ -92,9 +92,15 @@ class _Conversation:
             text = message.get("text")
             if text is None:
                 return UNSUPPORTED, "send text frames"
+            await self._keep_pace()
             closing = await self._handle(text)
             if closing is not None:
                 return closing
+
+    async def _keep_pace(self) -> None:
+        """Count a message toward the rate of the key, as a request; read no further until it may be sent."""
+        while (allowance := self._call.gateway.rates.take(self._call.caller)) is not None and allowance.wait:
+            await asyncio.sleep(allowance.wait)
 
     async def _watch(self) -> Closing | None:
         wake = asyncio.Event()

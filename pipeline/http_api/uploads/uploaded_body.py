@@ -9,10 +9,11 @@ import io
 import shutil
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, cast
 
 from pipeline.batches.idempotency import BodyDigest
+from pipeline.domain.payload import Record, Rejection
 from pipeline.http_api.problems import Problem
 from pipeline.http_api.uploads.request_stream import RequestStream
 
@@ -83,6 +84,19 @@ class UploadedBody:
                 raise
             raise Problem("storage_full", "the disk for temporary files of the server is full") from None
         return cast(BinaryIO, file)
+
+    def bound_decoded(self, read: Iterable[Record | Rejection]) -> Iterator[Record | Rejection]:
+        """Yield what a file of the content makes, whose size says nothing about that.
+
+        Raises:
+            Problem: body_too_large: it is more than the limit.
+        """
+        size = 0
+        for each in read:
+            size += len(each.text if isinstance(each, Rejection) else each.encoded or b"")
+            if size > self._limit:
+                raise too_large(self._limit, self._advice, "as JSON, ")
+            yield each
 
     def finish(self) -> BodyDigest:
         """Read what is left of the body and return its digest.

@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from pipeline.batches import submit_lease
-from pipeline.batches.find import find_batch
-from pipeline.batches.streamed.resume import Interrupted, SourceItems, find_interrupted
+from pipeline.batches.streamed.interrupted import Interrupted, find_interrupted
+from pipeline.batches.streamed.resume import SourceItems
 from pipeline.batches.submission import Submission, Submitted
 from pipeline.batches.submit import submit
 from pipeline.batches.submit_lease import discard_abandoned
@@ -103,8 +103,7 @@ def go_on(context: Context, definition: Definition, source: NumberSource | None 
 
 
 def interrupted(context: Context) -> Interrupted | None:
-    with context.database.read() as connection:
-        return find_interrupted(context, find_batch(connection, "last"))
+    return find_interrupted(context, "last")
 
 
 def positions(context: Context) -> list[int]:

@@ -62,7 +62,7 @@ def test_a_batch_is_stored_whole(context: Context, tmp_path: Path) -> None:
     ("bad", "reason"),
     [
         ({"txet": "x"}, "it has no field 'text', which the classifier reads; did you mean 'txet'?"),
-        ({"text": 7}, "field 'text', which the classifier reads, is a number; expected a string"),
+        ({"text": [7]}, "field 'text', which the classifier reads, is a list; expected a string"),
         ({"text": " "}, "its text is empty"),
         ({"text": "x", "n": float("nan")}, "NaN"),
         ({"text": "x\x00"}, "NUL"),

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from pipeline.batches.streamed.resume import SourceItems
+from pipeline.batches.submission import Submission
+from pipeline.batches.submit import submit
+from pipeline.bootstrap import make_context
+from pipeline.settings import load
+from tests.support.factories import make_definition
+from tests.support.number_source import NumberSource
 from tests.support.terminal import Terminal
 
 
@@ -112,3 +121,41 @@ def test_cancelling_a_batch_cancels_its_waiting_items(terminal: Terminal) -> Non
     assert terminal.data("status", "last")["cancelled"] == 4
     assert terminal.run("run", "--batch", "last").exit_code == 1
     assert terminal.run("resume", "last").exit_code == 2
+
+
+def test_status_says_which_submissions_can_go_on(terminal: Terminal) -> None:
+    context = make_context(load(database_url=f"sqlite:///{terminal.folder / 'pipeline.db'}"))
+    submission = Submission(make_definition(terminal.folder), idempotency_key="k")
+    with pytest.raises(ZeroDivisionError):
+        submit(context, SourceItems(NumberSource(6_000, before=lambda number: 1 / (number - 5_500))), submission)
+    context.database.close()
+    (listed,) = terminal.data("status")
+    said = f"batch {listed['batch_id']}: interrupted at 5,000 items of numbers; the same command again goes on"
+    for command in (["status"], ["status", "last"]):
+        assert said in terminal.run(*command).stderr
+    found = terminal.data("status", "last")["submission"]
+    assert (found["stored"], found["source"], found["is_running"]) == (5_000, "numbers", False)
+
+
+def test_an_audit_proves_a_batch_or_names_what_is_wrong(finished: Terminal) -> None:
+    proved = finished.run("audit", "last")
+    assert (proved.exit_code, proved.stderr) == (0, "nothing was lost, and nothing counted twice\n")
+    audited = finished.data("audit", "last", "--since", "2h")
+    assert (audited["items"], audited["events"], audited["violations"]) == ({"succeeded": 2, "dead": 1}, 4, [])
+    with closing(sqlite3.connect("pipeline.db")) as file, file:
+        file.execute("DELETE FROM events WHERE seq = 2")
+    damaged = finished.run("audit", "last", "--json")
+    assert damaged.exit_code == 1
+    assert [each["code"] for each in json.loads(damaged.stdout)["violations"]] == ["end_unreported", "log_has_gaps"]
+
+
+def test_status_shows_who_intervened(terminal: Terminal) -> None:
+    terminal.write_definition()
+    batch = terminal.run("submit", str(terminal.write_items(["an invoice"]))).stdout.strip()
+    terminal.run("pause", batch)
+    terminal.run("resume", batch)
+    (resumed, paused) = terminal.data("status", batch)["history"]
+    assert (paused["action"], resumed["action"]) == ("pause", "resume")
+    shown = terminal.run("status", batch).stdout
+    assert "history" in shown
+    assert paused["actor"] in shown

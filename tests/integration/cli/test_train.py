@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.terminal import Terminal
+
+# One process imports scikit-learn.
+pytestmark = pytest.mark.xdist_group("sklearn")
 
 
 def write_labelled(terminal: Terminal, name: str = "labelled.csv") -> str:

@@ -163,6 +163,9 @@ def test_batches_are_paused_resumed_and_cancelled(api: ServedApi, folder: Path) 
     assert [each.status_code for each in cancelled] == [200, 200]
     assert [each.json()["cancelled_now"] for each in cancelled] == [3, 0]
     assert cancelled[1].json()["state"] == "cancelled"
+    history = api.http.get(f"{path}/status", headers=api.key(Scope.READ)).json()["history"]
+    assert [each["action"] for each in history] == ["cancel", "pause", "resume", "pause"]
+    assert {each["actor"] for each in history} == {"key:test"}
     for change in ("pause", "resume"):
         refused = api.http.post(f"{path}/{change}", headers=key)
         assert (refused.status_code, refused.json()["code"]) == (409, "wrong_state")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline.database.tables import POSITIONS_PER_BATCH, batches, replays
 from pipeline.domain.api_key import Scope
 from pipeline.retention.prune import prune
 from tests.support.factories import make_definition
-from tests.support.gateway import ServedApi
+from tests.support.gateway import ServedApi, serving
 
 pytestmark = pytest.mark.xdist_group("http-dead")
 
@@ -34,6 +35,19 @@ def enrich(item):
         raise Permanent(f"{len(item.text)} from https://crm.internal/{item.text}")
     return {"characters": len(item.text)}
 """
+
+
+@pytest.fixture(scope="module")
+def folder(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the definition is, apart for each kind of database."""
+    return tmp_path_factory.mktemp("dead")
+
+
+@pytest.fixture(scope="module")
+def api(module_database: str) -> Iterator[ServedApi]:
+    """A server on each kind of database, whose process works on what is submitted."""
+    with pipeline.connect(database_url=module_database) as client, serving(client) as served:
+        yield served
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import pytest
 
+import pipeline
 from pipeline.batches.submission import Submitted
 from pipeline.crypto.encryption import new_encryption_key
-from pipeline.delivery import endpoint_secrets
+from pipeline.delivery import delivery_search, endpoint_secrets
 from pipeline.delivery.sql import tenant_endpoints
-from tests.support.factories import connect
 from tests.support.gateway import ServedApi, serving
 from tests.support.receiver import SECRET, Receiver
 from tests.support.receivers.owed import wait_until
@@ -55,13 +55,13 @@ def origin_of(receiver: Receiver) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder: Path = tmp_path_factory.mktemp("deliveries")
     settings = {"encryption_key": new_encryption_key(), "allow_private_callbacks": "127.0.0.0/8"}
     with (
         Receiver() as shared,
         Receiver() as own,
-        connect(folder, webhook_secret=SECRET, **settings) as client,
+        pipeline.connect(database_url=module_database, webhook_secret=SECRET, **settings) as client,
         serving(client) as api,
     ):
         of_acme = submit_as(api.context, folder, "acme", callback_url=shared.url)
@@ -75,18 +75,56 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(api, shared, own, *keys, of_acme, of_other, own_of_acme)
 
 
-def test_a_tenant_lists_its_own_deliveries_by_pages(world: World) -> None:
+def pages(world: World, key: dict[str, str], query: str = "") -> list[dict[str, Any]]:
+    """The deliveries of all pages of a list."""
     found, after = [], ""
     while True:
-        page = world.get(f"/v1/deliveries?limit=2{after}", world.acme)
+        page = world.get(f"/v1/deliveries?limit=2{query}{after}", key)
         found += page["data"]
         if not page["has_more"]:
-            break
+            assert page["next"] is None
+            return found
         after = f"&after={page['next']}"
+
+
+def test_a_tenant_lists_its_own_deliveries_by_pages(world: World) -> None:
+    found = pages(world, world.acme)
     assert [each["id"] for each in found] == sorted((each["id"] for each in found), reverse=True)
     assert {each["batch_id"] for each in found} == {world.of_acme.batch_id, world.own_of_acme.batch_id}
     assert len(found) == 5
     assert len(world.get("/v1/deliveries", world.operator)["data"]) == 7
+
+
+@pytest.mark.parametrize("looked_at", [1, 3])
+def test_a_page_looks_at_a_bounded_number_and_none_is_skipped(
+    world: World, looked_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = world.get("/v1/deliveries", world.operator)["data"]
+    monkeypatch.setattr(delivery_search, "LOOKED_AT", looked_at)
+    assert pages(world, world.operator) == everything
+    item = f"{world.of_acme.batch_id}-1"
+    own = quote(world.own.url, safe="")
+    for key, query, passes in (
+        (world.other, "", lambda each: each["batch_id"] == world.of_other.batch_id),
+        (world.acme, f"&endpoint={own}", lambda each: each["endpoint"] == origin_of(world.own)),
+        (world.acme, "&state=dead", lambda each: False),
+        (world.acme, f"&state=dead&endpoint={own}", lambda each: False),
+        (world.acme, f"&item={item}", lambda each: each["item_id"] == item),
+    ):
+        expected = [each["id"] for each in everything if passes(each)]
+        assert [each["id"] for each in pages(world, key, query)] == expected, query
+    of_batch = pages(world, world.acme, f"&batch={world.own_of_acme.batch_id}")
+    numbers = [int(each["webhook_id"][-12:]) for each in of_batch]
+    assert numbers == [3, 2, 1]
+
+
+def test_a_position_of_another_list_is_refused(world: World) -> None:
+    batch = world.own_of_acme.batch_id
+    of_all = world.get("/v1/deliveries?limit=1", world.acme)["next"]
+    of_batch = world.get(f"/v1/deliveries?limit=1&batch={batch}", world.acme)["next"]
+    for query in (f"after={of_batch}", f"batch={batch}&after={of_all}"):
+        refused = world.api.http.get(f"/v1/deliveries?{query}", headers=world.acme)
+        assert (refused.status_code, refused.json()["code"]) == (400, "bad_cursor")
 
 
 @pytest.mark.parametrize(

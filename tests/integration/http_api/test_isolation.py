@@ -11,10 +11,12 @@ import httpx2
 import pytest
 from starlette.routing import compile_path
 
+from pipeline.access import sessions
 from pipeline.crypto.encryption import new_encryption_key
 from pipeline.domain.api_key import split_key
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations import OPERATIONS
+from pipeline.http_api.page.site import PAGES, PageRoute
 from tests.support.factories import connect
 from tests.support.gateway import ServedApi, serving
 from tests.support.receiver import SECRET, Receiver
@@ -191,6 +193,31 @@ def test_what_is_another_tenants_is_answered_as_what_is_not_there(tenants: Tenan
         assert told(answer, tenants.foreign)[:2] == (404, "not_found"), answer.text
         assert told(answer, tenants.foreign) == told(unknown, UNKNOWN)
     assert owned(tenants) == before
+
+
+@pytest.mark.parametrize("route", [each for each in PAGES if "{" in each.path], ids=lambda each: each.name)
+def test_pages_about_what_is_another_tenants_are_not_there(tenants: Tenants, route: PageRoute) -> None:
+    """As for the API: a page whose path names something that nobody has judged here fails."""
+    before, path = owned(tenants), compile_path(route.path)[1]
+    key = tenants.api.key(tenant="stranger-pages")["Authorization"].removeprefix("Bearer ")
+    cookie = f"pipeline={sessions.sign_in(tenants.api.context, key)}"
+    headers = {"Cookie": cookie, "Sec-Fetch-Site": "same-origin"}
+    answers = [
+        tenants.api.http.request(route.method, filled(path, {"format": "csv", **ids}), headers=headers)
+        for ids in (tenants.foreign, UNKNOWN)
+    ]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert [answer.text.count("There is no such thing") for answer in answers] == [2, 2]
+    assert owned(tenants) == before
+
+
+@pytest.mark.parametrize("path", ["/ui", "/ui/dead", "/ui/deliveries", "/ui/endpoints"])
+def test_lists_of_the_page_leave_out_what_is_another_tenants(tenants: Tenants, path: str) -> None:
+    key = tenants.api.key(tenant="stranger-lists")["Authorization"].removeprefix("Bearer ")
+    cookie = f"pipeline={sessions.sign_in(tenants.api.context, key)}"
+    answer = tenants.api.http.get(path, headers={"Cookie": cookie})
+    assert answer.status_code == 200
+    assert [text for text in texts(tenants.foreign) if text in answer.text] == []
 
 
 def test_the_owner_itself_is_answered(tenants: Tenants) -> None:

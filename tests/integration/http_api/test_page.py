@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -11,9 +13,9 @@ import pytest
 import pipeline
 from pipeline.domain.api_key import Scope
 from pipeline.http_api.rate_limits import FailedAttempts
+from pipeline.http_api.streaming.options import StreamOptions
 from tests.support.factories import connect, make_definition, make_items
-from tests.support.gateway import HANG_SECONDS, ServedApi, serving, wait_until
-from tests.support.receiver import SECRET, Receiver
+from tests.support.gateway import HANG_SECONDS, ServedApi, serving
 
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -62,8 +64,9 @@ def test_the_list_filters_by_state(api: ServedApi, batch: pipeline.Batch) -> Non
 
 def test_a_batch_shows_counts_charts_and_results(api: ServedApi, batch: pipeline.Batch) -> None:
     page = api.http.get(f"/ui/batches/{batch.id}").text
-    for part in ("Items per second", "Time from submission", "<svg", "Latest results", ">4</span> of"):
+    for part in ("Time from submission", "<svg", "Labels", "Latest results", ">4</span> of"):
         assert part in page
+    assert f'href="/ui/batches/{batch.id}/items?label=%3Cscript%3E' in page
 
 
 def test_a_label_that_is_a_script_is_text(api: ServedApi, batch: pipeline.Batch) -> None:
@@ -99,10 +102,61 @@ def test_a_form_of_another_site_changes_nothing(api: ServedApi, batch: pipeline.
         assert "another site" in refused.text
 
 
-def test_the_stream_ends_with_a_batch_that_is_complete(api: ServedApi, batch: pipeline.Batch) -> None:
-    text = api.http.get(f"/ui/stream?batch={batch.id}").text
-    assert "event: batch\ndata: {" in text
-    assert text.endswith("event: end\ndata: {}\n\n")
+def test_a_stream_has_the_counts_of_its_batch_alone(api: ServedApi, batch: pipeline.Batch, folder: Path) -> None:
+    assert api.client is not None
+    other = api.client.submit(make_items(1), definition=make_definition(folder, enrich=False))
+    with api.http.stream("GET", f"/ui/stream?batch={batch.id}") as answer:
+        text = read_until(answer.iter_text(), f'"batch":"{batch.id}"')
+    assert other.id not in text
+    with api.http.stream("GET", "/ui/stream") as answer:
+        read_until(answer.iter_text(), f'"batch":"{other.id}"')
+
+
+def test_a_stream_ends_when_somebody_signs_out(tmp_path: Path) -> None:
+    options = StreamOptions(recheck_seconds=0.05)
+    with (
+        connect(tmp_path) as client,
+        serving(client, works=False, streams=options) as served,
+        signed_in(served, Scope.READ) as browser,
+    ):
+        with browser.stream("GET", "/ui/stream") as answer:
+            chunks = answer.iter_text()
+            read_until(chunks, ": pipeline")
+            browser.post("/ui/logout", headers=SAME_ORIGIN)
+            assert '"code":"no_key"' in read_until(chunks, "event: error\ndata: ")
+        # `EventSource` connects again after anything else.
+        assert httpx2.get(f"{served.url}/ui/stream", trust_env=False).status_code == 204
+
+
+@pytest.mark.parametrize("name", ["csv", "ndjson", "parquet", "xlsx"])
+def test_results_are_saved_as_a_file(api: ServedApi, batch: pipeline.Batch, name: str) -> None:
+    found = api.http.get(f"/ui/batches/{batch.id}/results.{name}")
+    assert found.headers["content-disposition"] == f'attachment; filename="{batch.id}.{name}"'
+    if name in ("csv", "ndjson"):
+        assert found.text.count("it says <b>so</b>") >= 1
+        assert len(found.text.splitlines()) >= 4
+    assert api.http.get(f"/ui/batches/{batch.id}/results.exe").status_code == 404
+
+
+def test_items_are_found_by_state_label_and_key(api: ServedApi, batch: pipeline.Batch) -> None:
+    path = f"/ui/batches/{batch.id}/items"
+    assert api.http.get(path).text.count(f"/ui/items/{batch.id}-") == 4
+    assert api.http.get(f"{path}?label=%3Cscript%3Ealert(1)%3C/script%3E").text.count("/ui/items/") == 3
+    assert "No item matches" in api.http.get(f"{path}?key=nobody").text
+    refused = api.http.get(f"{path}?state=nothing")
+    assert refused.status_code == 400
+    assert "succeeded" in refused.text
+    assert api.http.get(f"{path}?after=x").status_code == 400
+
+
+def test_what_a_change_came_to_is_said_once(api: ServedApi, folder: Path) -> None:
+    assert api.client is not None
+    submitted = api.client.submit(make_items(1), definition=make_definition(folder, enrich=False))
+    submitted.pause()
+    path = f"/ui/batches/{submitted.id}"
+    assert api.http.post(f"{path}/resume", headers=SAME_ORIGIN).headers["location"] == path
+    assert "Resumed." in api.http.get(path).text
+    assert "Resumed." not in api.http.get(path).text
 
 
 def test_assets_are_kept_by_browsers_under_names_of_their_content(api: ServedApi) -> None:
@@ -145,6 +199,30 @@ def test_failed_sign_ins_are_counted_with_the_requests_that_have_no_valid_key(ke
         assert browser.get("/v1/me", headers=key).json()["code"] == "too_many_failures"
 
 
+def test_who_signs_in_sees_the_page_that_was_wanted_if_it_is_one_of_ours(keyed: ServedApi) -> None:
+    asked = httpx2.get(f"{keyed.url}/ui/dead?stage=enrich", trust_env=False, follow_redirects=False)
+    assert asked.headers["location"] == "/ui/login?next=%2Fui%2Fdead%3Fstage%3Denrich"
+    for wanted, shown in (
+        ("/ui/dead?stage=enrich", "/ui/dead?stage=enrich"),
+        ("https://evil.example/ui", "/ui"),
+        ("//evil.example", "/ui"),
+        ("/uiui", "/ui"),
+        ("/ui\r\nX: y", "/ui"),
+    ):
+        with signed_in(keyed, Scope.READ, next=wanted) as browser:
+            assert browser.headers["X-Shown"] == shown
+
+
+def test_changes_by_the_page_are_logged(keyed: ServedApi, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pipeline.http_api.audit")
+    with signed_in(keyed, Scope.READ) as browser:
+        refused = browser.post("/ui/batches/0123456789abcdef/pause", headers=SAME_ORIGIN)
+    (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("api_change")]
+    assert "operation='page.pause' target='0123456789abcdef' outcome='scope_missing'" in line
+    assert f"request_id='{refused.headers['x-request-id']}'" in line
+    assert refused.headers["x-request-id"] in refused.text
+
+
 def test_the_api_does_not_read_the_cookie(keyed: ServedApi) -> None:
     with httpx2.Client(base_url=keyed.url, timeout=HANG_SECONDS, trust_env=False) as browser:
         key = keyed.key(Scope.READ)["Authorization"].removeprefix("Bearer ")
@@ -163,41 +241,21 @@ def test_a_reader_cannot_operate(keyed: ServedApi, tmp_path: Path) -> None:
         assert "operate" in refused.text
 
 
-def test_dead_items_are_grouped_and_run_again_by_cause(api: ServedApi, batch: pipeline.Batch) -> None:
-    page = api.http.get(f"/ui/dead?batch={batch.id}").text
-    assert "it says &lt;b&gt;so&lt;/b&gt;" in page
-    assert f"/ui/items/{batch.id}-4" in page
-    asked = api.http.get(f"/ui/batches/{batch.id}/replay-dead")
-    assert "Replay 1 dead items?" in asked.text
-    replayed = api.http.post(f"/ui/batches/{batch.id}/replay-dead", headers=SAME_ORIGIN)
-    assert "1 items run again." in api.http.get(replayed.headers["location"]).text
-    batch.wait(timeout=60)
-    assert "it says" in api.http.get("/ui/dead").text
-    assert "it says" in api.http.get(f"/ui/batches/{batch.id}").text
+@contextmanager
+def signed_in(api: ServedApi, *scopes: Scope, **form: str) -> Iterator[httpx2.Client]:
+    """A browser that has signed in; its header `X-Shown` says where that led."""
+    key = api.key(*scopes)["Authorization"].removeprefix("Bearer ")
+    with httpx2.Client(base_url=api.url, timeout=HANG_SECONDS, trust_env=False) as browser:
+        found = browser.post("/ui/login", data={"key": key, **form}, headers=SAME_ORIGIN)
+        browser.headers["X-Shown"] = found.headers["location"]
+        yield browser
 
 
-def test_callbacks_and_endpoints_are_shown_and_changed(tmp_path: Path) -> None:
-    with (
-        Receiver() as receiver,
-        connect(tmp_path, webhook_secret=SECRET, allow_private_callbacks="127.0.0.0/8") as client,
-        serving(client) as served,
-    ):
-        batch = client.submit(
-            make_items(1), definition=make_definition(tmp_path, enrich=False), callback_url=receiver.url
-        )
-        batch.wait(timeout=60)
-        (delivery,) = client.deliveries()
-        wait_until(lambda: client.delivery(delivery.id).state == "delivered")
-        assert "item.completed" in served.http.get("/ui/deliveries?state=delivered").text
-        assert "There are no such callbacks" in served.http.get("/ui/deliveries?state=dead").text
-        one = served.http.get(f"/ui/deliveries/{delivery.id}")
-        assert "succeeded" in one.text
-        sent = served.http.post(f"/ui/deliveries/{delivery.id}/replay", headers=SAME_ORIGIN)
-        assert "sent again" in served.http.get(sent.headers["location"]).text
-        assert delivery.endpoint in served.http.get("/ui/endpoints").text
-        form = {"origin": delivery.endpoint}
-        disabled = served.http.post("/ui/endpoints/disable", data=form, headers=SAME_ORIGIN)
-        assert "Disabled" in served.http.get(disabled.headers["location"]).text
-        assert client.endpoint(delivery.endpoint).show().state == "disabled"
-        assert served.http.post("/ui/endpoints/explode", data=form, headers=SAME_ORIGIN).status_code == 404
-        assert served.http.get("/ui/deliveries/999").status_code == 404
+def read_until(chunks: Iterator[str], part: str) -> str:
+    """What a stream says until it says this and ends its line."""
+    text = ""
+    for chunk in chunks:
+        text += chunk
+        if part in text and "\n" in text.partition(part)[2]:
+            return text
+    raise AssertionError(f"{part!r} is not in {text!r}")

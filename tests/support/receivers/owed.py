@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from pipeline.bootstrap import make_hooks
+from pipeline.connections.destinations import Destinations
 from pipeline.context import Context
 from pipeline.database import tables
 from pipeline.database.engine import Database
@@ -82,8 +83,9 @@ def options(deadline: float = 10, delays: Iterable[timedelta] = (AT_ONCE,) * 3, 
 
 
 def make_sender(database: Database, **given: Any) -> Sender:
-    given = {"worker": "sender-1", "allow": LOOPBACK, "options": options()} | given
-    return Sender(database, [SECRET], **given)
+    given = {"worker": "sender-1", "options": options()} | given
+    destinations = Destinations(allow_private=given.pop("allow", LOOPBACK))
+    return Sender(database, [SECRET], **{"destinations": destinations} | given)
 
 
 def make_quick(sender: Sender, origin: str) -> None:

@@ -13,6 +13,9 @@ import pytest
 from pipeline.database.engine import Database
 from pipeline.database.schema import upgrade_schema
 from tests.support.collection import assert_marked
+from tests.support.servers.mariadb import MariaDB
+from tests.support.servers.nats import Nats
+from tests.support.servers.object_store import ObjectStore
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
@@ -45,6 +48,24 @@ def redis(pytestconfig: pytest.Config) -> Iterator[Redis]:
 def rabbitmq(pytestconfig: pytest.Config) -> Iterator[RabbitMQ]:
     """A RabbitMQ server, running; a test that stops it starts it again."""
     yield from _running(RabbitMQ, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def mariadb(pytestconfig: pytest.Config) -> Iterator[MariaDB]:
+    """A MariaDB server, running."""
+    yield from _running(MariaDB, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def nats(pytestconfig: pytest.Config) -> Iterator[Nats]:
+    """A NATS server with JetStream, running; a test that stops it starts it again."""
+    yield from _running(Nats, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def object_store(pytestconfig: pytest.Config) -> Iterator[ObjectStore]:
+    """An S3 server, running."""
+    yield from _running(ObjectStore, pytestconfig)
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])

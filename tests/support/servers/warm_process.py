@@ -67,6 +67,25 @@ def run_python(
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
+class _Sent:
+    """A descriptor that a fork gets with its arguments.
+
+    A `DupFd` that is made before would be kept here until the fork asks for it: one that is killed first never does,
+    and the end of its output would never come.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _received, (DupFd(self._fd),)
+
+
+def _received(sent: Any) -> int:
+    fd: int = sent.detach()
+    return fd
+
+
 class WarmProcess(subprocess.Popen[Any]):
     """A fork that runs a Python program; the server of forks waits for it and says how it ended."""
 
@@ -77,7 +96,7 @@ class WarmProcess(subprocess.Popen[Any]):
         assert process_group == -1, "a fork can lead a session, and no group"
         p2cread, _, _, c2pwrite, _, errwrite = pipes
         # What is not given is inherited.
-        standard = [DupFd(number if fd == -1 else fd) for number, fd in enumerate((p2cread, c2pwrite, errwrite))]
+        standard = [_Sent(number if fd == -1 else fd) for number, fd in enumerate((p2cread, c2pwrite, errwrite))]
         given = (args[1:], str(cwd or Path.cwd()), dict(env), standard, start_new_session)
         self._forked = FORKS.Process(target=_run, args=given, daemon=True)
         self._forked.start()
@@ -123,7 +142,7 @@ def _import_paths(environment: Mapping[str, str]) -> list[str]:
     return [each for each in environment.get(_MODULES, "").split(os.pathsep) if each]
 
 
-def _run(words: list[str], cwd: str, environment: dict[str, str], standard: list[Any], leads: bool) -> None:
+def _run(words: list[str], cwd: str, environment: dict[str, str], standard: list[int], leads: bool) -> None:
     """Become the program: what the interpreter has at its start, what it does, and how it ends."""
     _take_over(cwd, environment, standard, leads)
     try:
@@ -143,15 +162,14 @@ def _run(words: list[str], cwd: str, environment: dict[str, str], standard: list
         atexit._run_exitfuncs()
 
 
-def _take_over(cwd: str, environment: dict[str, str], standard: list[Any], leads: bool) -> None:
+def _take_over(cwd: str, environment: dict[str, str], standard: list[int], leads: bool) -> None:
     if leads:
         os.setsid()
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
-    for number, each in enumerate(standard):
-        opened = each.detach()
+    for number, opened in enumerate(standard):
         os.dup2(opened, number)
         os.close(opened)
     # Those of the server know whether its own output can be sought in. Whoever executes itself anew keeps all three.

@@ -16,6 +16,7 @@ from pipeline.domain.retry_schedule import SCHEDULES, Schedule
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MINUTE = timedelta(seconds=60)
+SECOND = timedelta(seconds=1)
 FIVE_SECONDS = timedelta(seconds=5)
 
 
@@ -53,7 +54,31 @@ def end(status: int, disable: DisabledReason | None = None) -> Row:
     return Row(AttemptOutcome.DEAD, BreakerVerdict.ANSWERED, f"http_{status}", disable=disable)
 
 
+def of_one_message(code: str, **given: object) -> Row:
+    given = {"delay": FIVE_SECONDS} | given
+    return Row(AttemptOutcome.RETRY, BreakerVerdict.ANSWERED, code, **given)  # type: ignore[arg-type]
+
+
+def not_sent(code: str) -> Row:
+    return Row(AttemptOutcome.RETRY, BreakerVerdict.NOTHING, code, delay=FIVE_SECONDS)
+
+
+OF_TARGETS: list[tuple[Answer, Row]] = [
+    (Answer(202, text="stream ORDERS seq 17"), success()),
+    *[(Answer(error=code), failure(code)) for code in ("unavailable", "refused", "auth_refused")],
+    *[(Answer(error=code), of_one_message(code)) for code in ("unroutable", "target_missing")],
+    *[(Answer(error=code), not_sent(code)) for code in ("connection_missing", "client_missing")],
+    (
+        Answer(error="throttled"),
+        Row(AttemptOutcome.SNOOZED, BreakerVerdict.ANSWERED, "throttled", FIVE_SECONDS, SECOND),
+    ),
+    *[
+        (Answer(error=code), Row(AttemptOutcome.DEAD, BreakerVerdict.ANSWERED, code))
+        for code in ("too_large", "rejected")
+    ],
+]
 TABLE: list[tuple[Answer, Row]] = [
+    *OF_TARGETS,
     *[(Answer(status), success()) for status in (200, 201, 202, 204, 206, 226, 299)],
     (Answer(101), refusal(101)),
     *[(Answer(status, location="h"), refusal(status)) for status in (300, 301, 302, 303, 304, 307, 308)],

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from pipeline.batches.event_log import BatchVersion, StoredEvent
 from pipeline.domain.batch import BatchState
-from pipeline.domain.event import EventType, encode_body
+from pipeline.domain.event import EventType, cut_data, encode_body
 from pipeline.http_api.problems import Problem
 from pipeline.http_api.streaming.batch_feed import LogSlice
 from pipeline.http_api.streaming.cursors import check_seq, decode_position, encode_position, read_seq
-from pipeline.http_api.streaming.formats import cut_data, results_as_lines, server_sent, socket_event
+from pipeline.http_api.streaming.formats import results_as_lines, server_sent, socket_event
 from pipeline.http_api.streaming.media_types import ResultFormat, accepts_events, accepts_gzip, choose_format
 
 JSON = st.recursive(

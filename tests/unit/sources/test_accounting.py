@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InvalidInput
 from pipeline.sources import HeaderRules, ReadReport, Record, read_items
-from pipeline.sources.csv_rows import CsvRows, TableDialect
-from pipeline.sources.text_input import TextInput
+from pipeline.sources.text.csv_rows import CsvRows, TableDialect
+from pipeline.sources.text.text_input import TextInput
 
 FAULT = None
 

@@ -301,8 +301,8 @@ def test_invalid_arguments_are_rejected_before_anything_is_read(tmp_path):
     path = write(tmp_path, "a.jsonl", '{"a": 1}')
     with pytest.raises(InvalidInput, match="is a folder"):
         read_items(tmp_path)
-    with pytest.raises(InvalidInput, match=r"the suffix '.xlsx' is unknown; name it with --format \(jsonl, json"):
-        read_items(write(tmp_path, "a.xlsx", "x"))
+    with pytest.raises(InvalidInput, match=r"the suffix '.xls' is unknown; name it with --format \(jsonl, json"):
+        read_items(write(tmp_path, "a.xls", "x"))
     with pytest.raises(InvalidInput, match=r"unknown format 'jsnl'; did you mean 'jsonl'\?"):
         read_items(path, format="jsnl")
     with pytest.raises(InvalidInput, match=r"unknown encoding 'cp125'; did you mean"):
@@ -316,8 +316,6 @@ def test_invalid_arguments_are_rejected_before_anything_is_read(tmp_path):
         pytest.raises(InvalidInput, match="Parquet.* cannot be read from standard input"),
     ):
         read_items("-", format="parquet", stdin=pipe)
-    with pytest.raises(InvalidInput, match="Parquet.* cannot be read from standard input"):
-        from_stdin(b"PAR1....")
     with pytest.raises(InvalidInput, match="there is no file|cannot read"):
         read_items("a\0b.jsonl")
 

@@ -49,6 +49,7 @@ def test_an_input_is_read_alike_in_pieces_of_any_size(content, expected, size):
     [
         (b"<!DOCTYPE html><p>hi", "is a web page"),
         (b"PK\x03\x04" + bytes(60), "is a zip archive"),
+        (b"PAR1" + bytes(60), "is Parquet, which cannot be read from standard input"),
         ("id,text\n1,a\n".encode("utf-16-le"), "--encoding utf-16-le"),
         (b'[{"id": 1},\n{"id": 2}]', "holds an array, not one object per line"),
     ],

@@ -197,7 +197,7 @@ def test_parquet_values_that_json_cannot_represent_become_text(tmp_path):
                 "count": 3,
                 "none": None,
                 "at": "2026-03-01T12:30:00.250000",
-                "zoned": "2026-03-01T12:30:00.250000+00:00",
+                "zoned": "2026-03-01T12:30:00.250000Z",
                 "day": "2026-03-01",
                 "time": "01:02:03",
                 "price": "12.50",
@@ -217,7 +217,7 @@ def test_an_invalid_parquet_row_is_rejected_with_its_number(tmp_path):
     items = list(read_items(path))
     assert [item.line for item in items] == list(range(1, 2501))
     assert [(item.line, item.reason) for item in items if isinstance(item, Rejection)] == [
-        (2002, "payload.score is nan: JSON has neither NaN nor infinity; use null")
+        (2002, "payload.score is nan: JSON has neither NaN nor infinity; --nan null stores null")
     ]
 
 

@@ -1,0 +1,1 @@
+"""Reads Parquet and Arrow files by record batches."""

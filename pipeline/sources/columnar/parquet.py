@@ -1,0 +1,123 @@
+"""Reads Parquet by record batches."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from functools import partial
+from typing import Any, BinaryIO
+
+from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.payload import Record, Rejection
+from pipeline.errors import InvalidInput
+from pipeline.sources.columnar.record_batches import (
+    BATCH_ROWS,
+    REPEATED_BYTES,
+    CheckColumns,
+    check_schema,
+    explain_errors,
+    import_arrow,
+    read_batch,
+)
+from pipeline.sources.file_position import FilePosition
+from pipeline.sources.read_options import ReadOptions
+from pipeline.sources.read_report import ReadReport
+
+#: Values of a nested column that may come of each of its bytes, once there are many: one row may have billions.
+_MANY_VALUES, _VALUES_PER_BYTE = 10_000_000, 100
+_DICTIONARY = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
+
+
+def read_parquet(
+    file: BinaryIO,
+    name: str,
+    options: ReadOptions,
+    report: ReadReport,
+    position: FilePosition,
+    check_columns: CheckColumns,
+) -> Iterator[Record | Rejection]:
+    """Yield a record or a rejection for each row of a file.
+
+    Args:
+        file: it has `seek`.
+        name: of the file in messages.
+        check_columns: called with the names of the columns.
+
+    Raises:
+        InvalidInput: the extra `parquet` is not installed, the file is damaged, a column has values that JSON does not
+            have, or two columns have the same name.
+    """
+    arrow = import_arrow("Parquet")
+    from pyarrow import parquet
+
+    # INT96 would otherwise be read as nanoseconds, which end in 2262 and begin again in 1677.
+    open_file = partial(parquet.ParquetFile, file, coerce_int96_timestamp_unit="us")
+    with explain_errors(name, "Parquet", arrow):
+        with open_file() as opened:
+            schema = opened.schema_arrow
+            check_schema(schema, arrow, options, name)
+            report.note("rows", opened.metadata.num_rows, "the file's footer")
+        check_columns(schema.names)
+        file.seek(0)
+        # Texts that the file has once for many rows stay so until a row is read.
+        texts = [field.name for field in schema if arrow.types.is_string(field.type)]
+        with open_file(read_dictionary=texts) as opened:
+            yield from _read_groups(opened, arrow, name, options, position)
+
+
+def _read_groups(
+    opened: Any, arrow: Any, name: str, options: ReadOptions, position: FilePosition
+) -> Iterator[Record | Rejection]:
+    rows = 0
+    for group in range(opened.num_row_groups):
+        expected = opened.metadata.row_group(group).num_rows
+        read = yield from _read_group(opened, group, rows, arrow, name, options, position)
+        if read != expected:
+            raise InvalidInput(f"{name} is damaged: row group {group + 1} has {read:,} rows, not {expected:,}")
+        rows += read
+    if rows != opened.metadata.num_rows:
+        raise InvalidInput(f"{name} is damaged: it has {rows:,} rows, not the {opened.metadata.num_rows:,} it names")
+
+
+def _batch_rows(group: Any, name: str) -> int:
+    """Return how many rows of a group to decode at once.
+
+    Raises:
+        InvalidInput: a nested column has far more values than bytes.
+    """
+    repeated = 0
+    for column in map(group.column, range(group.num_columns)):
+        if "." not in column.path_in_schema:
+            continue
+        values, size = column.num_values, column.total_uncompressed_size
+        if values > max(_MANY_VALUES, size * _VALUES_PER_BYTE):
+            raise InvalidInput(
+                f"{name}: the column {column.path_in_schema!r} makes {values:,} values of {size:,} bytes; write "
+                "smaller row groups"
+            )
+        if column.physical_type == "BYTE_ARRAY" and _DICTIONARY & {*column.encodings}:
+            repeated += size
+    return max(1, min(BATCH_ROWS, 4 * REPEATED_BYTES // max(1, repeated)))
+
+
+def _read_group(
+    opened: Any, group: int, rows: int, arrow: Any, name: str, options: ReadOptions, position: FilePosition
+) -> Generator[Record | Rejection, None, int]:
+    """Yield the rows of a group from where reading goes on. Return how many the group has.
+
+    Args:
+        rows: of the groups before it.
+    """
+    after = position.after or InputCursor()
+    if group < after.group:
+        return int(opened.metadata.row_group(group).num_rows)
+    skipped = after.row if group == after.group else 0
+    read = 0
+    for batch in opened.iter_batches(_batch_rows(opened.metadata.row_group(group), name), row_groups=[group]):
+        left_out = min(max(skipped - read, 0), batch.num_rows)
+        first = read + left_out
+        read += batch.num_rows
+        if left_out < batch.num_rows:
+            kept = batch.slice(left_out)
+            after_row = partial(position.after_row_of, rows, first, group)
+            yield from read_batch(kept, rows + first + 1, arrow, options, position.file, after_row)
+    return read

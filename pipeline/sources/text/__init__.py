@@ -1,0 +1,1 @@
+"""Reads text: tables, JSON Lines and JSON arrays, in any encoding."""

@@ -1,0 +1,145 @@
+"""The brokers that message targets are tested on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import aiormq
+import nats
+import redis.asyncio
+from nats.js.api import DiscardPolicy, StreamConfig
+from nats.js.errors import NotFoundError
+
+from tests.integration.delivery.targets.contract import Taken
+from tests.support.servers.nats import Nats
+from tests.support.servers.rabbitmq import RabbitMQ
+from tests.support.servers.redis import Redis
+
+
+class RabbitTarget:
+    """Exchange `tests` with a queue for `new`, none for `nowhere`, and one that is full for `full`."""
+
+    scheme, event_prefix = "amqp", "cloudevents:"
+    has = frozenset({"missing", "refusing", "unroutable", "auth", "restart"})
+    credentials: Mapping[str, str] = {"username": "guest", "password": "guest"}
+
+    def __init__(self, server: RabbitMQ) -> None:
+        self.server, self.port = server, server.port
+
+    def base(self, port: int) -> str:
+        return f"amqp://127.0.0.1:{port}/%2F"
+
+    def rest(self, case: str) -> str:
+        return {"plain": "tests/new", "missing": "absent/new", "refusing": "tests/full", "unroutable": "tests/no"}[case]
+
+    async def prepare(self) -> None:
+        connection = await aiormq.connect(self.server.url)
+        channel = await connection.channel()
+        await channel.exchange_declare("tests", exchange_type="direct", durable=True)
+        await channel.queue_declare("new", durable=True)
+        await channel.queue_purge("new")
+        full = {"x-max-length": 0, "x-overflow": "reject-publish"}
+        await channel.queue_declare("full", durable=True, arguments=full)
+        for queue in ("new", "full"):
+            await channel.queue_bind(queue, "tests", queue)
+        await connection.close()
+
+    async def taken(self) -> list[Taken]:
+        connection = await aiormq.connect(self.server.url)
+        channel = await connection.channel()
+        found = []
+        while (got := await channel.basic_get("new", no_ack=True)).body:
+            properties = got.header.properties
+            assert properties.delivery_mode == 2
+            assert properties.message_id == (properties.headers or {})["webhook-id"]
+            headers = {name.lower(): str(value) for name, value in (properties.headers or {}).items()}
+            found.append(Taken(bytes(got.body), headers))
+        await connection.close()
+        return found
+
+
+class RedisTarget:
+    """A stream, and a key that is none."""
+
+    scheme, event_prefix = "redis", "ce-"
+    has = frozenset({"missing", "refusing", "auth", "restart"})
+    credentials: Mapping[str, str] = {"username": "tests", "password": "right"}
+
+    def __init__(self, server: Redis) -> None:
+        self.server, self.port = server, server.port
+
+    def base(self, port: int) -> str:
+        return f"redis://127.0.0.1:{port}/0"
+
+    def rest(self, case: str) -> str:
+        return {"plain": "tests:new", "missing": "tests:text", "refusing": "tests:other", "forbidden": "theirs"}[case]
+
+    async def prepare(self) -> None:
+        async with redis.asyncio.Redis.from_url(self.server.url) as client:
+            await client.delete("tests:new", "tests:other")
+            await client.set("tests:text", "no stream")
+            await client.execute_command("ACL", "SETUSER", "tests", "on", ">right", "~tests:*", "+@all")
+
+    async def refuse(self, is_full: bool) -> None:
+        async with redis.asyncio.Redis.from_url(self.server.url) as client:
+            await client.config_set("maxmemory", "1" if is_full else "0")
+
+    async def taken(self) -> list[Taken]:
+        async with redis.asyncio.Redis.from_url(self.server.url) as client:
+            entries = await client.xrange("tests:new")
+        found = []
+        for _, fields in entries:
+            headers = {name.decode(): value.decode() for name, value in fields.items() if name != b"body"}
+            found.append(Taken(fields[b"body"], headers))
+        return found
+
+
+class NatsTarget:
+    """A stream for `tests.new`, and one that holds a single message and discards what is new."""
+
+    scheme, event_prefix = "nats", "ce-"
+    has = frozenset({"missing", "refusing", "too_large", "auth", "forbidden", "restart", "deduplicates"})
+    credentials: Mapping[str, str] = {"username": "tests", "password": "right"}
+
+    def __init__(self, server: Nats) -> None:
+        self.server, self.port = server, server.port
+
+    def base(self, port: int) -> str:
+        return f"nats://127.0.0.1:{port}"
+
+    def rest(self, case: str) -> str:
+        cases = {"plain": "tests.new", "missing": "nowhere.new", "refusing": "full.new", "forbidden": "forbidden.new"}
+        return cases[case]
+
+    async def prepare(self) -> None:
+        client = await nats.connect(self.server.url)
+        stream = client.jetstream()
+        # Anew: one that was purged still knows the ids of what it held.
+        for name in ("TESTS", "FULL"):
+            with contextlib.suppress(NotFoundError):
+                await stream.delete_stream(name)
+        await stream.add_stream(StreamConfig(name="TESTS", subjects=["tests.>"]))
+        full = StreamConfig(name="FULL", subjects=["full.>"], max_msgs=1, discard=DiscardPolicy.NEW)
+        await stream.add_stream(full)
+        await stream.publish("full.new", b"the only one")
+        await client.close()
+
+    async def taken(self) -> list[Taken]:
+        client = await nats.connect(self.server.url)
+        stream = client.jetstream()
+        state = (await stream.stream_info("TESTS")).state
+        found = []
+        for seq in range(state.first_seq, state.last_seq + 1):
+            message = await stream.get_msg("TESTS", seq)
+            headers = {name.lower(): value for name, value in (message.headers or {}).items()}
+            found.append(Taken(message.data or b"", headers))
+        await client.close()
+        return found
+
+
+def port_of(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
