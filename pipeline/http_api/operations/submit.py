@@ -85,9 +85,7 @@ class SubmitParameters(ReadingParameters):
         None, description="How callbacks are retried: for four days, or five attempts in a quarter of an hour."
     )
     exports: str | None = Field(
-        None,
-        description="Where all results are written to in bulk: up to 8 targets such as `conn://NAME/…`, separated by "
-        "spaces.",
+        None, description="Targets that all results are written to in bulk: up to 8, separated by spaces."
     )
     fair_key: str | None = Field(None, description="Batches with the same key share what one batch gets.")
     weight: int = Field(1, description="Share of this batch next to others, from 1 to 1,000,000.")
