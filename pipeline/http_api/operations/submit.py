@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re  # noqa: TID251 - a constant pattern, possessive throughout and therefore linear
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -394,6 +394,6 @@ OPERATIONS = (
             "idempotency_in_progress", "idempotency_key_reused", "invalid_definition", "backlog_full",
             "outcome_unknown",
         ),
-        other_statuses={200: "The batch of this key."}, example={"definition": "tickets", "items": [{"body": "Refund?"}]},
+        other_statuses={200: "Done before."}, example={"definition": "tickets", "items": [{"body": "Refund?"}]},
     ),
 )  # fmt: skip
