@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from pipeline.domain.batch import BatchState, Progress
     from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl
     from pipeline.domain.event import EventType
+    from pipeline.domain.field_types import FieldType
     from pipeline.domain.outcome import FailureKind
     from pipeline.domain.payload import Rejection
     from pipeline.domain.urls.export_target import InvalidExportTarget
@@ -118,6 +119,7 @@ __all__ = [
     "EventType",
     "ExpiredKey",
     "FailureKind",
+    "FieldType",
     "ForbiddenCallbackUrl",
     "Hook",
     "IdempotencyMismatch",
@@ -206,6 +208,7 @@ _LAZY = {
     "EventType": "pipeline.domain.event",
     "ExpiredKey": "pipeline.access.keys",
     "FailureKind": "pipeline.domain.outcome",
+    "FieldType": "pipeline.domain.field_types",
     "ForbiddenCallbackUrl": "pipeline.domain.callback_url",
     "Hook": "pipeline.hooks",
     "InputSpec": "pipeline.definitions.input_and_retry",

@@ -46,11 +46,6 @@ class InputSpec(BaseModel):
         """The fields with the text that the classifier reads."""
         return (self.text,) if isinstance(self.text, str) else self.text
 
-    @property
-    def mapping(self) -> InputMapping:
-        """How a record becomes a payload."""
-        return InputMapping(self.rename, self.fields, self.types, self.on_null)
-
     @model_validator(mode="after")
     def _fields_fit_together(self) -> InputSpec:
         old = list(self.rename.values())
@@ -61,6 +56,11 @@ class InputSpec(BaseModel):
         if missing:
             raise ValueError(f"fields lacks {missing[0]!r}, which the classifier reads")
         return self
+
+
+def input_mapping(spec: InputSpec) -> InputMapping:
+    """Return how a record becomes a payload."""
+    return InputMapping(spec.rename, spec.fields, spec.types, spec.on_null)
 
 
 class RetrySpec(BaseModel):
