@@ -11,8 +11,8 @@ from pipeline.connections.destinations import Destinations
 from pipeline.database.row import Row
 from pipeline.domain.bounds import ITEM_KEY
 from pipeline.domain.did_you_mean import hint, list_names
-from pipeline.domain.input_cursor import InputCursor
-from pipeline.domain.input_mapping import InputMapping, text_of
+from pipeline.domain.inputs.input_cursor import InputCursor
+from pipeline.domain.inputs.input_mapping import InputMapping, text_of
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Record, Rejection, UnreadRecord, encode, to_text
 from pipeline.errors import InvalidInput, InvalidItems

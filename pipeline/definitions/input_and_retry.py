@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.domain.backoff import Backoff
-from pipeline.domain.field_types import FieldType
-from pipeline.domain.input_mapping import InputMapping
+from pipeline.domain.inputs.field_types import FieldType
+from pipeline.domain.inputs.input_mapping import InputMapping
 
 Name = Annotated[str, Field(min_length=1)]
 

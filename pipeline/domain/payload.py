@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.errors import InvalidInput
 
 #: Largest payload, as compact JSON. Keep larger documents in a store and put their address in the payload.

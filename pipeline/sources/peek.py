@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from pipeline.domain.field_types import UNFIT, FieldType, convert
+from pipeline.domain.inputs.field_types import UNFIT, FieldType, convert
 from pipeline.domain.payload import Record, Rejection, UnreadRecord, to_text
 from pipeline.sources.files_source import FilesSource
 from pipeline.sources.item_source import ItemSource

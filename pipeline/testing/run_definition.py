@@ -20,7 +20,7 @@ from pipeline.definitions import Definition, build_runner, find_definition, make
 from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.domain import event
 from pipeline.domain.ids import item_id
-from pipeline.domain.input_mapping import text_of
+from pipeline.domain.inputs.input_mapping import text_of
 from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkItem
 from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide_retry
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES, Rejection

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.domain.payload import Record, Rejection, UnreadRecord
 from pipeline.sources.item_source import ReadProgress
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from pipeline.batches.dead_items import DeadFilter
+from pipeline.batches.replays.dead_items import DeadFilter
 from pipeline.cli.show.output import Messages
 from pipeline.domain.batch import Progress
 from pipeline.domain.item import ItemState

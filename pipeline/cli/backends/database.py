@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.batch_status import read_pace, read_status, unserved_queues
-from pipeline.batches import dead_items, replay
 from pipeline.batches import progress as batch_progress
-from pipeline.batches.dead_items import DeadFilter
 from pipeline.batches.find import find_batch
 from pipeline.batches.progress import Details
+from pipeline.batches.replays import dead_items, replay
+from pipeline.batches.replays.dead_items import DeadFilter
 from pipeline.batches.streamed.interrupted import list_interrupted
 from pipeline.cli.backends.backend import FinalDeliveries, Json, Ping
 from pipeline.cli.backends.rows import (

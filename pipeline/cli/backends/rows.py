@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.batches.dead_items import CauseGroup, ReplayCount
 from pipeline.batches.progress import Details
+from pipeline.batches.replays.dead_items import CauseGroup, ReplayCount
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH

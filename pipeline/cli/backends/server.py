@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from pipeline.batches.dead_items import DeadFilter
+from pipeline.batches.replays.dead_items import DeadFilter
 from pipeline.cli.backends import answers
 from pipeline.cli.backends.backend import FinalDeliveries, Json, Ping
 from pipeline.cli.show.endpoint import condition_of, condition_text

@@ -18,8 +18,8 @@ from pipeline.cli.show.scores import print_class_scores, print_confusions
 from pipeline.definitions import Definition, build_runner
 from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.domain.did_you_mean import list_names
-from pipeline.domain.field_types import UNFIT, plain_text
-from pipeline.domain.input_mapping import text_of
+from pipeline.domain.inputs.field_types import UNFIT, plain_text
+from pipeline.domain.inputs.input_mapping import text_of
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, Outcome
 from pipeline.errors import InvalidInput, Permanent

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.domain import payload
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.domain.payload import Record, Rejection, UnreadRecord
 from pipeline.errors import InvalidInput
 from pipeline.sources.columnar.arrow_values import Convert, ValueOptions, converter, integer_type, is_bytes

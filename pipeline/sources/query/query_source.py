@@ -11,7 +11,7 @@ from sqlalchemy import Connection, CursorResult, text
 
 from pipeline.domain import payload
 from pipeline.domain.did_you_mean import hint, list_names
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.domain.payload import Record, Rejection, UnreadRecord
 from pipeline.domain.urls.connection_url import refuse_credentials
 from pipeline.errors import InvalidInput, NoItems

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.domain.payload import Record, Rejection, UnreadRecord
 from pipeline.errors import InvalidInput
 from pipeline.sources.file_position import FilePosition

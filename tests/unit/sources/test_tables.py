@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.domain.payload import UnreadRecord
 from pipeline.errors import InvalidInput
 from pipeline.sources import Record, Rejection, read_items
 

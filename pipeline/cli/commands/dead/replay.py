@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from pipeline.batches import replay as service
-from pipeline.batches.dead_items import DeadFilter
+from pipeline.batches.replays import replay as service
+from pipeline.batches.replays.dead_items import DeadFilter
 from pipeline.cli import options
 from pipeline.cli.backends import Backend, open_backend
 from pipeline.cli.show.output import Messages, pluralize, print_json

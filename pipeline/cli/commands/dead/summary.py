@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from pipeline.batches.dead_items import LOOKED_AT, DeadFilter
+from pipeline.batches.replays.dead_items import LOOKED_AT, DeadFilter
 from pipeline.cli import options
 from pipeline.cli.backends import open_backend
 from pipeline.cli.show.output import Messages, print_json

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.batches.find import find_batch, pruned_meanwhile, refuse_if_cancelling
-from pipeline.batches.replay import replay_dead
+from pipeline.batches.replays.replay import replay_dead
 from pipeline.batches.sql import batches, dead, interventions, items
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.validate import Rules, check_payload

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.batches.completion_hold import completion_hold
-from pipeline.batches.replay import CHUNK, replay_held
+from pipeline.batches.replays.completion_hold import completion_hold
+from pipeline.batches.replays.replay import CHUNK, replay_held
 from pipeline.batches.sql import attempts, dead
 from pipeline.context import Context
 from pipeline.database.row import Row
