@@ -26,6 +26,8 @@ from pipeline.errors import (
     Permanent,
     PipelineError,
     ProcessForked,
+    SourceChanged,
+    SourceUnavailable,
     StageError,
     SubmissionInProgress,
     TargetConflict,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from pipeline.client.remote.remote_delivery import RemoteDelivery
     from pipeline.client.remote.remote_endpoint import RemoteEndpoint
     from pipeline.client.result import ItemFailure, Result, Timings
+    from pipeline.client.source_reader import SourceReader, read
     from pipeline.crypto.encryption import CannotDecrypt, InvalidEncryptionKey
     from pipeline.crypto.secrets import InvalidSecret
     from pipeline.crypto.verify_webhook import InvalidWebhook, verify_webhook
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
     from pipeline.delivery.rules.endpoint_state import EndpointState
     from pipeline.delivery.rules.headers import InvalidHeader
     from pipeline.delivery.rules.notice import Notice, NoticeType
+    from pipeline.domain.arrow_stream import ArrowStream
     from pipeline.domain.batch import BatchState, Progress
     from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl
     from pipeline.domain.event import EventType
@@ -80,6 +84,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDenied",
+    "ArrowStream",
     "AsyncBatch",
     "AsyncClient",
     "AsyncDelivery",
@@ -151,6 +156,9 @@ __all__ = [
     "RetrySpec",
     "RevokedKey",
     "SettingOverrides",
+    "SourceChanged",
+    "SourceReader",
+    "SourceUnavailable",
     "Stage",
     "StageError",
     "SubmissionInProgress",
@@ -165,10 +173,12 @@ __all__ = [
     "WrongSchema",
     "batched",
     "connect",
+    "read",
     "verify_webhook",
 ]
 
 _LAZY = {
+    "ArrowStream": "pipeline.domain.arrow_stream",
     "AsyncBatch": "pipeline.client.batch",
     "AsyncClient": "pipeline.client.async_client",
     "AsyncDelivery": "pipeline.client.delivery",
@@ -221,7 +231,9 @@ _LAZY = {
     "RevokedKey": "pipeline.access.keys",
     "SettingOverrides": "pipeline.client.connect",
     "Timings": "pipeline.client.result",
+    "SourceReader": "pipeline.client.source_reader",
     "connect": "pipeline.client.connect",
+    "read": "pipeline.client.source_reader",
     "verify_webhook": "pipeline.crypto.verify_webhook",
 }
 

@@ -23,6 +23,7 @@ from pipeline.delivery.deliveries import check_final
 from pipeline.delivery.delivery_search import check_name
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import EndpointState
+from pipeline.domain.arrow_stream import ArrowStream
 from pipeline.domain.batch import Progress
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.item import Item
@@ -42,7 +43,7 @@ class RemoteClient:
 
     def submit(
         self,
-        items: Iterable[Item | Mapping[str, Any]],
+        items: Iterable[Item | Mapping[str, Any]] | ArrowStream,
         definition: str | Path | Definition,
         *,
         callback_url: str | None = None,
