@@ -35,7 +35,7 @@ LOOK_SECONDS = 0.01
 def main(sizes: tuple[int, ...], rounds: int, kind: str, json_file: Path | None) -> None:
     """Measure the command from its start to its end, that of the interpreter included; nothing works on the batch."""
     figures = Figures("items", {"MiB": ",.0f", "seconds": ".2f", "items/s": ",.0f", "peak, MiB": ",.0f"})
-    with _place(kind) as (folder, environment):
+    with place(kind) as (folder, environment):
         for items in sizes:
             file = generate(folder / "items.jsonl", items)
             for _ in range(rounds):
@@ -46,7 +46,7 @@ def main(sizes: tuple[int, ...], rounds: int, kind: str, json_file: Path | None)
 
 
 @contextmanager
-def _place(kind: str) -> Iterator[tuple[Path, dict[str, str]]]:
+def place(kind: str) -> Iterator[tuple[Path, dict[str, str]]]:
     """Yield a folder with a definition, and the environment that names the servers."""
     if kind == "postgresql":
         with stand(processes=0) as ready:

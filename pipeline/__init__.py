@@ -26,6 +26,8 @@ from pipeline.errors import (
     Permanent,
     PipelineError,
     ProcessForked,
+    SourceChanged,
+    SourceUnavailable,
     StageError,
     SubmissionInProgress,
     TargetConflict,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from pipeline.client.remote.remote_delivery import RemoteDelivery
     from pipeline.client.remote.remote_endpoint import RemoteEndpoint
     from pipeline.client.result import ItemFailure, Result, Timings
+    from pipeline.client.source_reader import SourceReader, read
     from pipeline.crypto.encryption import CannotDecrypt, InvalidEncryptionKey
     from pipeline.crypto.secrets import InvalidSecret
     from pipeline.crypto.verify_webhook import InvalidWebhook, verify_webhook
@@ -72,6 +75,8 @@ if TYPE_CHECKING:
     from pipeline.domain.batch import BatchState, Progress
     from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl
     from pipeline.domain.event import EventType
+    from pipeline.domain.inputs.arrow_stream import ArrowStream
+    from pipeline.domain.inputs.field_types import FieldType
     from pipeline.domain.outcome import FailureKind
     from pipeline.domain.payload import Rejection
     from pipeline.domain.urls.export_target import InvalidExportTarget
@@ -80,6 +85,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDenied",
+    "ArrowStream",
     "AsyncBatch",
     "AsyncClient",
     "AsyncDelivery",
@@ -113,6 +119,7 @@ __all__ = [
     "EventType",
     "ExpiredKey",
     "FailureKind",
+    "FieldType",
     "ForbiddenCallbackUrl",
     "Hook",
     "IdempotencyMismatch",
@@ -151,6 +158,9 @@ __all__ = [
     "RetrySpec",
     "RevokedKey",
     "SettingOverrides",
+    "SourceChanged",
+    "SourceReader",
+    "SourceUnavailable",
     "Stage",
     "StageError",
     "SubmissionInProgress",
@@ -165,10 +175,12 @@ __all__ = [
     "WrongSchema",
     "batched",
     "connect",
+    "read",
     "verify_webhook",
 ]
 
 _LAZY = {
+    "ArrowStream": "pipeline.domain.inputs.arrow_stream",
     "AsyncBatch": "pipeline.client.batch",
     "AsyncClient": "pipeline.client.async_client",
     "AsyncDelivery": "pipeline.client.delivery",
@@ -196,6 +208,7 @@ _LAZY = {
     "EventType": "pipeline.domain.event",
     "ExpiredKey": "pipeline.access.keys",
     "FailureKind": "pipeline.domain.outcome",
+    "FieldType": "pipeline.domain.inputs.field_types",
     "ForbiddenCallbackUrl": "pipeline.domain.callback_url",
     "Hook": "pipeline.hooks",
     "InputSpec": "pipeline.definitions.input_and_retry",
@@ -221,7 +234,9 @@ _LAZY = {
     "RevokedKey": "pipeline.access.keys",
     "SettingOverrides": "pipeline.client.connect",
     "Timings": "pipeline.client.result",
+    "SourceReader": "pipeline.client.source_reader",
     "connect": "pipeline.client.connect",
+    "read": "pipeline.client.source_reader",
     "verify_webhook": "pipeline.crypto.verify_webhook",
 }
 

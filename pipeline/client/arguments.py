@@ -16,6 +16,7 @@ from pipeline.client.batch import AsyncBatch, Batch
 from pipeline.domain import bounds
 from pipeline.domain.bounds import invalid
 from pipeline.errors import InvalidInput
+from pipeline.sources.columnar.frame import is_frame
 
 State = TypeVar("State", bound=StrEnum)
 
@@ -121,11 +122,13 @@ def flag(name: str, given: bool) -> bool:
     return given
 
 
-def items(given: Any) -> Iterable[Any]:
-    """Return the items of a submission. One payload, a text or bytes are no list of items."""
+def items(given: Any) -> Any:
+    """Return the items of a submission, or a data frame. One payload, a text or bytes are no list of items."""
+    if is_frame(given):
+        return given
     if isinstance(given, Iterable) and not isinstance(given, Mapping | str | bytes | bytearray):
         return given
-    raise invalid("items", given, "an iterable of payloads or of pipeline.Item")
+    raise invalid("items", given, "an iterable of payloads or of pipeline.Item, or a data frame")
 
 
 def function(name: str, given: Callable[..., object] | None) -> None:

@@ -27,6 +27,7 @@ from pipeline.definitions import Definition
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import EndpointState
 from pipeline.domain.batch import Progress
+from pipeline.domain.inputs.arrow_stream import ArrowStream
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
 from pipeline.hooks import Hook
@@ -66,7 +67,7 @@ class AsyncClient:
 
     async def submit(
         self,
-        items: Iterable[Item | Mapping[str, Any]] | AsyncIterable[Item | Mapping[str, Any]],
+        items: Iterable[Item | Mapping[str, Any]] | AsyncIterable[Item | Mapping[str, Any]] | ArrowStream,
         definition: str | Path | Definition,
         *,
         callback_url: str | None = None,
@@ -81,6 +82,7 @@ class AsyncClient:
         callback_url_field: str | None = None,
         on_reject: Callable[[Rejection], object] | None = None,
         on_progress: Callable[[int], object] | None = None,
+        discard: bool = False,
     ) -> AsyncBatch:
         """Store a batch, all of its items or none, and let it run; see `Client.submit`.
 
@@ -109,6 +111,7 @@ class AsyncClient:
                 callback_url_field=callback_url_field,
                 on_reject=on_reject,
                 on_progress=on_progress,
+                discard=discard,
             )
 
         storing = asyncio.ensure_future(self._session.call_apart(submit))

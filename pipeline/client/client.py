@@ -22,6 +22,7 @@ from pipeline.client import arguments
 from pipeline.client.batch import AsyncBatch, Batch
 from pipeline.client.delivery import Delivery, fields_of
 from pipeline.client.endpoint import Endpoint, EndpointInfo, info_of
+from pipeline.client.given_items import to_submit
 from pipeline.client.paging import paged
 from pipeline.client.session import Session
 from pipeline.definitions import Definition
@@ -31,6 +32,7 @@ from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import EndpointState
 from pipeline.domain.batch import Progress
 from pipeline.domain.callback_url import parse_callback_url
+from pipeline.domain.inputs.arrow_stream import ArrowStream
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
 from pipeline.errors import ClientClosed
@@ -47,7 +49,7 @@ class Client:
 
     def submit(
         self,
-        items: Iterable[Item | Mapping[str, Any]],
+        items: Iterable[Item | Mapping[str, Any]] | ArrowStream,
         definition: str | Path | Definition,
         *,
         callback_url: str | None = None,
@@ -62,11 +64,13 @@ class Client:
         callback_url_field: str | None = None,
         on_reject: Callable[[Rejection], object] | None = None,
         on_progress: Callable[[int], object] | None = None,
+        discard: bool = False,
     ) -> Batch:
         """Store a batch, all of its items or none, and let it run.
 
         Args:
-            items: Payloads, or `Item`s with your own keys and callback URLs. An iterator is streamed.
+            items: Payloads, or `Item`s with your own keys and callback URLs. An iterator is streamed. Or a data frame
+                of pandas, polars, Arrow or any library with `__arrow_c_stream__`, or what `read` returns.
             definition: The name of a definition, the path of its file, or a `Definition`.
             callback_url: Receives every item's event, in addition to the item's own callback URL.
             batch_callback_url: Receives `batch.completed`.
@@ -83,6 +87,7 @@ class Client:
             callback_url_field: Payload field with an item's own callback URL.
             on_reject: Called with each refused item; the others are accepted. Without it, one refusal refuses all.
             on_progress: Called with the number of items stored so far.
+            discard: Remove what an interrupted submission with the same idempotency key has stored, and begin again.
 
         Raises:
             InvalidItems: An item was refused, or there is none. Nothing is stored.
@@ -90,6 +95,8 @@ class Client:
             InvalidInput: Another argument cannot be used.
             NotFound: There is no such definition.
             Conflict: The idempotency key belongs to a batch with another definition, other options or other items.
+            SourceChanged: What `read` returned is not as it was when the submission was interrupted.
+            SourceUnavailable: It cannot be read to its end for now.
             Unreachable: The database does not answer, or the workers of this process did not start.
             ClientClosed: The client was closed, also while items were stored: nothing is stored then.
         """
@@ -108,12 +115,16 @@ class Client:
         )
         arguments.function("on_reject", on_reject)
         arguments.function("on_progress", on_progress)
+        arguments.flag("discard", discard)
         checked = arguments.items(items)
         # Before anything is stored: a caller that sees a failure may submit again.
         self._session.ensure_working()
-        context, given = self._session.context, self._session.while_open(checked)
+        context = self._session.context
+        given = to_submit(checked, context, submission, self._session.while_open)
         try:
-            submitted = submit(context, given, submission, on_reject=on_reject, on_progress=on_progress)
+            submitted = submit(
+                context, given, submission, on_reject=on_reject, on_progress=on_progress, discard=discard
+            )
         except ClientClosed:
             # Removing what was stored has taken a connection again.
             self._session.release_connections()

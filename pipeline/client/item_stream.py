@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError, Future
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 #: Items that cross from the loop to the thread at once: each crossing costs about as much as storing ten items.
 CHUNK = 500
@@ -24,7 +25,7 @@ class ItemStream(Generic[T]):
     """
 
     def __init__(self, items: Iterable[T] | AsyncIterable[T]) -> None:
-        self._items = items
+        self.items = items
         self._loop = asyncio.get_running_loop()
         self._is_stopped = False
         self._next: Future[list[T]] | None = None
@@ -36,7 +37,11 @@ class ItemStream(Generic[T]):
             self._next.cancel()
 
     def __iter__(self) -> Iterator[T]:
-        for item in self._read():
+        return self.guarded(self._read())
+
+    def guarded(self, items: Iterable[U]) -> Iterator[U]:
+        """Yield items until the stream is stopped; then raise `StreamStopped`."""
+        for item in items:
             if self._is_stopped:
                 raise StreamStopped
             yield item
@@ -45,10 +50,10 @@ class ItemStream(Generic[T]):
             raise StreamStopped
 
     def _read(self) -> Iterator[T]:
-        if not isinstance(self._items, AsyncIterable):
-            yield from self._items
+        if not isinstance(self.items, AsyncIterable):
+            yield from self.items
             return
-        items = aiter(self._items)
+        items = aiter(self.items)
         while True:
             self._next = asyncio.run_coroutine_threadsafe(_take(items), self._loop)
             if self._is_stopped:

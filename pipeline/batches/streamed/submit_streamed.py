@@ -154,7 +154,14 @@ def unknown_whether_accepted(public_id: str) -> Callable[[Exception], Unreachabl
         f"it is unknown whether batch {public_id} was accepted; when the database is back, run "
         f"`pipeline status {public_id}`, and submit again if there is no such batch"
     )
-    return lambda error: OutcomeUnknown(f"{error}; {advice}", public_id)
+
+    def explain(error: Exception) -> Unreachable:
+        if isinstance(error, DatabaseFull):
+            # It refused to write: the attempts before would have been found.
+            return DatabaseFull(f"{error}; nothing was accepted; submit it again")
+        return OutcomeUnknown(f"{error}; {advice}", public_id)
+
+    return explain
 
 
 @contextmanager

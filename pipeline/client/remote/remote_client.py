@@ -25,6 +25,7 @@ from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import EndpointState
 from pipeline.domain.batch import Progress
 from pipeline.domain.callback_url import parse_callback_url
+from pipeline.domain.inputs.arrow_stream import ArrowStream
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
 from pipeline.errors import InvalidInput
@@ -42,7 +43,7 @@ class RemoteClient:
 
     def submit(
         self,
-        items: Iterable[Item | Mapping[str, Any]],
+        items: Iterable[Item | Mapping[str, Any]] | ArrowStream,
         definition: str | Path | Definition,
         *,
         callback_url: str | None = None,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import socket
+import struct
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ from websockets.sync.client import connect as connect_socket
 
 from pipeline.http_api.server.limits import ServerLimits
 from pipeline.http_api.streaming import batch_feed
+from pipeline.http_api.streaming.options import StreamOptions
 from tests.support.event_logs import WrittenBatch, write_batch
 from tests.support.factories import connect
 from tests.support.gateway import HANG_SECONDS, ServedApi, serving, wait_for_readers, wait_until
@@ -49,6 +53,30 @@ def following(api: ServedApi, path: str) -> Iterator[socket.socket]:
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\nAccept: text/event-stream\r\n\r\n".encode()
         )
         yield opened
+
+
+#: Linux's option to filter what a socket receives, and a filter that lets nothing pass.
+SO_ATTACH_FILTER = 26
+DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="socket filters are Linux's")
+def test_a_reader_that_vanishes_without_a_word_is_found_by_a_heartbeat(tmp_path: Path) -> None:
+    """Its kernel acknowledges nothing any more and sends no FIN, as if its machine were gone."""
+    limits, streams = ServerLimits(check_seconds=0.05, send_seconds=1.0), StreamOptions(heartbeat_seconds=0.2)
+    with connect(tmp_path) as client, serving(client, works=False, limits=limits, streams=streams) as api:
+        batch = write_batch(api.context, tmp_path, 1)
+        program = ctypes.create_string_buffer(DROP_ALL)
+        with following(api, f"/v1/batches/{batch.id}/events") as opened:
+            assert b": pipeline" in opened.recv(4096)
+            wait_until(lambda: len(api.gateway.streams) == 1)
+            opened.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(program)))
+            wait_until(lambda: len(api.gateway.streams) == 0)
+            wait_for_readers(api, 0)
+            # The server's end of it is gone, and no orphan of the kernel's either.
+            ours = f":{opened.getsockname()[1]:04X}"
+            lines = Path("/proc/net/tcp").read_text().splitlines()
+            assert [line for line in lines if line.split()[2].endswith(ours)] == []
 
 
 @pytest.mark.parametrize("what", ["events", "results?follow=true", "socket"])

@@ -37,6 +37,66 @@ def test_a_full_disk_is_said_and_leaves_nothing(api: ServedApi) -> None:
     assert stored(api.context) == (0, 0, 0, 0)
 
 
+def on_insert(table: str, timing: str, body: str) -> tuple[str, str]:
+    """Statements with which PostgreSQL does something when a row is inserted."""
+    function = f"CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NEW; END $$"
+    return function, f"CREATE {timing} ON {table} FOR EACH ROW EXECUTE FUNCTION trouble()"
+
+
+@pytest.fixture
+def on_postgres(postgresql_url: str, tmp_path: Path) -> Iterator[ServedApi]:
+    write_definition(tmp_path)
+    settings = {"database_url": postgresql_url, "definitions": tmp_path, "lease_seconds": 1}
+    with pipeline.connect(**settings) as client, serving(client, works=False) as served:
+        yield served
+        with served.context.database.write() as connection:
+            connection.exec_driver_sql("DROP FUNCTION IF EXISTS trouble CASCADE")
+
+
+@pytest.mark.parametrize("number", [3, 9_000])
+def test_a_full_disk_of_postgresql_is_said_and_leaves_nothing(on_postgres: ServedApi, number: int) -> None:
+    """As PostgreSQL says it when a table cannot be extended."""
+    full = "IF NEW.position > 2 THEN RAISE 'could not extend file: No space left on device' USING ERRCODE = '53100'"
+    with on_postgres.context.database.write() as connection:
+        for statement in on_insert("items", "TRIGGER disk_full BEFORE INSERT", f"{full}; END IF"):
+            connection.exec_driver_sql(statement)
+    refused = on_postgres.http.post(STREAM, content=lines(number), headers=NDJSON)
+    assert (refused.status_code, refused.json()["code"]) == (507, "storage_full"), refused.text
+    waited(lambda: bool(discard_abandoned(on_postgres.context)) or stored(on_postgres.context)[0] == 0)
+    assert stored(on_postgres.context) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("number", [3, 9_000])
+def test_a_connection_that_is_lost_in_the_commit_leaves_the_outcome_to_the_same_key(
+    on_postgres: ServedApi, number: int
+) -> None:
+    """The server of the database ends the connection while it commits, at each attempt."""
+    database = on_postgres.context.database
+    timing = "CONSTRAINT TRIGGER lost AFTER UPDATE"
+    when = "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.state = 'running')"
+    function, trigger = on_insert("batches", timing, "PERFORM pg_terminate_backend(pg_backend_pid())")
+    with database.write() as connection:
+        connection.exec_driver_sql(function)
+        connection.exec_driver_sql(trigger.replace("FOR EACH ROW", when))
+    headers = NDJSON | {"Idempotency-Key": "lost"}
+    unknown = on_postgres.http.post(STREAM, content=lines(number), headers=headers)
+    assert (unknown.status_code, unknown.json()["code"]) == (503, "outcome_unknown"), unknown.text
+    assert unknown.headers["retry-after"] == "2"
+    assert unknown.json()["batch_id"]
+    with database.write() as connection:
+        connection.exec_driver_sql("DROP TRIGGER lost ON batches")
+    answers: list[int] = []
+
+    def is_answered() -> bool:
+        discard_abandoned(on_postgres.context)
+        answers.append(on_postgres.http.post(STREAM, content=lines(number), headers=headers).status_code)
+        return answers[-1] in (200, 201)
+
+    waited(is_answered)
+    assert set(answers[:-1]) <= {409}
+    assert stored(on_postgres.context) == (1, number, 0, 0)
+
+
 def test_a_broker_that_is_away_refuses_nothing(tmp_path: Path) -> None:
     write_definition(tmp_path)
     url = f"sqlite:///{tmp_path / 'pipeline.db'}"
