@@ -21,6 +21,7 @@ from pipeline.connections.export_targets import check_exports
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
+from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState
 from pipeline.domain.ids import new_batch_id
@@ -140,7 +141,7 @@ def rules_of(context: Context, submission: Submission) -> Rules:
     given = submission.definition.input
     return Rules(
         text_fields=given.text_fields,
-        mapping=given.mapping,
+        mapping=input_mapping(given),
         accepts_empty_text=given.empty == "accept",
         key_field=submission.key_field or given.key,
         callback_url_field=submission.callback_url_field,

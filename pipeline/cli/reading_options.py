@@ -8,10 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
+from pipeline.bootstrap import load_connections
 from pipeline.cli import options
 from pipeline.cli.argument_types import PATH
+from pipeline.connections.connection import ConnectionUse, NamedConnection
 from pipeline.errors import InvalidInput
+from pipeline.settings import load as load_settings
 from pipeline.sources import HeaderRules, ReadOptions, TableOptions
+from pipeline.sources.source_access import SourceAccess
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -118,7 +122,14 @@ def take_reading(given: dict[str, Any]) -> ReadOptions:
     )
     names = ("encoding", "items", "member", "sheet", "order_by", "binary", "nan", "max_ratio")
     options = {name: given.pop(name) for name in names}
-    return ReadOptions(format=given.pop("input_format"), header=header, table=table, query=query, **options)
+    access = SourceAccess(find_connection=_find_connection)
+    return ReadOptions(
+        format=given.pop("input_format"), header=header, table=table, query=query, access=access, **options
+    )
+
+
+def _find_connection(name: str) -> NamedConnection:
+    return load_connections(load_settings().connections).get(name, ConnectionUse.SOURCES)
 
 
 def _read_query(given: str | None) -> str | None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from pipeline.database.row import Row
 from pipeline.delivery.rules.bundle import BundleSettings, DueRequests, gather, lead
 from pipeline.delivery.rules.capacity import halves
+from pipeline.delivery.rules.delivery import is_target
 from pipeline.delivery.rules.lane import Head
 from pipeline.delivery.sql import bundles, claims, lanes
 
@@ -126,7 +127,7 @@ def _ready_at(connection: Connection, row: Row, heads: Heads, now: datetime) -> 
 
 
 def _company(row: Row) -> BundleSettings:
-    return BundleSettings.of(row["coalesce_items"], row["coalesce_ms"])
+    return BundleSettings.of(row["coalesce_items"], row["coalesce_ms"], is_target=is_target(row["origin"]))
 
 
 def _max_block(row: Row) -> timedelta | None:

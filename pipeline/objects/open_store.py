@@ -25,7 +25,7 @@ _NAMES = {"service_account_file": "service_account", "sas_token": "sas_key"}
 
 
 def open_store(
-    scheme: str, place: str, options: Mapping[str, str], *, largest: int, retries: int = _RETRIES
+    scheme: str, place: str, options: Mapping[str, str], *, largest: int, retries: int | None = None
 ) -> ObjectStore:
     """Return a bucket or container. Nothing is sent yet.
 
@@ -35,7 +35,7 @@ def open_store(
         options: of a connection, such as `region` and `access_key_id`. What is missing comes from the environment, as
             the tools of each vendor have it.
         largest: bytes of the largest object that is sent or read in one request.
-        retries: times that the library repeats a request.
+        retries: times that the library repeats a request; None: twice.
 
     Raises:
         InvalidInput: obstore is not installed, or the options cannot be used.
@@ -49,7 +49,10 @@ def open_store(
     given: Any = {_NAMES.get(name, name): value for name, value in options.items()}
     common: dict[str, Any] = {
         "client_options": _client_options(scheme, given, largest),
-        "retry_config": {"max_retries": retries, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
+        "retry_config": {
+            "max_retries": _RETRIES if retries is None else retries,
+            "retry_timeout": timedelta(seconds=_RETRY_SECONDS),
+        },
     }
     try:
         match scheme:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 #: Codes that a store gives to credentials that do not hold, besides 401 and 403.
 _CREDENTIALS = frozenset(
-    {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired", "InvalidAccessKeyId"}
+    {"AccessDenied", "AuthenticationFailed", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestExpired"}
+    | {"SignatureDoesNotMatch", "TokenRefreshRequired"}
 )
 _MISSING_PLACES = frozenset({"NoSuchBucket", "ContainerNotFound"})
+#: Codes of an object that does not exist, in a place that does. A store says none in answer to HEAD.
+MISSING = frozenset({"NoSuchKey", "BlobNotFound", "NotFound"})
 _LONGEST_CODE = 60
 
 

@@ -43,14 +43,20 @@ class Scheme(NamedTuple):
     extra: str = ""
 
 
+_OBJECTS = Scheme(SchemeKind.FILES, "pipeline.sources.stores.objects", library="obstore", extra="objects")
 _SQL = Scheme(SchemeKind.ITEMS, "pipeline.sources.query.query_source")
 #: To add a scheme, add a line here and the module it names. A dialect of SQLAlchemy may name its driver behind a `+`.
 SCHEMES: dict[str, Scheme] = {
-    "https": Scheme(SchemeKind.FILES, "pipeline.sources.https"),
+    "https": Scheme(SchemeKind.FILES, "pipeline.sources.web.https"),
+    "conn": Scheme(SchemeKind.FILES, "pipeline.sources.stores.connected"),
+    **dict.fromkeys(
+        ("s3", "gs", "az"),
+        Scheme(SchemeKind.FILES, "pipeline.sources.stores.objects", library="obstore", extra="objects"),
+    ),
     **dict.fromkeys(("postgresql", "mysql", "mariadb", "sqlite", "oracle", "mssql"), _SQL),
 }
 #: Schemes by what they are called in messages.
-_SOURCES = "sources are files, https and SQL"
+_SOURCES = "sources are files, https, s3, gs, az, SQL and conn"
 #: One letter is a drive of Windows.
 _MIN_SCHEME = 2
 

@@ -6,9 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+import obstore
 import psycopg
 import pytest
 
+from pipeline.objects.open_store import open_store
 from tests.support.pages import Desk, commands, named, reader_environment
 from tests.support.paths import EXAMPLES
 from tests.support.servers.object_store import ACCESS_KEY, BUCKET, SECRET_KEY, ObjectStore
@@ -51,6 +53,11 @@ def test_an_export_goes_to_the_store_that_a_connection_names(desk: Desk, object_
     desk.type(shown("submit", "conn://lake"), **settings)
     done = desk.type("pipeline run --batch last --json", **settings)
     assert json.loads(done.stdout)["exports"] == {"complete": 1}
+    assert "correct" in desk.type(shown("exports verify"), **settings).stdout
+    tickets = (desk.folder / "examples/support-tickets/tickets.jsonl").read_bytes()
+    bucket = open_store("s3", BUCKET, object_store.options, largest=len(tickets))
+    obstore.put(bucket, "pipeline/incoming/tickets.jsonl", tickets)
+    desk.type(shown("conn://lake/incoming"), **settings)
     assert "correct" in desk.type(shown("exports verify"), **settings).stdout
     for stored in desk.folder.glob("pipeline.db*"):
         assert SECRET_KEY.encode() not in stored.read_bytes()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from pipeline.batches.completion_hold import release_abandoned
 from pipeline.batches.reconcile import cancel_rest, make_releasable, reconcile
+from pipeline.batches.replays.completion_hold import release_abandoned
 from pipeline.batches.sql import batches
 from pipeline.batches.submit_lease import discard_abandoned
 from pipeline.context import Context

@@ -10,6 +10,7 @@ from pipeline.cli import options
 from pipeline.cli.checks.broker import check_broker
 from pipeline.cli.checks.check import Check, fail
 from pipeline.cli.checks.configuration import check_settings
+from pipeline.cli.checks.connections import check_connections
 from pipeline.cli.checks.database import check_database
 from pipeline.cli.checks.definitions import check_definitions
 from pipeline.cli.checks.environment import check_environment
@@ -64,6 +65,7 @@ def _checks() -> Iterator[Check]:
         yield fail("settings", error, "correct or unset the variable")
         return
     yield from check_settings(settings)
+    yield from check_connections(settings)
     yield from check_database(settings)
     yield from check_broker(settings)
     yield from check_definitions(settings)

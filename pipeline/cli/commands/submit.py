@@ -46,7 +46,7 @@ def submit(sources: tuple[str, ...], watch: bool, quiet: bool, as_json: bool, **
     check_files(request, None)
     with open_context(may_create=True) as context, StopSignals() as stop:
         try:
-            stored = store_batch(context, request, messages, stop)
+            stored = store_batch(context, request, messages, stop, as_json=as_json)
         except Stopped as stopped:
             messages.warn(str(stopped) or "stopped; nothing was stored")
             return INTERRUPTED

@@ -50,7 +50,7 @@ def run(
         if batch is not None:
             found = client.batch(batch)
         else:
-            found, _ = send_batch(client, SubmitRequest.of(sources, given), messages, stop)
+            found, _ = send_batch(client, SubmitRequest.of(sources, given), messages, stop, as_json=as_json)
         messages.info(f"batch {found.id}: {pluralize(found.progress().total, 'item')}")
         try:
             progress = _follow(server, found, target, messages, stop)

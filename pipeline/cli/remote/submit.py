@@ -10,8 +10,9 @@ from pipeline.cli.file_conflicts import check_file_conflicts
 from pipeline.cli.remote.session import open_server, refuse_option
 from pipeline.cli.run.rejections import open_rejections
 from pipeline.cli.run.stop_signals import StopSignals
-from pipeline.cli.run.submission import SubmitRequest, submit_progress
+from pipeline.cli.run.submission import SubmitRequest
 from pipeline.cli.show.output import Messages, print_json
+from pipeline.cli.show.read_progress import read_progress
 from pipeline.cli.streams import print_data
 from pipeline.client.remote.remote_batch import RemoteBatch
 from pipeline.client.remote.remote_client import RemoteClient
@@ -26,7 +27,7 @@ def submit(sources: tuple[str, ...], watch: bool, quiet: bool, as_json: bool, **
     """Send INPUT to the server and print the id of the batch."""
     messages = Messages(quiet)
     with open_server() as (_, client), StopSignals() as stop:
-        batch, rejected = send_batch(client, SubmitRequest.of(sources, given), messages, stop)
+        batch, rejected = send_batch(client, SubmitRequest.of(sources, given), messages, stop, as_json=as_json)
         progress = batch.progress()
     if as_json:
         print_json({"batch_id": batch.id, "total": progress.total, "is_new": batch.is_new, "rejected": rejected})
@@ -40,7 +41,7 @@ def submit(sources: tuple[str, ...], watch: bool, quiet: bool, as_json: bool, **
 
 
 def send_batch(
-    client: RemoteClient, request: SubmitRequest, messages: Messages, stop: StopSignals
+    client: RemoteClient, request: SubmitRequest, messages: Messages, stop: StopSignals, *, as_json: bool
 ) -> tuple[RemoteBatch, int]:
     """Read the source and submit its items to the server. Return the batch and the number of refused items.
 
@@ -59,7 +60,8 @@ def send_batch(
         reads=inputs | {"the definition": Path(request.definition)}, writes={"--rejects": request.rejects}
     )
     report = ReadReport(warn=messages.warn)
-    records = open_source(request.sources, request.reading, report).read()
+    source = open_source(request.sources, request.reading, report)
+    records = source.read()
 
     def items(on_reject: Callable[[Rejection], object]) -> Iterator[Item]:
         for record in stop.interruptible(records):
@@ -72,7 +74,7 @@ def send_batch(
 
     with (
         open_rejections(request.rejects, messages, report, all_or_none=request.on_error == "fail") as rejections,
-        submit_progress(messages) as on_progress,
+        read_progress(messages, source, lambda: rejections.count, as_json=as_json) as on_progress,
     ):
         rejections.resume(None, 0)
         batch = client.submit(

@@ -49,7 +49,7 @@ def process_batch(
         try:
             context = make_context(load_settings())
             with Client(session_on(context)) as client, _announce_stop(options.messages):
-                batch, stored = _open_batch(context, client, source, options.messages, stop, on_stored)
+                batch, stored = _open_batch(context, client, source, options, stop, on_stored)
                 batch_id = batch.id
                 # The process is ours, as in a worker. The Python API does not do this to the caller's process.
                 calm()
@@ -88,20 +88,20 @@ def _open_batch(
     context: Context,
     client: Client,
     source: SubmitRequest | str,
-    messages: Messages,
+    options: RunOptions,
     stop: StopSignals,
     on_stored: Callable[[StoredBatch], None] | None,
 ) -> tuple[Batch, StoredBatch | None]:
     """Return the batch, and what was stored if it is new."""
     stored = None
     if isinstance(source, SubmitRequest):
-        stored = store_batch(context, source, messages, stop)
-        wake_workers(context, messages)
+        stored = store_batch(context, source, options.messages, stop, as_json=options.as_json)
+        wake_workers(context, options.messages)
         if on_stored:
             on_stored(stored)
         source = stored.submitted.batch_id
     batch = client.batch(source)
-    messages.info(f"batch {batch.id}: {pluralize(batch.progress().total, 'item')}")
+    options.messages.info(f"batch {batch.id}: {pluralize(batch.progress().total, 'item')}")
     return batch, stored
 
 

@@ -10,7 +10,6 @@ from typing import Any, Self, TypeVar
 import click
 
 from pipeline.batches.read_input import open_input
-from pipeline.batches.store_items import OnProgress
 from pipeline.batches.streamed.resume import SourceItems
 from pipeline.batches.submission import Submission, Submitted
 from pipeline.batches.submit import submit
@@ -22,7 +21,7 @@ from pipeline.cli.reading_options import reading_options, take_reading
 from pipeline.cli.run.rejections import Rejections, open_rejections
 from pipeline.cli.run.stop_signals import Stopped, StopSignals
 from pipeline.cli.show.output import Messages, pluralize
-from pipeline.cli.show.table import console
+from pipeline.cli.show.read_progress import read_progress
 from pipeline.context import Context
 from pipeline.domain import bounds
 from pipeline.domain.retry_schedule import SCHEDULES
@@ -183,8 +182,13 @@ class StoredBatch:
     blank_rows: int
 
 
-def store_batch(context: Context, request: SubmitRequest, messages: Messages, stop: StopSignals) -> StoredBatch:
+def store_batch(
+    context: Context, request: SubmitRequest, messages: Messages, stop: StopSignals, *, as_json: bool
+) -> StoredBatch:
     """Read the source and store its items as a batch, in constant memory.
+
+    Args:
+        as_json: show the progress as lines of JSON.
 
     Raises:
         InvalidItems: an item was rejected under `--on-error fail`, or there are no items.
@@ -196,7 +200,7 @@ def store_batch(context: Context, request: SubmitRequest, messages: Messages, st
     all_or_none = request.on_error == "fail"
     with (
         open_rejections(request.rejects, messages, report, all_or_none=all_or_none) as rejections,
-        submit_progress(messages) as on_progress,
+        read_progress(messages, source, lambda: rejections.count, as_json=as_json) as on_progress,
         _explained(request, rejections, messages),
     ):
         submitted = submit(
@@ -242,17 +246,6 @@ def _explained(request: SubmitRequest, rejections: Rejections, messages: Message
 
 def _go_on(stored: int) -> str:
     return f"{pluralize(stored, 'item')} stored; run the same command again to go on"
-
-
-@contextmanager
-def submit_progress(messages: Messages) -> Iterator[OnProgress]:
-    """Display the number of stored items on a terminal."""
-    out = None if messages.is_quiet else console(err=True)
-    if out is None or not out.is_terminal:
-        yield lambda count: None
-        return
-    with out.status("reading", spinner="line") as status:
-        yield lambda count: status.update(f"reading, {count:,} items stored")
 
 
 def _with_hint(error: InvalidItems, request: SubmitRequest) -> InvalidItems:

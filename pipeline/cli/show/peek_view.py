@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pipeline.cli.show.output import format_value, pluralize, print_fields
+from pipeline.cli.show.read_progress import format_bytes
 from pipeline.cli.show.table import print_table
 from pipeline.cli.streams import print_data
 from pipeline.domain.payload import to_text
@@ -14,7 +15,6 @@ from pipeline.sources.peek import Column, Peek, shorten
 #: Columns shown as a table of rows, and reasons listed.
 _MAX_COLUMNS = 8
 _MAX_REASONS = 10
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 class Refusals(NamedTuple):
@@ -119,14 +119,6 @@ def _print_advice(view: PeekView) -> None:
         print_data("\nValues are text. To store others, put into the definition:\n[input.types]")
         for name, kind in view.types.items():
             print_data(f'{_toml_key(name)} = "{kind}"')
-
-
-def format_bytes(size: float) -> str:
-    """Return a number of bytes such as `512 B`, `1.2 GB`."""
-    unit = 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 or size >= 100 else f"{size:.1f} {_UNITS[unit]}"
 
 
 def _with_reason(value: str, reason: str) -> str:

@@ -14,8 +14,8 @@ from pipeline.domain.event import format_timestamp
 TYPE = "items.completed"
 #: How long an event waits for others to join it, unless the endpoint says otherwise.
 DEFAULT_WAIT = timedelta(seconds=1)
-#: Maximum size of a bundle's body. A single item may be larger.
-MOST_BYTES = 2**20
+#: Maximum size of a bundle's body. A single item may be larger. Brokers take 1 MiB with headers and attributes.
+MOST_BYTES, MOST_TARGET_BYTES = 2**20, 2**20 - 2**16
 
 _FRAME_BYTES = len(b'{"type":"items.completed","timestamp":"2026-11-21T10:15:02.250000Z","data":[]}')
 _DATA = b'"data":'
@@ -30,13 +30,15 @@ class BundleSettings:
 
     items: int | None = None
     wait: timedelta = timedelta(0)
+    most_bytes: int = MOST_BYTES
 
     @classmethod
-    def of(cls, coalesce_items: int | None, coalesce_ms: int | None) -> BundleSettings:
+    def of(cls, coalesce_items: int | None, coalesce_ms: int | None, *, is_target: bool = False) -> BundleSettings:
         """Return the settings in an endpoint's row."""
         if coalesce_items is None:
             return cls()
-        return cls(coalesce_items, DEFAULT_WAIT if coalesce_ms is None else timedelta(milliseconds=coalesce_ms))
+        wait = DEFAULT_WAIT if coalesce_ms is None else timedelta(milliseconds=coalesce_ms)
+        return cls(coalesce_items, wait, MOST_TARGET_BYTES if is_target else MOST_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class _Group:
 
     def takes(self, due: Due, company: BundleSettings) -> bool:
         """Return whether one more fits; the first always does."""
-        fits = len(self.members) < (company.items or 1) and self.size + due.size <= MOST_BYTES
+        fits = len(self.members) < (company.items or 1) and self.size + due.size <= company.most_bytes
         return fits or not self.members
 
     def add(self, due: Due) -> None:

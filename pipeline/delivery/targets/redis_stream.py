@@ -39,7 +39,7 @@ async def open_link(place: Place) -> RedisLink:
     connection = _Dialed(
         host=host,
         port=port,
-        db=place.realm,
+        db=int(place.realm),
         username=place.options.get("username"),
         password=place.options.get("password"),
         # The client would try again by itself, for longer than a delivery may take.

@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from pipeline.batches import batch_view, control, dead_items, event_log, progress, results, throughput
+from pipeline.batches import batch_view, control, event_log, progress, results, throughput
 from pipeline.batches.batch_view import BatchView
 from pipeline.batches.history import SAMPLE, history_of
+from pipeline.batches.replays import dead_items
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries

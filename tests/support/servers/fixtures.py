@@ -14,12 +14,14 @@ from pipeline.database.engine import Database
 from pipeline.database.schema import upgrade_schema
 from tests.support.collection import assert_marked
 from tests.support.servers.mariadb import MariaDB
+from tests.support.servers.moto import Moto
 from tests.support.servers.nats import Nats
 from tests.support.servers.object_store import ObjectStore
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
 from tests.support.servers.server import NotAvailable, Server
+from tests.support.servers.tansu import Kafka
 from tests.support.servers.worker import Cluster
 
 LEFT_OUT = "left out: "
@@ -60,6 +62,18 @@ def mariadb(pytestconfig: pytest.Config) -> Iterator[MariaDB]:
 def nats(pytestconfig: pytest.Config) -> Iterator[Nats]:
     """A NATS server with JetStream, running; a test that stops it starts it again."""
     yield from _running(Nats, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def kafka(pytestconfig: pytest.Config) -> Iterator[Kafka]:
+    """A broker that speaks Kafka's protocol, running; a test that stops it starts it again."""
+    yield from _running(Kafka, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def sqs(pytestconfig: pytest.Config) -> Iterator[Moto]:
+    """A server of queues that speaks SQS, running."""
+    yield from _running(Moto, pytestconfig)
 
 
 @pytest.fixture(scope="session")

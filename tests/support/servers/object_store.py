@@ -68,6 +68,9 @@ class ObjectStore(Server):
             "s3.config": config,
             # Each part has a port, and one for gRPC.
             **{f"{part}.port": free_port() for part in ("master", "volume", "filer")},
+            # Catalogues of tables, which would listen at ports of their own choice. 0: they do not.
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
             **{f"{part}.port.grpc": free_port() for part in ("master", "volume", "filer", "s3")},
             "master.volumeSizeLimitMB": 64,
             "volume.max": 50,

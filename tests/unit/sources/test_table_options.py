@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.errors import InvalidInput
 from pipeline.sources import HeaderRules, ReadOptions, ReadReport, Record, TableOptions, open_source
@@ -113,3 +115,31 @@ def test_a_header_is_not_taken_for_a_title(content):
     warnings = []
     read(content, report=ReadReport(warn=warnings.append))
     assert warnings == []
+
+
+PIECES = st.sampled_from(
+    [b"id,text", b"1,a", b'"', b'""', b",", b";", b"\t", b"\n", b"\r\n", b"\r", b"\0", b"\\", b"#", b"'",
+     b"\xef\xbb\xbf", b"\xff\xfe", b"\xff", b"\x1f\x8b", 
+     b"PK\x03\x04", b"PAR1", b"BZh91AY&SY", b"ARROW1", b"{", b"[", b"sep=;", b"\x1a"]
+)  # fmt: skip
+CHARACTERS = st.sampled_from([None, ";", "'", "\\", "#", "none"])
+
+
+@given(
+    pieces=st.lists(PIECES | st.binary(max_size=4), max_size=30),
+    delimiter=CHARACTERS, quote=CHARACTERS, escape=CHARACTERS, comment=CHARACTERS,
+    header_row=st.sampled_from([None, 1, 3]), has_header=st.booleans(), nul=st.sampled_from(["refuse", "strip"]),
+    format=st.sampled_from([None, "csv", "tsv"]),
+)  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_no_bytes_and_no_options_are_a_fault_of_the_reader(pieces, format, **table):
+    content = b"".join(pieces)
+    report = ReadReport()
+    try:
+        items = read(content, report=report, format=format, **table)
+    except InvalidInput:
+        return
+    # Every line is in at most one row, and in order.
+    lines = [item.line for item in items]
+    assert lines == sorted(set(lines))
+    assert len(lines) + report.blank_rows <= content.count(b"\n") + content.count(b"\r") + 1

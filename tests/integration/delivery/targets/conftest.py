@@ -7,9 +7,21 @@ import asyncio
 import pytest
 
 from tests.integration.delivery.targets.contract import TargetServer
-from tests.integration.delivery.targets.servers import NatsTarget, RabbitTarget, RedisTarget
+from tests.integration.delivery.targets.servers import (
+    KafkaTarget,
+    NatsTarget,
+    RabbitTarget,
+    RedisTarget,
+    SqsTarget,
+)
 
-KINDS = {"rabbitmq": RabbitTarget, "redis": RedisTarget, "nats": NatsTarget}
+KINDS = {
+    "rabbitmq": RabbitTarget,
+    "redis": RedisTarget,
+    "nats": NatsTarget,
+    "kafka": KafkaTarget,
+    "sqs": SqsTarget,
+}
 
 
 @pytest.fixture(params=list(KINDS))

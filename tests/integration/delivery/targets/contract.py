@@ -96,7 +96,8 @@ def owed(url: str, seq: int = 1, *, body: bytes | None = None, attempt: int = 1,
 
 def destinations(folder: Path, server: TargetServer, port: int | None = None, **changes: str | None) -> Destinations:
     """Return a deployment whose connection `bus` leads to a server, by way of a port."""
-    options = {**server.credentials, **changes}
+    way: Mapping[str, str] = getattr(server, "by_way_of", lambda _: {})(port) if port else {}
+    options = {**server.credentials, **way, **changes}
     lines = [f'{name} = "{value}"' for name, value in options.items() if value is not None]
     path = folder / "connections.toml"
     path.write_text("\n".join(["[bus]", f'url = "{server.base(port or server.port)}"', *lines]), encoding="utf-8")

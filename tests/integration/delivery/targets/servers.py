@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import secrets
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from typing import Any
 
 import aiormq
 import nats
 import redis.asyncio
+from aiobotocore.session import get_session
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 from nats.js.api import DiscardPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
 from tests.integration.delivery.targets.contract import Taken
+from tests.support.servers.moto import Moto
 from tests.support.servers.nats import Nats
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
+from tests.support.servers.tansu import Kafka
 
 
 class RabbitTarget:
     """Exchange `tests` with a queue for `new`, none for `nowhere`, and one that is full for `full`."""
 
     scheme, event_prefix = "amqp", "cloudevents:"
-    has = frozenset({"missing", "refusing", "unroutable", "auth", "restart"})
+    has = frozenset({"missing", "refusing", "unroutable", "auth", "proxy"})
     credentials: Mapping[str, str] = {"username": "guest", "password": "guest"}
 
     def __init__(self, server: RabbitMQ) -> None:
@@ -64,7 +71,7 @@ class RedisTarget:
     """A stream, and a key that is none."""
 
     scheme, event_prefix = "redis", "ce-"
-    has = frozenset({"missing", "refusing", "auth", "restart"})
+    has = frozenset({"missing", "refusing", "auth", "proxy"})
     credentials: Mapping[str, str] = {"username": "tests", "password": "right"}
 
     def __init__(self, server: Redis) -> None:
@@ -100,7 +107,7 @@ class NatsTarget:
     """A stream for `tests.new`, and one that holds a single message and discards what is new."""
 
     scheme, event_prefix = "nats", "ce-"
-    has = frozenset({"missing", "refusing", "too_large", "auth", "forbidden", "restart", "deduplicates"})
+    has = frozenset({"missing", "refusing", "too_large", "auth", "forbidden", "proxy", "deduplicates"})
     credentials: Mapping[str, str] = {"username": "tests", "password": "right"}
 
     def __init__(self, server: Nats) -> None:
@@ -139,7 +146,84 @@ class NatsTarget:
         return found
 
 
-def port_of(url: str) -> int:
-    port = urlsplit(url).port
-    assert port is not None
-    return port
+class KafkaTarget:
+    """A topic of one partition, new for each test. No proxy: its broker says itself where it is reached."""
+
+    scheme, event_prefix = "kafka", "ce_"
+    has = frozenset({"too_large"})
+    credentials: Mapping[str, str] = {}
+
+    def __init__(self, server: Kafka) -> None:
+        self.server, self.port = server, server.port
+        self.topic = f"tests-{secrets.token_hex(4)}"
+
+    def base(self, port: int) -> str:
+        return f"kafka://127.0.0.1:{port}"
+
+    def rest(self, case: str) -> str:
+        return f"{self.topic}?key=item"
+
+    async def prepare(self) -> None:
+        admin = AdminClient({"bootstrap.servers": self.server.url})
+        made = admin.create_topics([NewTopic(self.topic, num_partitions=1, replication_factor=1)])
+        await asyncio.to_thread(made[self.topic].result, 20)
+
+    async def taken(self) -> list[Taken]:
+        return await asyncio.to_thread(self._taken)
+
+    def _taken(self) -> list[Taken]:
+        options = {"bootstrap.servers": self.server.url, "group.id": secrets.token_hex(4), "enable.partition.eof": True}
+        consumer = Consumer({**options, "auto.offset.reset": "earliest", "enable.auto.commit": False})
+        consumer.assign([TopicPartition(self.topic, 0, 0)])
+        found = []
+        while (message := consumer.poll(20)) is not None and message.error() is None:
+            headers = {name.lower(): value.decode() for name, value in message.headers() or []}
+            assert message.key() == b"T-1"
+            found.append(Taken(message.value(), headers))
+        consumer.close()
+        return found
+
+
+class SqsTarget:
+    """A queue, and one that is FIFO."""
+
+    scheme, event_prefix = "sqs", "ce-"
+    has = frozenset({"missing", "too_large", "proxy", "slow"})
+
+    def __init__(self, server: Moto) -> None:
+        self.server, self.port = server, server.port
+        self.queue = f"tests-{secrets.token_hex(4)}"
+        self.credentials: Mapping[str, str] = {
+            "access_key_id": "tests",
+            "secret_access_key": "right",
+            "endpoint": server.url,
+        }
+
+    def base(self, port: int) -> str:
+        return "sqs://eu-central-1/123456789012"
+
+    def rest(self, case: str) -> str:
+        return {"plain": self.queue, "missing": "absent"}[case]
+
+    def by_way_of(self, port: int) -> Mapping[str, str]:
+        return {"endpoint": f"http://127.0.0.1:{port}"}
+
+    async def prepare(self) -> None:
+        async with self._client() as client:
+            await client.create_queue(QueueName=self.queue)
+
+    async def taken(self) -> list[Taken]:
+        found = []
+        async with self._client() as client:
+            url = f"{self.server.url}/123456789012/{self.queue}"
+            wanted = {"QueueUrl": url, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]}
+            while messages := (await client.receive_message(**wanted)).get("Messages"):
+                for message in messages:
+                    attributes = message["MessageAttributes"].items()
+                    headers = {name.lower(): value["StringValue"] for name, value in attributes}
+                    found.append(Taken(message["Body"].encode(), headers))
+        return found
+
+    def _client(self) -> Any:
+        keys = {"aws_access_key_id": "tests", "aws_secret_access_key": "right"}
+        return get_session().create_client("sqs", region_name="eu-central-1", endpoint_url=self.server.url, **keys)

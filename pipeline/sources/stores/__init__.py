@@ -1,0 +1,1 @@
+"""Sources in object stores, and behind the connections that an operator named."""
