@@ -70,7 +70,7 @@ class Consumed:
     stopped_by: str | None = None
 
 
-class Consumer:
+class IntakeConsumer:
     """One process that reads a source. Several may share an intake.
 
     Args:

@@ -24,7 +24,7 @@ from pipeline.context import Context
 from pipeline.domain import bounds
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.intakes import intakes
-from pipeline.intakes.consume import Consumed, Consumer, Consumption
+from pipeline.intakes.consume import Consumed, Consumption, IntakeConsumer
 from pipeline.intakes.roll import seal
 from pipeline.intakes.rules.options import IntakeOptions
 from pipeline.intakes.sources.open_source import locate
@@ -138,11 +138,12 @@ def consume(
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Turn the messages of SOURCE into items until it is stopped.
+    """Turn the messages of SOURCE into items.
 
     SOURCE is a Redis stream, redis://HOST/DATABASE/STREAM, or an outbox table, postgresql://HOST/DATABASE/TABLE, also
     by a connection: conn://NAME/… Each message is one JSON object. Items go to an open batch, which is sealed when it
-    is full, old or idle; the next message opens another. Without a broker, the items are processed here.
+    is full, old or idle; the next message opens another. Without a broker, the items are processed
+    here. It runs until it is stopped.
 
     \b
     Examples:
@@ -172,7 +173,7 @@ def consume(
             client = stack.enter_context(Client(session_on(context)))
             client.work()
         messages.info(f"intake {name!r} takes messages from {source}; stop it with Ctrl-C")
-        consumer = Consumer(context, consumption, lambda: wake_workers(context, messages))
+        consumer = IntakeConsumer(context, consumption, lambda: wake_workers(context, messages))
         code = 0
         try:
             consumer.run(stop)

@@ -51,7 +51,7 @@ def list_(as_json: bool) -> None:
 @options.limit(10)
 @options.as_json
 def show(name: str, limit: int, as_json: bool) -> None:
-    """Show an intake, how far it is, and the last messages that were refused.
+    """Show an intake and the last messages that it rejected.
 
     \b
     Examples:
@@ -75,7 +75,9 @@ def show(name: str, limit: int, as_json: bool) -> None:
 @intakes.command()
 @_name
 def pause(name: str) -> None:
-    """Take no more messages, and seal the open batch. Its items are processed.
+    """Take no more messages, and seal the open batch.
+
+    The items of the batch are processed.
 
     \b
     Examples:

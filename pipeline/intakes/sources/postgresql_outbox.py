@@ -17,7 +17,7 @@ from psycopg import errors, sql
 
 from pipeline.domain.urls.intake_source import OutboxPlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
-from pipeline.intakes.rules.messages import Chunk, Message
+from pipeline.intakes.rules.messages import Chunk, IntakeMessage
 
 #: Seconds between two looks at an empty table.
 POLL_SECONDS = 1.0
@@ -68,7 +68,7 @@ class PostgresqlOutbox:
         if not found:
             self._waiting.wait(min(seconds, POLL_SECONDS))
             return Chunk(())
-        return Chunk([Message(_body(payload), message_id=str(id_)) for id_, payload in sorted(found, key=_by_id)])
+        return Chunk([IntakeMessage(_body(payload), message_id=str(id_)) for id_, payload in sorted(found, key=_by_id)])
 
     def confirm(self) -> None:
         with self._explained():

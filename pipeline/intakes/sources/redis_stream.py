@@ -15,7 +15,7 @@ from redis.exceptions import AuthenticationError, RedisError
 
 from pipeline.domain.urls.intake_source import StreamPlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
-from pipeline.intakes.rules.messages import Chunk, Message, OffsetRange
+from pipeline.intakes.rules.messages import Chunk, IntakeMessage, OffsetRange
 from pipeline.intakes.rules.stream_ids import FIRST, id_before, offset_after, to_offset
 from pipeline.intakes.sources.source import Gap, SourceRestarted
 
@@ -71,7 +71,7 @@ class RedisStream:
         if self._ordinal is not None:
             self._ordinal += len(entries)
         start, self._next = self._next, offset_after(entries[-1][0].decode())
-        messages = [Message(_body(fields), PARTITION, to_offset(id_.decode())) for id_, fields in entries]
+        messages = [IntakeMessage(_body(fields), PARTITION, to_offset(id_.decode())) for id_, fields in entries]
         return Chunk(messages, (OffsetRange(PARTITION, start, self._next),))
 
     def _check_history(self) -> int | None:

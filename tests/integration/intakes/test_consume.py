@@ -12,7 +12,7 @@ from pipeline.connections.connection import NamedConnections
 from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.intakes import intakes
-from pipeline.intakes.consume import Consumed, Consumer, Consumption
+from pipeline.intakes.consume import Consumed, Consumption, IntakeConsumer
 from pipeline.intakes.rules.options import IntakeOptions
 from pipeline.intakes.rules.stream_ids import FIRST
 from pipeline.intakes.sources.open_source import locate
@@ -56,7 +56,7 @@ def consume(context: Context, submission: Submission) -> Consume:
         place, open_source = locate(url, NamedConnections())
         intake = intakes.register(context, place.name, url, submission, given)
         consumption = Consumption(place.name, intake["id"], submission, given, open_source, at_end, IDLE)
-        return Consumer(context, consumption, lambda: None).run(Stop(waits))
+        return IntakeConsumer(context, consumption, lambda: None).run(Stop(waits))
 
     return run
 
