@@ -203,6 +203,23 @@ def measure_download(figures: Figures, server: EventServer, batch: WrittenBatch)
     figures.add(f"{server.kind}, {batch.total:,} results", time.monotonic() - start, (most - before) / 2**20)
 
 
+def tables() -> tuple[Figures, Figures, Figures]:
+    """Return the tables of following, idling and downloading."""
+    return (
+        Figures("following", {"p50 ms": ".0f", "p95 ms": ".0f", "core %": ".0f", "stmt/s": ".0f", "MiB": ".0f"}),
+        Figures("idling", {"core %": ".1f", "stmt/s": ".0f", "KiB each": ".1f"}),
+        Figures("download", {"seconds": ".2f", "MiB more": ".0f"}),
+    )
+
+
+def write_large(context: Context, folder: Path) -> WrittenBatch:
+    """Return a batch whose items have all finished."""
+    large = write_batch(context, folder, DOWNLOADED)
+    while large.finished < large.total:
+        large.finish(5_000)
+    return large
+
+
 @click.command()
 @click.option("--database", type=click.Choice(["sqlite", "postgresql"]), default="postgresql", show_default=True)
 @click.option("--readers", default=1_000, show_default=True)
@@ -210,16 +227,12 @@ def measure_download(figures: Figures, server: EventServer, batch: WrittenBatch)
 @json_option
 def main(database: str, readers: int, seconds: float, json_file: Path | None) -> None:
     """Measure reading over HTTP, ours and by hand."""
-    following = Figures("following", {"p50 ms": ".0f", "p95 ms": ".0f", "core %": ".0f", "stmt/s": ".0f", "MiB": ".0f"})
-    idling = Figures("idling", {"core %": ".1f", "stmt/s": ".0f", "KiB each": ".1f"})
-    download = Figures("download", {"seconds": ".2f", "MiB more": ".0f"})
+    following, idling, download = tables()
     with tempfile.TemporaryDirectory(prefix="pipeline-benchmark-") as name, at_url(database, Path(name)) as url:
         folder = Path(name)
         with pipeline.connect(database_url=url) as client:
             context = client_context(client)
-            large = write_batch(context, folder, DOWNLOADED)
-            while large.finished < large.total:
-                large.finish(5_000)
+            large = write_large(context, folder)
             for kind in ("ours", "by-hand"):
                 with running(kind, url, folder) as server:
                     measure_download(download, server, large)

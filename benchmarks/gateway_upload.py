@@ -63,7 +63,18 @@ with pipeline.connect(definitions=Path.cwd()) as client, serving(client, works=F
 @json_option
 def main(items: int, rounds: int, large: int, kind: str, json_file: Path | None) -> None:
     """Measure uploads to a server in a separate process; nothing works on the batches."""
-    figures = Figures("what", {"seconds": ".2f", "ratio": ".2f", "growth, MiB": ",.0f"})
+    figures = table()
+    measure_uploads(figures, kind, items=items, rounds=rounds, large=large)
+    write(json_file, figures)
+
+
+def table() -> Figures:
+    """Return the table of uploads."""
+    return Figures("what", {"seconds": ".2f", "ratio": ".2f", "growth, MiB": ",.0f"})
+
+
+def measure_uploads(figures: Figures, kind: str, *, items: int, rounds: int, large: int) -> None:
+    """Print how long uploads take next to `client.submit`, and how much memory of the server they take."""
     with _database(kind) as (folder, url), _server(folder, url) as (process, port):
         file = generate(folder / "items.jsonl", items)
         _upload(port, file)
@@ -76,7 +87,6 @@ def main(items: int, rounds: int, large: int, kind: str, json_file: Path | None)
             _measure(figures, process, f"upload of {large:,}", 1, lambda: _upload(port, big))
             _measure(figures, process, f"the same in {PARTS} parts", 1, lambda: _upload_parts(port, big, large))
             _measure(figures, process, "one line of 1 GiB, gzip", 1, lambda: _upload_bomb(port))
-    write(json_file, figures)
 
 
 @contextmanager

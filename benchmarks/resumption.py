@@ -7,6 +7,7 @@ python -m benchmarks.resumption [--items 100000] [--rounds 50] [--kind jsonl|csv
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from sqlalchemy import text
@@ -26,6 +28,7 @@ from benchmarks.growth import generate
 from benchmarks.processes import status_of
 from benchmarks.submission import place
 from pipeline.database.engine import Database
+from pipeline.database.schema import upgrade_schema
 
 LOOK_SECONDS = 0.005
 KINDS = ("jsonl", "csv.gz", "sqlite")
@@ -47,10 +50,11 @@ def main(items: int, rounds: int, kills: int, kind: str, database: str, seed: in
     with place(database) as (folder, environment):
         source = _write_source(folder, items, kind)
         opened = Database(environment["PIPELINE_DATABASE_URL"])
+        upgrade_schema(opened)
         for number in range(1, rounds + 1):
-            command = _command(source, f"round-{number}")
-            row = _round(command, folder, environment, opened, [lot.uniform(0.05, 0.95) * items for _ in range(kills)])
-            _require(opened, f"round-{number}", items)
+            submission = _Submission(_command(source, f"round-{number}"), folder, environment, f"round-{number}")
+            row = _round(submission, opened, [lot.uniform(0.05, 0.95) * items for _ in range(kills)])
+            _require(opened, submission.key, items)
             figures.add(f"{number}", *row)
         opened.close()
     write(json_file, figures)
@@ -79,22 +83,30 @@ def _command(source: list[str], key: str) -> list[str]:
     return [sys.executable, "-m", "pipeline", *words]
 
 
-def _round(
-    command: list[str], folder: Path, environment: Mapping[str, str], database: Database, kills: list[float]
-) -> tuple[float, float, float, float]:
+class _Submission(NamedTuple):
+    command: list[str]
+    folder: Path
+    environment: Mapping[str, str]
+    key: str
+
+    def start(self) -> subprocess.Popen[bytes]:
+        environment = os.environ | self.environment
+        return subprocess.Popen(self.command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL)
+
+
+def _round(submission: _Submission, database: Database, kills: list[float]) -> tuple[float, float, float, float]:
     """Submit, kill at numbers of stored items, and submit again to the end. Return a row of the table."""
-    began = time.monotonic()
-    before = 0
+    began, before = time.monotonic(), 0
     for wanted in sorted(kills):
-        with _start(command, folder, environment) as running:
-            while running.poll() is None and _stored(database) < wanted:
+        with submission.start() as running:
+            while running.poll() is None and _stored(database, submission.key) < wanted:
                 time.sleep(LOOK_SECONDS)
             running.send_signal(signal.SIGKILL)
-        before = _stored(database)
+        before = _stored(database, submission.key)
     resumed, peak, first = time.monotonic(), 0.0, None
-    with _start(command, folder, environment) as running:
+    with submission.start() as running:
         while running.poll() is None:
-            if first is None and _stored(database) > before:
+            if first is None and _stored(database, submission.key) > before:
                 first = time.monotonic() - resumed
             peak = max(peak, status_of(running.pid, "VmHWM"))
             time.sleep(LOOK_SECONDS)
@@ -104,15 +116,14 @@ def _round(
     return before, whole if first is None else first, whole, peak
 
 
-def _start(command: list[str], folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, cwd=folder, env=os.environ | environment, stdout=subprocess.DEVNULL)
-
-
-def _stored(database: Database) -> int:
-    """Return how many items the newest batch has."""
-    query = "SELECT count(*) FROM items WHERE batch_id = (SELECT max(id) FROM batches)"
+def _stored(database: Database, key: str) -> int:
+    """Return how many items of a submission are stored."""
+    query = text("SELECT total, cursor FROM batches WHERE idempotency_key = :key")
     with database.read() as connection:
-        return int(connection.scalar(text(query)) or 0)
+        found = connection.execute(query, {"key": key}).first()
+    if found is None:
+        return 0
+    return int(found.total) if found.cursor is None else int(json.loads(found.cursor)["stored"])
 
 
 def _require(database: Database, key: str, items: int) -> None:

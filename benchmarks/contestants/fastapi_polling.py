@@ -6,11 +6,21 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, func, insert, select
+from sqlalchemy.orm import Session
 
-from pipeline.database.tables import events
+from pipeline.database.tables import events, items
+
+#: Where it stores what is uploaded.
+uploaded = Table(
+    "by_hand_items",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("payload", Text),
+    Column("state", String(20), index=True),
+)
 
 #: Between two looks of a connection: what examples on the web have.
 POLL_SECONDS = 0.5
@@ -34,7 +44,27 @@ def make_app(engine: Engine) -> FastAPI:
             total = connection.scalar(select(func.count()).select_from(events).where(of_batch))
         return {"results": found, "total": total}
 
+    @app.get("/v1/batches/{batch}")
+    def show(batch: int) -> dict[str, object]:
+        query = select(items.c.state, func.count()).where(items.c.batch_id == batch).group_by(items.c.state)
+        with engine.connect() as connection:
+            return {"batch_id": batch, **{state: number for state, number in connection.execute(query)}}
+
+    @app.post("/v1/batches", status_code=201)
+    async def submit(request: Request) -> dict[str, object]:
+        lines = [json.loads(line) for line in (await request.body()).splitlines()]
+        return {"total": await asyncio.to_thread(store, engine, lines)}
+
     return app
+
+
+def store(engine: Engine, lines: list[dict[str, object]]) -> int:
+    """Store payloads in one transaction, as SQLAlchemy's tutorial has it, and return their number."""
+    with Session(engine) as session:
+        uploaded.create(engine, checkfirst=True)
+        session.execute(insert(uploaded), [{"payload": json.dumps(line), "state": "pending"} for line in lines])
+        session.commit()
+    return len(lines)
 
 
 async def follow(engine: Engine, batch: int) -> AsyncIterator[str]:

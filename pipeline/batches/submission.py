@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -20,6 +21,7 @@ from pipeline.connections.export_targets import check_exports
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
+from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState
 from pipeline.domain.ids import new_batch_id
@@ -140,7 +142,7 @@ def rules_of(context: Context, submission: Submission) -> Rules:
     given = submission.definition.input
     return Rules(
         text_fields=given.text_fields,
-        mapping=given.mapping,
+        mapping=input_mapping(given),
         accepts_empty_text=given.empty == "accept",
         key_field=submission.key_field or given.key,
         callback_url_field=submission.callback_url_field,
@@ -270,16 +272,8 @@ def insert_batch(
         EndpointOwned: a callback URL is at an endpoint of another tenant.
     """
     now = context.now()
-    definition = submission.definition
     admit(context, connection, submission)
-    definition_id = stored_definitions.store(
-        connection,
-        name=definition.name,
-        version=definition.version,
-        content=to_content(definition),
-        stages=",".join(definition.stages),
-        now=now,
-    )
+    definition_id = store_definition(connection, submission.definition, now)
     row: Row = {
         "public_id": public_id,
         "definition_id": definition_id,
@@ -305,6 +299,18 @@ def insert_batch(
             raise
         message = f"idempotency key {key!r} was just used by another process; try again"
         raise SubmissionInProgress(message) from None
+
+
+def store_definition(connection: Connection, definition: Definition, now: datetime) -> int:
+    """Store a definition unless it is stored already. Return its id."""
+    return stored_definitions.store(
+        connection,
+        name=definition.name,
+        version=definition.version,
+        content=to_content(definition),
+        stages=",".join(definition.stages),
+        now=now,
+    )
 
 
 def refuse_if_full(context: Context, connection: Connection, tenant: str, *, except_batch: int | None = None) -> None:

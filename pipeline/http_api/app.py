@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from itertools import groupby
+from collections.abc import Iterable, Iterator
 from math import ceil
-from re import Pattern  # noqa: TID251 - of Starlette's routes
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, Router, WebSocketRoute, compile_path
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from pipeline.access.caller import ANYBODY, Caller
@@ -32,23 +28,20 @@ from pipeline.http_api.operations import OPERATIONS
 from pipeline.http_api.parameters import read_parameters
 from pipeline.http_api.problems import Problem, internal, problem_of
 from pipeline.http_api.rate_limits import Allowance
+from pipeline.http_api.routing import API, OperationRoutes, local_path
 from pipeline.http_api.streaming.socket_call import SocketCall
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
 
-#: The prefix of what is versioned, and never cached.
-API = "/v1"
-
 
 def make_app(gateway: Gateway, operations: Iterable[Operation] = OPERATIONS) -> Starlette:
     """Return the ASGI application that answers these operations."""
-    operations = tuple(operations)
-    methods = [(compile_path(each.path)[0], each.method) for each in operations]
+    routes = OperationRoutes(route for each in operations for route in _routes(gateway, each))
     return Starlette(
-        routes=[*_pages(gateway), Mount("", _Groups(route for each in operations for route in _routes(gateway, each)))],
+        routes=[*_pages(gateway), Mount("", routes)],
         middleware=_middleware(gateway),
-        exception_handlers={HTTPException: partial(_unrouted, methods), Exception: _failed},
+        exception_handlers={HTTPException: _unrouted, Exception: _failed},
     )
 
 
@@ -65,33 +58,6 @@ def _middleware(gateway: Gateway) -> list[Middleware]:
     origins = gateway.context.settings.cors_origins
     crossing = [Middleware(CrossOrigin, origins=origins)] if origins else []
     return [Middleware(BrowserGuard, gateway=gateway), *crossing]
-
-
-class _Groups:
-    """Routes by the beginning of their path: Starlette tries the routes of a router one by one."""
-
-    def __init__(self, routes: Iterable[Route | WebSocketRoute]) -> None:
-        ordered = sorted(routes, key=lambda each: _group(each.path))
-        grouped = groupby(ordered, key=lambda each: _group(each.path))
-        self._routers = {group: Router(list(members), redirect_slashes=False) for group, members in grouped}
-        self._none = Router([], redirect_slashes=False)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = _local_path(scope)
-        # Nothing is called so, and PostgreSQL refuses to look for it.
-        router = self._none if "\0" in path else self._routers.get(_group(path), self._none)
-        await router(scope, receive, send)
-
-
-def _local_path(scope: Scope) -> str:
-    """Return the path without what a proxy serves this API under."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
-
-
-def _group(path: str) -> str:
-    """Return what a path is grouped by: `/v1/batches` for `/v1/batches/{batch}/results`."""
-    return "/".join(path.split("/", 3)[:3]) if path.startswith(API + "/") else ""
 
 
 def _routes(gateway: Gateway, operation: Operation) -> Iterator[Route | WebSocketRoute]:
@@ -185,24 +151,20 @@ def _finished(request: HTTPConnection, response: Response, request_id: str) -> R
     allowance: Allowance | None = getattr(request.state, "allowance", None)
     if allowance is not None:
         response.headers.update(allowance.headers())
-    if _local_path(request.scope).startswith(API):
+    if local_path(request.scope).startswith(API):
         response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
-async def _unrouted(methods: Sequence[tuple[Pattern[str], str]], request: Request, error: Exception) -> Response:
-    """Answer what no operation answers: an unknown path, or a method that a path does not have.
-
-    Args:
-        methods: each operation's path and method. Routes of the same path do not know of each other.
-    """
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """Answer what no operation answers: an unknown path, or a method that a path does not have."""
     assert isinstance(error, HTTPException)
     request_id = ensure_request_id(request)
     if error.status_code == 405:
-        found = {method for pattern, method in methods if pattern.match(_local_path(request.scope))}
-        found |= {"HEAD"} if "GET" in found else set()
-        allowed = ", ".join(sorted(found)) or (error.headers or {}).get("Allow", "")
-        advice = "; with curl, add `-X POST` to `-T`" if request.method == "PUT" and "POST" in found else ""
+        allowed = (error.headers or {}).get("Allow", "")
+        if request.method == "OPTIONS" and allowed:
+            return _finished(request, Response(None, 204, {"Allow": allowed}), request_id)
+        advice = "; with curl, add `-X POST` to `-T`" if request.method == "PUT" and "POST" in allowed else ""
         problem = Problem(
             "method_not_allowed",
             f"{request.method} is no method of this path; it has {allowed}{advice}",

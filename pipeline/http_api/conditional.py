@@ -11,6 +11,10 @@ def weak_tag(*parts: object) -> str:
     return f'W/"{"-".join(map(str, parts))}"'
 
 
+#: What a document says of answers to `If-None-Match`.
+UNCHANGED = {304: "It is what `If-None-Match` names."}
+
+
 def has_tag(request: Request, tag: str) -> bool:
     """Return whether `If-None-Match` names a tag."""
     given = [each.strip() for each in request.headers.get("if-none-match", "").split(",")]

@@ -35,6 +35,7 @@ class Operation:
         answer: the JSON answer; None: there is none, or `answers` says.
         answers: media types of answers that are not JSON.
         status: of a successful answer.
+        other_statuses: further statuses without a problem, with what each says.
         problems: codes that it answers beside those that every operation may.
         any_key: whether every key may ask, whatever its scopes.
         takes_token: whether a stream token in the URL will do instead of a key, for the batch that the token is of.
@@ -54,6 +55,7 @@ class Operation:
     answer: type[BaseModel] | None = None
     answers: tuple[str, ...] = ()
     status: int = 200
+    other_statuses: Mapping[int, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     any_key: bool = False
     takes_token: bool = False

@@ -16,7 +16,7 @@ from pipeline.http_api.problems import Problem
 
 R = TypeVar("R")
 
-_MAX_CURSOR = 4_000
+_MAX_CURSOR = 1_000
 
 
 class PageQuery(Parameters):

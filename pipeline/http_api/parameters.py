@@ -24,19 +24,19 @@ _MAX_ERRORS, _MAX_UNKNOWN = 100, 20
 class Parameters(BaseModel):
     """Parameters after `?`. A parameter may be given once."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class BodyModel(BaseModel):
     """A JSON object that a caller sends."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class AnswerModel(BaseModel):
     """A JSON object that the server answers with."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 def _flag(value: object) -> object:

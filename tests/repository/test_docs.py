@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 import pipeline
+from pipeline.batches.parts import MAX_PART_BYTES, MAX_PART_ITEMS
 from pipeline.database.tables import metadata
 from pipeline.definitions.input_and_retry import InputSpec, RetrySpec
 from pipeline.delivery.rules import failure_text
@@ -23,6 +24,10 @@ from pipeline.domain.event import EventType
 from pipeline.domain.item import ItemState, Stage
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.errors import PipelineError, StageError
+from pipeline.http_api.call import MAX_JSON_BYTES
+from pipeline.http_api.rate_limits import MAX_FAILURES
+from pipeline.http_api.server.limits import KIB, MIB, ServerLimits
+from pipeline.http_api.uploads.body_format import FORMATS
 from pipeline.stages.catalog import registry
 from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec
 from pipeline.stages.classifiers.rule import Rule
@@ -260,3 +265,16 @@ def _seconds(text: str) -> int:
 def _errors() -> set[type[PipelineError] | type[StageError]]:
     public = [getattr(pipeline, name) for name in pipeline.__all__]
     return {each for each in public if isinstance(each, type) and issubclass(each, PipelineError | StageError)}
+
+
+def test_the_page_of_serve_has_its_limits_and_media_types() -> None:
+    limits, text = ServerLimits(), section("reference/serve.md", "## Limits")
+    seconds = ("head_seconds", "body_gap_seconds", "body_minute_seconds", "drop_seconds", "send_seconds")
+    said = [f"{getattr(limits, name):g} s" for name in (*seconds, "keep_alive_seconds")]
+    said += [f"{limits.request_line_bytes // KIB} KiB", f"{limits.body_minute_bytes // KIB} KiB"]
+    said += [f"{limits.header_count}, {limits.header_bytes // KIB} KiB", f"{limits.drop_bytes // MIB} MiB"]
+    said += [f"{limits.connections:,}", f"{limits.connections_per_address:,}", f"{MAX_FAILURES} a minute"]
+    said += [f"{MAX_PART_BYTES // MIB} MiB, {MAX_PART_ITEMS:,} items", f"{MAX_JSON_BYTES // MIB} MiB"]
+    assert [each for each in said if each not in text] == []
+    types = section("reference/serve.md", "## Bodies of submissions")
+    assert [each for each in FORMATS if f"`{each}`" not in types] == []

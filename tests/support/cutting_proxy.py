@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -84,3 +85,73 @@ def _answer(target: str, method: str, path: str, body: bytes, headers: dict[str,
 
 
 _HOP_BY_HOP = {"content-length", "transfer-encoding", "connection", "keep-alive"}
+
+
+class Relay:
+    """Passes bytes on, and cuts each connection when so many have come back.
+
+    Args:
+        budgets: of the connections in their order; further ones are not cut.
+    """
+
+    def __init__(self, url: str, budgets: list[int]) -> None:
+        parts = urlsplit(url)
+        self._target = (parts.hostname or "", parts.port or 0)
+        self._budgets = budgets
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        #: The first bytes of each connection: the head of its request.
+        self.heads: list[str] = []
+        self._clients: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut_next(self, budget: int) -> None:
+        """Close every connection now, and cut the next one after so many bytes."""
+        self._budgets.append(budget)
+        for each in self._clients:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Relay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._clients.append(client)
+            budget = self._budgets.pop(0) if self._budgets else None
+            threading.Thread(target=self._pass, args=(client, budget), daemon=True).start()
+
+    def _pass(self, client: socket.socket, budget: int | None) -> None:
+        with client, socket.create_connection(self._target) as server:
+            head = client.recv(65_536)
+            self.heads.append(head.decode(errors="replace"))
+            server.sendall(head)
+            threading.Thread(target=_copy, args=(client, server), daemon=True).start()
+            _copy_some(server, client, budget)
+            for each in (client, server):
+                # Closing alone would tell nobody while the other thread reads from it.
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+
+def _copy_some(source: socket.socket, target: socket.socket, left: int | None) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536 if left is None else min(left, 65_536)):
+            target.sendall(data)
+            left = None if left is None else left - len(data)
+            if left == 0:
+                return
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)

@@ -14,6 +14,7 @@ _WITH_KEY = (
     "key_in_url", "no_key", "bad_key", "expired_key", "revoked_key", "scope_missing", "rate_limited",
     "too_many_failures", "busy", "database_unreachable",
 )  # fmt: skip
+_WITH_QUERY = ("uri_too_long",)
 _WITH_JSON = ("bad_json", "body_too_large", "unsupported_media_type", "invalid_request")
 
 
@@ -22,6 +23,8 @@ def problems_of(operation: Operation) -> list[str]:
     codes = {*_ALWAYS, *operation.problems}
     if operation.needs_key:
         codes.update(_WITH_KEY)
+    if operation.query is not None:
+        codes.update(_WITH_QUERY)
     if operation.takes_token:
         codes.add("bad_token")
     if path_parameters(operation):

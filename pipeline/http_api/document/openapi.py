@@ -15,6 +15,8 @@ from pipeline.http_api.problems import KINDS, MEDIA_TYPE
 from pipeline.version import installed_version
 
 _REFERENCE = "#/components/schemas/{model}"
+#: Statuses of answers without a body.
+_EMPTY = frozenset({204, 304})
 _BEARER = "key"
 _PROBLEM = {
     "type": "object",
@@ -151,8 +153,13 @@ def _responses(operation: Operation, names: dict[type[BaseModel], str]) -> dict[
     for code in problems_of(operation):
         codes[KINDS[code].status].append(code)
     problem = {MEDIA_TYPE: {"schema": _reference("Problem")}}
+    others = {
+        str(status): {"description": text, **({"content": content} if content and status not in _EMPTY else {})}
+        for status, text in operation.other_statuses.items()
+    }
     return {
         str(operation.status): success,
+        **others,
         **{str(status): {"description": ", ".join(each), "content": problem} for status, each in codes.items()},
     }
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from pipeline.batch_status import COUNTED_ITEMS, read_pace, read_status
@@ -23,9 +23,9 @@ from pipeline.domain.intervention import Action
 from pipeline.domain.redaction import redact_url
 from pipeline.errors import Conflict
 from pipeline.http_api.call import ApiCall, answer
-from pipeline.http_api.conditional import has_tag, weak_tag, with_tag
+from pipeline.http_api.conditional import UNCHANGED, has_tag, weak_tag, with_tag
 from pipeline.http_api.operation import Operation
-from pipeline.http_api.parameters import AnswerModel, Flag, Parameters
+from pipeline.http_api.parameters import AnswerModel, Flag, Moment, Parameters
 from pipeline.http_api.problems import Problem
 from pipeline.http_api.streaming.cursors import decode_position, encode_position
 from pipeline.http_api.streaming.log_reading import wait_until
@@ -161,12 +161,12 @@ class BatchQuery(Parameters):
 class BatchesQuery(Parameters):
     """Which batches."""
 
-    state: Literal["accepting", "running", "paused", "completed", "cancelled"] | None = Field(
+    state: Literal["accepting", "open", "running", "paused", "completed", "cancelled"] | None = Field(
         None, description="Only batches in this state."
     )
     definition: str | None = Field(None, max_length=500, description="Only batches of the definition of this name.")
-    created_after: AwareDatetime | None = Field(
-        None, description="Only batches that were submitted after this instant: ISO 8601 with its offset."
+    created_after: Moment | None = Field(
+        None, description="Only batches that were submitted after this time: ISO 8601 with its offset, or how long ago."
     )
     prefix: str | None = Field(None, max_length=100, description="Only batches whose ids begin so.")
     before: str | None = Field(None, max_length=100, description="Only batches that were submitted before this one.")
@@ -337,7 +337,7 @@ OPERATIONS = (
     ),
     Operation(
         "batches.get", "GET", "/v1/batches/{batch}", Scope.READ, "Return how far along a batch is.", get,
-        query=BatchQuery, answer=BatchAnswer, problems=("not_found",),
+        query=BatchQuery, answer=BatchAnswer, problems=("not_found",), other_statuses=UNCHANGED,
     ),
     Operation(
         "batches.status", "GET", "/v1/batches/{batch}/status", Scope.READ,

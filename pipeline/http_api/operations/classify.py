@@ -119,6 +119,7 @@ OPERATIONS = (
     Operation(
         "items.classify", "POST", "/v1/classify", Scope.SUBMIT, "Process one item and wait for its result.", classify,
         body=ClassifyBody, answer=ClassifyAnswer,
+        other_statuses={202: "It is not final yet; `Location` says where it will be."},
         problems=(
             "unsupported_media_type", "body_too_large", "bad_encoding", "bad_json", "digest_mismatch", "invalid_items",
             "invalid_request", "bad_idempotency_key", "definition_not_allowed", "not_found", "idempotency_in_progress",

@@ -16,6 +16,7 @@ from pipeline.batches.named_definitions import NamedDefinition
 from pipeline.domain.api_key import Scope
 from pipeline.errors import InvalidDefinition
 from pipeline.http_api.call import ApiCall, answer
+from pipeline.http_api.conditional import UNCHANGED, with_tag
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.pages import PageQuery, page, read_cursor
 from pipeline.http_api.parameters import AnswerModel, Parameters, pointer
@@ -87,7 +88,7 @@ async def get(call: ApiCall) -> Response:
     )
     tables = found.tables or {}
     body = {**_summary(found), "definition": tables if may_show(call.caller, tables) else None}
-    return answer(body, headers={"ETag": f'"{found.version}"'})
+    return with_tag(call.request, answer(body), f'"{found.version}"')
 
 
 async def put(call: ApiCall) -> Response:
@@ -183,12 +184,12 @@ OPERATIONS = (
     ),
     Operation(
         "definitions.get", "GET", _PATH, Scope.READ, "Show the definition that a name means.", get,
-        query=DefinitionQuery, answer=DefinitionAnswer, problems=("invalid_definition",),
+        query=DefinitionQuery, answer=DefinitionAnswer, problems=("invalid_definition",), other_statuses=UNCHANGED,
     ),
     Operation(
         "definitions.store", "PUT", _PATH, Scope.SUBMIT,
         "Store a definition under a name; running batches keep theirs.", put,
-        bodies=MEDIA_TYPES, answer=DefinitionSummary,
+        bodies=MEDIA_TYPES, answer=DefinitionSummary, other_statuses={201: "The name is new."},
         problems=("definition_not_allowed", "invalid_definition", *_NOT_STORED), example=_EXAMPLE,
     ),
     Operation(

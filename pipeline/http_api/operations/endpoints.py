@@ -22,6 +22,7 @@ from pipeline.domain.api_key import Scope
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.errors import InvalidInput
 from pipeline.http_api.call import ApiCall, answer
+from pipeline.http_api.conditional import UNCHANGED, with_tag
 from pipeline.http_api.endpoint_changes import change_endpoint
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.pages import PageQuery, page, read_cursor
@@ -157,7 +158,8 @@ async def every(call: ApiCall) -> Response:
 
 async def get(call: ApiCall) -> Response:
     """Return an endpoint."""
-    return _shown(await call.quick(tenant_view.find_endpoint, call.context, call.path("endpoint"), call.caller.sees))
+    found = await call.quick(tenant_view.find_endpoint, call.context, call.path("endpoint"), call.caller.sees)
+    return with_tag(call.request, answer(_endpoint(found)), _tag(found.version))
 
 
 async def patch(call: ApiCall) -> Response:
@@ -272,7 +274,7 @@ OPERATIONS = (
     Operation(
         "endpoints.get", "GET", _PATH, Scope.READ,
         "Show an endpoint: a URL of it, percent-encoded.", get,
-        answer=EndpointAnswer, problems=("invalid_request",),
+        answer=EndpointAnswer, problems=("invalid_request",), other_statuses=UNCHANGED,
     ),
     Operation(
         "endpoints.update", "PATCH", _PATH, Scope.ADMIN,

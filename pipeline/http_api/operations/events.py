@@ -121,6 +121,7 @@ OPERATIONS = (
         "events.list", "GET", "/v1/batches/{batch}/events", Scope.READ, "Read or follow the event log of a batch.",
         events, query=EventsQuery, answer=EventPage, answers=(EVENT_STREAM,), is_stream=True, takes_token=True,
         problems=("bad_cursor", "cursor_ahead", "too_many_streams"),
+        other_statuses={204: "A stream that was read to the end of a complete batch."},
     ),
     Operation(
         "batches.stream", "GET", "/v1/stream", Scope.READ,

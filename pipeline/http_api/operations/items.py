@@ -20,7 +20,7 @@ from pipeline.domain.item import ItemState
 from pipeline.domain.redaction import redact_url
 from pipeline.http_api.authentication import check_scope
 from pipeline.http_api.call import ApiCall, answer
-from pipeline.http_api.conditional import weak_tag, with_tag
+from pipeline.http_api.conditional import UNCHANGED, weak_tag, with_tag
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.parameters import AnswerModel, Flag, Parameters
 from pipeline.http_api.streaming.cursors import decode_position, encode_position
@@ -90,7 +90,7 @@ class ItemsQuery(ItemQuery):
     state: Literal["pending", "queued", "running", "succeeded", "dead", "cancelled"] | None = Field(
         None, description="Only items in this state."
     )
-    label: str | None = Field(None, max_length=10_000, description="Only items with this label.")
+    label: str | None = Field(None, max_length=2_000, description="Only items with this label.")
     key: str | None = Field(None, max_length=500, description="Only the item with this key of yours.")
     after: str | None = Field(None, max_length=100, description="`next` of the page before.")
     limit: int = Field(100, ge=1, le=1_000, description="Items on a page.")
@@ -176,6 +176,7 @@ OPERATIONS = (
     ),
     Operation(
         "items.get", "GET", "/v1/items/{item}", Scope.READ,
-        "Show one item: its answers, failed attempts and callbacks.", get, query=ItemQuery, answer=ItemDetails,
+        "Show one item: its answers, failed attempts and callbacks.", get,
+        query=ItemQuery, answer=ItemDetails, other_statuses=UNCHANGED,
     ),
 )  # fmt: skip

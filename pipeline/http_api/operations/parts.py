@@ -121,6 +121,7 @@ OPERATIONS = (
     Operation(
         "parts.put", "PUT", "/v1/batches/{batch}/parts/{number}", Scope.SUBMIT, "Store a part of a batch.", put,
         query=PartParameters, bodies=tuple(FORMATS), answer=PartAnswer, status=201,
+        other_statuses={200: "The part was stored before."},
         problems=(*BODY_PROBLEMS, "not_found", "not_accepting", "part_differs", "part_in_progress", "endpoint_owned",
             "backlog_full"),
     ),

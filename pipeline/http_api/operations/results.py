@@ -45,7 +45,7 @@ class ResultsQuery(Parameters):
     follow: Flag = Field(False, description="NDJSON: go on until the batch is complete, with an empty line in silence.")
     end: Flag = Field(False, description="NDJSON: add a last line that says what the others cover.")
     state: Literal["succeeded", "dead", "cancelled"] | None = Field(None, description="Only results in this state.")
-    label: str | None = Field(None, max_length=10_000, description="Only results with this label.")
+    label: str | None = Field(None, max_length=2_000, description="Only results with this label.")
 
     @property
     def chosen(self) -> EventFilter:

@@ -92,7 +92,10 @@ async def me(call: ApiCall) -> Response:
 
 OPERATIONS = (
     Operation("server.health", "GET", "/health", None, "Tell that the server lives.", health, answer=Liveness),
-    Operation("server.ready", "GET", "/ready", None, "Tell whether requests would succeed.", ready, answer=Readiness),
+    Operation(
+        "server.ready", "GET", "/ready", None, "Tell whether requests would succeed.", ready, answer=Readiness,
+        other_statuses={503: "They would fail."},
+    ),
     Operation("server.version", "GET", "/version", None, "Return the version of the server.", version, answer=Version),
     Operation(
         "me.get", "GET", "/v1/me", None, "Return what the caller's key may do.", me, answer=Me, any_key=True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re  # noqa: TID251 - a constant pattern, possessive throughout and therefore linear
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -315,7 +315,7 @@ def _submit_object(call: ApiCall, key: str | None, body: UploadedBody) -> tuple[
     except InvalidItems as error:
         raise _with_pointers(error) from None
     finally:
-        report.errors = [_pointed(each["line"], each["detail"]) for each in report.errors]
+        report.errors = _pointed(report.errors)
 
 
 def _refuse_too_many_values(text: bytes) -> None:
@@ -371,12 +371,12 @@ def _problem_of_item(given: Any) -> str | None:
 
 def _with_pointers(error: InvalidItems) -> Problem:
     problem = problem_of(error)
-    problem.errors = [_pointed(each["line"], each["detail"]) for each in problem.errors]
+    problem.errors = _pointed(problem.errors)
     return problem
 
 
-def _pointed(line: int, detail: str) -> dict[str, Any]:
-    return {"pointer": pointer("items", line - 1), "detail": detail}
+def _pointed(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{"pointer": pointer("items", each["line"] - 1), "detail": each["detail"]} for each in errors]
 
 
 #: What a body of items can be refused for.
@@ -394,6 +394,6 @@ OPERATIONS = (
             "idempotency_in_progress", "idempotency_key_reused", "invalid_definition", "backlog_full",
             "outcome_unknown",
         ),
-        example={"definition": "tickets", "items": [{"body": "The invoice is wrong"}]},
+        other_statuses={200: "Done before."}, example={"definition": "tickets", "items": [{"body": "Refund?"}]},
     ),
 )  # fmt: skip

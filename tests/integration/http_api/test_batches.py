@@ -66,7 +66,7 @@ def test_an_unknown_path_and_method_are_problems(api: ServedApi) -> None:
     assert api.http.get("/v2/batches").json()["code"] == "not_found"
     refused = api.http.patch("/v1/batches/0123456789abcdef")
     assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
-    assert refused.headers["allow"] == "DELETE, GET, HEAD"
+    assert refused.headers["allow"] == "DELETE, GET, HEAD, OPTIONS"
     # As `curl -T` sends it.
     refused = api.http.put("/v1/batches", content=b"{}")
     assert refused.headers["allow"] == "GET, HEAD, POST"

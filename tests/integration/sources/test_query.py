@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -296,3 +297,17 @@ def test_what_python_or_json_cannot_hold_refuses_its_row(of_postgresql: Place, m
     assert "a Range, which has no form in JSON; convert it to text" in refused(
         of_postgresql, "SELECT '[1,2)'::int4range"
     )
+
+
+def test_rows_are_streamed(place: Place) -> None:
+    if place.kind == "sqlite":
+        pytest.skip("its driver has no other way")
+    # 80 MB, of which a thousand rows at a time are here.
+    items = source(place, "SELECT a.id, repeat(a.body, 4000) AS body FROM numbers a WHERE a.id > 500", "id").read()
+    next(items)
+    tracemalloc.start()
+    count = sum(1 for _ in items)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == ROWS - 501
+    assert peak < 60 * 2**20
