@@ -16,7 +16,7 @@ from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries
 from pipeline.domain.api_key import Scope
-from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.batch import Progress
 from pipeline.domain.redaction import redact_url
 from pipeline.http_api.page import charts
 from pipeline.http_api.page.text import counted, duration
@@ -140,7 +140,7 @@ def _pace(context: Context, found: Progress) -> str:
         # Of a batch that was fast: one that waited, was paused or repaired tells nothing by this.
         pace = f", {found.total / seconds:,.0f} items per second" if found.total >= seconds >= 1 else ""
         return f"took {duration(seconds)}{pace}"
-    if found.state is not BatchState.RUNNING:
+    if not found.state.releases_items:
         return ""
     rate = throughput.measure(context, found.batch_id).items_per_second
     if rate <= 0:
