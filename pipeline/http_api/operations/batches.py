@@ -161,7 +161,7 @@ class BatchQuery(Parameters):
 class BatchesQuery(Parameters):
     """Which batches."""
 
-    state: Literal["accepting", "running", "paused", "completed", "cancelled"] | None = Field(
+    state: Literal["accepting", "open", "running", "paused", "completed", "cancelled"] | None = Field(
         None, description="Only batches in this state."
     )
     definition: str | None = Field(None, max_length=500, description="Only batches of the definition of this name.")
