@@ -72,10 +72,11 @@ if TYPE_CHECKING:
     from pipeline.delivery.rules.endpoint_state import EndpointState
     from pipeline.delivery.rules.headers import InvalidHeader
     from pipeline.delivery.rules.notice import Notice, NoticeType
-    from pipeline.domain.arrow_stream import ArrowStream
     from pipeline.domain.batch import BatchState, Progress
     from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl
     from pipeline.domain.event import EventType
+    from pipeline.domain.inputs.arrow_stream import ArrowStream
+    from pipeline.domain.inputs.field_types import FieldType
     from pipeline.domain.outcome import FailureKind
     from pipeline.domain.payload import Rejection
     from pipeline.domain.urls.export_target import InvalidExportTarget
@@ -118,6 +119,7 @@ __all__ = [
     "EventType",
     "ExpiredKey",
     "FailureKind",
+    "FieldType",
     "ForbiddenCallbackUrl",
     "Hook",
     "IdempotencyMismatch",
@@ -178,7 +180,7 @@ __all__ = [
 ]
 
 _LAZY = {
-    "ArrowStream": "pipeline.domain.arrow_stream",
+    "ArrowStream": "pipeline.domain.inputs.arrow_stream",
     "AsyncBatch": "pipeline.client.batch",
     "AsyncClient": "pipeline.client.async_client",
     "AsyncDelivery": "pipeline.client.delivery",
@@ -206,6 +208,7 @@ _LAZY = {
     "EventType": "pipeline.domain.event",
     "ExpiredKey": "pipeline.access.keys",
     "FailureKind": "pipeline.domain.outcome",
+    "FieldType": "pipeline.domain.inputs.field_types",
     "ForbiddenCallbackUrl": "pipeline.domain.callback_url",
     "Hook": "pipeline.hooks",
     "InputSpec": "pipeline.definitions.input_and_retry",

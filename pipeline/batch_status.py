@@ -12,7 +12,7 @@ from pipeline.batches.progress import ErrorCount
 from pipeline.batches.streamed.interrupted import Interrupted, find_interrupted
 from pipeline.context import Context
 from pipeline.delivery import deliveries
-from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.batch import Progress
 from pipeline.domain.intervention import Intervention
 from pipeline.execution.liveness import count_waiting, served_queues
 from pipeline.exports import exports
@@ -93,7 +93,7 @@ def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
 
 def read_pace(context: Context, progress: Progress) -> Pace:
     """Return how fast a batch finishes items."""
-    if progress.state is not BatchState.RUNNING:
+    if not progress.state.releases_items:
         return Pace()
     measured = throughput.measure(context, progress.batch_id)
     rate = measured.items_per_second

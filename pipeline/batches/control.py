@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.batches.find import find_batch
+from pipeline.batches.finish import complete
 from pipeline.batches.reconcile import cancel_rest
 from pipeline.batches.sql import batches, interventions, items, spans
 from pipeline.context import Context
@@ -21,10 +22,13 @@ _ACTIONS = {
 def pause(context: Context, batch: str) -> None:
     """Stop releasing items of a batch, and recall those that no worker has claimed. Claimed items are finished.
 
+    An open batch gets no more items.
+
     Raises:
         Conflict: the batch is final, or is still being submitted.
     """
-    _recall(context, _change(context, batch, (BatchState.RUNNING, BatchState.PAUSED), BatchState.PAUSED))
+    states = (BatchState.RUNNING, BatchState.OPEN, BatchState.PAUSED)
+    _recall(context, _change(context, batch, states, BatchState.PAUSED))
 
 
 def resume(context: Context, batch: str) -> None:
@@ -45,7 +49,7 @@ def cancel(context: Context, batch: str) -> int:
     Raises:
         Conflict: the batch is completed, or is still being submitted.
     """
-    states = (BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED)
+    states = (BatchState.RUNNING, BatchState.OPEN, BatchState.PAUSED, BatchState.CANCELLED)
     batch_id = _change(context, batch, states, BatchState.CANCELLED)
     # An item that is being claimed right now is waited for, which the cancellation itself does not do.
     _recall(context, batch_id)
@@ -62,6 +66,9 @@ def _change(context: Context, batch: str, expected: tuple[BatchState, ...], to: 
         if to is BatchState.CANCELLED:
             # A replay releases its items by row.
             spans.forget_unreleased(connection, row["id"])
+        if row["state"] == BatchState.OPEN:
+            # Its items may all be final by now: no more of them will finish and complete it.
+            complete(connection, row["id"], context.hooks, context.now())
     return int(row["id"])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pipeline.batches.sql import batches, events
+from pipeline.batches.sql import batches, events, spans
 from pipeline.database.row import Row
 from pipeline.domain import event
 from pipeline.domain.event import EventType
@@ -35,6 +35,8 @@ def complete(connection: Connection, batch_id: int, hooks: Hooks, now: datetime)
     batch = batches.complete(connection, batch_id, now)
     if batch is None:
         return False
+    # Of a batch that was open, when its last range was released.
+    spans.forget_unreleased(connection, batch_id)
     seq = batch["next_seq"] - 1
     data = event.batch_data(batch["public_id"], seq, batch)
     _write_events(connection, [_new_event(EventType.BATCH_COMPLETED, batch, seq, None, data, now)], hooks, now)

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from pipeline.batches.submission import Submission
 from pipeline.context import Context
+from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.sources import ItemSource, ReadOptions, ReadReport, open_source
 
 
@@ -34,7 +35,7 @@ def open_input(
     """
     given = submission.definition.input
     fields = (*given.text_fields, submission.key_field or given.key, submission.callback_url_field)
-    names = (given.mapping.source_name(name) for name in fields if name)
+    names = (input_mapping(given).source_name(name) for name in fields if name)
     header = replace(options.header, unique=frozenset(names))
     chosen = replace(options, header=header, max_bytes=context.settings.max_payload_bytes)
     return open_source(locations, chosen, report, stdin=stdin)

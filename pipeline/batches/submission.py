@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -20,6 +21,7 @@ from pipeline.connections.export_targets import check_exports
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
+from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.domain import bounds
 from pipeline.domain.batch import BatchState
 from pipeline.domain.ids import new_batch_id
@@ -101,9 +103,9 @@ def checked(context: Context, submission: Submission) -> Submission:
     for name in ("key_field", "callback_url_field"):
         if getattr(submission, name) is not None:
             bounds.FIELD.check(name, getattr(submission, name))
-    items_url = _checked_url(context, submission.callback_url, "callback_url")
-    batch_url = _checked_url(context, submission.batch_callback_url, "batch_callback_url")
-    fallback = _checked_url(context, submission.fallback_url, "fallback_url")
+    items_url = _checked_url(context, submission, "callback_url")
+    batch_url = _checked_url(context, submission, "batch_callback_url")
+    fallback = _checked_url(context, submission, "fallback_url")
     if fallback is not None and fallback in (items_url, batch_url):
         raise InvalidInput("fallback_url is also a callback URL of the batch; give one that works when that one fails")
     if submission.callback_schedule is not None:
@@ -122,10 +124,11 @@ def checked(context: Context, submission: Submission) -> Submission:
     )
 
 
-def _checked_url(context: Context, url: str | None, name: str) -> str | None:
+def _checked_url(context: Context, submission: Submission, name: str) -> str | None:
+    url: str | None = getattr(submission, name)
     if url is None:
         return None
-    callback = context.destinations.check(url, name=name)
+    callback = context.destinations.for_tenant(submission.tenant).check(url, name=name)
     if not context.settings.secrets and not callback.is_target:
         raise InvalidInput(
             "callbacks are signed, but PIPELINE_WEBHOOK_SECRET is not set; create one with `pipeline secret` and give "
@@ -139,12 +142,12 @@ def rules_of(context: Context, submission: Submission) -> Rules:
     given = submission.definition.input
     return Rules(
         text_fields=given.text_fields,
-        mapping=given.mapping,
+        mapping=input_mapping(given),
         accepts_empty_text=given.empty == "accept",
         key_field=submission.key_field or given.key,
         callback_url_field=submission.callback_url_field,
         max_payload_bytes=context.settings.max_payload_bytes,
-        destinations=context.destinations,
+        destinations=context.destinations.for_tenant(submission.tenant),
         has_secret=bool(context.settings.secrets),
     )
 
@@ -269,16 +272,8 @@ def insert_batch(
         EndpointOwned: a callback URL is at an endpoint of another tenant.
     """
     now = context.now()
-    definition = submission.definition
     admit(context, connection, submission)
-    definition_id = stored_definitions.store(
-        connection,
-        name=definition.name,
-        version=definition.version,
-        content=to_content(definition),
-        stages=",".join(definition.stages),
-        now=now,
-    )
+    definition_id = store_definition(connection, submission.definition, now)
     row: Row = {
         "public_id": public_id,
         "definition_id": definition_id,
@@ -304,6 +299,18 @@ def insert_batch(
             raise
         message = f"idempotency key {key!r} was just used by another process; try again"
         raise SubmissionInProgress(message) from None
+
+
+def store_definition(connection: Connection, definition: Definition, now: datetime) -> int:
+    """Store a definition unless it is stored already. Return its id."""
+    return stored_definitions.store(
+        connection,
+        name=definition.name,
+        version=definition.version,
+        content=to_content(definition),
+        stages=",".join(definition.stages),
+        now=now,
+    )
 
 
 def refuse_if_full(context: Context, connection: Connection, tenant: str, *, except_batch: int | None = None) -> None:

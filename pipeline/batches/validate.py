@@ -11,10 +11,10 @@ from pipeline.connections.destinations import Destinations
 from pipeline.database.row import Row
 from pipeline.domain.bounds import ITEM_KEY
 from pipeline.domain.did_you_mean import hint, list_names
-from pipeline.domain.input_cursor import InputCursor
-from pipeline.domain.input_mapping import InputMapping, text_of
+from pipeline.domain.inputs.input_cursor import InputCursor
+from pipeline.domain.inputs.input_mapping import InputMapping, text_of
 from pipeline.domain.item import Item
-from pipeline.domain.payload import Record, Rejection, encode, to_text
+from pipeline.domain.payload import Record, Rejection, UnreadRecord, encode, to_text
 from pipeline.errors import InvalidInput, InvalidItems
 from pipeline.stages.text.normal_form import is_empty
 
@@ -156,7 +156,7 @@ class ItemValidator:
         for number, each in enumerate(given, 1):
             self._position = first + number
             if isinstance(each, Record | Rejection):
-                self._after = each.after
+                self._after = each.after if isinstance(each, Record | UnreadRecord) else None
                 if each.file is not None and (not self._files or self._files[-1][1] != each.file):
                     self._files.append((self._position, each.file))
             try:

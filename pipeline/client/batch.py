@@ -7,8 +7,9 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.batches import control, replay
+from pipeline.batches import control
 from pipeline.batches import progress as batch_progress
+from pipeline.batches.replays import replay
 from pipeline.client.async_session import AsyncSession
 from pipeline.client.result import Result
 from pipeline.client.result_log import POLL_SECONDS, ResultLog, is_complete

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from sqlalchemy import URL, Connection, Engine, make_url
+from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
@@ -130,9 +130,12 @@ class Database(ForkAware):
         return self._backend.change_probe()
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the connections: those in use when their transactions end."""
         if self._process == os.getpid():
+            left = self.engine.pool
             self.engine.dispose()
+            # The engine has another pool now: this one would drop what comes back, open.
+            event.listen(left, "checkin", lambda _, record: record.close())
 
     def before_fork(self) -> None:
         self._backend.before_fork()

@@ -98,7 +98,8 @@ batches = Table(
     Column("body_digest", Text, comment="SHA-256 of the body that it was submitted with over HTTP"),
     Column("source", Text, comment="JSON; what a resumable submission reads"),
     Column("cursor", Text, comment="JSON; how far it has come; null: it cannot go on"),
-    CheckConstraint("state IN ('accepting', 'running', 'paused', 'completed', 'cancelled')", name="state"),
+    Column("intake_id", BigInteger, comment="the intake that fills it; null: it was submitted"),
+    CheckConstraint("state IN ('accepting', 'open', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
     Index("uq_batches_tenant_idempotency_key", "tenant", "idempotency_key", unique=True,
           **_where("idempotency_key IS NOT NULL")),
@@ -459,6 +460,67 @@ export_parts = Table(
     Index("ix_export_parts_planned", "export_id", **_where("state = 'planned'")),
     comment="Files of an export: planned before they are written, so that each attempt writes the same",
 )  # fmt: skip
+
+intakes = Table(
+    "intakes",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("source", Text, nullable=False, comment="where its messages come from; no credentials"),
+    Column("definition_id", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("options", Text, nullable=False, comment="JSON; when its batches are sealed, and so on"),
+    Column("batch_id", BigInteger, comment="its open batch, unless somebody paused or cancelled that; null: none"),
+    Column("next_position", BigInteger, nullable=False, server_default="1", comment="of that batch's next item"),
+    Column("accepted", BigInteger, nullable=False, server_default="0", comment="items"),
+    Column("duplicates", BigInteger, nullable=False, server_default="0", comment="messages received again"),
+    Column("rejected", BigInteger, nullable=False, server_default="0", comment="messages that cannot be items"),
+    Column("skipped", BigInteger, nullable=False, server_default="0", comment="messages without a body"),
+    Column("gaps", BigInteger, nullable=False, server_default="0", comment="times that messages were gone unread"),
+    Column("last_error", Text),
+    _instant("last_message_at"),
+    _instant("created_at", nullable=False),
+    CheckConstraint("state IN ('running', 'paused', 'failed')", name="state"),
+    Index("ix_intakes_open", "batch_id", **_where("batch_id IS NOT NULL")),
+    comment="Queues and streams whose messages become items",
+    sqlite_autoincrement=True,  # no id is reused: batches name it
+)  # fmt: skip
+
+intake_positions = Table(
+    "intake_positions",
+    metadata,
+    Column("intake_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("partition", Text, primary_key=True),
+    Column("next_offset", Text, nullable=False, comment="every message below is accepted; sorts as text"),
+    comment="How far the partitions of an intake are accepted",
+)
+
+intake_seen = Table(
+    "intake_seen",
+    metadata,
+    Column("intake_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("message_id", Text, primary_key=True),
+    _instant("seen_at", nullable=False),
+    Index("ix_intake_seen_seen_at", "seen_at"),
+    comment="Ids of accepted messages of sources without offsets",
+)
+
+intake_rejects = Table(
+    "intake_rejects",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("intake_id", BigInteger, nullable=False),
+    Column("batch_id", BigInteger, comment="the batch that was open then; null: none was"),
+    Column("partition", Text),
+    Column("offset", Text),
+    Column("message_id", Text),
+    Column("reason", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="as received, cut to 256 KiB"),
+    _instant("rejected_at", nullable=False),
+    Index("ix_intake_rejects_intake_id_id", "intake_id", "id"),
+    Index("ix_intake_rejects_rejected_at", "rejected_at"),
+    comment="Messages that cannot be items",
+)
 
 # Vacuum after 2 % of the rows have changed instead of 20 %: each row changes about five times.
 for _table in (items, deliveries):

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipeline.domain.backoff import Backoff
-from pipeline.domain.field_types import FieldType
-from pipeline.domain.input_mapping import InputMapping
+from pipeline.domain.inputs.field_types import FieldType
+from pipeline.domain.inputs.input_mapping import InputMapping
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -46,11 +46,6 @@ class InputSpec(BaseModel):
         """The fields with the text that the classifier reads."""
         return (self.text,) if isinstance(self.text, str) else self.text
 
-    @property
-    def mapping(self) -> InputMapping:
-        """How a record becomes a payload."""
-        return InputMapping(self.rename, self.fields, self.types, self.on_null)
-
     @model_validator(mode="after")
     def _fields_fit_together(self) -> InputSpec:
         old = list(self.rename.values())
@@ -61,6 +56,11 @@ class InputSpec(BaseModel):
         if missing:
             raise ValueError(f"fields lacks {missing[0]!r}, which the classifier reads")
         return self
+
+
+def input_mapping(spec: InputSpec) -> InputMapping:
+    """Return how a record becomes a payload."""
+    return InputMapping(spec.rename, spec.fields, spec.types, spec.on_null)
 
 
 class RetrySpec(BaseModel):

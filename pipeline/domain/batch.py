@@ -8,10 +8,12 @@ from enum import StrEnum
 
 
 class BatchState(StrEnum):
-    """The state of a batch: `accepting → running ⇄ paused → completed | cancelled`."""
+    """The state of a batch: `accepting | open → running ⇄ paused → completed | cancelled`."""
 
     #: Its items are being written. None is released until all are stored.
     ACCEPTING = "accepting"
+    #: An intake still adds items to it. Those it has are released as in `running`; it cannot complete.
+    OPEN = "open"
     #: Its items are released as the window allows.
     RUNNING = "running"
     #: No more items are released; those already released run to completion.
@@ -20,6 +22,11 @@ class BatchState(StrEnum):
     COMPLETED = "completed"
     #: No more items are released; those not started become cancelled. Final, unless a user replays items.
     CANCELLED = "cancelled"
+
+    @property
+    def releases_items(self) -> bool:
+        """Whether items of such a batch are released."""
+        return self in (BatchState.OPEN, BatchState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +63,5 @@ class Progress:
     @property
     def is_complete(self) -> bool:
         """Whether every item is final."""
-        return self.state is not BatchState.ACCEPTING and self.final >= self.total
+        may_grow = self.state in (BatchState.ACCEPTING, BatchState.OPEN)
+        return not may_grow and self.final >= self.total

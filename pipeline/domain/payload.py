@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.errors import InvalidInput
 
 #: Largest payload, as compact JSON. Keep larger documents in a store and put their address in the payload.
@@ -55,19 +55,28 @@ class Rejection:
         text: the record as it was read, or its payload as JSON, so that it can be fixed and submitted again. A line
             that is too long is truncated.
         file: name of the file that it is in, if the input has several.
-        after: where reading goes on after it; None: the input cannot be resumed.
     """
 
     line: int
     reason: str
     text: str
     file: str | None = None
-    after: InputCursor | None = field(default=None, compare=False, repr=False)
 
     @property
     def place(self) -> str:
         """Where it is, for messages: its line, and its file if the input has several."""
         return f"line {self.line}" if self.file is None else f"{self.file}, line {self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadRecord(Rejection):
+    """One record that its source rejected.
+
+    Args:
+        after: where reading goes on after it; None: the input cannot be resumed.
+    """
+
+    after: InputCursor | None = field(default=None, compare=False, repr=False)
 
 
 def encode(payload: object, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:

@@ -36,7 +36,9 @@ class FreshItems:
         positions = self._next(batch, number)
         if not positions or batch.first is None:
             return []
-        self._chosen[batch.id] = Range(batch.id, batch.first, positions[-1], is_last=positions[-1] == batch.last)
+        # Of an open batch, the range stays: positions may have been added to it since it was read.
+        is_last = positions[-1] == batch.last and not batch.is_open
+        self._chosen[batch.id] = Range(batch.id, batch.first, positions[-1], is_last)
         start = batch.id * POSITIONS_PER_BATCH
         return [ReleasedItem(start + each, each, spans.EPOCH, Stage.CLASSIFY.value) for each in positions]
 

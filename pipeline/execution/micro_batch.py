@@ -15,7 +15,7 @@ from pipeline.database.retry import retrying
 from pipeline.database.row import Row
 from pipeline.database.trouble import log_failure
 from pipeline.domain.ids import item_id
-from pipeline.domain.input_mapping import text_of
+from pipeline.domain.inputs.input_mapping import text_of
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
 from pipeline.domain.portions import portions, text_bytes

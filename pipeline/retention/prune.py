@@ -21,6 +21,7 @@ from pipeline.delivery.sql import notices
 from pipeline.errors import InvalidInput
 from pipeline.exports.rules.export_state import ExportState
 from pipeline.exports.sql import exports as export_sql
+from pipeline.intakes.sql import received
 from pipeline.log import get_logger
 from pipeline.retention import sql
 
@@ -30,6 +31,8 @@ log = get_logger(__name__)
 SPAN = 2_000
 #: How much longer than its callbacks a batch is kept for an export that is not complete.
 EXPORT_PATIENCE = timedelta(days=7)
+#: How long ids of messages are kept: longer than any queue redelivers.
+SEEN_FOR = timedelta(days=15)
 #: How many batches are read, and notices and definitions deleted, in one transaction.
 PAGE = 1_000
 
@@ -40,6 +43,7 @@ class Pruned:
 
     Args:
         credentials: sessions and stream tokens of the HTTP API, which are deleted when they have expired.
+        messages: ids of messages that intakes have accepted, and messages that they refused.
         kept: batches that are old enough, but have callbacks to send or results to export.
         waits_for: how many of these batches are waiting for each endpoint or target of an export, by its name.
     """
@@ -50,6 +54,7 @@ class Pruned:
     definitions: int = 0
     notices: int = 0
     credentials: int = 0
+    messages: int = 0
     kept: int = 0
     waits_for: Mapping[str, int] = field(default_factory=dict)
 
@@ -83,6 +88,8 @@ def prune(context: Context, before: datetime, *, is_stopped: Callable[[], bool] 
             break
         run.delete(row["id"])
     run.repeat("definitions", lambda connection: definitions.prune(connection, before, PAGE))
+    run.repeat("messages", lambda connection: received.delete_seen(connection, context.now() - SEEN_FOR, PAGE))
+    run.repeat("messages", lambda connection: received.delete_rejects(connection, before, PAGE))
     run.repeat("notices", lambda connection: notices.prune(connection, before, PAGE))
     run.repeat("credentials", lambda connection: token_sql.delete_expired(connection, context.now(), PAGE))
     return run.result()

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from pipeline.domain.field_types import UNFIT, FieldType, convert
-from pipeline.domain.payload import Record, Rejection, to_text
+from pipeline.domain.inputs.field_types import UNFIT, FieldType, convert
+from pipeline.domain.payload import Record, Rejection, UnreadRecord, to_text
 from pipeline.sources.files_source import FilesSource
 from pipeline.sources.item_source import ItemSource
 from pipeline.sources.read_report import ReadReport
@@ -150,7 +150,8 @@ def _estimate(source: ItemSource, report: ReadReport, items: Sequence[Record | R
     if "rows" in report.facts and isinstance(source, FilesSource) and len(source.files) == 1:
         return int(report.facts["rows"].value)
     progress = source.progress()
-    after = items[-1].after
+    last = items[-1]
+    after = last.after if isinstance(last, Record | UnreadRecord) else None
     read = after.byte if after is not None and after.byte and "compression" not in report.facts else progress.bytes_read
     if progress.bytes_total is None or not read or "archive" in report.facts or "sheet" in report.facts:
         return None

@@ -47,7 +47,7 @@ _OBJECTS = Scheme(SchemeKind.FILES, "pipeline.sources.stores.objects", library="
 _SQL = Scheme(SchemeKind.ITEMS, "pipeline.sources.query.query_source")
 #: To add a scheme, add a line here and the module it names. A dialect of SQLAlchemy may name its driver behind a `+`.
 SCHEMES: dict[str, Scheme] = {
-    "https": Scheme(SchemeKind.FILES, "pipeline.sources.https"),
+    "https": Scheme(SchemeKind.FILES, "pipeline.sources.web.https"),
     "conn": Scheme(SchemeKind.FILES, "pipeline.sources.stores.connected"),
     **dict.fromkeys(
         ("s3", "gs", "az"),

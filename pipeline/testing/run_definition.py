@@ -17,9 +17,10 @@ from pipeline.client.result import Result
 from pipeline.connections.destinations import Destinations
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, build_runner, find_definition, make_backoff
+from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.domain import event
 from pipeline.domain.ids import item_id
-from pipeline.domain.input_mapping import text_of
+from pipeline.domain.inputs.input_mapping import text_of
 from pipeline.domain.item import Classification, Item, ItemState, Stage, WorkItem
 from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide_retry
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES, Rejection
@@ -160,7 +161,7 @@ def _accepted(
     """Return a row for each item, checked as a submission is."""
     rules = Rules(
         text_fields=definition.input.text_fields,
-        mapping=definition.input.mapping,
+        mapping=input_mapping(definition.input),
         accepts_empty_text=definition.input.empty == "accept",
         key_field=key_field or definition.input.key,
         callback_url_field=None,

@@ -23,14 +23,14 @@ from sqlalchemy import select
 
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
-from pipeline.database.tables import batches, events, items
+from pipeline.database.tables import batches, events, items, leases
 from pipeline.domain.event import EventType
 from pipeline.settings import load
 from tests.faults.ordeal import Violated
 from tests.support.api_process import ApiProcess, api_process
 from tests.support.uploads import NDJSON
 
-#: Longest time until something that a client waits for has happened.
+#: Longest time in which nothing of what a client waits for happens.
 PATIENCE = 120.0
 PARTS = 16
 
@@ -73,6 +73,15 @@ class KilledServer:
         opened = api_process(self._folder, "--port", str(self._port), **settings)
         self._running = self._stack.enter_context(opened)
         self._port = self._running.port
+
+    def describe(self) -> str:
+        """Return what there is to see: items of open batches by state, leases, and the end of the log."""
+        with self.context.database.read() as connection:
+            is_open = items.c.batch_id.in_(select(batches.c.id).where(batches.c.completed_at.is_(None)))
+            states = Counter(connection.execute(select(items.c.state, items.c.worker).where(is_open)).tuples())
+            held = [tuple(row) for row in connection.execute(select(leases))]
+        log = [] if self._running is None else self._running.log[-40:]
+        return f"at {self.context.now()}: {dict(states)}\n{held}\n{''.join(log)}"
 
     def kill(self) -> None:
         assert self._running is not None
@@ -120,11 +129,15 @@ class LogReader:
 
     def read_until(self, last: int) -> None:
         """Read up to the event with this `seq`."""
-        end = time.monotonic() + PATIENCE
+        grew_at = time.monotonic()
         while not self.seqs or self.seqs[-1] < last:
-            if time.monotonic() > end:
-                raise Violated(f"a reader by {self._way} stays at {self.seqs[-1:]} of {last}")
+            number = len(self.seqs)
             getattr(self, f"_{self._way}")(self.seqs[-1] if self.seqs else 0, last)
+            # On a busy machine a batch may take minutes, but it goes on.
+            if len(self.seqs) > number:
+                grew_at = time.monotonic()
+            elif time.monotonic() - grew_at > PATIENCE:
+                raise Violated(f"a reader by {self._way} stays at {self.seqs[-1:]} of {last}")
 
     def _page(self, after: int, last: int) -> None:
         page = self._client.send("GET", f"{self._path}/events?after={after}&limit=500&wait=5").json()
@@ -174,9 +187,15 @@ class KilledGateway:
                 phase = f"part {self._chance.randint(1, PARTS)}"
             seconds = self._chance.choice((0.02, 0.1, 0.5)) * self._chance.random()
             self._phases = defaultdict(threading.Event)
-            killing = threading.Thread(target=self._kill, args=(self._phases[phase], seconds))
+            # A daemon: a round that is violated may never come to its phase.
+            killing = threading.Thread(target=self._kill, args=(self._phases[phase], seconds), daemon=True)
             killing.start()
-            (self._batch if what == "batches" else self._upload)()
+            try:
+                (self._batch if what == "batches" else self._upload)()
+            except Violated as violated:
+                raise Violated(
+                    f"killed {seconds * 1000:.0f} ms into {phase}: {violated}\n{self._server.describe()}"
+                ) from None
             # Where nothing had to be replayed, it was not killed yet.
             self._phases[phase].set()
             killing.join()

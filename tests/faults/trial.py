@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from pipeline.batches import control
 from pipeline.batches.progress import is_complete
-from pipeline.batches.replay import replay_dead
+from pipeline.batches.replays.replay import replay_dead
 from pipeline.batches.submission import Submission
 from pipeline.batches.submit import submit
 from pipeline.database.retry import retrying

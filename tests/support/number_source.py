@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.domain.input_cursor import InputCursor
-from pipeline.domain.payload import Record, Rejection
+from pipeline.domain.inputs.input_cursor import InputCursor
+from pipeline.domain.payload import Record, Rejection, UnreadRecord
 from pipeline.sources.item_source import ReadProgress
 
 
@@ -43,7 +43,7 @@ class NumberSource:
             self.read_numbers.append(number)
             cursor = InputCursor(row=number)
             if number in self.refused:
-                yield Rejection(number, "it is refused", str(number), after=cursor)
+                yield UnreadRecord(number, "it is refused", str(number), after=cursor)
             else:
                 yield Record(number, self.payload(number), after=cursor)
 

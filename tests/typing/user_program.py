@@ -204,6 +204,7 @@ def errors() -> dict[str, type[pipeline.PipelineError]]:
         pipeline.InvalidCallbackUrl,
         pipeline.InvalidDefinition,
         pipeline.InvalidEncryptionKey,
+        pipeline.InvalidExportTarget,
         pipeline.InvalidHeader,
         pipeline.InvalidInput,
         pipeline.InvalidItems,
@@ -214,7 +215,11 @@ def errors() -> dict[str, type[pipeline.PipelineError]]:
         pipeline.NotFound,
         pipeline.OutcomeUnknown,
         pipeline.ProcessForked,
+        pipeline.SourceChanged,
+        pipeline.SourceUnavailable,
         pipeline.SubmissionInProgress,
+        pipeline.TargetConflict,
+        pipeline.TargetUnavailable,
         pipeline.DatabaseFull,
         pipeline.Unreachable,
         pipeline.WaitTimeout,
@@ -285,6 +290,18 @@ def with_server(url: str) -> None:
         print([result.label for result in results], batch.wait(timeout=60).succeeded)
 
 
+def submit_file(client: pipeline.Client, folder: Path) -> None:
+    path = folder / "rows.csv"
+    path.write_text("text,amount\nfrom a file,007\n", encoding="utf-8")
+    source: pipeline.SourceReader = pipeline.read(path)
+    payloads: list[dict[str, Any]] = list(source)
+    assert payloads == [{"text": "from a file", "amount": "007"}]
+    frames: list[pipeline.ArrowStream] = []
+    assert not frames
+    assert [kind.value for kind in pipeline.FieldType][0] == "text"
+    client.submit(source, definition()).wait(timeout=60)
+
+
 def main(folder: Path) -> None:
     tested: list[pipeline.Result] = run_definition(definition(), [{"text": "short"}, {"text": ""}])
     assert [each.state.value for each in tested] == ["succeeded", "dead"]
@@ -298,7 +315,8 @@ def main(folder: Path) -> None:
         look_after(client, receiver, batch)
         failures(client)
         client.work()
-    assert len(seen) == 4
+        submit_file(client, folder)
+    assert len(seen) == 6
 
     async def asynchronously() -> None:
         async with embedded_async(folder) as client:

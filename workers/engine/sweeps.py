@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from pipeline.batches.completion_hold import release_abandoned
 from pipeline.batches.reconcile import cancel_rest, make_releasable, reconcile
+from pipeline.batches.replays.completion_hold import release_abandoned
 from pipeline.batches.sql import batches
 from pipeline.batches.submit_lease import discard_abandoned
 from pipeline.context import Context
@@ -16,6 +16,7 @@ from pipeline.delivery import claim
 from pipeline.domain.batch import BatchState
 from pipeline.execution import rescue
 from pipeline.execution.rescue import forget_gone, rescue_lost
+from pipeline.intakes.roll import roll_due
 from pipeline.log import get_logger
 from workers.engine.database_contact import DatabaseContact
 from workers.engine.periodic import PeriodicThread
@@ -125,6 +126,7 @@ class Sweeps:
     def _clean_up(self) -> None:
         discard_abandoned(self._context)
         release_abandoned(self._context)
+        roll_due(self._context)
         if make_releasable(self._context):
             self._rescued()
         with self._context.database.read() as connection:
@@ -135,6 +137,7 @@ class Sweeps:
 
     def _reconcile(self) -> None:
         with self._context.database.read() as connection:
-            open_batches = batches.find_open(connection, BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED)
-        for batch_id in open_batches:
+            states = BatchState.OPEN, BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED
+            unfinished = batches.find_open(connection, *states)
+        for batch_id in unfinished:
             reconcile(self._context, batch_id)

@@ -232,9 +232,11 @@ def find_resumable(connection: Connection) -> set[int]:
 
 
 def find_running(connection: Connection, ids: Collection[int]) -> set[int]:
-    """Return which of these batches are running."""
+    """Return which of these batches release items."""
     dialect = dialect_of(connection)
-    query = select(batches.c.id).where(dialect.is_in_list(batches.c.id, "ids"), batches.c.state == "running")
+    query = select(batches.c.id).where(
+        dialect.is_in_list(batches.c.id, "ids"), batches.c.state.in_(["open", "running"])
+    )
     return set(connection.scalars(query, {"ids": dialect.encode_list(ids)}))
 
 
@@ -295,7 +297,7 @@ def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None
         update(batches)
         .where(
             batches.c.id == batch_id,
-            batches.c.state != "accepting",
+            batches.c.state.not_in(["accepting", "open"]),
             batches.c.completed_at.is_(None),
             final >= batches.c.total,
             ~is_held(batch_id, now),

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, select, update
 
 from pipeline.batches.sql.items import ERROR_COLUMNS, RESULT_COLUMNS
-from pipeline.database.row import Row, rows
+from pipeline.database.row import Row, first, rows
 from pipeline.database.state_literals import has_state
 from pipeline.database.tables import batches, definitions, items, replays
 from pipeline.domain.item import Stage
@@ -36,6 +36,16 @@ def find_newest(
         query = query.where(items.c.id < before)
     # In the order of the index, which is also that of the ids.
     return rows(connection.execute(query.order_by(items.c.batch_id.desc(), items.c.id.desc()).limit(limit)))
+
+
+def find_newest_batch(connection: Connection, below: int | None) -> Row | None:
+    """Return the newest batch with dead items; `below`: only batches with ids below."""
+    query = select(items.c.batch_id).where(has_state(items.c.state, "dead"))
+    if below is not None:
+        query = query.where(items.c.batch_id < below)
+    # In the order of the index.
+    newest = connection.scalar(query.order_by(items.c.batch_id.desc(), items.c.id.desc()).limit(1))
+    return None if newest is None else first(connection.execute(select(batches).where(batches.c.id == newest)))
 
 
 def replace_payload(connection: Connection, item_id: int, payload: str, key_id: str | None, now: datetime) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import orjson
 
 from pipeline.batches.validate import ValidatorState
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 
 
 @dataclass(frozen=True, slots=True)

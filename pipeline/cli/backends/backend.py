@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from pipeline.batches.replays.dead_items import DeadFilter
 from pipeline.cli.show.output import Messages
 from pipeline.domain.batch import Progress
 from pipeline.domain.item import ItemState
@@ -67,6 +68,12 @@ class Backend(Protocol):
 
     def dead(self, batch: str | None, limit: int) -> list[Json]:
         """Return the dead items of a batch, or of all, newest first."""
+
+    def dead_causes(self, batch: str | None, wanted: DeadFilter) -> tuple[list[Json], bool]:
+        """Return what dead items died of, the most frequent first, and whether older items are left out."""
+
+    def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:
+        """Replay dead items that match; return what came of it for each batch that has any."""
 
     def replay_items(self, batch_id: str, state: ItemState, items: Sequence[str] | None, messages: Messages) -> int:
         """Make items in a state pending again, all or those with these ids, and return how many."""

@@ -7,20 +7,22 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.batch_status import read_pace, read_status, unserved_queues
-from pipeline.batches import dead_items, replay
 from pipeline.batches import progress as batch_progress
-from pipeline.batches.dead_items import DeadFilter
 from pipeline.batches.find import find_batch
 from pipeline.batches.progress import Details
+from pipeline.batches.replays import dead_items, replay
+from pipeline.batches.replays.dead_items import DeadFilter
 from pipeline.batches.streamed.interrupted import list_interrupted
 from pipeline.cli.backends.backend import FinalDeliveries, Json, Ping
 from pipeline.cli.backends.rows import (
+    cause_json,
     dead_json,
     delivery_json,
     delivery_with_attempts_json,
     endpoint_json,
     item_json,
     ping_json,
+    replay_json,
 )
 from pipeline.cli.run.log_output import errors_only
 from pipeline.cli.run.wake_workers import wake_workers
@@ -28,6 +30,7 @@ from pipeline.cli.show.batch import progress_json, status_json
 from pipeline.cli.show.endpoint import condition_text
 from pipeline.cli.show.output import Messages
 from pipeline.context import Context
+from pipeline.database.row import Row
 from pipeline.delivery import deliveries, delivery_search, endpoint_secrets, endpoints
 from pipeline.delivery.delivery_search import Wanted
 from pipeline.delivery.rules.endpoint_state import NOT_CALLED
@@ -72,10 +75,8 @@ class DatabaseBackend:
         return item_json(self._context, found, with_payload=with_payload) if isinstance(found, Details) else found
 
     def dead(self, batch: str | None, limit: int) -> list[Json]:
-        batch_id, before = None, None
-        if batch is not None:
-            with self._context.database.read() as connection:
-                batch_id = find_batch(connection, batch)["id"]
+        batch_id = None if batch is None else self._row(batch)["id"]
+        before: int | None = None
         found: list[Json] = []
         while len(found) < limit:
             size = min(limit - len(found), dead_items.LOOKED_AT)
@@ -87,6 +88,25 @@ class DatabaseBackend:
             if before is None:
                 break
         return found
+
+    def dead_causes(self, batch: str | None, wanted: DeadFilter) -> tuple[list[Json], bool]:
+        batch_id = None if batch is None else self._row(batch)["id"]
+        groups, has_older = dead_items.causes(self._context, wanted, batch_id=batch_id, tenant=None, by_definition=True)
+        return [cause_json(group) for group in groups], has_older
+
+    def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:
+        if batch is None:
+            done = dead_items.replay_everywhere(self._context, wanted, dry_run=dry_run)
+        else:
+            row = self._row(batch)
+            done = {row["public_id"]: dead_items.replay_matching(self._context, row, wanted, dry_run=dry_run)}
+        if not dry_run:
+            wake_workers(self._context, Messages())
+        return [replay_json(batch_id, count) for batch_id, count in done.items()]
+
+    def _row(self, batch: str) -> Row:
+        with self._context.database.read() as connection:
+            return find_batch(connection, batch)
 
     def replay_items(self, batch_id: str, state: ItemState, items: Sequence[str] | None, messages: Messages) -> int:
         named = None if items is None else [split_item_id(each) for each in items]

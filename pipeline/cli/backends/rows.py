@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from pipeline.batches.progress import Details
+from pipeline.batches.replays.dead_items import CauseGroup, ReplayCount
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
@@ -20,6 +21,7 @@ from pipeline.delivery.rules.endpoint_state import Condition
 from pipeline.delivery.rules.failure_text import consequence, explain
 from pipeline.domain.ids import item_id, webhook_id
 from pipeline.domain.redaction import redact_url
+from pipeline.errors import Conflict
 
 _PLAIN = ("key", "state", "stage", "attempt", "attempts", "crashes", "label", "confidence")
 _TIMES = ("created_at", "due_at", "queued_at", "started_at", "classified_at", "finished_at", "lease_until")
@@ -50,6 +52,29 @@ def item_json(context: Context, details: Details, *, with_payload: bool) -> dict
         "failed_attempts": [_attempt_json(attempt) for attempt in details.attempts],
         "deliveries": [_delivery_row_json(delivery, batch["public_id"]) for delivery in owed],
     }
+
+
+def cause_json(group: CauseGroup) -> dict[str, Any]:
+    """Return what dead items died of."""
+    return {
+        "cause": group.cause.id,
+        "count": group.count,
+        "definition": group.definition,
+        "stage": group.cause.stage,
+        "kind": group.cause.kind,
+        "type": group.cause.type,
+        "message": group.cause.message,
+        "first_at": group.first_at,
+        "last_at": group.last_at,
+        "example": group.example,
+    }
+
+
+def replay_json(batch_id: str, count: ReplayCount | Conflict) -> dict[str, Any]:
+    """Return what came of replaying the dead items of a batch that match a filter."""
+    if isinstance(count, Conflict):
+        return {"batch_id": batch_id, "matched": None, "replayed": 0, "error": str(count)}
+    return {"batch_id": batch_id, "matched": count.matched, "replayed": count.replayed, "error": None}
 
 
 def dead_json(row: Row) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from pipeline.batches.replays.dead_items import DeadFilter
 from pipeline.cli.backends import answers
 from pipeline.cli.backends.backend import FinalDeliveries, Json, Ping
 from pipeline.cli.show.endpoint import condition_of, condition_text
@@ -23,7 +24,7 @@ from pipeline.domain.batch import Progress
 from pipeline.domain.bounds import shown
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.item import ItemState
-from pipeline.errors import NotFound
+from pipeline.errors import InvalidInput, NotFound
 
 
 class ServerBackend:
@@ -83,6 +84,20 @@ class ServerBackend:
     def dead(self, batch: str | None, limit: int) -> list[Json]:
         name = None if batch is None else self._client.batch(batch).id
         return [answers.dead_json(each) for each in self._server.entries("/v1/dead", limit=limit, batch=name)]
+
+    def dead_causes(self, batch: str | None, wanted: DeadFilter) -> tuple[list[Json], bool]:
+        raise InvalidInput("`pipeline dead summary` works on a database; GET /v1/dead/causes groups over HTTP")
+
+    def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:
+        if batch is None:
+            raise InvalidInput("a server replays the dead items of one batch at a time; name a BATCH")
+        if wanted.finished_since is not None:
+            raise InvalidInput("--since works on a database; leave it out, or unset PIPELINE_SERVER_URL")
+        name = self._client.batch(batch).id
+        where = {"stage": wanted.stage, "type": wanted.type, "cause": wanted.cause}
+        body = {"where": {key: value for key, value in where.items() if value is not None}, "dry_run": dry_run}
+        found = self._server.change("POST", f"/v1/batches/{segment(name)}/dead/replay", body, is_repeatable=dry_run)
+        return [{"batch_id": name, "matched": found["matched"], "replayed": found["replayed"], "error": None}]
 
     def replay_items(self, batch_id: str, state: ItemState, items: Sequence[str] | None, messages: Messages) -> int:
         batch = self._client.batch(batch_id)

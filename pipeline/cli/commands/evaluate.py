@@ -17,9 +17,10 @@ from pipeline.cli.reading_options import reading_options, sources_argument, take
 from pipeline.cli.show.output import Messages, format_duration, pluralize, print_fields, print_json
 from pipeline.cli.show.scores import print_class_scores, print_confusions
 from pipeline.definitions import Definition, build_runner
+from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.domain.did_you_mean import list_names
-from pipeline.domain.field_types import UNFIT, plain_text
-from pipeline.domain.input_mapping import text_of
+from pipeline.domain.inputs.field_types import UNFIT, plain_text
+from pipeline.domain.inputs.input_mapping import text_of
 from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, Outcome
 from pipeline.errors import InvalidInput, Permanent
@@ -69,7 +70,7 @@ def evaluate(
     """
     chosen = choose_definition(definition, load_settings().definitions)
     fields = (text,) if text else chosen.input.text_fields
-    mapping = chosen.input.mapping
+    mapping = input_mapping(chosen.input)
     unique = frozenset(map(mapping.source_name, (*fields, label)))
     rows = map(mapping.apply, read_rows(sources, Messages(quiet), take_reading(reading), unique=unique))
     examples = read_labelled_rows(rows, label=label)

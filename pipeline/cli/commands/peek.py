@@ -19,6 +19,7 @@ from pipeline.cli.show.output import Messages, print_json
 from pipeline.cli.show.peek_view import PeekView, Refusals, peek_json, print_peek
 from pipeline.connections.destinations import Destinations
 from pipeline.definitions import Definition
+from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.domain.bounds import ITEM_KEY, WholeNumber
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES, Rejection
 from pipeline.settings import load as load_settings
@@ -96,7 +97,7 @@ def _check(found: Peek, definition: Definition | None, key: str | None) -> Refus
     else:
         rules = Rules(
             text_fields=definition.input.text_fields,
-            mapping=definition.input.mapping,
+            mapping=input_mapping(definition.input),
             accepts_empty_text=definition.input.empty == "accept",
             key_field=key or definition.input.key,
             callback_url_field=None,
@@ -123,7 +124,7 @@ def _advise(found: Peek, definition: Definition | None, key: str | None, refusal
     if definition is None or not found.columns or refusals.rows < refusals.of or advice:
         return advice
     names = {column.name for column in found.columns}
-    source_name = definition.input.mapping.source_name
+    source_name = input_mapping(definition.input).source_name
     sought = definition.input.text_fields
     longest = None
     if not names.intersection(map(source_name, sought)):

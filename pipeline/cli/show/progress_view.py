@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from pipeline.cli.show.output import Messages, format_duration, format_value
 from pipeline.cli.show.table import console
 from pipeline.cli.show.throughput_meter import ThroughputMeter
-from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.batch import Progress
 
 #: Seconds between two queries of the progress.
 REFRESH_SECONDS = 0.25
@@ -83,7 +83,7 @@ def progress_text(progress: Progress, meter: ThroughputMeter) -> str:
     parts = [f"{progress.final:,} of {progress.total:,} items", f"{meter.per_second:,.0f}/s"]
     if progress.dead:
         parts.append(f"{progress.dead:,} dead")
-    if progress.state is not BatchState.RUNNING:
+    if not progress.state.releases_items:
         parts.append(progress.state.value)
     left = meter.seconds_left(progress.total - progress.final)
     if left is not None and not progress.is_complete:

@@ -34,12 +34,12 @@ def read_progress(
     if out is None or not out.is_terminal:
         yield lambda count: None
         return
-    pace = Pace(clock)
+    pace = ReadPace(clock)
     with out.status("reading", spinner="line") as status:
         yield lambda count: status.update(pace.describe(count, source.progress()))
 
 
-class Pace:
+class ReadPace:
     """How fast items are stored, and when the last one will be.
 
     Args:

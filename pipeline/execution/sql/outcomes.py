@@ -52,7 +52,7 @@ def advance(
 def _advance(dialect: Dialect) -> Update:
     names = ("id", "epoch", "state", "label", "confidence", "classification")
     given = item_rows(dialect, *names, integers=("has_begun",))
-    goes_on = or_(batches.c.state == BatchState.RUNNING.value, given.c.has_begun == 1)
+    goes_on = or_(batches.c.state.in_([BatchState.OPEN.value, BatchState.RUNNING.value]), given.c.has_begun == 1)
     state = case((goes_on, given.c.state), else_=ItemState.PENDING.value)
     begins = case((state == ItemState.RUNNING.value, 1), else_=0)
     return (

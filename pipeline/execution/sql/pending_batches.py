@@ -28,7 +28,7 @@ _PENDING = text(
     ), pending(batch_id) AS (
         SELECT batch_id FROM unreleased UNION SELECT batch_id FROM later
     )
-    SELECT b.id, b.public_id, b.weight, b.fair_key, d.stages, b.total, b.last_position, u.first,
+    SELECT b.id, b.public_id, b.weight, b.fair_key, d.stages, b.total, b.last_position, u.first, b.state = 'open',
            EXISTS (SELECT 1 FROM items i
                    WHERE i.batch_id = b.id AND i.state = 'pending' AND i.crashes = 0 AND i.due_at <= :now)
            AS has_due,
@@ -37,20 +37,21 @@ _PENDING = text(
             ORDER BY i.due_at LIMIT 1)
            AS next_due_at
     FROM pending JOIN batches b ON b.id = pending.batch_id JOIN definitions d ON d.id = b.definition_id
-    LEFT JOIN unreleased u ON u.batch_id = b.id
-    WHERE b.state = 'running' ORDER BY b.id
+    LEFT JOIN unreleased u ON u.batch_id = b.id AND u.first <= b.last_position
+    WHERE b.state IN ('open', 'running') ORDER BY b.id
     """
 ).bindparams(bindparam("now", type_=Instant))
 _TYPED = _PENDING.columns(next_due_at=Instant)
 
 
 class PendingBatch(NamedTuple):
-    """A running batch with pending items.
+    """A batch with pending items that may be released.
 
     Args:
         total: the number of its items.
         last: the highest position, which is above `total` if items were refused.
         first: the lowest position that was never released; None if all were.
+        is_open: whether positions above `last` may be added at any time.
         has_due: whether some that were released before are due again.
         next_due_at: when the next of them will be due; None if all are due already.
     """
@@ -63,6 +64,7 @@ class PendingBatch(NamedTuple):
     total: int
     last: int | None
     first: int | None
+    is_open: bool
     has_due: bool
     next_due_at: datetime | None
 
@@ -70,7 +72,13 @@ class PendingBatch(NamedTuple):
     def has_fresh(self) -> bool:
         return self.first is not None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is open and waits for more items."""
+        return not (self.has_fresh or self.has_due or self.next_due_at)
+
 
 def find_pending(connection: Connection, now: datetime) -> list[PendingBatch]:
-    """Return the running batches with pending items, oldest first."""
-    return [PendingBatch(*row) for row in connection.execute(_TYPED, {"now": now})]
+    """Return the batches with pending items that may be released, oldest first."""
+    found = [PendingBatch(*row) for row in connection.execute(_TYPED, {"now": now})]
+    return [batch for batch in found if not batch.is_idle]

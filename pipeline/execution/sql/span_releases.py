@@ -50,11 +50,11 @@ _POSITIONS = (
 
 
 def count_unreleased(connection: Connection, batch_id: int | None, limit: int) -> int:
-    """Return how many items of one running batch, or of all, were never released; about `limit` at most."""
+    """Return how many items of one batch that releases items, or of all, were never released; about `limit` at most."""
     query = (
         select(unreleased.c.batch_id, unreleased.c.first, batches.c.last_position, batches.c.total)
         .join(batches, batches.c.id == unreleased.c.batch_id)
-        .where(batches.c.state == "running")
+        .where(batches.c.state.in_(["open", "running"]))
     )
     if batch_id is not None:
         query = query.where(unreleased.c.batch_id == batch_id)

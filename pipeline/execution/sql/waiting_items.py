@@ -23,7 +23,7 @@ def count_due(connection: Connection, now: datetime, batch_id: int | None, limit
     Args:
         limit: count about this many at most.
     """
-    running = select(batches.c.id).where(batches.c.state == "running", batches.c.completed_at.is_(None))
+    running = select(batches.c.id).where(batches.c.state.in_(["open", "running"]), batches.c.completed_at.is_(None))
     if batch_id is not None:
         running = running.where(batches.c.id == batch_id)
     is_due = has_state(items.c.state, "pending"), items.c.due_at <= now, items.c.batch_id.in_(running)

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from pipeline.batches import dead_items, replay, replay_item
-from pipeline.batches.dead_items import CauseGroup, DeadFilter, cause_of
 from pipeline.batches.find import find_owned_item
+from pipeline.batches.replays import dead_items, replay, replay_item
+from pipeline.batches.replays.dead_items import CauseGroup, DeadFilter, cause_of
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.api_key import Scope

@@ -8,14 +8,15 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from pipeline.batches import batch_view, control, dead_items, event_log, progress, results, throughput
+from pipeline.batches import batch_view, control, event_log, progress, results, throughput
 from pipeline.batches.batch_view import BatchView
 from pipeline.batches.history import SAMPLE, history_of
+from pipeline.batches.replays import dead_items
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries
 from pipeline.domain.api_key import Scope
-from pipeline.domain.batch import BatchState, Progress
+from pipeline.domain.batch import Progress
 from pipeline.domain.redaction import redact_url
 from pipeline.http_api.page import charts
 from pipeline.http_api.page.text import counted, duration
@@ -139,7 +140,7 @@ def _pace(context: Context, found: Progress) -> str:
         # Of a batch that was fast: one that waited, was paused or repaired tells nothing by this.
         pace = f", {found.total / seconds:,.0f} items per second" if found.total >= seconds >= 1 else ""
         return f"took {duration(seconds)}{pace}"
-    if found.state is not BatchState.RUNNING:
+    if not found.state.releases_items:
         return ""
     rate = throughput.measure(context, found.batch_id).items_per_second
     if rate <= 0:

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from pipeline.batches import dead_items
-from pipeline.batches.dead_items import CauseGroup, DeadFilter
+from pipeline.batches.replays import dead_items
+from pipeline.batches.replays.dead_items import CauseGroup, DeadFilter
 from pipeline.domain.api_key import Scope
 from pipeline.domain.ids import item_id
 from pipeline.domain.item import Stage

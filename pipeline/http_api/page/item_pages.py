@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from pipeline.batches import progress, replay_item
+from pipeline.batches import progress
 from pipeline.batches.progress import Details
+from pipeline.batches.replays import replay_item
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries
 from pipeline.domain.api_key import Scope

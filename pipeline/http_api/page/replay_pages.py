@@ -7,8 +7,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from pipeline.batches import replay_item as replays
 from pipeline.batches.progress import Details
+from pipeline.batches.replays import replay_item as replays
 from pipeline.domain.api_key import Scope
 from pipeline.domain.ids import item_id
 from pipeline.domain.item import ItemState

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.domain.payload import Record, Rejection
 from pipeline.sources.columnar.record_batches import (
     BATCH_ROWS,

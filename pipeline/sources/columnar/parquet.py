@@ -6,9 +6,10 @@ from collections.abc import Generator, Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
+from pipeline.sources.columnar.dictionary_pages import dictionary_bytes
 from pipeline.sources.columnar.record_batches import (
     BATCH_ROWS,
     REPEATED_BYTES,
@@ -24,7 +25,8 @@ from pipeline.sources.read_report import ReadReport
 
 #: Values of a nested column that may come of each of its bytes, once there are many: one row may have billions.
 _MANY_VALUES, _VALUES_PER_BYTE = 10_000_000, 100
-_DICTIONARY = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
+#: A larger dictionary is kept as one: a batch of rows may have a large text in each.
+_MAX_DICTIONARY_BYTES = 2 * 1024 * 1024
 
 
 def read_parquet(
@@ -56,21 +58,41 @@ def read_parquet(
             schema = opened.schema_arrow
             check_schema(schema, arrow, options, name)
             report.note("rows", opened.metadata.num_rows, "the file's footer")
+            dictionaries = _measure_dictionaries(file, opened.metadata)
         check_columns(schema.names)
         file.seek(0)
-        # Texts that the file has once for many rows stay so until a row is read.
-        texts = [field.name for field in schema if arrow.types.is_string(field.type)]
+        # Texts that the file has once for many rows stay so until a row is read. Arrow keeps all texts of a row group
+        # in memory for this, so that it is left alone for dictionaries that are small.
+        large = {path for path, size in dictionaries.items() if size > _MAX_DICTIONARY_BYTES}
+        texts = [field.name for field in schema if arrow.types.is_string(field.type) and field.name in large]
         with open_file(read_dictionary=texts) as opened:
-            yield from _read_groups(opened, arrow, name, options, position)
+            others = sum(size for path, size in dictionaries.items() if path not in texts)
+            yield from _read_groups(opened, arrow, name, options, position, others)
+
+
+def _measure_dictionaries(file: BinaryIO, metadata: Any) -> dict[str, int]:
+    """Return the bytes of the largest dictionary of texts or bytes of each column, in any row group."""
+    found: dict[str, int] = {}
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            if column.physical_type == "BYTE_ARRAY":
+                path = column.path_in_schema
+                found[path] = max(found.get(path, 0), dictionary_bytes(file, column))
+    return found
 
 
 def _read_groups(
-    opened: Any, arrow: Any, name: str, options: ReadOptions, position: FilePosition
+    opened: Any, arrow: Any, name: str, options: ReadOptions, position: FilePosition, repeated: int
 ) -> Iterator[Record | Rejection]:
+    """Yield the rows of all groups.
+
+    Args:
+        repeated: bytes that each row may have of dictionaries.
+    """
     rows = 0
     for group in range(opened.num_row_groups):
         expected = opened.metadata.row_group(group).num_rows
-        read = yield from _read_group(opened, group, rows, arrow, name, options, position)
+        read = yield from _read_group(opened, group, rows, arrow, name, options, position, repeated)
         if read != expected:
             raise InvalidInput(f"{name} is damaged: row group {group + 1} has {read:,} rows, not {expected:,}")
         rows += read
@@ -78,13 +100,15 @@ def _read_groups(
         raise InvalidInput(f"{name} is damaged: it has {rows:,} rows, not the {opened.metadata.num_rows:,} it names")
 
 
-def _batch_rows(group: Any, name: str) -> int:
+def _batch_rows(group: Any, name: str, repeated: int) -> int:
     """Return how many rows of a group to decode at once.
+
+    Args:
+        repeated: bytes that each row may have of dictionaries.
 
     Raises:
         InvalidInput: a nested column has far more values than bytes.
     """
-    repeated = 0
     for column in map(group.column, range(group.num_columns)):
         if "." not in column.path_in_schema:
             continue
@@ -94,13 +118,18 @@ def _batch_rows(group: Any, name: str) -> int:
                 f"{name}: the column {column.path_in_schema!r} makes {values:,} values of {size:,} bytes; write "
                 "smaller row groups"
             )
-        if column.physical_type == "BYTE_ARRAY" and _DICTIONARY & {*column.encodings}:
-            repeated += size
     return max(1, min(BATCH_ROWS, 4 * REPEATED_BYTES // max(1, repeated)))
 
 
 def _read_group(
-    opened: Any, group: int, rows: int, arrow: Any, name: str, options: ReadOptions, position: FilePosition
+    opened: Any,
+    group: int,
+    rows: int,
+    arrow: Any,
+    name: str,
+    options: ReadOptions,
+    position: FilePosition,
+    repeated: int,
 ) -> Generator[Record | Rejection, None, int]:
     """Yield the rows of a group from where reading goes on. Return how many the group has.
 
@@ -112,7 +141,8 @@ def _read_group(
         return int(opened.metadata.row_group(group).num_rows)
     skipped = after.row if group == after.group else 0
     read = 0
-    for batch in opened.iter_batches(_batch_rows(opened.metadata.row_group(group), name), row_groups=[group]):
+    size = _batch_rows(opened.metadata.row_group(group), name, repeated)
+    for batch in opened.iter_batches(size, row_groups=[group]):
         left_out = min(max(skipped - read, 0), batch.num_rows)
         first = read + left_out
         read += batch.num_rows

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from pipeline.domain import payload
-from pipeline.domain.input_cursor import InputCursor
-from pipeline.domain.payload import Record, Rejection
+from pipeline.domain.inputs.input_cursor import InputCursor
+from pipeline.domain.payload import Record, Rejection, UnreadRecord
 from pipeline.errors import InvalidInput
 from pipeline.sources.columnar.arrow_values import Convert, ValueOptions, converter, integer_type, is_bytes
 from pipeline.sources.read_options import ReadOptions
@@ -110,7 +110,7 @@ def _read_slice(
                 continue
             except InvalidInput as error:
                 problem = str(error)
-        yield Rejection(line, problem.replace(_USE_NULL, _NAN_OPTION), payload.to_text(item), file, after)
+        yield UnreadRecord(line, problem.replace(_USE_NULL, _NAN_OPTION), payload.to_text(item), file, after)
 
 
 def _decoded(column: Any, arrow: Any) -> Any:

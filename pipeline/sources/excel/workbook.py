@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from pipeline.domain import payload
 from pipeline.domain.did_you_mean import hint, list_names
-from pipeline.domain.payload import Record, Rejection
+from pipeline.domain.payload import Record, Rejection, UnreadRecord
 from pipeline.errors import InvalidInput
 from pipeline.sources.excel.cell_values import cell_value
 from pipeline.sources.excel.sheet_title import LOOKED_AT, find_title
@@ -107,7 +107,7 @@ def _read_row(
         item = header.to_typed_item(values)
         payload.encode_bytes(item, max_bytes=options.max_bytes)
     except InvalidInput as error:
-        return Rejection(number, str(error), payload.to_text(list(values)), position.file, after)
+        return UnreadRecord(number, str(error), payload.to_text(list(values)), position.file, after)
     return Record(number, item, None, position.file, after)
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, CursorResult, text
 
 from pipeline.domain import payload
 from pipeline.domain.did_you_mean import hint, list_names
-from pipeline.domain.input_cursor import InputCursor
-from pipeline.domain.payload import Record, Rejection
+from pipeline.domain.inputs.input_cursor import InputCursor
+from pipeline.domain.payload import Record, Rejection, UnreadRecord
 from pipeline.domain.urls.connection_url import refuse_credentials
 from pipeline.errors import InvalidInput, NoItems
 from pipeline.sources.item_source import ReadProgress
@@ -166,7 +166,7 @@ class _RowConverter:
             problem = problem or str(error)
         if problem is None:
             return Record(number, item, encoded, after=after)
-        return Rejection(number, problem, payload.to_text(item), after=after)
+        return UnreadRecord(number, problem, payload.to_text(item), after=after)
 
     def _convert(self, name: str, value: Any) -> Any:
         if name in self._json and isinstance(value, str):

@@ -37,11 +37,17 @@ _BAD_BYTES = "pipeline.bad-bytes"
 _ZERO_SHARE = 0.1
 
 
+#: Codecs of Python that write text as other text.
+_NOTATIONS = frozenset(
+    {"unicode-escape", "raw-unicode-escape", "unicode_escape", "raw_unicode_escape", "idna", "punycode"}
+)
+
+
 def normalize_encoding(name: str) -> str:
     """Return Python's standard name of an encoding.
 
     Raises:
-        InvalidInput: there is no such encoding.
+        InvalidInput: there is no such encoding, or no file is written in it.
     """
     try:
         "a".encode(name)
@@ -51,6 +57,8 @@ def normalize_encoding(name: str) -> str:
         suggestion = "" if _has_codec(name) else hint(name, _ENCODINGS)
         raise InvalidInput(f"unknown encoding {name!r}{suggestion}; try utf-8, utf-16, cp1252 or latin-1") from None
     standard = codecs.lookup(name).name
+    if standard in _NOTATIONS:
+        raise InvalidInput(f"{name!r} is a notation for text, not an encoding of files; try utf-8, cp1252 or latin-1")
     return UTF8 if standard == "utf-8-sig" else standard
 
 

@@ -7,7 +7,7 @@ import re  # noqa: TID251 - two constant patterns, possessive throughout and the
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
 from pipeline.sources.text.input_position import InputPosition

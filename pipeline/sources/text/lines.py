@@ -7,7 +7,7 @@ from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Iterator
 
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.errors import InvalidInput
 from pipeline.sources.head_stream import HEAD_BYTES
 from pipeline.sources.text.text_input import TextInput

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.domain.input_cursor import InputCursor
-from pipeline.domain.payload import Record, Rejection
+from pipeline.domain.inputs.input_cursor import InputCursor
+from pipeline.domain.payload import Record, Rejection, UnreadRecord
 from pipeline.errors import InvalidInput
 from pipeline.sources.file_position import FilePosition
 from pipeline.sources.read_report import ReadReport
@@ -76,7 +76,7 @@ class TextInput:
     def reject(self, line: int, reason: str, raw: bytes | str, after: InputCursor | None) -> Rejection:
         """Return a rejection with the text of `raw`; bytes that are not valid UTF-8 are escaped."""
         text = raw if isinstance(raw, str) else raw.decode("utf-8", "backslashreplace").strip()
-        return Rejection(line, reason, text, self.position.file, after)
+        return UnreadRecord(line, reason, text, self.position.file, after)
 
     def explain_bad_bytes(self, error: UnicodeDecodeError, offset: int) -> str:
         """Return the reason to reject a record that begins at byte `offset` and cannot be decoded."""

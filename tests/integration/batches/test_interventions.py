@@ -9,9 +9,10 @@ import pytest
 
 import pipeline
 from pipeline.batch_status import read_status
-from pipeline.batches import control, replay, replay_item
+from pipeline.batches import control
 from pipeline.batches.find import find_batch
 from pipeline.batches.progress import details
+from pipeline.batches.replays import replay, replay_item
 from pipeline.context import Context
 from pipeline.domain.item import ItemState
 from tests.support.event_logs import WrittenBatch, write_batch

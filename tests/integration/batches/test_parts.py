@@ -15,12 +15,12 @@ import pytest
 from sqlalchemy import func, select, update
 
 from pipeline.batches import parts, progress, results, submit_lease
-from pipeline.batches.dead_items import DeadFilter, dead_page
 from pipeline.batches.find import find_batch
 from pipeline.batches.idempotency import BodyDigest
 from pipeline.batches.part_errors import ItemsMismatch, NotAccepting, PartDiffers, PartInProgress, PartsMissing
 from pipeline.batches.parts import MAX_PART_ITEMS, put_part, seal
-from pipeline.batches.replay import replay_dead
+from pipeline.batches.replays.dead_items import DeadFilter, dead_page
+from pipeline.batches.replays.replay import replay_dead
 from pipeline.batches.submission import Submission
 from pipeline.batches.submit_lease import discard_abandoned
 from pipeline.bootstrap import make_context

@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import Connection
 
 import pipeline
-from pipeline.batches import control, dead_items, event_log, replay
-from pipeline.batches.completion_hold import CompletionHold, release_abandoned
-from pipeline.batches.dead_items import DeadFilter, ReplayCount
+from pipeline.batches import control, event_log
 from pipeline.batches.find import find_batch
 from pipeline.batches.progress import progress
+from pipeline.batches.replays import dead_items, replay
+from pipeline.batches.replays.completion_hold import CompletionHold, release_abandoned
+from pipeline.batches.replays.dead_items import DeadFilter, ReplayCount
 from pipeline.batches.submission import Submission
 from pipeline.batches.submit import submit
 from pipeline.domain.item import ItemState

@@ -122,3 +122,38 @@ def test_the_state_of_an_item_that_cannot_be_replayed_so_is_named(cancelled: Ter
     result = cancelled.run("dead", "replay", "last", "--item", "m-1", "--yes")
     assert result.exit_code == 2
     assert "'m-1' is cancelled, not dead; pass --state cancelled" in result.stderr
+
+
+def test_dead_items_of_all_batches_are_grouped_by_cause(failed: Terminal) -> None:
+    failed.run("run", str(failed.write_items(["fail"], "more.jsonl")), "-p", "obedient.toml")
+    (cause,) = failed.data("dead", "summary")
+    assert (cause["count"], cause["definition"], cause["stage"], cause["type"]) == (
+        3,
+        "obedient",
+        "classify",
+        "Permanent",
+    )
+    assert cause["first_at"] <= cause["last_at"]
+    assert failed.data("dead", "summary", "last")[0]["count"] == 1
+    assert failed.data("dead", "summary", "--stage", "enrich") == []
+    assert cause["cause"] in failed.run("dead", "summary").stdout
+    assert failed.run("dead", "summary", "--since", "2030-01-01T00:00").stderr == "no dead items\n"
+
+
+def test_a_cause_is_replayed_in_all_batches_once_after_a_dry_run(failed: Terminal) -> None:
+    failed.run("run", str(failed.write_items(["fail"], "more.jsonl")), "-p", "obedient.toml")
+    (cause,) = failed.data("dead", "summary")
+    words = ("dead", "replay", "--cause", cause["cause"], "--stage", "classify", "--since", "1h", "--yes")
+    would = failed.data(*words, "--dry-run")
+    assert [(each["matched"], each["replayed"]) for each in would["batches"]] == [(1, 0), (2, 0)]
+    assert [each["replayed"] for each in failed.data(*words)["batches"]] == [1, 2]
+    assert failed.data(*words)["batches"] == []
+    assert "no dead item matches" in failed.run(*words).stderr
+    assert failed.data("dead", "replay", "--cause", "000000000000", "--yes")["batches"] == []
+
+
+def test_a_replay_names_a_batch_or_what_to_choose_by(failed: Terminal) -> None:
+    nothing = failed.run("dead", "replay", "--yes")
+    assert (nothing.exit_code, "--cause" in nothing.stderr) == (2, True)
+    both = failed.run("dead", "replay", "last", "--item", "m-2", "--stage", "classify", "--yes")
+    assert (both.exit_code, "choose among all dead items" in both.stderr) == (2, True)

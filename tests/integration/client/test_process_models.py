@@ -19,7 +19,7 @@ import pytest
 from tests.support.pages import reader_environment
 from tests.support.servers.redis import Redis
 from tests.support.servers.server import free_port
-from tests.support.servers.warm_process import run_python
+from tests.support.servers.warm_process import run_python, start_python
 from tests.support.servers.worker import Cluster, wait_for
 
 pytestmark = pytest.mark.slow
@@ -59,9 +59,7 @@ class Site:
     def serving(self, *words: str, port: int) -> Iterator[None]:
         """Run a server until the block ends; it must end in good order."""
         with (self.folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [sys.executable, "-m", *words], cwd=self.folder, env=self.environment, stdout=log, stderr=log
-            )
+            server = start_python(["-m", *words], cwd=self.folder, env=self.environment, stdout=log, stderr=log)
         try:
             wait_for(lambda: server.poll() is not None or is_listening(port), SECONDS)
             yield

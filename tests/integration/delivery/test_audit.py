@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Connection, delete, insert, select, update
 
 import pipeline
-from pipeline.batches import control, replay
+from pipeline.batches import control
+from pipeline.batches.replays import replay
 from pipeline.context import Context
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, deliveries, events, items
 from pipeline.delivery.audit import audit

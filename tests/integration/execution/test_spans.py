@@ -14,7 +14,7 @@ from sqlalchemy import select
 from pipeline.batches import progress, throughput
 from pipeline.batches.control import cancel, pause, resume
 from pipeline.batches.reconcile import make_releasable
-from pipeline.batches.replay import replay
+from pipeline.batches.replays.replay import replay
 from pipeline.batches.submission import Submission
 from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context

@@ -16,7 +16,7 @@ from sqlalchemy import insert, select, update
 import pipeline
 from pipeline.batches import progress, results
 from pipeline.batches.control import cancel
-from pipeline.batches.replay import replay_dead
+from pipeline.batches.replays.replay import replay_dead
 from pipeline.batches.sql import batches, definitions
 from pipeline.batches.submission import Submission
 from pipeline.batches.submit import submit

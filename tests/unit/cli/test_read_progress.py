@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.cli.show.read_progress import Pace, format_bytes
+from pipeline.cli.show.read_progress import ReadPace, format_bytes
 from pipeline.sources import ReadProgress
 
 
 def test_pace_and_time_left_are_of_this_attempt():
     now = 0.0
-    pace = Pace(lambda: now)
+    pace = ReadPace(lambda: now)
     total = 1_200_000_000
     # An earlier attempt has stored half of it.
     assert pace.describe(500_000, ReadProgress(600_000_000, total)) == "500,000 items · 50 % of 1.2 GB"
@@ -23,7 +23,7 @@ def test_pace_and_time_left_are_of_this_attempt():
 
 def test_what_is_not_known_is_left_out():
     now = 0.0
-    pace = Pace(lambda: now)
+    pace = ReadPace(lambda: now)
     pace.describe(0, ReadProgress(0, None))
     now = 2.0
     assert pace.describe(1_000, ReadProgress(5_000, None)) == "1,000 items · 500/s"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.domain.field_types import UNFIT, FieldType, convert
-from pipeline.domain.input_mapping import InputMapping, text_of
+from pipeline.domain.inputs.field_types import UNFIT, FieldType, convert
+from pipeline.domain.inputs.input_mapping import InputMapping, text_of
 from pipeline.errors import InvalidInput
 
 T, N, INT, B, AT = FieldType.TEXT, FieldType.NUMBER, FieldType.INTEGER, FieldType.BOOLEAN, FieldType.INSTANT

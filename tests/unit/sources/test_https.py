@@ -11,8 +11,8 @@ import pytest
 from pipeline.domain.ip_ranges import IPv4Network
 from pipeline.errors import InvalidInput, SourceChanged, SourceUnavailable
 from pipeline.sources import ReadOptions, ReadReport, open_source
-from pipeline.sources import https as https_source
 from pipeline.sources.source_access import SourceAccess
+from pipeline.sources.web import https as https_source
 from tests.support.receivers.authority import Authority
 
 CSV = b"id,text\n" + b"".join(b"%d,text number %d\n" % (n, n) for n in range(2_000))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.domain.payload import find_problem
+from pipeline.domain.payload import UnreadRecord, find_problem
 from pipeline.errors import InvalidInput
 from pipeline.sources import Record, Rejection, read_items
 
@@ -105,7 +105,7 @@ def test_bytes_that_are_not_utf8_are_rejected_with_their_offset_and_a_hint(tmp_p
     path = write(tmp_path, "a.jsonl", b'{"a": 1}\n{"a": "caf\xe9"}\n{"a": 3}\n')
     first, rejection, last = read_items(path)
     assert (first.line, last.line) == (1, 3)
-    assert rejection == Rejection(
+    assert rejection == UnreadRecord(
         2,
         "byte 19 of the input (0xe9) is not valid UTF-8; if the file is not UTF-8, name its encoding with --encoding, "
         "perhaps cp1252, cp1250 or cp1251",
@@ -309,6 +309,8 @@ def test_invalid_arguments_are_rejected_before_anything_is_read(tmp_path):
         read_items(path, encoding="cp125")
     with pytest.raises(InvalidInput, match="unknown encoding 'hex'"):
         read_items(path, encoding="hex")
+    with pytest.raises(InvalidInput, match="'unicode_escape' is a notation for text"):
+        read_items(path, encoding="unicode_escape")
     read_end, write_end = os.pipe()
     os.close(write_end)
     with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ from pipeline.errors import InvalidInput
 from pipeline.sources import Record, read_items
 from pipeline.sources.columnar import parquet as parquet_reader
 from pipeline.sources.columnar import record_batches
+from pipeline.sources.columnar.dictionary_pages import dictionary_bytes
 
 MICROSECONDS = pa.timestamp("us")
 #: The first instant after the year 9999, and the last before the year 1, in microseconds.
@@ -134,7 +136,9 @@ def test_a_map_with_a_key_twice_refuses_its_row(write):
     assert read.payload == {"a": {"a": 1}}
 
 
-def test_a_text_that_a_file_has_once_is_read_in_as_few_rows_as_memory_allows(write, monkeypatch):
+@pytest.mark.parametrize("kept", [100, 10_000])
+def test_a_text_that_a_file_has_once_is_read_in_as_few_rows_as_memory_allows(write, monkeypatch, kept):
+    monkeypatch.setattr(parquet_reader, "_MAX_DICTIONARY_BYTES", kept)
     monkeypatch.setattr(record_batches, "REPEATED_BYTES", 1_000)
     monkeypatch.setattr(parquet_reader, "REPEATED_BYTES", 1_000)
     long, short = "x" * 600, "y"
@@ -152,3 +156,18 @@ def test_a_column_of_far_more_values_than_bytes_is_refused(write, monkeypatch):
     table = pa.table({"numbers": pa.array([[7] * 50_000])})
     with pytest.raises(InvalidInput, match=r"'numbers.list.element' makes 50,000 values of \d+ bytes"):
         write(table)
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_the_size_of_a_dictionary_is_known_before_it_is_read(tmp_path, compression, version):
+    text = pa.array([f"{number % 50:04}" for number in range(1_000)])
+    table = pa.table({"text": text, "plain": text, "number": range(1_000)})
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path, compression=compression, use_dictionary=["text"], data_page_version=version)
+    group = pq.read_metadata(path).row_group(0)
+    with path.open("rb") as file:
+        # Each text has its length in four bytes before it.
+        assert [dictionary_bytes(file, group.column(number)) for number in range(3)] == [50 * 8, 0, 0]
+        file = io.BytesIO(bytes(path.stat().st_size))
+        assert dictionary_bytes(file, group.column(0)) == group.column(0).total_uncompressed_size

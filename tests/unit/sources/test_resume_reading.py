@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.errors import InvalidInput
 from pipeline.sources import ReadOptions, ReadReport, open_source
 from tests.support.packed import packed_zstd

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from pipeline.domain.input_cursor import InputCursor
+from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.errors import InvalidInput
 from pipeline.sources.fingerprint import combine_fingerprints
 from pipeline.sources.local_file import LocalFile, StreamFile

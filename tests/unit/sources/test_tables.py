@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.domain.payload import UnreadRecord
 from pipeline.errors import InvalidInput
 from pipeline.sources import Record, Rejection, read_items
 
@@ -80,7 +81,7 @@ def test_an_invalid_row_is_rejected_alone_with_its_line_number(row, reason):
 
 def test_the_rejection_of_a_multi_line_row_contains_all_its_lines():
     (rejection, after) = rows('id,text\n1,"a\nb",c\n2,b\n')
-    assert rejection == Rejection(2, rejection.reason, '1,"a\nb",c')
+    assert rejection == UnreadRecord(2, rejection.reason, '1,"a\nb",c')
     assert rejection.reason.endswith("needs quotes (lines 2 to 3)")
     assert after.line == 4
 
@@ -118,7 +119,7 @@ def test_a_header_without_an_end_is_refused_at_once():
 def test_a_row_with_an_unclosed_quote_is_rejected():
     first, rejection, last = rows('id,text\n1,a\n2,"b\n3,c\n')
     assert (first.line, last) == (2, Record(4, {"id": "3", "text": "c"}))
-    assert rejection == Rejection(
+    assert rejection == UnreadRecord(
         3, "a quote opens on line 3 and does not close; this line is refused and reading goes on at line 4", '2,"b'
     )
 

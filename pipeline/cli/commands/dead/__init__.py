@@ -7,6 +7,7 @@ import click
 from pipeline.cli.commands.dead.list import list_
 from pipeline.cli.commands.dead.replay import replay
 from pipeline.cli.commands.dead.show import show
+from pipeline.cli.commands.dead.summary import summary
 
 
 @click.group()
@@ -18,10 +19,11 @@ def dead() -> None:
 
     \b
     Examples:
+      pipeline dead summary --since 2h
       pipeline dead list last
       pipeline dead replay last
     """
 
 
-for _command in (list_, show, replay):
+for _command in (summary, list_, show, replay):
     dead.add_command(_command)

@@ -72,7 +72,7 @@ class Pace {
     while (this.seen.length > 2 && now - this.seen[1].at > PACE_MS) this.seen.shift();
     const first = this.seen[0];
     const perSecond = ((counts.final - first.final) * 1000) / (now - first.at);
-    if (counts.state !== "running") return "";
+    if (counts.state !== "running" && counts.state !== "open") return "";
     if (!(perSecond > 0) || now - first.at < 1000) return null;
     const rate = perSecond.toLocaleString("en", { maximumFractionDigits: 1 });
     return `· ${rate} items per second, about ${inWords((counts.total - counts.final) / perSecond)} left`;

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.batches.find import find_batch, pruned_meanwhile, refuse_if_cancelling
-from pipeline.batches.replay import replay_dead
+from pipeline.batches.replays.replay import replay_dead
 from pipeline.batches.sql import batches, dead, interventions, items
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.validate import Rules, check_payload
@@ -15,6 +15,7 @@ from pipeline.connections.destinations import Destinations
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import InputSpec
+from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.domain.intervention import Action
 from pipeline.domain.item import ItemState
 
@@ -75,7 +76,7 @@ def _rules(context: Context, content: Mapping[str, Any]) -> Rules:
     return Rules(
         text_fields=given.text_fields,
         # A stored payload has the new names.
-        mapping=replace(given.mapping, rename={}),
+        mapping=replace(input_mapping(given), rename={}),
         accepts_empty_text=given.empty == "accept",
         key_field=None,
         callback_url_field=None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.domain.did_you_mean import quote_name
-from pipeline.domain.field_types import UNFIT, FieldType, convert, plain_text
+from pipeline.domain.inputs.field_types import UNFIT, FieldType, convert, plain_text
 from pipeline.errors import InvalidInput
 
 #: Characters of a value shown in messages.

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from pipeline.errors import InvalidInput, SourceChanged, SourceUnavailable
-from pipeline.sources.guarded_connection import BlockedAddress, GuardedConnection
 from pipeline.sources.ranges import BLOCK_BYTES, RangeStream
 from pipeline.sources.source_access import SourceAccess
 from pipeline.sources.source_file import SourceFile
 from pipeline.sources.url import SourceUrl
+from pipeline.sources.web.guarded_connection import GuardedConnection, RefusedAddress
 from pipeline.version import installed_version
 
 _MAX_REDIRECTS = 3
@@ -158,7 +158,7 @@ class HttpsFile(SourceFile):
                     yield response
                     return
                 self._current = self._redirected(response)
-            except BlockedAddress as error:
+            except RefusedAddress as error:
                 raise InvalidInput(f"{self.name} leads to an address that may not be reached") from error
             except ssl.SSLCertVerificationError as error:
                 raise InvalidInput(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.batches.completion_hold import CompletionHold, completion_hold
 from pipeline.batches.find import find_batch, pruned_meanwhile, refuse_if_cancelling
+from pipeline.batches.replays.completion_hold import CompletionHold, completion_hold
 from pipeline.batches.sql import batches, interventions, items
 from pipeline.context import Context
 from pipeline.database.row import Row

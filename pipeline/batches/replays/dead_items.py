@@ -6,14 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.batches.completion_hold import completion_hold
-from pipeline.batches.replay import CHUNK, replay_held
+from pipeline.batches.replays.completion_hold import completion_hold
+from pipeline.batches.replays.replay import CHUNK, replay_held
 from pipeline.batches.sql import attempts, dead
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.domain.cause import Cause, find_cause
 from pipeline.domain.ids import item_id
 from pipeline.domain.item import ItemState
+from pipeline.errors import Conflict, NotFound
 
 #: Dead items that one page of a filtered list looks at, and that are grouped by cause.
 LOOKED_AT = 10_000
@@ -28,7 +29,7 @@ class DeadFilter:
         type: of the error, such as `HTTPError`.
         cause: the id of a cause.
         definition: the name of the batch's definition.
-        finished_before: when they became dead, aware.
+        finished_since, finished_before: when they became dead, aware.
         items: ids of items.
     """
 
@@ -38,6 +39,7 @@ class DeadFilter:
     cause: str | None = None
     label: str | None = None
     definition: str | None = None
+    finished_since: datetime | None = None
     finished_before: datetime | None = None
     items: Collection[str] | None = None
 
@@ -52,6 +54,7 @@ class DeadFilter:
         )
         return (
             all(wanted is None or wanted == found for wanted, found in equal)
+            and (self.finished_since is None or row["finished_at"] >= self.finished_since)
             and (self.finished_before is None or row["finished_at"] < self.finished_before)
             and (self.items is None or item_id(row["public_id"], row["position"]) in self.items)
             and (self.cause is None or cause_of(row).id == self.cause)
@@ -76,10 +79,12 @@ class CauseGroup:
     """Dead items of one cause.
 
     Args:
+        definition: the name of their definition; None: they are not grouped by it.
         example: the id of the newest of them.
     """
 
     cause: Cause
+    definition: str | None
     count: int
     first_at: datetime
     last_at: datetime
@@ -139,27 +144,35 @@ def _with_answers(context: Context, found: list[Row]) -> list[Row]:
 
 
 def causes(
-    context: Context, wanted: DeadFilter | None = None, *, batch_id: int | None, tenant: str | None
+    context: Context,
+    wanted: DeadFilter | None = None,
+    *,
+    batch_id: int | None,
+    tenant: str | None,
+    by_definition: bool = False,
 ) -> tuple[list[CauseGroup], bool]:
     """Return the causes of the newest dead items, the most frequent first, and whether there are older items.
 
     Args:
         wanted: group only items that match; None: all.
+        by_definition: keep apart the items of different definitions.
     """
     with context.database.read() as connection:
         found = dead.find_newest(connection, batch_id=batch_id, tenant=tenant, before=None, limit=LOOKED_AT + 1)
-    groups: dict[str, CauseGroup] = {}
+    groups: dict[tuple[str, str | None], CauseGroup] = {}
     for row in found[:LOOKED_AT]:
         if wanted is not None and not wanted.matches(row):
             continue
         cause, at = cause_of(row), row["finished_at"]
-        group = groups.get(cause.id)
+        definition = row["definition"] if by_definition else None
+        group = groups.get((cause.id, definition))
         if group is None:
-            groups[cause.id] = CauseGroup(cause, 1, at, at, item_id(row["public_id"], row["position"]))
+            example = item_id(row["public_id"], row["position"])
+            groups[cause.id, definition] = CauseGroup(cause, definition, 1, at, at, example)
             continue
         group.count += 1
         group.first_at, group.last_at = min(group.first_at, at), max(group.last_at, at)
-    ordered = sorted(groups.values(), key=lambda group: (-group.count, group.cause.id))
+    ordered = sorted(groups.values(), key=lambda group: (-group.count, group.cause.id, group.definition or ""))
     return ordered, len(found) > LOOKED_AT
 
 
@@ -192,3 +205,34 @@ def replay_matching(
                 break
             before = chunk[-1]["id"]
     return ReplayCount(matched, replayed)
+
+
+def replay_everywhere(
+    context: Context, wanted: DeadFilter, *, dry_run: bool = False
+) -> dict[str, ReplayCount | Conflict]:
+    """Replay the dead items of all batches that match, batch by batch, the newest first.
+
+    Args:
+        dry_run: only count.
+
+    Returns:
+        For each batch with such items, by its id, how many; or why it could not be replayed: it is being cancelled.
+    """
+    done: dict[str, ReplayCount | Conflict] = {}
+    below: int | None = None
+    while True:
+        with context.database.read() as connection:
+            row = dead.find_newest_batch(connection, below)
+        if row is None:
+            return done
+        below = row["id"]
+        try:
+            count = replay_matching(context, row, wanted, dry_run=dry_run)
+        except Conflict as error:
+            done[row["public_id"]] = error
+        except NotFound:
+            # Pruned in the meantime, with its items.
+            continue
+        else:
+            if count.matched:
+                done[row["public_id"]] = count

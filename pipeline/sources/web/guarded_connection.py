@@ -11,7 +11,7 @@ from pipeline.domain.ip_ranges import is_allowed, is_public
 from pipeline.sources.source_access import SourceAccess
 
 
-class BlockedAddress(OSError):
+class RefusedAddress(OSError):
     """An address that may not be reached on behalf of others."""
 
 
@@ -32,7 +32,7 @@ class GuardedConnection(http.client.HTTPSConnection):
         """Open the socket.
 
         Raises:
-            BlockedAddress: an address of the host may not be reached.
+            RefusedAddress: an address of the host may not be reached.
         """
         found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         for _, _, _, _, address in found:
@@ -56,4 +56,4 @@ class GuardedConnection(http.client.HTTPSConnection):
             return
         address = ip_address(host)
         if not (is_public(address) or is_allowed(address, self._access.allow)):
-            raise BlockedAddress("the address may not be reached")
+            raise RefusedAddress("the address may not be reached")

@@ -1,0 +1,1 @@
+"""Intakes: queues and streams whose messages become items of open batches."""

@@ -1,0 +1,1 @@
+"""Rules of intakes, without input or output."""

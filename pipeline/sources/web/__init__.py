@@ -1,0 +1,1 @@
+"""Sources on the web, read through guarded connections."""
