@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from pipeline.batches import submit_lease
-from pipeline.batches.find import find_batch
+from pipeline.batches.find import find_batch, find_owned_batch
 from pipeline.batches.progress import LOOKED_AT, progress_of
 from pipeline.batches.sql import batches, items
 from pipeline.context import Context
@@ -48,6 +48,20 @@ def view_batch(context: Context, batch: str) -> BatchView:
     """
     with context.database.read() as connection:
         return _views(connection, [find_batch(connection, batch)])[0]
+
+
+def view_owned_batch(context: Context, public_id: str, tenant: str | None) -> tuple[int, BatchView]:
+    """Return the row id of the batch with exactly this id, if it belongs to a tenant, and the batch.
+
+    Args:
+        tenant: None: any.
+
+    Raises:
+        NotFound: there is none that the tenant has.
+    """
+    with context.database.read() as connection:
+        row = find_owned_batch(connection, public_id, tenant)
+        return row["id"], _views(connection, [row])[0]
 
 
 def list_batches(

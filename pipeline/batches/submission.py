@@ -103,9 +103,9 @@ def checked(context: Context, submission: Submission) -> Submission:
     for name in ("key_field", "callback_url_field"):
         if getattr(submission, name) is not None:
             bounds.FIELD.check(name, getattr(submission, name))
-    items_url = _checked_url(context, submission.callback_url, "callback_url")
-    batch_url = _checked_url(context, submission.batch_callback_url, "batch_callback_url")
-    fallback = _checked_url(context, submission.fallback_url, "fallback_url")
+    items_url = _checked_url(context, submission, "callback_url")
+    batch_url = _checked_url(context, submission, "batch_callback_url")
+    fallback = _checked_url(context, submission, "fallback_url")
     if fallback is not None and fallback in (items_url, batch_url):
         raise InvalidInput("fallback_url is also a callback URL of the batch; give one that works when that one fails")
     if submission.callback_schedule is not None:
@@ -124,10 +124,11 @@ def checked(context: Context, submission: Submission) -> Submission:
     )
 
 
-def _checked_url(context: Context, url: str | None, name: str) -> str | None:
+def _checked_url(context: Context, submission: Submission, name: str) -> str | None:
+    url: str | None = getattr(submission, name)
     if url is None:
         return None
-    callback = context.destinations.check(url, name=name)
+    callback = context.destinations.for_tenant(submission.tenant).check(url, name=name)
     if not context.settings.secrets and not callback.is_target:
         raise InvalidInput(
             "callbacks are signed, but PIPELINE_WEBHOOK_SECRET is not set; create one with `pipeline secret` and give "
@@ -146,7 +147,7 @@ def rules_of(context: Context, submission: Submission) -> Rules:
         key_field=submission.key_field or given.key,
         callback_url_field=submission.callback_url_field,
         max_payload_bytes=context.settings.max_payload_bytes,
-        destinations=context.destinations,
+        destinations=context.destinations.for_tenant(submission.tenant),
         has_secret=bool(context.settings.secrets),
     )
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from pipeline.connections.schemes import is_secret_option
 from pipeline.domain.did_you_mean import hint
+from pipeline.domain.tenant import ALL_TENANTS, DEFAULT_TENANT
 from pipeline.domain.variables import expand_variables, find_variables
 from pipeline.errors import InvalidSettings, NotFound
 
@@ -58,6 +59,7 @@ class NamedConnection:
         url: the base of what `conn://NAME/rest` means.
         uses: what it may be used for.
         options: as written; `${NAME}` stands for an environment variable.
+        tenants: of the HTTP API that may send there; `*` is all of them.
         line: of the file, counted from 1.
     """
 
@@ -66,6 +68,11 @@ class NamedConnection:
     uses: frozenset[ConnectionUse] = frozenset(ConnectionUse)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     line: int | None = None
+    tenants: frozenset[str] = frozenset({DEFAULT_TENANT})
+
+    def is_for(self, tenant: str) -> bool:
+        """Return whether a tenant of the HTTP API may use it."""
+        return not self.tenants.isdisjoint((tenant, ALL_TENANTS))
 
     @property
     def scheme(self) -> str:

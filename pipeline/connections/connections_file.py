@@ -11,8 +11,9 @@ from pipeline.connections.connection import ConnectionUse, NamedConnection, Name
 from pipeline.connections.schemes import SCHEMES
 from pipeline.domain.bounds import shown
 from pipeline.domain.did_you_mean import hint, list_names, quote_name
+from pipeline.domain.tenant import DEFAULT_TENANT, check_tenant
 from pipeline.domain.urls.connection_url import find_credentials, is_connection_name
-from pipeline.errors import InvalidSettings
+from pipeline.errors import InvalidArgument, InvalidSettings
 
 MAX_BYTES = 2**20
 
@@ -83,7 +84,8 @@ class _Table:
         if not isinstance(self._values, Mapping):
             raise self._unfit(f"is no table; write [{self._name}] and `url = …` below it")
         url = self._url()
-        return NamedConnection(self._name, url, self._uses(), self._options(url), self._lines.of(self._name))
+        line = self._lines.of(self._name)
+        return NamedConnection(self._name, url, self._uses(), self._options(url), line, self._tenants())
 
     def _url(self) -> str:
         url = self._values.get("url")
@@ -106,7 +108,7 @@ class _Table:
         known = SCHEMES[scheme]
         options: dict[str, str] = {}
         for key, value in self._values.items():
-            if key in ("url", "for"):
+            if key in ("url", "for", "tenants"):
                 continue
             if key not in known:
                 near = hint(key, known)
@@ -129,6 +131,19 @@ class _Table:
             if each not in known:
                 raise self._unfit(f"is for {shown(each)}, which does not exist; choose from {', '.join(known)}", "for")
         return frozenset(map(ConnectionUse, given))
+
+    def _tenants(self) -> frozenset[str]:
+        given = self._values.get("tenants", [DEFAULT_TENANT])
+        try:
+            # Not a text, whose letters would be names.
+            found = frozenset(map(check_tenant, given if isinstance(given, list) else [given]))
+        except InvalidArgument:
+            found = frozenset()
+        if not found or not isinstance(given, list):
+            raise self._unfit(
+                'has no list of tenants in `tenants`; write tenants = ["acme"], or ["*"] for all', "tenants"
+            )
+        return found
 
     def _unfit(self, problem: str, key: str | None = None) -> InvalidSettings:
         line = self._lines.of(self._name, key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.connections.connection import ConnectionUse, NamedConnection, NamedConnections, join_rest
 from pipeline.domain.callback_url import (
@@ -49,11 +49,17 @@ class Destinations:
         allow_private: networks that may be reached although they are private, over unencrypted protocols as well.
         allow_targets: hosts that targets may name without a connection.
         connections: what `conn://NAME` names.
+        tenant: who asks; None: the operator.
     """
 
     allow_private: Sequence[Network] = ()
     allow_targets: Sequence[str] = ()
     connections: NamedConnections = field(default_factory=NamedConnections)
+    tenant: str | None = None
+
+    def for_tenant(self, tenant: str) -> Destinations:
+        """Return where a tenant of the HTTP API may send results."""
+        return replace(self, tenant=tenant)
 
     @property
     def has_targets(self) -> bool:
@@ -124,6 +130,8 @@ class Destinations:
             found = self.connections.get(name, ConnectionUse.TARGETS)
         except InvalidInput as error:
             raise UrlProblem(f"cannot be used: {error}") from None
+        if self.tenant is not None and not found.is_for(self.tenant):
+            raise UrlProblem(f"cannot be used: there is no connection {name!r} for the tenant {self.tenant!r}")
         if found.scheme not in ROUTED:
             raise UrlProblem(f"names a connection to {found.scheme}, which takes no messages")
         return found

@@ -49,7 +49,9 @@ def replay_missing(
 
     Raises:
         EndpointOwned: the URL is at another tenant's endpoint.
+        ForbiddenCallbackUrl: it is at a connection that is not for the tenant.
     """
+    context.destinations.for_tenant(tenant).check(url, name="the URL")
     with context.database.read() as connection:
         _refuse_owned(connection, parse_callback_url(url, name="the URL").origin, tenant)
     return deliveries.replay_missing(context, url, batch, batch_events=batch_events, dry_run=dry_run)

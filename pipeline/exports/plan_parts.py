@@ -15,8 +15,8 @@ from pipeline.domain.urls.export_target import ExportOptions
 from pipeline.errors import TargetConflict
 from pipeline.exports.rules.part_names import part_name, partition_value
 from pipeline.exports.rules.part_range import OpenRange
-from pipeline.exports.sql import log
-from pipeline.exports.sql.log import LoggedResult
+from pipeline.exports.sql import event_log
+from pipeline.exports.sql.event_log import LoggedResult
 
 #: Events whose sizes are read at a time, and results.
 _SIZES, _RESULTS = 10_000, 2_000
@@ -32,7 +32,7 @@ def measure(connection: Connection, row: Row, range_: OpenRange, options: Export
     """
     # Also when it was full before: the transaction that was to plan it may have failed.
     while not range_.is_full(options):
-        found = log.find_sizes(
+        found = event_log.find_sizes(
             connection, row["batch_id"], range_.last_seq, limit=_SIZES, with_payload=options.with_payload
         )
         is_full = any(range_.add(entry, options) for entry in found)
@@ -76,7 +76,7 @@ def read_results(
     while True:
         check()
         with context.database.read() as connection:
-            found = log.find_results(
+            found = event_log.find_results(
                 connection, row["batch_id"], after, last_seq, limit=_RESULTS, with_payload=with_payload
             )
         if not found:

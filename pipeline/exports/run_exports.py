@@ -141,13 +141,17 @@ class ExportRunner:
             if row is None:
                 return
             since = row["failing_since"] or now
-            if now - since >= HORIZON:
+            is_given_up = now - since >= HORIZON
+            if is_given_up:
                 exports.fail(connection, export_id, context.worker, error=error, now=now)
             else:
                 due_at = now + _SCHEDULE.delay_after(row["attempts"] + 1)
                 exports.put_off(connection, export_id, context.worker, error=error, since=since, due_at=due_at)
-        event = "export_failed" if now - since >= HORIZON else "export_put_off"
-        log.warning(event, batch=row["public_id"], export=export_id, target=row["target"], error=error)
+        fields = {"batch": row["public_id"], "export": export_id, "target": row["target"], "error": error}
+        if is_given_up:
+            log.warning("export_failed", **fields)
+        else:
+            log.warning("export_put_off", **fields)
 
     def _fail(self, export_id: int, error: str) -> None:
         context = self._context

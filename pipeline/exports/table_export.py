@@ -14,8 +14,8 @@ from pipeline.errors import TargetConflict
 from pipeline.exports.complete import complete
 from pipeline.exports.lease import ExportLease
 from pipeline.exports.rules.table_rows import newest_by_key, table_row
-from pipeline.exports.sql import exports, log
-from pipeline.exports.sql.log import LoggedResult
+from pipeline.exports.sql import event_log, exports
+from pipeline.exports.sql.event_log import LoggedResult
 from pipeline.exports.targets.result_table import RowRefused
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class ExportToTable:
             self._lease.require(row is not None and row["worker"] == self._context.worker)
             assert row is not None
             last = row["batch_next_seq"] - 1
-            found = log.find_results(
+            found = event_log.find_results(
                 connection, row["batch_id"], self._next_seq - 1, last, limit=CHUNK_ROWS, with_payload=False
             )
         if found:
@@ -83,6 +83,6 @@ class ExportToTable:
     def _note(self, row: Row, next_seq: int) -> None:
         """Note in our database how far the table is, for people to see; the table itself decides."""
         with self._context.database.write() as connection:
-            added = log.count_results(connection, row["batch_id"], row["next_seq"], next_seq)
+            added = event_log.count_results(connection, row["batch_id"], row["next_seq"], next_seq)
             is_held = exports.set_reached(connection, row["id"], self._context.worker, next_seq=next_seq, added=added)
             self._lease.require(is_held)

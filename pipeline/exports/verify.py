@@ -17,7 +17,7 @@ from pipeline.domain.urls.export_target import ExportFormat, TableMode, TargetKi
 from pipeline.exports.open_target import OpenedTarget, open_store, open_target
 from pipeline.exports.rules.manifest import listed_parts
 from pipeline.exports.rules.part_names import MANIFEST, manifest_name
-from pipeline.exports.sql import log, parts
+from pipeline.exports.sql import event_log, parts
 from pipeline.exports.targets.part_store import PartStore
 from pipeline.files.read_part import DamagedPart, read_seqs
 
@@ -63,7 +63,7 @@ def _verify_files(context: Context, row: Row, opened: OpenedTarget, found: Verif
     store = open_store(opened, row["public_id"])
     with context.database.read() as connection:
         known = parts.find_all(connection, row["id"])
-        expected = log.count_results(connection, row["batch_id"], 1, row["next_seq"])
+        expected = event_log.count_results(connection, row["batch_id"], 1, row["next_seq"])
     stored = [part for part in known if part["state"] == "stored"]
     _verify_manifest(store, row, stored, found)
     for _, of_range in groupby(stored, key=lambda part: part["first_seq"]):
@@ -99,7 +99,7 @@ def _verify_range(
     for part in of_range:
         seqs |= _verify_part(part, format, store, found, known=seqs)
     with context.database.read() as connection:
-        expected = set(log.find_result_seqs(connection, row["batch_id"], first, last))
+        expected = set(event_log.find_result_seqs(connection, row["batch_id"], first, last))
     if seqs != expected:
         missing, foreign = len(expected - seqs), len(seqs - expected)
         found.problems.append(
@@ -151,7 +151,7 @@ def _verify_table(context: Context, row: Row, opened: OpenedTarget, found: Verif
     finally:
         table.close()
     with context.database.read() as connection:
-        expected = log.count_results(connection, row["batch_id"], 1, next_seq)
+        expected = event_log.count_results(connection, row["batch_id"], 1, next_seq)
     if row["state"] == "complete" and next_seq != row["next_seq"]:
         found.problems.append(f"the table has results up to seq {next_seq - 1:,}, not {row['next_seq'] - 1:,}")
     if highest >= next_seq:

@@ -16,7 +16,7 @@ from pipeline.domain.event import cut_data, with_payload
 from pipeline.domain.urls.export_target import ExportOptions
 from pipeline.exports.plan_parts import read_results
 from pipeline.exports.rules.part_names import partition_value
-from pipeline.exports.sql.log import LoggedResult
+from pipeline.exports.sql.event_log import LoggedResult
 from pipeline.exports.targets.part_store import PartStore, StoredFile
 from pipeline.files.export_writer import RowWriter, open_part
 

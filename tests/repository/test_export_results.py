@@ -35,7 +35,7 @@ def shown(*words: str) -> str:
 @pytest.mark.slow
 def test_an_export_to_a_folder_is_verified_and_read(desk: Desk) -> None:
     desk.save(PAGE)
-    desk.type(shown("run", "results/"))
+    desk.type(shown("tickets.jsonl", "results/"))
     assert "complete" in desk.type(shown("exports list")).stdout
     assert "correct" in desk.type(shown("exports verify")).stdout
     (manifest,) = (desk.folder / "results").glob("*/manifest.json")

@@ -109,7 +109,7 @@ def test_each_application_shown_takes_a_batch_once_and_finishes_it(words: list[s
         (batch,) = {answer["batch"] for _, answer in accepted}
         wait_until(lambda: _asked(port, "GET", f"/batches/{batch}")[1]["state"] == "completed")
         assert _asked(port, "GET", f"/batches/{batch}")[1] == {"state": "completed", "total": 2, "final": 2}
-        status, refused = _asked(port, "POST", "/batches", [{"id": "T-1", "body": 1}])
+        status, refused = _asked(port, "POST", "/batches", [{"id": "T-1", "body": [1]}])
         assert (status, "body" in refused["error"]) == (422, True)
 
 

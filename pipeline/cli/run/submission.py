@@ -44,7 +44,9 @@ _OPTIONS = (
         help="Field that holds your own id of each item. Default: from the definition.",
     ),
     click.option(
-        "--callback-url", metavar="URL", help="URL that receives a signed event for each item as soon as it finishes."
+        "--callback-url",
+        metavar="URL",
+        help="URL or message target that receives an event for each item as soon as it finishes.",
     ),
     click.option(
         "--callback-url-field", type=FIELD, metavar="FIELD", help="Field that holds an item's own callback URL."

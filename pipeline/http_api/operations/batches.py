@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from pipeline.batch_status import COUNTED_ITEMS, read_pace, read_status
 from pipeline.batches import control, progress
-from pipeline.batches.batch_view import BatchView, list_batches, view_batch
+from pipeline.batches.batch_view import BatchView, list_batches, view_batch, view_owned_batch
 from pipeline.context import Context
 from pipeline.domain.api_key import Scope
 from pipeline.domain.batch import BatchState
@@ -261,11 +261,11 @@ async def status(call: ApiCall) -> Response:
 async def get(call: ApiCall) -> Response:
     """Return one batch; after a change, if that is asked for."""
     wait = call.parameters(BatchQuery).wait
-    row = await call.batch()
-    found = await call.quick(view_batch, call.context, row["public_id"])
+    # One way to a thread and one connection: programs ask this often.
+    row_id, found = await call.quick(view_owned_batch, call.context, call.path("batch"), call.caller.sees)
     seen = call.request.headers.get("if-none-match")
     if wait and (seen is None or has_tag(call.request, batch_tag(found))):
-        found = await _changed(call, row["id"], found, wait)
+        found = await _changed(call, row_id, found, wait)
     return with_tag(call.request, answer(batch_json(found)), batch_tag(found))
 
 

@@ -14,6 +14,8 @@ from pipeline.sources.text.text_input import TextInput
 
 #: In order of preference, if several fit equally well.
 _DELIMITERS = ",;\t|"
+#: Share of the rows that is most of them.
+_MOST = 0.5
 #: The first line by which Excel is told the delimiter.
 _DECLARATION = "sep="
 
@@ -71,6 +73,12 @@ def detect_dialect(source: TextInput, sample: Sequence[Line], candidates: Sequen
         if _measure_fit(source, sample, skipping).share_alike >= best.share_alike:
             return skipping
     return dialect
+
+
+def splits_alike(source: TextInput, sample: Sequence[Line], dialect: TableDialect) -> bool:
+    """Return whether a dialect splits the header, and most of the rows like the header."""
+    fit = _measure_fit(source, sample, dialect)
+    return fit.splits_header and fit.rows_alike > 0 and fit.share_alike > _MOST
 
 
 class _Fit(NamedTuple):

@@ -11,7 +11,13 @@ from typing import NamedTuple
 from pipeline.domain import payload
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
-from pipeline.sources.text.csv_dialect import candidate_dialects, declared_delimiter, detect_dialect, take_sample
+from pipeline.sources.text.csv_dialect import (
+    candidate_dialects,
+    declared_delimiter,
+    detect_dialect,
+    splits_alike,
+    take_sample,
+)
 from pipeline.sources.text.csv_header import Header, HeaderRules
 from pipeline.sources.text.csv_rows import CsvRows, TableDialect
 from pipeline.sources.text.lines import Line, number_lines
@@ -90,6 +96,8 @@ def inspect_table(source: TextInput, delimiter: str | None, options: TableOption
     candidates = candidate_dialects(options, options.delimiter or declared or delimiter)
     dialect = detect_dialect(source, sample, candidates)
     may_have_title = options.has_header and options.header_row is None
+    # What another dialect makes of quoted fields says nothing about a header that the rows agree with.
+    may_have_title = may_have_title and not splits_alike(source, sample, dialect)
     title = find_title(source, sample, candidates) if may_have_title else None
     if title is not None and title.dialect.delimiter != dialect.delimiter:
         # The other one does not split the title either, and would make one column of all.

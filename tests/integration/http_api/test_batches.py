@@ -69,8 +69,13 @@ def test_an_unknown_path_and_method_are_problems(api: ServedApi) -> None:
     assert refused.headers["allow"] == "DELETE, GET, HEAD, OPTIONS"
     # As `curl -T` sends it.
     refused = api.http.put("/v1/batches", content=b"{}")
-    assert refused.headers["allow"] == "GET, HEAD, POST"
+    assert refused.headers["allow"] == "GET, HEAD, OPTIONS, POST"
     assert "`-X POST`" in refused.json()["detail"]
+    # A path that says more comes before one with a name in it.
+    assert api.http.patch("/v1/endpoints/https%3A%2F%2Fexample.com/disable", json={}).status_code == 405
+    assert api.http.get("/v1/definitions/validate").headers["allow"] == "OPTIONS, POST"
+    asked = api.http.options("/v1/batches")
+    assert (asked.status_code, asked.headers["allow"], asked.content) == (204, "GET, HEAD, OPTIONS, POST", b"")
 
 
 def test_the_server_tells_how_it_is(api: ServedApi) -> None:

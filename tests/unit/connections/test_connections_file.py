@@ -85,6 +85,8 @@ def test_a_connection_is_used_only_for_what_its_operator_allows(connections: Nam
         ("[bus]\nurl = 'amqp://h'\npassword = 7", "line 3: connection 'bus' has no text in password"),
         ("[bus]\nurl = 'amqp://h'\nfor = ['target']", "line 3: connection 'bus' is for 'target', which does not"),
         ("[bus]\nurl = 'amqp://h'\nfor = []", "line 3: connection 'bus' has no list in `for`, or an empty one"),
+        ("[bus]\nurl = 'amqp://h'\ntenants = 'acme'", "line 3: connection 'bus' has no list of tenants"),
+        ("[bus]\nurl = 'amqp://h'\ntenants = ['a b']", "line 3: connection 'bus' has no list of tenants"),
         ("[Bus]\nurl = 'amqp://h'", "line 1: connection 'Bus' has a name that cannot stand in a URL"),
         ("bus = 'amqp://h'", "line 1: connection 'bus' is no table"),
     ],

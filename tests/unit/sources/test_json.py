@@ -309,6 +309,8 @@ def test_invalid_arguments_are_rejected_before_anything_is_read(tmp_path):
         read_items(path, encoding="cp125")
     with pytest.raises(InvalidInput, match="unknown encoding 'hex'"):
         read_items(path, encoding="hex")
+    with pytest.raises(InvalidInput, match="'unicode_escape' is a notation for text"):
+        read_items(path, encoding="unicode_escape")
     read_end, write_end = os.pipe()
     os.close(write_end)
     with (

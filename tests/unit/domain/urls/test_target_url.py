@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.connections.connection import ConnectionUse, NamedConnection, NamedConnections
+from pipeline.connections.connections_file import read_connections
 from pipeline.connections.destinations import Destinations
 from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl, parse_callback_url
 from pipeline.domain.urls.route import AmqpRoute, KafkaRoute, NatsRoute, RedisRoute, Route, SqsRoute, parse_route
@@ -102,6 +106,26 @@ def test_what_is_allowed_or_named_passes() -> None:
         where.check("conn://bus/x")
     # The endpoint alone is enough to configure it.
     assert where.check_endpoint("conn://bus").origin == "conn://bus"
+
+
+def test_a_connection_is_for_the_tenants_that_its_operator_names(tmp_path: Path) -> None:
+    path = tmp_path / "connections.toml"
+    path.write_text(
+        "[bus]\nurl = 'kafka://h'\n[theirs]\nurl = 'kafka://h'\ntenants = ['acme']\n"
+        "[all]\nurl = 'kafka://h'\ntenants = ['*']\n"
+    )
+    where = Destinations(connections=read_connections(path))
+
+    def allowed(tenant: str) -> list[str]:
+        found = []
+        for name in ("bus", "theirs", "all"):
+            with suppress(ForbiddenCallbackUrl):
+                found.append(where.for_tenant(tenant).check(f"conn://{name}/t").host)
+        return found
+
+    assert allowed("default") == ["bus", "all"]
+    assert allowed("acme") == ["theirs", "all"]
+    assert where.check("conn://theirs/t").host == "theirs"
 
 
 def test_values_are_reduced_to_what_means_nothing_to_a_broker() -> None:
