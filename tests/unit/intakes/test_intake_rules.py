@@ -1,0 +1,73 @@
+"""Rules of intakes: offsets that sort, what is held back, what a source may be."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.domain.urls.intake_source import OutboxPlace, StreamPlace, check_intake_source, parse_intake_place
+from pipeline.errors import InvalidArgument, InvalidInput
+from pipeline.intakes.rules.limits import Backpressure, RejectRate
+from pipeline.intakes.rules.stream_ids import FIRST, id_before, offset_after, to_offset
+
+MOST = 2**64 - 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "before"), [("5-3", "5-3"), (f"5-{MOST}", f"5-{MOST}"), ("0-0", "0-0"), ("9", "9-0")]
+)
+def test_reading_goes_on_behind_the_last_entry(entry: str, before: str) -> None:
+    assert id_before(offset_after(entry)) == before
+
+
+def test_offsets_sort_as_the_entries_do() -> None:
+    entries = ["0-0", "0-1", "9-2", "9-10", "10-1", f"{MOST}-{MOST}"]
+    offsets = [to_offset(each) for each in entries]
+    assert offsets == sorted(offsets)
+    assert offsets[0] == FIRST
+
+
+@pytest.mark.parametrize("entry", ["", "x", "1-x", "-1", "1.5-0", f"{MOST + 1}-0"])
+def test_what_is_no_id_is_refused(entry: str) -> None:
+    with pytest.raises(InvalidInput, match="is no id of an entry"):
+        to_offset(entry)
+
+
+def test_it_is_held_back_until_half_of_them_are_done() -> None:
+    held = Backpressure(10)
+    assert [held.update(each) for each in (9, 10, 6, 5, 9, 10)] == [False, True, True, False, False, True]
+
+
+def test_the_last_thousand_messages_decide() -> None:
+    rate = RejectRate(0.5)
+    for number in range(999):
+        rate.add(number >= 498)
+    assert not rate.is_exceeded
+    rate.add(True)
+    assert (rate.rejected, rate.is_exceeded) == (502, True)
+    for _ in range(1_000):
+        rate.add(False)
+    assert (rate.rejected, rate.is_exceeded) == (0, False)
+
+
+def test_places_are_what_their_urls_say() -> None:
+    stream = parse_intake_place("rediss://h:1/2/a%20b", "x")
+    assert stream == StreamPlace("h", 1, True, 2, "a b")
+    outbox = parse_intake_place("postgresql://h/shop/public.outbox?mark=taken_at", "x")
+    assert outbox == OutboxPlace("h", 5432, "shop", "public", "outbox", "taken_at")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("kafka://h:9092/tickets", "has the scheme 'kafka'; intakes read redis://"),
+        ("redis://h/tickets", "does not name a stream"),
+        ("redis://h/0/s?group=g", "has the parameter 'group'; it takes none"),
+        ("postgresql://h/shop", "does not name a table"),
+        ("redis://me:hunter2@h/0/s", "contains a user name or password"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(url: str, says: str) -> None:
+    with pytest.raises(InvalidArgument, match="SOURCE") as refused:
+        check_intake_source(url)
+    assert says in str(refused.value)
+    assert "hunter2" not in str(refused.value)
