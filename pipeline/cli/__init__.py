@@ -13,6 +13,7 @@ COMMANDS = {
         "peek": "Show how INPUT is read.",
         "run": "Process INPUT and wait until it is finished.",
         "submit": "Store INPUT as a batch and print the batch id.",
+        "consume": "Turn the messages of SOURCE into items.",
         "worker": "Run a worker that processes batches.",
         "serve": "Serve the HTTP API and a web page.",
     },
@@ -32,6 +33,7 @@ COMMANDS = {
         "deliveries": "Manage callback deliveries.",
         "endpoints": "Manage callback endpoints.",
         "exports": "Manage exports of results.",
+        "intakes": "Manage intakes: what `pipeline consume` reads.",
         "keys": "Manage the API keys of `pipeline serve`.",
     },
     "Models": {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from typing import Any
 
 import click
 
@@ -53,6 +55,16 @@ OUTPUT_PATH = PathType(is_output=True)
 IDEMPOTENCY_KEY = TextType(bounds.IDEMPOTENCY_KEY)
 FAIR_KEY = TextType(bounds.FAIR_KEY)
 FIELD = TextType(bounds.FIELD)
+
+
+class NumberType(click.FloatRange):
+    """A number within bounds. NaN is within all of them for click, because no comparison with it holds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 def whole_number(bound: WholeNumber) -> click.IntRange:

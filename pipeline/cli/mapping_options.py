@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import click
 from pipeline.cli import options
 from pipeline.cli.argument_types import FIELD
 from pipeline.definitions import Definition, with_input
+from pipeline.errors import InvalidDefinition
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,6 +80,9 @@ def map_input(
         InvalidDefinition: the options contradict each other or the definition.
     """
     changes: dict[str, Any] = {}
+    twice = next((new for new, count in Counter(new for new, _ in rename).items() if count > 1), None)
+    if twice is not None:
+        raise InvalidDefinition(f"--map gives the name {twice!r} to several fields; leave all but one of them out")
     if rename:
         changes["rename"] = {**definition.input.rename, **dict(rename)}
     if text:

@@ -23,7 +23,15 @@ from pipeline.database.row import Row
 from pipeline.domain.ids import new_batch_id
 from pipeline.domain.payload import Rejection
 from pipeline.errors import Conflict
-from pipeline.intakes.rules.messages import MAX_KEPT_BYTES, Chunk, Message, advance, is_accepted, is_ahead, read_body
+from pipeline.intakes.rules.messages import (
+    MAX_KEPT_BYTES,
+    Chunk,
+    IntakeMessage,
+    advance,
+    is_accepted,
+    is_ahead,
+    read_body,
+)
 from pipeline.intakes.sql import intakes, open_batches, received
 
 #: Times that a chunk is accepted anew because somebody has just paused or cancelled the open batch.
@@ -117,7 +125,7 @@ class _Acceptance:
             found[each.partition] = received.lock_position(connection, self._intake_id, each.partition)
         return found
 
-    def _new_messages(self, connection: Connection, next_offsets: dict[str, str]) -> dict[int, Message]:
+    def _new_messages(self, connection: Connection, next_offsets: dict[str, str]) -> dict[int, IntakeMessage]:
         """Return the messages that were not accepted before, by number."""
         given = self._read.messages
         if self._read.ranges:
@@ -129,7 +137,7 @@ class _Acceptance:
         lines = {by_id[each] for each in unseen}
         return {line: each for line, each in given.items() if line in lines}
 
-    def _store(self, connection: Connection, intake: Row, new: Mapping[int, Message]) -> Accepted:
+    def _store(self, connection: Connection, intake: Row, new: Mapping[int, IntakeMessage]) -> Accepted:
         # Copies: a repeated attempt numbers them anew.
         rows = {line: dict(self._read.rows[line]) for line in new if line in self._read.rows}
         reasons = {line: reason for line, reason in self._read.reasons.items() if line in new}
@@ -176,12 +184,12 @@ class _Acceptance:
         return batch_id
 
     def _reject(
-        self, connection: Connection, batch_id: int | None, rejected: Mapping[int, tuple[Message, str]]
+        self, connection: Connection, batch_id: int | None, rejected: Mapping[int, tuple[IntakeMessage, str]]
     ) -> None:
         make = partial(_reject_row, self._intake_id, batch_id, self._context.now())
         received.add_rejects(connection, [make(message, reason) for message, reason in rejected.values()])
 
-    def _count(self, connection: Connection, new: Mapping[int, Message], *, items: int, rejected: int) -> None:
+    def _count(self, connection: Connection, new: Mapping[int, IntakeMessage], *, items: int, rejected: int) -> None:
         intakes.count(
             connection,
             self._intake_id,
@@ -192,7 +200,7 @@ class _Acceptance:
         )
 
 
-def _reject_row(intake_id: int, batch_id: int | None, now: Any, message: Message, reason: str) -> dict[str, Any]:
+def _reject_row(intake_id: int, batch_id: int | None, now: Any, message: IntakeMessage, reason: str) -> dict[str, Any]:
     return {
         "intake_id": intake_id,
         "batch_id": batch_id,

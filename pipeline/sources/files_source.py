@@ -78,7 +78,9 @@ class FilesSource(ItemSource):
             self._passed_bytes += self._sizes[number] or self._meter.count
             self._meter.count = 0
         if is_empty:
-            raise NoItems(f"no items in {self._name}")
+            header_row = self._options.table.header_row
+            below = "" if header_row is None else f" below row {header_row:,}, which --header-row names"
+            raise NoItems(f"no items in {self._name}{below}")
 
     def _can_resume(self) -> bool:
         """Return whether the files can be opened again; a stream or a pipe is read once."""

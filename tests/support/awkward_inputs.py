@@ -611,7 +611,7 @@ OTHER_KINDS = [
         "a table by the name of a newer workbook",
         "a.xlsx",
         b"id,text\n1,a\n",
-        error="cannot be read as an Excel workbook: File is not",
+        error="cannot be read as an Excel workbook: it is none",
     ),
     Awkward(
         "a table by the name of a workbook", "a.xls", b"id,text\n1,a\n", error="the suffix '.xls' is unknown; name it"

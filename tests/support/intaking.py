@@ -14,7 +14,7 @@ from pipeline.database.row import Row, rows
 from pipeline.database.tables import batches, events, items
 from pipeline.domain.event import EventType
 from pipeline.intakes.intakes import register
-from pipeline.intakes.rules.messages import Chunk, Message, OffsetRange
+from pipeline.intakes.rules.messages import Chunk, IntakeMessage, OffsetRange
 from pipeline.intakes.rules.options import IntakeOptions
 from tests.support.factories import make_definition
 
@@ -40,12 +40,12 @@ def body(number: int) -> bytes:
 
 def by_offsets(start: int, end: int) -> Chunk:
     """Return the messages of a partition from an offset to one before another."""
-    messages = [Message(body(each), "0", offset(each)) for each in range(start, end)]
+    messages = [IntakeMessage(body(each), "0", offset(each)) for each in range(start, end)]
     return Chunk(messages, (OffsetRange("0", offset(start), offset(end)),))
 
 
 def by_ids(numbers: Sequence[int]) -> Chunk:
-    return Chunk([Message(body(each), message_id=f"m{each}") for each in numbers])
+    return Chunk([IntakeMessage(body(each), message_id=f"m{each}") for each in numbers])
 
 
 def stored_texts(context: Context) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pipeline.cli import options
+from pipeline.cli.argument_types import NumberType
 from pipeline.cli.definition_choice import choose_definition
 from pipeline.cli.labelled_input import read_rows
 from pipeline.cli.reading_options import reading_options, sources_argument, take_reading
@@ -43,7 +44,7 @@ _CONFUSIONS = 10
 @click.option("--label", metavar="FIELD", default="label", show_default=True, help="Field that holds the true class.")
 @click.option("--text", metavar="FIELD", help="Field that the classifier reads. Default: from the definition.")
 @click.option(
-    "--min-accuracy", type=click.FloatRange(0, 1), metavar="SHARE", help="Exit with code 1 if the accuracy is lower."
+    "--min-accuracy", type=NumberType(0, 1), metavar="SHARE", help="Exit with code 1 if the accuracy is lower."
 )
 @reading_options
 @options.quiet

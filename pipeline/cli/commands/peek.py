@@ -20,11 +20,11 @@ from pipeline.cli.show.peek_view import PeekView, Refusals, peek_json, print_pee
 from pipeline.connections.destinations import Destinations
 from pipeline.definitions import Definition
 from pipeline.definitions.input_and_retry import input_mapping
-from pipeline.domain.bounds import WholeNumber
+from pipeline.domain.bounds import ITEM_KEY, WholeNumber
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES, Rejection
 from pipeline.settings import load as load_settings
 from pipeline.sources import ReadReport, open_source
-from pipeline.sources.peek import Peek
+from pipeline.sources.peek import Column, Peek
 from pipeline.sources.peek import peek as look_at
 
 _ROWS = 5
@@ -79,7 +79,7 @@ def peek(
     source = open_source(sources, take_reading(reading), report)
     found = look_at(source, report)
     refusals = _check(found, chosen, key)
-    view = PeekView(source.name, found, refusals, _advise(found, chosen, refusals))
+    view = PeekView(source.name, found, refusals, _advise(found, chosen, key, refusals))
     if as_json:
         print_json({**peek_json(view, rows), "warnings": warnings})
     else:
@@ -118,16 +118,31 @@ def _check(found: Peek, definition: Definition | None, key: str | None) -> Refus
     )
 
 
-def _advise(found: Peek, definition: Definition | None, refusals: Refusals) -> list[str]:
+def _advise(found: Peek, definition: Definition | None, key: str | None, refusals: Refusals) -> list[str]:
     """Return options that would help."""
     advice = [f"{option} {value}" for option, value in found.report.proposals.items()]
     if definition is None or not found.columns or refusals.rows < refusals.of or advice:
         return advice
     names = {column.name for column in found.columns}
+    source_name = input_mapping(definition.input).source_name
     sought = definition.input.text_fields
-    if not names.intersection(map(input_mapping(definition.input).source_name, sought)):
+    longest = None
+    if not names.intersection(map(source_name, sought)):
         texts = [column for column in found.columns if column.type == "text"]
         longest = max(texts, key=lambda column: column.longest, default=None)
         if longest is not None:
             advice.append(f"--map {shlex.quote(f'{sought[0]}={longest.name}')}")
+    key_field = key or definition.input.key
+    if key_field is not None and source_name(key_field) not in names:
+        unique = next((each.name for each in found.columns if each is not longest and _is_unique(found, each)), None)
+        if unique is not None:
+            advice.append(f"--key {shlex.quote(unique)}")
     return advice
+
+
+def _is_unique(found: Peek, column: Column) -> bool:
+    """Return whether each row has a short value in a column that no other has."""
+    is_key = (
+        column.type in ("integer", "text") and column.longest <= ITEM_KEY.most and column.filled == len(found.records)
+    )
+    return is_key and len({record.payload[column.name] for record in found.records}) == column.filled

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from pipeline.cli import options
-from pipeline.cli.argument_types import OUTPUT_PATH
+from pipeline.cli.argument_types import OUTPUT_PATH, NumberType
 from pipeline.cli.reading_options import sources_argument
 from pipeline.cli.run.finish_batch import RunOptions
 from pipeline.cli.run.process_batch import process_batch
@@ -46,7 +46,7 @@ _RUN_PARAMETERS = {
 @submission_options
 @click.option(
     "--callback-wait",
-    type=click.FloatRange(0),
+    type=NumberType(0),
     default=CALLBACK_WAIT,
     show_default=True,
     metavar="SECONDS",
@@ -72,9 +72,10 @@ def run(
 ) -> int:
     """Process INPUT and wait until it is finished.
 
-    INPUT is a file, a glob in quotes, a folder with a slash at its end, an https URL, or `-` for standard input;
-    several are one batch. It is JSON Lines, a JSON array, CSV, TSV, Excel, Parquet or Arrow; text may be compressed,
-    and files may be in a zip or tar archive. `pipeline peek INPUT` shows how it is read.
+    INPUT is a file, a glob in quotes, a folder with a slash at its end, an https URL, objects in s3://, gs:// or
+    az://, or `-` for standard input; several are one batch. With --query it is the URL of a database. Files are
+    JSON Lines, a JSON array, CSV, TSV, Excel, Parquet or Arrow; text may be compressed, and files may be in a zip
+    or tar archive. `pipeline peek INPUT` shows how it is read.
 
     Either all items are accepted or none, unless you pass --on-error skip. Items are processed in this process, or by
     the workers if PIPELINE_BROKER_URL is set.

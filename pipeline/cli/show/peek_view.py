@@ -116,7 +116,7 @@ def _print_advice(view: PeekView) -> None:
     if view.advice:
         print_data(f"\nTry: {' '.join(map(format_value, view.advice))}")
     if view.types:
-        print_data("\nValues are text. To store others, put into the definition:\n[input.types]")
+        print_data("\nThese are text. To store other types, put into the definition:\n[input.types]")
         for name, kind in view.types.items():
             print_data(f'{_toml_key(name)} = "{kind}"')
 

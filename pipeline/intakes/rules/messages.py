@@ -14,7 +14,7 @@ MAX_KEPT_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class IntakeMessage:
     """A message of a source.
 
     Args:
@@ -51,7 +51,7 @@ class Chunk:
         ranges: what they cover, one for each partition; none in a source whose messages have ids.
     """
 
-    messages: Sequence[Message]
+    messages: Sequence[IntakeMessage]
     ranges: tuple[OffsetRange, ...] = ()
 
 
@@ -60,7 +60,7 @@ def is_ahead(given: OffsetRange, next_offset: str) -> bool:
     return given.start > next_offset
 
 
-def is_accepted(message: Message, next_offsets: dict[str, str]) -> bool:
+def is_accepted(message: IntakeMessage, next_offsets: dict[str, str]) -> bool:
     """Return whether a message with an offset is accepted already."""
     return message.partition is not None and str(message.offset) < next_offsets[message.partition]
 

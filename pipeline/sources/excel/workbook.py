@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, dropwhile
+from itertools import chain, dropwhile, islice
 from typing import Any, BinaryIO
 
 from pipeline.domain import payload
@@ -14,6 +14,7 @@ from pipeline.domain.did_you_mean import hint, list_names
 from pipeline.domain.payload import Record, Rejection, UnreadRecord
 from pipeline.errors import InvalidInput
 from pipeline.sources.excel.cell_values import cell_value
+from pipeline.sources.excel.sheet_title import LOOKED_AT, find_title
 from pipeline.sources.file_position import FilePosition
 from pipeline.sources.read_options import ReadOptions
 from pipeline.sources.read_report import ReadReport
@@ -79,6 +80,8 @@ def read_workbook(
         if options.table.header_row is not None:
             header_row = options.table.header_row
             rows = dropwhile(lambda row: row[0] < header_row, rows)
+        elif options.table.has_header:
+            rows = _warn_of_title(rows, name, report)
         header, rows = _find_header(rows, name, options, report)
         if header is None:
             return
@@ -128,6 +131,16 @@ def _find_header(
             )
         return header, rows if has_header else chain([(number, values)], rows)
     return None, rows
+
+
+def _warn_of_title(rows: Iterator[_Row], name: str, report: ReadReport) -> Iterator[_Row]:
+    """Propose a header row if the first one is more likely a title; return all rows."""
+    sample = list(islice(rows, LOOKED_AT))
+    title = find_title(sample)
+    if title is not None:
+        report.propose("--header-row", str(title.header_row))
+        report.warn(f"{name}: {title.advice}")
+    return chain(sample, rows)
 
 
 def _rows(sheet: Any) -> Iterator[_Row]:
@@ -193,7 +206,11 @@ def _explain_errors(name: str) -> Iterator[None]:
         yield
     except InvalidInput:
         raise
-    except (zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except zipfile.BadZipFile:
+        raise InvalidInput(
+            f"{name} cannot be read as an Excel workbook: it is none, or it is damaged; save it as .xlsx again"
+        ) from None
+    except (EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         # openpyxl raises all of these for XML that it does not expect.
         raise InvalidInput(f"{name} cannot be read as an Excel workbook: {_first_line(error)}") from None
     except (SyntaxError, RuntimeError, OverflowError, zipfile.LargeZipFile) as error:

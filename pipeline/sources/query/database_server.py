@@ -119,10 +119,12 @@ def _require_driver(url: URL) -> None:
 
 
 def _read_only_file(url: URL) -> URL:
-    path = Path(url.database or "")
-    if not url.database or not path.is_file():
+    if not url.database:
+        raise InvalidInput("sqlite:// names no file; give sqlite:///FILE, with four slashes for an absolute path")
+    path = Path(url.database)
+    if not path.is_file():
         near = hint(path.name, (each.name for each in path.parent.iterdir())) if path.parent.is_dir() else ""
-        raise InvalidInput(f"there is no SQLite database {url.database or ''}{near}")
+        raise InvalidInput(f"there is no SQLite database {url.database}{near}")
     return url.set(database=f"file:{quote(str(path.absolute()))}", query={"mode": "ro", "uri": "true"})
 
 

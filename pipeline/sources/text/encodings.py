@@ -31,6 +31,7 @@ _ESCAPES = (
     ((b"\x1b$)C",), "iso2022_kr"),
 )
 _CHUNK_BYTES = 64 * 1024
+_ENCODINGS = frozenset({*encodings.aliases.aliases.values(), *encodings.aliases.aliases})
 _BAD_BYTES = "pipeline.bad-bytes"
 #: Least share of characters that are ASCII in text that looks like UTF-16.
 _ZERO_SHARE = 0.1
@@ -50,14 +51,24 @@ def normalize_encoding(name: str) -> str:
     """
     try:
         "a".encode(name)
-        codecs.getincrementaldecoder(name)
+        # Some, such as idna, take no handler of errors.
+        codecs.getincrementaldecoder(name)(_BAD_BYTES).decode(b"a")
     except (LookupError, ValueError):
-        suggestion = hint(name, {*encodings.aliases.aliases.values(), *encodings.aliases.aliases})
+        suggestion = "" if _has_codec(name) else hint(name, _ENCODINGS)
         raise InvalidInput(f"unknown encoding {name!r}{suggestion}; try utf-8, utf-16, cp1252 or latin-1") from None
     standard = codecs.lookup(name).name
     if standard in _NOTATIONS:
         raise InvalidInput(f"{name!r} is a notation for text, not an encoding of files; try utf-8, cp1252 or latin-1")
     return UTF8 if standard == "utf-8-sig" else standard
+
+
+def _has_codec(name: str) -> bool:
+    """Return whether Python has a codec of that name, such as base64, which is no encoding of text."""
+    try:
+        codecs.lookup(name)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def detect_encoding(head: bytes) -> str | None:

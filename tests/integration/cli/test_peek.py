@@ -6,6 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -85,6 +86,40 @@ def test_with_a_definition_the_rows_are_checked_like_items(terminal: Terminal) -
     assert "the header repeats 'Labels'" in found["warnings"][0]
     again = terminal.run("peek", "a.csv", "-p", "mail.toml", "--map", "text=Summary")
     assert "1 row of 2 would be refused:\n  line 3: its key '1' is also the key of item 1" in again.stdout
+
+
+def test_a_title_above_a_sheet_and_the_fields_of_a_definition_are_proposed(terminal: Terminal) -> None:
+    terminal.write_definition()
+    workbook = openpyxl.Workbook()
+    for row in [["Tickets 2026"], [], ["Nr", "From", "Message"], *([n, "Müller", f"Größe {n % 3}"] for n in range(9))]:
+        workbook.active.append(row)
+    workbook.save("a.xlsx")
+    found = json.loads(terminal.run("peek", "a.xlsx", "--json").stdout)
+    assert found["options"] == ["--header-row 3"]
+    assert 'row 1 may be a title; --header-row 3 reads from "Nr, From, Message"' in found["warnings"][0]
+    arguments = ["peek", "a.xlsx", "--header-row", "3", "-p", "mail.toml", "--key", "id"]
+    result = terminal.run(*arguments)
+    assert "Try: --map text=Message --key Nr" in result.stdout
+    assert terminal.run(*arguments[:-1], "Nr", "--map", "text=Message").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.csv", "--encoding", "base64"], "unknown encoding 'base64'; try utf-8, utf-16, cp1252 or latin-1"),
+        (["a.csv", "--encoding", "idna"], "unknown encoding 'idna'; try"),
+        (["a.csv", "--header-row", "90"], "no items in a.csv below row 90, which --header-row names"),
+        (["a.csv", "--map", "a=id", "--map", "a=x", "-p", "mail.toml"], "--map gives the name 'a' to several fields"),
+        (["a.csv", "--format", "xlsx"], "a.csv cannot be read as an Excel workbook: it is none, or it is damaged"),
+        (["sqlite://", "--query", "SELECT 1"], "sqlite:// names no file; give sqlite:///FILE"),
+    ],
+)
+def test_a_wrong_argument_says_what_to_do(terminal: Terminal, arguments: list[str], message: str) -> None:
+    terminal.write_definition()
+    Path("a.csv").write_text("id,x\n1,2\n")
+    result = terminal.run("peek", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 def test_the_rows_of_a_large_file_are_estimated(terminal: Terminal) -> None:

@@ -11,7 +11,7 @@ from pipeline.batches.submission import Submission
 from pipeline.context import Context
 from pipeline.intakes import intakes
 from pipeline.intakes.accept import Accepted, accept
-from pipeline.intakes.rules.messages import Chunk, Message, OffsetRange
+from pipeline.intakes.rules.messages import Chunk, IntakeMessage, OffsetRange
 from pipeline.intakes.sql import open_batches
 from tests.support.intaking import (
     by_ids,
@@ -103,13 +103,13 @@ def test_poison_is_kept_and_stops_nothing(context: Context, tmp_path: Path) -> N
     submission = make_submission(tmp_path, input={"text": "text", "key": "id"})
     intake = make_intake(context, submission)
     bodies = [b'{"id": 1, "text": "a"}', b"\xff", b"[1]", None, b'{"id": 2}', b'{"id": 1, "text": "b"}']
-    messages = [Message(each, "0", offset(number)) for number, each in enumerate(bodies, 1)]
+    messages = [IntakeMessage(each, "0", offset(number)) for number, each in enumerate(bodies, 1)]
     chunk = Chunk(messages, (OffsetRange("0", offset(1), offset(7)),))
     accepted = accept(context, intake, submission, chunk)
     assert accepted.items == 1
     assert list(accepted.refused) == [False, True, True, True, True]
     again = accept(context, intake, submission, Chunk(
-        [Message(b'{"id": 1, "text": "c"}', "0", offset(7))], (OffsetRange("0", offset(7), offset(8)),)
+        [IntakeMessage(b'{"id": 1, "text": "c"}', "0", offset(7))], (OffsetRange("0", offset(7), offset(8)),)
     ))  # fmt: skip
     assert again.items == 0
     found = intakes.details(context, "tickets", 10)
@@ -124,7 +124,7 @@ def test_poison_is_kept_and_stops_nothing(context: Context, tmp_path: Path) -> N
 
 
 def test_messages_that_are_all_refused_open_no_batch(context: Context, submission: Submission, intake: int) -> None:
-    chunk = Chunk([Message(b"no", "0", offset(1))], (OffsetRange("0", offset(1), offset(2)),))
+    chunk = Chunk([IntakeMessage(b"no", "0", offset(1))], (OffsetRange("0", offset(1), offset(2)),))
     assert accept(context, intake, submission, chunk).refused == [True]
     assert stored_batches(context) == []
 

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from pipeline.cli import main
-from pipeline.cli.argument_types import PATH, TextType
+from pipeline.cli.argument_types import PATH, NumberType, TextType
 from pipeline.cli.reference import walk_commands
 
 #: Bytes as Python hands them over where the locale cannot decode them.
@@ -20,6 +20,12 @@ def test_a_text_is_utf_8() -> None:
     assert TextType().convert("café", None, None) == "café"
     with pytest.raises(click.BadParameter, match="not valid Unicode"):
         TextType().convert(LATIN_1, None, None)
+
+
+def test_nan_is_within_no_bounds() -> None:
+    assert NumberType(0).convert("inf", None, None) == float("inf")
+    with pytest.raises(click.BadParameter, match="'nan' is not a number"):
+        NumberType(0).convert("nan", None, None)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="arguments are Unicode on Windows")

@@ -8,6 +8,7 @@ import click
 
 from pipeline.bootstrap import make_sender
 from pipeline.cli import options
+from pipeline.cli.argument_types import NumberType
 from pipeline.cli.run.session import open_context
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.show.output import Messages, format_time, pluralize, print_json
@@ -22,7 +23,7 @@ _WAIT = 30.0
 @click.command()
 @click.option(
     "--wait",
-    type=click.FloatRange(0),
+    type=NumberType(0),
     default=_WAIT,
     show_default=True,
     metavar="SECONDS",
