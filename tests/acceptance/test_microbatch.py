@@ -15,7 +15,7 @@ import orjson
 import pytest
 from celery.worker import state as worker_state
 from celery.worker.request import Request
-from kombu import TaskMessage as KombuMessage
+from kombu import Message as KombuMessage
 from kombu.transport.memory import Channel
 from sqlalchemy import select
 
