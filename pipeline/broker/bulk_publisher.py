@@ -15,7 +15,7 @@ from kombu.transport import virtual
 
 from pipeline.broker.confirms import confirmed
 from pipeline.broker.messages import QUEUE_OF, Task, item_task
-from pipeline.execution.dispatch import Message
+from pipeline.execution.dispatch import TaskMessage
 
 #: Seconds that RabbitMQ has to store a group of messages.
 CONFIRM_SECONDS = 15.0
@@ -55,7 +55,7 @@ class BulkPublisher:
         self._producers.force_close_all()
         self._connections.force_close_all()
 
-    def publish_items(self, messages: Sequence[Message]) -> None:
+    def publish_items(self, messages: Sequence[TaskMessage]) -> None:
         """Publish the tasks of released items: one message per item, with the next stage chained to it."""
         self.publish([item_task(message) for message in messages])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.domain.item import Stage
-from pipeline.execution.dispatch import Message
+from pipeline.execution.dispatch import TaskMessage
 
 #: Names on the wire. They stay the same when modules move.
 ITEM_TASKS = {Stage.CLASSIFY: "items.classify", Stage.ENRICH: "items.enrich"}
@@ -39,7 +39,7 @@ class Task:
     chain: list[dict[str, Any]] | None = None
 
 
-def item_task(message: Message) -> Task:
+def item_task(message: TaskMessage) -> Task:
     """Return the task of a released item, with its next stage chained to it."""
     args = (message.id, message.epoch)
     chain = None

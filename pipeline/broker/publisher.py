@@ -11,7 +11,7 @@ from kombu.exceptions import KombuError
 
 from pipeline.broker.bulk_publisher import BulkPublisher
 from pipeline.broker.messages import DISPATCH_TASK, Task
-from pipeline.execution.dispatch import Message
+from pipeline.execution.dispatch import TaskMessage
 from pipeline.settings import Settings, Transport
 
 #: Seconds after which a program that sends gives up on a broker that does not respond.
@@ -33,7 +33,7 @@ class TaskPublisher(Protocol):
             Exception: any part of the tasks may be unpublished.
         """
 
-    def publish_items(self, messages: Sequence[Message]) -> None:
+    def publish_items(self, messages: Sequence[TaskMessage]) -> None:
         """Publish the tasks of released items, as `publish` does."""
 
     def nudge(self, name: str) -> None:

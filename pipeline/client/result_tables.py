@@ -86,10 +86,10 @@ def to_polars(table: pyarrow.Table) -> polars.DataFrame:
 
 
 def _pages(session: Session, row_id: int, *, follow: bool, all_ends: bool) -> Iterator[list[Mapping[str, Any]]]:
-    log = ResultLog(session, row_id, 0, follow=follow)
+    result_log = ResultLog(session, row_id, 0, follow=follow)
     # Of replayed items only, so that memory stays flat.
     last = {} if all_ends else results.last_of_replayed(session.context, row_id)
-    while not log.is_over:
-        page = log.read_data()
+    while not result_log.is_over:
+        page = result_log.read_data()
         yield [each for each in page if each["seq"] >= last.get(each["item_id"], 0)]
-        time.sleep(log.pause_seconds)
+        time.sleep(result_log.pause_seconds)

@@ -30,7 +30,7 @@ from pipeline.execution.sql.releases import Ref, ReleasedItem
 LEASE = "dispatch"
 
 
-class Message(NamedTuple):
+class TaskMessage(NamedTuple):
     """A message about one released item.
 
     Args:
@@ -57,7 +57,7 @@ class Message(NamedTuple):
 
 
 #: Publishes messages to the broker.
-Publish = Callable[[Sequence[Message]], None]
+Publish = Callable[[Sequence[TaskMessage]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Dispatcher:
         with self._context.database.write() as connection:
             leases.release(connection, self.lease_name, self._context.worker)
 
-    def _without_recalled(self, messages: Sequence[Message]) -> list[Message]:
+    def _without_recalled(self, messages: Sequence[TaskMessage]) -> list[TaskMessage]:
         """Return the messages of batches that still run; take back the items of the others.
 
         A batch that was paused or cancelled meanwhile recalls what is released, but what this round was releasing just
@@ -175,7 +175,7 @@ class Dispatcher:
 
     def _release(
         self, connection: Connection, pending: Sequence[PendingBatch], flight: _Flight, now: datetime
-    ) -> list[Message]:
+    ) -> list[TaskMessage]:
         self._rate.measure(flight.total)
         wanting = {batch.id: batch for batch in pending if batch.has_fresh or batch.has_due}
         sharing = Counter(batch.fair_key for batch in wanting.values() if batch.fair_key)
@@ -187,7 +187,7 @@ class Dispatcher:
         # Items in flight of batches without demand are not part of what is divided.
         window = free + sum(each.in_flight for each in demands)
         fresh = FreshItems(connection)
-        messages: list[Message] = []
+        messages: list[TaskMessage] = []
         unsatisfied: list[PendingBatch] = []
         for batch_id, share in self._credits.shares(demands, free=free, window=window).items():
             # Minimums may exceed the window, up to twice its size; beyond that, batches take turns.
@@ -209,7 +209,7 @@ class Dispatcher:
 
     def _release_from(
         self, connection: Connection, batch: PendingBatch, fresh: FreshItems, number: int, now: datetime
-    ) -> list[Message]:
+    ) -> list[TaskMessage]:
         if number <= 0:
             return []
         released: list[ReleasedItem] = []
@@ -219,7 +219,7 @@ class Dispatcher:
             released = self._released(connection, releases.find_due(connection, batch.id, now, most), now)
         return [_message(batch, each) for each in released + fresh.take(batch, number - len(released))]
 
-    def _release_suspects(self, connection: Connection, now: datetime) -> list[Message]:
+    def _release_suspects(self, connection: Connection, now: datetime) -> list[TaskMessage]:
         waiting = crash_suspects.find_waiting(connection, MAX_TOGETHER, self._batch_id)
         if not waiting:
             return []
@@ -247,13 +247,13 @@ class Dispatcher:
         return self._context.worker if self._owns_messages else None
 
 
-def _refs(messages: Iterable[Message]) -> list[Ref]:
+def _refs(messages: Iterable[TaskMessage]) -> list[Ref]:
     return [Ref(message.id, message.epoch) for message in messages]
 
 
-def _message(batch: PendingBatch | Suspect, released: ReleasedItem) -> Message:
+def _message(batch: PendingBatch | Suspect, released: ReleasedItem) -> TaskMessage:
     stage, then = _from(released.stage, batch.stages)
-    return Message(released.id, released.epoch, item_id(batch.public_id, released.position), stage, then)
+    return TaskMessage(released.id, released.epoch, item_id(batch.public_id, released.position), stage, then)
 
 
 @lru_cache(maxsize=64)

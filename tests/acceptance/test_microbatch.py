@@ -27,7 +27,7 @@ from pipeline.broker.publisher import open_publisher
 from pipeline.database.tables import items
 from pipeline.domain.ids import item_id, split_task_id
 from pipeline.domain.item import Stage
-from pipeline.execution.dispatch import Message
+from pipeline.execution.dispatch import TaskMessage
 from pipeline.execution.disposition import Disposition, DispositionKind
 from tests.support.factories import client_context, connect, embedded_queue, make_definition, make_items
 from tests.support.invariants import assert_complete, assert_delivered
@@ -38,7 +38,7 @@ from workers.engine.engine import running_engine
 from workers.receive.pool_slots import Slots
 from workers.receive.request_group import RequestGroup
 
-MESSAGE = Message(2**32 + 7, 3, "0123456789abcdef-7", Stage.CLASSIFY, Stage.ENRICH)
+MESSAGE = TaskMessage(2**32 + 7, 3, "0123456789abcdef-7", Stage.CLASSIFY, Stage.ENRICH)
 
 
 CHAINED = {"task": "items.enrich", "args": [1, 1], "options": {"task_id": "x"}}
@@ -66,7 +66,7 @@ MALFORMED: dict[str, Any] = {
 }
 
 
-def published(message: Message) -> dict[str, Any]:
+def published(message: TaskMessage) -> dict[str, Any]:
     app.conf.broker_url = "memory://localhost/"
     Channel.queues.clear()
     open_publisher(app).publish_items([message])
@@ -129,7 +129,10 @@ def republish(client: pipeline.Client, batch_id: str) -> int:
             )
         ).all()
     open_publisher(running_engine().app).publish_items(
-        [Message(id_, epoch, item_id(batch_id, position), Stage(stage), None) for id_, epoch, position, stage in rows]
+        [
+            TaskMessage(id_, epoch, item_id(batch_id, position), Stage(stage), None)
+            for id_, epoch, position, stage in rows
+        ]
     )
     return len(rows)
 

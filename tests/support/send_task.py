@@ -12,7 +12,7 @@ from kombu.transport import virtual
 
 from pipeline.broker.bulk_publisher import NUDGES_WAITING
 from pipeline.broker.messages import QUEUE_OF, Task, item_task
-from pipeline.execution.dispatch import Message
+from pipeline.execution.dispatch import TaskMessage
 
 
 class SendTaskPublisher:
@@ -41,7 +41,7 @@ class SendTaskPublisher:
                     retry=False,
                 )
 
-    def publish_items(self, messages: Sequence[Message]) -> None:
+    def publish_items(self, messages: Sequence[TaskMessage]) -> None:
         self.publish([item_task(message) for message in messages])
 
     def nudge(self, name: str) -> None:

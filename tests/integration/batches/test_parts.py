@@ -29,7 +29,7 @@ from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH, batch_parts, batches, items, leases, spans, unreleased
 from pipeline.errors import InvalidInput, NoItems
-from pipeline.execution.dispatch import Dispatcher, Message
+from pipeline.execution.dispatch import Dispatcher, TaskMessage
 from pipeline.execution.liveness import count_waiting
 from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
@@ -100,7 +100,7 @@ def positions(context: Context) -> list[int]:
 
 def test_parts_own_ranges_and_are_dispatched_with_gaps(context: Context, tmp_path: Path) -> None:
     batch = opened(context, tmp_path)
-    sent: list[Message] = []
+    sent: list[TaskMessage] = []
     dispatcher = Dispatcher(context, sent.extend)
     for number in (3, 1, 2):
         assert put(context, batch, number, make_items(3))[1]

@@ -19,7 +19,7 @@ from pipeline.broker.confirms import NotConfirmed
 from pipeline.broker.messages import DELIVER_TASK, DISPATCH_TASK, ITEM_TASKS, QUEUE_OF, SWEEP_TASK, Task
 from pipeline.broker.publisher import TaskPublisher, open_publisher
 from pipeline.domain.item import Stage
-from pipeline.execution.dispatch import Message
+from pipeline.execution.dispatch import TaskMessage
 from pipeline.settings import Transport
 from tests.support.send_task import SendTaskPublisher
 from tests.support.servers.rabbitmq import RabbitMQ
@@ -120,8 +120,8 @@ def test_a_task_is_a_message_that_workers_accept(
 
 def test_a_released_item_has_its_next_stage_chained(publisher: TaskPublisher, taker: Taker) -> None:
     messages = [
-        Message(7, 3, "item-7", Stage.CLASSIFY, Stage.ENRICH),
-        Message(8, 1, "item-8", Stage.CLASSIFY, None),
+        TaskMessage(7, 3, "item-7", Stage.CLASSIFY, Stage.ENRICH),
+        TaskMessage(8, 1, "item-8", Stage.CLASSIFY, None),
     ]
     publisher.publish_items(messages)
     taker.read(2)

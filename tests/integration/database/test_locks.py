@@ -23,7 +23,7 @@ from pipeline.database.row import Row
 from pipeline.domain.batch import BatchState
 from pipeline.domain.item import Classification, Enrichment, Stage
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
-from pipeline.execution.dispatch import Dispatcher, Message
+from pipeline.execution.dispatch import Dispatcher, TaskMessage
 from pipeline.execution.record import Done, enrichment_json, record
 from pipeline.execution.rescue import hand_back, renew, rescue_lost
 from pipeline.execution.sql import releases
@@ -56,7 +56,7 @@ class Crowd:
         self.batches = [submit(context, make_items(ITEMS), Submission(self.definition)).batch_id for _ in range(3)]
         with context.database.read() as connection:
             self.ids = batches.find_open(connection, BatchState.RUNNING)
-        self.messages: list[Message] = []
+        self.messages: list[TaskMessage] = []
 
     def work(self, number: int) -> None:
         """Run many random steps as one worker; most outcomes are failures, so that items stay in motion."""

@@ -18,7 +18,7 @@ from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items, spans, unreleased
 from pipeline.domain.ids import new_batch_id
-from pipeline.execution.dispatch import Dispatcher, Message
+from pipeline.execution.dispatch import Dispatcher, TaskMessage
 from pipeline.execution.rules.fairness import FLOOR
 from pipeline.settings import load
 from tests.support.factories import make_definition, make_items
@@ -95,7 +95,7 @@ def test_the_next_due_time_is_the_earliest_of_all_running_batches(context: Conte
 
 def test_a_window_full_of_one_batch_still_lets_another_begin(context: Context, tmp_path: Path) -> None:
     submission = Submission(make_definition(tmp_path))
-    sent: list[Message] = []
+    sent: list[TaskMessage] = []
     dispatcher = Dispatcher(context, sent.extend)
     submit(context, make_items(5_000), submission)
     while dispatcher.dispatch().released:
@@ -110,7 +110,7 @@ def test_a_window_full_of_one_batch_still_lets_another_begin(context: Context, t
 
 def test_what_one_batch_leaves_of_the_window_another_takes(context: Context, tmp_path: Path) -> None:
     submission = Submission(make_definition(tmp_path))
-    sent: list[Message] = []
+    sent: list[TaskMessage] = []
     submit(context, make_items(3), submission)
     submit(context, make_items(5_000), submission)
     dispatcher = Dispatcher(context, sent.extend)
@@ -125,7 +125,7 @@ def test_a_round_does_not_wait_for_items_that_another_transaction_holds(context:
     with context.database.write() as connection:
         connection.execute(items.update().values(due_at=NOW, epoch=1))
         connection.execute(unreleased.delete())
-    released: list[Message] = []
+    released: list[TaskMessage] = []
     dispatcher = Dispatcher(context, released.extend)
     with context.database.write() as holder:
         held = holder.scalar(select(items.c.id).where(items.c.position == 2).with_for_update())
@@ -139,7 +139,7 @@ def test_a_round_does_not_wait_for_a_batch_whose_rows_another_transaction_holds(
     context: Context, tmp_path: Path
 ) -> None:
     held, free = (submit(context, make_items(5), Submission(make_definition(tmp_path))).batch_id for _ in range(2))
-    released: list[Message] = []
+    released: list[TaskMessage] = []
     dispatcher = Dispatcher(context, released.extend)
     with context.database.write() as holder:
         # As those that record results do, and as another dispatcher would.

@@ -18,7 +18,7 @@ from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database.tables import items, spans
 from pipeline.domain.item import Stage
-from pipeline.execution.dispatch import Dispatcher, Message
+from pipeline.execution.dispatch import Dispatcher, TaskMessage
 from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
 from pipeline.settings import load
@@ -41,7 +41,7 @@ def context(database_url: str) -> Iterator[Context]:
 class Workers:
     """Threads that claim released items in portions until every message was tried, the last ones when they may."""
 
-    def __init__(self, context: Context, messages: list[Message]) -> None:
+    def __init__(self, context: Context, messages: list[TaskMessage]) -> None:
         self._context = context
         refs = [Ref(each.id, each.epoch) for each in messages]
         self._portions = [refs[start :: ITEMS // PORTION] for start in range(ITEMS // PORTION)]
@@ -73,14 +73,14 @@ def states(context: Context) -> list[str]:
         return list(connection.scalars(select(items.c.state)))
 
 
-def release_by_span(context: Context) -> list[Message]:
-    sent: list[Message] = []
+def release_by_span(context: Context) -> list[TaskMessage]:
+    sent: list[TaskMessage] = []
     while Dispatcher(context, sent.extend).dispatch().released:
         pass
     return sent
 
 
-def release_by_row(context: Context) -> list[Message]:
+def release_by_row(context: Context) -> list[TaskMessage]:
     release_by_span(context)
     with context.database.write() as connection:
         connection.execute(update(items).values(epoch=1, due_at=context.now()))
@@ -92,7 +92,7 @@ def release_by_row(context: Context) -> list[Message]:
 @pytest.mark.parametrize("release", [release_by_span, release_by_row])
 @pytest.mark.parametrize("stop", [pause, cancel])
 def test_nothing_starts_after_a_pause_or_a_cancellation_has_returned(
-    release: Callable[[Context], list[Message]],
+    release: Callable[[Context], list[TaskMessage]],
     stop: Callable[[Context, str], object],
     context: Context,
     tmp_path: Path,
@@ -127,7 +127,7 @@ def test_nothing_starts_after_a_pause_or_a_cancellation_has_returned(
 @pytest.mark.parametrize("release", [release_by_span, release_by_row])
 @pytest.mark.parametrize("stop", [pause, cancel])
 def test_a_claim_under_way_is_waited_for(
-    release: Callable[[Context], list[Message]],
+    release: Callable[[Context], list[TaskMessage]],
     stop: Callable[[Context, str], object],
     context: Context,
     tmp_path: Path,
@@ -154,7 +154,7 @@ def waits_for_a_lock(context: Context) -> bool:
 @on_postgresql  # SQLite has one writer at a time
 def test_nothing_starts_after_a_pause_whatever_dispatch_is_doing(context: Context, tmp_path: Path) -> None:
     batch_id = submit(context, make_items(ITEMS), Submission(make_definition(tmp_path))).batch_id
-    sent: list[Message] = []
+    sent: list[TaskMessage] = []
     ended = threading.Event()
 
     def dispatch() -> None:

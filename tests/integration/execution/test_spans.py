@@ -22,7 +22,7 @@ from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items, spans, unreleased
 from pipeline.domain.item import ItemState, Stage
-from pipeline.execution.dispatch import Dispatcher, Message
+from pipeline.execution.dispatch import Dispatcher, TaskMessage
 from pipeline.execution.liveness import are_left_waiting, are_released, count_waiting
 from pipeline.execution.rescue import hand_back, holders, rescue_lost, unsent
 from pipeline.execution.sql import releases
@@ -42,7 +42,7 @@ class Batch:
         rows = make_items(given) if isinstance(given, int) else given
         definition = make_definition(folder)
         self.id = submit(context, rows, Submission(definition), **options).batch_id
-        self.sent: list[Message] = []
+        self.sent: list[TaskMessage] = []
 
     def dispatch(self, **options: Any) -> int:
         return Dispatcher(self.context, self.sent.extend, **options).dispatch().released

@@ -20,7 +20,7 @@ from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.database.tables import items
 from pipeline.domain.item import Stage
-from pipeline.execution.dispatch import Dispatcher, Message
+from pipeline.execution.dispatch import Dispatcher, TaskMessage
 from pipeline.execution.rescue import forget_gone
 from pipeline.execution.sql import releases
 from pipeline.execution.sql.releases import Ref
@@ -63,7 +63,7 @@ def context(database_url: str, clock: Clock) -> Iterator[Context]:
 def run_elsewhere(context: Context, folder: Path) -> None:
     """Have one item run by a worker in another place."""
     submit(context, make_items(1), Submission(make_definition(folder)))
-    sent: list[Message] = []
+    sent: list[TaskMessage] = []
     Dispatcher(context, sent.extend).dispatch()
     with context.database.write() as connection:
         releases.claim(

@@ -17,7 +17,7 @@ from pipeline.database.row import Row
 from pipeline.database.tables import batches, items
 from pipeline.domain.item import Classification, Enrichment, Stage
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
-from pipeline.execution.dispatch import Dispatcher, Message
+from pipeline.execution.dispatch import Dispatcher, TaskMessage
 from pipeline.execution.disposition import DispositionKind
 from pipeline.execution.record import Done, enrichment_json, record
 from pipeline.execution.rescue import hand_back, renew, rescue_lost
@@ -36,9 +36,9 @@ class Engine:
         self.context = context
         self.definition = make_definition(folder, retry={"base_seconds": 1, "cap_seconds": 1, "max_attempts": 2})
         self.batch_id = submit(context, make_items(number), Submission(self.definition)).batch_id
-        self.messages: list[Message] = []
+        self.messages: list[TaskMessage] = []
 
-    def dispatch(self, publish: Callable[[list[Message]], None] | None = None) -> int:
+    def dispatch(self, publish: Callable[[list[TaskMessage]], None] | None = None) -> int:
         dispatcher = Dispatcher(self.context, publish or self.messages.extend)
         return dispatcher.dispatch().released
 
@@ -156,10 +156,10 @@ def test_a_lease_that_is_renewed_is_not_taken_back(engine: Engine, context: Cont
 def test_messages_that_are_lost_between_commit_and_publish_are_sent_again(
     engine: Engine, context: Context, clock: Clock
 ) -> None:
-    def broken(_: list[Message]) -> None:
+    def broken(_: list[TaskMessage]) -> None:
         raise ConnectionError("no broker")
 
-    def silent(_: list[Message]) -> None:
+    def silent(_: list[TaskMessage]) -> None:
         """Take messages and lose them."""
 
     with pytest.raises(ConnectionError):

@@ -13,7 +13,7 @@ from pipeline.batches.control import cancel
 from pipeline.batches.submission import Submission
 from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
-from pipeline.execution.dispatch import Dispatcher, Message
+from pipeline.execution.dispatch import Dispatcher, TaskMessage
 from pipeline.execution.liveness import lives_here
 from pipeline.execution.rescue import rescue_lost
 from pipeline.settings import load
@@ -36,7 +36,7 @@ class Worker:
         self.context = replace(opened, now=lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds))
         definition = make_definition(folder)
         self.batch_id = submit(self.context, make_items(10), Submission(definition)).batch_id
-        self.sent: list[Message] = []
+        self.sent: list[TaskMessage] = []
         self.dispatcher = Dispatcher(self.context, self.sent.extend)
         self.vitals = LivenessThread(self.context, {"classify"}, seconds=lambda: self.seconds)
         self.vitals.connected(True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.broker.messages import item_task
 from pipeline.domain.item import Stage
-from pipeline.execution.dispatch import Message
+from pipeline.execution.dispatch import TaskMessage
 from workers.receive import message_schema
 from workers.receive.message_schema import Malformed, check_item
 
@@ -23,7 +23,7 @@ JUNK: list[Any] = [
 
 def published() -> tuple[dict[str, Any], Any]:
     """Return headers and body of a message as they arrive."""
-    task = item_task(Message(2**32 + 7, 3, "0123456789abcdef-7", Stage.CLASSIFY, Stage.ENRICH))
+    task = item_task(TaskMessage(2**32 + 7, 3, "0123456789abcdef-7", Stage.CLASSIFY, Stage.ENRICH))
     headers = {"task": task.name, "id": task.id, "root_id": task.id, "parent_id": None}
     embedded = {"callbacks": None, "errbacks": None, "chain": task.chain, "chord": None}
     found: tuple[dict[str, Any], Any] = tuple(orjson.loads(orjson.dumps([headers, [task.args, {}, embedded]])))
