@@ -33,7 +33,7 @@ BESIDE = found=$$(mktemp -d); ( $(LINT); echo "$$failed" >"$$found/failed" ) >"$
 JOIN := wait; cat "$$found/said"; failed="$$(cat "$$found/failed")$$tests"; rm -r "$$found"
 VERDICT := if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-.PHONY: help demo check test faults bench lint format clean
+.PHONY: help demo check test conformance faults bench lint format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -43,14 +43,17 @@ demo: $(VENV)/.demo ## Classify and enrich a file of support tickets, with callb
 
 check: $(VENV)/.test ## Check style, types and imports, and run the quick tests that need no server: under three minutes
 	@$(LINT); \
-	$(TEST) -m 'not servers and not slow' || failed="$$failed pytest"; \
+	$(TEST) -m 'not servers and not slow and not conformance' || failed="$$failed pytest"; \
 	$(VERDICT)
 
-test: $(VENV)/.test ## Check everything: style, types, imports, tests; nine minutes on two cores
+test: $(VENV)/.test ## Check style, types, imports and all tests but those of `make conformance`, with real servers
 	@$(BESIDE); \
-	$(TEST) || tests=" pytest"; \
+	$(TEST) -m 'not conformance' || tests=" pytest"; \
 	$(JOIN); \
 	$(VERDICT)
+
+conformance: $(VENV)/.test ## Test the HTTP API by foreign tools: schemathesis, npm clients, generated clients, proxies, kills
+	@$(TEST) -m conformance
 
 faults: $(VENV)/.test ## Inject random faults into each combination of servers; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq
 	@$(RUN) tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ON),--on $(ON))

@@ -11,6 +11,7 @@ import pytest
 from tests.faults.killed_gateway import KilledGateway
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize(("what", "seed"), [("batches", 1), ("uploads", 2)])
 def test_nothing_is_lost_or_doubled_when_the_server_is_killed(tmp_path: Path, what: str, seed: int) -> None:
     rounds: list[str] = []

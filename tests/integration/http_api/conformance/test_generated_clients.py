@@ -15,7 +15,7 @@ from tests.support.gateway import HANG_SECONDS, ServedApi, serving
 from tests.support.npm import node, npm_folder
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.conformance]
 
 DEFINITION = """
 name = "tickets"

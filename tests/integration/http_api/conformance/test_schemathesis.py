@@ -16,7 +16,7 @@ from tests.support.factories import connect
 from tests.support.gateway import ServedApi, serving
 from tests.support.receiver import SECRET
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.conformance, pytest.mark.timeout(600)]
 
 DEFINITION = """
 name = "tickets"

@@ -20,7 +20,7 @@ from tests.support.gateway import HANG_SECONDS, ServedApi, serving
 from tests.support.lazy import Lazy
 from tests.support.npm import node, npm_folder
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stream-readers")]
+pytestmark = [pytest.mark.slow, pytest.mark.conformance, pytest.mark.xdist_group("stream-readers")]
 
 httpx_sse = Lazy("httpx_sse")
 

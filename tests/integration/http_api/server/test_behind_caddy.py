@@ -20,6 +20,7 @@ CADDY = shutil.which("caddy")
 
 
 @pytest.mark.slow
+@pytest.mark.conformance
 @pytest.mark.skipif(CADDY is None, reason="caddy is not installed")
 def test_the_configuration_of_caddy_serves_and_passes_streams_on(tmp_path: Path) -> None:
     uds = tmp_path / "api.sock"
