@@ -230,6 +230,16 @@ class AsyncBatch:
                 yield result
             await asyncio.sleep(result_log.pause_seconds)
 
+    async def arrow_batches(
+        self, *, rows: int = ROWS, follow: bool = False, all_ends: bool = False
+    ) -> AsyncIterator[pyarrow.RecordBatch]:
+        """Yield results as record batches of Arrow; see `Batch.arrow_batches`."""
+        found = await self._session.call(
+            lambda _: self._batch.arrow_batches(rows=rows, follow=follow, all_ends=all_ends)
+        )
+        while (each := await self._session.call(lambda _: next(found, None))) is not None:
+            yield each
+
     async def to_arrow(self, *, all_ends: bool = False) -> pyarrow.Table:
         """Return the results that there are as a `pyarrow.Table`; see `Batch.arrow_batches`."""
         return await self._session.call(lambda _: self._batch.to_arrow(all_ends=all_ends))

@@ -141,7 +141,7 @@ _RETRY_AFTER = {
 #: Advice of the library in words of the command line, and the same in words of the API; the longer ones first.
 _WORDS = (
     (
-        "which cannot be read from standard input or with gzip; save it to a plain file and give its name with "
+        "which cannot be read from standard input or with compression; save it to a plain file and give its name with "
         "--format parquet",
         "no text; send it as application/vnd.apache.parquet",
     ),

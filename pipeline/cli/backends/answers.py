@@ -50,9 +50,9 @@ def status_json(found: Json) -> Json:
     counted = {name: found[name] for name in ("labels", "callbacks") if found[name] is not None}
     exports = [with_times(each, "due_at", "created_at", "finished_at") for each in found["exports"]]
     # Only submissions to a database can be resumed.
-    also = {"unserved": found["unserved"], "errors": found["errors"], "exports": exports, "submission": None}
     history = [with_times(each, "at") for each in found["history"]]
-    return {**batch_json(found), **also, "history": history, **counted}
+    also = {"unserved": found["unserved"], "errors": found["errors"], "history": history, "exports": exports}
+    return {**batch_json(found), **also, "submission": None, **counted}
 
 
 def item_json(found: Json) -> Json:

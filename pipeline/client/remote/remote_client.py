@@ -58,12 +58,14 @@ class RemoteClient:
         callback_url_field: str | None = None,
         on_reject: Callable[[Rejection], object] | None = None,
         on_progress: Callable[[int], object] | None = None,
+        discard: bool = False,
     ) -> RemoteBatch:
         """Store a batch on the server, all of its items or none; see `Client.submit`.
 
         Args:
             definition: The name of a definition on the server, or a file or `Definition` that is sent along. What is
                 sent may use no files and no functions of yours.
+            discard: Not supported: a server keeps no interrupted submission of items.
 
         Raises:
             InvalidItems: An item was refused, or there is none. Nothing is stored.
@@ -77,6 +79,8 @@ class RemoteClient:
         """
         arguments.function("on_reject", on_reject)
         arguments.function("on_progress", on_progress)
+        if discard:
+            raise InvalidInput("a server keeps nothing of an interrupted submission; leave out discard")
         of_batch = {
             "definition": definition_for_server(definition),
             "callback_url": callback_url,

@@ -42,6 +42,7 @@ def test_old_batches_are_deleted_and_counted(terminal: Terminal, database: Datab
         "items": 3,
         "deliveries": 3,
         "definitions": 0,
+        "messages": 0,
         "notices": 0,
         "credentials": 0,
         "kept": 1,

@@ -149,12 +149,13 @@ def test_a_submission_that_is_cancelled_leaves_nothing(run: Run, tmp_path: Path,
 
 def test_a_batch_is_paused_resumed_replayed_and_cancelled(run: Run, tmp_path: Path) -> None:
     async def work(client: pipeline.AsyncClient) -> None:
-        batch = await client.submit(make_items(5), make_definition(tmp_path))
+        # So many that they are not finished before they are paused.
+        batch = await client.submit(make_items(1_000), make_definition(tmp_path))
         await batch.pause()
         with pytest.raises(pipeline.WaitTimeout):
             await batch.wait(timeout=0)
         await batch.resume()
-        assert (await batch.wait(timeout=30)).succeeded == 5
+        assert (await batch.wait(timeout=30)).succeeded == 1_000
         assert await batch.replay_dead() == 0
         with pytest.raises(pipeline.Conflict):
             await batch.cancel()
@@ -164,7 +165,8 @@ def test_a_batch_is_paused_resumed_replayed_and_cancelled(run: Run, tmp_path: Pa
 
 def test_a_wait_can_be_cut_short_from_outside(run: Run, tmp_path: Path) -> None:
     async def work(client: pipeline.AsyncClient) -> None:
-        batch = await client.submit(make_items(5), make_definition(tmp_path))
+        # So many that they are not finished before they are paused.
+        batch = await client.submit(make_items(1_000), make_definition(tmp_path))
         await batch.pause()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):

@@ -126,7 +126,7 @@ def test_refused_items_are_told_as_the_embedded_client_tells_them(
     api: ServedApi, remote: pipeline.RemoteClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload, "PART_ITEMS", 3)
-    given = [*items(4), {"id": "b", "txt": "ä"}, {"id": "c", "text": 1}]
+    given = [*items(4), {"id": "b", "txt": "ä"}, {"id": "c", "text": [1]}]
     assert api.client is not None
     told: list[list[pipeline.Rejection]] = []
     for client in (api.client, remote):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import socket
@@ -55,6 +56,7 @@ for (const options of sent) {
 """
 
 
+@pytest.mark.conformance
 @pytest.mark.skipif(shutil.which("node") is None, reason="left out: Node's fetch: no `node` on PATH")
 def test_fetch_reads_the_refusal_of_what_it_still_sends(api: ServedApi) -> None:
     command = ["node", "--input-type=module", "-e", FETCH, f"{api.url}/v1/batches"]
@@ -95,7 +97,9 @@ def test_parts_that_nobody_continues_for_a_day_are_gone(api: ServedApi) -> None:
 def exchange(api: ServedApi, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", api.port), HANG_SECONDS) as connection:
         connection.sendall(request)
-        return connection.recv(65_536)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return b"%d " % answer.status + answer.read()
 
 
 @pytest.mark.parametrize(
@@ -114,9 +118,9 @@ def test_headers_that_no_library_sends_are_refused(api: ServedApi, header: bytes
     head = f"POST {STREAM} HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\nContent-Type: application/x-ndjson\r\n".encode()
     length = b"" if b"Length" in header else b"Content-Length: 3\r\n"
     answer = exchange(api, head + length + header + b"\r\n\r\n{}\n")
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.startswith(b"400 ")
     # A line break in a header is refused by the parser, or joined by it, and then it has a space.
-    assert code is None or json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == code
+    assert code is None or json.loads(answer[4:])["code"] == code
     assert stored(api.context) == before
 
 

@@ -158,7 +158,7 @@ def test_one_bad_line_refuses_all_and_is_named(api: ServedApi, body: bytes, line
 
 
 def test_many_bad_lines_are_counted_and_the_first_listed(api: ServedApi) -> None:
-    refused = api.http.post(STREAM, content=b'{"text": 1}\n' * 3_000, headers=NDJSON).json()
+    refused = api.http.post(STREAM, content=b'{"text": []}\n' * 3_000, headers=NDJSON).json()
     assert (refused["code"], refused["error_count"], len(refused["errors"])) == ("invalid_items", 3_000, 1_000)
 
 
