@@ -116,7 +116,8 @@ def test_an_error_inside_the_call_loses_only_what_has_no_outcome(
     lost = Disposition(DispositionKind.LOST)
     assert steps.dispositions == {refs[0].id: ADVANCED, refs[1].id: lost, refs[2].id: lost}
     assert following.dispositions == {refs[0].id: SUCCEEDED}
-    assert "publish" not in {step for step, *_ in steps.taken}
+    # The message of the item with an outcome may be published as well, if the error comes first: its claim drops it.
+    assert {id_ for step, id_, *_ in steps.taken if step == "publish"} <= {refs[0].id}
 
 
 def test_an_error_inside_the_next_stage_gives_each_place_back_once(
