@@ -114,7 +114,8 @@ ERRORS = {
     for base in (PipelineError, StageError)
     for each in (base, *subclasses(base))
     if each.__module__.startswith("pipeline.")
-    and each.__module__ not in ("pipeline.stages.run.failure", "pipeline.batches.part_errors")
+    and each.__module__
+    not in ("pipeline.stages.run.failure", "pipeline.batches.part_errors", "pipeline.delivery.targets.protocols")
 }
 
 

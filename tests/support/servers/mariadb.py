@@ -101,6 +101,8 @@ class MariaDB(Server):
             self._install,
             "--no-defaults",
             f"--datadir={data}",
+            # Two that run at once delete each other's tables in a shared one.
+            f"--tmpdir={self.folder}",
             "--skip-test-db",
             "--auth-root-authentication-method=normal",
         ]

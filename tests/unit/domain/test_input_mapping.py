@@ -37,7 +37,13 @@ def test_a_value_becomes_of_its_type_or_does_not_fit(value, kind, expected):
 
 
 JSON_VALUES = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.just([]) | st.just({})
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.just([])
+    | st.just({})
 )
 
 
