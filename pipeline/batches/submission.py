@@ -119,6 +119,7 @@ def checked(context: Context, submission: Submission) -> Submission:
             submission.exports,
             context.connections,
             context.settings.allow_targets,
+            tenant=submission.tenant,
             is_local=submission.is_local,
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from itertools import chain
 
 from pipeline.batches.idempotency import ItemsDigest, SubmittedBody, digest_like, refuse_other_body, refuse_other_items
@@ -75,16 +76,22 @@ def submit(
     existing, resumed = find_known(context, submission, identity, discard=discard)
     state = None if resumed is None else resumed.checkpoint.validator
     validator = ItemValidator(rules_of(context, submission), on_reject, all_or_none=all_or_none, state=state)
-    if existing is not None:
-        _refuse_other_items(context, existing, validator, source.read(), body)
-        return Submitted(
-            existing["public_id"], existing["id"], existing["total"], is_new=False, without_url=validator.without_url
-        )
-    reading = SubmissionReading(validator, Digests(_digest(submission, resumed), body), identity, source.log)
-    chunks = ItemChunks(reading.digests.reading(validator.rows(source.read(resumed), context.now)))
-    if resumed is not None:
-        return submit_streamed(context, submission, reading, chunks, on_progress, resumed)
-    return _submit_new(context, submission, reading, chunks, on_progress)
+    # Files and connections are closed when this returns, not when the generators are collected.
+    with closing(source.read(resumed)) as read:
+        if existing is not None:
+            _refuse_other_items(context, existing, validator, read, body)
+            return Submitted(
+                existing["public_id"],
+                existing["id"],
+                existing["total"],
+                is_new=False,
+                without_url=validator.without_url,
+            )
+        reading = SubmissionReading(validator, Digests(_digest(submission, resumed), body), identity, source.log)
+        chunks = ItemChunks(reading.digests.reading(validator.rows(read, context.now)))
+        if resumed is not None:
+            return submit_streamed(context, submission, reading, chunks, on_progress, resumed)
+        return _submit_new(context, submission, reading, chunks, on_progress)
 
 
 def _digest(submission: Submission, resumed: Resumed | None) -> ItemsDigest | None:

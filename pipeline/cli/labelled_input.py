@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -26,10 +27,11 @@ def read_rows(
     report = ReadReport(warn=messages.warn)
     options = replace(options, header=replace(options.header, unique=unique))
     source = open_source(sources, options, report)
-    for record in source.read():
-        if isinstance(record, Rejection):
-            name = "" if record.file is not None else f"{source.name}, "
-            raise InvalidInput(f"{name}{record.place}: {record.reason}")
-        yield record.payload
+    with closing(source.read()) as records:
+        for record in records:
+            if isinstance(record, Rejection):
+                name = "" if record.file is not None else f"{source.name}, "
+                raise InvalidInput(f"{name}{record.place}: {record.reason}")
+            yield record.payload
     if report.blank_rows:
         messages.info(f"{source.name}: {pluralize(report.blank_rows, 'blank row')} skipped")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,12 +28,13 @@ class SourceReader:
         Raises:
             InvalidInput: The source cannot be read, or a row of it cannot be an item.
         """
-        for each in open_source(self._locations, self._options, ReadReport()).read():
-            if isinstance(each, Rejection):
-                raise InvalidInput(f"{each.place}: {each.reason}")
-            yield each.payload
+        with closing(self._records()) as records:
+            for each in records:
+                if isinstance(each, Rejection):
+                    raise InvalidInput(f"{each.place}: {each.reason}")
+                yield each.payload
 
-    def _records(self) -> Iterator[Record | Rejection]:
+    def _records(self) -> Generator[Record | Rejection, None, None]:
         return open_source(self._locations, self._options, ReadReport()).read()
 
 

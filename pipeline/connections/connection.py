@@ -143,16 +143,21 @@ class NamedConnections:
     def __repr__(self) -> str:
         return f"NamedConnections({', '.join(self._by_name)})"
 
-    def get(self, name: str, use: ConnectionUse) -> NamedConnection:
+    def get(self, name: str, use: ConnectionUse, *, tenant: str | None = None) -> NamedConnection:
         """Return a connection that may be used for something.
 
+        Args:
+            tenant: who asks; None: the operator. Other tenants than the default one learn no names.
+
         Raises:
-            NotFound: there is none of that name.
+            NotFound: there is none of that name for the tenant.
             InvalidSettings: it is not for this use.
         """
         found = self._by_name.get(name)
-        if found is None:
+        if found is None and tenant in (None, DEFAULT_TENANT):
             raise NotFound(f"there is no connection {name!r}{self._advice(name)}")
+        if found is None or not (tenant is None or found.is_for(tenant)):
+            raise NotFound(f"there is no connection {name!r} for the tenant {tenant!r}")
         if use not in found.uses:
             meant = ", ".join(sorted(found.uses))
             raise InvalidSettings(

@@ -127,11 +127,9 @@ class Destinations:
 
     def _connection(self, name: str) -> NamedConnection:
         try:
-            found = self.connections.get(name, ConnectionUse.TARGETS)
+            found = self.connections.get(name, ConnectionUse.TARGETS, tenant=self.tenant)
         except InvalidInput as error:
             raise UrlProblem(f"cannot be used: {error}") from None
-        if self.tenant is not None and not found.is_for(self.tenant):
-            raise UrlProblem(f"cannot be used: there is no connection {name!r} for the tenant {self.tenant!r}")
         if found.scheme not in ROUTED:
             raise UrlProblem(f"names a connection to {found.scheme}, which takes no messages")
         return found

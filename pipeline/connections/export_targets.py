@@ -19,17 +19,18 @@ from pipeline.errors import escape_braces
 
 
 def check_exports(
-    given: Sequence[str], connections: NamedConnections, allowed: Sequence[str], *, is_local: bool
+    given: Sequence[str], connections: NamedConnections, allowed: Sequence[str], *, tenant: str, is_local: bool
 ) -> tuple[str, ...]:
     """Return the targets of exports in their normal form.
 
     Args:
         allowed: patterns of places that need no connection (`PIPELINE_ALLOW_TARGETS`).
+        tenant: whose batch it is; it may use its own connections only.
         is_local: whether a program on the database submits them; over HTTP, nobody may name a folder of the server.
 
     Raises:
         InvalidExportTarget: one cannot be used, there are too many, or one comes twice.
-        NotFound: there is no such connection.
+        NotFound: there is no such connection for the tenant.
         InvalidSettings: the connection is not for exports.
     """
     targets = [parse_export_target(each, folder=os.path.realpath(os.curdir)) for each in given]
@@ -37,6 +38,8 @@ def check_exports(
     for target in targets:
         if target.kind is TargetKind.FOLDER and not is_local:
             raise _forbidden(f"{target.location} is a folder of the server; name a connection: conn://NAME/…")
+        if target.kind is TargetKind.CONNECTION:
+            connections.get(target.host, ConnectionUse.EXPORTS, tenant=tenant)
         target.check_kind(find_kind(target, connections))
         check_allowed(target, allowed)
     return tuple(map(str, targets))

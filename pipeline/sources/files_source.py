@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -58,7 +58,7 @@ class FilesSource(ItemSource):
         total = sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
         return ReadProgress(self._passed_bytes + self._meter.count, total)
 
-    def read(self, after: InputCursor | None = None) -> Iterator[Record | Rejection]:
+    def read(self, after: InputCursor | None = None) -> Generator[Record | Rejection, None, None]:
         self._sizes = [file.size() for file in self._files]
         first = 0 if after is None else after.file
         if first >= len(self._files):

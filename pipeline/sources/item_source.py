@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, NamedTuple, Protocol
 
 from pipeline.domain.inputs.input_cursor import InputCursor
@@ -40,8 +40,8 @@ class ItemSource(Protocol):
         It may read from the source. It is asked for before and after an interruption, not while items are read.
         """
 
-    def read(self, after: InputCursor | None = None) -> Iterator[Record | Rejection]:
-        """Yield the items, each as a record or a rejection.
+    def read(self, after: InputCursor | None = None) -> Generator[Record | Rejection, None, None]:
+        """Yield the items, each as a record or a rejection. Whoever stops early closes it, and files with it.
 
         Args:
             after: the `after` of the record to go on after; None: from the beginning. Positions go on where they were:

@@ -132,8 +132,9 @@ class StreamFile(SourceFile):
         try:
             yield stream
         finally:
-            # The caller closes the stream. Without detaching, the buffered reader would close it as garbage.
-            stream.detach()
+            # The caller closes the stream, or has. Without detaching, the buffered reader would close it as garbage.
+            if not raw.closed:
+                stream.detach()
 
     @contextmanager
     def open_random(self) -> Iterator[io.BufferedReader]:

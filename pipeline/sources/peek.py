@@ -121,7 +121,7 @@ def peek(source: ItemSource, report: ReadReport) -> Peek:
                 break
         is_whole = next(reading, None) is None
     finally:
-        reading.close()  # type: ignore[attr-defined]  # a generator: this closes the files
+        reading.close()
     columns: dict[str, Column] = {}
     for item in items:
         if isinstance(item, Record):

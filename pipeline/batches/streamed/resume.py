@@ -6,7 +6,7 @@ lease and reads on after the last stored item.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -131,7 +131,7 @@ class SourceItems:
         """Return items that cannot be read again."""
         return cls(None, items)
 
-    def read(self, resumed: Resumed | None = None) -> Iterator[Given]:
+    def read(self, resumed: Resumed | None = None) -> Generator[Given, None, None]:
         """Yield the items, those after the checkpoint of a submission that was interrupted, if there was one."""
         checkpoint = None if resumed is None else resumed.checkpoint
         if checkpoint is None:

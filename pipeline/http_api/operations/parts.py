@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -79,10 +80,10 @@ def _put(
     fields = {"key_field": query.key_field, "callback_url_field": query.callback_url_field}
     submission = parts.submission_of(call.context, batch, **fields)
     report = SubmitReport(query.on_error)
-    given = read_items_of(call.context, body, body_format, submission, query, report)
-    stored, is_new = parts.put_part(
-        call.context, batch, number, given, submission, body, on_reject=report.on_reject, replace=query.replace
-    )
+    with closing(read_items_of(call.context, body, body_format, submission, query, report)) as given:
+        stored, is_new = parts.put_part(
+            call.context, batch, number, given, submission, body, on_reject=report.on_reject, replace=query.replace
+        )
     return stored, is_new, report.members() | {"rejected": stored.rejected}
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re  # noqa: TID251 - a constant pattern, possessive throughout and therefore linear
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -258,7 +258,7 @@ def read_items_of(
     submission: Submission,
     options: ReadingParameters,
     report: SubmitReport,
-) -> Iterator[Given]:
+) -> Generator[Given, None, None]:
     """Yield the items of a body. Nothing of it is received before the first one is asked for.
 
     Raises:
@@ -266,9 +266,11 @@ def read_items_of(
         Problem: it is too large, damaged, or an object where items are expected.
     """
     if body_format.is_parquet:
-        with body.spool() as file:
-            reading = options.read_options(body_format)
-            read = open_input(context, ["-"], submission, reading, ReadReport(), stdin=file).read()
+        reading = options.read_options(body_format)
+        with (
+            body.spool() as file,
+            closing(open_input(context, ["-"], submission, reading, ReadReport(), stdin=file).read()) as read,
+        ):
             bounded = body.bound_decoded(read)
             yield from bounded if options.items_are == "payloads" else _items_in(bounded)
         return

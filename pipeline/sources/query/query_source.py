@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -84,7 +84,7 @@ class QuerySource:
     def progress(self) -> ReadProgress:
         return ReadProgress()
 
-    def read(self, after: InputCursor | None = None) -> Iterator[Record | Rejection]:
+    def read(self, after: InputCursor | None = None) -> Generator[Record | Rejection, None, None]:
         place = _Place(0, None)
         if after is not None and after.after is not None:
             place = _Place(after.row, decode_order_value(after.after))

@@ -70,6 +70,12 @@ def test_a_stream_is_left_open_and_has_no_fingerprint():
     assert (file.size(), file.fingerprint(), file.name) == (None, None, "the body")
 
 
+def test_a_stream_may_be_closed_before_its_reader():
+    raw = io.BytesIO(b"abc")
+    with StreamFile(raw).open_stream():
+        raw.close()
+
+
 def test_a_pipe_cannot_be_read_at_an_offset(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     file = LocalFile(tmp_path / "pipe")
