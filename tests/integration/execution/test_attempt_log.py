@@ -50,7 +50,7 @@ def run(folder: Path, **settings: Any) -> pipeline.Batch:
     )
     items = [{"text": text, "secret": CANARY, "id": f"{CANARY}-{text}"} for text in TEXTS]
     with connect(folder, **settings) as client:
-        batch = client.submit(definition, items)
+        batch = client.submit(items, definition)
         batch.wait()
         return batch
 
