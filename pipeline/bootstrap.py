@@ -111,6 +111,7 @@ def make_sender(context: Context) -> Sender:
         worker=context.worker,
         vault=Encryption(settings.encryption_keys),
         clock=context.now,
+        trace_rate=settings.trace_items,
         # Other processes finish items and can wake this one only occasionally.
         options=SenderOptions() if settings.is_embedded else SenderOptions(poll_seconds=SHARED_POLL_SECONDS),
     )

@@ -99,6 +99,7 @@ batches = Table(
     Column("source", Text, comment="JSON; what a resumable submission reads"),
     Column("cursor", Text, comment="JSON; how far it has come; null: it cannot go on"),
     Column("intake_id", BigInteger, comment="the intake that fills it; null: it was submitted"),
+    Column("traceparent", Text, comment="W3C trace context of its submission; sampled: its items are in that trace"),
     CheckConstraint("state IN ('accepting', 'open', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
     Index("uq_batches_tenant_idempotency_key", "tenant", "idempotency_key", unique=True,
@@ -143,6 +144,7 @@ items = Table(
     _instant("started_at"),
     _instant("classified_at"),
     _instant("finished_at"),
+    Column("replays", Integer, nullable=False, server_default="0", comment="times a user had it run again"),
     CheckConstraint(
         "state IN ('pending', 'queued', 'running', 'succeeded', 'dead', 'cancelled')", name="state"
     ),

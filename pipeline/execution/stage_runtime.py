@@ -11,6 +11,7 @@ from pipeline.context import Context
 from pipeline.domain.batch import BatchState
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES
 from pipeline.domain.portions import PORTION_BYTES
+from pipeline.execution.item_traces import ItemTraces
 from pipeline.execution.record_thread import RecordThread
 from pipeline.execution.runner_cache import RunnerCache
 from pipeline.execution.sql.releases import Ref
@@ -24,8 +25,12 @@ MAX_BYTES = 8 * PORTION_BYTES
 class StageRuntime:
     """The parts that run stages in a process, from its start to its stop. Thread-safe."""
 
-    def __init__(self, context: Context, executor: Executor, recorder: RecordThread) -> None:
+    def __init__(
+        self, context: Context, executor: Executor, recorder: RecordThread, traces: ItemTraces | None = None
+    ) -> None:
+        """Prepare the parts. `traces` is None where no traces are sent."""
         self.context = context
+        self.traces = traces
         self.stop_gate = StopGate()
         self.runners = RunnerCache(context, executor, stopping=self.stop_gate.closed)
         self.recorder = recorder

@@ -18,6 +18,7 @@ from pipeline.delivery.claim import is_busy, release
 from pipeline.execution.dispatch import Dispatcher
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.rescue import hand_back, hand_back_items
+from pipeline.telemetry import tracing
 from workers.engine.dispatch_loop import DispatchLoop
 from workers.engine.export_threads import ExportThreads
 from workers.engine.nudge_sender import NudgeSender
@@ -127,6 +128,7 @@ class Engine:
         self._stop_sending(deliver)
         self._clock.stop()
         guarded(self.abandon)
+        tracing.flush()
 
     def _stop_sending(self, deliver: bool) -> None:
         if self._nudges:

@@ -184,6 +184,7 @@ def _find_claimed(dialect: Dialect) -> Select[Any]:
 
 _CLAIMED = (
     "id", "batch_id", "position", "key", "payload", "epoch", "attempt", "snoozes", "crashes", "label", "confidence",
+    "replays",
 )  # fmt: skip
 
 
