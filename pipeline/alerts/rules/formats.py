@@ -6,7 +6,7 @@ Alertmanager: API v2. Pure functions, so that every attempt sends the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -135,7 +135,7 @@ def _pagerduty(data: Mapping[str, Any], is_firing: bool, routing_key: str) -> di
     return {**event, "client": "pipeline", "payload": payload, "links": links}
 
 
-def alertmanager_alerts(found: list[Mapping[str, Any]], now: datetime) -> list[dict[str, Any]]:
+def alertmanager_alerts(found: Sequence[Mapping[str, Any]], now: datetime) -> list[dict[str, Any]]:
     """Return alerts as Alertmanager takes them: an alert that fires lasts until it is sent again, or is forgotten."""
     return [_alertmanager(data, now) for data in found]
 
