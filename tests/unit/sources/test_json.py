@@ -11,7 +11,7 @@ import tracemalloc
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.payload import UnreadRecord, find_problem
@@ -162,7 +162,6 @@ def test_an_invalid_element_is_rejected_alone():
 @given(
     st.lists(st.dictionaries(st.text('ab,]}"\\', max_size=4), st.text('[{,]}"\\', max_size=6), max_size=3), min_size=1)
 )
-@settings(max_examples=60)
 def test_brackets_commas_and_quotes_inside_strings_do_not_split_an_element(objects):
     for text in (json.dumps(objects), json.dumps(objects, indent=1)):
         assert payloads(from_stdin(text)) == objects
@@ -254,7 +253,6 @@ pieces = st.sampled_from(
     st.sampled_from([None, "jsonl", "json", "csv", "tsv"]),
     st.sampled_from([None, "utf-8", "utf-16", "utf-16-be", "cp1252", "shift-jis"]),
 )
-@settings(max_examples=300)
 def test_any_input_gives_records_rejections_or_a_clear_error(content, format, encoding):
     items = []
     with suppress(InvalidInput):
