@@ -27,7 +27,6 @@ classify = { use = "keywords", default = "other", rules = [{ label = "billing", 
 CONFIG = """
 [checks]
 positive_data_acceptance.enabled = false
-ignored_auth.enabled = false
 use_after_free.enabled = false
 ensure_resource_availability.enabled = false
 object_level_authorization.enabled = false
