@@ -23,7 +23,6 @@ name = "tickets"
 input = { text = "text" }
 classify = { use = "keywords", default = "other", rules = [{ label = "billing", any = ["invoice"] }] }
 """
-#: A query that is too long is refused before anybody looks at the key, the method, or the parameters.
 CONFIG = """
 [checks]
 positive_data_acceptance.enabled = false
