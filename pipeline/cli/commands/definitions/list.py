@@ -13,7 +13,7 @@ from pipeline.cli.show.table import print_table
 @click.command("list")
 @options.as_json
 def list_(as_json: bool) -> None:
-    """List definitions by name: files in PIPELINE_DEFINITIONS, and what was stored.
+    """List definitions by name: the files, and what was stored.
 
     \b
     Examples:

@@ -20,9 +20,9 @@ from pipeline.definitions import load_definition
 )
 @options.as_json
 def store(path: str, if_version: str | None, as_json: bool) -> None:
-    """Store the definition in FILE under its `name`, so that requests to `pipeline serve` can name it.
+    """Store the definition in FILE under its name.
 
-    It is checked as at submission. A server refuses a definition with files or functions of this machine.
+    Requests to `pipeline serve` can name it from then on. It is checked as at submission. A server refuses a definition with files or functions of this machine.
 
     \b
     Examples:
