@@ -22,7 +22,8 @@ from pipeline.definitions import load_definition
 def store(path: str, if_version: str | None, as_json: bool) -> None:
     """Store the definition in FILE under its name.
 
-    Requests to `pipeline serve` can name it from then on. It is checked as at submission. A server refuses a definition with files or functions of this machine.
+    Requests to `pipeline serve` can name it from then on. It is checked as at submission. A server refuses a definition
+    with files or functions of this machine.
 
     \b
     Examples:
