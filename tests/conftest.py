@@ -25,8 +25,13 @@ pytest_plugins = [
     "tests.support.transports",
 ]
 
-# A busy machine draws an example slowly: that says nothing of the code.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine draws an example slowly: that says nothing of the code. Examples are few, since each run has others.
+settings.register_profile(
+    "unhurried",
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "40")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("unhurried")
 
 
