@@ -1,0 +1,115 @@
+"""Count what becomes of items at stages, a whole group at a time."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from pipeline.context import Context
+from pipeline.database.row import Row
+from pipeline.domain.item import Stage
+from pipeline.domain.outcome import Failure, FailureKind
+from pipeline.execution.disposition import Disposition, DispositionKind
+from pipeline.execution.record import Done
+from pipeline.telemetry.families import (
+    ATTEMPT_SECONDS,
+    ATTEMPTS,
+    ERRORS,
+    ITEM_SECONDS,
+    MICROBATCH_ITEMS,
+    QUEUE_SECONDS,
+    STATEMENT_SECONDS,
+)
+
+#: The definition of items that were not claimed here: their messages do not name it.
+UNKNOWN = "unknown"
+
+_OUTCOME = {
+    DispositionKind.ADVANCED: "succeeded",
+    DispositionKind.HELD: "succeeded",
+    DispositionKind.SUCCEEDED: "succeeded",
+    DispositionKind.PUT_OFF: "retry",
+    DispositionKind.DEAD: "dead",
+    DispositionKind.STALE: "stale",
+    DispositionKind.LOST: "lost",
+    DispositionKind.HANDED_BACK: "handed_back",
+}
+_UNWRITTEN = (DispositionKind.STALE, DispositionKind.LOST)
+_FINAL = {DispositionKind.SUCCEEDED: "succeeded", DispositionKind.DEAD: "dead"}
+_ADVANCED = Disposition(DispositionKind.ADVANCED)
+
+
+def count_claimed(context: Context, stage: Stage, rows: Sequence[Row], seconds: float) -> None:
+    """Count a micro-batch that was claimed in so many seconds, and how long its items had waited for that."""
+    meter, now = context.meter, context.now()
+    meter.observe(MICROBATCH_ITEMS, (stage.value,), [len(rows)])
+    meter.observe(STATEMENT_SECONDS, ("claim",), [seconds])
+    since = [_released_at(stage, row) for row in rows]
+    meter.observe(QUEUE_SECONDS, (stage.value,), [(now - at).total_seconds() for at in since if at is not None])
+
+
+def _released_at(stage: Stage, row: Row) -> datetime | None:
+    """Return when the message of an item's first attempt at a stage was made. That of others is stored nowhere."""
+    if row["attempt"] > 1 or row["snoozes"] or row["crashes"]:
+        return None
+    return row.get("queued_at" if stage is Stage.CLASSIFY else "classified_at")
+
+
+def count_unrun(context: Context, stage: Stage, disposition: Disposition, number: int) -> None:
+    """Count items that were not run, or whose outcomes were lost."""
+    if context.meter.is_on and number:
+        context.meter.add(ATTEMPTS, (UNKNOWN, stage.value, _OUTCOME[disposition.kind]), number)
+
+
+def count_recorded(context: Context, done: Sequence[Done], dispositions: Mapping[int, Disposition]) -> None:
+    """Count outcomes that are recorded, or lost."""
+    meter = context.meter
+    if not meter.is_on:
+        return
+    group = _Group()
+    for each, kind in _outcomes(done, dispositions):
+        group.add(each, kind)
+    for family, numbers in ((ATTEMPTS, group.attempts), (ERRORS, group.errors)):
+        for labels, number in numbers.items():
+            meter.add(family, labels, number)
+    for of_stage, values in group.lasted.items():
+        meter.observe(ATTEMPT_SECONDS, of_stage, values)
+    for state, values in group.lived.items():
+        meter.observe(ITEM_SECONDS, (state,), values)
+
+
+class _Group:
+    """Outcomes that are counted together, by the labels of their families."""
+
+    def __init__(self) -> None:
+        self.attempts: Counter[tuple[str, str, str]] = Counter()
+        self.errors: Counter[tuple[str, str, str]] = Counter()
+        self.lasted: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self.lived: dict[str, list[float]] = defaultdict(list)
+
+    def add(self, done: Done, kind: DispositionKind) -> None:
+        """Add what became of an item."""
+        stage, outcome = done.stage.value, _OUTCOME[kind]
+        lasted = (done.ended_at - done.started_at).total_seconds()
+        if isinstance(done.outcome, Failure):
+            self.lasted[stage, "failed"].append(lasted)
+            if kind not in _UNWRITTEN:
+                self.errors[stage, done.outcome.kind.value, done.outcome.type] += 1
+                is_snoozed = kind is DispositionKind.PUT_OFF and done.outcome.kind is FailureKind.THROTTLED
+                outcome = "snoozed" if is_snoozed else outcome
+        else:
+            self.lasted[stage, "succeeded"].append(lasted)
+        self.attempts[done.definition.name, stage, outcome] += 1
+        created_at = done.row.get("created_at")
+        if created_at is not None and kind in _FINAL:
+            self.lived[_FINAL[kind]].append((done.ended_at - created_at).total_seconds())
+
+
+def _outcomes(done: Sequence[Done], dispositions: Mapping[int, Disposition]) -> Iterator[tuple[Done, DispositionKind]]:
+    """Yield each outcome with what became of it; first that of the stage before, where both were written at once."""
+    for each in done:
+        kind = dispositions[each.row["id"]].kind
+        if each.before is not None:
+            yield each.before, kind if kind in _UNWRITTEN else _ADVANCED.kind
+        yield each, kind
