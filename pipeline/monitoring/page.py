@@ -34,6 +34,11 @@ def readings_of(collected: Collected) -> list[Reading]:
     return [Reading(family, values) for family, values in collected.values.items()]
 
 
+def sql_page(collector: Collector, accept: str) -> tuple[str, bytes]:
+    """Return the media type and the page of what is read from SQL, for an `Accept` header."""
+    return write(readings_of(collector.collect()), accept)
+
+
 class MonitoringServer:
     """Shows what is read from SQL, and how many workers each queue wants.
 
