@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +14,7 @@ from sqlalchemy import Connection
 
 from pipeline.context import Context
 from pipeline.database import totals
+from pipeline.database.dialect import dialect_of
 from pipeline.database.schema import HEAD
 from pipeline.database.trouble import log_failure
 from pipeline.delivery.admission import callable_at
@@ -43,7 +43,7 @@ Sample = tuple[Family, Labels, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class CollectMoment:
     """When and on which installation is read.
 
     Args:
@@ -63,10 +63,10 @@ class Moment:
 
 
 #: Reads some families.
-Source = Callable[[Connection, Moment], Iterable[Sample]]
+Source = Callable[[Connection, CollectMoment], Iterable[Sample]]
 
 
-def _read_items(connection: Connection, moment: Moment) -> Iterator[Sample]:
+def _read_items(connection: Connection, moment: CollectMoment) -> Iterator[Sample]:
     flight = sql.read_flight(connection, moment.now)
     stored = totals.read(connection)
     found = sql.read_definitions(connection)
@@ -93,7 +93,7 @@ def _read_items(connection: Connection, moment: Moment) -> Iterator[Sample]:
     yield families.SUSPECTS, (), sql.count_suspects(connection)
 
 
-def _read_batches(connection: Connection, moment: Moment) -> Iterator[Sample]:
+def _read_batches(connection: Connection, moment: CollectMoment) -> Iterator[Sample]:
     found = sql.read_open(connection, moment.now)
     by_state = {each.state: each.number for each in found}
     yield families.BATCHES, ("accepting",), by_state.get("accepting", 0)
@@ -104,7 +104,7 @@ def _read_batches(connection: Connection, moment: Moment) -> Iterator[Sample]:
     yield families.DUE_AGE, ("retry",), moment.age(sql.oldest_retry(connection))
 
 
-def _read_deliveries(connection: Connection, moment: Moment) -> Iterator[Sample]:
+def _read_deliveries(connection: Connection, moment: CollectMoment) -> Iterator[Sample]:
     for state, number in sql.count_deliveries(connection).items():
         yield families.DELIVERIES, (state,), number
     waiting = [row for row in claims.find_waiting_endpoints(connection) if row["disabled_at"] is None]
@@ -115,12 +115,11 @@ def _read_deliveries(connection: Connection, moment: Moment) -> Iterator[Sample]
         yield families.ENDPOINTS, (state,), by_state[state]
 
 
-def _read_processes(connection: Connection, moment: Moment) -> Iterator[Sample]:
+def _read_processes(connection: Connection, moment: CollectMoment) -> Iterator[Sample]:
     held = sql.live_leases(connection, moment.now)
     yield families.DISPATCHER_UP, (), float(any(name.partition(":")[0] == LEASE for name in held))
     yield families.WORKERS, (), sum(name.startswith(_WORKER_LEASE) for name in held)
-    dialect = "sqlite" if moment.context.database.is_sqlite else "postgresql"
-    yield families.BUILD_INFO, (installed_version(), HEAD, dialect), 1
+    yield families.BUILD_INFO, (installed_version(), HEAD, dialect_of(connection).name), 1
 
 
 #: What is read. A part with something new to show adds its source here, and its families to `SQL_FAMILIES`.
@@ -220,27 +219,9 @@ def read_all(context: Context, sources: Sequence[Source] = SOURCES) -> Values:
         Unreachable: the database does not answer, or not soon enough.
     """
     found: dict[Family, dict[Labels, float]] = {}
-    with context.database.read() as connection, _within(connection, STATEMENT_SECONDS):
-        moment = Moment(context, context.now())
+    with context.database.read() as connection, dialect_of(connection).limit_statements(connection, STATEMENT_SECONDS):
+        moment = CollectMoment(context, context.now())
         for source in sources:
             for family, labels, value in source(connection, moment):
                 found.setdefault(family, {})[labels] = float(value)
     return found
-
-
-@contextmanager
-def _within(connection: Connection, seconds: float) -> Iterator[None]:
-    """Let no statement inside the block take longer."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{seconds:g}s'")
-        yield
-        return
-    # SQLite has no limit of its own: interrupted, the statement fails.
-    until = time.monotonic() + seconds
-    driver = connection.connection.driver_connection
-    assert driver is not None
-    driver.set_progress_handler(lambda: int(time.monotonic() > until), 100_000)
-    try:
-        yield
-    finally:
-        driver.set_progress_handler(None, 0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pipeline.telemetry.families import Family, Kind
+from pipeline.telemetry.families import Family, MetricKind
 
 #: What the help of each of them ends in: sums over replicas would be wrong.
 FROM_SQL = "(from SQL: the same from every replica)"
 
 
 def _gauge(name: str, help: str, *labels: str) -> Family:
-    return Family(name, Kind.GAUGE, labels, f"{help} {FROM_SQL}")
+    return Family(name, MetricKind.GAUGE, labels, f"{help} {FROM_SQL}")
 
 
 ITEMS = _gauge("pipeline_items", "Items now: pending, queued, running or dead", "definition", "state")
@@ -23,9 +23,12 @@ RELEASED_AGE = _gauge("pipeline_released_age_seconds", "Age of the oldest messag
 OVERDUE = _gauge("pipeline_overdue", "Leases that are over and not taken back yet: items or deliveries", "kind")
 SUSPECTS = _gauge("pipeline_suspects", "Items that took a worker with them and are not final")
 SUBMITTED = Family(
-    "pipeline_submitted_items_total", Kind.COUNTER, (), f"Items that were submitted, pruned ones as well {FROM_SQL}"
+    "pipeline_submitted_items_total",
+    MetricKind.COUNTER,
+    (),
+    f"Items that were submitted, pruned ones as well {FROM_SQL}",
 )
-EVENTS = Family("pipeline_events_total", Kind.COUNTER, (), f"Results that left, pruned ones as well {FROM_SQL}")
+EVENTS = Family("pipeline_events_total", MetricKind.COUNTER, (), f"Results that left, pruned ones as well {FROM_SQL}")
 DELIVERIES = _gauge(
     "pipeline_deliveries", "Deliveries: pending, sending, dead or paused; 100001 means more than 100000", "state"
 )
@@ -39,15 +42,18 @@ DISPATCHER_UP = _gauge("pipeline_dispatcher_up", "1 while a process holds the le
 WORKERS = _gauge("pipeline_workers", "Worker processes that showed life within a lease")
 DEADLINE_MISSED = _gauge("pipeline_batch_deadline_missed", "Open batches beyond their deadline")
 BUILD_INFO = Family(
-    "pipeline_build_info", Kind.INFO, ("version", "schema", "dialect"), f"What runs, on which database {FROM_SQL}"
+    "pipeline_build_info", MetricKind.INFO, ("version", "schema", "dialect"), f"What runs, on which database {FROM_SQL}"
 )
 
 #: About the reading itself, which differs between replicas.
-COLLECT_SECONDS = Family("pipeline_collect_seconds", Kind.GAUGE, (), "How long the last reading of SQL took.")
+COLLECT_SECONDS = Family("pipeline_collect_seconds", MetricKind.GAUGE, (), "How long the last reading of SQL took.")
 COLLECT_SUCCESS = Family(
-    "pipeline_collect_success", Kind.GAUGE, (), "1 if the last reading of SQL succeeded; otherwise nothing of it shows."
+    "pipeline_collect_success",
+    MetricKind.GAUGE,
+    (),
+    "1 if the last reading of SQL succeeded; otherwise nothing of it shows.",
 )
-COLLECT_AGE = Family("pipeline_collect_age_seconds", Kind.GAUGE, (), "Age of the reading of SQL that is shown.")
+COLLECT_AGE = Family("pipeline_collect_age_seconds", MetricKind.GAUGE, (), "Age of the reading of SQL that is shown.")
 
 SQL_FAMILIES = (
     ITEMS, BATCHES, DUE_AGE, RELEASED_AGE, OVERDUE, SUSPECTS, SUBMITTED, EVENTS, DELIVERIES, DELIVERY_DUE_AGE,

@@ -17,10 +17,10 @@ from pipeline.errors import InvalidInput
 from pipeline.log import get_logger
 from pipeline.monitoring.collect import Collected, Collector
 from pipeline.monitoring.scale import wanted_for
-from pipeline.telemetry.http_server import Answering, MetricsListener, Page
+from pipeline.telemetry.http_server import Answering, MetricsListener, PageAnswer
 
 try:
-    from pipeline.telemetry.exposition import Reading, write, write_file, write_text
+    from pipeline.telemetry.exposition import FamilyReading, write, write_file, write_text
 except ImportError as error:
     raise InvalidInput(f"metrics need {error.name}: pip install 'pipeline[metrics]'") from None
 
@@ -29,9 +29,9 @@ log = get_logger(__name__)
 _JSON = "application/json"
 
 
-def readings_of(collected: Collected) -> list[Reading]:
+def readings_of(collected: Collected) -> list[FamilyReading]:
     """Return what was read from SQL, for the page."""
-    return [Reading(family, values) for family, values in collected.values.items()]
+    return [FamilyReading(family, values) for family, values in collected.values.items()]
 
 
 def sql_page(collector: Collector, accept: str) -> tuple[str, bytes]:
@@ -55,7 +55,7 @@ class MonitoringServer:
         context: Context,
         address: tuple[str, int] | None,
         *,
-        others: Callable[[], Iterable[Reading]] = list,
+        others: Callable[[], Iterable[FamilyReading]] = list,
         problem: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._context, self._others, self._problem = context, others, problem
@@ -95,22 +95,22 @@ class MonitoringServer:
         """Return the page as files of the node exporter have it."""
         return write_file(self._readings())
 
-    def _readings(self) -> list[Reading]:
+    def _readings(self) -> list[FamilyReading]:
         return [*readings_of(self.collector.collect()), *self._others()]
 
-    def _answer_metrics(self, rest: str, accept: str) -> Page | None:
+    def _answer_metrics(self, rest: str, accept: str) -> PageAnswer | None:
         if rest:
             return None
         media_type, body = self.page(accept)
-        return Page(body, media_type)
+        return PageAnswer(body, media_type)
 
-    def _answer_live(self, rest: str, accept: str) -> Page | None:
+    def _answer_live(self, rest: str, accept: str) -> PageAnswer | None:
         if rest:
             return None
         problem = self._problem()
-        return Page(b"ok\n") if problem is None else Page(f"{problem}\n".encode(), status=503)
+        return PageAnswer(b"ok\n") if problem is None else PageAnswer(f"{problem}\n".encode(), status=503)
 
-    def _answer_scale(self, rest: str, accept: str) -> Page | None:
+    def _answer_scale(self, rest: str, accept: str) -> PageAnswer | None:
         if rest not in set(Stage):
             return None
         try:
@@ -118,5 +118,5 @@ class MonitoringServer:
         except Exception as error:
             # Never 0: an autoscaler would remove workers of which nobody knows whether they are needed.
             log_failure(log, "scale_not_read", error, queue=rest)
-            return Page(orjson.dumps({"error": "the database cannot be read"}), _JSON, 503)
-        return Page(orjson.dumps(asdict(wanted)), _JSON)
+            return PageAnswer(orjson.dumps({"error": "the database cannot be read"}), _JSON, 503)
+        return PageAnswer(orjson.dumps(asdict(wanted)), _JSON)

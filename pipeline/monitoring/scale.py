@@ -9,13 +9,13 @@ from pipeline.database import totals
 from pipeline.domain.item import Stage
 from pipeline.execution.sql import waiting_items
 from pipeline.monitoring import sql
-from pipeline.monitoring.rules.scaling import SOON_SECONDS, Wanted, wanted_workers
+from pipeline.monitoring.rules.scaling import SOON_SECONDS, WantedWorkers, wanted_workers
 
 #: Due items are counted up to about this number.
 MOST_DUE = 1_000_000
 
 
-def wanted_for(context: Context, stage: Stage) -> Wanted:
+def wanted_for(context: Context, stage: Stage) -> WantedWorkers:
     """Return how many worker processes a stage wants.
 
     Raises:

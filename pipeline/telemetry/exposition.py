@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from pipeline.telemetry.families import BY_NAME, WRITTEN_AT, Family, Kind
+from pipeline.telemetry.families import BY_NAME, WRITTEN_AT, Family, MetricKind
 from pipeline.telemetry.meter import Counts, Histogram, Labels
 
 #: Names of a user's own metrics must not begin with it.
@@ -32,23 +32,25 @@ Value = float | Histogram
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FamilyReading:
     """One family and its values by labels."""
 
     family: Family
     values: Mapping[Labels, Value]
 
 
-def readings_of(counts: Counts) -> list[Reading]:
+def readings_of(counts: Counts) -> list[FamilyReading]:
     """Return what processes counted, by family, in the order of the registry."""
     by_name: dict[str, dict[Labels, Value]] = {}
     for group in (counts.counters, counts.gauges, counts.histograms):
         for (name, labels), value in group.items():
             by_name.setdefault(name, {})[labels] = value
-    return [Reading(family, by_name[name]) for name, family in BY_NAME.items() if name in by_name]
+    return [FamilyReading(family, by_name[name]) for name, family in BY_NAME.items() if name in by_name]
 
 
-def write(readings: Iterable[Reading], accept: str = "", *, with_users_metrics: bool = False) -> tuple[str, bytes]:
+def write(
+    readings: Iterable[FamilyReading], accept: str = "", *, with_users_metrics: bool = False
+) -> tuple[str, bytes]:
     """Return the media type and the page.
 
     Args:
@@ -59,18 +61,18 @@ def write(readings: Iterable[Reading], accept: str = "", *, with_users_metrics: 
     return media_type, encode(_Page(list(readings), with_users_metrics))
 
 
-def write_text(readings: Iterable[Reading]) -> bytes:
+def write_text(readings: Iterable[FamilyReading]) -> bytes:
     """Return the page in Prometheus's text format."""
     return generate_latest(_Page(list(readings), False))
 
 
-def write_file(readings: Iterable[Reading]) -> bytes:
+def write_file(readings: Iterable[FamilyReading]) -> bytes:
     """Return what a file of Prometheus's node exporter has: the page, with the time at which it is written."""
-    return write_text([*readings, Reading(WRITTEN_AT, {(): time.time()})])
+    return write_text([*readings, FamilyReading(WRITTEN_AT, {(): time.time()})])
 
 
 class _Page(Collector):
-    def __init__(self, readings: list[Reading], with_users_metrics: bool) -> None:
+    def __init__(self, readings: list[FamilyReading], with_users_metrics: bool) -> None:
         self._readings = readings
         self._with_users_metrics = with_users_metrics
 
@@ -81,7 +83,7 @@ class _Page(Collector):
             yield from (metric for metric in REGISTRY.collect() if not metric.name.startswith(PREFIX))
 
 
-def _metric(reading: Reading) -> Metric:
+def _metric(reading: FamilyReading) -> Metric:
     family = reading.family
     metric = _empty(family)
     for labels, value in sorted(reading.values.items()):
@@ -91,11 +93,11 @@ def _metric(reading: Reading) -> Metric:
 
 def _empty(family: Family) -> Metric:
     name = family.name.removesuffix(_SUFFIX)
-    if family.kind is Kind.COUNTER:
+    if family.kind is MetricKind.COUNTER:
         return CounterMetricFamily(name, family.help, labels=family.labels)
-    if family.kind is Kind.HISTOGRAM:
+    if family.kind is MetricKind.HISTOGRAM:
         return HistogramMetricFamily(name, family.help, labels=family.labels)
-    if family.kind is Kind.INFO:
+    if family.kind is MetricKind.INFO:
         return InfoMetricFamily(name.removesuffix("_info"), family.help, labels=())
     return GaugeMetricFamily(name, family.help, labels=family.labels)
 

@@ -11,7 +11,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 ITEMS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """The type of a family in the exposition."""
 
     COUNTER = "counter"
@@ -30,76 +30,88 @@ class Family:
     """
 
     name: str
-    kind: Kind
+    kind: MetricKind
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = SECONDS
 
 
-def _family(kind: Kind, name: str, help: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Family:
+def _family(kind: MetricKind, name: str, help: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Family:
     return Family(name, kind, labels, help, buckets)
 
 
 ATTEMPTS = _family(
-    Kind.COUNTER, "pipeline_attempts_total",
+    MetricKind.COUNTER, "pipeline_attempts_total",
     "Attempts at stages: succeeded, retry, snoozed, dead, stale, lost or handed_back.",
     "definition", "stage", "outcome",
 )  # fmt: skip
 ERRORS = _family(
-    Kind.COUNTER, "pipeline_errors_total", "Failed attempts at stages by type of the error.",
+    MetricKind.COUNTER, "pipeline_errors_total", "Failed attempts at stages by type of the error.",
     "stage", "kind", "error_type",
 )  # fmt: skip
 ATTEMPT_SECONDS = _family(
-    Kind.HISTOGRAM, "pipeline_attempt_seconds", "From claim to outcome of an item at a stage: succeeded or failed.",
+    MetricKind.HISTOGRAM, "pipeline_attempt_seconds", "From claim to outcome of an item at a stage.",
     "stage", "outcome",
 )  # fmt: skip
 ITEM_SECONDS = _family(
-    Kind.HISTOGRAM, "pipeline_item_seconds", "From submission to the end of an item: succeeded or dead.", "outcome"
+    MetricKind.HISTOGRAM,
+    "pipeline_item_seconds",
+    "From submission to the end of an item: succeeded or dead.",
+    "outcome",
 )
 QUEUE_SECONDS = _family(
-    Kind.HISTOGRAM, "pipeline_queue_seconds", "From release to claim of an item's first attempt at a stage.", "stage"
+    MetricKind.HISTOGRAM,
+    "pipeline_queue_seconds",
+    "From release to claim of an item's first attempt at a stage.",
+    "stage",
 )
 MICROBATCH_ITEMS = _family(
-    Kind.HISTOGRAM, "pipeline_microbatch_items", "Items that one call claimed.", "stage", buckets=ITEMS
+    MetricKind.HISTOGRAM, "pipeline_microbatch_items", "Items that one call claimed.", "stage", buckets=ITEMS
 )
 STATEMENT_SECONDS = _family(
-    Kind.HISTOGRAM, "pipeline_statement_seconds",
+    MetricKind.HISTOGRAM, "pipeline_statement_seconds",
     "Transactions on the way of an item: claim, record, release, take, settle or sweep.", "statement",
 )  # fmt: skip
-RELEASED = _family(Kind.COUNTER, "pipeline_released_total", "Items that dispatch released.", "stage")
-PUBLISHED = _family(Kind.COUNTER, "pipeline_published_total", "Messages to the broker: sent or failed.", "outcome")
+RELEASED = _family(MetricKind.COUNTER, "pipeline_released_total", "Items that dispatch released.", "stage")
+PUBLISHED = _family(
+    MetricKind.COUNTER, "pipeline_published_total", "Messages to the broker: sent or failed.", "outcome"
+)
 DISPATCH_WINDOW = _family(
-    Kind.GAUGE, "pipeline_dispatch_window", "Items that may be released at once; only from the process that dispatches."
+    MetricKind.GAUGE,
+    "pipeline_dispatch_window",
+    "Items that may be released at once; only from the process that dispatches.",
 )
 DISPATCH_IN_FLIGHT = _family(
-    Kind.GAUGE, "pipeline_dispatch_in_flight",
+    MetricKind.GAUGE, "pipeline_dispatch_in_flight",
     "Items released and not final; only from the process that dispatches.",
 )  # fmt: skip
 RESCUED = _family(
-    Kind.COUNTER, "pipeline_rescued_total", "Work taken back from workers that died: items, deliveries or given_up.",
+    MetricKind.COUNTER, "pipeline_rescued_total", "Taken back from workers that died: items, deliveries or given_up.",
     "kind",
 )  # fmt: skip
 RESTARTS = _family(
-    Kind.COUNTER, "pipeline_processes_restarted_total", "Worker processes that died and were started again."
+    MetricKind.COUNTER, "pipeline_processes_restarted_total", "Worker processes that died and were started again."
 )
 DELIVERY_ATTEMPTS = _family(
-    Kind.COUNTER, "pipeline_delivery_attempts_total",
+    MetricKind.COUNTER, "pipeline_delivery_attempts_total",
     "Requests of the sender: delivered, failed, throttled, dead, blocked or unrecorded.", "outcome", "status_class",
 )  # fmt: skip
 DELIVERY_SECONDS = _family(
-    Kind.HISTOGRAM, "pipeline_delivery_seconds", "From the start of a request to the last byte of its answer."
+    MetricKind.HISTOGRAM, "pipeline_delivery_seconds", "From the start of a request to the last byte of its answer."
 )
 DELIVERY_WAIT_SECONDS = _family(
-    Kind.HISTOGRAM, "pipeline_delivery_wait_seconds", "From the event to the start of its first request."
+    MetricKind.HISTOGRAM, "pipeline_delivery_wait_seconds", "From the event to the start of its first request."
 )
 RESIDENT_BYTES = _family(
-    Kind.GAUGE, "pipeline_process_resident_bytes",
+    MetricKind.GAUGE, "pipeline_process_resident_bytes",
     "Resident memory of the largest process: worker, child, sender, dispatcher, supervisor or server.", "role",
 )  # fmt: skip
-CPU_SECONDS = _family(Kind.COUNTER, "pipeline_process_cpu_seconds_total", "Processor time, summed up by role.", "role")
+CPU_SECONDS = _family(
+    MetricKind.COUNTER, "pipeline_process_cpu_seconds_total", "Processor time, summed up by role.", "role"
+)
 
 WRITTEN_AT = _family(
-    Kind.GAUGE, "pipeline_written_at_seconds",
+    MetricKind.GAUGE, "pipeline_written_at_seconds",
     "When this file was written, in seconds since 1970: a file says nothing of a process that is gone.",
 )  # fmt: skip
 

@@ -26,7 +26,7 @@ CONNECTION_SECONDS = 5.0
 _POLL_SECONDS = 0.25
 
 
-class Page:
+class PageAnswer:
     """What a path answers.
 
     Args:
@@ -39,7 +39,7 @@ class Page:
 
 
 #: Answers a path from the rest of it and from the `Accept` header; None: there is no such path.
-Answering = Callable[[str, str], Page | None]
+Answering = Callable[[str, str], PageAnswer | None]
 
 
 class _Server(ThreadingHTTPServer):
@@ -103,15 +103,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(page.body)
 
-    def _page(self) -> Page:
+    def _page(self) -> PageAnswer:
         first, _, rest = urlsplit(self.path).path.removeprefix("/").partition("/")
         answering = self.server.answers.get(first)
         try:
             found = None if answering is None else answering(rest, self.headers.get("Accept", ""))
         except Exception:
             log.exception("metrics_not_answered")
-            return Page(b"this is a bug of pipeline; its log says more\n", status=500)
-        return found or Page(b"there is no such path\n", status=404)
+            return PageAnswer(b"this is a bug of pipeline; its log says more\n", status=500)
+        return found or PageAnswer(b"there is no such path\n", status=404)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer what is not GET with 405, and what is not HTTP as the standard library does."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from pipeline.monitoring.families import COLLECT_FAMILIES, FROM_SQL, SQL_FAMILIES
-from pipeline.telemetry.families import PROCESS_FAMILIES, SECONDS, Family, Kind
+from pipeline.telemetry.families import PROCESS_FAMILIES, SECONDS, Family, MetricKind
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_the_page_lists_the_buckets() -> None:
 @pytest.mark.parametrize("family", [*SQL, *PROCESSES], ids=lambda family: family.name)
 def test_names_follow_the_rules_of_prometheus(family: Family) -> None:
     assert re.fullmatch(r"pipeline_[a-z_]+", family.name)
-    assert family.name.endswith("_total") == (family.kind is Kind.COUNTER)
+    assert family.name.endswith("_total") == (family.kind is MetricKind.COUNTER)
 
 
 def test_families_of_sql_say_that_replicas_show_the_same() -> None:

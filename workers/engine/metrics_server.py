@@ -12,14 +12,14 @@ from typing import Protocol
 from pipeline.errors import InvalidInput
 from pipeline.settings import Settings
 from pipeline.telemetry.address import parse_address
-from pipeline.telemetry.http_server import MetricsListener, Page
+from pipeline.telemetry.http_server import MetricsListener, PageAnswer
 from pipeline.telemetry.meter import ProcessMeter, set_process_meter
 from pipeline.telemetry.process_usage import ProcessUsage
 from pipeline.telemetry.reports import Reporter, ReportReceiver
 from pipeline.telemetry.textfile import TextFile
 
 try:
-    from pipeline.telemetry.exposition import Reading, readings_of, write, write_file
+    from pipeline.telemetry.exposition import FamilyReading, readings_of, write, write_file
 except ImportError as error:
     raise InvalidInput(f"metrics need {error.name}: pip install 'pipeline[metrics]'") from None
 
@@ -97,7 +97,7 @@ class MetricsServer:
             self._listener.close()
         self.reports.close()
 
-    def readings(self) -> list[Reading]:
+    def readings(self) -> list[FamilyReading]:
         """Return what was counted until now."""
         if self._usage is not None:
             self._usage.measure()
@@ -114,17 +114,17 @@ class MetricsServer:
         """Return the content of the file."""
         return write_file(self.readings())
 
-    def _answer_metrics(self, rest: str, accept: str) -> Page | None:
+    def _answer_metrics(self, rest: str, accept: str) -> PageAnswer | None:
         if rest:
             return None
         media_type, body = self.page(accept)
-        return Page(body, media_type)
+        return PageAnswer(body, media_type)
 
-    def _answer_live(self, rest: str, accept: str) -> Page | None:
+    def _answer_live(self, rest: str, accept: str) -> PageAnswer | None:
         if rest:
             return None
         problem = self._problem()
-        return Page(b"ok\n") if problem is None else Page(f"{problem}\n".encode(), status=503)
+        return PageAnswer(b"ok\n") if problem is None else PageAnswer(f"{problem}\n".encode(), status=503)
 
 
 class MetricsReports:

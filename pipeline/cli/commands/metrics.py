@@ -47,7 +47,9 @@ class _Address(click.ParamType[tuple[str, int]]):
     help="Write the page into FILE every 15 s instead of listening, for Prometheus's node exporter.",
 )  # fmt: skip
 def metrics(listen: tuple[str, int], once: bool, textfile: Path | None) -> int:
-    """Serve metrics of the whole installation, read from the database.
+    """Serve metrics for Prometheus and for autoscalers.
+
+    They are about the whole installation, and read from the database.
 
     Answers /metrics in the formats of Prometheus, /live for probes, and /scale/classify and /scale/enrich for
     autoscalers: how many worker processes the queue wants. It asks nobody who he is: listen on this machine, or on a

@@ -26,12 +26,12 @@ def shown_metrics(settings: Settings) -> Iterator[Path | None]:
         return
     # Imported here: most servers show no metrics there.
     from pipeline.monitoring.page import MonitoringServer
-    from pipeline.telemetry.exposition import Reading, readings_of
+    from pipeline.telemetry.exposition import FamilyReading, readings_of
 
     meter = ProcessMeter()
     usage = ProcessUsage(meter, "server")
 
-    def counted() -> list[Reading]:
+    def counted() -> list[FamilyReading]:
         usage.measure()
         counts = meter.read()
         counts.gauges.update(reports.gauges())

@@ -14,14 +14,14 @@ UNMEASURED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedWorkers:
     """How many processes are wanted, and why."""
 
     wanted: int
     reason: str
 
 
-def wanted_workers(in_flight: int, due: int, *, capacity: int, attempt_seconds: float | None) -> Wanted:
+def wanted_workers(in_flight: int, due: int, *, capacity: int, attempt_seconds: float | None) -> WantedWorkers:
     """Return how many worker processes a stage wants.
 
     Args:
@@ -31,7 +31,7 @@ def wanted_workers(in_flight: int, due: int, *, capacity: int, attempt_seconds: 
         attempt_seconds: how long an item took there lately; None: nothing was measured.
     """
     if not in_flight and not due:
-        return Wanted(0, "nothing is in flight, due or due within 60 s")
+        return WantedWorkers(0, "nothing is in flight, due or due within 60 s")
     seconds = UNMEASURED_SECONDS if attempt_seconds is None else attempt_seconds
     for_flight = ceil(in_flight / capacity)
     for_due = ceil(due * seconds / capacity / DRAIN_SECONDS)
@@ -39,4 +39,4 @@ def wanted_workers(in_flight: int, due: int, *, capacity: int, attempt_seconds: 
         f"{in_flight} in flight, {due} due, {capacity} at once in a process, {seconds:.3g} s an item"
         f"{' (not measured yet)' if attempt_seconds is None else ''}; to be done within {DRAIN_SECONDS:g} s"
     )
-    return Wanted(max(for_flight, for_due, 1), reason)
+    return WantedWorkers(max(for_flight, for_due, 1), reason)
