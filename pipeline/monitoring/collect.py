@@ -37,6 +37,7 @@ PATIENCE_SECONDS = 3.0
 
 _WORKER_LEASE = "worker:"
 _RUNNING = ("open", "running")
+_SEVERITIES = ("info", "warning", "error", "critical")
 
 #: A value of a family.
 Sample = tuple[Family, Labels, float]
@@ -122,8 +123,13 @@ def _read_processes(connection: Connection, moment: CollectMoment) -> Iterator[S
     yield families.BUILD_INFO, (installed_version(), HEAD, dialect_of(connection).name), 1
 
 
+def _read_alerts(connection: Connection, moment: CollectMoment) -> Iterator[Sample]:
+    firing = sql.count_alerts(connection)
+    yield from ((families.ALERTS, (severity,), firing[severity]) for severity in _SEVERITIES)
+
+
 #: What is read. A part with something new to show adds its source here, and its families to `SQL_FAMILIES`.
-SOURCES: tuple[Source, ...] = (_read_items, _read_batches, _read_deliveries, _read_processes)
+SOURCES: tuple[Source, ...] = (_read_items, _read_batches, _read_deliveries, _read_processes, _read_alerts)
 
 Values = Mapping[Family, Mapping[Labels, float]]
 

@@ -40,6 +40,7 @@ ENDPOINTS = _gauge(
 )
 DISPATCHER_UP = _gauge("pipeline_dispatcher_up", "1 while a process holds the lease on dispatching")
 WORKERS = _gauge("pipeline_workers", "Worker processes that showed life within a lease")
+ALERTS = _gauge("pipeline_alerts", "Alerts that fire", "severity")
 DEADLINE_MISSED = _gauge("pipeline_batch_deadline_missed", "Open batches beyond their deadline")
 BUILD_INFO = Family(
     "pipeline_build_info", MetricKind.INFO, ("version", "schema", "dialect"), f"What runs, on which database {FROM_SQL}"
@@ -57,6 +58,6 @@ COLLECT_AGE = Family("pipeline_collect_age_seconds", MetricKind.GAUGE, (), "Age 
 
 SQL_FAMILIES = (
     ITEMS, BATCHES, DUE_AGE, RELEASED_AGE, OVERDUE, SUSPECTS, SUBMITTED, EVENTS, DELIVERIES, DELIVERY_DUE_AGE,
-    ENDPOINTS, DISPATCHER_UP, WORKERS, DEADLINE_MISSED, BUILD_INFO,
+    ENDPOINTS, DISPATCHER_UP, WORKERS, ALERTS, DEADLINE_MISSED, BUILD_INFO,
 )  # fmt: skip
 COLLECT_FAMILIES = (COLLECT_SECONDS, COLLECT_SUCCESS, COLLECT_AGE)

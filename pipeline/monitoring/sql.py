@@ -12,7 +12,17 @@ from pipeline.batches.sql import items as batch_items
 from pipeline.batches.sql import spans as batch_spans
 from pipeline.database.instant import Instant
 from pipeline.database.state_literals import has_state
-from pipeline.database.tables import batches, definitions, deliveries, endpoints, items, leases, spans, unreleased
+from pipeline.database.tables import (
+    alerts,
+    batches,
+    definitions,
+    deliveries,
+    endpoints,
+    items,
+    leases,
+    spans,
+    unreleased,
+)
 from pipeline.domain.item import Stage
 
 #: Deliveries of a state are counted up to here; one more means more.
@@ -254,6 +264,16 @@ def count_endpoints(connection: Connection) -> Counter[str]:
 
 _STATE = case((endpoints.c.disabled_at.is_not(None), "disabled"), else_=endpoints.c.breaker)
 _ENDPOINTS: Select[Any] = select(_STATE, func.count()).group_by(_STATE)
+
+
+def count_alerts(connection: Connection) -> Counter[str]:
+    """Return how many alerts fire, by severity."""
+    return Counter({severity: number for severity, number in connection.execute(_ALERTS)})
+
+
+_ALERTS: Select[Any] = (
+    select(alerts.c.severity, func.count()).where(has_state(alerts.c.state, "firing")).group_by(alerts.c.severity)
+)
 
 
 def live_leases(connection: Connection, now: datetime) -> list[str]:

@@ -97,6 +97,7 @@ class Reporter:
         path: the socket of the process that serves the metrics.
         problem: returns why the work of this process does not progress.
         before: called before each report, to set gauges.
+        pid: of the process that is reported on; default: this one.
     """
 
     def __init__(
@@ -106,9 +107,11 @@ class Reporter:
         *,
         problem: Callable[[], str | None] = lambda: None,
         before: Callable[[], None] = lambda: None,
+        pid: int | None = None,
     ) -> None:
         self._path, self._meter = str(path), meter
         self._problem, self._before = problem, before
+        self._pid = os.getpid() if pid is None else pid
         self._start = f"{time.time_ns():x}"
         self._number = 0
         self._stopping = threading.Event()
@@ -131,7 +134,7 @@ class Reporter:
             channel.setblocking(False)
             counts = self._meter.take()
             self._number += 1
-            for datagram in encode(Report(os.getpid(), self._start, self._number, self._problem(), counts)):
+            for datagram in encode(Report(self._pid, self._start, self._number, self._problem(), counts)):
                 try:
                     channel.sendto(datagram, self._path)
                 except OSError:

@@ -18,6 +18,7 @@ from pipeline.context import Context
 from pipeline.database import leases, totals
 from pipeline.database.tables import (
     POSITIONS_PER_BATCH,
+    alerts,
     batches,
     definitions,
     deliveries,
@@ -112,6 +113,9 @@ def fill(context: Context) -> None:
         for name in ("dispatch", "worker:classify:a", "worker:classify:b", "queue:classify"):
             leases.acquire(connection, name, "h", now=NOW, until=NOW + AGO)
         leases.acquire(connection, "worker:classify:c", "h", now=NOW - 2 * AGO, until=NOW - AGO)
+        for key, state in (("a", "firing"), ("b", "resolved")):
+            row = {"public_id": key, "name": "n", "key": key, "severity": "error", "state": state, "value": "{}"}
+            connection.execute(insert(alerts).values(**row, summary="", opened_at=NOW))
         totals.add(connection, {totals.SUBMITTED_ITEMS: 100, totals.EVENTS: 101})
 
 
@@ -154,6 +158,10 @@ def test_each_number_is_that_of_the_rows(context: Context) -> None:
         ("pipeline_endpoints", "disabled"): 1,
         ("pipeline_dispatcher_up",): 1,
         ("pipeline_workers",): 2,
+        ("pipeline_alerts", "info"): 0,
+        ("pipeline_alerts", "warning"): 0,
+        ("pipeline_alerts", "error"): 1,
+        ("pipeline_alerts", "critical"): 0,
     }
 
 
