@@ -179,9 +179,7 @@ class Collector:
 
     def collect(self) -> Collected:
         """Return the latest reading; read first if that is old. Never raises."""
-        reading = self._latest
-        if reading is None or self._seconds() - reading.at >= FRESH_SECONDS:
-            reading = self._read_soon()
+        reading = self._fresh() or self._read_soon()
         values: dict[Family, Mapping[Labels, float]] = {}
         if reading is None or reading.values is None:
             values[families.COLLECT_SUCCESS] = {(): 0}
@@ -193,9 +191,17 @@ class Collector:
             values[families.COLLECT_SECONDS] = {(): reading.seconds}
         return Collected(values, is_success=reading is not None and reading.values is not None)
 
+    def _fresh(self) -> _Reading | None:
+        reading = self._latest
+        return None if reading is None or self._seconds() - reading.at >= FRESH_SECONDS else reading
+
     def _read_soon(self) -> _Reading | None:
         """Return a new reading, which several callers may wait for; None if it takes too long."""
         with self._lock:
+            fresh = self._fresh()
+            if fresh is not None:
+                # Another caller was faster.
+                return fresh
             if self._pending is None:
                 self._pending = self._thread.submit(self._read)
             pending = self._pending
