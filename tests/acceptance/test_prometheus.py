@@ -45,7 +45,6 @@ def worker(cluster: Cluster, port: int) -> Worker:
 @pytest.fixture
 def metrics(cluster: Cluster) -> Iterator[Metrics]:
     with Metrics(cluster.environment) as server:
-        server.start()
         yield server
 
 
@@ -62,7 +61,6 @@ def test_prometheus_sees_what_happens_to_a_batch(cluster: Cluster, worker: Worke
     except NotAvailable as error:
         pytest.skip(f"left out: {error}")
     with prometheus, Receiver() as receiver:
-        prometheus.start()
         batch = cluster.client.submit(make_items(1_000), cluster.definition(FAILING), callback_url=receiver.url)
         batch.wait(60)
         cluster.wait_for(
