@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
-from urllib.request import urlopen
 
+from tests.support.servers.metrics import get
 from tests.support.servers.server import NotAvailable, Server
 
 _CONFIGURATION = """
@@ -46,13 +46,13 @@ class Prometheus(Server):
         self._spawn([self._binary, *options])
 
     def _probe(self) -> None:
-        with urlopen(f"{self.url}/-/ready", timeout=5):
-            return
+        status, _, body = get(self.port, "/-/ready")
+        if status != 200:
+            raise OSError(body)
 
     def get(self, path: str, **parameters: str) -> Any:
         """Return the data of an answer of its API."""
-        with urlopen(f"{self.url}/api/v1/{path}?{urlencode(parameters)}", timeout=10) as answer:
-            return json.load(answer)["data"]
+        return json.loads(get(self.port, f"/api/v1/{path}?{urlencode(parameters)}")[2])["data"]
 
     def value(self, expression: str) -> float | None:
         """Return the one value of an expression; None if it has none."""
