@@ -53,6 +53,10 @@ class SettingOverrides(TypedDict, total=False):
     fast_transport: bool | None
     #: Whether tasks send events, which Flower shows.
     task_events: bool | None
+    #: Where workers of programs show metrics; an embedded worker shows none.
+    metrics_listen: str | None
+    #: The file in which workers of programs show metrics; an embedded worker shows none.
+    metrics_textfile: Path | None
     #: Days that a batch is kept after it completed.
     retention_days: float | None
     #: Workers that may die holding an item before it is given up.
