@@ -53,9 +53,9 @@ class SettingOverrides(TypedDict, total=False):
     fast_transport: bool | None
     #: Whether tasks send events, which Flower shows.
     task_events: bool | None
-    #: Where workers of programs show metrics; an embedded worker shows none.
+    #: Where `pipeline worker` shows metrics; embedded workers show none.
     metrics_listen: str | None
-    #: The file in which workers of programs show metrics; an embedded worker shows none.
+    #: The file in which `pipeline worker` shows metrics; embedded workers write none.
     metrics_textfile: Path | None
     #: Days that a batch is kept after it completed.
     retention_days: float | None
