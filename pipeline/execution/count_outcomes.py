@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pipeline.context import Context
@@ -37,7 +37,6 @@ _OUTCOME = {
 }
 _UNWRITTEN = (DispositionKind.STALE, DispositionKind.LOST)
 _FINAL = {DispositionKind.SUCCEEDED: "succeeded", DispositionKind.DEAD: "dead"}
-_ADVANCED = Disposition(DispositionKind.ADVANCED)
 
 
 def count_claimed(context: Context, stage: Stage, rows: Sequence[Row], seconds: float) -> None:
@@ -67,9 +66,7 @@ def count_recorded(context: Context, done: Sequence[Done], dispositions: Mapping
     meter = context.meter
     if not meter.is_on:
         return
-    group = _Group()
-    for each, kind in _outcomes(done, dispositions):
-        group.add(each, kind)
+    group = _grouped(done, dispositions)
     for family, numbers in ((ATTEMPTS, group.attempts), (ERRORS, group.errors)):
         for labels, number in numbers.items():
             meter.add(family, labels, number)
@@ -80,36 +77,72 @@ def count_recorded(context: Context, done: Sequence[Done], dispositions: Mapping
 
 
 class _Group:
-    """Outcomes that are counted together, by the labels of their families."""
+    """Outcomes that are counted together, by the labels of their families.
+
+    Enumerations are slow to hash, so labels are looked up once for each run of items that have them in common.
+    """
 
     def __init__(self) -> None:
         self.attempts: Counter[tuple[str, str, str]] = Counter()
         self.errors: Counter[tuple[str, str, str]] = Counter()
         self.lasted: dict[tuple[str, str], list[float]] = defaultdict(list)
         self.lived: dict[str, list[float]] = defaultdict(list)
+        self._first: Done | None = None
+        self._kind: DispositionKind | None = None
+        #: Successes of the run, each of which has lasted so long.
+        self._lasted: list[float] = []
+        self._lived: list[float] | None = None
 
     def add(self, done: Done, kind: DispositionKind) -> None:
         """Add what became of an item."""
-        stage, outcome = done.stage.value, _OUTCOME[kind]
-        lasted = (done.ended_at - done.started_at).total_seconds()
+        first = self._first
+        if (
+            first is None
+            or kind is not self._kind
+            or done.stage is not first.stage
+            or done.definition is not first.definition
+        ):
+            self.end_run()
+            self._begin_run(done, kind)
         if isinstance(done.outcome, Failure):
-            self.lasted[stage, "failed"].append(lasted)
-            if kind not in _UNWRITTEN:
-                self.errors[stage, done.outcome.kind.value, done.outcome.type] += 1
-                is_snoozed = kind is DispositionKind.PUT_OFF and done.outcome.kind is FailureKind.THROTTLED
-                outcome = "snoozed" if is_snoozed else outcome
+            self._add_failure(done, done.outcome, kind)
         else:
-            self.lasted[stage, "succeeded"].append(lasted)
+            self._lasted.append((done.ended_at - done.started_at).total_seconds())
+        if self._lived is not None:
+            created_at = done.row.get("created_at")
+            if created_at is not None:
+                self._lived.append((done.ended_at - created_at).total_seconds())
+
+    def _begin_run(self, done: Done, kind: DispositionKind) -> None:
+        self._first, self._kind, self._lasted = done, kind, []
+        self._lived = self.lived[_FINAL[kind]] if kind in _FINAL else None
+
+    def end_run(self) -> None:
+        """Count the successes of the run."""
+        if self._first is not None and self._kind is not None and self._lasted:
+            stage = self._first.stage.value
+            self.attempts[self._first.definition.name, stage, _OUTCOME[self._kind]] += len(self._lasted)
+            self.lasted[stage, "succeeded"] += self._lasted
+        self._first = None
+
+    def _add_failure(self, done: Done, failure: Failure, kind: DispositionKind) -> None:
+        stage, outcome = done.stage.value, _OUTCOME[kind]
+        self.lasted[stage, "failed"].append((done.ended_at - done.started_at).total_seconds())
+        if kind not in _UNWRITTEN:
+            self.errors[stage, failure.kind.value, failure.type] += 1
+            if kind is DispositionKind.PUT_OFF and failure.kind is FailureKind.THROTTLED:
+                outcome = "snoozed"
         self.attempts[done.definition.name, stage, outcome] += 1
-        created_at = done.row.get("created_at")
-        if created_at is not None and kind in _FINAL:
-            self.lived[_FINAL[kind]].append((done.ended_at - created_at).total_seconds())
 
 
-def _outcomes(done: Sequence[Done], dispositions: Mapping[int, Disposition]) -> Iterator[tuple[Done, DispositionKind]]:
-    """Yield each outcome with what became of it; first that of the stage before, where both were written at once."""
+def _grouped(done: Sequence[Done], dispositions: Mapping[int, Disposition]) -> _Group:
+    """Return outcomes as they are counted: stage by stage, so that what follows on each other is mostly alike."""
+    group = _Group()
     for each in done:
-        kind = dispositions[each.row["id"]].kind
         if each.before is not None:
-            yield each.before, kind if kind in _UNWRITTEN else _ADVANCED.kind
-        yield each, kind
+            kind = dispositions[each.row["id"]].kind
+            group.add(each.before, kind if kind in _UNWRITTEN else DispositionKind.ADVANCED)
+    for each in done:
+        group.add(each, dispositions[each.row["id"]].kind)
+    group.end_run()
+    return group

@@ -117,6 +117,6 @@ class MonitoringServer:
             wanted = wanted_for(self._context, Stage(rest))
         except Exception as error:
             # Never 0: an autoscaler would remove workers of which nobody knows whether they are needed.
-            log_failure(log, "scale_not_read", error, queue=rest)
+            log_failure(log, "scale_not_read", error, stage=rest)
             return PageAnswer(orjson.dumps({"error": "the database cannot be read"}), _JSON, 503)
         return PageAnswer(orjson.dumps(asdict(wanted)), _JSON)

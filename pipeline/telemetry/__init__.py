@@ -1,1 +1,1 @@
-"""Telemetry: what a process counts about its work, and the page on which Prometheus reads it."""
+"""What a process tells about its work: lines of its log, traces and metrics."""

@@ -34,7 +34,7 @@ def context(meter: ProcessMeter) -> Context:
 
 def done(id_: int, outcome: Outcome, *, stage: Stage = Stage.CLASSIFY, before: Done | None = None) -> Done:
     row = {"id": id_, "created_at": NOW - 10 * SECOND}
-    return Done(row, stage, MAIL, outcome, NOW - 2 * SECOND, NOW, before=before)
+    return Done(row, stage, MAIL, outcome, NOW - 2 * SECOND, NOW, "b", before=before)
 
 
 def failure(kind: FailureKind) -> Failure:
