@@ -19,7 +19,7 @@ from pipeline.context import Context
 from pipeline.database.retry import retrying
 from pipeline.database.row import Row
 from pipeline.domain.ids import new_batch_id
-from pipeline.errors import Conflict, InvalidInput
+from pipeline.errors import Conflict
 from pipeline.intakes.read_chunk import ReadChunk
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage, advance, is_accepted, is_ahead
 from pipeline.intakes.rules.options import Dedupe, IntakeOptions
@@ -51,7 +51,7 @@ class Accepted:
     is_stopped: bool = False
 
 
-class UnknownMessage(InvalidInput):
+class UnknownMessage(Exception):
     """Nothing says whether a message was accepted before."""
 
 

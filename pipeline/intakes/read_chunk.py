@@ -9,7 +9,7 @@ from pipeline.batches.submission import Submission, rules_of
 from pipeline.batches.validate import ItemValidator
 from pipeline.context import Context
 from pipeline.domain.payload import Record, Rejection
-from pipeline.intakes.rules.bodies import BodyFormat
+from pipeline.intakes.rules.bodies import MessageFormat
 from pipeline.intakes.rules.messages import MAX_KEPT_BYTES, Chunk, IntakeMessage
 
 
@@ -28,7 +28,7 @@ class ReadChunk:
         reasons: why the others are none, by the number of the record.
     """
 
-    def __init__(self, context: Context, submission: Submission, chunk: Chunk, body: BodyFormat) -> None:
+    def __init__(self, context: Context, submission: Submission, chunk: Chunk, body: MessageFormat) -> None:
         rules = rules_of(context, submission)
         self.messages = dict(enumerate(chunk.messages, 1))
         self.ranges = sorted(chunk.ranges, key=lambda each: each.partition)
@@ -38,7 +38,7 @@ class ReadChunk:
         validator = ItemValidator(rules, self._refuse, all_or_none=False)
         self.rows = {row["line"]: row for row in validator.rows(self._read(body), context.now)}
 
-    def _read(self, body: BodyFormat) -> Iterator[Record | Rejection]:
+    def _read(self, body: MessageFormat) -> Iterator[Record | Rejection]:
         for number, message in self.messages.items():
             for part in () if message.body is None else body.read(message.body):
                 record = len(self._records) + 1

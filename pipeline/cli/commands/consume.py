@@ -100,7 +100,7 @@ _SECONDS = click.FloatRange(0.1, 10_000_000)
 )
 @click.option(
     "--dedupe",
-    type=click.Choice(list(Dedupe)),
+    type=click.Choice([each.value for each in Dedupe]),
     default=_DEFAULTS.dedupe,
     show_default=True,
     help="By what a message is known that comes again; auto: its offset, else its id, else the key of its item.",

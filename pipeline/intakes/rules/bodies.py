@@ -10,7 +10,7 @@ import orjson
 
 
 @dataclass(frozen=True, slots=True)
-class BodyFormat:
+class MessageFormat:
     """How items stand in a body.
 
     Args:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import orjson
 
-from pipeline.intakes.rules.bodies import BodyFormat
+from pipeline.intakes.rules.bodies import MessageFormat
 
 
 class Dedupe(StrEnum):
@@ -53,9 +53,9 @@ class IntakeOptions:
     has_lines: bool = False
 
     @property
-    def body(self) -> BodyFormat:
+    def body(self) -> MessageFormat:
         """How items stand in messages."""
-        return BodyFormat(self.has_lines, self.items)
+        return MessageFormat(self.has_lines, self.items)
 
     def to_json(self) -> str:
         """Return the options as they are stored."""

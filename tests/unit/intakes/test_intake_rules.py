@@ -12,7 +12,7 @@ from pipeline.domain.urls.intake_source import (
     split_lines,
 )
 from pipeline.errors import InvalidArgument, InvalidInput
-from pipeline.intakes.rules.bodies import BodyFormat
+from pipeline.intakes.rules.bodies import MessageFormat
 from pipeline.intakes.rules.limits import Backpressure, RejectRate
 from pipeline.intakes.rules.stream_ids import FIRST, id_before, offset_after, to_offset
 
@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_refused(url: str, says: str) -> None:
     ],
 )
 def test_items_are_unwrapped(body: bytes, reads: list[object]) -> None:
-    parts = BodyFormat(items="data").read(body)
+    parts = MessageFormat(items="data").read(body)
     assert [part.reason if part.payload is None else part.payload for part in parts] == reads
 
 
