@@ -21,6 +21,7 @@ from pipeline.delivery.sender.store import DeliveryStore
 from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.log import get_logger
 from pipeline.telemetry import tracing
+from pipeline.telemetry.meter import NULL, Meter
 
 if TYPE_CHECKING:
     from pipeline.delivery.sender.delivery_traces import DeliveryTraces
@@ -47,6 +48,7 @@ class Sender:
         resolver: looks up host names; default: the operating system's.
         vault: decrypts the secrets and headers of endpoints.
         trace_rate: the share of items whose deliveries are traced, if this process sends traces.
+        meter: counts the attempts.
 
     Raises:
         InvalidSecret: a secret is invalid.
@@ -64,6 +66,7 @@ class Sender:
         resolver: Resolver | None = None,
         vault: Encryption | None = None,
         trace_rate: float = 0.0,
+        meter: Meter = NULL,
     ) -> None:
         self._database = database
         self._trace_rate = trace_rate
@@ -75,7 +78,13 @@ class Sender:
         self._resolver = resolver
         only_targets = self._signer is None
         self._ledger = DeliveryStore(
-            database, worker, clock, self._options, CredentialsCache(vault), only_targets=only_targets
+            database,
+            worker,
+            clock,
+            self._options,
+            CredentialsCache(vault),
+            only_targets=only_targets,
+            meter=meter,
         )
         #: For transactions that finish items in this process, see `preclaim`.
         self.slots = SenderSlots(
