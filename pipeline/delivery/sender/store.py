@@ -23,6 +23,7 @@ class DeliveryStore:
 
     Args:
         only_targets: claim no webhooks, since this process cannot sign them.
+        with_alerts: claim alerts, since this process knows their channels.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class DeliveryStore:
         wallet: CredentialsCache | None = None,
         *,
         only_targets: bool = False,
+        with_alerts: bool = False,
     ) -> None:
         self._database = database
         self._worker = worker
@@ -41,6 +43,7 @@ class DeliveryStore:
         self._options = options
         self._wallet = wallet or CredentialsCache()
         self._only_targets = only_targets
+        self._with_alerts = with_alerts
 
     def claim(self, room: Capacity, share_out: ShareOut | None = None) -> Claim:
         return claim_due(
@@ -53,6 +56,7 @@ class DeliveryStore:
             wallet=self._wallet,
             share_out=share_out,
             only_targets=self._only_targets,
+            with_alerts=self._with_alerts,
         )
 
     def record(self, sent: Sequence[Sent]) -> None:
