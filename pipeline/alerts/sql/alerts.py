@@ -131,13 +131,13 @@ def find_by_prefix(connection: Connection, prefix: str, *, tenant: str | None = 
 # channel is about to accept it.
 _HAS_NEWS = text(
     """
-    announce = 'firing'
+    (announce = 'firing'
     OR NOT EXISTS (SELECT 1 FROM deliveries d
                    WHERE d.batch_id = 0 AND d.seq = 2 * alerts.id AND d.state IN ('pending', 'sending'))
     OR EXISTS (SELECT 1 FROM deliveries d
                WHERE d.batch_id = 0 AND d.seq = 2 * alerts.id AND d.state = 'delivered'
                    AND NOT EXISTS (SELECT 1 FROM deliveries r
-                                   WHERE r.batch_id = 0 AND r.seq = 2 * alerts.id + 1 AND r.url = d.url))
+                                   WHERE r.batch_id = 0 AND r.seq = 2 * alerts.id + 1 AND r.url = d.url)))
     """
 )
 _TO_ANNOUNCE = select(alerts.c.id).where(alerts.c.announce.is_not(None), _HAS_NEWS).order_by(alerts.c.id)
