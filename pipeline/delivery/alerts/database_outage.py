@@ -105,7 +105,7 @@ class DatabaseOutage:
     def _tell(self, event_type: AlertEventType, row: Mapping[str, Any]) -> None:
         settings = self._settings()
         if event_type is AlertEventType.FIRING:
-            log.error("alert_firing", alert=row["public_id"], name=_NAME, summary=row["summary"])
+            log.warning("alert_firing", alert=row["public_id"], name=_NAME, summary=row["summary"])
         else:
             log.info("alert_resolved", alert=row["public_id"], name=_NAME, reason="over")
         body = alert_body(row, event_type, self._now(), settings.page_url)
