@@ -126,7 +126,7 @@ def _of_batches(look: _Look) -> Iterator[Episode]:
         yield from _deadline(look, batch)
 
 
-def _failing(look: _Look, batch: signals.OpenBatch, thresholds: Mapping[str, float]) -> Iterator[Episode]:
+def _failing(look: _Look, batch: signals.WatchedBatch, thresholds: Mapping[str, float]) -> Iterator[Episode]:
     finals, rate = batch.finals, thresholds["rate"]
     if finals < thresholds["min_items"] or batch.dead < rate * finals:
         return
@@ -136,7 +136,7 @@ def _failing(look: _Look, batch: signals.OpenBatch, thresholds: Mapping[str, flo
     yield look.episode("batch_failing", batch.public_id, summary, value, batch_id=batch.id)
 
 
-def _deadline(look: _Look, batch: signals.OpenBatch) -> Iterator[Episode]:
+def _deadline(look: _Look, batch: signals.WatchedBatch) -> Iterator[Episode]:
     if batch.deadline is None:
         return
     deadline = format_timestamp(batch.deadline)

@@ -57,7 +57,7 @@ _BATCHES = with_columns(
 )
 
 
-class OpenBatch(NamedTuple):
+class WatchedBatch(NamedTuple):
     """A batch that is not complete, and of which a rule may have something to say.
 
     Args:
@@ -90,14 +90,14 @@ class OpenBatch(NamedTuple):
 
 def find_open_batches(
     connection: Connection, now: datetime, *, rate: float, min_items: float, quiet_since: datetime
-) -> list[OpenBatch]:
+) -> list[WatchedBatch]:
     """Return the open batches with a deadline, with many dead items, or without an event since `quiet_since`.
 
     Args:
         rate: share of dead items among at least `min_items` finished ones.
     """
     given = {"now": now, "rate": rate, "min_items": min_items, "quiet_since": quiet_since}
-    return [OpenBatch(*row) for row in connection.execute(_BATCHES, given)]
+    return [WatchedBatch(*row) for row in connection.execute(_BATCHES, given)]
 
 
 _DUE = text(
