@@ -32,6 +32,7 @@ class SettingOverrides(TypedDict, total=False):
     #: File of the connections that `conn://NAME` names.
     connections: str | Path | None
     #: Hosts that message targets and exports may name without a connection.
+    alerts: str | Path | None
     allow_targets: str | Sequence[str] | None
     cors_origins: str | Sequence[str] | None
     allowed_hosts: str | Sequence[str] | None

@@ -19,7 +19,7 @@ _SHOWN = 200
 
 @click.group()
 def alerts() -> None:
-    """See what is wrong with the installation, and test where it is reported.
+    """See what is wrong, and test where it is reported.
 
     ALERT is the id of an alert, or its beginning.
 
@@ -57,7 +57,9 @@ def list_(with_resolved: bool, limit: int, as_json: bool) -> None:
 @_alert
 @options.as_json
 def show(alert: str, as_json: bool) -> None:
-    """Show an alert, its evidence, and what became of it at each channel.
+    """Show an alert, and what became of it at each channel.
+
+    The evidence is in `value`.
 
     \b
     Examples:
@@ -97,8 +99,9 @@ def resolve(alert: str) -> None:
 @click.argument("channel", metavar="[CHANNEL]", required=False)
 @options.as_json
 def test(channel: str | None, as_json: bool) -> int:
-    """Send an example to a channel, or to all: that it fires and that it is over.
+    """Send an example to a channel, or to all.
 
+    It says that an alert fires, and then that it is over. Nothing is stored.
     Exit code 1 if a channel did not take it.
 
     \b
