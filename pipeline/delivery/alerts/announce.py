@@ -148,7 +148,7 @@ class _Changes:
 def _log(row: Row, event_type: AlertEventType) -> None:
     fields = {
         "alert": row["public_id"],
-        "name": row["name"],
+        "rule": row["name"],
         "severity": row["severity"],
         "batch": row["batch"],
         "summary": row["summary"],

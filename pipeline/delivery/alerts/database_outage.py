@@ -105,9 +105,9 @@ class DatabaseOutage:
     def _tell(self, event_type: AlertEventType, row: Mapping[str, Any]) -> None:
         settings = self._settings()
         if event_type is AlertEventType.FIRING:
-            log.warning("alert_firing", alert=row["public_id"], name=_NAME, summary=row["summary"])
+            log.warning("alert_firing", alert=row["public_id"], rule=_NAME, summary=row["summary"])
         else:
-            log.info("alert_resolved", alert=row["public_id"], name=_NAME, reason="over")
+            log.info("alert_resolved", alert=row["public_id"], rule=_NAME, reason="over")
         body = alert_body(row, event_type, self._now(), settings.page_url)
         waiting = [each for each in settings.channels.values() if each.takes(_NAME, row["severity"], None, None)]
         # The same at each attempt, another one for each outage and for its end.
