@@ -21,6 +21,7 @@ from pipeline.delivery.sender.slots import SenderSlots
 from pipeline.delivery.sender.store import DeliveryStore
 from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.log import get_logger
+from pipeline.telemetry.meter import NULL, Meter
 
 if TYPE_CHECKING:
     from pipeline.delivery.sender.loop import SendLoop
@@ -46,6 +47,7 @@ class Sender:
         resolver: looks up host names; default: the operating system's.
         vault: decrypts the secrets and headers of endpoints.
         alerts: returns where alerts go; None: this process sends none.
+        meter: counts the attempts.
 
     Raises:
         InvalidSecret: a secret is invalid.
@@ -63,6 +65,7 @@ class Sender:
         resolver: Resolver | None = None,
         vault: Encryption | None = None,
         alerts: Callable[[], AlertSettings] | None = None,
+        meter: Meter = NULL,
     ) -> None:
         self._signer = Signer(secrets) if secrets else None
         self._destinations = destinations or Destinations()
@@ -79,6 +82,7 @@ class Sender:
             CredentialsCache(vault),
             only_targets=only_targets,
             with_alerts=alerts is not None,
+            meter=meter,
         )
         #: For transactions that finish items in this process, see `preclaim`.
         self.slots = SenderSlots(
