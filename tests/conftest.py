@@ -50,6 +50,15 @@ def _refuse_the_network(event: str, args: tuple[Any, ...]) -> None:
 sys.addaudithook(_refuse_the_network)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _only_known_fields_of_events() -> None:
+    """Refuse events and fields that pipeline/telemetry/log_fields.py does not have."""
+    from pipeline import log
+    from pipeline.telemetry.log_fields import check_fields
+
+    log.check = check_fields
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo what a test before this one left in the environment."""
