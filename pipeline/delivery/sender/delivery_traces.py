@@ -33,6 +33,17 @@ class _Attempt(NamedTuple):
     ended_at: datetime
 
 
+def _item_of(body: bytes) -> str | None:
+    """Return the item that an event is about; None if it is about something else, such as an alert."""
+    try:
+        event = orjson.loads(body)
+    except ValueError:
+        return None
+    data = event.get("data") if isinstance(event, dict) else None
+    item = data.get("item_id") if isinstance(data, dict) else None
+    return item if isinstance(item, str) else None
+
+
 class DeliveryTraces:
     """Makes spans of attempts on its own thread.
 
@@ -51,7 +62,7 @@ class DeliveryTraces:
         """Note an attempt. Never waits."""
         owed = sent.owed
         # A bundle is about items of several traces.
-        item = orjson.loads(owed.body)["data"].get("item_id") if owed.count == 1 else None
+        item = _item_of(owed.body) if owed.count == 1 else None
         if item is not None:
             answer = sent.answer
             attempt = _Attempt(item, owed.id, owed.attempt, owed.origin, answer, sent.started_at, sent.ended_at)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipeline.alerts.rules.channel import AlertSettings
 from pipeline.connections.destinations import Destinations
 from pipeline.crypto.encryption import Encryption
 from pipeline.crypto.signer import Signer
@@ -48,6 +49,7 @@ class Sender:
         resolver: looks up host names; default: the operating system's.
         vault: decrypts the secrets and headers of endpoints.
         trace_rate: the share of items whose deliveries are traced, if this process sends traces.
+        alerts: returns where alerts go; None: this process sends none.
         meter: counts the attempts.
 
     Raises:
@@ -66,6 +68,7 @@ class Sender:
         resolver: Resolver | None = None,
         vault: Encryption | None = None,
         trace_rate: float = 0.0,
+        alerts: Callable[[], AlertSettings] | None = None,
         meter: Meter = NULL,
     ) -> None:
         self._database = database
@@ -76,6 +79,7 @@ class Sender:
         self._clock = clock
         self._options = options or SenderOptions()
         self._resolver = resolver
+        self._alerts = alerts
         only_targets = self._signer is None
         self._ledger = DeliveryStore(
             database,
@@ -84,6 +88,7 @@ class Sender:
             self._options,
             CredentialsCache(vault),
             only_targets=only_targets,
+            with_alerts=alerts is not None,
             meter=meter,
         )
         #: For transactions that finish items in this process, see `preclaim`.
@@ -95,7 +100,7 @@ class Sender:
 
     def start(self) -> None:
         """Start sending. Call it after a fork, not before."""
-        if self._signer is None and not self._destinations.has_targets:
+        if self._signer is None and not self._destinations.has_targets and self._alerts is None:
             log.info("sender_idle", reason="PIPELINE_WEBHOOK_SECRET is not set")
             return
         # Imported here: most processes send nothing.
@@ -109,7 +114,7 @@ class Sender:
         self._loop = SendLoop(
             self._ledger,
             lambda: DeliveryClients(
-                self._signer, self._destinations, self._options.client, self._resolver, self._clock
+                self._signer, self._destinations, self._options.client, self._resolver, self._clock, self._alerts
             ),
             self._options,
             self._clock,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 import pipeline
-from pipeline.telemetry import tracing
+from pipeline.telemetry import item_log, tracing
 from tests.support.factories import connect, make_definition, make_items
 from tests.support.receivers.spans import ReceivedSpan, SpanReceiver
 
@@ -131,3 +133,15 @@ def test_without_an_endpoint_nothing_is_traced(tmp_path: Path, receiver: SpanRec
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     run(tmp_path, make_items(12), traceparent=CALLER)
     assert receiver.spans == []
+
+
+def test_lines_about_attempts_name_their_spans(
+    tmp_path: Path, receiver: SpanReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "attempts.log"
+    monkeypatch.setattr(item_log, "open_target", lambda: os.open(path, os.O_WRONLY | os.O_CREAT))
+    monkeypatch.setenv("PIPELINE_LOG_ITEMS", "all")
+    monkeypatch.setenv("PIPELINE_LOG_FORMAT", "json")
+    run(tmp_path, make_items(12))
+    logged = {(line["trace_id"], line["span_id"]) for line in map(json.loads, path.read_text().splitlines())}
+    assert logged == {(span.trace, span.id) for span in receiver.spans if span.name in ("classify", "enrich")}
