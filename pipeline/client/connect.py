@@ -31,6 +31,8 @@ class SettingOverrides(TypedDict, total=False):
     allow_private_callbacks: str | Sequence[str] | None
     #: File of the connections that `conn://NAME` names.
     connections: str | Path | None
+    #: File of the channels that alerts go to, of thresholds and of a heartbeat.
+    alerts: str | Path | None
     #: Hosts that message targets and exports may name without a connection.
     allow_targets: str | Sequence[str] | None
     cors_origins: str | Sequence[str] | None
@@ -53,6 +55,10 @@ class SettingOverrides(TypedDict, total=False):
     fast_transport: bool | None
     #: Whether tasks send events, which Flower shows.
     task_events: bool | None
+    #: Where `pipeline worker` shows metrics; embedded workers show none.
+    metrics_listen: str | None
+    #: The file in which `pipeline worker` shows metrics; embedded workers write none.
+    metrics_textfile: Path | None
     #: Days that a batch is kept after it completed.
     retention_days: float | None
     #: Workers that may die holding an item before it is given up.
