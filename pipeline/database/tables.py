@@ -331,6 +331,30 @@ interventions = Table(
     comment="What people did to batches",
 )
 
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("public_id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False, comment="the rule or guard that fired"),
+    Column("key", Text, nullable=False, comment="what it is about; at most one alert of a key fires"),
+    Column("severity", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("batch_id", BigInteger),
+    Column("origin", Text, comment="the endpoint"),
+    Column("value", Text, nullable=False, comment="JSON; what was measured, and what is tolerated"),
+    Column("summary", Text, nullable=False),
+    _instant("opened_at", nullable=False),
+    _instant("resolved_at"),
+    Column("reason", Text, comment="why it is resolved"),
+    CheckConstraint("severity IN ('info', 'warning', 'error', 'critical')", name="severity"),
+    CheckConstraint("state IN ('firing', 'resolved')", name="state"),
+    Index("uq_alerts_firing", "key", unique=True, **_where("state = 'firing'")),
+    Index("ix_alerts_batch", "batch_id", "id", **_where("batch_id IS NOT NULL")),
+    Index("ix_alerts_resolved", "resolved_at", **_where("state = 'resolved'")),
+    comment="Episodes that an operator has to know about",
+)
+
 leases = Table(
     "leases",
     metadata,

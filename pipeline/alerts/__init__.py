@@ -1,0 +1,1 @@
+"""Alerts: what an operator has to know about, one open episode per key."""
