@@ -21,8 +21,9 @@ def insert_firing(connection: Connection, row: Mapping[str, Any]) -> bool:
         .upsert(alerts)
         .values(**row, state=AlertState.FIRING.value)
         .on_conflict_do_nothing(index_elements=[alerts.c.key], index_where=text("state = 'firing'"))
+        .returning(alerts.c.id)
     )
-    return connection.execute(statement).rowcount == 1
+    return connection.scalar(statement) is not None
 
 
 def resolve(connection: Connection, key: str, now: datetime, reason: str) -> Row | None:
