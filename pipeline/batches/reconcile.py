@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.alerts.episodes import resolve_episodes_of
 from pipeline.batches.finish import complete, finish
 from pipeline.batches.sql import batches, items, spans
 from pipeline.context import Context
@@ -54,6 +55,8 @@ def cancel_rest(context: Context, batch_id: int) -> int:
         with context.database.write() as connection:
             rows = items.cancel(connection, batch_id, after=after, now=now, limit=CHUNK)
             finish(connection, rows, context.hooks, now)
+            if len(rows) < CHUNK:
+                resolve_episodes_of(connection, batch_id, now=now, reason="batch_ended")
         cancelled += len(rows)
         if len(rows) < CHUNK:
             return cancelled

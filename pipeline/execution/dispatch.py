@@ -187,19 +187,27 @@ class Dispatcher:
         # Items in flight of batches without demand are not part of what is divided.
         window = free + sum(each.in_flight for each in demands)
         fresh = FreshItems(connection)
+        room = {
+            batch.id: max(0, batch.max_in_flight - flight.of_batch.get(batch.id, 0))
+            for batch in wanting.values()
+            if batch.max_in_flight is not None
+        }
         messages: list[TaskMessage] = []
         unsatisfied: list[PendingBatch] = []
         for batch_id, share in self._credits.shares(demands, free=free, window=window).items():
             # Minimums may exceed the window, up to twice its size; beyond that, batches take turns.
-            share = min(share, free + self.window - len(messages))
+            share = min(share, free + self.window - len(messages), room.get(batch_id, share))
             released = self._release_from(connection, wanting[batch_id], fresh, share, now)
             self._credits.spend(batch_id, len(released))
+            if batch_id in room:
+                room[batch_id] -= len(released)
             if len(released) >= share:
                 unsatisfied.append(wanting[batch_id])
             messages += released
         # Slots that some batches could not use go to the others, those with the fewest items in flight first.
         for batch in unsatisfied:
-            messages += self._release_from(connection, batch, fresh, free - len(messages), now)
+            share = free - len(messages)
+            messages += self._release_from(connection, batch, fresh, min(share, room.get(batch.id, share)), now)
         left_out = fresh.release(now, now + self._context.lease, self._holder)
         if left_out:
             # Not those that were released by row, at positions of such a range.

@@ -16,6 +16,7 @@ from pipeline.database.retry import retrying
 from pipeline.database.trouble import log_failure
 from pipeline.domain.portions import portions
 from pipeline.execution.disposition import Disposition, DispositionKind
+from pipeline.execution.guard_keeper import GuardKeeper
 from pipeline.execution.record import Done, record, unstorable
 from pipeline.execution.sql.releases import Ref
 from pipeline.log import get_logger
@@ -58,6 +59,7 @@ class RecordThread:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._guards = GuardKeeper(context)
         self._entries: queue.SimpleQueue[tuple[MicroBatch, Sequence[Done]] | None] = queue.SimpleQueue()
         #: By release, first come first. Used only on the thread.
         self._waiting: dict[Ref, _Waiting] = {}
@@ -152,7 +154,9 @@ class RecordThread:
         A group may have been written although the connection was lost in the commit. The second time, items that had
         moved on to the next stage are found there, see `outcomes.find_advanced`; the others are stale, and final.
         """
-        return retrying(lambda: self._transaction(done), patience=self._context.lease, stopping=self._closing)
+        found = retrying(lambda: self._transaction(done), patience=self._context.lease, stopping=self._closing)
+        self._guards.recall_stopped()
+        return found
 
     def _transaction(self, done: Sequence[Done]) -> dict[int, Disposition]:
         context = self._context
@@ -164,6 +168,7 @@ class RecordThread:
                 lease=context.lease,
                 worker=context.worker,
                 hooks=context.hooks,
+                guards=self._guards,
             )
 
     def _finish(self, group: Sequence[_Recorded], dispositions: Mapping[int, Disposition]) -> None:

@@ -24,6 +24,9 @@ _ITEM = (
 _DEAD = (
     "batch_id", "item_id", "key", "attempt", "attempts", "kind", "type", "message", "stage", "answer", "finished_at",
 )  # fmt: skip
+_CAUSE = (
+    "cause", "count", "definition", "stage", "kind", "type", "message", "first_at", "last_at", "example",
+)  # fmt: skip
 _DELIVERY = (
     "id", "type", "state", "attempt", "due_at", "last_status", "last_error", "created_at", "finished_at", "url",
     "endpoint", "webhook_id", "batch_id", "item_id", "key", "bundle", "endpoint_disabled", "waits",
@@ -68,6 +71,11 @@ def item_json(found: Json) -> Json:
 def dead_json(found: Json) -> Json:
     """Return a dead item of a list."""
     return _ordered(with_times(found, "finished_at"), _DEAD)
+
+
+def cause_json(found: Json) -> Json:
+    """Return a cause of dead items, which a server does not count by definition."""
+    return _ordered(with_times(found, "first_at", "last_at") | {"definition": None}, _CAUSE)
 
 
 def delivery_json(found: Json) -> Json:

@@ -69,7 +69,7 @@ class Backend(Protocol):
     def dead(self, batch: str | None, limit: int) -> list[Json]:
         """Return the dead items of a batch, or of all, newest first."""
 
-    def dead_causes(self, batch: str | None, wanted: DeadFilter) -> tuple[list[Json], bool]:
+    def dead_causes(self, batch: str | None, wanted: DeadFilter, *, by_definition: bool) -> tuple[list[Json], bool]:
         """Return what dead items died of, the most frequent first, and whether older items are left out."""
 
     def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:

@@ -89,9 +89,11 @@ class DatabaseBackend:
                 break
         return found
 
-    def dead_causes(self, batch: str | None, wanted: DeadFilter) -> tuple[list[Json], bool]:
+    def dead_causes(self, batch: str | None, wanted: DeadFilter, *, by_definition: bool) -> tuple[list[Json], bool]:
         batch_id = None if batch is None else self._row(batch)["id"]
-        groups, has_older = dead_items.causes(self._context, wanted, batch_id=batch_id, tenant=None, by_definition=True)
+        groups, has_older = dead_items.causes(
+            self._context, wanted, batch_id=batch_id, tenant=None, by_definition=by_definition
+        )
         return [cause_json(group) for group in groups], has_older
 
     def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:

@@ -85,8 +85,12 @@ class ServerBackend:
         name = None if batch is None else self._client.batch(batch).id
         return [answers.dead_json(each) for each in self._server.entries("/v1/dead", limit=limit, batch=name)]
 
-    def dead_causes(self, batch: str | None, wanted: DeadFilter) -> tuple[list[Json], bool]:
-        raise InvalidInput("`pipeline dead summary` works on a database; GET /v1/dead/causes groups over HTTP")
+    def dead_causes(self, batch: str | None, wanted: DeadFilter, *, by_definition: bool) -> tuple[list[Json], bool]:
+        if by_definition:
+            raise InvalidInput("`pipeline dead summary` works on a database; use `pipeline dead causes`")
+        name = None if batch is None else self._client.batch(batch).id
+        found = self._server.get("/v1/dead/causes", batch=name, stage=wanted.stage)
+        return [answers.cause_json(each) for each in found["data"]], found["is_partial"]
 
     def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:
         if batch is None:

@@ -45,6 +45,7 @@ class CausesQuery(Parameters):
     """Whose causes."""
 
     batch: str | None = Field(None, description="Only of this batch.")
+    stage: _Stage | None = Field(None, description="Only items that failed at this stage.")
 
 
 class DeadItem(AnswerModel):
@@ -91,7 +92,7 @@ class CauseList(AnswerModel):
     """Causes, the most frequent first."""
 
     data: list[CauseAnswer]
-    is_partial: bool = Field(description="Whether there are more dead items than the newest 10,000, which are grouped.")
+    is_partial: bool = Field(description="Whether only the newest 200,000 dead items are grouped.")
 
 
 class WhereDead(BodyModel):
@@ -172,7 +173,10 @@ async def causes(call: ApiCall) -> Response:
     """Return the causes of the newest dead items."""
     query = call.parameters(CausesQuery)
     batch_id = None if query.batch is None else (await call.batch_named(query.batch))["id"]
-    groups, is_partial = await call.quick(dead_items.causes, call.context, batch_id=batch_id, tenant=call.caller.sees)
+    wanted = DeadFilter(stage=query.stage)
+    groups, is_partial = await call.bulk(
+        dead_items.causes, call.context, wanted, batch_id=batch_id, tenant=call.caller.sees
+    )
     return answer({"data": [_cause(group) for group in groups], "is_partial": is_partial})
 
 

@@ -1,0 +1,70 @@
+"""Guards of batches against failures, and the cause of each dead item."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from pipeline.domain.cause import find_cause
+
+revision = "0014"
+down_revision = "0013"
+
+_DEAD = sa.text("state = 'dead'")
+#: Dead items that get their cause in one statement.
+_CHUNK = 5_000
+
+
+def upgrade() -> None:
+    op.add_column("batches", sa.Column("paused_by", sa.Text(), comment="manual, or guard:NAME; null: it is not paused"))
+    op.add_column(
+        "batches",
+        sa.Column(
+            "max_in_flight", sa.Integer(), comment="most items in flight at once; null: as many as the window allows"
+        ),
+    )
+    op.execute(sa.text("UPDATE batches SET paused_by = 'manual' WHERE state = 'paused'"))
+    op.add_column("items", sa.Column("cause", sa.Text(), comment="hash of what it died of; null: it is not dead"))
+    _find_causes()
+    op.create_index("ix_items_cause", "items", ["batch_id", "cause", "id"], postgresql_where=_DEAD, sqlite_where=_DEAD)
+    _create_guards()
+
+
+def _find_causes() -> None:
+    connection = op.get_bind()
+    read = sa.text(
+        "SELECT id, batch_id, error_stage, error_kind, error_type, error_message FROM items "
+        "WHERE state = 'dead' AND (batch_id, id) > (:batch, :after) ORDER BY batch_id, id LIMIT :number"
+    )
+    write = sa.text("UPDATE items SET cause = :cause WHERE id = :id")
+    batch = after = 0
+    while found := connection.execute(read, {"batch": batch, "after": after, "number": _CHUNK}).all():
+        connection.execute(write, [{"id": row[0], "cause": find_cause(*row[2:]).id} for row in found])
+        batch, after = found[-1][1], found[-1][0]
+
+
+def _create_guards() -> None:
+    op.create_table(
+        "guards",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("batch_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("settings", sa.Text(), nullable=False, comment="JSON"),
+        sa.Column("state", sa.Text(), nullable=False, server_default="watching"),
+        sa.Column(
+            "score", sa.Float(), nullable=False, server_default="0", comment="of the sequential test; above 7 it fires"
+        ),
+        sa.Column("observed", sa.BigInteger(), nullable=False, server_default="0", comment="counted since `since`"),
+        sa.Column("failed", sa.BigInteger(), nullable=False, server_default="0", comment="of these"),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failures", sa.BigInteger(), nullable=False, server_default="0", comment="since the last reset"),
+        sa.Column("episode", sa.Integer(), nullable=False, server_default="0", comment="times it has fired"),
+        sa.Column("fired_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("summary", sa.Text(), nullable=True, comment="what it said when it fired last"),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_by", sa.Text(), nullable=False, comment="who set it last"),
+        sa.CheckConstraint("state IN ('watching', 'fired')", name=op.f("ck_guards_state")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_guards")),
+        comment="Guards of batches against failures, and what they have counted",
+    )
+    op.create_index("uq_guards_batch_id_name", "guards", ["batch_id", "name"], unique=True)
