@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from pipeline.domain.batch import BatchState, Progress
     from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl
     from pipeline.domain.event import EventType
+    from pipeline.domain.guard import Guard
     from pipeline.domain.inputs.arrow_stream import ArrowStream
     from pipeline.domain.inputs.field_types import FieldType
     from pipeline.domain.outcome import FailureKind
@@ -121,6 +122,7 @@ __all__ = [
     "FailureKind",
     "FieldType",
     "ForbiddenCallbackUrl",
+    "Guard",
     "Hook",
     "IdempotencyMismatch",
     "InputSpec",
@@ -210,6 +212,7 @@ _LAZY = {
     "FailureKind": "pipeline.domain.outcome",
     "FieldType": "pipeline.domain.inputs.field_types",
     "ForbiddenCallbackUrl": "pipeline.domain.callback_url",
+    "Guard": "pipeline.domain.guard",
     "Hook": "pipeline.hooks",
     "InputSpec": "pipeline.definitions.input_and_retry",
     "InvalidCallbackUrl": "pipeline.domain.callback_url",

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pipeline.alerts.guards import GuardStatus
 from pipeline.batches import progress as batch_progress
 from pipeline.batches import throughput
+from pipeline.batches.guards import list_guards
 from pipeline.batches.progress import ErrorCount
 from pipeline.batches.streamed.interrupted import Interrupted, find_interrupted
 from pipeline.context import Context
@@ -54,6 +56,7 @@ class BatchStatus:
         exports: those of the batch, see `exports.view`.
         submission: how far it has come, if the batch is not accepted yet and its submission can be resumed.
         history: what people did to it, the newest first, at most `NAMED_INTERVENTIONS`.
+        guards: its guards against failures.
     """
 
     progress: Progress
@@ -65,6 +68,7 @@ class BatchStatus:
     exports: list[dict[str, Any]]
     submission: Interrupted | None
     history: list[Intervention]
+    guards: list[GuardStatus]
 
 
 def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
@@ -88,6 +92,7 @@ def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
         exports=[exports.view(row) for row in exports.of_batch(context, name)],
         submission=find_interrupted(context, name),
         history=batch_progress.interventions(context, name, limit=NAMED_INTERVENTIONS),
+        guards=list_guards(context, name),
     )
 
 

@@ -298,7 +298,8 @@ def insert_batch(
     try:
         batch_id = batches.add(connection, row)
         exports.add(connection, batch_id, submission.exports, now)
-        add_guards(connection, batch_id, submission.guards, by=context.actor, now=now)
+        guards = merged(submission.definition.guard, submission.guards)
+        add_guards(connection, batch_id, guards, by=context.actor, now=now)
         return batch_id
     except IntegrityError as error:
         key = submission.idempotency_key

@@ -69,12 +69,14 @@ class Dispatched:
         is_holder: whether this process holds the lease on dispatching.
         next_due_at: when the next waiting item becomes due.
         is_active: whether anything is pending or in flight.
+        is_limited: whether a batch waits for some of its own items, since a guard limits how many are in flight.
     """
 
     released: int
     is_holder: bool
     next_due_at: datetime | None = None
     is_active: bool = False
+    is_limited: bool = False
 
 
 class Dispatcher:
@@ -95,6 +97,8 @@ class Dispatcher:
         self._owns_messages = owns_messages
         self._rate = _Rate()
         self._credits = Credits()
+        #: How many items the batch with the strictest guard may have in flight.
+        self._limit: int | None = None
         settings = context.settings
         slots = settings.concurrency * settings.batch_items
         self._window = Window(smallest=2 * settings.batch_items, largest=max(2 * slots, 20_000))
@@ -106,6 +110,11 @@ class Dispatcher:
     @property
     def window(self) -> int:
         return self._window.size(self._rate.per_second)
+
+    @property
+    def wake_after(self) -> int:
+        """Items after whose end another round is worth its while: half of what may be in flight."""
+        return (self.window if self._limit is None else min(self._limit, self.window)) // 2
 
     def dispatch(self, dead: Sequence[str] = ()) -> Dispatched:
         """Refill the window once: commit, then publish. A lost publish is repaired when its lease runs out.
@@ -133,7 +142,11 @@ class Dispatcher:
         # Overdue items wait for room in the window, and whoever makes room wakes the dispatcher.
         next_due_at = min((batch.next_due_at for batch in pending if batch.next_due_at), default=None)
         is_active = bool(pending or flight.total or messages)
-        return Dispatched(len(messages), is_holder=True, next_due_at=next_due_at, is_active=is_active)
+        limits = [each.max_in_flight for each in pending if each.max_in_flight is not None]
+        self._limit = min(limits, default=None)
+        return Dispatched(
+            len(messages), is_holder=True, next_due_at=next_due_at, is_active=is_active, is_limited=bool(limits)
+        )
 
     def stop(self) -> None:
         """Release the lease, so that another dispatcher takes over at once."""

@@ -72,11 +72,33 @@ class Backend(Protocol):
     def dead_causes(self, batch: str | None, wanted: DeadFilter, *, by_definition: bool) -> tuple[list[Json], bool]:
         """Return what dead items died of, the most frequent first, and whether older items are left out."""
 
-    def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:
+    def replay_matching(
+        self, batch: str | None, wanted: DeadFilter, *, dry_run: bool, force: bool = False
+    ) -> list[Json]:
         """Replay dead items that match; return what came of it for each batch that has any."""
 
-    def replay_items(self, batch_id: str, state: ItemState, items: Sequence[str] | None, messages: Messages) -> int:
+    def replay_items(
+        self,
+        batch_id: str,
+        state: ItemState,
+        items: Sequence[str] | None,
+        messages: Messages,
+        *,
+        force: bool = False,
+    ) -> int:
         """Make items in a state pending again, all or those with these ids, and return how many."""
+
+    def guards(self, batch: str) -> list[Json]:
+        """Return the guards of a batch, by name."""
+
+    def set_guard(self, batch: str, name: str, changes: Mapping[str, Any]) -> Json:
+        """Change fields of a guard, or add one, and return it."""
+
+    def remove_guard(self, batch: str, name: str) -> None:
+        """Remove a guard."""
+
+    def reset_guard(self, batch: str, name: str) -> None:
+        """Let a guard count from nothing."""
 
     def deliveries(self, filters: Mapping[str, Any], limit: int) -> list[Json]:
         """Return the deliveries that match every filter, newest first."""

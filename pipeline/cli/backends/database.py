@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.batch_status import read_pace, read_status, unserved_queues
+from pipeline.batches import guards
 from pipeline.batches import progress as batch_progress
 from pipeline.batches.find import find_batch
 from pipeline.batches.progress import Details
@@ -96,12 +97,15 @@ class DatabaseBackend:
         )
         return [cause_json(group) for group in groups], has_older
 
-    def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:
+    def replay_matching(
+        self, batch: str | None, wanted: DeadFilter, *, dry_run: bool, force: bool = False
+    ) -> list[Json]:
         if batch is None:
-            done = dead_items.replay_everywhere(self._context, wanted, dry_run=dry_run)
+            done = dead_items.replay_everywhere(self._context, wanted, dry_run=dry_run, force=force)
         else:
             row = self._row(batch)
-            done = {row["public_id"]: dead_items.replay_matching(self._context, row, wanted, dry_run=dry_run)}
+            count = dead_items.replay_matching(self._context, row, wanted, dry_run=dry_run, force=force)
+            done = {row["public_id"]: count}
         if not dry_run:
             wake_workers(self._context, Messages())
         return [replay_json(batch_id, count) for batch_id, count in done.items()]
@@ -110,12 +114,32 @@ class DatabaseBackend:
         with self._context.database.read() as connection:
             return find_batch(connection, batch)
 
-    def replay_items(self, batch_id: str, state: ItemState, items: Sequence[str] | None, messages: Messages) -> int:
+    def replay_items(
+        self,
+        batch_id: str,
+        state: ItemState,
+        items: Sequence[str] | None,
+        messages: Messages,
+        *,
+        force: bool = False,
+    ) -> int:
         named = None if items is None else [split_item_id(each) for each in items]
         positions = None if named is None else [each[1] for each in named if each is not None]
-        replayed = replay.replay(self._context, batch_id, state, positions=positions)
+        replayed = replay.replay(self._context, batch_id, state, positions=positions, force=force)
         wake_workers(self._context, messages)
         return replayed
+
+    def guards(self, batch: str) -> list[Json]:
+        return [each.to_json() for each in guards.list_guards(self._context, batch)]
+
+    def set_guard(self, batch: str, name: str, changes: Mapping[str, Any]) -> Json:
+        return guards.set_guard(self._context, batch, name, changes).to_json()
+
+    def remove_guard(self, batch: str, name: str) -> None:
+        guards.remove_guard(self._context, batch, name)
+
+    def reset_guard(self, batch: str, name: str) -> None:
+        guards.reset_guard(self._context, batch, name)
 
     def deliveries(self, filters: Mapping[str, Any], limit: int) -> list[Json]:
         found = delivery_search.newest(self._context, Wanted(**filters), limit=limit)

@@ -25,6 +25,7 @@ from pipeline.errors import Conflict
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.conditional import UNCHANGED, has_tag, weak_tag, with_tag
 from pipeline.http_api.operation import Operation
+from pipeline.http_api.operations.guards import GuardAnswer
 from pipeline.http_api.parameters import AnswerModel, Flag, Moment, Parameters
 from pipeline.http_api.problems import Problem
 from pipeline.http_api.streaming.cursors import decode_position, encode_position
@@ -63,6 +64,7 @@ class BatchAnswer(AnswerModel):
     created_at: datetime
     started_at: datetime | None = Field(description="When its items could be started.")
     completed_at: datetime | None
+    paused_by: str | None = Field(description="`manual`, or `guard:NAME`; null: it is not paused.")
     expires_at: datetime | None = Field(description="When it is given up unless a part comes before.")
 
 
@@ -116,6 +118,7 @@ class BatchStatusAnswer(ListedBatch):
     labels: dict[str, int] | None = Field(description="Items by label; null: not counted without `full=true`.")
     callbacks: dict[str, int] | None = Field(description="Deliveries by state; null: not counted without `full=true`.")
     history: list[InterventionAnswer] = Field(description="What people did to it, the newest first.")
+    guards: list[GuardAnswer] = Field(description="Its guards against failures.")
     exports: list[ExportAnswer] = Field(description="Where the results are written to in bulk.")
 
 
@@ -206,6 +209,7 @@ def batch_json(found: BatchView) -> dict[str, Any]:
         "created_at": progress.created_at,
         "started_at": found.started_at,
         "completed_at": progress.completed_at,
+        "paused_by": progress.paused_by,
         "expires_at": found.expires_at,
     }
 
@@ -253,6 +257,7 @@ async def status(call: ApiCall) -> Response:
             "labels": found.labels,
             "callbacks": found.callbacks,
             "history": [asdict(each) for each in found.history],
+            "guards": [each.to_json() for each in found.guards],
             "exports": found.exports,
         }
     )

@@ -113,6 +113,7 @@ class ReplayDeadBody(BodyModel):
     where: WhereDead = WhereDead()
     all: bool = Field(False, description="Replay every dead item; instead of `where`.")
     dry_run: bool = Field(False, description="Only count.")
+    force: bool = Field(False, description="Also if a guard of the batch has fired.")
     limit: int | None = Field(None, ge=1, description="Items to replay at most.")
 
 
@@ -193,7 +194,13 @@ async def replay_matching(call: ApiCall) -> Response:
         call.unchanged()
     batch = await call.batch()
     found = await call.bulk(
-        dead_items.replay_matching, call.context, batch, wanted, limit=body.limit, dry_run=body.dry_run
+        dead_items.replay_matching,
+        call.context,
+        batch,
+        wanted,
+        limit=body.limit,
+        dry_run=body.dry_run,
+        force=body.force,
     )
     call.gateway.work.wake()
     return answer({"matched": found.matched, "replayed": found.replayed})
