@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection
 
 from pipeline.alerts.sql import episodes
-from pipeline.domain.alert import Severity
+from pipeline.domain.alerts.alert import Severity
 from pipeline.domain.ids import new_alert_id
 from pipeline.log import get_logger
 

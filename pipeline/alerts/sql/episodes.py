@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, text, update
 from pipeline.database.dialect import dialect_of
 from pipeline.database.row import Row, rows
 from pipeline.database.tables import alerts
-from pipeline.domain.alert import AlertState
+from pipeline.domain.alerts.alert import AlertState
 
 
 def insert_firing(connection: Connection, row: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from pipeline.alerts.episodes import open_episode, resolve_episode, resolve_episodes_of
 from pipeline.database.engine import Database
 from pipeline.database.tables import alerts
-from pipeline.domain.alert import Severity
+from pipeline.domain.alerts.alert import Severity
 
 AT = datetime(2026, 11, 30, 12, tzinfo=UTC)
 

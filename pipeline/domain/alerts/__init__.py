@@ -1,0 +1,1 @@
+"""Alerts and guards: their settings and states."""
