@@ -72,10 +72,10 @@ if TYPE_CHECKING:
     from pipeline.delivery.rules.endpoint_state import EndpointState
     from pipeline.delivery.rules.headers import InvalidHeader
     from pipeline.delivery.rules.notice import Notice, NoticeType
+    from pipeline.domain.alerts.guard import Guard
     from pipeline.domain.batch import BatchState, Progress
     from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl
     from pipeline.domain.event import EventType
-    from pipeline.domain.guard import Guard
     from pipeline.domain.inputs.arrow_stream import ArrowStream
     from pipeline.domain.inputs.field_types import FieldType
     from pipeline.domain.outcome import FailureKind
@@ -212,7 +212,7 @@ _LAZY = {
     "FailureKind": "pipeline.domain.outcome",
     "FieldType": "pipeline.domain.inputs.field_types",
     "ForbiddenCallbackUrl": "pipeline.domain.callback_url",
-    "Guard": "pipeline.domain.guard",
+    "Guard": "pipeline.domain.alerts.guard",
     "Hook": "pipeline.hooks",
     "InputSpec": "pipeline.definitions.input_and_retry",
     "InvalidCallbackUrl": "pipeline.domain.callback_url",

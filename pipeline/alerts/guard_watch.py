@@ -16,8 +16,8 @@ from pipeline.alerts.rules.evidence import GuardEvidence
 from pipeline.alerts.rules.observations import QUIET_OBSERVATIONS, Observation, Verdict, is_quiet, judge
 from pipeline.alerts.sql import guards
 from pipeline.database.row import Row
-from pipeline.domain.alert import Severity
-from pipeline.domain.guard import Guard, GuardAction, GuardState, read_guard
+from pipeline.domain.alerts.alert import Severity
+from pipeline.domain.alerts.guard import Guard, GuardAction, GuardState, read_guard
 
 #: How long a process remembers that a batch has no guard.
 _REMEMBERED_SECONDS = 2.0

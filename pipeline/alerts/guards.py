@@ -14,8 +14,16 @@ from pipeline.alerts.episodes import resolve_episode
 from pipeline.alerts.guard_watch import guard_key
 from pipeline.alerts.sql import guards as stored_guards
 from pipeline.database.row import Row
+from pipeline.domain.alerts.guard import (
+    Guard,
+    GuardState,
+    changed,
+    merged,
+    read_guard,
+    resets_evidence,
+    smallest_in_flight,
+)
 from pipeline.domain.bounds import shown
-from pipeline.domain.guard import Guard, GuardState, changed, merged, read_guard, resets_evidence, smallest_in_flight
 from pipeline.errors import NotFound
 
 

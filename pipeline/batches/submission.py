@@ -24,8 +24,8 @@ from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
 from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.domain import bounds
+from pipeline.domain.alerts.guard import Guard, merged
 from pipeline.domain.batch import BatchState
-from pipeline.domain.guard import Guard, merged
 from pipeline.domain.ids import new_batch_id
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.domain.tenant import DEFAULT_TENANT

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from pipeline.client.batch import AsyncBatch, Batch
 from pipeline.domain import bounds
+from pipeline.domain.alerts.guard import Guard, parse_guard
 from pipeline.domain.bounds import invalid
-from pipeline.domain.guard import Guard, parse_guard
 from pipeline.errors import InvalidInput
 from pipeline.sources.columnar.frame import is_frame
 

@@ -26,8 +26,8 @@ from pipeline.client.session import Session, closed
 from pipeline.definitions import Definition
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import EndpointState
+from pipeline.domain.alerts.guard import Guard
 from pipeline.domain.batch import Progress
-from pipeline.domain.guard import Guard
 from pipeline.domain.inputs.arrow_stream import ArrowStream
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection

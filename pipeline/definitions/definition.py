@@ -23,8 +23,8 @@ from pydantic import (
 
 from pipeline.definitions.explain_errors import explain_errors
 from pipeline.definitions.input_and_retry import InputSpec, RetrySpec
+from pipeline.domain.alerts.guard import Guard, merged, read_guard
 from pipeline.domain.bounds import shown
-from pipeline.domain.guard import Guard, merged, read_guard
 from pipeline.domain.item import Stage
 from pipeline.domain.payload import find_problem
 from pipeline.errors import InvalidDefinition, InvalidInput

@@ -17,7 +17,7 @@ from pipeline.batches.sql.batches import find_complete
 from pipeline.context import Context
 from pipeline.database.locks import lock_rows
 from pipeline.database.tables import batches
-from pipeline.domain.guard import GuardAction
+from pipeline.domain.alerts.guard import GuardAction
 
 
 class GuardKeeper:

@@ -18,8 +18,8 @@ from pipeline.database.locks import lock_rows
 from pipeline.database.row import Row
 from pipeline.database.tables import items
 from pipeline.definitions import Definition, make_backoff
+from pipeline.domain.alerts.guard import GuardCounts
 from pipeline.domain.cause import find_cause
-from pipeline.domain.guard import GuardCounts
 from pipeline.domain.item import Classification, Enrichment, ItemState, Stage
 from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide_retry
 from pipeline.execution.disposition import Disposition, DispositionKind

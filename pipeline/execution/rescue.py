@@ -16,7 +16,7 @@ from pipeline.batches.sql import completion_holds, spans
 from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.database.row import Row
-from pipeline.domain.guard import GuardCounts
+from pipeline.domain.alerts.guard import GuardCounts
 from pipeline.execution.guard_keeper import GuardKeeper
 from pipeline.execution.sql import releases, rescue
 from pipeline.execution.sql.releases import Ref

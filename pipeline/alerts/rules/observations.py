@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pipeline.alerts.rules.evidence import GuardEvidence, evidence_text, observe
-from pipeline.domain.guard import Guard, GuardCounts
+from pipeline.domain.alerts.guard import Guard, GuardCounts
 
 #: Observations after an alarm from which on a guard that only alerts looks whether failures are rare again, and the
 #: part of its rate that they have to be below.

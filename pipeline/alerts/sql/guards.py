@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, delete, insert, select, update
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.row import Row, rows
 from pipeline.database.tables import batches, guards
-from pipeline.domain.guard import GuardState
+from pipeline.domain.alerts.guard import GuardState
 
 _COUNTED = ("score", "observed", "failed", "since", "failures")
 

@@ -24,7 +24,7 @@ from pipeline.cli.show.output import Messages, pluralize
 from pipeline.cli.show.read_progress import read_progress
 from pipeline.context import Context
 from pipeline.domain import bounds
-from pipeline.domain.guard import parse_guard
+from pipeline.domain.alerts.guard import parse_guard
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.errors import InvalidArgument, InvalidItems, PipelineError, Unreachable
 from pipeline.sources import ReadOptions, ReadReport

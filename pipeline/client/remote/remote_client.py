@@ -23,9 +23,9 @@ from pipeline.delivery.deliveries import check_final
 from pipeline.delivery.delivery_search import check_name
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import EndpointState
+from pipeline.domain.alerts.guard import Guard
 from pipeline.domain.batch import Progress
 from pipeline.domain.callback_url import parse_callback_url
-from pipeline.domain.guard import Guard
 from pipeline.domain.inputs.arrow_stream import ArrowStream
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection

@@ -20,8 +20,8 @@ from pipeline.batches.submission import Submission, Submitted
 from pipeline.batches.submit import submit
 from pipeline.batches.validate import Given
 from pipeline.context import Context
+from pipeline.domain.alerts.guard import Guard, parse_guard, read_guard
 from pipeline.domain.api_key import Scope
-from pipeline.domain.guard import Guard, parse_guard, read_guard
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Record, Rejection
 from pipeline.domain.tenant import DEFAULT_TENANT

@@ -8,7 +8,7 @@ from pipeline.cli import options
 from pipeline.cli.backends import open_backend
 from pipeline.cli.show.guard import print_guard
 from pipeline.cli.show.output import Messages, print_json
-from pipeline.domain.guard import parse_fields
+from pipeline.domain.alerts.guard import parse_fields
 
 
 @click.command("set")

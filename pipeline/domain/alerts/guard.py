@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from pipeline.domain.alert import Severity
+from pipeline.domain.alerts.alert import Severity
 from pipeline.domain.bounds import shown
 from pipeline.domain.item import Stage
 from pipeline.errors import InvalidInput
