@@ -17,6 +17,7 @@ from pipeline.delivery import deliveries
 from pipeline.domain.batch import Progress
 from pipeline.domain.intervention import Intervention
 from pipeline.execution.liveness import count_waiting, served_queues
+from pipeline.execution.waiting_steps import WaitingStep, find_waiting_steps
 from pipeline.exports import exports
 
 #: Errors that are named.
@@ -57,6 +58,7 @@ class BatchStatus:
         submission: how far it has come, if the batch is not accepted yet and its submission can be resumed.
         history: what people did to it, the newest first, at most `NAMED_INTERVENTIONS`.
         guards: its guards against failures.
+        waiting_steps: enrichers of its definition whose items wait.
     """
 
     progress: Progress
@@ -69,6 +71,7 @@ class BatchStatus:
     submission: Interrupted | None
     history: list[Intervention]
     guards: list[GuardStatus]
+    waiting_steps: list[WaitingStep]
 
 
 def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
@@ -93,6 +96,7 @@ def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
         submission=find_interrupted(context, name),
         history=batch_progress.interventions(context, name, limit=NAMED_INTERVENTIONS),
         guards=list_guards(context, name),
+        waiting_steps=[] if progress.is_complete else find_waiting_steps(context, name),
     )
 
 

@@ -382,6 +382,20 @@ guards = Table(
     comment="Guards of batches against failures, and what they have counted",
 )
 
+step_breakers = Table(
+    "step_breakers",
+    metadata,
+    Column("definition_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", Text, primary_key=True),
+    _instant("opened_at", nullable=False),
+    _instant("open_until", nullable=False, comment="when the next probe is due"),
+    Column("failures", Integer, nullable=False, comment="of the last `calls`"),
+    Column("calls", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("probes", Integer, nullable=False, server_default="0"),
+    comment="Enrichers whose items wait, since the service behind them refuses everybody",
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -187,19 +187,22 @@ def _sort_failure(done: Done, failure: Failure, into: _Sorted, *, now: datetime,
         into.final.append(_final(done, ItemState.DEAD) | error | {"cause": cause.id})
         outcome = "dead"
     else:
-        snoozed = 0 if decision.counts_attempt else 1
+        uncounted = 0 if decision.counts_attempt else 1
         changes = _changes(done)
         into.waiting.append(
             changes
             | {
                 "due_at": now + decision.delay,
-                "attempt": row["attempt"] - snoozed,
-                "snoozes": row["snoozes"] + snoozed,
+                "attempt": row["attempt"] - uncounted,
+                "snoozes": row["snoozes"] + decision.counts_snooze,
                 # An attempt that is not counted at this stage is not counted in the total either.
-                "counted": changes["counted"] - snoozed,
+                "counted": changes["counted"] - uncounted,
             }
             | error
         )
+        if failure.is_waiting:
+            # All items of a batch may wait, again and again.
+            return
         outcome = "retry" if decision.counts_attempt else "snoozed"
     into.failed.append(_attempt(done, failure, outcome, now=now, worker=worker))
 

@@ -16,6 +16,7 @@ from pipeline.database.lease_holder import certainly_dead
 from pipeline.delivery import claim
 from pipeline.domain.batch import BatchState
 from pipeline.execution import rescue
+from pipeline.execution.breaker_board import forget_unused
 from pipeline.execution.rescue import forget_gone, rescue_lost
 from pipeline.intakes.roll import roll_due
 from pipeline.log import get_logger
@@ -141,6 +142,7 @@ class Sweeps:
             cancel_rest(self._context, batch_id)
 
     def _reconcile(self) -> None:
+        forget_unused(self._context)
         with self._context.database.read() as connection:
             states = BatchState.OPEN, BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED
             unfinished = batches.find_open(connection, *states)

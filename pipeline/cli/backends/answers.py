@@ -55,6 +55,7 @@ def status_json(found: Json) -> Json:
     # Only submissions to a database can be resumed.
     history = [with_times(each, "at") for each in found["history"]]
     also = {"unserved": found["unserved"], "errors": found["errors"], "history": history, "exports": exports}
+    also |= {"waiting_steps": [with_times(each, "since", "probe_at") for each in found["waiting_steps"]]}
     also |= {"paused_by": found["paused_by"], "guards": [guard_json(each) for each in found["guards"]]}
     return {**batch_json(found), **also, "submission": None, **counted}
 

@@ -57,6 +57,9 @@ class Backend(Protocol):
     def unserved(self) -> dict[str, int]:
         """Return how much waits in each queue that no worker serves."""
 
+    def waiting_steps(self) -> list[str]:
+        """Return enrichers whose items wait, since the service behind them refuses everybody, each as text."""
+
     def troubled(self, limit: int) -> list[tuple[str, str]]:
         """Return endpoints that are failing or disabled, each with its condition as text."""
 

@@ -39,6 +39,7 @@ from pipeline.domain.batch import Progress
 from pipeline.domain.ids import split_item_id
 from pipeline.domain.item import ItemState
 from pipeline.errors import NotFound
+from pipeline.execution.waiting_steps import find_waiting_steps
 
 
 class DatabaseBackend:
@@ -63,6 +64,9 @@ class DatabaseBackend:
 
     def unserved(self) -> dict[str, int]:
         return unserved_queues(self._context)
+
+    def waiting_steps(self) -> list[str]:
+        return [each.text for each in find_waiting_steps(self._context)]
 
     def troubled(self, limit: int) -> list[tuple[str, str]]:
         return [(each.origin, condition_text(each.condition)) for each in endpoints.troubled(self._context, limit)]

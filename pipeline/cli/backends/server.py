@@ -63,6 +63,10 @@ class ServerBackend:
         ]
         return sorted(found)[:limit]
 
+    def waiting_steps(self) -> list[str]:
+        # A server tells them with each batch.
+        return []
+
     def item(self, name: str, batch: str | None, *, with_payload: bool) -> Json | None:
         found = item_id(self._server, name, batch)
         if found is None:

@@ -39,7 +39,9 @@ _PENDING = text(
            AS next_due_at
     FROM pending JOIN batches b ON b.id = pending.batch_id JOIN definitions d ON d.id = b.definition_id
     LEFT JOIN unreleased u ON u.batch_id = b.id AND u.first <= b.last_position
-    WHERE b.state IN ('open', 'running') ORDER BY b.id
+    WHERE b.state IN ('open', 'running')
+      AND NOT EXISTS (SELECT 1 FROM step_breakers s WHERE s.definition_id = b.definition_id AND s.open_until > :now)
+    ORDER BY b.id
     """
 ).bindparams(bindparam("now", type_=Instant))
 _TYPED = _PENDING.columns(next_due_at=Instant)

@@ -110,6 +110,19 @@ class ExportAnswer(AnswerModel):
     finished_at: datetime | None
 
 
+class WaitingStepAnswer(AnswerModel):
+    """An enricher whose items wait, since the service behind it refuses everybody."""
+
+    definition: str
+    step: str
+    since: datetime
+    probe_at: datetime = Field(description="When the next call finds out whether the service works again.")
+    failures: int = Field(description="Of the last `calls`, when it began to wait.")
+    calls: int
+    error: str
+    text: str
+
+
 class BatchStatusAnswer(ListedBatch):
     """How a batch is doing."""
 
@@ -119,6 +132,7 @@ class BatchStatusAnswer(ListedBatch):
     callbacks: dict[str, int] | None = Field(description="Deliveries by state; null: not counted without `full=true`.")
     history: list[InterventionAnswer] = Field(description="What people did to it, the newest first.")
     guards: list[GuardAnswer] = Field(description="Its guards against failures.")
+    waiting_steps: list[WaitingStepAnswer] = Field(description="Enrichers whose items wait.")
     exports: list[ExportAnswer] = Field(description="Where the results are written to in bulk.")
 
 
@@ -258,6 +272,7 @@ async def status(call: ApiCall) -> Response:
             "callbacks": found.callbacks,
             "history": [asdict(each) for each in found.history],
             "guards": [each.to_json() for each in found.guards],
+            "waiting_steps": [asdict(each) | {"text": each.text} for each in found.waiting_steps],
             "exports": found.exports,
         }
     )
