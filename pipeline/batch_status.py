@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.alerts.guards import GuardStatus
 from pipeline.batches import progress as batch_progress
 from pipeline.batches import throughput
 from pipeline.batches.guards import list_guards
@@ -19,6 +18,7 @@ from pipeline.domain.intervention import Intervention
 from pipeline.execution.liveness import count_waiting, served_queues
 from pipeline.execution.waiting_steps import WaitingStep, find_waiting_steps
 from pipeline.exports import exports
+from pipeline.guards.guards import GuardStatus
 
 #: Errors that are named.
 NAMED_ERRORS = 3

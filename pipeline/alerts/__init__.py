@@ -1,1 +1,1 @@
-"""Alerts: what an operator has to know about, one open episode per key."""
+"""Alerts: what went wrong, from when until when, and whom to tell."""

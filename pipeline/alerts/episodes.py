@@ -1,79 +1,46 @@
-"""Open and resolve episodes of alerts, in the transaction of what they are about."""
+"""Open and resolve alerts, in a transaction of the caller.
+
+What an alert reports and the alert are committed together. Channels are told of it after the commit, by the process
+that holds the lease on alerts, so that opening an alert locks nothing but its row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
-import orjson
 from sqlalchemy import Connection
 
-from pipeline.alerts.sql import episodes
-from pipeline.domain.alerts.alert import Severity
-from pipeline.domain.ids import new_alert_id
-from pipeline.log import get_logger
-
-log = get_logger(__name__)
+from pipeline.alerts.rules.episode import Episode, new_alert_id
+from pipeline.alerts.sql import alerts
 
 
-def open_episode(
-    connection: Connection,
-    key: str,
-    *,
-    name: str,
-    severity: Severity,
-    summary: str,
-    now: datetime,
-    batch_id: int | None = None,
-    origin: str | None = None,
-    value: Mapping[str, Any] | None = None,
-) -> str | None:
-    """Open an episode of an alert, unless one with this key is open.
+def open_episode(connection: Connection, episode: Episode, now: datetime) -> str | None:
+    """Let an alert fire, unless one of its key does already, in this transaction or another one.
 
     Args:
-        key: what the alert is about; at most one episode of it is open, whichever processes open it.
-        name: the rule that fires.
-        summary: one sentence for people.
-        batch_id: the row of the batch that it is about.
-        origin: the endpoint that it is about.
-        value: what was measured, and what is tolerated.
+        now: since when.
 
     Returns:
-        The alert's public id; None if an episode of the key was open already.
+        Its public id; None if an alert of its key fires already.
     """
     public_id = new_alert_id()
-    row = {
-        "public_id": public_id,
-        "name": name,
-        "key": key,
-        "severity": severity.value,
-        "batch_id": batch_id,
-        "origin": origin,
-        "value": orjson.dumps(dict(value or {})).decode(),
-        "summary": summary,
-        "opened_at": now,
-    }
-    if not episodes.insert_firing(connection, row):
-        return None
-    log.warning("alert_firing", alert=public_id, rule=name, key=key, severity=severity.value, summary=summary)
-    return public_id
+    return public_id if alerts.add_firing(connection, public_id, episode, now) else None
 
 
-def resolve_episode(connection: Connection, key: str, *, now: datetime, reason: str) -> bool:
-    """Resolve the open episode of a key. Return False if there is none.
+def resolve_episode(connection: Connection, key: str, reason: str, now: datetime) -> bool:
+    """Resolve the alert of a key.
 
     Args:
-        reason: why it is over, such as `recovered`, `resumed` or `batch_ended`.
+        reason: a word for people and programs, such as `over`, `resumed`, `batch_ended`.
+
+    Returns:
+        Whether an alert of this key was firing.
     """
-    found = episodes.resolve(connection, key, now, reason)
-    if found is None:
-        return False
-    log.info("alert_resolved", alert=found["public_id"], rule=found["name"], key=key, reason=reason)
-    return True
+    return alerts.resolve(connection, key, reason, now)
 
 
-def resolve_episodes_of(connection: Connection, batch_id: int, *, now: datetime, reason: str) -> int:
-    """Resolve every open episode about a batch. Return their number."""
-    keys = episodes.find_firing_keys(connection, batch_id)
-    return sum(resolve_episode(connection, key, now=now, reason=reason) for key in keys)
+def record_past(connection: Connection, episode: Episode, opened_at: datetime, now: datetime) -> str:
+    """Record an alert that is over and that channels were told of without the database. Return its public id."""
+    public_id = new_alert_id()
+    alerts.add_over(connection, public_id, episode, opened_at, now)
+    return public_id

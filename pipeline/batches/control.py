@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from pipeline.alerts.episodes import resolve_episodes_of
-from pipeline.alerts.guards import reset_fired
 from pipeline.batches.find import find_batch
 from pipeline.batches.finish import complete
 from pipeline.batches.reconcile import cancel_rest
@@ -14,6 +12,7 @@ from pipeline.context import Context
 from pipeline.domain.batch import BatchState
 from pipeline.domain.intervention import Action
 from pipeline.errors import Conflict
+from pipeline.guards.guards import end_alerts, reset_fired
 
 #: What somebody does who brings a batch into a state.
 _ACTIONS = {
@@ -73,7 +72,7 @@ def _change(context: Context, batch: str, expected: tuple[BatchState, ...], to: 
         if to is BatchState.RUNNING:
             reset_fired(connection, row["id"], context.now())
         if to is BatchState.CANCELLED:
-            resolve_episodes_of(connection, row["id"], now=context.now(), reason="batch_ended")
+            end_alerts(connection, row["id"], "batch_ended", context.now())
             # A replay releases its items by row.
             spans.forget_unreleased(connection, row["id"])
         if row["state"] == BatchState.OPEN:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.alerts import guards
-from pipeline.alerts.guards import GuardStatus
 from pipeline.batches.find import find_batch
 from pipeline.batches.sql import batches
 from pipeline.context import Context
+from pipeline.guards import guards
+from pipeline.guards.guards import GuardStatus
 
 
 def list_guards(context: Context, batch: str) -> list[GuardStatus]:

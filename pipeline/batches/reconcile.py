@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.alerts.episodes import resolve_episodes_of
 from pipeline.batches.finish import complete, finish
 from pipeline.batches.sql import batches, items, spans
 from pipeline.context import Context
+from pipeline.guards.guards import end_alerts
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
@@ -56,7 +56,7 @@ def cancel_rest(context: Context, batch_id: int) -> int:
             rows = items.cancel(connection, batch_id, after=after, now=now, limit=CHUNK)
             finish(connection, rows, context.hooks, now)
             if len(rows) < CHUNK:
-                resolve_episodes_of(connection, batch_id, now=now, reason="batch_ended")
+                end_alerts(connection, batch_id, "batch_ended", now)
         cancelled += len(rows)
         if len(rows) < CHUNK:
             return cancelled

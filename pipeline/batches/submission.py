@@ -10,7 +10,6 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from pipeline.alerts.guards import add_guards
 from pipeline.batches import submit_lease
 from pipeline.batches.idempotency import refuse_different
 from pipeline.batches.sql import backlog, batches, exports
@@ -30,6 +29,7 @@ from pipeline.domain.ids import new_batch_id
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.domain.tenant import DEFAULT_TENANT
 from pipeline.errors import BacklogFull, InvalidInput, SubmissionInProgress
+from pipeline.guards.guards import add_guards
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from pipeline.alerts.episodes import open_episode, resolve_episode
+from pipeline.alerts.rules.episode import Episode, Severity
 from pipeline.context import Context
 from pipeline.database.row import Row
-from pipeline.domain.alerts.alert import Severity
 from pipeline.domain.item import WorkItem
 from pipeline.domain.outcome import Failure
 from pipeline.execution.sql import step_breakers
@@ -149,23 +149,14 @@ class BreakerBoard:
                 until=now + timedelta(seconds=pause_after(0)),
             )
             if is_new:
-                open_episode(
-                    connection,
-                    breaker_key(key),
-                    name="step_waits",
-                    severity=Severity.CRITICAL,
-                    summary=f"enricher {key.step} of definition {definition} waits: {opening.failures} of the last "
-                    f"{opening.calls} calls failed: {error}",
-                    now=now,
-                    value={"failures": opening.failures, "observed": opening.calls, "definition": definition},
-                )
+                open_episode(connection, _episode(key, definition, opening), now)
         if is_new:
             log.warning("step_waits", definition=definition, step=key.step, error=error)
 
     def _store_closed(self, key: BreakerKey) -> None:
         with self._context.database.write() as connection:
             if step_breakers.remove(connection, key.definition_id, key.step):
-                resolve_episode(connection, breaker_key(key), now=self._context.now(), reason="recovered")
+                resolve_episode(connection, breaker_key(key), "recovered", self._context.now())
                 log.info("step_works", definition=self._names[key.definition_id], step=key.step)
         with self._lock:
             if not self._breakers[key].is_open:
@@ -190,13 +181,25 @@ class BreakerBoard:
                 breaker.open(opening, (row["open_until"] - now).total_seconds(), row["probes"])
 
 
+def _episode(key: BreakerKey, definition: str, opening: BreakerOpening) -> Episode:
+    # Without the error, which may be the text of a user's exception.
+    return Episode(
+        name="step_waits",
+        key=breaker_key(key),
+        severity=Severity.CRITICAL,
+        summary=f"enricher {key.step} of definition {definition} waits: {opening.failures} of the last "
+        f"{opening.calls} calls got 401, 403 or 5xx, or no connection",
+        value={"failures": opening.failures, "observed": opening.calls, "stage": "enrich"},
+    )
+
+
 def forget_unused(context: Context) -> None:
     """Forget breakers that no item has come to for long: their batches are over, or are paused."""
     now = context.now()
     with context.database.write() as connection:
         for row in step_breakers.remove_unused(connection, now - UNUSED_AFTER):
             key = breaker_key(BreakerKey(row["definition_id"], row["step"]))
-            resolve_episode(connection, key, now=now, reason="nothing_waits")
+            resolve_episode(connection, key, "nothing_waits", now)
 
 
 def breaker_key(key: BreakerKey) -> str:

@@ -8,9 +8,6 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from pipeline.alerts import guard_watch
-from pipeline.alerts.episodes import resolve_episodes_of
-from pipeline.alerts.guard_watch import GuardMemory
 from pipeline.alerts.rules.observations import Observation
 from pipeline.batches.control import recall, stop_for_guard
 from pipeline.batches.sql.batches import find_complete
@@ -18,6 +15,9 @@ from pipeline.context import Context
 from pipeline.database.locks import lock_rows
 from pipeline.database.tables import batches
 from pipeline.domain.alerts.guard import GuardAction
+from pipeline.guards import guard_watch
+from pipeline.guards.guard_watch import GuardMemory
+from pipeline.guards.guards import end_alerts
 
 
 class GuardKeeper:
@@ -51,7 +51,7 @@ class GuardKeeper:
                 self._stopped.append(fired.batch_id)
         for batch_id in find_complete(connection, guarded):
             # It has come to its end before the guard could do anything.
-            resolve_episodes_of(connection, batch_id, now=now, reason="batch_ended")
+            end_alerts(connection, batch_id, "batch_ended", now)
 
     def recall_stopped(self) -> None:
         """Take back the released items of batches that the last transaction has stopped, once it is committed.

@@ -1,1 +1,1 @@
-"""Rules of alerts, without input or output."""
+"""Decisions about alerts, without input or output."""

@@ -1,1 +1,1 @@
-"""Statements on alerts."""
+"""Statements about alerts."""

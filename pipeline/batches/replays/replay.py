@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.alerts.guards import reset_fired
-from pipeline.alerts.sql.guards import find_fired
 from pipeline.batches.find import find_batch, pruned_meanwhile, refuse_if_cancelling
 from pipeline.batches.replays.completion_hold import CompletionHold, completion_hold
 from pipeline.batches.sql import batches, interventions, items
@@ -15,6 +13,8 @@ from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.intervention import Action
 from pipeline.domain.item import ItemState
 from pipeline.errors import Conflict
+from pipeline.guards.guards import reset_fired
+from pipeline.guards.sql.guards import find_fired
 
 #: Items replayed in one transaction.
 CHUNK = 5_000

@@ -1,1 +1,1 @@
-"""Alerts and guards: their settings and states."""
+"""Guards of batches, and their settings."""

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from pipeline.domain.alerts.alert import Severity
 from pipeline.domain.bounds import shown
 from pipeline.domain.item import Stage
 from pipeline.errors import InvalidInput
@@ -16,6 +15,8 @@ _LONGEST_NAME = 32
 _SMALLEST_RATE, _LARGEST_RATE = 0.001, 0.9
 _MOST_IN_FLIGHT = 1_000_000
 _MOST_ERRORS = 50
+#: How urgent an alert can be, as `alerts.rules.episode.Severity` has it.
+_SEVERITIES = ("info", "warning", "error", "critical")
 #: Guards of one batch.
 MOST_GUARDS = 20
 
@@ -76,7 +77,7 @@ class Guard:
     errors: tuple[str, ...] = ()
     in_flight: int | None = None
     action: str = GuardAction.PAUSE.value
-    severity: str = Severity.CRITICAL.value
+    severity: str = "critical"
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -88,10 +89,10 @@ class Guard:
             object.__setattr__(self, "count", _checked_count(self.name, self.count))
         if self.in_flight is not None:
             object.__setattr__(self, "in_flight", _whole(self.name, "in_flight", self.in_flight, _MOST_IN_FLIGHT))
-        for field, kind in (("of", GuardCounts), ("action", GuardAction), ("severity", Severity)):
+        for field, kind in (("of", tuple(GuardCounts)), ("action", tuple(GuardAction)), ("severity", _SEVERITIES)):
             object.__setattr__(self, field, _choice(self.name, field, kind, getattr(self, field)))
         if self.stage is not None:
-            object.__setattr__(self, "stage", _choice(self.name, "stage", Stage, self.stage))
+            object.__setattr__(self, "stage", _choice(self.name, "stage", tuple(Stage), self.stage))
         object.__setattr__(self, "errors", _checked_errors(self.name, self.errors))
 
     def to_json(self) -> dict[str, Any]:
@@ -256,10 +257,10 @@ def _whole(guard: str, field: str, value: object, most: int) -> int:
     return value
 
 
-def _choice(guard: str, field: str, kind: type[StrEnum], value: object) -> str:
-    found = next((each.value for each in kind if isinstance(value, str) and each.value == value), None)
+def _choice(guard: str, field: str, choices: Sequence[str], value: object) -> str:
+    found = next((str(each) for each in choices if isinstance(value, str) and each == value), None)
     if found is None:
-        raise InvalidInput(f"{field} of guard {guard!r} is {shown(value)}; choose from {', '.join(kind)}")
+        raise InvalidInput(f"{field} of guard {guard!r} is {shown(value)}; choose from {', '.join(choices)}")
     return found
 
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from pipeline.alerts.guards import GuardStatus
 from pipeline.batches import guards
 from pipeline.domain.api_key import Scope
 from pipeline.errors import InvalidInput, NotFound
+from pipeline.guards.guards import GuardStatus
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.parameters import AnswerModel, BodyModel

@@ -1,51 +1,97 @@
-"""Episodes of alerts: one open for each key, and a new one after it was resolved."""
+"""One alert of a key fires at a time, whoever opens it."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import insert
 
-from pipeline.alerts.episodes import open_episode, resolve_episode, resolve_episodes_of
+from pipeline.alerts.episodes import open_episode, record_past, resolve_episode
+from pipeline.alerts.rules.episode import Episode, Severity
+from pipeline.alerts.sql import alerts
 from pipeline.database.engine import Database
-from pipeline.database.tables import alerts
-from pipeline.domain.alerts.alert import Severity
+from pipeline.database.tables import batches, definitions
 
-AT = datetime(2026, 11, 30, 12, tzinfo=UTC)
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = AT + timedelta(minutes=1)
 
 
-def opened(database: Database, key: str, batch_id: int | None = None) -> str | None:
+def an_episode(key: str = "batch_late:1", batch_id: int | None = None) -> Episode:
+    return Episode(key.partition(":")[0], key, Severity.CRITICAL, "it is late", batch_id, value={"seconds": 61})
+
+
+def test_an_alert_fires_once_until_it_is_resolved(database: Database) -> None:
     with database.write() as connection:
-        return open_episode(
-            connection, key, name="rule", severity=Severity.ERROR, summary="It fails.", now=AT, batch_id=batch_id,
-            value={"failures": 3},
-        )  # fmt: skip
-
-
-def test_an_episode_is_open_once_until_it_is_resolved(database: Database) -> None:
-    first = opened(database, "rule:1")
-    assert first is not None
-    assert first.startswith("alr_")
-    assert opened(database, "rule:1") is None
-    assert opened(database, "rule:2") not in (None, first)
-    with database.write() as connection:
-        assert resolve_episode(connection, "rule:1", now=AT + timedelta(minutes=1), reason="recovered")
-        assert not resolve_episode(connection, "rule:1", now=AT, reason="recovered")
-    second = opened(database, "rule:1")
-    assert second not in (None, first)
+        first = open_episode(connection, an_episode(), AT)
+        assert first is not None
+        assert first.startswith("alr_")
+        assert open_episode(connection, an_episode(), LATER) is None
+        assert resolve_episode(connection, "batch_late:1", "over", LATER)
+        assert not resolve_episode(connection, "batch_late:1", "over", LATER)
+        assert open_episode(connection, an_episode(), LATER) not in (None, first)
     with database.read() as connection:
-        found = connection.execute(select(alerts).order_by(alerts.c.id)).mappings().all()
-    assert [(row["public_id"], row["state"], row["reason"]) for row in found if row["key"] == "rule:1"] == [
-        (first, "resolved", "recovered"),
-        (second, "firing", None),
-    ]
-    assert found[0]["value"] == '{"failures":3}'
+        second, old = alerts.find_page(connection, 10)
+    assert (old["state"], old["opened_at"], old["resolved_at"], old["reason"]) == ("resolved", AT, LATER, "over")
+    assert (second["state"], second["resolved_at"], second["value"]) == ("firing", None, '{"seconds":61}')
 
 
-def test_the_end_of_a_batch_resolves_what_fires_about_it(database: Database) -> None:
-    for key, batch_id in (("guard:1:a", 1), ("guard:1:b", 1), ("guard:2:a", 2)):
-        opened(database, key, batch_id)
+def test_of_eight_that_open_an_alert_at_once_one_does(database: Database) -> None:
+    def open_all(_: int) -> int:
+        opened = 0
+        for number in range(20):
+            with database.write() as connection:
+                opened += open_episode(connection, an_episode(f"batch_late:{number}"), AT) is not None
+        return opened
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(open_all, range(8))) == 20
+
+
+def test_an_alert_that_rolled_back_never_was(database: Database) -> None:
+    try:
+        with database.write() as connection:
+            open_episode(connection, an_episode(), AT)
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    with database.read() as connection:
+        assert alerts.find_page(connection, 10) == []
+
+
+def test_alerts_about_batches_end_with_them(database: Database) -> None:
     with database.write() as connection:
-        assert resolve_episodes_of(connection, 1, now=AT, reason="batch_ended") == 2
-    assert opened(database, "guard:1:a", 1) is not None
-    assert opened(database, "guard:2:a", 2) is None
+        connection.execute(
+            insert(definitions).values(id=1, name="d", version="v", content="{}", stages="classify", created_at=AT)
+        )
+        common = {"definition_id": 1, "total": 1, "fair_key": "", "created_at": AT}
+        connection.execute(insert(batches).values(id=1, public_id="open", state="running", **common))
+        connection.execute(insert(batches).values(id=2, public_id="b", state="completed", completed_at=AT, **common))
+        for batch_id in (None, 1, 2, 3):
+            open_episode(connection, an_episode(f"batch_late:{batch_id}", batch_id), AT)
+        assert alerts.resolve_of_ended_batches(connection, "batch_ended", LATER) == 2
+        firing = alerts.find_firing(connection)
+    assert {(row["key"], row["batch"], row["definition"]) for row in firing} == {
+        ("batch_late:None", None, None),
+        ("batch_late:1", "open", "d"),
+    }
+
+
+def test_what_was_told_without_the_database_is_not_told_again(database: Database) -> None:
+    with database.write() as connection:
+        record_past(connection, an_episode("database_unreachable"), AT, LATER)
+        assert not alerts.has_to_announce(connection)
+        row = alerts.find_page(connection, 1)[0]
+    assert (row["state"], row["opened_at"], row["resolved_at"]) == ("resolved", AT, LATER)
+
+
+def test_old_alerts_are_deleted_once_they_are_over_and_told(database: Database) -> None:
+    with database.write() as connection:
+        for key in ("a", "b", "c"):
+            open_episode(connection, an_episode(key), AT)
+        resolve_episode(connection, "b", "over", AT)
+        resolve_episode(connection, "c", "over", AT)
+        told = next(row for row in alerts.find_page(connection, 3) if row["key"] == "c")
+        alerts.set_announce(connection, told["id"], None)
+        assert alerts.prune(connection, LATER, 100) == [told["id"]]
+        assert {row["key"] for row in alerts.find_page(connection, 3)} == {"a", "b"}

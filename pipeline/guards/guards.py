@@ -11,8 +11,6 @@ import orjson
 from sqlalchemy import Connection
 
 from pipeline.alerts.episodes import resolve_episode
-from pipeline.alerts.guard_watch import guard_key
-from pipeline.alerts.sql import guards as stored_guards
 from pipeline.database.row import Row
 from pipeline.domain.alerts.guard import (
     Guard,
@@ -25,6 +23,8 @@ from pipeline.domain.alerts.guard import (
 )
 from pipeline.domain.bounds import shown
 from pipeline.errors import NotFound
+from pipeline.guards.guard_watch import guard_key
+from pipeline.guards.sql import guards as stored_guards
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def remove_guard(connection: Connection, batch_id: int, name: str, now: datetime
     stored_guards.remove(connection, row["id"])
     rest = [_guard(each) for each in known if each["name"] != name]
     stored_guards.limit_in_flight(connection, batch_id, smallest_in_flight(rest))
-    resolve_episode(connection, guard_key(batch_id, name), now=now, reason="removed")
+    resolve_episode(connection, guard_key(batch_id, name), "removed", now)
 
 
 def reset_guard(connection: Connection, batch_id: int, name: str, now: datetime) -> None:
@@ -128,15 +128,21 @@ def reset_guard(connection: Connection, batch_id: int, name: str, now: datetime)
     """
     _named(stored_guards.find_of(connection, batch_id), name)
     stored_guards.reset_fired(connection, batch_id, name=name)
-    resolve_episode(connection, guard_key(batch_id, name), now=now, reason="reset")
+    resolve_episode(connection, guard_key(batch_id, name), "reset", now)
 
 
 def reset_fired(connection: Connection, batch_id: int, now: datetime) -> list[str]:
     """Let the guards of a batch that have fired count from nothing, as it is resumed. Return their names."""
     names = stored_guards.reset_fired(connection, batch_id)
     for name in names:
-        resolve_episode(connection, guard_key(batch_id, name), now=now, reason="resumed")
+        resolve_episode(connection, guard_key(batch_id, name), "resumed", now)
     return names
+
+
+def end_alerts(connection: Connection, batch_id: int, reason: str, now: datetime) -> None:
+    """Resolve the alerts of the guards of a batch."""
+    for row in stored_guards.find_of(connection, batch_id):
+        resolve_episode(connection, guard_key(batch_id, row["name"]), reason, now)
 
 
 def _named(known: Sequence[Row], name: str) -> Row:

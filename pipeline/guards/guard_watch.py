@@ -12,12 +12,12 @@ import orjson
 from sqlalchemy import Connection
 
 from pipeline.alerts.episodes import open_episode, resolve_episode
+from pipeline.alerts.rules.episode import Episode, Severity
 from pipeline.alerts.rules.evidence import GuardEvidence
 from pipeline.alerts.rules.observations import QUIET_OBSERVATIONS, Observation, Verdict, is_quiet, judge
-from pipeline.alerts.sql import guards
 from pipeline.database.row import Row
-from pipeline.domain.alerts.alert import Severity
 from pipeline.domain.alerts.guard import Guard, GuardAction, GuardState, read_guard
+from pipeline.guards.sql import guards
 
 #: How long a process remembers that a batch has no guard.
 _REMEMBERED_SECONDS = 2.0
@@ -107,21 +107,19 @@ def _fire(connection: Connection, row: Row, guard: Guard, verdict: Verdict, now:
         "failures": evidence.failed if guard.rate is not None else verdict.failures,
         "observed": evidence.observed,
         "threshold": guard.rate if guard.rate is not None else guard.count,
-        "batch": row["public_id"],
         "guard": guard.name,
         "action": guard.action,
     }
     done = {GuardAction.ALERT: "", GuardAction.PAUSE: "paused by ", GuardAction.CANCEL: "cancelled by "}
-    open_episode(
-        connection,
-        guard_key(row["batch_id"], guard.name),
-        name="guard",
+    episode = Episode(
+        name=f"guard:{guard.name}",
+        key=guard_key(row["batch_id"], guard.name),
         severity=Severity(guard.severity),
         summary=f"batch {row['public_id']}: {done[GuardAction(guard.action)]}guard {guard.name}: {verdict.summary}",
-        now=now,
         batch_id=row["batch_id"],
         value=value,
     )
+    open_episode(connection, episode, now)
 
 
 def _count_fired(connection: Connection, row: Row, guard: Guard, seen: Counter[Observation], now: datetime) -> None:
@@ -142,7 +140,7 @@ def _count_fired(connection: Connection, row: Row, guard: Guard, seen: Counter[O
             row["id"],
             {**guards.counted_columns(GuardEvidence(), 0), "state": GuardState.WATCHING.value},
         )
-        resolve_episode(connection, guard_key(row["batch_id"], guard.name), now=now, reason="recovered")
+        resolve_episode(connection, guard_key(row["batch_id"], guard.name), "recovered", now)
     else:
         block = GuardEvidence() if block.observed >= QUIET_OBSERVATIONS else block
         guards.save(connection, row["id"], guards.counted_columns(block, failures))
