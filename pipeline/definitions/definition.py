@@ -23,7 +23,7 @@ from pydantic import (
 
 from pipeline.definitions.explain_errors import explain_errors
 from pipeline.definitions.input_and_retry import InputSpec, RetrySpec
-from pipeline.domain.alerts.guard import Guard, merged, read_guard
+from pipeline.domain.alerts.guard import Guard, guard_json, merged, read_guard
 from pipeline.domain.bounds import shown
 from pipeline.domain.item import Stage
 from pipeline.domain.payload import find_problem
@@ -87,7 +87,7 @@ class Definition(BaseModel):
     classify: Annotated[SerializeAsAny[ClassifySpec], BeforeValidator(_parse_classifier)]
     enrich: tuple[Annotated[SerializeAsAny[EnrichSpec], BeforeValidator(_parse_enricher)], ...] = ()
     retry: RetrySpec = RetrySpec()
-    guard: tuple[Annotated[Guard, BeforeValidator(_parse_guard), PlainSerializer(Guard.to_json)], ...] = ()
+    guard: tuple[Annotated[Guard, BeforeValidator(_parse_guard), PlainSerializer(guard_json)], ...] = ()
 
     _folder: Path = PrivateAttr()
     _files: dict[str, str] = PrivateAttr()

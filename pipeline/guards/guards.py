@@ -16,6 +16,7 @@ from pipeline.domain.alerts.guard import (
     Guard,
     GuardState,
     changed,
+    guard_json,
     merged,
     read_guard,
     resets_evidence,
@@ -163,7 +164,7 @@ def _row(batch_id: int, guard: Guard, by: str, now: datetime) -> Row:
 
 
 def _settings(guard: Guard) -> str:
-    return orjson.dumps(guard.to_json()).decode()
+    return orjson.dumps(guard_json(guard)).decode()
 
 
 def _guard(row: Row) -> Guard:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pipeline.alerts.rules.evidence import GuardEvidence, evidence_text, observe
-from pipeline.domain.alerts.guard import Guard, GuardCounts
+from pipeline.domain.alerts.guard import Guard, GuardCounts, is_failure, most_failures
 
 #: Observations after an alarm from which on a guard that only alerts looks whether failures are rare again, and the
 #: part of its rate that they have to be below.
@@ -50,7 +50,7 @@ def judge(
     """
     counted = {each: number for each, number in seen.items() if _counts(guard, each)}
     observed = sum(counted.values())
-    failed = sum(number for each, number in counted.items() if each.error is not None and guard.is_failure(each.error))
+    failed = sum(number for each, number in counted.items() if each.error is not None and is_failure(guard, each.error))
     if not observed:
         return Verdict(evidence, failures, None)
     failures += failed
@@ -59,7 +59,7 @@ def judge(
         evidence = observe(evidence, guard.rate, observed=observed, failed=failed, now=now)
         if evidence.is_exceeded:
             summary = evidence_text(evidence, guard.rate, guard.of)
-    most = guard.most_failures(total)
+    most = most_failures(guard, total)
     if summary is None and failed and most is not None and failures >= most:
         of = "" if guard.count == most else f" ({guard.count} of {total:,})"
         summary = f"{failures:,} {guard.of} failed; it fires at {most:,}{of}"

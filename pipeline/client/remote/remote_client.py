@@ -23,7 +23,7 @@ from pipeline.delivery.deliveries import check_final
 from pipeline.delivery.delivery_search import check_name
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import EndpointState
-from pipeline.domain.alerts.guard import Guard
+from pipeline.domain.alerts.guard import Guard, guard_json
 from pipeline.domain.batch import Progress
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.inputs.arrow_stream import ArrowStream
@@ -90,7 +90,7 @@ class RemoteClient:
             "fallback_url": fallback_url,
             "callback_schedule": callback_schedule,
             "exports": list(arguments.targets("exports", exports)) or None,
-            "guards": [each.to_json() for each in arguments.guards(guards)] or None,
+            "guards": [guard_json(each) for each in arguments.guards(guards)] or None,
             "fair_key": fair_key or None,
             "weight": weight,
         }

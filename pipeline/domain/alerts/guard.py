@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -95,27 +96,29 @@ class Guard:
             object.__setattr__(self, "stage", _choice(self.name, "stage", tuple(Stage), self.stage))
         object.__setattr__(self, "errors", _checked_errors(self.name, self.errors))
 
-    def to_json(self) -> dict[str, Any]:
-        """Return its fields as JSON values, those that are None or empty left out; `read_guard` is the inverse."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, ())} | (
-            {"errors": list(self.errors)} if self.errors else {}
-        )
-
-    def is_failure(self, error: str) -> bool:
-        """Return whether an error of this type counts as a failure."""
-        return not self.errors or any(
-            error.startswith(each[:-1]) if each.endswith("*") else error == each for each in self.errors
-        )
-
-    def most_failures(self, total: int) -> int | None:
-        """Return the number of failures at which it fires in a batch of so many items; None: at no number."""
-        if isinstance(self.count, str):
-            # Rounded up, and never 0: of a small batch the first failure is beyond 5 % already.
-            return max(1, -int(-total * _share(self.count) // 1))
-        return self.count
-
 
 _FIELDS = tuple(field.name for field in fields(Guard))
+
+
+def guard_json(guard: Guard) -> dict[str, Any]:
+    """Return the fields of a guard as JSON values, those that are None or empty left out; `read_guard` reads them."""
+    values = {name: value for name, value in asdict(guard).items() if value not in (None, ())}
+    return values | ({"errors": list(guard.errors)} if guard.errors else {})
+
+
+def is_failure(guard: Guard, error: str) -> bool:
+    """Return whether an error of this type counts as a failure."""
+    return not guard.errors or any(
+        error.startswith(each[:-1]) if each.endswith("*") else error == each for each in guard.errors
+    )
+
+
+def most_failures(guard: Guard, total: int) -> int | None:
+    """Return the number of failures at which a guard fires in a batch of so many items; None: at no number."""
+    if isinstance(guard.count, str):
+        # Rounded up, and never 0: of a small batch the first failure is beyond 5 % already.
+        return max(1, math.ceil(total * _share(guard.count)))
+    return guard.count
 
 
 def read_guard(given: Mapping[str, Any]) -> Guard:

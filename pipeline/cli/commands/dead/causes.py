@@ -18,10 +18,11 @@ from pipeline.domain.item import Stage
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Show so many causes.")
 @options.as_json
 def causes(batch: str | None, stage: str | None, top: int, as_json: bool) -> None:
-    """Show what dead items of BATCH, or of all batches, died of, the most frequent first.
+    """Show what dead items of BATCH, or of all, died of.
 
-    Items have the same cause if they failed at the same stage with the same error, apart from what differs from item to
-    item, such as numbers and quoted text. `pipeline dead replay --cause CAUSE` runs those of one cause again.
+    The most frequent cause comes first. Items have the same cause if they failed at the same stage with the same error,
+    apart from what differs from item to item, such as numbers and quoted text. `pipeline dead replay --cause CAUSE`
+    runs those of one cause again.
 
     \b
     Examples:

@@ -13,11 +13,11 @@ def guards() -> None:
     """Manage the guards of a batch against failures.
 
     A guard counts what fails in a batch. When too much does, it fires: it raises an alert, and pauses or cancels the
-    batch. `pipeline resume` lets it count from nothing.
+    batch. `pipeline resume` lets it count from nothing. A batch gets guards from its definition, and from
+    `pipeline submit --guard rate=5%,in_flight=32`.
 
     \b
     Examples:
-      pipeline submit tickets.jsonl --guard rate=5%,in_flight=32
       pipeline guards list last
       pipeline guards set last failures rate=10%
     """

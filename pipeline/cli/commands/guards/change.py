@@ -37,8 +37,10 @@ def set_(batch: str, name: str, fields: tuple[str, ...], as_json: bool) -> None:
 def remove(batch: str, name: str) -> None:
     """Remove a guard of BATCH.
 
+    Its alert is resolved; a batch that it has paused stays paused.
+
     \b
-    Example:
+    Examples:
       pipeline guards remove last failures
     """
     with open_backend() as backend:
@@ -55,7 +57,7 @@ def reset(batch: str, name: str) -> None:
     A batch that it has paused stays paused; `pipeline resume` resets its guards as well.
 
     \b
-    Example:
+    Examples:
       pipeline guards reset last failures
     """
     with open_backend() as backend:

@@ -18,6 +18,8 @@ from pipeline.errors import NotFound
 def list_(batch: str, as_json: bool) -> None:
     """List the guards of BATCH and what they have counted.
 
+    A guard fires when its score is above 7, or at its number of failures.
+
     \b
     Examples:
       pipeline guards list last
@@ -33,7 +35,9 @@ def list_(batch: str, as_json: bool) -> None:
 @click.argument("name", metavar="NAME")
 @options.as_json
 def show(batch: str, name: str, as_json: bool) -> None:
-    """Show a guard of BATCH: its settings, what it has counted, and what it said when it fired last.
+    """Show a guard of BATCH.
+
+    That is its settings, what it has counted, and what it said when it fired last.
 
     \b
     Examples:
