@@ -20,6 +20,8 @@ from pipeline.crypto.signer import Signer
 from pipeline.domain.urls.allowed_targets import check_target_pattern
 from pipeline.domain.validation_text import describe_error
 from pipeline.errors import InvalidSettings
+from pipeline.telemetry.line_formats import LogFormat
+from pipeline.telemetry.log_items import parse_log_items
 
 PREFIX = "PIPELINE_"
 #: Broker of the embedded mode: queues in the memory of this process.
@@ -144,6 +146,19 @@ class Settings(BaseSettings):
     #: Number of workers that may die while running an item before the item is dead. With the default, the item runs
     #: once among all others, once in a small group, and twice alone, since one death alone may be a kill from outside.
     max_crashes: int = Field(default=4, ge=1, le=100)
+
+    #: Format of log lines: `text` for people; `json`, `ecs` or `splunk` for a log platform.
+    log_format: LogFormat = LogFormat.TEXT
+    #: Items whose attempts are logged, a line each: `off`, `dead`, `sample:RATE` or `all`.
+    log_items: str = "off"
+    #: Whether those lines have the items' keys, which may be personal data.
+    log_keys: bool = False
+
+    @field_validator("log_items", mode="after")
+    @classmethod
+    def _log_items(cls, value: str) -> str:
+        parse_log_items(value)
+        return value
 
     @field_validator("allow_private_callbacks", mode="before")
     @classmethod

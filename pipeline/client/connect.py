@@ -57,6 +57,12 @@ class SettingOverrides(TypedDict, total=False):
     retention_days: float | None
     #: Workers that may die holding an item before it is given up.
     max_crashes: int | None
+    #: Format of the lines about attempts: `text`, `json`, `ecs` or `splunk`.
+    log_format: str | None
+    #: Items whose attempts are logged: `off`, `dead`, `sample:RATE` or `all`.
+    log_items: str | None
+    #: Whether those lines have the items' keys.
+    log_keys: bool | None
 
 
 @overload

@@ -151,7 +151,13 @@ class BreakerBoard:
             if is_new:
                 open_episode(connection, _episode(key, definition, opening), now)
         if is_new:
-            log.warning("step_waits", definition=definition, step=key.step, error=error)
+            log.warning(
+                "step_waits",
+                definition=definition,
+                step=key.step,
+                failures=opening.failures,
+                calls=opening.calls,
+            )
 
     def _store_closed(self, key: BreakerKey) -> None:
         with self._context.database.write() as connection:

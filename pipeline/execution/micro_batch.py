@@ -211,6 +211,7 @@ class MicroBatch:
                 outcome,
                 call.started_at,
                 ended_at,
+                call.work.public_id,
                 enrichment_json(outcome),
                 continues=row["id"] in self._continuing,
                 is_durable=continuation is not None and continuation.is_durable,

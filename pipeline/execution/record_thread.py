@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
@@ -30,6 +30,10 @@ log = get_logger(__name__)
 GROUP = 512
 #: How long a classification waits for the outcome of the next stage, so that one statement writes both.
 MERGE_SECONDS = 0.05
+
+
+#: Gets recorded outcomes, and what became of each item.
+Observer = Callable[[Sequence[Done], Mapping[int, Disposition]], None]
 
 
 class _Recorded(NamedTuple):
@@ -57,9 +61,11 @@ class RecordThread:
     An item that goes on to its next stage in this process is written once, if its outcome there comes soon enough.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, observers: Sequence[Observer] = ()) -> None:
+        """Start the thread. `observers` are called on it after each commit, and must not wait for anything."""
         self._context = context
         self._guards = GuardKeeper(context)
+        self._observers = observers
         self._entries: queue.SimpleQueue[tuple[MicroBatch, Sequence[Done]] | None] = queue.SimpleQueue()
         #: By release, first come first. Used only on the thread.
         self._waiting: dict[Ref, _Waiting] = {}
@@ -184,6 +190,16 @@ class RecordThread:
             _finish_in(batch, mine, with_next=True)
         for batch, mine in of_batch.items():
             _finish_in(batch, mine)
+        for observer in self._observers:
+            _tell(observer, [each.done for each in group], dispositions)
+
+
+def _tell(observer: Observer, done: Sequence[Done], dispositions: Mapping[int, Disposition]) -> None:
+    try:
+        observer(done, dispositions)
+    except Exception:
+        # What an observer says of the work must not stop it.
+        log.exception("observer_failed", items=len(done))
 
 
 def _finish_in(batch: MicroBatch, dispositions: Mapping[int, Disposition], *, with_next: bool = False) -> None:

@@ -9,6 +9,7 @@ from pipeline.broker.messages import Task
 from pipeline.broker.publisher import TaskPublisher
 from pipeline.context import Context
 from pipeline.domain.item import Stage
+from pipeline.execution.attempt_log import open_attempt_log
 from pipeline.execution.disposition import Disposition
 from pipeline.execution.micro_batch import MicroBatch, MicroBatchMessages
 from pipeline.execution.record_thread import RecordThread
@@ -35,7 +36,8 @@ class StageEngine:
     def __init__(self, context: Context, broker: TaskPublisher) -> None:
         self._context = context
         self._executor = Executor()
-        self._recorder = RecordThread(context)
+        self._attempt_log = open_attempt_log(context)
+        self._recorder = RecordThread(context, [] if self._attempt_log is None else [self._attempt_log.recorded])
         self._runtime = StageRuntime(context, self._executor, self._recorder)
         self._publisher = Publisher(context, broker)
         self._awaited: set[AwaitedMessages] = set()
@@ -63,6 +65,8 @@ class StageEngine:
         wait_while(self._runtime.under_way, left)
         self._keeper.stop(left() + MARGIN_SECONDS)
         self._recorder.close(left() + MARGIN_SECONDS)
+        if self._attempt_log is not None:
+            self._attempt_log.close()
         self._executor.close()
         self._publisher.stop(left() + MARGIN_SECONDS)
         self._is_stopped = True

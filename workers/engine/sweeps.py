@@ -119,7 +119,7 @@ class Sweeps:
                 items=rescued.taken_back,
                 given_up=rescued.given_up,
                 deliveries=deliveries,
-                dead=list(self.dead),
+                dead_processes=list(self.dead),
             )
         if rescued.taken_back or rescued.given_up or deliveries or self.dead:
             self._rescued()

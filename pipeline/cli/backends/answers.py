@@ -27,6 +27,7 @@ _DEAD = (
 _CAUSE = (
     "cause", "count", "definition", "stage", "kind", "type", "message", "first_at", "last_at", "example",
 )  # fmt: skip
+_DEFINITION = ("name", "is_file", "tenant", "version", "updated_at", "definition")
 _DELIVERY = (
     "id", "type", "state", "attempt", "due_at", "last_status", "last_error", "created_at", "finished_at", "url",
     "endpoint", "webhook_id", "batch_id", "item_id", "key", "bundle", "endpoint_disabled", "waits",
@@ -81,8 +82,13 @@ def guard_json(found: Json) -> Json:
 
 
 def cause_json(found: Json) -> Json:
-    """Return a cause of dead items, which a server does not count by definition."""
-    return _ordered(with_times(found, "first_at", "last_at") | {"definition": None}, _CAUSE)
+    """Return what dead items died of."""
+    return _ordered(with_times(found, "first_at", "last_at"), _CAUSE)
+
+
+def definition_json(found: Json) -> Json:
+    """Return what a name means."""
+    return _ordered(with_times(found, "updated_at"), _DEFINITION)
 
 
 def delivery_json(found: Json) -> Json:

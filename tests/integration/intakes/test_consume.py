@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -23,8 +25,8 @@ from tests.support.servers.postgres import Postgres
 from tests.support.servers.redis import Redis
 
 pytestmark = [pytest.mark.servers, on_sqlite]
-#: Long enough that a chunk comes before it is over.
-IDLE = 0.3
+#: How long a source that has nothing is waited for.
+IDLE = 0.1
 
 
 class Halted(Exception):
@@ -116,6 +118,15 @@ def test_nothing_is_taken_while_too_many_wait(redis: Redis, stream: str, context
     with pytest.raises(Halted):
         consume(stream, waits=3, chunk=5, max_pending=10)
     assert stored_texts(context) == texts(1, 11)
+
+
+def test_a_consumer_that_is_slow_takes_what_waits(
+    redis: Redis, stream: str, consume: Consume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(redis, *map(body, range(1, 6)))
+    # Each look at the clock is long after the one before.
+    monkeypatch.setattr("pipeline.intakes.consume.time", SimpleNamespace(monotonic=itertools.count(0, 60).__next__))
+    assert consume(stream, chunk=1).accepted == 5
 
 
 def test_a_topic_of_poison_stops_the_intake(redis: Redis, stream: str, context: Context, consume: Consume) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InvalidInput
@@ -131,7 +131,6 @@ CHARACTERS = st.sampled_from([None, ";", "'", "\\", "#", "none"])
     header_row=st.sampled_from([None, 1, 3]), has_header=st.booleans(), nul=st.sampled_from(["refuse", "strip"]),
     format=st.sampled_from([None, "csv", "tsv"]),
 )  # fmt: skip
-@settings(max_examples=300, deadline=None)
 def test_no_bytes_and_no_options_are_a_fault_of_the_reader(pieces, format, **table):
     content = b"".join(pieces)
     report = ReadReport()
