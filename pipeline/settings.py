@@ -20,6 +20,7 @@ from pipeline.crypto.signer import Signer
 from pipeline.domain.urls.allowed_targets import check_target_pattern
 from pipeline.domain.validation_text import describe_error
 from pipeline.errors import InvalidSettings
+from pipeline.telemetry.address import parse_address
 from pipeline.telemetry.line_formats import LogFormat
 from pipeline.telemetry.log_items import parse_log_items
 
@@ -141,6 +142,10 @@ class Settings(BaseSettings):
     task_events: bool = True
     #: Whether messages use the transports in `workers/transports`; false: those of kombu, which are slower.
     fast_transport: bool = True
+    #: `host:port` on which workers and `pipeline serve` show metrics, without asking who reads them. Unset: nowhere.
+    metrics_listen: str | None = None
+    #: File, ending in `.prom`, in which workers show metrics to Prometheus's node exporter. Unset: none.
+    metrics_textfile: Path | None = None
     #: Days to keep a batch and everything that belongs to it after it completes. Unset: keep everything.
     retention_days: float | None = Field(default=None, gt=0, le=36_500)
     #: Number of workers that may die while running an item before the item is dead. With the default, the item runs
@@ -218,6 +223,20 @@ class Settings(BaseSettings):
                 raise ValueError("expected user:password, both in printable ASCII characters")
         return value
 
+    @field_validator("metrics_listen", mode="after")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_address(value)
+        return value
+
+    @field_validator("metrics_textfile", mode="after")
+    @classmethod
+    def _read_by_node_exporter(cls, value: Path | None) -> Path | None:
+        if value is not None and value.suffix != ".prom":
+            raise ValueError(f"{str(value)!r} does not end in .prom, so Prometheus's node exporter would not read it")
+        return value
+
     @field_validator("flower_broker_api", mode="after")
     @classmethod
     def _management_api(cls, value: SecretStr | None) -> SecretStr | None:
@@ -226,6 +245,11 @@ class Settings(BaseSettings):
         ):
             raise ValueError("expected a URL such as http://user:password@rabbitmq.internal:15672/api/")
         return value
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether processes count what they do."""
+        return self.metrics_listen is not None or self.metrics_textfile is not None
 
     @property
     def transport(self) -> Transport:

@@ -53,6 +53,10 @@ class SettingOverrides(TypedDict, total=False):
     fast_transport: bool | None
     #: Whether tasks send events, which Flower shows.
     task_events: bool | None
+    #: Where `pipeline worker` shows metrics; embedded workers show none.
+    metrics_listen: str | None
+    #: The file in which `pipeline worker` shows metrics; embedded workers write none.
+    metrics_textfile: Path | None
     #: Days that a batch is kept after it completed.
     retention_days: float | None
     #: Workers that may die holding an item before it is given up.

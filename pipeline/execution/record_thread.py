@@ -15,11 +15,15 @@ from pipeline.context import Context
 from pipeline.database.retry import retrying
 from pipeline.database.trouble import log_failure
 from pipeline.domain.portions import portions
+from pipeline.execution.attempt_pace import AttemptPace
+from pipeline.execution.count_outcomes import count_recorded
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.guard_keeper import GuardKeeper
 from pipeline.execution.record import Done, record, unstorable
 from pipeline.execution.sql.releases import Ref
 from pipeline.log import get_logger
+from pipeline.telemetry.families import STATEMENT_SECONDS
+from pipeline.telemetry.meter import timed
 
 if TYPE_CHECKING:
     from pipeline.execution.micro_batch import MicroBatch
@@ -66,6 +70,7 @@ class RecordThread:
         self._context = context
         self._guards = GuardKeeper(context)
         self._observers = observers
+        self.pace = AttemptPace(context)
         self._entries: queue.SimpleQueue[tuple[MicroBatch, Sequence[Done]] | None] = queue.SimpleQueue()
         #: By release, first come first. Used only on the thread.
         self._waiting: dict[Ref, _Waiting] = {}
@@ -92,7 +97,9 @@ class RecordThread:
                     self._write(group)
                 except Exception as error:
                     log_failure(log, "record_failed", error, items=len(group))
-                    self._finish(group, {each.done.row["id"]: _LOST for each in group})
+                    lost = {each.done.row["id"]: _LOST for each in group}
+                    count_recorded(self._context, [each.done for each in group], lost)
+                    self._finish(group, lost)
 
     def _next_group(self) -> tuple[list[_Recorded], bool]:
         """Wait for outcomes. Return those to write now, and whether more can come."""
@@ -160,8 +167,11 @@ class RecordThread:
         A group may have been written although the connection was lost in the commit. The second time, items that had
         moved on to the next stage are found there, see `outcomes.find_advanced`; the others are stale, and final.
         """
-        found = retrying(lambda: self._transaction(done), patience=self._context.lease, stopping=self._closing)
+        with timed(self._context.meter, STATEMENT_SECONDS, "record"):
+            found = retrying(lambda: self._transaction(done), patience=self._context.lease, stopping=self._closing)
         self._guards.recall_stopped()
+        count_recorded(self._context, done, found)
+        self.pace.add(done)
         return found
 
     def _transaction(self, done: Sequence[Done]) -> dict[int, Disposition]:

@@ -12,7 +12,7 @@ from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.errors import BacklogFull, SourceUnavailable, Unreachable
 from pipeline.intakes import intakes
-from pipeline.intakes.accept import Accepted, accept
+from pipeline.intakes.accept import Accepted, UnknownMessage, accept
 from pipeline.intakes.roll import roll_due
 from pipeline.intakes.rules.limits import Backpressure, RejectRate
 from pipeline.intakes.rules.messages import Chunk
@@ -135,10 +135,15 @@ class IntakeConsumer:
 
     def _accept(self, source: MessageSource, chunk: Chunk) -> None:
         try:
-            accepted = accept(self._context, self._given.intake_id, self._given.submission, chunk)
+            given = self._given
+            accepted = accept(self._context, given.intake_id, given.submission, chunk, given.options)
         except BacklogFull:
             self._put_back(source)
             self._backpressure.is_held = True
+            return
+        except UnknownMessage as error:
+            self._put_back(source)
+            self._fail(str(error))
             return
         except BaseException:
             self._put_back(source)

@@ -14,8 +14,10 @@ from typing import Any
 
 from pipeline.log import get_logger, text_line
 from pipeline.telemetry.dropping_queue import DroppingQueue
+from pipeline.telemetry.families import LOG_LINES_DROPPED
 from pipeline.telemetry.line_formats import LogFormat, LogLine, encode_attempt
 from pipeline.telemetry.log_output import open_target
+from pipeline.telemetry.meter import process_meter
 
 log = get_logger(__name__)
 
@@ -77,6 +79,7 @@ class ItemLog:
 
 
 def _report(dropped: int) -> None:
+    process_meter().add(LOG_LINES_DROPPED, (), dropped)
     log.warning("log_lines_dropped", lines=dropped)
 
 

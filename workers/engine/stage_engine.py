@@ -26,6 +26,8 @@ from workers.engine.publisher import Publisher
 DRAIN_POLL_SECONDS = 0.02
 #: How often a process looks which batches are paused or cancelled, while it has items under way.
 HELD_SECONDS = 0.1
+#: How often a process tells how long attempts take.
+PACE_SECONDS = 60.0
 #: What writing the last results may take beyond the time that a stop has.
 MARGIN_SECONDS = 2.0
 
@@ -47,6 +49,7 @@ class StageEngine:
             [
                 (min(1.0, context.settings.lease_seconds / 4), self.keep),
                 (HELD_SECONDS, self._runtime.look_for_held_batches),
+                (PACE_SECONDS, self._recorder.pace.share),
             ],
         )
 

@@ -15,6 +15,7 @@ from pipeline.http_api.operations import (
     guards,
     items,
     keys,
+    metrics,
     parts,
     results,
     server,
@@ -25,6 +26,7 @@ from pipeline.http_api.operations import (
 #: The table that the application, the document, the reference page and the tests are made from.
 OPERATIONS: tuple[Operation, ...] = (
     *server.OPERATIONS,
+    *metrics.OPERATIONS,
     *document.OPERATIONS,
     *batches.OPERATIONS,
     *guards.OPERATIONS,

@@ -8,8 +8,8 @@ import re  # noqa: TID251 - constant patterns, on text of bounded length
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 
 _DEAD = sa.text("state = 'dead'")
 #: Dead items that get their cause in one statement.
