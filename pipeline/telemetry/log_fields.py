@@ -88,7 +88,6 @@ FIELDS: Mapping[str, LogFieldType] = {
     "state": _TEXT,
     "status": _INTEGER,
     "step": _TEXT,
-    "step": _TEXT,
     "steps": _TEXTS,
     "succeeded": _INTEGERS,
     "target": _TEXT,
