@@ -39,7 +39,7 @@ LABEL = Classification("x")
 def write(engine: Engine, keeper: GuardKeeper | None, rows: list[Any], outcome: Outcome, stage: Stage) -> list[str]:
     """Record outcomes, and return the statements of the transaction."""
     context, now = engine.context, engine.context.now()
-    done = [Done(row, stage, engine.definition, outcome, now, now) for row in rows]
+    done = [Done(row, stage, engine.definition, outcome, now, now, "b") for row in rows]
     with context.database.write() as connection, heard(connection) as statements:
         record(
             connection,
