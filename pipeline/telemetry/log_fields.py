@@ -25,6 +25,7 @@ _TEXT, _INTEGER, _NUMBER, _FLAG, _TEXTS, _INTEGERS = LogFieldType
 
 FIELDS: Mapping[str, LogFieldType] = {
     "actor": _TEXT,
+    "alert": _TEXT,
     "attempt": _INTEGER,
     "batch": _TEXT,
     "batch_row": _INTEGER,
@@ -32,6 +33,7 @@ FIELDS: Mapping[str, LogFieldType] = {
     "calls": _INTEGER,
     "cancelled": _INTEGERS,
     "cause": _TEXT,
+    "channel": _TEXT,
     "client": _TEXT,
     "code": _TEXT,
     "dead": _INTEGERS,
@@ -78,8 +80,10 @@ FIELDS: Mapping[str, LogFieldType] = {
     "reason": _TEXT,
     "request_id": _TEXT,
     "rows": _INTEGER,
+    "rule": _TEXT,
     "seconds": _NUMBER,
     "sent_bytes": _INTEGER,
+    "severity": _TEXT,
     "span_id": _TEXT,
     "stage": _TEXT,
     "start": _TEXT,
@@ -90,6 +94,7 @@ FIELDS: Mapping[str, LogFieldType] = {
     "step": _TEXT,
     "steps": _TEXTS,
     "succeeded": _INTEGERS,
+    "summary": _TEXT,
     "target": _TEXT,
     "task": _TEXT,
     "tenant": _TEXT,
@@ -109,6 +114,12 @@ _NOTICE = ("origin", "detail", "actor")
 
 #: Fields by event, in the order in which they are documented.
 EVENTS: Mapping[str, tuple[str, ...]] = {
+    "alert_firing": ("alert", "rule", "severity", "batch", "summary"),
+    "alert_not_repeated": ("channel", "code"),
+    "alert_not_sent": ("channel", "alert", "code"),
+    "alert_resolved": ("alert", "rule", "severity", "batch", "summary", "reason"),
+    "alerts_not_readable": ("error",),
+    "alerts_reread": ("path",),
     "answer_not_received": ("error",),
     "api_change": ("operation", "target", "outcome", "key_id", "tenant", "request_id"),
     "api_failed": ("request_id", "method", *_EXCEPTION),
@@ -159,6 +170,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "export_put_off": ("batch", "export", "target", "error"),
     "fork_hook_failed": ("hook", *_EXCEPTION),
     "gathering_dropped": ("items",),
+    "heartbeat_failed": ("code",),
     "hook_failed": ("hook", "events", *_EXCEPTION),
     "intake_failed": ("intake", "error"),
     "intake_gap": ("intake", "start", "end"),
