@@ -31,6 +31,8 @@ class SettingOverrides(TypedDict, total=False):
     allow_private_callbacks: str | Sequence[str] | None
     #: File of the connections that `conn://NAME` names.
     connections: str | Path | None
+    #: File of the channels that alerts go to, of thresholds and of a heartbeat.
+    alerts: str | Path | None
     #: Hosts that message targets and exports may name without a connection.
     allow_targets: str | Sequence[str] | None
     cors_origins: str | Sequence[str] | None
@@ -53,10 +55,20 @@ class SettingOverrides(TypedDict, total=False):
     fast_transport: bool | None
     #: Whether tasks send events, which Flower shows.
     task_events: bool | None
+    #: Where `pipeline worker` shows metrics; embedded workers show none.
+    metrics_listen: str | None
+    #: The file in which `pipeline worker` shows metrics; embedded workers write none.
+    metrics_textfile: Path | None
     #: Days that a batch is kept after it completed.
     retention_days: float | None
     #: Workers that may die holding an item before it is given up.
     max_crashes: int | None
+    #: Format of the lines about attempts: `text`, `json`, `ecs` or `splunk`.
+    log_format: str | None
+    #: Items whose attempts are logged: `off`, `dead`, `sample:RATE` or `all`.
+    log_items: str | None
+    #: Whether those lines have the items' keys.
+    log_keys: bool | None
 
 
 @overload

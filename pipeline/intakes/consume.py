@@ -12,7 +12,7 @@ from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.errors import BacklogFull, SourceUnavailable, Unreachable
 from pipeline.intakes import intakes
-from pipeline.intakes.accept import Accepted, accept
+from pipeline.intakes.accept import Accepted, UnknownMessage, accept
 from pipeline.intakes.roll import roll_due
 from pipeline.intakes.rules.limits import Backpressure, RejectRate
 from pipeline.intakes.rules.messages import Chunk
@@ -44,7 +44,7 @@ class Consumption:
 
     Args:
         begins_at_end: whether a partition that was never read begins behind its last message.
-        idle_seconds: end after so long without a message; None: never.
+        idle_seconds: end after the source had nothing for so long; None: never.
     """
 
     name: str
@@ -81,7 +81,8 @@ class IntakeConsumer:
         self._context, self._given, self._on_accepted = context, consumption, on_accepted
         self._backpressure = Backpressure(consumption.options.max_pending)
         self._rate = RejectRate(consumption.options.max_reject_rate)
-        self._last_message = time.monotonic()
+        # When the first of the looks at the source began that have found nothing; None: the last one found something.
+        self._idle_since: float | None = None
         self._is_reader = False
         self.done = Consumed()
 
@@ -99,12 +100,13 @@ class IntakeConsumer:
 
     def _read(self, stop: Stop) -> None:
         source = self._given.open_source()
-        self._is_reader = False
+        self._is_reader, self._idle_since = False, None
         try:
             while not self._is_over():
                 stop.check()
                 roll_due(self._context)
                 if not self._holds_lease(source) or self._is_held_back():
+                    self._idle_since = None
                     stop.wait(WAIT_SECONDS)
                     continue
                 self._take(source)
@@ -113,8 +115,10 @@ class IntakeConsumer:
             self._release_lease(source)
 
     def _take(self, source: MessageSource) -> None:
+        begin, idle_since = time.monotonic(), self._idle_since
+        self._idle_since = None
         try:
-            chunk = source.take(self._given.options.chunk, WAIT_SECONDS)
+            chunk = source.take(self._given.options.chunk, self._wait_seconds)
         except Gap as gap:
             log.warning("intake_gap", intake=self._given.name, start=gap.start, end=gap.end)
             with self._context.database.write() as connection:
@@ -125,15 +129,21 @@ class IntakeConsumer:
             self._fail(f"{restarted}, below what is accepted; run `pipeline intakes rewind {name}` to read it anew")
             return
         if chunk.messages:
-            self._last_message = time.monotonic()
             self._accept(source, chunk)
+        else:
+            self._idle_since = begin if idle_since is None else idle_since
 
     def _accept(self, source: MessageSource, chunk: Chunk) -> None:
         try:
-            accepted = accept(self._context, self._given.intake_id, self._given.submission, chunk)
+            given = self._given
+            accepted = accept(self._context, given.intake_id, given.submission, chunk, given.options)
         except BacklogFull:
             self._put_back(source)
             self._backpressure.is_held = True
+            return
+        except UnknownMessage as error:
+            self._put_back(source)
+            self._fail(str(error))
             return
         except BaseException:
             self._put_back(source)
@@ -174,9 +184,18 @@ class IntakeConsumer:
         self.done.stopped_by = error
 
     def _is_over(self) -> bool:
+        return self.done.stopped_by is not None or self._is_idle
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether the source had nothing for so long; neither a slow commit nor a source that is down is idleness."""
+        idle, since = self._given.idle_seconds, self._idle_since
+        return idle is not None and since is not None and time.monotonic() - since >= idle
+
+    @property
+    def _wait_seconds(self) -> float:
         idle = self._given.idle_seconds
-        is_idle = idle is not None and time.monotonic() - self._last_message >= idle
-        return self.done.stopped_by is not None or (is_idle and not self._backpressure.is_held)
+        return WAIT_SECONDS if idle is None else min(WAIT_SECONDS, idle)
 
     def _is_held_back(self) -> bool:
         with self._context.database.read() as connection:

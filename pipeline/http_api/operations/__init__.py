@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations import (
+    alerts,
     batches,
     classify,
     dead,
@@ -14,6 +15,7 @@ from pipeline.http_api.operations import (
     events,
     items,
     keys,
+    metrics,
     parts,
     results,
     server,
@@ -24,6 +26,7 @@ from pipeline.http_api.operations import (
 #: The table that the application, the document, the reference page and the tests are made from.
 OPERATIONS: tuple[Operation, ...] = (
     *server.OPERATIONS,
+    *metrics.OPERATIONS,
     *document.OPERATIONS,
     *batches.OPERATIONS,
     *items.OPERATIONS,
@@ -35,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *endpoints.OPERATIONS,
     *definitions.OPERATIONS,
     *keys.OPERATIONS,
+    *alerts.OPERATIONS,
     *submit.OPERATIONS,
     *parts.OPERATIONS,
     *classify.OPERATIONS,

@@ -6,7 +6,6 @@ once they are accepted.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,8 +18,10 @@ from pipeline.domain.urls.intake_source import OutboxPlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage
 
-#: Seconds between two looks at an empty table.
+#: Seconds between two looks at an empty table, if nobody notifies.
 POLL_SECONDS = 1.0
+#: The channel on which a writer of the table may notify.
+CHANNEL = "pipeline_outbox"
 _ID, _PAYLOAD = "id", "payload"
 #: Errors that no repetition helps against.
 _FATAL = (
@@ -38,7 +39,6 @@ class PostgresqlOutbox:
     def __init__(self, place: OutboxPlace, options: Mapping[str, str], shown: str) -> None:
         self._shown = shown
         self._statement = _statement(place)
-        self._waiting = threading.Event()
         login = {"user": options.get("username"), "password": options.get("password")}
         tls = {"sslmode": options.get("sslmode"), "sslrootcert": options.get("ca_file")}
         with self._explained():
@@ -50,6 +50,8 @@ class PostgresqlOutbox:
                 application_name="pipeline consume",
                 **{name: value for name, value in (login | tls).items() if value is not None},  # type: ignore[arg-type]
             )
+            self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+            self._connection.commit()
 
     def latest(self, partition: str) -> str:
         """Never called: there are no partitions."""
@@ -63,10 +65,12 @@ class PostgresqlOutbox:
         with self._explained():
             found = self._connection.execute(self._statement, {"limit": limit}).fetchall()
             if not found:
-                # No transaction stays open while nothing comes.
+                # No transaction stays open while nothing comes, and none is told of notifications.
                 self._connection.rollback()
+                # What has come meanwhile, such as one for each row of the last chunk, wakes it once.
+                for _ in self._connection.notifies(timeout=min(seconds, POLL_SECONDS), stop_after=1):
+                    pass
         if not found:
-            self._waiting.wait(min(seconds, POLL_SECONDS))
             return Chunk(())
         return Chunk([IntakeMessage(_body(payload), message_id=str(id_)) for id_, payload in sorted(found, key=_by_id)])
 
