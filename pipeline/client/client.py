@@ -93,8 +93,7 @@ class Client:
             on_reject: Called with each refused item; the others are accepted. Without it, one refusal refuses all.
             on_progress: Called with the number of items stored so far.
             discard: Remove what an interrupted submission with the same idempotency key has stored, and begin again.
-            traceparent: The span in which you submit it, as W3C Trace Context has it; default: OpenTelemetry's current
-                one, if your program uses OpenTelemetry.
+            traceparent: The span in which you submit it, see W3C Trace Context; default: OpenTelemetry's current one.
 
         Raises:
             InvalidItems: An item was refused, or there is none. Nothing is stored.
