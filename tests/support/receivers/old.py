@@ -34,7 +34,7 @@ def end_batch(
             row = {**failed, "stage": "deliver", "outcome": "succeeded", "delivery_id": delivery}
             connection.execute(insert(attempts), row)
         connection.execute(update(deliveries).where(deliveries.c.batch_id == batch_id).values(state=state))
-        values = {"state": "completed", "completed_at": at, "succeeded": count, "total": count}
+        values = {"state": "completed", "completed_at": at, "succeeded": count, "total": count, "next_seq": count + 1}
         connection.execute(update(batches).where(batches.c.id == batch_id).values(**values))
 
 
