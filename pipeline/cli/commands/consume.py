@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import click
@@ -28,6 +29,7 @@ from pipeline.intakes.consume import Consumed, Consumption, IntakeConsumer
 from pipeline.intakes.roll import seal
 from pipeline.intakes.rules.options import IntakeOptions
 from pipeline.intakes.sources.open_source import locate
+from pipeline.intakes.sources.source import Subscription
 from pipeline.intakes.sql.intakes import count_pending
 
 _DEFAULTS = IntakeOptions()
@@ -160,13 +162,15 @@ def consume(
         name = name or place.name
         bounds.FIELD.check("name", name)
         intake = intakes.register(context, name, source, submission, IntakeOptions(**given))
+        # What comes after the first message is never left out.
+        begins_at_end = begin == "latest" and intake["last_message_at"] is None
         consumption = Consumption(
             name,
             intake["id"],
             submission,
             IntakeOptions(**given),
-            open_source,
-            begins_at_end=begin == "latest",
+            partial(open_source, Subscription(name, given["chunk"], begins_at_end)),
+            begins_at_end=begins_at_end,
             idle_seconds=stop_when_idle,
         )
         if context.settings.is_embedded:

@@ -2,63 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 
-from pipeline.batches.submission import Submission
-from pipeline.connections.connection import NamedConnections
 from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.intakes import intakes
-from pipeline.intakes.consume import Consumed, Consumption, IntakeConsumer
-from pipeline.intakes.rules.options import IntakeOptions
+from pipeline.intakes.consume import Consumed
 from pipeline.intakes.rules.stream_ids import FIRST
-from pipeline.intakes.sources.open_source import locate
 from pipeline.intakes.sources.postgresql_outbox import PostgresqlOutbox
-from tests.support.intaking import body, stored_batches, stored_texts
+from tests.support.intaking import Consume, Halted, body, stored_batches, stored_texts
 from tests.support.servers.fixtures import on_sqlite
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.redis import Redis
 
 pytestmark = [pytest.mark.servers, on_sqlite]
-#: Long enough that a chunk comes before it is over.
-IDLE = 0.3
-
-
-class Halted(Exception):
-    """The test stops the consumer."""
-
-
-class Stop:
-    """Lets a consumer wait a number of times."""
-
-    def __init__(self, waits: int = 10) -> None:
-        self._waits = waits
-
-    def check(self) -> None:
-        """Go on."""
-
-    def wait(self, seconds: float) -> None:
-        self._waits -= 1
-        if not self._waits:
-            raise Halted
-
-
-Consume = Callable[..., Consumed]
-
-
-@pytest.fixture
-def consume(context: Context, submission: Submission) -> Consume:
-    def run(url: str, *, waits: int = 10, at_end: bool = False, **options: float) -> Consumed:
-        given = IntakeOptions(**options)  # type: ignore[arg-type]
-        place, open_source = locate(url, NamedConnections())
-        intake = intakes.register(context, place.name, url, submission, given)
-        consumption = Consumption(place.name, intake["id"], submission, given, open_source, at_end, IDLE)
-        return IntakeConsumer(context, consumption, lambda: None).run(Stop(waits))
-
-    return run
 
 
 @pytest.fixture
