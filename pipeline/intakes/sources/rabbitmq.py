@@ -45,10 +45,10 @@ class RabbitQueue:
         self._arrived = asyncio.Event()
         #: Why no message will come.
         self._end: BaseException | None = None
-        self._connection = _connection(place, options)
+        self._connection: aiormq.Connection | None = None
         self._loop = BackgroundLoop("intake-rabbitmq")
         try:
-            self._call(self._open(min(2 * subscription.chunk, _MOST_PREFETCHED)))
+            self._call(self._open(place, options, min(2 * subscription.chunk, _MOST_PREFETCHED)))
         except BaseException:
             self.close()
             raise
@@ -89,14 +89,17 @@ class RabbitQueue:
 
     def close(self) -> None:
         # Whatever a broker that is gone makes of it.
-        with suppress(Exception):
-            self._loop.call(self._connection.close(), _TIMEOUT)
+        if self._connection is not None:
+            with suppress(Exception):
+                self._loop.call(self._connection.close(), _TIMEOUT)
         self._loop.close()
 
-    async def _open(self, prefetched: int) -> None:
-        await self._connection.connect()
-        self._connection.closing.add_done_callback(self._hear_end)
-        self._channel = await self._connection.channel(publisher_confirms=False)
+    async def _open(self, place: QueuePlace, options: Mapping[str, str], prefetched: int) -> None:
+        # Here: it belongs to the loop that runs.
+        self._connection = connection = _connection(place, options)
+        await connection.connect()
+        connection.closing.add_done_callback(self._hear_end)
+        self._channel = await connection.channel(publisher_confirms=False)
         self._channel.closing.add_done_callback(self._hear_end)
         self._channel.on_consumer_cancel_callbacks.add(self._hear_cancel)
         await self._channel.queue_declare(self._queue, passive=True)

@@ -106,10 +106,12 @@ def test_what_was_accepted_when_the_process_died_is_not_accepted_again(
         patched.setattr(getattr(module, server.source), "confirm", _die)
         with pytest.raises(Halted):
             take()
-    assert stored(context) == texts(*range(1, 6))
+    # Of a topic, perhaps the messages of one partition.
+    known = len(stored(context))
+    assert known > 0
     server.add(body(6))
-    duplicates = 0 if "offsets" in server.has else 5
-    assert take() == Consumed(accepted=1, duplicates=duplicates)
+    duplicates = 0 if "offsets" in server.has else known
+    assert take() == Consumed(accepted=6 - known, duplicates=duplicates)
     assert stored(context) == texts(*range(1, 7))
     assert server.left() in (0, None)
 
@@ -168,7 +170,7 @@ def test_an_intake_whose_place_is_deleted_stops(server: SourceServer, context: C
     only(server, "deletion")
 
     def delete(number: int) -> None:
-        if number == 2:
+        if number == 1:
             server.delete()
 
     stopped = take(on_check=delete, waits=1_000).stopped_by
