@@ -43,6 +43,7 @@ class Context:
         now: the clock; on PostgreSQL, that of the database server.
         worker: name under which this process holds leases.
         builds_stages: whether a submission loads its models and modules in this process, if that also works on them.
+        works_beside: whether a process that this one starts, with the same packages, works on what is submitted here.
         prepared: built stages by definition version and stage, filled when a batch is submitted.
         connections: what `conn://NAME` names.
         actor: who intervenes through this context, as the history of a batch names them.
@@ -55,6 +56,7 @@ class Context:
     now: Callable[[], datetime] = utc_now
     worker: str = field(default_factory=new_holder)
     builds_stages: bool = True
+    works_beside: bool = False
     prepared: dict[tuple[str, Stage], tuple[Step, ...]] = field(default_factory=dict, compare=False, repr=False)
     connections: NamedConnections = field(default_factory=NamedConnections)
     actor: str = field(default_factory=local_actor)

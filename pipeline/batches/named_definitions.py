@@ -17,9 +17,10 @@ from pipeline.batches.sql import named_definitions as sql
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import Definition, from_content, from_tables, load_definition, to_content
-from pipeline.definitions.find_definition import definitions_by_name
+from pipeline.definitions.find_definition import definitions_by_name, find_definition
 from pipeline.domain.bounds import invalid, shown
 from pipeline.domain.did_you_mean import hint
+from pipeline.domain.tenant import DEFAULT_TENANT
 from pipeline.errors import NotFound
 
 _CHARACTERS = frozenset(string.ascii_letters + string.digits + "._-")
@@ -70,6 +71,23 @@ def resolve(context: Context, name: str, tenant: str) -> Definition:
     if row is None:
         raise NotFound(f"there is no definition {shown(name)}{_advice(context, name, tenant)}")
     return from_content(orjson.loads(row["content"]))
+
+
+def find_local(context: Context, name: str) -> Definition:
+    """Return the definition that a name or path means on this machine: a file, else what was stored for `default`.
+
+    Raises:
+        NotFound: there is none; the message lists the files.
+        InvalidDefinition: the file is invalid, or this release cannot read what is stored.
+    """
+    try:
+        return find_definition(name, context.settings.definitions)
+    except NotFound:
+        with context.database.read() as connection:
+            row = sql.find(connection, DEFAULT_TENANT, name) if _is_name(name) else None
+        if row is None:
+            raise
+        return from_content(orjson.loads(row["content"]))
 
 
 def _advice(context: Context, name: str, tenant: str) -> str:

@@ -8,6 +8,7 @@ from pipeline.domain.item import Stage
 from pipeline.errors import InvalidDefinition
 from pipeline.log import get_logger
 from pipeline.stages.catalog import callables
+from pipeline.stages.catalog.installed_extras import check_extra
 from pipeline.stages.catalog.step import Step
 
 log = get_logger(__name__)
@@ -28,7 +29,7 @@ def prepare(context: Context, definition: Definition) -> None:
         if (definition.version, stage) in context.prepared:
             continue
         try:
-            steps = build_steps(definition, stage) if _works_here(context) else _check(definition, stage)
+            steps = build_steps(definition, stage) if _works_here(context) else _check(context, definition, stage)
         except InvalidDefinition as error:
             raise InvalidDefinition(f"definition {definition.name!r} cannot be run: {stage.value}: {error}") from error
         context.prepared[definition.version, stage] = steps
@@ -41,9 +42,11 @@ def _works_here(context: Context) -> bool:
     return context.settings.is_embedded and context.builds_stages
 
 
-def _check(definition: Definition, stage: Stage) -> tuple[Step, ...]:
+def _check(context: Context, definition: Definition, stage: Stage) -> tuple[Step, ...]:
     """Refuse a definition that no worker can run. Modules, secrets and extras may exist only where the workers are."""
     for spec in stage_specs(definition, stage):
+        if context.works_beside:
+            check_extra(spec)
         if callables.is_callable_name(spec.use) and not callables.has_module(spec.use, definition.folder):
             log.warning("callable_not_found_here", use=spec.use, folder=str(definition.folder))
         if spec.use == "keywords":

@@ -34,6 +34,7 @@ COMMANDS = {
         "endpoints": "Manage callback endpoints.",
         "exports": "Manage exports of results.",
         "intakes": "Manage intakes: what `pipeline consume` reads.",
+        "definitions": "Manage the definitions that `pipeline serve` runs by name.",
         "keys": "Manage the API keys of `pipeline serve`.",
     },
     "Models": {

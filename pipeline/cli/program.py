@@ -21,7 +21,7 @@ SERVER_URL = "PIPELINE_SERVER_URL"
 #: Commands that need neither a database nor a server.
 _WITHOUT_STORE = frozenset({"secret", "listen", "peek", "train", "evaluate"})
 #: Commands that ask `open_backend` what to work on.
-_OF_BOTH = frozenset({"status", "show", "dead", "deliveries", "endpoints"})
+_OF_BOTH = frozenset({"status", "show", "dead", "deliveries", "endpoints", "definitions"})
 #: Subcommands of these that need the database all the same.
 _OF_DATABASE = frozenset({"deliveries send"})
 #: The modules in `pipeline.cli.remote` of the other commands that also work with a server.

@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
-from pipeline import definitions
-from pipeline.batches import progress
+from pipeline.batches import named_definitions, progress
 from pipeline.batches.find import find_batch
 from pipeline.batches.submission import Submission
 from pipeline.batches.submit import submit
@@ -71,7 +70,8 @@ class Client:
         Args:
             items: Payloads, or `Item`s with your own keys and callback URLs. An iterator is streamed. Or a data frame
                 of pandas, polars, Arrow or any library with `__arrow_c_stream__`, or what `read` returns.
-            definition: The name of a definition, the path of its file, or a `Definition`.
+            definition: The name of a definition, in a file or stored by `pipeline definitions store`; the path of its
+                file, or a `Definition`.
             callback_url: Receives every item's event, in addition to the item's own callback URL.
             batch_callback_url: Receives `batch.completed`.
             fallback_url: Receives `delivery.exhausted` for each callback that is given up, with its event.
@@ -373,9 +373,7 @@ class Client:
     def _definition(self, given: str | Path | Definition) -> Definition:
         if isinstance(given, Definition):
             return given
-        return definitions.find_definition(
-            arguments.path("definition", given), self._session.context.settings.definitions
-        )
+        return named_definitions.find_local(self._session.context, arguments.path("definition", given))
 
     def _batch(self, name: str) -> Batch:
         with self._session.context.database.read() as connection:

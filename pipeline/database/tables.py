@@ -331,6 +331,32 @@ interventions = Table(
     comment="What people did to batches",
 )
 
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("public_id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False, comment="the rule or the guard"),
+    Column("key", Text, nullable=False, comment="what it is about: at most one alert of a key fires"),
+    Column("severity", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("batch_id", BigInteger, comment="null: it is about no batch"),
+    Column("origin", Text, comment="an endpoint or a channel; null: it is about none"),
+    Column("value", Text, nullable=False, comment="JSON; the evidence"),
+    Column("summary", Text, nullable=False),
+    _instant("opened_at", nullable=False),
+    _instant("resolved_at"),
+    Column("reason", Text, comment="why it was resolved"),
+    Column("announce", Text, comment="the change that channels have yet to be told: firing or resolved"),
+    Column("resolved_by", Text, comment="who resolved it; null: pipeline"),
+    CheckConstraint("state IN ('firing', 'resolved')", name="state"),
+    CheckConstraint("severity IN ('info', 'warning', 'error', 'critical')", name="severity"),
+    Index("uq_alerts_firing", "key", unique=True, **_where("state = 'firing'")),
+    Index("ix_alerts_announce", "id", **_where("announce IS NOT NULL")),
+    comment="What went wrong, from when until when; one row for each episode",
+    sqlite_autoincrement=True,  # no id is reused: the events that report an alert are numbered by it
+)
+
 leases = Table(
     "leases",
     metadata,

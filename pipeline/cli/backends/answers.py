@@ -24,6 +24,10 @@ _ITEM = (
 _DEAD = (
     "batch_id", "item_id", "key", "attempt", "attempts", "kind", "type", "message", "stage", "answer", "finished_at",
 )  # fmt: skip
+_CAUSE = (
+    "cause", "count", "definition", "stage", "kind", "type", "message", "first_at", "last_at", "example",
+)  # fmt: skip
+_DEFINITION = ("name", "is_file", "tenant", "version", "updated_at", "definition")
 _DELIVERY = (
     "id", "type", "state", "attempt", "due_at", "last_status", "last_error", "created_at", "finished_at", "url",
     "endpoint", "webhook_id", "batch_id", "item_id", "key", "bundle", "endpoint_disabled", "waits",
@@ -68,6 +72,16 @@ def item_json(found: Json) -> Json:
 def dead_json(found: Json) -> Json:
     """Return a dead item of a list."""
     return _ordered(with_times(found, "finished_at"), _DEAD)
+
+
+def cause_json(found: Json) -> Json:
+    """Return what dead items died of."""
+    return _ordered(with_times(found, "first_at", "last_at"), _CAUSE)
+
+
+def definition_json(found: Json) -> Json:
+    """Return what a name means."""
+    return _ordered(with_times(found, "updated_at"), _DEFINITION)
 
 
 def delivery_json(found: Json) -> Json:

@@ -9,10 +9,14 @@ from typing import Any, Protocol
 
 from pipeline.batches.replays.dead_items import DeadFilter
 from pipeline.cli.show.output import Messages
+from pipeline.definitions import Definition
 from pipeline.domain.batch import Progress
 from pipeline.domain.item import ItemState
 
 Json = dict[str, Any]
+
+#: The version of a name that means nothing.
+NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,22 @@ class Backend(Protocol):
 
     def replay_items(self, batch_id: str, state: ItemState, items: Sequence[str] | None, messages: Messages) -> int:
         """Make items in a state pending again, all or those with these ids, and return how many."""
+
+    def definitions(self) -> list[Json]:
+        """Return what names mean, without tables, by name."""
+
+    def definition(self, name: str, version: str | None) -> Json:
+        """Return what a name means, or meant when a batch was submitted with this version."""
+
+    def store_definition(self, definition: Definition, if_version: str | None) -> Json:
+        """Let a definition's name mean it; refuse if the name means another version than `if_version` until now.
+
+        Args:
+            if_version: None: any; `none`: the name must mean nothing yet.
+        """
+
+    def remove_definition(self, name: str) -> None:
+        """Let a name mean nothing."""
 
     def deliveries(self, filters: Mapping[str, Any], limit: int) -> list[Json]:
         """Return the deliveries that match every filter, newest first."""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from pipeline.batch_status import read_pace, read_status, unserved_queues
+from pipeline.batches import named_definitions
 from pipeline.batches import progress as batch_progress
 from pipeline.batches.find import find_batch
+from pipeline.batches.named_definitions import NamedDefinition
+from pipeline.batches.prepare import prepare
 from pipeline.batches.progress import Details
 from pipeline.batches.replays import dead_items, replay
 from pipeline.batches.replays.dead_items import DeadFilter
 from pipeline.batches.streamed.interrupted import list_interrupted
-from pipeline.cli.backends.backend import FinalDeliveries, Json, Ping
+from pipeline.cli.backends.backend import NONE, FinalDeliveries, Json, Ping
 from pipeline.cli.backends.rows import (
     cause_json,
     dead_json,
+    definition_json,
     delivery_json,
     delivery_with_attempts_json,
     endpoint_json,
@@ -31,13 +36,22 @@ from pipeline.cli.show.endpoint import condition_text
 from pipeline.cli.show.output import Messages
 from pipeline.context import Context
 from pipeline.database.row import Row
+from pipeline.definitions import Definition
 from pipeline.delivery import deliveries, delivery_search, endpoint_secrets, endpoints
 from pipeline.delivery.delivery_search import Wanted
 from pipeline.delivery.rules.endpoint_state import NOT_CALLED
 from pipeline.domain.batch import Progress
 from pipeline.domain.ids import split_item_id
 from pipeline.domain.item import ItemState
-from pipeline.errors import NotFound
+from pipeline.domain.tenant import DEFAULT_TENANT
+from pipeline.errors import Conflict, NotFound
+
+
+def _check_version(name: str, wanted: str | None, version: str | None) -> None:
+    """Refuse to replace another version than the wanted one."""
+    if wanted is not None and wanted != (NONE if version is None else version):
+        is_now = "means nothing" if version is None else f"is version {version}"
+        raise Conflict(f"definition {name!r} {is_now} now, not {wanted}")
 
 
 class DatabaseBackend:
@@ -114,6 +128,30 @@ class DatabaseBackend:
         replayed = replay.replay(self._context, batch_id, state, positions=positions)
         wake_workers(self._context, messages)
         return replayed
+
+    def definitions(self) -> list[Json]:
+        return [definition_json(each) for each in named_definitions.every(self._context, None)]
+
+    def definition(self, name: str, version: str | None) -> Json:
+        return definition_json(named_definitions.find(self._context, name, DEFAULT_TENANT, version))
+
+    def store_definition(self, definition: Definition, if_version: str | None) -> Json:
+        name = named_definitions.check_name(definition.name)
+        self._refuse_file(name)
+        prepare(self._context, definition)
+        check = partial(_check_version, name, if_version)
+        is_new = named_definitions.store(self._context, DEFAULT_TENANT, definition, key_id=None, check=check)
+        found = NamedDefinition(name, DEFAULT_TENANT, definition.version, updated_at=self._context.now())
+        return definition_json(found) | {"is_new": is_new}
+
+    def remove_definition(self, name: str) -> None:
+        self._refuse_file(name)
+        named_definitions.remove(self._context, DEFAULT_TENANT, name, check=lambda version: None)
+
+    def _refuse_file(self, name: str) -> None:
+        # Without a folder of definitions, a server looks in the one it is started in, which may not be this one.
+        if self._context.settings.definitions is not None and named_definitions.is_file(self._context, name):
+            raise Conflict(f"definition {name!r} is a file in the folder of definitions, which comes first")
 
     def deliveries(self, filters: Mapping[str, Any], limit: int) -> list[Json]:
         found = delivery_search.newest(self._context, Wanted(**filters), limit=limit)

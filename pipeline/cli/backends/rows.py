@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.batches.named_definitions import NamedDefinition
 from pipeline.batches.progress import Details
 from pipeline.batches.replays.dead_items import CauseGroup, ReplayCount
 from pipeline.context import Context
@@ -52,6 +53,18 @@ def item_json(context: Context, details: Details, *, with_payload: bool) -> dict
         "failed_attempts": [_attempt_json(attempt) for attempt in details.attempts],
         "deliveries": [_delivery_row_json(delivery, batch["public_id"]) for delivery in owed],
     }
+
+
+def definition_json(found: NamedDefinition) -> dict[str, Any]:
+    """Return what a name means, with its tables if they were read."""
+    values = {
+        "name": found.name,
+        "is_file": found.is_file,
+        "tenant": found.tenant,
+        "version": found.version,
+        "updated_at": found.updated_at,
+    }
+    return values if found.tables is None else values | {"definition": found.tables}
 
 
 def cause_json(group: CauseGroup) -> dict[str, Any]:

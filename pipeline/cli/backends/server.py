@@ -6,17 +6,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import orjson
+
 from pipeline.batches.replays.dead_items import DeadFilter
 from pipeline.cli.backends import answers
-from pipeline.cli.backends.backend import FinalDeliveries, Json, Ping
+from pipeline.cli.backends.backend import NONE, FinalDeliveries, Json, Ping
 from pipeline.cli.show.endpoint import condition_of, condition_text
 from pipeline.cli.show.output import Messages
+from pipeline.client.remote.answers import value_of
+from pipeline.client.remote.definition_for_server import definition_for_server
 from pipeline.client.remote.names import LAST, item_id
 from pipeline.client.remote.remote_client import RemoteClient
 from pipeline.client.remote.remote_delivery import delivery_path, find_deliveries
 from pipeline.client.remote.remote_endpoint import endpoint_path
 from pipeline.client.remote.result_pages import item_details
 from pipeline.client.remote.server import Server, segment
+from pipeline.definitions import Definition
 from pipeline.delivery.delivery_search import check_name
 from pipeline.delivery.rules.endpoint_settings import check_settings
 from pipeline.delivery.rules.endpoint_state import NOT_CALLED, EndpointState
@@ -86,15 +91,19 @@ class ServerBackend:
         return [answers.dead_json(each) for each in self._server.entries("/v1/dead", limit=limit, batch=name)]
 
     def dead_causes(self, batch: str | None, wanted: DeadFilter) -> tuple[list[Json], bool]:
-        raise InvalidInput("`pipeline dead summary` works on a database; GET /v1/dead/causes groups over HTTP")
+        name = None if batch is None else self._client.batch(batch).id
+        since = None if wanted.finished_since is None else wanted.finished_since.isoformat()
+        found = self._server.get(
+            "/v1/dead/causes", batch=name, stage=wanted.stage, finished_since=since, by_definition=True
+        )
+        return [answers.cause_json(each) for each in found["data"]], found["is_partial"]
 
     def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:
         if batch is None:
             raise InvalidInput("a server replays the dead items of one batch at a time; name a BATCH")
-        if wanted.finished_since is not None:
-            raise InvalidInput("--since works on a database; leave it out, or unset PIPELINE_SERVER_URL")
         name = self._client.batch(batch).id
-        where = {"stage": wanted.stage, "type": wanted.type, "cause": wanted.cause}
+        since = None if wanted.finished_since is None else wanted.finished_since.isoformat()
+        where = {"stage": wanted.stage, "type": wanted.type, "cause": wanted.cause, "finished_since": since}
         body = {"where": {key: value for key, value in where.items() if value is not None}, "dry_run": dry_run}
         found = self._server.change("POST", f"/v1/batches/{segment(name)}/dead/replay", body, is_repeatable=dry_run)
         return [{"batch_id": name, "matched": found["matched"], "replayed": found["replayed"], "error": None}]
@@ -102,6 +111,26 @@ class ServerBackend:
     def replay_items(self, batch_id: str, state: ItemState, items: Sequence[str] | None, messages: Messages) -> int:
         batch = self._client.batch(batch_id)
         return batch.replay_dead(items) if state is ItemState.DEAD else batch.replay_cancelled(items)
+
+    def definitions(self) -> list[Json]:
+        return [answers.definition_json(each) for each in self._server.entries("/v1/definitions")]
+
+    def definition(self, name: str, version: str | None) -> Json:
+        return answers.definition_json(self._server.get(f"/v1/definitions/{segment(name)}", version=version))
+
+    def store_definition(self, definition: Definition, if_version: str | None) -> Json:
+        headers = {} if if_version is None else {"If-Match": f'"{if_version}"'}
+        sent = self._server.send(
+            "PUT",
+            f"/v1/definitions/{segment(definition.name)}",
+            orjson.dumps(definition_for_server(definition)),
+            headers={"Content-Type": "application/json", **({"If-None-Match": "*"} if if_version == NONE else headers)},
+            is_repeatable=if_version is None,
+        )
+        return answers.definition_json(value_of(sent)) | {"is_new": sent.status == 201}
+
+    def remove_definition(self, name: str) -> None:
+        self._server.change("DELETE", f"/v1/definitions/{segment(name)}")
 
     def deliveries(self, filters: Mapping[str, Any], limit: int) -> list[Json]:
         return [answers.delivery_json(each) for each in find_deliveries(self._server, filters, limit)]

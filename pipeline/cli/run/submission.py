@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 import click
 
+from pipeline.batches.named_definitions import find_local
 from pipeline.batches.read_input import open_input
 from pipeline.batches.streamed.resume import SourceItems
 from pipeline.batches.submission import Submission, Submitted
@@ -159,7 +160,11 @@ class SubmitRequest:
             )
         if self.discard and self.idempotency_key is None:
             raise click.UsageError("--discard has no effect without --idempotency-key")
-        chosen = choose_definition(self.definition, context.settings.definitions)
+        chosen = (
+            choose_definition(None, context.settings.definitions)
+            if self.definition is None
+            else find_local(context, self.definition)
+        )
         return Submission(
             definition=map_input(chosen, self.rename, self.text, self.fields),
             callback_url=self.callback_url,

@@ -23,7 +23,7 @@ from pipeline.http_api.authentication import check_scope
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.pages import PageQuery, encode_cursor, read_id_cursor
-from pipeline.http_api.parameters import AnswerModel, BodyModel, Moment, Parameters, pointer
+from pipeline.http_api.parameters import AnswerModel, BodyModel, Flag, Moment, Parameters, pointer
 from pipeline.http_api.problems import Problem
 
 _MAX_ITEMS = 10_000
@@ -37,7 +37,7 @@ class DeadQuery(PageQuery):
     stage: _Stage | None = Field(None, description="Only items that failed at this stage.")
     type: str | None = Field(None, max_length=500, description="Only errors of this type, such as `HTTPError`.")
     cause: str | None = Field(None, max_length=12, description="Only items of this cause.")
-    label: str | None = Field(None, max_length=10_000, description="Only items with this label.")
+    label: str | None = Field(None, max_length=2_000, description="Only items with this label.")
     definition: str | None = Field(None, max_length=500, description="Only of batches of this definition.")
 
 
@@ -45,6 +45,11 @@ class CausesQuery(Parameters):
     """Whose causes."""
 
     batch: str | None = Field(None, description="Only of this batch.")
+    stage: _Stage | None = Field(None, description="Only items that failed at this stage.")
+    finished_since: Moment | None = Field(
+        None, description="Only items that died then or later: a time, or how long ago, such as `PT6H`."
+    )
+    by_definition: Flag = Field(False, description="Keep the items of different definitions apart.")
 
 
 class DeadItem(AnswerModel):
@@ -81,6 +86,7 @@ class CauseAnswer(AnswerModel):
     kind: str
     type: str
     message: str = Field(description="With what differs from item to item replaced.")
+    definition: str | None = Field(description="With `by_definition`: the name of the definition.")
     count: int
     first_at: datetime
     last_at: datetime
@@ -102,6 +108,7 @@ class WhereDead(BodyModel):
     type: str | None = Field(None, max_length=500)
     cause: str | None = Field(None, max_length=12)
     label: str | None = Field(None, max_length=10_000)
+    finished_since: Moment | None = Field(None, description="A time, or how long ago, such as `PT6H`.")
     finished_before: Moment | None = Field(None, description="A time, or how long ago, such as `PT6H`.")
     items: list[str] | None = Field(None, max_length=_MAX_ITEMS, description="Ids of items.")
 
@@ -172,7 +179,14 @@ async def causes(call: ApiCall) -> Response:
     """Return the causes of the newest dead items."""
     query = call.parameters(CausesQuery)
     batch_id = None if query.batch is None else (await call.batch_named(query.batch))["id"]
-    groups, is_partial = await call.quick(dead_items.causes, call.context, batch_id=batch_id, tenant=call.caller.sees)
+    groups, is_partial = await call.quick(
+        dead_items.causes,
+        call.context,
+        DeadFilter(stage=query.stage, finished_since=query.finished_since),
+        batch_id=batch_id,
+        tenant=call.caller.sees,
+        by_definition=query.by_definition,
+    )
     return answer({"data": [_cause(group) for group in groups], "is_partial": is_partial})
 
 
@@ -270,6 +284,7 @@ def _cause(group: CauseGroup) -> dict[str, Any]:
         "kind": cause.kind,
         "type": cause.type,
         "message": cause.message,
+        "definition": group.definition,
         "count": group.count,
         "first_at": group.first_at,
         "last_at": group.last_at,

@@ -19,11 +19,12 @@ from pipeline.domain.api_key import Scope
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations.batches import BatchAnswer, batch_json
-from pipeline.http_api.operations.submit import BODY_PROBLEMS, ReadingParameters, SubmitReport, read_items_of
+from pipeline.http_api.operations.submit import BODY_PROBLEMS, ReadingParameters, read_items_of
 from pipeline.http_api.parameters import AnswerModel, BodyModel, Flag
 from pipeline.http_api.problems import Problem
 from pipeline.http_api.uploads.body_format import FORMATS, BodyFormat, read_format
 from pipeline.http_api.uploads.receive import receive
+from pipeline.http_api.uploads.submit_report import SubmitReport
 from pipeline.http_api.uploads.uploaded_body import UploadedBody
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re  # noqa: TID251 - a constant pattern, possessive throughout and therefore linear
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from pipeline.batches.idempotency import refuse_other_body
 from pipeline.batches.read_input import open_input
 from pipeline.batches.submission import Submission, Submitted
 from pipeline.batches.submit import submit
-from pipeline.batches.validate import MAX_REJECTIONS, Given
+from pipeline.batches.validate import Given
 from pipeline.context import Context
 from pipeline.domain.api_key import Scope
 from pipeline.domain.item import Item
@@ -31,13 +30,13 @@ from pipeline.http_api.definition_choice import choose_definition
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations.batches import BatchAnswer, batch_json
 from pipeline.http_api.parameters import BodyModel, Flag, Parameters, parse_json, pointer, validate
-from pipeline.http_api.problems import Problem, in_api_words, problem_of
+from pipeline.http_api.problems import Problem, problem_of
 from pipeline.http_api.uploads.body_format import FORMATS, BodyFormat, read_format, read_idempotency_key
 from pipeline.http_api.uploads.receive import receive
+from pipeline.http_api.uploads.submit_report import OnError, SubmitReport
 from pipeline.http_api.uploads.uploaded_body import UploadedBody
 from pipeline.sources import HeaderRules, ReadOptions, ReadReport
 
-OnError = Literal["fail", "skip"]
 Schedule = Literal["standard", "short"]
 #: Values of a JSON object, all of which are in memory at once.
 _MAX_VALUES = 500_000
@@ -116,42 +115,6 @@ class SubmittedAnswer(BatchAnswer):
     rejected: int | None = None
     errors: list[dict[str, Any]] | None = None
     warnings: list[str] | None = None
-
-
-@dataclass(slots=True)
-class SubmitReport:
-    """What a submission has to say besides its batch.
-
-    Args:
-        on_error: `skip`: refused items are left out.
-    """
-
-    on_error: OnError
-    rejected: int = 0
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def add(self, rejection: Rejection) -> None:
-        """Count an item that is left out."""
-        self.rejected += 1
-        if len(self.errors) < MAX_REJECTIONS:
-            self.errors.append({"line": rejection.line, "detail": in_api_words(rejection.reason)})
-
-    def warn(self, message: str) -> None:
-        """Keep what the caller should know."""
-        self.warnings.append(in_api_words(message))
-
-    @property
-    def on_reject(self) -> Any:
-        """What is called with refused items; None: one refuses all."""
-        return self.add if self.on_error == "skip" else None
-
-    def members(self) -> dict[str, Any]:
-        """Return the further members of an answer."""
-        found: dict[str, Any] = {"warnings": self.warnings} if self.warnings else {}
-        if self.on_error == "skip":
-            found |= {"rejected": self.rejected, "errors": self.errors}
-        return found
 
 
 async def create(call: ApiCall) -> Response:

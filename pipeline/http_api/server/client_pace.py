@@ -86,9 +86,14 @@ class DroppedBody:
         """Count a piece that was dropped."""
         self._left -= size
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the client has sent all that is read for its sake."""
+        return self._left < 0
+
     def is_over(self, now: float) -> bool:
-        """Return whether the client has sent, or taken, more than is read for its sake."""
-        return self._left < 0 or now >= self._until
+        """Return whether the client has had its time to take the answer."""
+        return now >= self._until
 
 
 class SendPace:

@@ -22,7 +22,7 @@ class ServerLimits:
         body_gap_seconds: between two pieces of a body.
         body_minute_seconds: a window in which a body brings at least `body_minute_bytes`; the first is not judged.
         drop_bytes: of a body that are read and dropped once it is answered, so that the client sees the answer.
-        drop_seconds: that this may take.
+        drop_seconds: after which an answered client that still has a body to send is cut off.
         send_seconds: without the client taking a byte of what is sent.
         connections: of a process.
         connections_per_address: of a process; addresses of proxies are exempt.

@@ -267,8 +267,10 @@ class GatewayProtocol(HttpToolsProtocol):
     def _dropped(self, size: int) -> None:
         if self._drop is not None:
             self._drop.add(size)
-            if self._drop.is_over(self._now()):
-                self.connection.abort()
+            if self._drop.is_full:
+                # Not cut off yet: a client that sends as fast as it is read looks for an answer only once it has to
+                # wait. A reset would take the answer away from it.
+                self.flow.pause_reading()
 
 
 class _EndsAfterBody:

@@ -59,7 +59,7 @@ def serve(settings: Settings, options: ServeOptions, *, on_ready: Callable[[str]
         InvalidInput: the address cannot be listened on, or may not be without an API key.
         Unreachable, WrongSchema: the database does not answer, or has another version.
     """
-    context = open_context(settings)
+    context = open_context(settings, options)
     check_access(context, options)
     listener = bind(options)
     url = url_of(options, listener)
@@ -76,7 +76,7 @@ def serve(settings: Settings, options: ServeOptions, *, on_ready: Callable[[str]
                 options.uds.unlink()
 
 
-def open_context(settings: Settings) -> Context:
+def open_context(settings: Settings, options: ServeOptions) -> Context:
     """Open the database for the threads of a server.
 
     Raises:
@@ -84,7 +84,7 @@ def open_context(settings: Settings) -> Context:
     """
     context = make_context(settings, threads=QUICK_THREADS + BULK_THREADS)
     # The process beside it loads models: one that crashes there leaves the server alone.
-    return replace(context, builds_stages=False)
+    return replace(context, builds_stages=False, works_beside=settings.is_embedded and options.has_work)
 
 
 def _serve_here(context: Context, options: ServeOptions, listener: socket.socket, on_ready: Callable[[], None]) -> None:

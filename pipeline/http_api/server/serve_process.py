@@ -35,7 +35,7 @@ def main() -> None:
         threading.Thread(target=_follow_parent, args=arguments, name="pipeline-parent", daemon=True).start()
 
     run_server(
-        open_context(settings),
+        open_context(settings, options),
         options,
         socket.socket(fileno=given["listener"]),
         work,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+from pipeline.sources.columnar.parquet_footer import ColumnChunk
 
 #: Of a field that holds a number of 32 bits, in the compact protocol of Thrift, directly behind the field before.
 _NEXT_INTEGER = 0x15
@@ -11,22 +13,20 @@ _DICTIONARY_PAGE = 2
 _HEADER_BYTES = 16
 
 
-def dictionary_bytes(file: BinaryIO, column: Any) -> int:
+def dictionary_bytes(file: BinaryIO, chunk: ColumnChunk) -> int:
     """Return how many bytes the dictionary of a column chunk has when decompressed, 0 if there is none.
 
     Reading fails if the size in the page's header is wrong. If the header cannot be read, the size of all pages counts.
 
     Args:
         file: it has `seek`, and is left at another position.
-        column: the metadata of the chunk.
     """
-    start = min(filter(None, (column.dictionary_page_offset, column.data_page_offset)), default=0)
-    file.seek(start)
+    file.seek(chunk.start)
     header = file.read(_HEADER_BYTES)
     kind, rest = _read_integer(header)
     size, _ = _read_integer(rest)
     if kind is None or size is None or size < 0:
-        return int(column.total_uncompressed_size)
+        return chunk.size
     return size if kind == _DICTIONARY_PAGE else 0
 
 

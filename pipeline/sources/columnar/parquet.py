@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, BinaryIO
 
 from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput
 from pipeline.sources.columnar.dictionary_pages import dictionary_bytes
+from pipeline.sources.columnar.parquet_footer import ColumnChunk, DamagedFooter, read_chunks
 from pipeline.sources.columnar.record_batches import (
     BATCH_ROWS,
     REPEATED_BYTES,
@@ -58,7 +60,11 @@ def read_parquet(
             schema = opened.schema_arrow
             check_schema(schema, arrow, options, name)
             report.note("rows", opened.metadata.num_rows, "the file's footer")
-            dictionaries = _measure_dictionaries(file, opened.metadata)
+            groups = opened.num_row_groups
+        chunks = read_chunks(file)
+        if len(chunks) != groups:
+            raise DamagedFooter(f"its footer has {len(chunks):,} row groups, not {groups:,}")
+        dictionaries = _measure_dictionaries(file, chunks)
         check_columns(schema.names)
         file.seek(0)
         # Texts that the file has once for many rows stay so until a row is read. Arrow keeps all texts of a row group
@@ -67,32 +73,38 @@ def read_parquet(
         texts = [field.name for field in schema if arrow.types.is_string(field.type) and field.name in large]
         with open_file(read_dictionary=texts) as opened:
             others = sum(size for path, size in dictionaries.items() if path not in texts)
-            yield from _read_groups(opened, arrow, name, options, position, others)
+            yield from _read_groups(opened, chunks, arrow, name, options, position, others)
 
 
-def _measure_dictionaries(file: BinaryIO, metadata: Any) -> dict[str, int]:
+def _measure_dictionaries(file: BinaryIO, groups: Sequence[Sequence[ColumnChunk]]) -> dict[str, int]:
     """Return the bytes of the largest dictionary of texts or bytes of each column, in any row group."""
     found: dict[str, int] = {}
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for column in map(group.column, range(group.num_columns)):
-            if column.physical_type == "BYTE_ARRAY":
-                path = column.path_in_schema
-                found[path] = max(found.get(path, 0), dictionary_bytes(file, column))
+    for chunk in chain.from_iterable(groups):
+        if chunk.is_text:
+            found[chunk.path] = max(found.get(chunk.path, 0), dictionary_bytes(file, chunk))
     return found
 
 
 def _read_groups(
-    opened: Any, arrow: Any, name: str, options: ReadOptions, position: FilePosition, repeated: int
+    opened: Any,
+    chunks: Sequence[Sequence[ColumnChunk]],
+    arrow: Any,
+    name: str,
+    options: ReadOptions,
+    position: FilePosition,
+    repeated: int,
 ) -> Iterator[Record | Rejection]:
     """Yield the rows of all groups.
 
     Args:
+        chunks: of each group.
         repeated: bytes that each row may have of dictionaries.
     """
     rows = 0
     for group in range(opened.num_row_groups):
         expected = opened.metadata.row_group(group).num_rows
-        read = yield from _read_group(opened, group, rows, arrow, name, options, position, repeated)
+        size = _batch_rows(chunks[group], name, repeated)
+        read = yield from _read_group(opened, group, rows, arrow, name, options, position, size)
         if read != expected:
             raise InvalidInput(f"{name} is damaged: row group {group + 1} has {read:,} rows, not {expected:,}")
         rows += read
@@ -100,7 +112,7 @@ def _read_groups(
         raise InvalidInput(f"{name} is damaged: it has {rows:,} rows, not the {opened.metadata.num_rows:,} it names")
 
 
-def _batch_rows(group: Any, name: str, repeated: int) -> int:
+def _batch_rows(chunks: Sequence[ColumnChunk], name: str, repeated: int) -> int:
     """Return how many rows of a group to decode at once.
 
     Args:
@@ -109,13 +121,10 @@ def _batch_rows(group: Any, name: str, repeated: int) -> int:
     Raises:
         InvalidInput: a nested column has far more values than bytes.
     """
-    for column in map(group.column, range(group.num_columns)):
-        if "." not in column.path_in_schema:
-            continue
-        values, size = column.num_values, column.total_uncompressed_size
-        if values > max(_MANY_VALUES, size * _VALUES_PER_BYTE):
+    for chunk in chunks:
+        if "." in chunk.path and chunk.values > max(_MANY_VALUES, chunk.size * _VALUES_PER_BYTE):
             raise InvalidInput(
-                f"{name}: the column {column.path_in_schema!r} makes {values:,} values of {size:,} bytes; write "
+                f"{name}: the column {chunk.path!r} makes {chunk.values:,} values of {chunk.size:,} bytes; write "
                 "smaller row groups"
             )
     return max(1, min(BATCH_ROWS, 4 * REPEATED_BYTES // max(1, repeated)))
@@ -129,19 +138,19 @@ def _read_group(
     name: str,
     options: ReadOptions,
     position: FilePosition,
-    repeated: int,
+    size: int,
 ) -> Generator[Record | Rejection, None, int]:
     """Yield the rows of a group from where reading goes on. Return how many the group has.
 
     Args:
         rows: of the groups before it.
+        size: how many rows to decode at once.
     """
     after = position.after or InputCursor()
     if group < after.group:
         return int(opened.metadata.row_group(group).num_rows)
     skipped = after.row if group == after.group else 0
     read = 0
-    size = _batch_rows(opened.metadata.row_group(group), name, repeated)
     for batch in opened.iter_batches(size, row_groups=[group]):
         left_out = min(max(skipped - read, 0), batch.num_rows)
         first = read + left_out

@@ -13,7 +13,8 @@ from pipeline.sources.text.text_input import TextInput
 def read_lines(source: TextInput) -> Iterator[Record | Rejection]:
     """Yield a record or a rejection for each line; blank lines are counted."""
     max_bytes = source.max_record_bytes
-    for number, offset, raw in map(strip_mark, number_lines(source, source.position.after)):
+    lines = number_lines(source, source.position.after, skips_blank=True)
+    for number, offset, raw in map(strip_mark, lines):
         if raw.isspace():
             source.report.blank_rows += 1
             continue

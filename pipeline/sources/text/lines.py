@@ -19,7 +19,11 @@ Line = tuple[int, int, bytes]
 END_OF_FILE = b"\x1a"
 
 
-def number_lines(source: TextInput, after: InputCursor | None = None) -> Iterator[Line]:
+#: Blank lines in a row after which further ones are skipped together.
+_BLANK_LINES = 16
+
+
+def number_lines(source: TextInput, after: InputCursor | None = None, *, skips_blank: bool = False) -> Iterator[Line]:
     """Yield each line; a line of more than `max_record_bytes` is truncated to one byte more.
 
     It is yielded before its end is sought, so that an input without line ends is refused at once.
@@ -28,21 +32,22 @@ def number_lines(source: TextInput, after: InputCursor | None = None) -> Iterato
 
     Args:
         after: where to go on.
+        skips_blank: whether most lines of a long run of blank ones are counted in the report instead of yielded: there
+            may be millions, one after another.
     """
     size = source.max_record_bytes + 1
     ends = (b"\r", b"\n") if source.has_cr else b"\n"
-    number, offset, stream = 0, source.first_offset, source.stream
-    if after is not None and after.byte > offset:
-        number, offset, stream = after.line, after.byte, _reopen(source, after)
-    lines = _UniversalLines(stream) if source.has_cr else stream
-    if number:
-        offset += _skip_rest(lines, ends, size)
+    number, offset, lines = _begin(source, after, ends, size)
+    runs = _BlankRuns(source, lines) if skips_blank and isinstance(lines, io.BufferedReader) else None
     while raw := lines.readline(size):
         number += 1
         start = offset
         offset += len(raw)
         if raw.endswith(ends):
             yield number, start, raw
+            if runs is not None:
+                skipped, skipped_bytes = runs.skip(raw)
+                number, offset = number + skipped, offset + skipped_bytes
             continue
         rest = raw
         if len(raw) < size:
@@ -52,6 +57,38 @@ def number_lines(source: TextInput, after: InputCursor | None = None) -> Iterato
         while len(rest) == size and not rest.endswith(ends):
             rest = lines.readline(size)
             offset += len(rest)
+
+
+def _begin(
+    source: TextInput, after: InputCursor | None, ends: bytes | tuple[bytes, ...], size: int
+) -> tuple[int, int, io.BufferedReader | _UniversalLines]:
+    """Return the number of lines and bytes before the first line to read, and what to read lines from."""
+    number, offset, stream = 0, source.first_offset, source.stream
+    if after is not None and after.byte > offset:
+        number, offset, stream = after.line, after.byte, _reopen(source, after)
+    lines = _UniversalLines(stream) if source.has_cr else stream
+    if number:
+        offset += _skip_rest(lines, ends, size)
+    return number, offset, lines
+
+
+class _BlankRuns:
+    """Skips what is left of a long run of blank lines, and counts it in the report."""
+
+    def __init__(self, source: TextInput, stream: io.BufferedReader) -> None:
+        self._report, self._stream, self._length = source.report, stream, 0
+
+    def skip(self, line: bytes) -> tuple[int, int]:
+        """Skip blank lines behind one if many came before. Return their number and their bytes."""
+        self._length = self._length + 1 if line.isspace() else 0
+        if self._length < _BLANK_LINES:
+            return 0, 0
+        head = self._stream.peek()
+        end = head.rfind(b"\n", 0, len(head) - len(head.lstrip())) + 1
+        self._stream.read(end)
+        skipped = head.count(b"\n", 0, end)
+        self._report.blank_rows += skipped
+        return skipped, end
 
 
 def strip_mark(line: Line) -> Line:
@@ -80,7 +117,7 @@ def _reopen(source: TextInput, after: InputCursor) -> io.BufferedReader:
     return source.reopen(after.byte - 1)
 
 
-def _skip_rest(lines: io.BufferedReader | _UniversalLines, ends: bytes | tuple[bytes, bytes], size: int) -> int:
+def _skip_rest(lines: io.BufferedReader | _UniversalLines, ends: bytes | tuple[bytes, ...], size: int) -> int:
     """Skip the rest of a line of which too much was read to keep it. Return how many bytes it has."""
     skipped = 0
     raw = lines.readline(1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.terminal import Terminal
 
 
@@ -65,3 +67,16 @@ def test_weight_and_fair_key_are_accepted(terminal: Terminal) -> None:
     assert result.exit_code == 2
     result = terminal.run("submit", str(terminal.write_items(["x"])), "--weight", "3", "--fair-key", "team-a")
     assert result.exit_code == 0
+
+
+def test_a_stored_definition_is_found_by_its_name(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, items = terminal.write_definition(), str(terminal.write_items(["an invoice"]))
+    monkeypatch.setenv("PIPELINE_DEFINITIONS", str(path.parent))
+    refused = terminal.run("definitions", "store", str(path))
+    assert (refused.exit_code, "comes first" in refused.stderr) == (2, True)
+    monkeypatch.delenv("PIPELINE_DEFINITIONS")
+    name = terminal.data("definitions", "store", str(path))["name"]
+    path.unlink()
+    assert terminal.data("submit", items, "-p", name)["total"] == 1
+    missing = terminal.run("submit", items, "-p", "no-such")
+    assert (missing.exit_code, "no-such" in missing.stderr) == (2, True)

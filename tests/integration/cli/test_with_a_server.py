@@ -76,6 +76,7 @@ READING: list[tuple[str, ...]] = [
     ("show", "m-1"), ("show", "m-2", "--payload", "--json"), ("show", "BATCH"), ("show", "BATCH-1", "--json"),
     ("show", "last-2"), ("show", "no-such"), ("show", "BATCH-9"), ("show", "m-1", "--batch", "BATCH"),
     ("dead", "list"), ("dead", "list", "last", "--json"), ("dead", "list", "--limit", "1"), ("dead", "list", "zz"),
+    ("dead", "summary"), ("dead", "summary", "last", "--stage", "classify", "--since", "1h", "--json"),
     ("dead", "show", "m-2"), ("dead", "show", "m-1"), ("dead", "show", "no-such"),
     ("dead", "replay", "last"), ("dead", "replay", "last", "--item", "m-1", "--yes"),
     ("deliveries", "list"), ("deliveries", "list", "--batch", "last", "--state", "paused", "--json"),
@@ -153,3 +154,33 @@ def test_doctor_checks_server_and_key(desk: Desk) -> None:
     wrong = desk._replace(key="pipe_mistyped")
     assert wrong.on_server("doctor").code == 1
     assert wrong.on_server("dead", "list").code == 2
+
+
+def test_definitions_are_stored_shown_and_deleted_as_on_the_database(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "mail.toml"
+    path.write_text(
+        'name = "mail"\n[classify]\nuse = "keywords"\ndefault = "other"\nrules = [{ label = "a", any = ["b"] }]\n'
+    )
+    said: list[list[tuple[int, object]]] = []
+    for run in (Desk.on_database, Desk.on_server):
+        stored = run(desk, "definitions", "store", str(path), "--json")
+        assert stored.code == 0, stored.err
+        version = json.loads(stored.out)["version"]
+        shown = json.loads(run(desk, "definitions", "show", "mail", "--json").out)
+        assert (shown["version"], shown["definition"]["classify"]["use"], shown["is_file"]) == (
+            version,
+            "keywords",
+            False,
+        )
+        assert run(desk, "definitions", "store", str(path), "--if-version", "none").code == 2
+        again = json.loads(run(desk, "definitions", "store", str(path), "--if-version", version, "--json").out)
+        assert (again["is_new"], again["version"]) == (False, version)
+        listed = json.loads(run(desk, "definitions", "list", "--json").out)
+        assert [(each["name"], each["is_file"]) for each in listed] == [("mail", False), ("obedient", True)]
+        table, read = run(desk, "definitions", "list"), run(desk, "definitions", "show", "mail")
+        assert "mail" in table.out
+        assert json.loads(read.out)["name"] == "mail"
+        assert run(desk, "definitions", "delete", "mail").code == 2, "nobody can be asked"
+        assert run(desk, "definitions", "delete", "mail", "--yes").code == 0
+        said.append([(each.code, each.out) for each in [run(desk, "definitions", "show", "mail")]])
+    assert said[0] == said[1] == [(2, "")]

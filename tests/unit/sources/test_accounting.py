@@ -302,3 +302,17 @@ def test_a_damaged_parquet_file_is_read_completely_or_refused(tmp_path_factory, 
     except InvalidInput:
         return
     assert [item.line for item in items] == list(range(1, pq.read_metadata(path).num_rows + 1))
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n", b" \t\n"])
+def test_many_blank_lines_are_counted_and_shift_no_line_number(blank):
+    content = b'{"a": 1}\n' + blank * 100_000 + b'  {"a": 2}\n' + blank * 40 + b'{"a":'
+    items, blank_rows = read(content, format="jsonl")
+    assert (blank_rows, places(items)) == (100_040, [(1, {"a": 1}), (100_002, {"a": 2}), (100_043, FAULT)])
+
+
+def test_blank_lines_between_rows_are_skipped_and_those_inside_quotes_kept():
+    inside = "x" + "\n" * 40 + "y"
+    content = b"a,b\n" + b"\n" * 100 + f'1,"{inside}"\n\n2,3\n'.encode()
+    items, blank_rows = read(content)
+    assert (blank_rows, places(items)) == (101, [(102, {"a": "1", "b": inside}), (144, {"a": "2", "b": "3"})])

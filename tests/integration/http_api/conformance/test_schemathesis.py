@@ -23,11 +23,9 @@ name = "tickets"
 input = { text = "text" }
 classify = { use = "keywords", default = "other", rules = [{ label = "billing", any = ["invoice"] }] }
 """
-#: A query that is too long is refused before anybody looks at the key, the method, or the parameters.
 CONFIG = """
 [checks]
 positive_data_acceptance.enabled = false
-ignored_auth.enabled = false
 use_after_free.enabled = false
 ensure_resource_availability.enabled = false
 object_level_authorization.enabled = false

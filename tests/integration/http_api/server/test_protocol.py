@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import select
 import socket
 import ssl
 import threading
@@ -235,6 +236,17 @@ def test_no_more_of_an_answered_body_is_read_than_the_limit(impatient: AsgiServe
     with impatient.connect() as client:
         client.sendall(get("early", "Content-Length: 1000000000"))
         assert _send_until_refused(client, b"x" * 65_536) < 100_000_000
+
+
+def test_a_client_that_reads_only_once_it_has_to_wait_gets_its_answer() -> None:
+    """As Node's fetch with a stream that never waits: cut off at the limit, it would lose the answer in a reset."""
+    limits = ServerLimits(drop_bytes=1_000_000, drop_seconds=HANG_SECONDS)
+    with serving_app(limits, stop_seconds=0.05) as served, served.connect() as client:
+        client.sendall(get("early", "Content-Length: 1000000000"))
+        sent, chunk = 0, b"x" * 65_536
+        while sent < 4_000_000 or select.select([], [client], [], 0)[1]:
+            sent += client.send(chunk)
+        assert split(read_all(client))[0] == 413
 
 
 def test_the_rest_of_an_answered_body_is_not_awaited_for_long(impatient: AsgiServer) -> None:

@@ -1,0 +1,1 @@
+"""Alerts: what went wrong, from when until when, and whom to tell."""

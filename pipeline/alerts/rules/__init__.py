@@ -1,0 +1,1 @@
+"""Decisions about alerts, without input or output."""
