@@ -40,14 +40,14 @@ _SECONDS = click.FloatRange(0.1, 10_000_000)
 @click.command()
 @click.argument("source", metavar="SOURCE")
 @options.definition
-@click.option("--name", metavar="NAME", help="Name of the intake. Default: that of the stream or table.")
+@click.option("--name", metavar="NAME", help="Name of the intake. Default: that of the topic, stream, queue or table.")
 @click.option(
     "--from",
     "begin",
     type=click.Choice(["earliest", "latest"]),
     default="earliest",
     show_default=True,
-    help="Where a stream that was never read begins.",
+    help="Where a topic or stream that was never read begins.",
 )
 @click.option(
     "--roll-items",
@@ -142,14 +142,17 @@ def consume(
 ) -> int:
     """Turn the messages of SOURCE into items.
 
-    SOURCE is a Redis stream, redis://HOST/DATABASE/STREAM, or an outbox table, postgresql://HOST/DATABASE/TABLE, also
-    by a connection: conn://NAME/… Each message is one JSON object. Items go to an open batch, which is sealed when it
+    SOURCE is a Kafka topic, kafka://HOST/TOPIC, a Redis stream, redis://HOST/DATABASE/STREAM, a stream of NATS
+    JetStream, nats://HOST/STREAM, a queue of RabbitMQ, amqp://HOST/VHOST/QUEUE, or of SQS, sqs://REGION/ACCOUNT/QUEUE,
+    or an outbox table, postgresql://HOST/DATABASE/TABLE, also by a connection: conn://NAME/… Each message is one JSON
+    object. Items go to an open batch, which is sealed when it
     is full, old or idle; the next message opens another. Without a broker, the items are processed
     here. It runs until it is stopped.
 
     \b
     Examples:
       pipeline consume redis://127.0.0.1/0/tickets -p definition.toml
+      pipeline consume kafka://kafka.internal:9092/tickets -p definition.toml
       pipeline consume conn://shop/public.outbox -p definition.toml --roll-items 1000
     """
     messages = Messages(quiet)

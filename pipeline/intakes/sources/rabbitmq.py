@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,6 +30,9 @@ _GATHER_SECONDS = 0.02
 _MOST_PREFETCHED = 65_535
 
 T = TypeVar("T")
+
+# It logs addresses. What it has to say comes as errors as well.
+logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
 class RabbitQueue:
