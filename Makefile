@@ -11,6 +11,11 @@ unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check
+# For many packages, of which few modules are imported: uv resolves in seconds what takes pip minutes, and leaves it to
+# Python to compile what is imported. Where uv cannot be had or finds nothing, as with an index that only pip is told of,
+# pip installs everything.
+INSTALL_MANY = sh -c '{ $(INSTALL) uv && $(RUN) uv pip install --quiet --python $(VENV)/bin/python "$$@"; } 2>/dev/null \
+	|| $(INSTALL) "$$@"' install
 
 # ensurepip is needed too; some systems package it separately from Python.
 USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
@@ -92,10 +97,10 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.python
 
 $(VENV)/.test: pyproject.toml $(VENV)/.python
 	@echo "Installing what the tests need …"
-	@$(INSTALL) --editable '.[test]'
+	@$(INSTALL_MANY) --editable '.[test]'
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.python
 	@echo "Installing what the comparison needs …"
-	@$(INSTALL) --editable '.[test,bench]'
+	@$(INSTALL_MANY) --editable '.[test,bench]'
 	@touch $@ $(VENV)/.test $(VENV)/.demo

@@ -25,7 +25,7 @@ from pipeline.delivery.sender.sender import Sender
 from pipeline.delivery.webhook.options import SenderOptions
 from tests.integration.delivery.targets.contract import TargetServer, event
 from tests.integration.delivery.targets.servers import KafkaTarget, NatsTarget, RabbitTarget, RedisTarget
-from tests.support.receivers.owed import LOOPBACK, SECRET, owe_next, to, wait_until
+from tests.support.receivers.owed import LOOPBACK, SECRET, owe, owe_next, to
 from tests.support.servers.nats import Nats
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
@@ -35,6 +35,8 @@ from tests.support.servers.tansu import Kafka
 KINDS = ("webhook", "redis", "rabbitmq", "nats", "kafka")
 #: Events at a low rate, and the pause between two.
 FEW, PAUSE_SECONDS = 200, 0.01
+#: Seconds between two looks at what is left, each of which takes time from the sender; and until it is given up.
+LOOK_SECONDS, MOST_SECONDS = 0.1, 600.0
 _LEFT = text("SELECT count(*) FROM deliveries WHERE state <> 'delivered'")
 _ENDED = text(
     "SELECT extract(epoch FROM finished_at - created_at) AS seconds FROM deliveries WHERE seq >= :first ORDER BY 1"
@@ -88,22 +90,31 @@ def _measure(
     """Return events a second at full load, and the seconds from commit to record of each at a low rate, sorted."""
     database = Database(database_url)
     upgrade_schema(database)
+    owe(database, [])
     owe_next(database, [(target, event(seq, padding=300)) for seq in range(1, events + 1)], 1)
     sender = Sender(database, [SECRET], destinations, worker="benchmark", options=SenderOptions())
     started = time.monotonic()
     sender.start()
-    wait_until(lambda: _left(database) == 0, 600)
+    _wait_until_delivered(database)
     rate = events / (time.monotonic() - started)
     for number in range(FEW):
         owe_next(database, [(target, event(1))], events + 1 + number)
         sender.wake()
         time.sleep(PAUSE_SECONDS)
-    wait_until(lambda: _left(database) == 0)
+    _wait_until_delivered(database)
     sender.stop(0)
     with database.read() as connection:
         waits = [float(row.seconds) for row in connection.execute(_ENDED, {"first": events + 1})]
     database.close()
     return rate, waits
+
+
+def _wait_until_delivered(database: Database) -> None:
+    until = time.monotonic() + MOST_SECONDS
+    while left := _left(database):
+        if time.monotonic() >= until:
+            raise click.ClickException(f"{left:,} events are not delivered after {MOST_SECONDS:,.0f} s")
+        time.sleep(LOOK_SECONDS)
 
 
 def _left(database: Database) -> int:

@@ -22,6 +22,7 @@ from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.errors import InvalidInput
 from pipeline.hooks import Hook, Hooks
 from pipeline.settings import Settings
+from pipeline.telemetry.meter import process_meter
 
 #: Poll interval in seconds of a sender for deliveries that other processes write.
 SHARED_POLL_SECONDS = 0.1
@@ -73,7 +74,7 @@ def reopen(context: Context) -> Context:
 
 
 def _context_with(database: Database, settings: Settings, hooks: Hooks, connections: NamedConnections) -> Context:
-    context = Context(settings=settings, database=database, hooks=hooks, connections=connections)
+    context = Context(settings=settings, database=database, hooks=hooks, connections=connections, meter=process_meter())
     if database.is_sqlite:
         return context
     clock = DatabaseClock(database)
@@ -111,6 +112,7 @@ def make_sender(context: Context) -> Sender:
         worker=context.worker,
         vault=Encryption(settings.encryption_keys),
         clock=context.now,
+        meter=context.meter,
         # Other processes finish items and can wake this one only occasionally.
         options=SenderOptions() if settings.is_embedded else SenderOptions(poll_seconds=SHARED_POLL_SECONDS),
     )

@@ -18,6 +18,7 @@ from pipeline.domain.item import Stage
 from pipeline.hooks import Hooks
 from pipeline.settings import Settings
 from pipeline.stages.catalog.step import Step
+from pipeline.telemetry.meter import NULL, Meter
 
 
 def utc_now() -> datetime:
@@ -48,6 +49,7 @@ class Context:
         connections: what `conn://NAME` names.
         actor: who intervenes through this context, as the history of a batch names them.
         synchronise: adjusts the clock if it is not this machine's.
+        meter: counts what this process does, where somebody wants to know.
     """
 
     settings: Settings
@@ -61,6 +63,7 @@ class Context:
     connections: NamedConnections = field(default_factory=NamedConnections)
     actor: str = field(default_factory=local_actor)
     synchronise: Callable[[], None] = lambda: None
+    meter: Meter = field(default=NULL, compare=False, repr=False)
 
     def acting_as(self, actor: str) -> Context:
         """Return this context for somebody else."""

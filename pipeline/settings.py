@@ -20,6 +20,9 @@ from pipeline.crypto.signer import Signer
 from pipeline.domain.urls.allowed_targets import check_target_pattern
 from pipeline.domain.validation_text import describe_error
 from pipeline.errors import InvalidSettings
+from pipeline.telemetry.address import parse_address
+from pipeline.telemetry.line_formats import LogFormat
+from pipeline.telemetry.log_items import parse_log_items
 
 PREFIX = "PIPELINE_"
 #: Broker of the embedded mode: queues in the memory of this process.
@@ -139,11 +142,28 @@ class Settings(BaseSettings):
     task_events: bool = True
     #: Whether messages use the transports in `workers/transports`; false: those of kombu, which are slower.
     fast_transport: bool = True
+    #: `host:port` on which workers and `pipeline serve` show metrics, without asking who reads them. Unset: nowhere.
+    metrics_listen: str | None = None
+    #: File, ending in `.prom`, in which workers show metrics to Prometheus's node exporter. Unset: none.
+    metrics_textfile: Path | None = None
     #: Days to keep a batch and everything that belongs to it after it completes. Unset: keep everything.
     retention_days: float | None = Field(default=None, gt=0, le=36_500)
     #: Number of workers that may die while running an item before the item is dead. With the default, the item runs
     #: once among all others, once in a small group, and twice alone, since one death alone may be a kill from outside.
     max_crashes: int = Field(default=4, ge=1, le=100)
+
+    #: Format of log lines: `text` for people; `json`, `ecs` or `splunk` for a log platform.
+    log_format: LogFormat = LogFormat.TEXT
+    #: Items whose attempts are logged, a line each: `off`, `dead`, `sample:RATE` or `all`.
+    log_items: str = "off"
+    #: Whether those lines have the items' keys, which may be personal data.
+    log_keys: bool = False
+
+    @field_validator("log_items", mode="after")
+    @classmethod
+    def _log_items(cls, value: str) -> str:
+        parse_log_items(value)
+        return value
 
     @field_validator("allow_private_callbacks", mode="before")
     @classmethod
@@ -203,6 +223,20 @@ class Settings(BaseSettings):
                 raise ValueError("expected user:password, both in printable ASCII characters")
         return value
 
+    @field_validator("metrics_listen", mode="after")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_address(value)
+        return value
+
+    @field_validator("metrics_textfile", mode="after")
+    @classmethod
+    def _read_by_node_exporter(cls, value: Path | None) -> Path | None:
+        if value is not None and value.suffix != ".prom":
+            raise ValueError(f"{str(value)!r} does not end in .prom, so Prometheus's node exporter would not read it")
+        return value
+
     @field_validator("flower_broker_api", mode="after")
     @classmethod
     def _management_api(cls, value: SecretStr | None) -> SecretStr | None:
@@ -211,6 +245,11 @@ class Settings(BaseSettings):
         ):
             raise ValueError("expected a URL such as http://user:password@rabbitmq.internal:15672/api/")
         return value
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether processes count what they do."""
+        return self.metrics_listen is not None or self.metrics_textfile is not None
 
     @property
     def transport(self) -> Transport:

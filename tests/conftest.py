@@ -25,8 +25,13 @@ pytest_plugins = [
     "tests.support.transports",
 ]
 
-# A busy machine draws an example slowly: that says nothing of the code.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine draws an example slowly: that says nothing of the code. Examples are few, since each run has others.
+settings.register_profile(
+    "unhurried",
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "40")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("unhurried")
 
 
@@ -43,6 +48,15 @@ def _refuse_the_network(event: str, args: tuple[Any, ...]) -> None:
 
 # An audit hook sees every library, whichever function it connects by.
 sys.addaudithook(_refuse_the_network)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _only_known_fields_of_events() -> None:
+    """Refuse events and fields that pipeline/telemetry/log_fields.py does not have."""
+    from pipeline import log
+    from pipeline.telemetry.log_fields import check_fields
+
+    log.check = check_fields
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, current_app, signals
 from celery.worker.components import Pool
@@ -12,12 +12,17 @@ from celery.worker.state import reserved_requests
 from pipeline import settings
 from pipeline.bootstrap import make_context
 from pipeline.errors import InvalidSettings
+from pipeline.settings import Settings
+from pipeline.telemetry.meter import NULL, process_meter
 from workers import garbage_collector
 from workers.engine import prefork_child
 from workers.engine.engine import Engine, Roles, running_engine, set_running
 from workers.engine.liveness import BEAT_SECONDS, LivenessThread
 from workers.logs import configure
 from workers.signals import take_over
+
+if TYPE_CHECKING:
+    from workers.engine.metrics_server import WorkerMetrics
 
 #: Name of the application.
 NAME = "pipeline"
@@ -35,6 +40,7 @@ class EngineStep(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         # An embedded worker has its own engine.
+        self._metrics: WorkerMetrics | None = None
         self.enabled = not getattr(worker, "brings_engine", False)
         super().__init__(worker, **options)
 
@@ -52,6 +58,7 @@ class EngineStep(bootsteps.StartStopStep):
             sends=SENDER_QUEUE in queues,
         )
         garbage_collector.calm()
+        self._metrics = _metrics(chosen)
         engine = Engine(worker.app, make_context(chosen), roles)
         set_running(worker.app, engine)
         engine.start()
@@ -59,6 +66,8 @@ class EngineStep(bootsteps.StartStopStep):
         # Without a secret, the sender sends nothing.
         worker.vitals = LivenessThread(engine.context, queues if chosen.secrets else queues - {SENDER_QUEUE})
         worker.vitals.start()
+        if self._metrics is not None:
+            self._metrics.begin(_role(queues), worker.vitals.problem)
 
     def stop(self, worker: Any) -> None:
         self._stop(worker, None)
@@ -71,6 +80,24 @@ class EngineStep(bootsteps.StartStopStep):
         prefork_child.tell_to_stop(worker.pool)
         worker.vitals.stop()
         running_engine(worker.app).stop(timeout=timeout)
+        if self._metrics is not None:
+            self._metrics.stop()
+
+
+def _metrics(chosen: Settings) -> WorkerMetrics | None:
+    """Return the metrics of this process, which `pipeline worker` has prepared."""
+    if process_meter() is NULL and not chosen.has_metrics:
+        return None
+    # Imported here: most workers show no metrics.
+    from workers.engine.metrics_server import prepared_metrics, serve_metrics
+
+    return prepared_metrics() or serve_metrics(chosen)
+
+
+def _role(queues: set[str]) -> str:
+    if queues & STAGE_QUEUES:
+        return "worker"
+    return "sender" if SENDER_QUEUE in queues else "dispatcher"
 
 
 class Beat(bootsteps.StartStopStep):

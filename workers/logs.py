@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import Any
 
 from celery.exceptions import CPendingDeprecationWarning
+
+from pipeline import settings
+from pipeline.errors import InvalidSettings
+from pipeline.telemetry.line_formats import LogFormat
+from pipeline.telemetry.log_output import configure_output
 
 FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
 
@@ -21,12 +25,16 @@ def configure(level: int | str | None, filename: str | None = None) -> None:
         level: as Celery passes it.
         filename: log file; None: standard error.
     """
-    logging.basicConfig(format=FORMAT, level=level or logging.INFO, **_target(filename))
+    configure_output(level or logging.INFO, FORMAT, _log_format(), filename)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Continuing work after a lost connection is intended: its results are recorded.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 
-def _target(filename: str | None) -> dict[str, Any]:
-    return {"filename": filename} if filename else {}
+def _log_format() -> LogFormat:
+    try:
+        return settings.load().log_format
+    except InvalidSettings:
+        # The engine says so, when it starts.
+        return LogFormat.TEXT

@@ -28,7 +28,7 @@ def reconcile(context: Context, batch_id: int) -> dict[str, tuple[int, int]]:
         drift = batches.correct_counters(connection, batch_id) if has_drifted else {}
         complete(connection, batch_id, context.hooks, now)
     if drift:
-        log.warning("counters_drifted", batch=batch_id, **{name: list(pair) for name, pair in drift.items()})
+        log.warning("counters_drifted", batch_row=batch_id, **{name: list(pair) for name, pair in drift.items()})
     return drift
 
 

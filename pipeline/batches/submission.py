@@ -127,9 +127,19 @@ def checked(context: Context, submission: Submission) -> Submission:
 
 def _checked_url(context: Context, submission: Submission, name: str) -> str | None:
     url: str | None = getattr(submission, name)
-    if url is None:
-        return None
-    callback = context.destinations.for_tenant(submission.tenant).check(url, name=name)
+    return None if url is None else check_receiver(context, url, name=name, tenant=submission.tenant)
+
+
+def check_receiver(context: Context, url: str, *, name: str, tenant: str = DEFAULT_TENANT) -> str:
+    """Return the URL of a receiver of events in its normal form.
+
+    Args:
+        name: what messages call the URL.
+
+    Raises:
+        InvalidInput: nothing can be sent there, or it would be unsigned.
+    """
+    callback = context.destinations.for_tenant(tenant).check(url, name=name)
     if not context.settings.secrets and not callback.is_target:
         raise InvalidInput(
             "callbacks are signed, but PIPELINE_WEBHOOK_SECRET is not set; create one with `pipeline secret` and give "

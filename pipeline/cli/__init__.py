@@ -23,6 +23,7 @@ COMMANDS = {
         "results": "Write the results of BATCH.",
         "show": "Show everything about one item.",
         "audit": "Prove that nothing of BATCH was lost or counted twice.",
+        "metrics": "Serve metrics for Prometheus and for autoscalers.",
         "flower": "Show tasks, workers and queues in a browser.",
     },
     "Management": {

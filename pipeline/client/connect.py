@@ -53,10 +53,20 @@ class SettingOverrides(TypedDict, total=False):
     fast_transport: bool | None
     #: Whether tasks send events, which Flower shows.
     task_events: bool | None
+    #: Where `pipeline worker` shows metrics; embedded workers show none.
+    metrics_listen: str | None
+    #: The file in which `pipeline worker` shows metrics; embedded workers write none.
+    metrics_textfile: Path | None
     #: Days that a batch is kept after it completed.
     retention_days: float | None
     #: Workers that may die holding an item before it is given up.
     max_crashes: int | None
+    #: Format of the lines about attempts: `text`, `json`, `ecs` or `splunk`.
+    log_format: str | None
+    #: Items whose attempts are logged: `off`, `dead`, `sample:RATE` or `all`.
+    log_items: str | None
+    #: Whether those lines have the items' keys.
+    log_keys: bool | None
 
 
 @overload

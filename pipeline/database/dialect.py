@@ -9,8 +9,10 @@ and `postgresql` open connections and transactions.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +51,8 @@ Values = Mapping[str, Any]
 
 #: The parameter that holds the rows of a `json_table`.
 ROWS = "rows"
+#: Instructions of SQLite's machine between two looks at the clock: about a millisecond.
+_PROGRESS_STEPS = 100_000
 #: The name of a `json_table` inside a statement.
 JSON_TABLE = "r"
 
@@ -56,6 +60,8 @@ JSON_TABLE = "r"
 class Dialect(ABC):
     """The SQL of one database."""
 
+    #: What users call it.
+    name: str
     #: Whether other transactions can hold row locks. SQLite has a single writer, so none can.
     has_row_locks: bool
     #: Whether a statement can update rows and join what it updated with other tables.
@@ -104,10 +110,15 @@ class Dialect(ABC):
     def lock_upgrade(self, connection: Connection, key: int) -> None:
         """Let one schema upgrade run at a time, without a time limit on its statements, until the transaction ends."""
 
+    @abstractmethod
+    def limit_statements(self, connection: Connection, seconds: float) -> AbstractContextManager[None]:
+        """Return a context manager inside which a statement that takes longer fails. It is part of a transaction."""
+
 
 class SQLiteDialect(Dialect):
     """The SQL of SQLite: one writer, lists and rows as JSON, instants as text."""
 
+    name = "sqlite"
     has_row_locks = False
     has_updating_cte = False
 
@@ -144,6 +155,18 @@ class SQLiteDialect(Dialect):
     def lock_upgrade(self, connection: Connection, key: int) -> None:
         """Do nothing: the transaction already holds the only write lock, and SQLite limits no statement."""
 
+    @contextmanager
+    def limit_statements(self, connection: Connection, seconds: float) -> Iterator[None]:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        until = time.monotonic() + seconds
+        # True interrupts the statement that runs. Together they have as long as one of them has on PostgreSQL.
+        driver.set_progress_handler(lambda: time.monotonic() > until, _PROGRESS_STEPS)
+        try:
+            yield
+        finally:
+            driver.set_progress_handler(None, 0)
+
 
 class PostgreSQLDialect(Dialect):
     """The SQL of PostgreSQL: row locks, COPY, arrays.
@@ -151,6 +174,7 @@ class PostgreSQLDialect(Dialect):
     Its modules are imported where they are used: a program on SQLite would load them for nothing, at every start.
     """
 
+    name = "postgresql"
     has_row_locks = True
     has_updating_cte = True
 
@@ -202,6 +226,11 @@ class PostgreSQLDialect(Dialect):
     def lock_upgrade(self, connection: Connection, key: int) -> None:
         # An index on a large table takes its time.
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({key}), set_config('statement_timeout', '0', true)")
+
+    @contextmanager
+    def limit_statements(self, connection: Connection, seconds: float) -> Iterator[None]:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{seconds:g}s'")
+        yield
 
 
 _DIALECTS: Mapping[str, Dialect] = {"sqlite": SQLiteDialect(), "postgresql": PostgreSQLDialect()}

@@ -373,6 +373,14 @@ pruned = Table(
     comment="Deleted batches whose items, events and deliveries are still being deleted",
 )
 
+totals = Table(
+    "totals",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    comment="Sums over all batches that outlive them: what deleted batches had",
+)
+
 api_keys = Table(
     "api_keys",
     metadata,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,6 +29,8 @@ class EventType(StrEnum):
     DELIVERY_EXHAUSTED = "delivery.exhausted"
     #: Every result of the batch is written to the target of an export.
     EXPORT_COMPLETED = "export.completed"
+    #: A message of an intake cannot be an item; sent to the intake's `--reject-to`.
+    ITEM_REJECTED = "item.rejected"
 
 
 #: Event types that carry the result of an item; the others are about a batch or a delivery.
@@ -122,6 +125,30 @@ def export_data(batch_id: str, seq: int, row: Mapping[str, Any], manifest: str |
         "rows": row["rows"],
         "timings": {name: format_timestamp(row[name]) for name in ("created_at", "finished_at")},
     }
+
+
+def rejected_data(batch_id: str, seq: int, intake: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of `item.rejected`: the message, and why it cannot be an item.
+
+    Args:
+        intake: the intake's row.
+        row: the message's row; its `body` is text, or base64 with `encoding`.
+    """
+    return {
+        "batch_id": batch_id,
+        "seq": seq,
+        "intake": intake["name"],
+        "source": intake["source"],
+        **{name: row[name] for name in ("partition", "offset", "message_id", "reason")},
+        **_text_or_base64(row["body"]),
+    }
+
+
+def _text_or_base64(body: bytes) -> dict[str, str]:
+    try:
+        return {"body": body.decode()}
+    except UnicodeDecodeError:
+        return {"body": b64encode(body).decode(), "encoding": "base64"}
 
 
 def cut_data(body: bytes) -> bytes:

@@ -26,6 +26,13 @@ from pipeline.execution.sql import crash_suspects, pending_batches, releases
 from pipeline.execution.sql.crash_suspects import Suspect
 from pipeline.execution.sql.pending_batches import PendingBatch
 from pipeline.execution.sql.releases import Ref, ReleasedItem
+from pipeline.telemetry.families import (
+    DISPATCH_IN_FLIGHT,
+    DISPATCH_WINDOW,
+    PUBLISHED,
+    RELEASED,
+    STATEMENT_SECONDS,
+)
 
 LEASE = "dispatch"
 
@@ -116,24 +123,41 @@ class Dispatcher:
         Raises:
             Exception: what the broker raised; items that were not published are pending again.
         """
-        now = self._context.now()
+        now, meter, began = self._context.now(), self._context.meter, time.perf_counter()
         with self._context.database.write() as connection:
             if not self._take_lease(connection, now, dead):
+                meter.unset(DISPATCH_WINDOW)
+                meter.unset(DISPATCH_IN_FLIGHT)
                 return Dispatched(0, is_holder=False)
             pending = [batch for batch in pending_batches.find_pending(connection, now) if self._is_mine(batch.id)]
             flight = self._flight(connection)
             messages = self._release(connection, pending, flight, now)
             messages += self._release_suspects(connection, now)
         messages = self._without_recalled(messages)
+        if meter.is_on:
+            self._count_released(messages, flight, time.perf_counter() - began)
         try:
             self._publish(messages)
         except Exception:
+            meter.add(PUBLISHED, ("failed",), len(messages))
             unsent(self._context, _refs(messages))
             raise
+        meter.add(PUBLISHED, ("sent",), len(messages))
         # Overdue items wait for room in the window, and whoever makes room wakes the dispatcher.
         next_due_at = min((batch.next_due_at for batch in pending if batch.next_due_at), default=None)
         is_active = bool(pending or flight.total or messages)
         return Dispatched(len(messages), is_holder=True, next_due_at=next_due_at, is_active=is_active)
+
+    def _count_released(self, messages: Sequence[TaskMessage], flight: _Flight, seconds: float) -> None:
+        meter = self._context.meter
+        meter.set(DISPATCH_WINDOW, (), self.window)
+        meter.set(DISPATCH_IN_FLIGHT, (), flight.total + len(messages))
+        if not messages:
+            # An idle dispatcher looks often, and quickly.
+            return
+        meter.observe(STATEMENT_SECONDS, ("release",), [seconds])
+        for stage, number in Counter(message.stage for message in messages).items():
+            meter.add(RELEASED, (stage.value,), number)
 
     def stop(self) -> None:
         """Release the lease, so that another dispatcher takes over at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from pipeline.domain.item import Classification, Stage, WorkItem
 from pipeline.domain.outcome import Failure, FailureKind, Outcome
 from pipeline.domain.portions import portions, text_bytes
 from pipeline.errors import PipelineError
+from pipeline.execution.count_outcomes import count_claimed, count_unrun
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.record import Done, enrichment_json
 from pipeline.execution.rescue import unsent
@@ -113,11 +115,14 @@ class MicroBatch:
         messages are here, and safe.
         """
         runtime, tries = self._runtime, count()
+        began = time.perf_counter()
         rows = retrying(
             lambda: self._claim(refs, is_again=next(tries) > 0),
             patience=runtime.context.lease,
             stopping=runtime.stop_gate.closed,
         )
+        if runtime.context.meter.is_on and rows:
+            count_claimed(runtime.context, self._stage, rows, time.perf_counter() - began)
         self._claimed |= {row["id"]: Ref(row["id"], row["epoch"]) for row in rows}
         runtime.start_renewing({self._claimed[row["id"]]: text_bytes(row["payload"]) for row in rows})
         return rows
@@ -133,6 +138,7 @@ class MicroBatch:
                 now=now,
                 lease_until=now + context.lease,
                 worker=context.worker,
+                with_times=context.meter.is_on,
             )
             if not is_again:
                 return claimed
@@ -144,12 +150,14 @@ class MicroBatch:
     def hand_back(self, refs: Sequence[Ref]) -> None:
         """Make items pending again, so that another process need not wait for their leases to run out."""
         unsent(self._runtime.context, refs)
+        count_unrun(self._runtime.context, self._stage, _HANDED_BACK, len(refs))
         self.acknowledge({ref.id: _HANDED_BACK for ref in refs})
 
     def drop_stale(self, refs: Sequence[Ref]) -> None:
         """Acknowledge the messages whose items were not claimed: another release or another copy was faster."""
         stale = {ref.id: _STALE for ref in refs if ref.id not in self._claimed}
         if stale:
+            count_unrun(self._runtime.context, self._stage, _STALE, len(stale))
             self.acknowledge(stale)
 
     def run(self, rows: Sequence[Row]) -> None:
@@ -190,6 +198,7 @@ class MicroBatch:
     def _lose(self, rows: Sequence[Row], error: Exception) -> None:
         lost = {row["id"]: _LOST for row in rows if row["id"] not in self._handed_over}
         log_failure(log, "items_lost", error, stage=self._stage.value, items=len(lost))
+        count_unrun(self._runtime.context, self._stage, _LOST, len(lost))
         self.finish(lost)
 
     # --- on the thread or event loop where an item's last step ended ---------------------------------------------
@@ -206,6 +215,7 @@ class MicroBatch:
                 outcome,
                 call.started_at,
                 ended_at,
+                call.work.public_id,
                 enrichment_json(outcome),
                 continues=row["id"] in self._continuing,
                 is_durable=continuation is not None and continuation.is_durable,

@@ -28,6 +28,7 @@ class Done(NamedTuple):
     """The outcome of a claimed item at a stage.
 
     Args:
+        batch: public id of its batch.
         enrichment: the result as JSON, if the outcome is an enrichment.
         continues: this process goes on with the item's next stage under the same claim.
         is_durable: it does so only once this outcome is committed.
@@ -40,6 +41,7 @@ class Done(NamedTuple):
     outcome: Outcome
     started_at: datetime
     ended_at: datetime
+    batch: str
     enrichment: str | None = None
     continues: bool = False
     is_durable: bool = False

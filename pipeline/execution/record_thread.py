@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
@@ -15,10 +15,14 @@ from pipeline.context import Context
 from pipeline.database.retry import retrying
 from pipeline.database.trouble import log_failure
 from pipeline.domain.portions import portions
+from pipeline.execution.attempt_pace import AttemptPace
+from pipeline.execution.count_outcomes import count_recorded
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.record import Done, record, unstorable
 from pipeline.execution.sql.releases import Ref
 from pipeline.log import get_logger
+from pipeline.telemetry.families import STATEMENT_SECONDS
+from pipeline.telemetry.meter import timed
 
 if TYPE_CHECKING:
     from pipeline.execution.micro_batch import MicroBatch
@@ -29,6 +33,10 @@ log = get_logger(__name__)
 GROUP = 512
 #: How long a classification waits for the outcome of the next stage, so that one statement writes both.
 MERGE_SECONDS = 0.05
+
+
+#: Gets recorded outcomes, and what became of each item.
+Observer = Callable[[Sequence[Done], Mapping[int, Disposition]], None]
 
 
 class _Recorded(NamedTuple):
@@ -56,8 +64,11 @@ class RecordThread:
     An item that goes on to its next stage in this process is written once, if its outcome there comes soon enough.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, observers: Sequence[Observer] = ()) -> None:
+        """Start the thread. `observers` are called on it after each commit, and must not wait for anything."""
         self._context = context
+        self._observers = observers
+        self.pace = AttemptPace(context)
         self._entries: queue.SimpleQueue[tuple[MicroBatch, Sequence[Done]] | None] = queue.SimpleQueue()
         #: By release, first come first. Used only on the thread.
         self._waiting: dict[Ref, _Waiting] = {}
@@ -84,7 +95,9 @@ class RecordThread:
                     self._write(group)
                 except Exception as error:
                     log_failure(log, "record_failed", error, items=len(group))
-                    self._finish(group, {each.done.row["id"]: _LOST for each in group})
+                    lost = {each.done.row["id"]: _LOST for each in group}
+                    count_recorded(self._context, [each.done for each in group], lost)
+                    self._finish(group, lost)
 
     def _next_group(self) -> tuple[list[_Recorded], bool]:
         """Wait for outcomes. Return those to write now, and whether more can come."""
@@ -152,7 +165,11 @@ class RecordThread:
         A group may have been written although the connection was lost in the commit. The second time, items that had
         moved on to the next stage are found there, see `outcomes.find_advanced`; the others are stale, and final.
         """
-        return retrying(lambda: self._transaction(done), patience=self._context.lease, stopping=self._closing)
+        with timed(self._context.meter, STATEMENT_SECONDS, "record"):
+            found = retrying(lambda: self._transaction(done), patience=self._context.lease, stopping=self._closing)
+        count_recorded(self._context, done, found)
+        self.pace.add(done)
+        return found
 
     def _transaction(self, done: Sequence[Done]) -> dict[int, Disposition]:
         context = self._context
@@ -179,6 +196,16 @@ class RecordThread:
             _finish_in(batch, mine, with_next=True)
         for batch, mine in of_batch.items():
             _finish_in(batch, mine)
+        for observer in self._observers:
+            _tell(observer, [each.done for each in group], dispositions)
+
+
+def _tell(observer: Observer, done: Sequence[Done], dispositions: Mapping[int, Disposition]) -> None:
+    try:
+        observer(done, dispositions)
+    except Exception:
+        # What an observer says of the work must not stop it.
+        log.exception("observer_failed", items=len(done))
 
 
 def _finish_in(batch: MicroBatch, dispositions: Mapping[int, Disposition], *, with_next: bool = False) -> None:

@@ -114,7 +114,7 @@ class RunnerCache:
             try:
                 ready(work)
             except Exception:
-                log.exception("build_not_taken", batch=batch_id)
+                log.exception("build_not_taken", batch_row=batch_id)
 
     def _built(self, definition_id: int) -> tuple[Definition, Built]:
         def read() -> dict[str, object]:
@@ -133,7 +133,10 @@ class RunnerCache:
             if (definition.version, stage) in self._reported:
                 return error
             self._reported.add((definition.version, stage))
-            log.warning("definition_not_runnable", definition=definition.name, stage=stage.value, error=str(error))
+            # The text of an error with a cause quotes what another one said, such as a user's module.
+            cause = error.__cause__
+            text = str(error) if cause is None else f"{type(error).__name__}: {type(cause).__name__}"
+            log.warning("definition_not_runnable", definition=definition.name, stage=stage.value, error=text)
             return error
 
     def _work_of(self, batch_id: int, known: tuple[Definition, Built]) -> Work:

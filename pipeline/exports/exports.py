@@ -90,5 +90,6 @@ def retry(context: Context, name: str) -> list[Row]:
     with context.database.write() as connection:
         retried = [row for row in found if exports.retry(connection, row["id"], context.now())]
     if not retried:
-        raise Conflict(f"{shown(name)} is complete; `pipeline exports verify {name}` checks what it has written")
+        advice = f"`pipeline exports verify {name}` checks what it has written, and --repair mends it"
+        raise Conflict(f"{shown(name)} is complete; {advice}")
     return retried

@@ -28,6 +28,8 @@ class Verified:
 
     Args:
         parts, rows, bytes: what was read.
+        damaged: stored parts that are missing or have other bytes.
+        has_damaged_manifest: whether the manifest is missing or says something else.
         problems: what is wrong, each in a sentence; none: the export is what it should be.
     """
 
@@ -35,6 +37,8 @@ class Verified:
     parts: int = 0
     rows: int = 0
     bytes: int = 0
+    damaged: list[Row] = field(default_factory=list)
+    has_damaged_manifest: bool = False
     problems: list[str] = field(default_factory=list)
 
 
@@ -81,12 +85,15 @@ def _verify_manifest(store: PartStore, row: Row, stored: Sequence[Row], found: V
         manifest = orjson.loads(b"".join(store.read(MANIFEST)))
         listed = listed_parts(manifest)
     except FileNotFoundError:
+        found.has_damaged_manifest = True
         found.problems.append(f"{store.location(MANIFEST)} is missing")
         return
     except (ValueError, KeyError, TypeError):
+        found.has_damaged_manifest = True
         found.problems.append(f"{store.location(MANIFEST)} is no manifest")
         return
     if row["state"] == "complete" and listed != listed_parts({"parts": stored}):
+        found.has_damaged_manifest = True
         found.problems.append(f"{store.location(MANIFEST)} lists other parts than were written")
 
 
@@ -113,16 +120,19 @@ def _verify_part(part: Row, format: ExportFormat, store: PartStore, found: Verif
         try:
             digest, size = _fetch(store.read(part["name"]), cast(BinaryIO, file))
         except FileNotFoundError:
+            found.damaged.append(part)
             found.problems.append(f"{location} is missing")
             return set()
         file.seek(0)
         try:
             seqs = list(read_seqs(format, cast(BinaryIO, file)))
         except DamagedPart as error:
+            found.damaged.append(part)
             found.problems.append(f"{location} cannot be read ({error})")
             return set()
     found.parts, found.rows, found.bytes = found.parts + 1, found.rows + len(seqs), found.bytes + size
     if (digest, size) != (part["sha256"], part["bytes"]):
+        found.damaged.append(part)
         found.problems.append(f"{location} has other bytes than were written")
     if len(seqs) != part["rows"]:
         found.problems.append(f"{location} has {len(seqs):,} results instead of {part['rows']:,}")

@@ -17,7 +17,7 @@ from pipeline.domain.urls.export_target import ExportOptions
 from pipeline.exports.plan_parts import read_results
 from pipeline.exports.rules.part_names import partition_value
 from pipeline.exports.sql.event_log import LoggedResult
-from pipeline.exports.targets.part_store import PartStore, StoredFile
+from pipeline.exports.targets.part_store import PartPlaces, StoredFile
 from pipeline.files.export_writer import RowWriter, open_part
 
 #: Parts that are written at the same time: each has an open file and a buffer.
@@ -50,7 +50,7 @@ def write_parts(
     row: Row,
     parts: Sequence[Row],
     options: ExportOptions,
-    store: PartStore,
+    store: PartPlaces,
     check: Callable[[], None],
     on_stored: Callable[[Row, int, StoredFile], None],
 ) -> None:
@@ -77,7 +77,7 @@ def write_parts(
             on_stored(each.part, each.rows, stored)
 
 
-def _stage(stack: ExitStack, part: Row, options: ExportOptions, store: PartStore) -> StagedPart:
+def _stage(stack: ExitStack, part: Row, options: ExportOptions, store: PartPlaces) -> StagedPart:
     file = stack.enter_context(store.stage(part["name"]))
     writer = open_part(options.format, file, with_payload=options.with_payload)
     # Before the file is closed: a writer that is left open would write its rest when it is collected.

@@ -15,6 +15,7 @@ from pipeline.http_api.streaming.log_hub import LogHub
 from pipeline.http_api.streaming.open_streams import OpenStreams
 from pipeline.http_api.streaming.options import StreamOptions
 from pipeline.http_api.streaming.overview import TenantViews
+from pipeline.monitoring.collect import Collector
 
 
 class WorkBeside(Protocol):
@@ -72,9 +73,11 @@ class Gateway:
     hub: LogHub = field(init=False)
     streams: OpenStreams = field(init=False)
     views: TenantViews = field(default_factory=TenantViews)
+    collector: Collector = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hub", LogHub(self.context))
+        object.__setattr__(self, "collector", Collector(self.context))
         authenticate = partial(authenticate_stream, self.keyring)
         object.__setattr__(self, "streams", OpenStreams(self.options.streams, authenticate, self.draining))
 
@@ -86,5 +89,6 @@ class Gateway:
     def close(self) -> None:
         """Let its threads end."""
         self.hub.close()
+        self.collector.close()
         self.quick.close()
         self.bulk.close()

@@ -12,7 +12,7 @@ from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.errors import BacklogFull, SourceUnavailable, Unreachable
 from pipeline.intakes import intakes
-from pipeline.intakes.accept import Accepted, accept
+from pipeline.intakes.accept import Accepted, UnknownMessage, accept
 from pipeline.intakes.roll import roll_due
 from pipeline.intakes.rules.limits import Backpressure, RejectRate
 from pipeline.intakes.rules.messages import Chunk
@@ -151,10 +151,15 @@ class IntakeConsumer:
 
     def _accept(self, source: MessageSource, chunk: Chunk) -> None:
         try:
-            accepted = accept(self._context, self._given.intake_id, self._given.submission, chunk)
+            given = self._given
+            accepted = accept(self._context, given.intake_id, given.submission, chunk, given.options)
         except BacklogFull:
             source.put_back()
             self._backpressure.is_held = True
+            return
+        except UnknownMessage as error:
+            source.put_back()
+            self._fail(str(error))
             return
         except BaseException:
             source.put_back()

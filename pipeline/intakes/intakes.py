@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.batches.store_items import refuse_foreign
 from pipeline.batches.submission import Submission, store_definition
 from pipeline.context import Context
 from pipeline.database.row import Row
@@ -22,9 +23,11 @@ def register(context: Context, name: str, source: str, submission: Submission, o
 
     Raises:
         Conflict: it reads another source, or is paused.
+        EndpointOwned: rejections are to go to an endpoint of another tenant.
     """
     now = context.now()
     with context.database.write() as connection:
+        refuse_foreign(connection, (options.reject_to,), submission.tenant)
         definition_id = store_definition(connection, submission.definition, now)
         found = intakes.find_by_name(connection, name)
         if found is None:

@@ -47,12 +47,19 @@ def describe(error: Exception) -> StoreTrouble:
         return StoreTrouble("PreconditionFailed", "was changed in the meantime", False)
     status = _between(text, "non-2xx status code: ", " ")
     if code or status:
-        return StoreTrouble(code or status, f"answered {code or status}", True)
+        return _of_answer(code, status)
     if "timed out" in text or "Timeout" in text:
         return StoreTrouble("timeout", "did not answer in time", True)
     if "credential" in text.lower():
         return StoreTrouble("no_credentials", "has no credentials: neither its connection nor the environment", False)
     return StoreTrouble("unreachable", "does not answer", True)
+
+
+def _of_answer(code: str, status: str) -> StoreTrouble:
+    if not code and status in ("401", "403"):
+        # Of a list, the library only has the number.
+        return StoreTrouble("AccessDenied", f"refused the credentials ({status}); renew them", False)
+    return StoreTrouble(code or status, f"answered {code or status}", True)
 
 
 def _between(text: str, before: str, after: str) -> str:

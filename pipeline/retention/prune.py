@@ -151,6 +151,7 @@ class _Run:
                 # It was replayed, or another run deletes it.
                 return
             self._report_incomplete(connection, batch_id)
+            sql.keep_totals(connection, batch_id)
             sql.delete_batch(connection, batch_id, shared)
             self.counts["batches"] += 1
             if sql.last_position(connection, batch_id) < SPAN:

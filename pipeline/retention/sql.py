@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from pipeline.batches.sql import exports, spans
 from pipeline.batches.sql.items import id_range
+from pipeline.database import totals
 from pipeline.database.dialect import dialect_of
 from pipeline.database.locks import skip_locked
 from pipeline.database.row import Row, rows
@@ -85,6 +86,14 @@ def lock_completed(connection: Connection, batch_id: int, before: datetime) -> b
     """
     chosen = select(batches.c.id).where(batches.c.id == batch_id, batches.c.completed_at < before)
     return connection.scalar(chosen.with_for_update(skip_locked=True)) is not None
+
+
+def keep_totals(connection: Connection, batch_id: int) -> None:
+    """Keep what a batch that is about to be deleted adds to sums over all batches."""
+    total, next_seq = connection.execute(
+        select(batches.c.total, batches.c.next_seq).where(batches.c.id == batch_id)
+    ).one()
+    totals.add(connection, {totals.SUBMITTED_ITEMS: total, totals.EVENTS: next_seq - 1})
 
 
 def delete_batch(connection: Connection, batch_id: int, bundle_ids: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES, Record, Rejection
+from pipeline.domain.urls.connection_url import is_connection_url, parse_connection_url
 from pipeline.errors import InvalidInput
 from pipeline.sources import file_kinds
 from pipeline.sources.files_source import FilesSource
@@ -45,6 +46,9 @@ def open_source(
     options = options.checked()
     parsed = [each if isinstance(each, Path) else parse_location(each) for each in locations]
     if len(parsed) == 1 and isinstance(parsed[0], SourceUrl):
+        connected = _open_connected(parsed[0], options, report)
+        if connected is not None:
+            return connected
         kind, opener = load_opener(parsed[0])
         if kind is SchemeKind.ITEMS:
             source: ItemSource = opener(parsed[0], options, report)
@@ -55,6 +59,20 @@ def open_source(
     for file in files:
         _check_suffix(file, options)
     return FilesSource(options.name or _name_of(locations, files), files, options, report)
+
+
+def _open_connected(url: SourceUrl, options: ReadOptions, report: ReadReport) -> ItemSource | None:
+    """Return the rows of a query on the database that a connection leads to; None if it leads to none."""
+    if not is_connection_url(url.text):
+        return None
+    named = parse_connection_url(url.text, name="the source")
+    connection = options.access.find_connection(named.name)
+    if connection.scheme not in ("postgresql", "mysql"):
+        return None
+    # Imported here: SQLAlchemy and its drivers take long to import.
+    from pipeline.sources.query.query_source import open_connected
+
+    return open_connected(connection, named.rest, options, report)
 
 
 def read_items(

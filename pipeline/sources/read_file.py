@@ -25,6 +25,7 @@ from pipeline.sources.read_options import ReadOptions
 from pipeline.sources.read_report import ReadReport
 from pipeline.sources.source_file import SourceFile
 from pipeline.sources.text.read_text import TextOrigin, read_text
+from pipeline.sources.unused_options import refuse_unused
 
 Items = Iterator[Record | Rejection]
 
@@ -58,15 +59,16 @@ def read_file(file: SourceFile, reading: Reading, position: FilePosition) -> Ite
         if head.startswith(file_kinds.ZIP_MAGIC) and file.can_seek:
             yield from _read_packed(file, reading, position)
             return
-        compression = detect_compression(head)
+        compression, is_member = detect_compression(head), isinstance(file, Member)
         if compression is None:
-            origin = TextOrigin(file.name, head_stream, partial(_open_plain, file, reading), file.can_seek)
+            plain = partial(_open_plain, file, reading)
+            origin = TextOrigin(file.name, head_stream, plain, file.can_seek, is_member=is_member)
         else:
             reading.report.note("compression", compression)
             unpacking = decompressed(stream, compression, file.name, reading.options.max_ratio)
             head_stream = HeadStream(stack.enter_context(unpacking))
             reopen = partial(_open_decompressed, file, reading)
-            origin = TextOrigin(file.name, head_stream, reopen, can_seek=False, is_decompressed=True)
+            origin = TextOrigin(file.name, head_stream, reopen, False, is_decompressed=True, is_member=is_member)
             stream = head_stream.buffered()
         stack.callback(origin.close)
         yield from _read_unpacked(file, stream, origin, reading, position)
@@ -109,6 +111,7 @@ def _read_binary(
     if file_kinds.binary_format(head) is not format:
         file_kinds.refuse_binary(head, file.name, None)
         file_kinds.refuse_markup(head, file.name)
+    refuse_unused(reading.options, format, file.name, is_member=isinstance(file, Member))
     reading.agreement.check_format(file.name, format)
     reading.report.note("format", format)
     options, check_columns = reading.options, partial(reading.agreement.check_columns, file.name)
@@ -143,6 +146,7 @@ def _read_packed(file: SourceFile, reading: Reading, position: FilePosition) -> 
             given = reading.options.format
             if given not in (None, InputFormat.XLSX):
                 raise InvalidInput(f"{file.name} is an Excel workbook, not {given}; leave out --format")
+            refuse_unused(reading.options, InputFormat.XLSX, file.name, is_member=isinstance(file, Member))
             reading.agreement.check_format(file.name, InputFormat.XLSX)
             reading.report.note("format", InputFormat.XLSX)
             check_columns = partial(reading.agreement.check_columns, file.name)

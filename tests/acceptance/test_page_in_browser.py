@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import axe_core_python
 import pytest
-from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.support.chromium import chromium
 from tests.support.factories import connect, make_definition, make_items
 from tests.support.gateway import ServedApi, serving, wait_until
+from tests.support.lazy import Lazy
 from tests.support.receiver import SECRET, Receiver
+
+if TYPE_CHECKING:
+    from selenium import webdriver
+
+by = Lazy("selenium.webdriver.common.by")
+ui = Lazy("selenium.webdriver.support.ui")
 
 AXE = Path(axe_core_python.__file__).parent / "axe.min.js"
 SECONDS = 60
@@ -114,7 +118,7 @@ def test_a_person_follows_a_batch_finds_the_cause_and_repairs_it(
     press(browser, "Resume")
     # The page reloads itself when the stream says that the batch is over.
     wait_for(browser, lambda: "13 of 13" in summary(browser) and count(browser, "dead") == "2")
-    browser.find_element(By.PARTIAL_LINK_TEXT, "Replay 2").click()
+    browser.find_element(by.By.PARTIAL_LINK_TEXT, "Replay 2").click()
     (folder / "cured").touch()
     press(browser, "Replay 2 items")
     wait_for(browser, lambda: "13 of 13" in summary(browser) and count(browser, "dead") == "0")
@@ -129,21 +133,21 @@ def test_a_person_corrects_a_payload(browser: webdriver.Chrome, api: ServedApi, 
     batch = api.client.submit([{"text": "3"}], definition=make_definition(folder, CLASSIFY, enrich=False))
     batch.wait(timeout=SECONDS)
     browser.get(f"{api.url}/ui/items/{batch.id}-1")
-    browser.find_element(By.PARTIAL_LINK_TEXT, "another payload").click()
-    field = browser.find_element(By.ID, "payload")
+    browser.find_element(by.By.PARTIAL_LINK_TEXT, "another payload").click()
+    field = browser.find_element(by.By.ID, "payload")
     field.clear()
     field.send_keys('{"text": "4"')
     press(browser, "Replay with this payload")
-    wait_for(browser, lambda: "line 1, column 13" in browser.find_element(By.ID, "payload-error").text)
+    wait_for(browser, lambda: "line 1, column 13" in browser.find_element(by.By.ID, "payload-error").text)
     field = browser.switch_to.active_element
     assert (field.get_attribute("id"), field.get_attribute("value")) == ("payload", '{"text": "4"')
     field.clear()
     field.send_keys('{"text": "4"}')
     press(browser, "Replay with this payload")
-    wait_for(browser, lambda: "new payload" in browser.find_element(By.CSS_SELECTOR, ".message").text)
+    wait_for(browser, lambda: "new payload" in browser.find_element(by.By.CSS_SELECTOR, ".message").text)
     batch.wait(timeout=SECONDS)
     browser.refresh()
-    assert "succeeded" in browser.find_element(By.TAG_NAME, "h1").text
+    assert "succeeded" in browser.find_element(by.By.TAG_NAME, "h1").text
     # The one complaint is about the answer 422.
     assert [line for line in complaints(browser, api) if "422" not in line] == []
 
@@ -155,14 +159,14 @@ def test_a_list_of_batches_is_live(browser: webdriver.Chrome, api: ServedApi, fo
     batch = api.client.submit(make_items(2), definition=definition)
     batch.pause()
     browser.get(f"{api.url}/ui")
-    row = browser.find_element(By.CSS_SELECTOR, f"[data-batch='{batch.id}']")
+    row = browser.find_element(by.By.CSS_SELECTOR, f"[data-batch='{batch.id}']")
     assert "0 of 2" in row.text
     batch.resume()
     wait_for(browser, lambda: "completed" in row.text and "2 of 2" in row.text)
     other = api.client.submit(make_items(1), definition=definition)
-    wait_for(browser, lambda: "Show 1 new batch" in browser.find_element(By.CSS_SELECTOR, "[data-news]").text)
-    browser.find_element(By.LINK_TEXT, "Show 1 new batch").click()
-    wait_for(browser, lambda: browser.find_element(By.LINK_TEXT, other.id))
+    wait_for(browser, lambda: "Show 1 new batch" in browser.find_element(by.By.CSS_SELECTOR, "[data-news]").text)
+    browser.find_element(by.By.LINK_TEXT, "Show 1 new batch").click()
+    wait_for(browser, lambda: browser.find_element(by.By.LINK_TEXT, other.id))
 
 
 @pytest.mark.slow
@@ -174,7 +178,7 @@ def test_every_page_fits_is_accessible_and_shows_what_is_hostile_as_text(
     for path in hostile:
         browser.get(api.url + path)
         assert "broken" not in browser.title
-        assert browser.find_elements(By.CSS_SELECTOR, "main script, main b") == []
+        assert browser.find_elements(by.By.CSS_SELECTOR, "main script, main b") == []
         for width in (1280, 768, 320):
             metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -205,32 +209,32 @@ def test_the_page_works_without_scripts(browser: webdriver.Chrome, api: ServedAp
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.get(f"{api.url}/ui")
-        browser.find_element(By.LINK_TEXT, batch.id).click()
+        browser.find_element(by.By.LINK_TEXT, batch.id).click()
         assert "3 of 3" in summary(browser)
-        browser.find_element(By.LINK_TEXT, "dead").click()
-        browser.find_element(By.CSS_SELECTOR, "tbody th a").click()
-        browser.find_element(By.LINK_TEXT, "Show the payload").click()
-        assert "text number 3" in browser.find_element(By.TAG_NAME, "pre").text
+        browser.find_element(by.By.LINK_TEXT, "dead").click()
+        browser.find_element(by.By.CSS_SELECTOR, "tbody th a").click()
+        browser.find_element(by.By.LINK_TEXT, "Show the payload").click()
+        assert "text number 3" in browser.find_element(by.By.TAG_NAME, "pre").text
         press(browser, "Replay")
-        assert "The item runs again" in browser.find_element(By.CSS_SELECTOR, ".message").text
+        assert "The item runs again" in browser.find_element(by.By.CSS_SELECTOR, ".message").text
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
 def summary(browser: webdriver.Chrome) -> str:
-    return browser.find_element(By.ID, "summary").text
+    return browser.find_element(by.By.ID, "summary").text
 
 
 def count(browser: webdriver.Chrome, name: str) -> str:
-    return browser.find_element(By.CSS_SELECTOR, f"[data-count={name}]").text
+    return browser.find_element(by.By.CSS_SELECTOR, f"[data-count={name}]").text
 
 
 def press(browser: webdriver.Chrome, label: str) -> None:
-    browser.find_element(By.XPATH, f"//button[normalize-space()='{label}']").click()
+    browser.find_element(by.By.XPATH, f"//button[normalize-space()='{label}']").click()
 
 
 def wait_for(browser: webdriver.Chrome, condition: Any) -> None:
-    WebDriverWait(browser, SECONDS, ignored_exceptions=[Exception]).until(lambda _: condition())
+    ui.WebDriverWait(browser, SECONDS, ignored_exceptions=[Exception]).until(lambda _: condition())
 
 
 def violations(browser: webdriver.Chrome, *rules: str) -> list[str]:

@@ -83,7 +83,7 @@ def test_every_command_exists_with_its_options(words: list[str]) -> None:
 
 def test_the_services_that_were_found_are_these() -> None:
     assert set(WORKERS) == set(celeryconfig.QUEUE_NAMES)
-    assert set(OURS) == {*WORKERS, "migrate", "beat", "flower", "api", "pipeline"}
+    assert set(OURS) == {*WORKERS, "migrate", "beat", "flower", "api", "metrics", "pipeline"}
     assert set(ALL) - set(OURS) == {"postgres", "redis", "rabbitmq"}
     assert all(commands(service) for service in OURS.values())
 

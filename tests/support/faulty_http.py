@@ -64,8 +64,13 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 @contextmanager
 def refusing(status: int, code: str) -> Iterator[str]:
-    """Serve an S3 that answers every request with an error. Yield its URL."""
-    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>no</Message></Error>'.encode()
+    """Serve an S3 that answers every request with an error. Yield its URL.
+
+    Args:
+        code: of the error; empty: answers have no body, as those of a proxy before the store.
+    """
+    text = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>no</Message></Error>'
+    body = text.encode() if code else b""
 
     def answer(self: BaseHTTPRequestHandler) -> None:
         length = int(self.headers.get("content-length") or 0)

@@ -54,7 +54,7 @@ def make_submission(folder: Path, **tables: object) -> Submission:
     return Submission(make_definition(folder, enrich=False, **tables))
 
 
-def make_intake(context: Context, submission: Submission, **options: float) -> int:
+def make_intake(context: Context, submission: Submission, **options: object) -> int:
     """Register an intake. Return its id."""
     found = register(context, "tickets", "redis://h:6379/0/s", submission, IntakeOptions(**options))  # type: ignore[arg-type]
     return int(found["id"])

@@ -66,6 +66,18 @@ class LivenessThread:
         """Note that a message arrived."""
         self._received_at = self._seconds()
 
+    def problem(self) -> str | None:
+        """Return why the work of this process does not progress, from memory; None if it does.
+
+        A database or broker that does not answer is no problem of this process.
+        """
+        silent = self._seconds() - self._beat_at
+        if self._is_connected and silent > self._patience + BEAT_SECONDS:
+            return f"the consumer has not come round for {silent:.0f} s"
+        if self._is_connected and self._neglected_at is not None:
+            return f"items wait, and no message has arrived for {self._seconds() - self._received_at:.0f} s"
+        return None
+
     def look(self) -> None:
         """Renew the liveness lease, or log why not."""
         now = self._seconds()

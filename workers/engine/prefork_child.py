@@ -8,7 +8,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import FrameType
 from typing import Any
@@ -22,6 +22,7 @@ from pipeline.database.trouble import log_failure
 from pipeline.domain.item import Stage
 from pipeline.execution.disposition import Disposition
 from pipeline.log import get_logger
+from pipeline.telemetry.meter import NULL, process_meter
 from workers.engine.engine import Engine, Roles, running_engine, set_running
 from workers.engine.item_message import ItemMessage, latest, refs_of
 
@@ -42,6 +43,7 @@ def start(app: Celery) -> None:
     once and so attract most of the work.
     """
     try:
+        _begin_metrics()
         context = retrying(lambda: make_context(settings.load()), patience=START_PATIENCE)
         engine = Engine(app, context, Roles(dispatches=False, sends=False))
         engine.start()
@@ -56,6 +58,24 @@ def start(app: Celery) -> None:
 def stop() -> None:
     """Stop the engine of this child, which is about to exit; at once if it was asked to stop before."""
     running_engine().stop(timeout=0.0 if _told else None)
+    for stop_metrics in _at_stop:
+        stop_metrics()
+
+
+def _begin_metrics() -> None:
+    if process_meter() is NULL:
+        return
+    # Imported here: most workers show no metrics.
+    from workers.engine.metrics_server import report_from_child
+
+    metrics = report_from_child()
+    if metrics is not None:
+        metrics.begin("child", lambda: None)
+        _at_stop.append(metrics.stop)
+
+
+#: What ends with this child.
+_at_stop: list[Callable[[], None]] = []
 
 
 def tell_to_stop(pool: Any) -> None:

@@ -12,6 +12,7 @@ from pipeline.context import Context
 from pipeline.execution.rescue import unsent
 from pipeline.execution.sql.releases import Ref
 from pipeline.log import get_logger
+from pipeline.telemetry.families import PUBLISHED
 from workers.engine.periodic import guarded
 
 log = get_logger(__name__)
@@ -43,7 +44,9 @@ class Publisher:
         while (tasks := self._waiting.get()) is not None:
             try:
                 self._broker.publish(tasks)
+                self._context.meter.add(PUBLISHED, ("sent",), len(tasks))
             except Exception as error:
+                self._context.meter.add(PUBLISHED, ("failed",), len(tasks))
                 log.warning("publish_failed", messages=len(tasks), error=type(error).__name__)
                 self._give_back(tasks)
 

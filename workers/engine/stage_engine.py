@@ -9,6 +9,7 @@ from pipeline.broker.messages import Task
 from pipeline.broker.publisher import TaskPublisher
 from pipeline.context import Context
 from pipeline.domain.item import Stage
+from pipeline.execution.attempt_log import open_attempt_log
 from pipeline.execution.disposition import Disposition
 from pipeline.execution.micro_batch import MicroBatch, MicroBatchMessages
 from pipeline.execution.record_thread import RecordThread
@@ -25,6 +26,8 @@ from workers.engine.publisher import Publisher
 DRAIN_POLL_SECONDS = 0.02
 #: How often a process looks which batches are paused or cancelled, while it has items under way.
 HELD_SECONDS = 0.1
+#: How often a process tells how long attempts take.
+PACE_SECONDS = 60.0
 #: What writing the last results may take beyond the time that a stop has.
 MARGIN_SECONDS = 2.0
 
@@ -35,7 +38,8 @@ class StageEngine:
     def __init__(self, context: Context, broker: TaskPublisher) -> None:
         self._context = context
         self._executor = Executor()
-        self._recorder = RecordThread(context)
+        self._attempt_log = open_attempt_log(context)
+        self._recorder = RecordThread(context, [] if self._attempt_log is None else [self._attempt_log.recorded])
         self._runtime = StageRuntime(context, self._executor, self._recorder)
         self._publisher = Publisher(context, broker)
         self._awaited: set[AwaitedMessages] = set()
@@ -45,6 +49,7 @@ class StageEngine:
             [
                 (min(1.0, context.settings.lease_seconds / 4), self.keep),
                 (HELD_SECONDS, self._runtime.look_for_held_batches),
+                (PACE_SECONDS, self._recorder.pace.share),
             ],
         )
 
@@ -63,6 +68,8 @@ class StageEngine:
         wait_while(self._runtime.under_way, left)
         self._keeper.stop(left() + MARGIN_SECONDS)
         self._recorder.close(left() + MARGIN_SECONDS)
+        if self._attempt_log is not None:
+            self._attempt_log.close()
         self._executor.close()
         self._publisher.stop(left() + MARGIN_SECONDS)
         self._is_stopped = True

@@ -18,6 +18,8 @@ from pipeline.execution import rescue
 from pipeline.execution.rescue import forget_gone, rescue_lost
 from pipeline.intakes.roll import roll_due
 from pipeline.log import get_logger
+from pipeline.telemetry.families import RESCUED, STATEMENT_SECONDS
+from pipeline.telemetry.meter import timed
 from workers.engine.database_contact import DatabaseContact
 from workers.engine.periodic import PeriodicThread
 from workers.engine.retention import Retention
@@ -109,19 +111,26 @@ class Sweeps:
             return
         # After a pause of this process, its own items are overdue, not lost.
         self._keep()
-        rescued = rescue_lost(self._context, self.dead)
+        with timed(self._context.meter, STATEMENT_SECONDS, "sweep"):
+            rescued = rescue_lost(self._context, self.dead)
         deliveries = claim.take_back(self._context.database, self._context.now(), self.dead)
+        self._count(items=rescued.taken_back, given_up=rescued.given_up, deliveries=deliveries)
         if rescued.taken_back or rescued.given_up or deliveries:
             log.info(
                 "rescued",
                 items=rescued.taken_back,
                 given_up=rescued.given_up,
                 deliveries=deliveries,
-                dead=list(self.dead),
+                dead_processes=list(self.dead),
             )
         if rescued.taken_back or rescued.given_up or deliveries or self.dead:
             self._rescued()
         forget_gone(self._context, self.dead)
+
+    def _count(self, **numbers: int) -> None:
+        for kind, number in numbers.items():
+            if number:
+                self._context.meter.add(RESCUED, (kind,), number)
 
     def _clean_up(self) -> None:
         discard_abandoned(self._context)

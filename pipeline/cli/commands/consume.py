@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline.batches.prepare import prepare
-from pipeline.batches.submission import Submission, checked
+from pipeline.batches.submission import Submission, check_receiver, checked
 from pipeline.cli import options
 from pipeline.cli.argument_types import FAIR_KEY, whole_number
 from pipeline.cli.definition_choice import choose_definition
@@ -22,14 +22,18 @@ from pipeline.cli.show.output import Messages, pluralize, print_json
 from pipeline.client.client import Client
 from pipeline.client.connect import session_on
 from pipeline.context import Context
+from pipeline.database.row import Row
+from pipeline.definitions import Definition
 from pipeline.domain import bounds
 from pipeline.domain.retry_schedule import SCHEDULES
+from pipeline.domain.urls.intake_source import split_lines
+from pipeline.errors import InvalidInput
 from pipeline.intakes import intakes
 from pipeline.intakes.consume import Consumed, Consumption, IntakeConsumer
 from pipeline.intakes.roll import seal
-from pipeline.intakes.rules.options import IntakeOptions
-from pipeline.intakes.sources.open_source import locate
-from pipeline.intakes.sources.source import Subscription
+from pipeline.intakes.rules.options import Dedupe, IntakeOptions
+from pipeline.intakes.sources.open_source import OpenSource, locate
+from pipeline.intakes.sources.source import IntakeReader
 from pipeline.intakes.sql.intakes import count_pending
 
 _DEFAULTS = IntakeOptions()
@@ -98,6 +102,14 @@ _SECONDS = click.FloatRange(0.1, 10_000_000)
     help="Stop if more of the last 1,000 messages cannot be items.",
 )
 @click.option(
+    "--dedupe",
+    type=click.Choice([each.value for each in Dedupe]),
+    default=_DEFAULTS.dedupe,
+    show_default=True,
+    help="By what a message is known that comes again; auto: its offset, else its id, else the key of its item.",
+)
+@click.option("--items", metavar="FIELD", help="Field of a message that holds its item, or a list of items.")
+@click.option(
     "--stop-when-idle",
     type=_SECONDS,
     metavar="SECONDS",
@@ -106,6 +118,7 @@ _SECONDS = click.FloatRange(0.1, 10_000_000)
 @click.option("--callback-url", metavar="URL", help="URL that receives a signed event for each item.")
 @click.option("--batch-callback-url", metavar="URL", help="URL that receives one event when a batch is complete.")
 @click.option("--fallback-url", metavar="URL", help="URL that receives one event for each callback that is given up.")
+@click.option("--reject-to", metavar="URL", help="URL that receives one event for each message that cannot be an item.")
 @click.option("--callback-schedule", type=click.Choice(list(SCHEDULES)), help="How callbacks are retried.")
 @click.option(
     "--export",
@@ -145,9 +158,9 @@ def consume(
     SOURCE is a Kafka topic, kafka://HOST/TOPIC, a Redis stream, redis://HOST/DATABASE/STREAM, a stream of NATS
     JetStream, nats://HOST/STREAM, a queue of RabbitMQ, amqp://HOST/VHOST/QUEUE, or of SQS, sqs://REGION/ACCOUNT/QUEUE,
     or an outbox table, postgresql://HOST/DATABASE/TABLE, also by a connection: conn://NAME/… Each message is one JSON
-    object. Items go to an open batch, which is sealed when it
-    is full, old or idle; the next message opens another. Without a broker, the items are processed
-    here. It runs until it is stopped.
+    object; with ?lines behind the SOURCE, each of its lines is one. Items go to an open batch, which is sealed when it
+    is full, old or idle; the next message opens another. Without a broker, the items are processed here. It runs until
+    it is stopped.
 
     \b
     Examples:
@@ -158,24 +171,16 @@ def consume(
     messages = Messages(quiet)
     with open_context(may_create=True) as context, StopSignals() as stop, ExitStack() as stack:
         chosen = choose_definition(definition, context.settings.definitions)
-        place, open_source = locate(source, context.connections)
+        address, has_lines = split_lines(source)
+        place, open_source = locate(address, context.connections)
         given["fair_key"] = given["fair_key"] or ""
         submission = checked(context, Submission(chosen, **{each: given.pop(each) for each in _OF_SUBMISSION}))
+        intake_options = _intake_options(context, chosen, {**given, "has_lines": has_lines})
         prepare(context, chosen)
         name = name or place.name
         bounds.FIELD.check("name", name)
-        intake = intakes.register(context, name, source, submission, IntakeOptions(**given))
-        # What comes after the first message is never left out.
-        begins_at_end = begin == "latest" and intake["last_message_at"] is None
-        consumption = Consumption(
-            name,
-            intake["id"],
-            submission,
-            IntakeOptions(**given),
-            partial(open_source, Subscription(name, given["chunk"], begins_at_end)),
-            begins_at_end=begins_at_end,
-            idle_seconds=stop_when_idle,
-        )
+        intake = intakes.register(context, name, source, submission, intake_options)
+        consumption = _consumption(intake, submission, intake_options, open_source, begin, stop_when_idle)
         if context.settings.is_embedded:
             client = stack.enter_context(Client(session_on(context)))
             client.work()
@@ -193,6 +198,29 @@ def consume(
 _OF_SUBMISSION = (
     *("callback_url", "batch_callback_url", "fallback_url", "callback_schedule", "exports", "weight", "fair_key"),
 )
+
+
+def _intake_options(context: Context, definition: Definition, given: dict[str, Any]) -> IntakeOptions:
+    dedupe, reject_to = str(given["dedupe"]), given["reject_to"]
+    if reject_to is not None:
+        reject_to = check_receiver(context, reject_to, name="reject_to")
+    if dedupe == Dedupe.KEY and definition.input.key is None:
+        raise InvalidInput("--dedupe key needs keys; name the field that holds them as `key` in [input]")
+    return IntakeOptions(**{**given, "dedupe": dedupe, "reject_to": reject_to})
+
+
+def _consumption(
+    intake: Row,
+    submission: Submission,
+    given: IntakeOptions,
+    open_source: OpenSource,
+    begin: str,
+    idle_seconds: float | None,
+) -> Consumption:
+    # What comes after the first message is never left out.
+    begins_at_end = begin == "latest" and intake["last_message_at"] is None
+    opened = partial(open_source, IntakeReader(intake["name"], given.chunk, begins_at_end))
+    return Consumption(intake["name"], intake["id"], submission, given, opened, begins_at_end, idle_seconds)
 
 
 def _finish(context: Context, consumption: Consumption, stop: StopSignals) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.bootstrap import make_context
 from pipeline.errors import InvalidInput, InvalidSettings
+from pipeline.settings import Settings
 from pipeline.settings import load as load_settings
+
+if TYPE_CHECKING:
+    from workers.engine.metrics_server import MetricsServer
 
 _QUEUES = ("classify", "enrich", "deliver", "control")
 _POOLS = ("threads", "solo", "prefork")
@@ -59,8 +65,11 @@ class _Queues(click.ParamType[str]):
 @click.option(
     "--name", metavar="NAME", help="Name of the worker in Flower, unique on this host. Default: pipeline-PID."
 )
+@click.option(
+    "--metrics-to", type=click.Path(path_type=Path), hidden=True, help="Socket of the process that shows the metrics."
+)
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="Lowest level to log.")
-def worker(queues: str, processes: int, pool: str, name: str | None, log_level: str) -> int:
+def worker(queues: str, processes: int, pool: str, name: str | None, metrics_to: Path | None, log_level: str) -> int:
     """Run a worker that processes batches.
 
     Any number of workers can share a database and a broker. The queues `classify` and `enrich` run the stages of items,
@@ -78,11 +87,12 @@ def worker(queues: str, processes: int, pool: str, name: str | None, log_level: 
       pipeline worker --queues deliver,control
       pipeline worker --queues enrich --pool prefork --processes 2
     """
-    _check_setup()
+    settings = _check_setup()
     # Two workers of the same name would receive each other's control messages.
     name = name or f"pipeline-{os.getpid()}"
     if "@" in name:
         raise InvalidInput(f"--name {name!r}: give a name without @; the host name is added automatically")
+    metrics = _prepare_metrics(settings, metrics_to, is_alone=processes == 1 and pool != "prefork")
     # Imported late: the checks above do not need Celery.
     if processes == 1 or pool == "prefork":
         from workers import process
@@ -94,11 +104,30 @@ def worker(queues: str, processes: int, pool: str, name: str | None, log_level: 
 
     configure(log_level.upper())
     options = ["--queues", queues, "--pool", pool, "--log-level", log_level]
+    if metrics is not None:
+        options += ["--metrics-to", str(metrics.path)]
     command = [sys.executable, "-m", "pipeline", "worker", *options]
-    return Supervisor([[*command, "--name", f"{name}-{number}"] for number in range(1, processes + 1)]).run()
+    commands = [[*command, "--name", f"{name}-{number}"] for number in range(1, processes + 1)]
+    return Supervisor(commands, metrics=metrics).run()
 
 
-def _check_setup() -> None:
+def _prepare_metrics(settings: Settings, report_to: Path | None, *, is_alone: bool) -> MetricsServer | None:
+    """Count what is done, if somebody wants to know. Return what shows it, unless this process only reports it.
+
+    Raises:
+        InvalidInput: the address cannot be listened on.
+    """
+    if report_to is None and not settings.has_metrics:
+        return None
+    from workers.engine.metrics_server import report_metrics, serve_metrics
+
+    if report_to is not None:
+        report_metrics(report_to)
+        return None
+    return serve_metrics(settings, with_users_metrics=is_alone)
+
+
+def _check_setup() -> Settings:
     """Fail early, once, if no worker process could start: without a broker, or with an unusable database."""
     settings = load_settings()
     if settings.is_embedded:
@@ -107,3 +136,4 @@ def _check_setup() -> None:
             "`pipeline run`, which needs none"
         )
     make_context(settings).database.close()
+    return settings

@@ -8,11 +8,21 @@ from contextlib import contextmanager
 
 import click
 
+from pipeline import settings
+from pipeline.telemetry.line_formats import LogFormat
+from pipeline.telemetry.log_output import configure_output
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
 
 def configure_logging() -> None:
-    """Print all log messages under `pipeline --debug`. Otherwise Python prints warnings and errors by default."""
+    """Print all log messages under `pipeline --debug`; otherwise warnings and errors, as Python does by default."""
+    log_format = settings.load().log_format
+    if log_format is not LogFormat.TEXT:
+        configure_output(logging.WARNING, FORMAT, log_format)
     if click.get_current_context().find_root().params.get("debug"):
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+        configure_output(logging.INFO, FORMAT, log_format)
+        logging.getLogger().setLevel(logging.INFO)
         for name in ("pipeline", "workers"):
             logging.getLogger(name).setLevel(logging.DEBUG)
 

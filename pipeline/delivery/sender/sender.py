@@ -20,6 +20,7 @@ from pipeline.delivery.sender.slots import SenderSlots
 from pipeline.delivery.sender.store import DeliveryStore
 from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.log import get_logger
+from pipeline.telemetry.meter import NULL, Meter
 
 if TYPE_CHECKING:
     from pipeline.delivery.sender.loop import SendLoop
@@ -44,6 +45,7 @@ class Sender:
         clock: returns the aware times that are stored and signed.
         resolver: looks up host names; default: the operating system's.
         vault: decrypts the secrets and headers of endpoints.
+        meter: counts the attempts.
 
     Raises:
         InvalidSecret: a secret is invalid.
@@ -60,6 +62,7 @@ class Sender:
         options: SenderOptions | None = None,
         resolver: Resolver | None = None,
         vault: Encryption | None = None,
+        meter: Meter = NULL,
     ) -> None:
         self._signer = Signer(secrets) if secrets else None
         self._destinations = destinations or Destinations()
@@ -68,7 +71,13 @@ class Sender:
         self._resolver = resolver
         only_targets = self._signer is None
         self._ledger = DeliveryStore(
-            database, worker, clock, self._options, CredentialsCache(vault), only_targets=only_targets
+            database,
+            worker,
+            clock,
+            self._options,
+            CredentialsCache(vault),
+            only_targets=only_targets,
+            meter=meter,
         )
         #: For transactions that finish items in this process, see `preclaim`.
         self.slots = SenderSlots(

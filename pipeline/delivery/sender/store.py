@@ -9,11 +9,14 @@ from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError
 
 from pipeline.database.engine import Database
 from pipeline.delivery.claim import Claim, ShareOut, claim_due, record_sent, release
+from pipeline.delivery.count_attempts import count_recorded, count_unrecorded
 from pipeline.delivery.credentials_cache import CredentialsCache
 from pipeline.delivery.rules.capacity import Capacity
 from pipeline.delivery.rules.delivery import Sent
 from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.log import get_logger
+from pipeline.telemetry.families import STATEMENT_SECONDS
+from pipeline.telemetry.meter import NULL, Meter, timed
 
 log = get_logger(__name__)
 
@@ -23,6 +26,7 @@ class DeliveryStore:
 
     Args:
         only_targets: claim no webhooks, since this process cannot sign them.
+        meter: counts the attempts.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class DeliveryStore:
         wallet: CredentialsCache | None = None,
         *,
         only_targets: bool = False,
+        meter: Meter = NULL,
     ) -> None:
         self._database = database
         self._worker = worker
@@ -41,19 +46,21 @@ class DeliveryStore:
         self._options = options
         self._wallet = wallet or CredentialsCache()
         self._only_targets = only_targets
+        self._meter = meter
 
     def claim(self, room: Capacity, share_out: ShareOut | None = None) -> Claim:
-        return claim_due(
-            self._database,
-            room,
-            worker=self._worker,
-            now=self._clock(),
-            lease_until=lambda: self._clock() + self._options.lease,
-            most=self._options.claim,
-            wallet=self._wallet,
-            share_out=share_out,
-            only_targets=self._only_targets,
-        )
+        with timed(self._meter, STATEMENT_SECONDS, "take"):
+            return claim_due(
+                self._database,
+                room,
+                worker=self._worker,
+                now=self._clock(),
+                lease_until=lambda: self._clock() + self._options.lease,
+                most=self._options.claim,
+                wallet=self._wallet,
+                share_out=share_out,
+                only_targets=self._only_targets,
+            )
 
     def record(self, sent: Sequence[Sent]) -> None:
         try:
@@ -65,10 +72,13 @@ class DeliveryStore:
                     self.record([each])
                 return
             owed = sent[0].owed
+            count_unrecorded(self._meter, sent[0])
             log.error("delivery_unrecorded", delivery=owed.id, origin=owed.origin, error=type(error).__name__)
 
     def _record(self, sent: Sequence[Sent]) -> None:
-        record_sent(self._database, sent, worker=self._worker, schedule=self._options.schedule)
+        with timed(self._meter, STATEMENT_SECONDS, "settle"):
+            decisions = record_sent(self._database, sent, worker=self._worker, schedule=self._options.schedule)
+        count_recorded(self._meter, sent, decisions)
 
     def release(self, ids: Sequence[int] | None = None, until: datetime | None = None) -> None:
         """Release these deliveries under a lease that ends at `until`, or all."""

@@ -132,6 +132,14 @@ class SqsPlace:
 IntakePlace = StreamPlace | OutboxPlace | TopicPlace | SubjectPlace | QueuePlace | SqsPlace
 
 
+def split_lines(url: str) -> tuple[str, bool]:
+    """Return the URL of a source without `?lines`, and whether it had that: each line of a message is an item."""
+    address, _, query = url.partition("?")
+    given = query.split("&") if query else []
+    kept = "&".join(each for each in given if each not in ("lines", "lines="))
+    return (f"{address}?{kept}" if kept else address), len(given) > len(kept.split("&") if kept else [])
+
+
 def check_intake_source(url: str) -> None:
     """Check the URL of a source as somebody wrote it; that of a connection is not known yet.
 

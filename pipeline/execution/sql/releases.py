@@ -122,11 +122,15 @@ def claim(
     now: datetime,
     lease_until: datetime,
     worker: str,
+    with_times: bool = False,
 ) -> list[Row]:
     """Move released items to running, and count an attempt. Return what the stage needs of those that were claimed.
 
     An item is released by its row, which is queued under the epoch of the message, or by a span, and then fresh. The
     claim of a fresh item writes what its release did not: the epoch and the time.
+
+    Args:
+        with_times: return when each was submitted, released and classified as well.
     """
     dialect = dialect_of(connection)
     parameters = {
@@ -136,11 +140,11 @@ def claim(
         "until": lease_until,
         "holder": worker,
     }
-    return rows(connection.execute(_claim(dialect), parameters))
+    return rows(connection.execute(_claim(dialect, with_times), parameters))
 
 
 @cache
-def _claim(dialect: Dialect) -> Update:
+def _claim(dialect: Dialect, with_times: bool) -> Update:
     given = item_rows(dialect, "id", "epoch")
     by_row = and_(items.c.epoch == given.c.epoch, recheck_state(items.c.state, "queued"))
     by_span = and_(given.c.epoch == spans.EPOCH, spans.is_fresh(), spans.released_at().is_not(None))
@@ -158,7 +162,7 @@ def _claim(dialect: Dialect) -> Update:
             lease_until=bindparam("until"),
             worker=bindparam("holder"),
         )
-        .returning(*(items.c[name] for name in _CLAIMED))
+        .returning(*(items.c[name] for name in (*_CLAIMED, *(_TIMES if with_times else ()))))
     )
 
 
@@ -185,6 +189,7 @@ def _find_claimed(dialect: Dialect) -> Select[Any]:
 _CLAIMED = (
     "id", "batch_id", "position", "key", "payload", "epoch", "attempt", "snoozes", "crashes", "label", "confidence",
 )  # fmt: skip
+_TIMES = ("created_at", "queued_at", "classified_at")
 
 
 def has_unclaimed(connection: Connection, stages: Collection[str], lease_until: datetime) -> bool:

@@ -59,13 +59,16 @@ class Folder:
 
     def publish(self, name: str, staged: BinaryIO, content: str) -> StoredFile:
         with _explained(self._shown):
-            staged.flush()
-            # The content must reach the disk before the new name does.
-            os.fsync(staged.fileno())
-            staged.seek(0)
-            stored = StoredFile(os.fstat(staged.fileno()).st_size, _sha256(staged))
+            stored = _synced(staged)
             if not _link(Path(staged.name), self._path / name):
                 self._compare(name, stored)
+            _sync_folder((self._path / name).parent)
+            return stored
+
+    def restore(self, name: str, staged: BinaryIO, content: str) -> StoredFile:
+        with _explained(self._shown):
+            stored = _synced(staged)
+            Path(staged.name).replace(self._path / name)
             _sync_folder((self._path / name).parent)
             return stored
 
@@ -116,6 +119,14 @@ class Folder:
         raise TargetConflict(
             f"{self.location(name)} holds another part of that name; move it away, or use another folder"
         )
+
+
+def _synced(staged: BinaryIO) -> StoredFile:
+    staged.flush()
+    # The content must reach the disk before the new name does.
+    os.fsync(staged.fileno())
+    staged.seek(0)
+    return StoredFile(os.fstat(staged.fileno()).st_size, _sha256(staged))
 
 
 def _link(source: Path, place: Path) -> bool:

@@ -50,17 +50,13 @@ class ObjectFolder:
             yield cast(BinaryIO, file)
 
     def publish(self, name: str, staged: BinaryIO, content: str) -> StoredFile:
-        staged.seek(0)
-        sha256 = hashlib.file_digest(staged, "sha256").hexdigest()  # type: ignore[arg-type]  # it has `readinto`
-        size = staged.tell()
-        staged.seek(0)
-        attributes = {"Content-Type": _content_type(name), ROWS: content, CONTENT: sha256}
         try:
-            # Not in several requests: what is left of those would have to be found and removed.
-            self._put(name, staged, mode="create", attributes=attributes)
+            return self._store_part(name, staged, content, mode="create")
         except AlreadyExistsError:
             return self._compare(name, content)
-        return StoredFile(size, sha256)
+
+    def restore(self, name: str, staged: BinaryIO, content: str) -> StoredFile:
+        return self._store_part(name, staged, content, mode="overwrite")
 
     def create(self, name: str, content: bytes) -> bytes | None:
         try:
@@ -100,6 +96,16 @@ class ObjectFolder:
 
     def location(self, name: str) -> str:
         return self._shown + name
+
+    def _store_part(self, name: str, staged: BinaryIO, content: str, *, mode: str) -> StoredFile:
+        staged.seek(0)
+        sha256 = hashlib.file_digest(staged, "sha256").hexdigest()  # type: ignore[arg-type]  # it has `readinto`
+        size = staged.tell()
+        staged.seek(0)
+        attributes = {"Content-Type": _content_type(name), ROWS: content, CONTENT: sha256}
+        # Not in several requests: what is left of those would have to be found and removed.
+        self._put(name, staged, mode=mode, attributes=attributes)
+        return StoredFile(size, sha256)
 
     def _put(self, name: str, content: BinaryIO | bytes, *, mode: Any, attributes: dict[str, str]) -> None:
         try:

@@ -14,6 +14,16 @@ class StoredFile(NamedTuple):
     sha256: str
 
 
+class PartPlaces(Protocol):
+    """What writing a part takes of a `PartStore`."""
+
+    def stage(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Open an empty file, as a `PartStore` does."""
+
+    def publish(self, name: str, staged: BinaryIO, content: str) -> StoredFile:
+        """Put a staged file into its place."""
+
+
 class PartStore(Protocol):
     """The folder of a batch at the target of an export. Names are relative to it.
 
@@ -32,6 +42,13 @@ class PartStore(Protocol):
 
         Raises:
             TargetConflict: another file has the name.
+        """
+
+    def restore(self, name: str, staged: BinaryIO, content: str) -> StoredFile:
+        """Put a staged file under its name, whole and in the place of what is there.
+
+        Args:
+            content: as for `publish`.
         """
 
     def create(self, name: str, content: bytes) -> bytes | None:

@@ -14,6 +14,7 @@ from pipeline.http_api.operations import (
     events,
     items,
     keys,
+    metrics,
     parts,
     results,
     server,
@@ -24,6 +25,7 @@ from pipeline.http_api.operations import (
 #: The table that the application, the document, the reference page and the tests are made from.
 OPERATIONS: tuple[Operation, ...] = (
     *server.OPERATIONS,
+    *metrics.OPERATIONS,
     *document.OPERATIONS,
     *batches.OPERATIONS,
     *items.OPERATIONS,

@@ -131,9 +131,9 @@ async def create(call: ApiCall) -> Response:
         else:
             if query.definition is None:
                 raise Problem("bad_parameter", "the parameter definition is missing: the name of a definition")
-            limit = call.context.settings.max_upload_bytes
             use = partial(_submit_stream, call, key, query, body_format)
-            submitted, report = await receive(call, body_format, limit, use, query.reading())
+            limit, reading = call.context.settings.max_upload_bytes, query.reading()
+            submitted, report = await receive(call, body_format, limit, use, reading)
     if submitted.is_new:
         call.gateway.work.wake()
     found = await call.quick(view_batch, call.context, submitted.batch_id)
@@ -150,8 +150,7 @@ def submitting(call: ApiCall, key: str | None) -> Iterator[None]:
     Raises:
         Problem: idempotency_in_progress.
     """
-    name = (call.caller.submits_as, key or "")
-    under_way = call.gateway.submitting
+    name, under_way = (call.caller.submits_as, key or ""), call.gateway.submitting
     if key is not None and name in under_way:
         raise Problem("idempotency_in_progress", f"another request is submitting under the key {key!r} right now")
     if key is not None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 
+from pipeline import settings
+from pipeline.telemetry.log_output import configure_output
+
 FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
 
 
 def configure_logging(level: int) -> None:
     """Set up logging for this process."""
-    logging.basicConfig(format=FORMAT, level=level)
+    configure_output(level, FORMAT, settings.load().log_format)
     # uvicorn's lines repeat what ours say, or say it about every request.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     # Two lines per item, as in a worker.

@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 import orjson
@@ -31,10 +32,12 @@ _CHUNK_BYTES = 65_536
 class ProcessGroup:
     """Runs the children until this process is told to stop."""
 
-    def __init__(self, settings: Settings, options: ServeOptions, listener: socket.socket) -> None:
+    def __init__(
+        self, settings: Settings, options: ServeOptions, listener: socket.socket, *, report_to: Path | None = None
+    ) -> None:
         self._settings, self._listener = settings, listener
         self._count = options.processes
-        self._work = WorkProcess(settings) if settings.is_embedded and options.has_work else None
+        self._work = WorkProcess(settings, report_to=report_to) if settings.is_embedded and options.has_work else None
         self._ready, tell_ready = os.pipe()
         self._wakes, wake = os.pipe()
         inherited = {"listener": listener.fileno(), "ready": tell_ready, "wake": wake}

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp
@@ -26,6 +27,7 @@ from pipeline.http_api.server.process_group import ProcessGroup
 from pipeline.http_api.server.request_log import RequestLog
 from pipeline.http_api.server.root_path import UnderRootPath
 from pipeline.http_api.server.run import GatewayServer, make_server
+from pipeline.http_api.server.show_metrics import shown_metrics
 from pipeline.http_api.server.work_beside import BrokerWork, WorkProcess
 from pipeline.log import get_logger
 from pipeline.settings import Settings
@@ -65,11 +67,12 @@ def serve(settings: Settings, options: ServeOptions, *, on_ready: Callable[[str]
     url = url_of(options, listener)
     allow_many_files()
     try:
-        if options.processes > 1:
-            context.database.close()
-            ProcessGroup(settings, options, listener).run(lambda: on_ready(url))
-        else:
-            _serve_here(context, options, listener, lambda: on_ready(url))
+        with shown_metrics(settings) as report_to:
+            if options.processes > 1:
+                context.database.close()
+                ProcessGroup(settings, options, listener, report_to=report_to).run(lambda: on_ready(url))
+            else:
+                _serve_here(context, options, listener, lambda: on_ready(url), report_to)
     finally:
         if options.uds is not None:
             with suppress(OSError):
@@ -87,14 +90,20 @@ def open_context(settings: Settings, options: ServeOptions) -> Context:
     return replace(context, builds_stages=False, works_beside=settings.is_embedded and options.has_work)
 
 
-def _serve_here(context: Context, options: ServeOptions, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+def _serve_here(
+    context: Context,
+    options: ServeOptions,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+    report_to: Path | None,
+) -> None:
     settings = context.settings
     if not settings.is_embedded:
         run_server(context, options, listener, started_broker_work(settings), on_ready=on_ready)
     elif not options.has_work:
         run_server(context, options, listener, NoWork(), on_ready=on_ready)
     else:
-        work = WorkProcess(settings)
+        work = WorkProcess(settings, report_to=report_to)
 
         def begin() -> None:
             on_ready()

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 from pipeline.http_api.server.supervised_process import RestartPolicy, SupervisedProcess
 from pipeline.settings import Settings
@@ -18,10 +19,16 @@ class WorkProcess:
     """One process that works on the same database, where no broker is set.
 
     What a classifier does to its process, such as computing for long, hanging or crashing, does not touch the server.
+
+    Args:
+        report_to: where it reports what it counts; None: it counts nothing.
     """
 
-    def __init__(self, settings: Settings, *, policy: RestartPolicy | None = None) -> None:
-        command = [sys.executable, "-m", "pipeline.http_api.server.work_process"]
+    def __init__(
+        self, settings: Settings, *, policy: RestartPolicy | None = None, report_to: Path | None = None
+    ) -> None:
+        reported = [] if report_to is None else [str(report_to)]
+        command = [sys.executable, "-m", "pipeline.http_api.server.work_process", *reported]
         self._process = SupervisedProcess("work", command, policy=policy)
         self._stop_seconds = settings.stop_seconds + _STOP_MARGIN_SECONDS
 

@@ -1,13 +1,9 @@
-"""Messages as an intake takes them, and what their bodies must be to become items."""
+"""Messages as an intake takes them, and which of them it has accepted before."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import orjson
-
-from pipeline.domain.payload import Record, Rejection
 
 #: Bytes of a refused message that are kept.
 MAX_KEPT_BYTES = 256 * 1024
@@ -68,23 +64,3 @@ def is_accepted(message: IntakeMessage, next_offsets: dict[str, str]) -> bool:
 def advance(given: OffsetRange, next_offset: str) -> str:
     """Return up to where a partition is accepted once a range is."""
     return max(next_offset, given.end)
-
-
-def read_body(body: bytes, line: int) -> Record | Rejection:
-    """Return the item of a message, or why it is none.
-
-    Args:
-        line: number of the message.
-    """
-    try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        return Rejection(line, f"it is not JSON: {error}", "")
-    if not isinstance(payload, dict):
-        return Rejection(line, f"it is {_kind(payload)}; a message is one JSON object", "")
-    return Record(line, payload)
-
-
-def _kind(value: object) -> str:
-    kinds = {list: "a list", str: "text", bool: "a boolean", type(None): "null"}
-    return kinds.get(type(value), "a number")

@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 import orjson
+
+from pipeline.intakes.rules.bodies import MessageFormat
+
+
+class Dedupe(StrEnum):
+    """By what a message is known that comes again."""
+
+    #: Its offset, or else its id, or else the key of its item.
+    AUTO = "auto"
+    #: Its id.
+    ID = "id"
+    #: The key of its item, which is then unique in the intake for as long as ids are kept.
+    KEY = "key"
+    #: Nothing, in a source without offsets.
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +35,10 @@ class IntakeOptions:
         chunk: messages accepted in one transaction, at most.
         max_pending: nothing is taken while so many items of the intake wait, until half of them are done.
         max_reject_rate: share of the last 1,000 messages that may be refused before the intake stops itself.
+        dedupe: by what a message is known that comes again.
+        reject_to: URL that receives `item.rejected` for each message that cannot be an item.
+        items: the field of a message that holds its item, or a list of items.
+        has_lines: each line of a message is an item.
     """
 
     roll_items: int = 10_000
@@ -27,6 +47,15 @@ class IntakeOptions:
     chunk: int = 500
     max_pending: int = 50_000
     max_reject_rate: float = 0.5
+    dedupe: str = Dedupe.AUTO.value
+    reject_to: str | None = None
+    items: str | None = None
+    has_lines: bool = False
+
+    @property
+    def body(self) -> MessageFormat:
+        """How items stand in messages."""
+        return MessageFormat(self.has_lines, self.items)
 
     def to_json(self) -> str:
         """Return the options as they are stored."""

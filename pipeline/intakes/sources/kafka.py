@@ -16,7 +16,7 @@ from pipeline.domain.urls.intake_source import TopicPlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.log_offsets import FIRST, to_text
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage, OffsetRange
-from pipeline.intakes.sources.source import Gap, SourceMissing, SourceRestarted, Subscription
+from pipeline.intakes.sources.source import Gap, IntakeReader, SourceMissing, SourceRestarted
 
 #: Seconds for an answer of the brokers.
 _TIMEOUT = 10.0
@@ -44,7 +44,7 @@ class KafkaTopic:
 
     is_exclusive = False
 
-    def __init__(self, place: TopicPlace, options: Mapping[str, str], shown: str, subscription: Subscription) -> None:
+    def __init__(self, place: TopicPlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
         self._topic, self._shown = place.topic, shown
         #: Where this reader stands in the partitions that are placed.
         self._stands: dict[int, int] = {}
@@ -59,7 +59,7 @@ class KafkaTopic:
         #: The last error that concerns no message.
         self._error: KafkaError | None = None
         with self._explained():
-            self._consumer = Consumer(_configuration(place, options, subscription) | {"error_cb": self._hear_error})
+            self._consumer = Consumer(_configuration(place, options, reader) | {"error_cb": self._hear_error})
             try:
                 self._partitions()
                 self._consumer.subscribe([self._topic], self._assign, self._revoke, self._revoke)
@@ -259,7 +259,7 @@ class KafkaTopic:
         return SourceUnavailable(f"{self._shown} does not answer: {error.name()}")
 
 
-def _configuration(place: TopicPlace, options: Mapping[str, str], subscription: Subscription) -> dict[str, Any]:
+def _configuration(place: TopicPlace, options: Mapping[str, str], reader: IntakeReader) -> dict[str, Any]:
     has_login = "username" in options
     given = {
         "sasl.mechanism": options.get("sasl_mechanism", "PLAIN") if has_login else None,
@@ -270,7 +270,7 @@ def _configuration(place: TopicPlace, options: Mapping[str, str], subscription: 
     return {
         "bootstrap.servers": place.hosts,
         "client.id": "pipeline",
-        "group.id": subscription.name,
+        "group.id": reader.name,
         "security.protocol": options.get("security_protocol", "SASL_SSL" if has_login else "PLAINTEXT"),
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": int(SESSION_SECONDS * 1_000),
@@ -286,7 +286,7 @@ def _configuration(place: TopicPlace, options: Mapping[str, str], subscription: 
         "socket.timeout.ms": int(_TIMEOUT * 1_000),
         "socket.keepalive.enable": True,
         # Two chunks are at hand at most, so far as messages are small.
-        "queued.min.messages": 2 * subscription.chunk,
+        "queued.min.messages": 2 * reader.chunk,
         "queued.max.messages.kbytes": 16_384,
         # What the client has to say goes to `_hear_error`, not to the standard error of the process.
         "logger": None,

@@ -24,7 +24,7 @@ from pipeline.domain.urls.intake_source import SubjectPlace
 from pipeline.errors import InvalidArgument, InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage
 from pipeline.intakes.sources.background_loop import BackgroundLoop
-from pipeline.intakes.sources.source import Gap, SourceMissing, Subscription
+from pipeline.intakes.sources.source import Gap, IntakeReader, SourceMissing
 
 #: Seconds after which a message that is not acknowledged is delivered again; renewed at half while it is held.
 ACK_WAIT_SECONDS = 60.0
@@ -47,10 +47,10 @@ class NatsStream:
     is_exclusive, is_drained = False, True
     unplaced: tuple[str, ...] = ()
 
-    def __init__(self, place: SubjectPlace, options: Mapping[str, str], shown: str, subscription: Subscription) -> None:
-        if set(subscription.name) & set(" .*>/\\"):
+    def __init__(self, place: SubjectPlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
+        if set(reader.name) & set(" .*>/\\"):
             raise InvalidArgument("{0} %r cannot be that of a consumer of NATS; choose one without '.'", "--name")
-        self._place, self._shown, self._subscription = place, shown, subscription
+        self._place, self._shown, self._subscription = place, shown, reader
         self._client = Client()
         self._ready: asyncio.Queue[Msg] = asyncio.Queue()
         #: Those that were taken, and those that wait in this process, by the subject of their acknowledgement.
@@ -135,27 +135,27 @@ class NatsStream:
 
     async def _find_consumer(self) -> None:
         """Make the durable consumer unless it is there."""
-        place, subscription = self._place, self._subscription
+        place, reader = self._place, self._subscription
         try:
             found = (await self._consumer()).config
         except NotFoundError:
-            start = DeliverPolicy.NEW if subscription.begins_at_end else DeliverPolicy.ALL
+            start = DeliverPolicy.NEW if reader.begins_at_end else DeliverPolicy.ALL
             await self._context.add_consumer(
                 place.stream,
                 ConsumerConfig(
-                    durable_name=subscription.name,
+                    durable_name=reader.name,
                     deliver_policy=start,
                     ack_policy=AckPolicy.EXPLICIT,
                     ack_wait=ACK_WAIT_SECONDS,
                     max_deliver=-1,
-                    max_ack_pending=2 * subscription.chunk,
+                    max_ack_pending=2 * reader.chunk,
                     filter_subject=place.filter,
                 ),
             )
             return
         if (found.filter_subject or None) != place.filter or found.deliver_subject or found.ack_policy != "explicit":
             raise InvalidSettings(
-                f"{self._shown}: the consumer {subscription.name!r} of stream {place.stream!r} reads "
+                f"{self._shown}: the consumer {reader.name!r} of stream {place.stream!r} reads "
                 f"{found.filter_subject or 'all'} in another way; choose another --name"
             )
 

@@ -21,10 +21,10 @@ from pipeline.domain.urls.intake_source import (
     parse_intake_place,
 )
 from pipeline.errors import InvalidSettings
-from pipeline.intakes.sources.source import MessageSource, Subscription
+from pipeline.intakes.sources.source import IntakeReader, MessageSource
 
 #: Opens a source for whoever reads it.
-OpenSource = Callable[[Subscription], MessageSource]
+OpenSource = Callable[[IntakeReader], MessageSource]
 
 
 class _Client(NamedTuple):
@@ -71,12 +71,12 @@ def locate(url: str, connections: NamedConnections) -> tuple[IntakePlace, OpenSo
     if client.module is not None and find_spec(client.module) is None:
         scheme = given.partition("://")[0]
         raise InvalidSettings(f"{scheme}:// needs {client.package}: pip install 'pipeline[{client.extra}]'")
-    return place, lambda subscription: _open(client, place, options, url, subscription)
+    return place, lambda reader: _open(client, place, options, url, reader)
 
 
 def _open(
-    client: _Client, place: IntakePlace, options: Mapping[str, str], shown: str, subscription: Subscription
+    client: _Client, place: IntakePlace, options: Mapping[str, str], shown: str, reader: IntakeReader
 ) -> MessageSource:
     found = getattr(import_module(f"pipeline.intakes.sources.{client.source_module}"), client.source_class)
-    opened: MessageSource = found(place, options, shown, subscription)
+    opened: MessageSource = found(place, options, shown, reader)
     return opened

@@ -6,7 +6,6 @@ once they are accepted.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -18,10 +17,12 @@ from psycopg import errors, sql
 from pipeline.domain.urls.intake_source import OutboxPlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage
-from pipeline.intakes.sources.source import Subscription
+from pipeline.intakes.sources.source import IntakeReader
 
-#: Seconds between two looks at an empty table.
+#: Seconds between two looks at an empty table, if nobody notifies.
 POLL_SECONDS = 1.0
+#: The channel on which a writer of the table may notify.
+CHANNEL = "pipeline_outbox"
 _MOST_COUNTED = 1_000_000
 _ID, _PAYLOAD = "id", "payload"
 #: Errors that no repetition helps against.
@@ -37,10 +38,9 @@ class PostgresqlOutbox:
     is_exclusive, is_drained = False, True
     unplaced: tuple[str, ...] = ()
 
-    def __init__(self, place: OutboxPlace, options: Mapping[str, str], shown: str, subscription: Subscription) -> None:
+    def __init__(self, place: OutboxPlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
         self._shown = shown
         self._statement, self._count = _statement(place), _count(place)
-        self._waiting = threading.Event()
         login = {"user": options.get("username"), "password": options.get("password")}
         tls = {"sslmode": options.get("sslmode"), "sslrootcert": options.get("ca_file")}
         with self._explained():
@@ -52,6 +52,8 @@ class PostgresqlOutbox:
                 application_name="pipeline consume",
                 **{name: value for name, value in (login | tls).items() if value is not None},  # type: ignore[arg-type]
             )
+            self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+            self._connection.commit()
 
     def ends(self) -> dict[str, str]:
         """Return nothing: there are no partitions."""
@@ -69,10 +71,12 @@ class PostgresqlOutbox:
         with self._explained():
             found = self._connection.execute(self._statement, {"limit": limit}).fetchall()
             if not found:
-                # No transaction stays open while nothing comes.
+                # No transaction stays open while nothing comes, and none is told of notifications.
                 self._connection.rollback()
+                # What has come meanwhile, such as one for each row of the last chunk, wakes it once.
+                for _ in self._connection.notifies(timeout=min(seconds, POLL_SECONDS), stop_after=1):
+                    pass
         if not found:
-            self._waiting.wait(min(seconds, POLL_SECONDS))
             return Chunk(())
         return Chunk([IntakeMessage(_body(payload), message_id=str(id_)) for id_, payload in sorted(found, key=_by_id)])
 

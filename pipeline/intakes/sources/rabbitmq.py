@@ -20,7 +20,7 @@ from pipeline.domain.urls.intake_source import QueuePlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage
 from pipeline.intakes.sources.background_loop import BackgroundLoop
-from pipeline.intakes.sources.source import SourceMissing, Subscription
+from pipeline.intakes.sources.source import IntakeReader, SourceMissing
 
 HEARTBEAT_SECONDS = 30
 #: Seconds for an answer of the broker.
@@ -41,7 +41,7 @@ class RabbitQueue:
     is_exclusive, is_drained = False, True
     unplaced: tuple[str, ...] = ()
 
-    def __init__(self, place: QueuePlace, options: Mapping[str, str], shown: str, subscription: Subscription) -> None:
+    def __init__(self, place: QueuePlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
         self._queue, self._shown = place.queue, shown
         self._ready: deque[DeliveredMessage] = deque()
         self._taken: list[DeliveredMessage] = []
@@ -52,7 +52,7 @@ class RabbitQueue:
         self._connection: aiormq.Connection | None = None
         self._loop = BackgroundLoop("intake-rabbitmq")
         try:
-            self._call(self._open(place, options, min(2 * subscription.chunk, _MOST_PREFETCHED)))
+            self._call(self._open(place, options, min(2 * reader.chunk, _MOST_PREFETCHED)))
         except BaseException:
             self.close()
             raise

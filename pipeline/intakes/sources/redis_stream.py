@@ -17,7 +17,7 @@ from pipeline.domain.urls.intake_source import StreamPlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage, OffsetRange
 from pipeline.intakes.rules.stream_ids import FIRST, id_before, offset_after, to_offset
-from pipeline.intakes.sources.source import Gap, SourceRestarted, Subscription
+from pipeline.intakes.sources.source import Gap, IntakeReader, SourceRestarted
 
 #: A stream has one partition.
 PARTITION = "-"
@@ -32,7 +32,7 @@ class RedisStream:
 
     is_exclusive, is_drained = True, True
 
-    def __init__(self, place: StreamPlace, options: Mapping[str, str], shown: str, subscription: Subscription) -> None:
+    def __init__(self, place: StreamPlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
         self._stream, self._shown = place.stream, shown
         self.unplaced: tuple[str, ...] = (PARTITION,)
         self._next = FIRST

@@ -27,7 +27,7 @@ class SourceMissing(InvalidSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class Subscription:
+class IntakeReader:
     """Who reads a source.
 
     Args:

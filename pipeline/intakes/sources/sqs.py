@@ -15,7 +15,7 @@ from pipeline.domain.urls.intake_source import SqsPlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage
 from pipeline.intakes.sources.background_loop import BackgroundLoop
-from pipeline.intakes.sources.source import SourceMissing, Subscription
+from pipeline.intakes.sources.source import IntakeReader, SourceMissing
 
 #: Seconds that a message is hidden from others; renewed at half while it is held.
 VISIBILITY_SECONDS = 120
@@ -40,7 +40,7 @@ class SqsQueue:
     is_exclusive, is_drained = False, True
     unplaced: tuple[str, ...] = ()
 
-    def __init__(self, place: SqsPlace, options: Mapping[str, str], shown: str, subscription: Subscription) -> None:
+    def __init__(self, place: SqsPlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
         self._place, self._shown = place, shown
         self._held: list[_Received] = []
         self._stack = AsyncExitStack()

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from pipeline.batches.sql import spans
+from pipeline.database.row import Row, rows
 from pipeline.database.tables import batches
 from pipeline.domain.batch import BatchState
 
@@ -21,6 +22,11 @@ def open_batch(connection: Connection, batch_id: int, intake_id: int, now: datet
 def is_open(connection: Connection, batch_id: int) -> bool:
     """Return whether a batch is open."""
     return connection.scalar(select(batches.c.state).where(batches.c.id == batch_id)) == BatchState.OPEN
+
+
+def find(connection: Connection, batch_id: int) -> Row:
+    """Return the row of a batch."""
+    return rows(connection.execute(select(batches).where(batches.c.id == batch_id)))[0]
 
 
 def grow(connection: Connection, batch_id: int, number: int) -> bool:

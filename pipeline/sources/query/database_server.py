@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,21 +34,26 @@ class DatabaseServer:
 
     Args:
         text: its URL.
-        username, password: otherwise the driver looks for them where its users expect.
+        login: options of a connection: `username`, `password`, `sslmode`, `ca_file`; the driver looks for those that
+            are missing where its users expect.
+        name: of the database in messages; None: its URL without parameters.
 
     Raises:
         InvalidInput: the URL cannot be used, its driver is not installed, or the file of SQLite does not exist.
     """
 
-    def __init__(self, text: str, *, username: str | None = None, password: str | None = None) -> None:
-        given = _parse(text)
-        #: The URL in messages and in the database: without secrets and parameters.
-        self.name = given.set(username=None, password=None, query={}).render_as_string()
+    def __init__(self, text: str, *, login: Mapping[str, str] | None = None, name: str | None = None) -> None:
+        given, login = _parse(text), login or {}
+        #: The URL without secrets and parameters: what the database is.
+        self.identity = given.set(username=None, password=None, query={}).render_as_string()
+        #: What it is called in messages and in the database.
+        self.name = name or self.identity
         #: SQLAlchemy's name of the kind of database.
         self.dialect = given.get_backend_name()
         driver = _DRIVERS.get(given.drivername)
         self._url = given if driver is None else given.set(drivername=driver[0])
-        self._url = self._url.set(username=username, password=password)
+        self._url = self._url.set(username=login.get("username"), password=login.get("password"))
+        self._tls = {option: value for option in ("sslmode", "ca_file") if (value := login.get(option))}
         if self.dialect == "sqlite":
             self._url = _read_only_file(self._url)
         self._engine = self._make_engine()
@@ -60,7 +65,7 @@ class DatabaseServer:
 
     def _make_engine(self) -> Engine:
         _require_driver(self._url)
-        arguments = _connect_arguments(self.dialect, self._url)
+        arguments = _connect_arguments(self.dialect, self._url) | _tls_arguments(self.dialect, self._tls)
         try:
             engine = create_engine(self._url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
         except (NoSuchModuleError, ImportError) as error:
@@ -138,6 +143,14 @@ def _connect_arguments(dialect: str, url: URL) -> dict[str, Any]:
             options = {"read_default_file": str(file)} if file.is_file() else {}
             return {"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4"} | options | dict(url.query)
     return {}
+
+
+def _tls_arguments(dialect: str, given: Mapping[str, str]) -> dict[str, Any]:
+    if not given:
+        return {}
+    if dialect == "postgresql":
+        return {{"ca_file": "sslrootcert"}.get(option, option): value for option, value in given.items()}
+    return {"ssl": {"ca": given["ca_file"]}}
 
 
 #: Execution options of a connection.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection, CursorResult, text
 
+from pipeline.connections.connection import NamedConnection
 from pipeline.domain import payload
 from pipeline.domain.did_you_mean import hint, list_names
 from pipeline.domain.inputs.input_cursor import InputCursor
@@ -23,6 +24,7 @@ from pipeline.sources.query.query_values import PLAIN, UnfitValue, ValueConverte
 from pipeline.sources.read_options import ReadOptions
 from pipeline.sources.read_report import ReadReport
 from pipeline.sources.text.csv_header import distinct_names
+from pipeline.sources.unused_options import refuse_unused_of_query
 from pipeline.sources.url import SourceUrl
 
 #: Rows fetched at once.
@@ -40,9 +42,31 @@ def open_items(url: SourceUrl, options: ReadOptions, report: ReadReport) -> Quer
         InvalidInput: there is no query, or the URL cannot be used, for example because it holds a password.
     """
     refuse_credentials(url.text, name="the URL of the database")
-    if not options.query:
-        raise InvalidInput(f"{url.scheme}:// is a database: say what to read from it with --query 'SELECT …'")
+    _check_options(options, f"{url.scheme}://")
     return QuerySource(DatabaseServer(url.text), options, report)
+
+
+def open_connected(connection: NamedConnection, rest: str, options: ReadOptions, report: ReadReport) -> QuerySource:
+    """Return the rows of `options.query` on the database that a connection leads to. It is not connected to yet.
+
+    Args:
+        rest: what stands behind the name in `conn://NAME/rest`: the database, if the connection names only a server.
+
+    Raises:
+        InvalidSettings: a variable of the connection is not set.
+        InvalidInput: there is no query, or the connection cannot be used for one.
+    """
+    shown = f"conn://{connection.name}"
+    _check_options(options, shown)
+    opened = connection.open(rest)
+    name = f"{shown}/{rest}" if rest else shown
+    return QuerySource(DatabaseServer(opened.url, login=opened.options, name=name), options, report)
+
+
+def _check_options(options: ReadOptions, shown: str) -> None:
+    if not options.query:
+        raise InvalidInput(f"{shown} is a database: say what to read from it with --query 'SELECT …'")
+    refuse_unused_of_query(options, shown)
 
 
 class _Place(NamedTuple):
@@ -79,7 +103,7 @@ class QuerySource:
     def fingerprint(self) -> str | None:
         if self._order_by is None:
             return None
-        return hashlib.sha256(orjson.dumps((self._server.name, self._query, self._order_by))).hexdigest()
+        return hashlib.sha256(orjson.dumps((self._server.identity, self._query, self._order_by))).hexdigest()
 
     def progress(self) -> ReadProgress:
         return ReadProgress()

@@ -27,6 +27,7 @@ from pipeline.sources.text.json_lines import read_lines
 from pipeline.sources.text.lines import ends_with_cr
 from pipeline.sources.text.propose_encodings import EncodingProposals
 from pipeline.sources.text.text_input import TextInput
+from pipeline.sources.unused_options import refuse_unused
 
 _CHUNK_BYTES = 64 * 1024
 Items = Iterator[Record | Rejection]
@@ -40,6 +41,7 @@ class TextOrigin:
         name: of the file in messages.
         head: the stream that it is read from first.
         reopen: opens its bytes again; if `can_seek`, at an offset.
+        is_member: whether it is in an archive.
     """
 
     name: str
@@ -47,6 +49,7 @@ class TextOrigin:
     reopen: Callable[..., AbstractContextManager[io.BufferedReader]]
     can_seek: bool
     is_decompressed: bool = False
+    is_member: bool = False
     _opened: ExitStack = field(default_factory=ExitStack)
 
     def close(self) -> None:
@@ -109,6 +112,7 @@ def read_text(
             has_cr=ends_with_cr(text),
         )
         chosen, items = _choose_reader(opened, format, options)
+        refuse_unused(options, chosen, name, is_member=origin.is_member)
         agreement.check_format(name, chosen)
         _note_format(report, text, chosen, format, options)
         yield from items

@@ -57,7 +57,7 @@ class Call:
         _log.warning(
             "call_abandoned",
             step=self.step,
-            items=[item.item_id for item in items if isinstance(item, WorkItem)],
+            item_ids=[item.item_id for item in items if isinstance(item, WorkItem)],
             timeout_seconds=self.timeout_seconds,
         )
         self._deliver(error)

@@ -135,7 +135,7 @@ def restore(folder: Path) -> None:
     shutil.copytree(folder / "kept", folder, dirs_exist_ok=True)
 
 
-@fuzzed(250)
+@fuzzed(100)
 @given(words=command_lines(), env=environments, stdin=hostile)
 def test_no_arguments_are_a_fault_of_pipeline(
     terminal: Terminal, folder: Path, words: list[str], env: dict[str, str], stdin: str

@@ -44,6 +44,13 @@ def terminal(terminal: Terminal) -> Terminal:
     return terminal
 
 
+def test_what_shows_no_metrics_imports_nothing_for_them(terminal: Terminal) -> None:
+    imported = imported_by(terminal, "run", "items.jsonl", "-q")
+    needed = {"prometheus_client", "http.server", "pipeline.telemetry.exposition", "pipeline.telemetry.reports"}
+    assert not needed & imported
+    assert not any(name.startswith("pipeline.monitoring") for name in imported)
+
+
 def test_help_imports_neither_database_nor_celery(terminal: Terminal) -> None:
     heavy = {"sqlalchemy", "celery", "pydantic", "rich", "httptools", "sklearn", "pyarrow"}
     assert not heavy & imported_by(terminal, "--help")

@@ -6,12 +6,14 @@ import gzip
 import json
 from pathlib import Path
 
-import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.lazy import Lazy
 from tests.support.terminal import Terminal
+
+openpyxl = Lazy("openpyxl")
 
 TABLE = "id;code;amount;paid;at;Description\n" + "".join(
     f'{n};00{n};{n}.5;{"yes" if n % 2 else "no"};2026-01-0{n % 9 + 1}T10:00:00Z;"an invoice;\nnumber {n}"\n'

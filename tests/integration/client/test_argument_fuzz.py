@@ -111,7 +111,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pipeline.Client
         yield client
 
 
-@fuzzed(400)
+@fuzzed(150)
 @given(call=calls())
 def test_no_argument_raises_an_error_of_something_else(
     client: pipeline.Client, call: tuple[type, str, dict[str, Any]]

@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas
-import polars
 import pyarrow
 import pytest
 
 import pipeline
 from tests.support.factories import client_context, connect, make_definition
+from tests.support.lazy import Lazy
+
+pandas = Lazy("pandas")
+polars = Lazy("polars")
 
 ROWS = {
     "text": ["one", "two", "three"],

@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import polars
 import pyarrow
 import pytest
 
 import pipeline
 from pipeline.errors import InvalidInput
 from tests.support.factories import connect, make_definition, make_items
+from tests.support.lazy import Lazy
+
+polars = Lazy("polars")
 
 #: Every third item dies until a file is there.
 SOURCE = """

@@ -104,7 +104,7 @@ class Crowd:
             rng.shuffle(claimed)
             outcomes = [outcome(stage, rng.random() < failing) for _ in claimed]
             done = [
-                Done(row, stage, self.definition, each, now, now, enrichment_json(each))
+                Done(row, stage, self.definition, each, now, now, "b", enrichment_json(each))
                 for row, each in zip(claimed, outcomes, strict=True)
             ]
             with context.database.write() as connection:

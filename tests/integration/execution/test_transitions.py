@@ -72,7 +72,7 @@ class Engine:
 
     def record(self, stage: Stage, rows: list[Row], outcome: Outcome) -> dict[int, DispositionKind]:
         now = self.context.now()
-        done = [Done(row, stage, self.definition, outcome, now, now, enrichment_json(outcome)) for row in rows]
+        done = [Done(row, stage, self.definition, outcome, now, now, "b", enrichment_json(outcome)) for row in rows]
         with self.context.database.write() as connection:
             dispositions = record(
                 connection,

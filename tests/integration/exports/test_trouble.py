@@ -44,6 +44,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     ("status", "code", "said"),
     [
         (403, "AccessDenied", "refused the credentials (AccessDenied); renew them"),
+        (403, "", "refused the credentials (AccessDenied); renew them"),
         (400, "ExpiredToken", "refused the credentials (ExpiredToken); renew them"),
         (404, "NoSuchBucket", "does not exist (NoSuchBucket)"),
         (507, "QuotaExceeded", "answered QuotaExceeded"),

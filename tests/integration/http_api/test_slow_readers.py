@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
 import httpx2
@@ -58,6 +59,8 @@ def following(api: ServedApi, path: str) -> Iterator[socket.socket]:
 #: Linux's option to filter what a socket receives, and a filter that lets nothing pass.
 SO_ATTACH_FILTER = 26
 DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
+#: A state in Linux's table of connections.
+ESTABLISHED = "01"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="socket filters are Linux's")
@@ -73,10 +76,21 @@ def test_a_reader_that_vanishes_without_a_word_is_found_by_a_heartbeat(tmp_path:
             opened.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(program)))
             wait_until(lambda: len(api.gateway.streams) == 0)
             wait_for_readers(api, 0)
-            # The server's end of it is gone, and no orphan of the kernel's either.
-            ours = f":{opened.getsockname()[1]:04X}"
-            lines = Path("/proc/net/tcp").read_text().splitlines()
-            assert [line for line in lines if line.split()[2].endswith(ours)] == []
+            # The server's end of it is gone, and no orphan of the kernel's either, as after an orderly close.
+            wait_until(lambda: ESTABLISHED not in states_of_the_servers_end(opened))
+            assert states_of_the_servers_end(opened) == []
+
+
+def states_of_the_servers_end(client: socket.socket) -> list[str]:
+    """Return the kernel's state of the other end of a connection on this machine; none: it has been forgotten."""
+    pair = [as_listed(*client.getpeername()), as_listed(*client.getsockname())]
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return [line[3] for line in lines if line[1:3] == pair]
+
+
+def as_listed(host: str, port: int) -> str:
+    """Return an address as the kernel lists it."""
+    return f"{socket.htonl(int(ip_address(host))):08X}:{port:04X}"
 
 
 @pytest.mark.parametrize("what", ["events", "results?follow=true", "socket"])

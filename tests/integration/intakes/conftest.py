@@ -17,7 +17,7 @@ from pipeline.intakes import intakes
 from pipeline.intakes.consume import Consumed, Consumption, IntakeConsumer
 from pipeline.intakes.rules.options import IntakeOptions
 from pipeline.intakes.sources.open_source import locate
-from pipeline.intakes.sources.source import Subscription
+from pipeline.intakes.sources.source import IntakeReader
 from pipeline.settings import load
 from tests.support.clock import Clock
 from tests.support.intaking import IDLE, Consume, Stop, make_submission
@@ -54,7 +54,7 @@ def consume(context: Context, submission: Submission) -> Consume:
         given = IntakeOptions(**options)  # type: ignore[arg-type]
         place, open_source = locate(url, connections or NamedConnections())
         intake = intakes.register(context, place.name, url, submission, given)
-        opened = partial(open_source, Subscription(place.name, given.chunk, at_end))
+        opened = partial(open_source, IntakeReader(place.name, given.chunk, at_end))
         consumption = Consumption(place.name, intake["id"], submission, given, opened, at_end, IDLE)
         return IntakeConsumer(context, consumption, lambda: None).run(Stop(waits, on_check))
 

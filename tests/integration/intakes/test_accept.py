@@ -5,15 +5,23 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import orjson
 import pytest
+from sqlalchemy import select
 
 from pipeline.batches.submission import Submission
 from pipeline.context import Context
+from pipeline.database.row import rows
+from pipeline.database.tables import deliveries, events
 from pipeline.intakes import intakes
-from pipeline.intakes.accept import Accepted, accept
+from pipeline.intakes.accept import Accepted, UnknownMessage, accept
+from pipeline.intakes.roll import seal
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage, OffsetRange
+from pipeline.intakes.rules.options import IntakeOptions
 from pipeline.intakes.sql import open_batches
+from tests.support.exporting import finish_items
 from tests.support.intaking import (
+    body,
     by_ids,
     by_offsets,
     make_intake,
@@ -156,3 +164,76 @@ def test_a_rewound_intake_accepts_messages_again(context: Context, submission: S
     intakes.rewind(context, "tickets", offset(2))
     assert accept(context, intake, submission, by_offsets(4, 5)).go_back == {"0": offset(2)}
     assert accept(context, intake, submission, by_offsets(2, 5)).items == 3
+
+
+def tell(number: int, **fields: object) -> IntakeMessage:
+    return IntakeMessage(orjson.dumps({"text": "a", **fields}), message_id=f"m{number}")
+
+
+def test_a_rejected_message_is_an_event_that_its_receiver_is_owed(context: Context, submission: Submission) -> None:
+    url = "https://hooks.example/rejected"
+    intake = make_intake(context, submission, reject_to=url)
+    options = IntakeOptions(reject_to=url)
+    chunk = Chunk([IntakeMessage(b"\xff", "0", offset(1))], (OffsetRange("0", offset(1), offset(2)),))
+    assert accept(context, intake, submission, chunk, options).refused == [True]
+    # It opens a batch: there is no event without one.
+    (batch,) = stored_batches(context)
+    assert (batch["state"], batch["total"]) == ("open", 0)
+    assert accept(context, intake, submission, chunk, options).duplicates == 1
+    accept(context, intake, submission, by_offsets(2, 4), options)
+    finish_items(context, batch["id"], [1, 2])
+    seal(context, intake, batch["id"])
+    with context.database.read() as connection:
+        log = rows(connection.execute(select(events).order_by(events.c.seq)))
+        owed = rows(connection.execute(select(deliveries)))
+    assert [row["type"] for row in log] == ["item.rejected", "item.completed", "item.completed", "batch.completed"]
+    assert [(row["seq"], row["url"]) for row in owed] == [(1, url)]
+    found = orjson.loads(log[0]["body"])["data"]
+    assert found["reason"].startswith("it is not JSON")
+    assert found == {
+        "batch_id": batch["public_id"], "seq": 1, "intake": "tickets", "source": "redis://h:6379/0/s",
+        "partition": "0", "offset": offset(1), "message_id": None, "reason": found["reason"], "body": "/w==",
+        "encoding": "base64",
+    }  # fmt: skip
+
+
+def test_a_message_without_an_id_is_known_by_its_key_or_not_taken(
+    context: Context, submission: Submission, tmp_path: Path
+) -> None:
+    intake = make_intake(context, submission)
+    nameless = Chunk([IntakeMessage(body(1)), IntakeMessage(body(2))])
+    with pytest.raises(UnknownMessage, match="--dedupe none"):
+        accept(context, intake, submission, nameless)
+    assert stored_texts(context) == []
+    for _ in range(2):
+        assert accept(context, intake, submission, nameless, IntakeOptions(dedupe="none")).items == 2
+    keyed = make_submission(tmp_path, name="keyed", input={"text": "text", "key": "id"})
+    make_intake(context, keyed)
+    with_keys = Chunk([IntakeMessage(b'{"id": 1, "text": "a"}'), IntakeMessage(b'{"id": 2, "text": "b"}')])
+    assert accept(context, intake, keyed, with_keys) == Accepted(2, [False, False])
+    assert accept(context, intake, keyed, with_keys) == Accepted(duplicates=2, refused=[])
+
+
+def test_a_key_is_unique_in_the_intake_if_keys_decide(context: Context, tmp_path: Path) -> None:
+    submission = make_submission(tmp_path, input={"text": "text", "key": "id"})
+    intake, options = make_intake(context, submission), IntakeOptions(dedupe="key")
+    first = Chunk([tell(1, id=1), tell(2, id=2), tell(3, id=1)])
+    assert accept(context, intake, submission, first, options) == Accepted(2, [False, False], 1)
+    seal(context, intake, stored_batches(context)[0]["id"])
+    # Another message, another batch, a key that was accepted.
+    assert accept(context, intake, submission, Chunk([tell(4, id=2), tell(5, id=3)]), options).items == 1
+    assert [batch["total"] for batch in stored_batches(context)] == [2, 1]
+
+
+def test_lines_of_a_message_are_items_by_themselves(context: Context, submission: Submission, intake: int) -> None:
+    lines = b'{"text": "a"}\n\n[1]\n{"txt": "b"}\n{"text": "c"}\n'
+    chunk = Chunk([IntakeMessage(lines, message_id="m1"), tell(2)])
+    options = IntakeOptions(has_lines=True)
+    accepted = accept(context, intake, submission, chunk, options)
+    assert accepted == Accepted(3, [False, True, True, False, False])
+    assert accept(context, intake, submission, chunk, options) == Accepted(0, [], 2)
+    rejects = intakes.details(context, "tickets", 10)["rejects"]
+    assert [(each["reason"].partition(";")[0], each["body"]) for each in rejects] == [
+        ("line 4: it has no field 'text', which the classifier reads", '{"txt": "b"}'),
+        ("line 3: it is a list", "[1]"),
+    ]

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
+from pipeline.connections.connection import NamedConnections
 from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.intakes import intakes
 from pipeline.intakes.consume import Consumed
 from pipeline.intakes.rules.stream_ids import FIRST
+from pipeline.intakes.sources import postgresql_outbox
+from pipeline.intakes.sources.open_source import locate
 from pipeline.intakes.sources.postgresql_outbox import PostgresqlOutbox
+from pipeline.intakes.sources.source import IntakeReader
+from tests.support.api_process import HANG_SECONDS
 from tests.support.intaking import Consume, Halted, body, stored_batches, stored_texts
 from tests.support.servers.fixtures import on_sqlite
 from tests.support.servers.postgres import Postgres
@@ -76,6 +85,15 @@ def test_nothing_is_taken_while_too_many_wait(redis: Redis, stream: str, context
     with pytest.raises(Halted):
         consume(stream, waits=3, chunk=5, max_pending=10)
     assert stored_texts(context) == texts(1, 11)
+
+
+def test_a_consumer_that_is_slow_takes_what_waits(
+    redis: Redis, stream: str, consume: Consume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(redis, *map(body, range(1, 6)))
+    # Each look at the clock is long after the one before.
+    monkeypatch.setattr("pipeline.intakes.consume.time", SimpleNamespace(monotonic=itertools.count(0, 60).__next__))
+    assert consume(stream, chunk=1).accepted == 5
 
 
 def test_a_topic_of_poison_stops_the_intake(redis: Redis, stream: str, context: Context, consume: Consume) -> None:
@@ -169,6 +187,22 @@ def test_a_row_that_commits_late_is_accepted(
         assert consume(rows).accepted == 1
     assert consume(rows).accepted == 1
     assert stored_texts(context) == ["message 2", "message 1"]
+
+
+def test_a_notification_ends_the_wait_for_rows(
+    outbox: tuple[str, psycopg.Connection], rows: str, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql_outbox, "POLL_SECONDS", HANG_SECONDS)
+    source = locate(rows, NamedConnections())[1](IntakeReader("outbox", 500))
+    writer = threading.Timer(0.05, outbox[1].execute, ["NOTIFY pipeline_outbox"])
+    try:
+        writer.start()
+        started = time.monotonic()
+        assert source.take(10, HANG_SECONDS).messages == ()
+        assert time.monotonic() - started < HANG_SECONDS
+    finally:
+        writer.join()
+        source.close()
 
 
 def test_rows_are_marked_where_they_must_stay(

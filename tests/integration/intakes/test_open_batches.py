@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from pipeline.batches import control
@@ -9,13 +12,15 @@ from pipeline.batches.progress import progress
 from pipeline.batches.submission import Submission
 from pipeline.context import Context
 from pipeline.database.tables import POSITIONS_PER_BATCH, unreleased
+from pipeline.domain.urls.export_target import parse_export_target
 from pipeline.execution.fresh_items import FreshItems
 from pipeline.execution.sql.pending_batches import find_pending
 from pipeline.intakes.accept import accept
 from pipeline.intakes.roll import roll_due, seal
+from pipeline.intakes.rules.messages import Chunk, IntakeMessage, OffsetRange
 from tests.support.clock import Clock
-from tests.support.exporting import finish_items
-from tests.support.intaking import by_offsets, completions, make_intake, stored_batches
+from tests.support.exporting import export_of, finish_items, problems_of, work
+from tests.support.intaking import by_offsets, completions, make_intake, offset, stored_batches
 
 
 def release(context: Context) -> list[int]:
@@ -138,3 +143,29 @@ def test_it_is_measured_against_what_may_wait(context: Context, submission: Subm
     finish_items(context, stored_batches(context)[0]["id"], [1])
     with context.database.read() as connection:
         assert count_pending(connection, intake) == 5
+
+
+def test_each_batch_of_an_intake_is_exported_also_while_it_is_open(
+    context: Context, submission: Submission, tmp_path: Path
+) -> None:
+    target = str(parse_export_target(f"{tmp_path}/out/?rows=2"))
+    submission = replace(submission, exports=(target,))
+    intake = make_intake(context, submission)
+    accept(context, intake, submission, by_offsets(1, 4))
+    first = stored_batches(context)[0]["id"]
+    finish_items(context, first, [1, 2])
+    # A rejection is an event of the batch, and none of its results.
+    poison = Chunk([IntakeMessage(b"no", "0", offset(4))], (OffsetRange("0", offset(4), offset(5)),))
+    accept(context, intake, submission, poison)
+    work(context)
+    assert (export_of(context, first)["state"], export_of(context, first)["parts"]) == ("running", 1)
+    finish_items(context, first, [3])
+    seal(context, intake, first)
+    accept(context, intake, submission, by_offsets(5, 6))
+    second = stored_batches(context)[1]["id"]
+    finish_items(context, second, [1])
+    seal(context, intake, second)
+    work(context)
+    assert [export_of(context, each)["rows"] for each in (first, second)] == [3, 1]
+    assert [export_of(context, each)["state"] for each in (first, second)] == ["complete", "complete"]
+    assert [problems_of(context, each) for each in (first, second)] == [[], []]

@@ -16,7 +16,7 @@ from pipeline.errors import InvalidSettings
 from pipeline.intakes import intakes
 from pipeline.intakes.consume import Consumed
 from pipeline.intakes.sources.open_source import locate
-from pipeline.intakes.sources.source import Subscription
+from pipeline.intakes.sources.source import IntakeReader
 from pipeline.intakes.sql import open_batches
 from tests.integration.intakes.servers import (
     SHORTENED,
@@ -216,7 +216,7 @@ def test_processes_that_share_a_source_get_different_messages(server: SourceServ
     path.write_text(f"[bus]\n{server.connection}\n", encoding="utf-8")
     _, open_source = locate(f"conn://bus/{server.rest}", read_connections(path))
     server.add(*map(body, range(1, 21)))
-    first, second = (open_source(Subscription(server.name, 5)) for _ in range(2))
+    first, second = (open_source(IntakeReader(server.name, 5)) for _ in range(2))
     taken = {"first": first.take(5, 5.0), "second": second.take(5, 5.0)}
     bodies = [{each.body for each in chunk.messages} for chunk in taken.values()]
     assert all(bodies)

@@ -142,6 +142,7 @@ def test_a_range_that_is_cut_is_asked_for_again(
     [
         (400, "ExpiredToken", r"refused the credentials \(ExpiredToken\); renew them, and run the same command again"),
         (403, "AccessDenied", r"refused the credentials \(AccessDenied\)"),
+        (403, "", r"refused the credentials \((403|AccessDenied)\)"),
         (503, "SlowDown", "answered SlowDown; run the same command again"),
     ],
 )

@@ -5,19 +5,21 @@ from __future__ import annotations
 import sqlite3
 import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 import psycopg
 import pytest
 
+from pipeline.connections.connection import NamedConnection
 from pipeline.domain.payload import Record, Rejection
 from pipeline.errors import InvalidInput, NoItems, PipelineError, SourceUnavailable
 from pipeline.sources.item_source import ItemSource
 from pipeline.sources.open_source import open_source
 from pipeline.sources.read_options import ReadOptions
 from pipeline.sources.read_report import ReadReport
+from pipeline.sources.source_access import SourceAccess
 from tests.support.servers.mariadb import MariaDB
 from tests.support.servers.postgres import Postgres
 
@@ -311,3 +313,34 @@ def test_rows_are_streamed(place: Place) -> None:
     tracemalloc.stop()
     assert count == ROWS - 501
     assert peak < 60 * 2**20
+
+
+def test_a_connection_gives_the_password_and_hides_the_server(
+    of_postgresql: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A role that must give a password, whatever the server asks of others.
+    monkeypatch.delenv("PGUSER", raising=False)
+    monkeypatch.setenv("SHOP_PASSWORD", "hunter2")
+    of_postgresql.run("CREATE ROLE reader LOGIN PASSWORD 'hunter2'")
+    of_postgresql.run("GRANT SELECT ON one TO reader")
+    server, _, database = of_postgresql.url.rpartition("/")
+    login = {"username": "reader", "password": "${SHOP_PASSWORD}"}
+    shop = NamedConnection("shop", server, options=login)
+    named: list[str] = []
+
+    def find(name: str) -> NamedConnection:
+        named.append(name)
+        return shop
+
+    options = ReadOptions(
+        query="SELECT id, current_user::text AS who FROM one", access=SourceAccess(find_connection=find)
+    )
+    opened = open_source([f"conn://shop/{database}"], options, ReadReport())
+    assert payloads(list(opened.read())) == [{"id": 1, "who": "reader"}]
+    assert (opened.name, named) == (f"conn://shop/{database}", ["shop"])
+    engine = opened._server._engine  # type: ignore[attr-defined]
+    assert engine.url.password == "hunter2"
+    with pytest.raises(InvalidInput, match="--sheet is for files; conn://shop is a database"):
+        open_source([f"conn://shop/{database}"], replace(options, sheet="1"), ReadReport())
+    with pytest.raises(InvalidInput, match="conn://shop is a database: say what to read"):
+        open_source(["conn://shop"], replace(options, query=None), ReadReport())

@@ -64,7 +64,6 @@ def read(pieces: Sequence[bytes]) -> tuple[Answer | None, bool, bool] | None:
 
 
 @given(contents, cuts)
-@settings(max_examples=500)
 @example(b"HTTP/1.1 204 No\r\n\r\n\r\n", [])
 @example(b"HTTP/1.1 200 OK\r\n\r\n" + b"A" * 100, [])
 def test_whatever_comes_is_read_alike_in_whatever_pieces(content: bytes, at: list[int]) -> None:
@@ -74,7 +73,6 @@ def test_whatever_comes_is_read_alike_in_whatever_pieces(content: bytes, at: lis
 
 
 @given(long_contents, st.integers(500, MOST))
-@settings(max_examples=100)
 @example(b"HTTP/1.1 103 Early\r\n\r\n" * 7_000 + b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 1_000)
 @example(CHUNKED + b"1;" + b"x" * MOST + b"\r\nk\r\n0\r\n\r\n", 1_000)
 def test_bounds_are_reached_at_the_same_byte_in_whatever_pieces(content: bytes, size: int) -> None:
@@ -115,7 +113,6 @@ def test_what_was_read_can_be_stored_whenever_the_connection_ends(
     junk=contents,
     at=cuts,
 )
-@settings(max_examples=300)
 def test_what_follows_an_answer_changes_nothing_about_it(
     status: int, headers: list[bytes], body: bytes, is_chunked: bool, interim: int, junk: bytes, at: list[int]
 ) -> None:

@@ -10,7 +10,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,7 +17,10 @@ from pipeline.errors import InvalidInput
 from pipeline.files import Layout, RejectsFile, open_writer, xlsx_file
 from pipeline.files.layout import parse_columns
 from pipeline.files.output_format import choose_encoding
+from tests.support.lazy import Lazy
 from tests.unit.files.test_files import DEAD, result, write_one_and_raise
+
+openpyxl = Lazy("openpyxl")
 
 PAYLOAD = {"text": "Grüße", "tags": ["a", "b"], "price": {"amount": 12.5}}
 RESULTS = [{**result(1), "payload": PAYLOAD}, {**result(2, **DEAD), "payload": {"text": "", "more": 1}}]

@@ -13,8 +13,10 @@ from pipeline.domain.urls.intake_source import (
     TopicPlace,
     check_intake_source,
     parse_intake_place,
+    split_lines,
 )
 from pipeline.errors import InvalidArgument, InvalidInput
+from pipeline.intakes.rules.bodies import MessageFormat
 from pipeline.intakes.rules.limits import Backpressure, RejectRate
 from pipeline.intakes.rules.log_offsets import parse_offset, to_text
 from pipeline.intakes.rules.stream_ids import FIRST, id_before, offset_after, to_offset
@@ -108,3 +110,32 @@ def test_what_cannot_be_read_is_refused(url: str, says: str) -> None:
         check_intake_source(url)
     assert says in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "reads"),
+    [
+        (b'{"data": {"text": "a"}}', [{"text": "a"}]),
+        (b'{"type": "items.completed", "data": [{"a": 1}, {"a": 2}]}', [{"a": 1}, {"a": 2}]),
+        (b'{"dat": {}}', ["it has no field 'data', where --items looks for items"]),
+        (b'{"data": [1, {}]}', ["item 1: its field 'data' holds a number; an item is one JSON object", {}]),
+        (b'{"data": []}', ["its field 'data' is an empty list"]),
+        (b'{"data": null}', ["its field 'data' holds null; an item is one JSON object"]),
+    ],
+)
+def test_items_are_unwrapped(body: bytes, reads: list[object]) -> None:
+    parts = MessageFormat(items="data").read(body)
+    assert [part.reason if part.payload is None else part.payload for part in parts] == reads
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://h/0/s", ("redis://h/0/s", False)),
+        ("redis://h/0/s?lines", ("redis://h/0/s", True)),
+        ("conn://a/t?mark=x&lines=&b", ("conn://a/t?mark=x&b", True)),
+        ("conn://a/t?lines=no", ("conn://a/t?lines=no", False)),
+    ],
+)
+def test_lines_are_asked_for_in_the_url(url: str, expected: tuple[str, bool]) -> None:
+    assert split_lines(url) == expected

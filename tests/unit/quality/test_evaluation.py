@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.item import Classification, WorkItem
@@ -54,7 +54,6 @@ def test_scoring_nothing_is_an_error() -> None:
 
 
 @pytest.mark.xdist_group("sklearn")
-@settings(max_examples=60)
 @given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
 def test_scores_match_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     truths, answers = [truth for truth, _ in pairs], [answer for _, answer in pairs]

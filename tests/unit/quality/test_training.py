@@ -15,7 +15,7 @@ from typing import Literal
 from unicodedata import normalize
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.item import Classification, WorkItem
@@ -292,7 +292,6 @@ def test_the_error_for_an_invalid_row_names_row_and_column(row: dict[str, object
         list(read_examples([{"body": "x", "kind": "x"}, row], text="body", label="kind"))
 
 
-@settings(max_examples=60)
 @given(
     labels=st.lists(st.sampled_from("abcde"), min_size=1, max_size=60),
     share=st.floats(0.01, 0.5),
@@ -313,7 +312,6 @@ def test_the_split_is_a_partition_that_keeps_every_class_in_training(
     assert hold_out(labels, texts, share, seed) == split
 
 
-@settings(max_examples=60)
 @given(
     pairs=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), min_size=1, max_size=60),
     share=st.floats(0.01, 0.5),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InvalidInput
@@ -105,7 +105,6 @@ tables = st.lists(pieces, max_size=40).map("".join)
 
 
 @given(tables)
-@settings(max_examples=200)
 def test_rows_are_those_of_a_plain_reader_that_goes_on_at_the_line_after_a_fault(content):
     lines, found = rows_of(content, TableDialect(","))
     expected = [(line, row if row != [""] else []) for line, row in reference_rows(content, ",")]
@@ -113,7 +112,6 @@ def test_rows_are_those_of_a_plain_reader_that_goes_on_at_the_line_after_a_fault
 
 
 @given(tables, st.integers(1, 4))
-@settings(max_examples=200)
 def test_no_line_is_lost_or_read_twice_even_if_rows_are_longer_than_allowed(content, max_bytes):
     lines, found = rows_of(content, TableDialect(","), max_bytes)
     covered = [line for first, last, _ in found for line in range(first, last + 1)]
@@ -150,7 +148,6 @@ heads = st.sampled_from(["id,text\n", "id;text\n", "id\ttext\n", "id|text|\n", "
 
 
 @given(heads, tables, st.sampled_from(["csv", "tsv"]))
-@settings(max_examples=200)
 def test_every_row_of_a_table_is_an_item_a_rejection_or_blank(head, body, format):
     content = head + body
     outcome = read(content.encode(), format=format, header=HeaderRules(lenient=True))
@@ -175,7 +172,6 @@ def test_every_row_of_a_table_is_an_item_a_rejection_or_blank(head, body, format
 
 
 @given(heads, tables)
-@settings(max_examples=100)
 def test_a_table_whose_lines_end_with_cr_is_read_like_one_with_lf(head, body):
     content = (head + body).replace("\r", "")
     expected = read(content.encode(), format="csv")
@@ -198,7 +194,6 @@ lines_of_json = st.lists(
 
 
 @given(lines_of_json, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
-@settings(max_examples=200)
 def test_every_line_of_json_lines_is_an_item_a_rejection_or_blank(lines, end, ends):
     content = end.join(lines) + (end if ends else "")
     outcome = read(content.encode(), format="jsonl")
@@ -218,7 +213,6 @@ elements = st.lists(
 
 
 @given(elements)
-@settings(max_examples=100)
 def test_every_element_of_an_array_is_an_item_or_a_rejection(parts):
     outcome = read(f"[{','.join(parts)}]".encode())
     assert outcome is not None
@@ -227,7 +221,6 @@ def test_every_element_of_an_array_is_an_item_or_a_rejection(parts):
 
 
 @given(heads, tables, st.sampled_from(["utf-16", "utf-16-le", "utf-32-be", "gzip", "members"]))
-@settings(max_examples=100)
 def test_a_table_is_the_same_in_another_encoding_and_compressed(head, body, way):
     text = (head + body).removeprefix("\ufeff")
     plain = read(text.encode(), format="csv")
@@ -264,7 +257,6 @@ def test_a_table_is_the_same_in_another_encoding_and_compressed(head, body, way)
         ]
     ),
 )
-@settings(max_examples=200)
 def test_any_bytes_are_read_or_refused(content, format, encoding):
     outcome = read(content, format=format, encoding=encoding)
     lines = [item.line for item in outcome[0]] if outcome else []
@@ -289,7 +281,6 @@ PARQUET = make_parquet()
 
 
 @given(st.lists(st.tuples(st.integers(0, len(PARQUET) - 1), st.integers(0, 255)), min_size=1, max_size=4))
-@settings(max_examples=100)
 def test_a_damaged_parquet_file_is_read_completely_or_refused(tmp_path_factory, changes):
     content = bytearray(PARQUET)
     for place, byte in changes:

@@ -31,7 +31,7 @@ def test_the_right_encoding_is_among_the_proposed(encoding, text):
 
 
 def test_the_end_of_a_long_input_decides_as_well():
-    content = b"id,text\n" + b"1,ok\n" * 300_000 + "2,返金　をお願いします\n".encode("shift_jis")
+    content = b"id,text\n" + (b"1," + b"o" * 997 + b"\n") * 1_500 + "2,返金　をお願いします\n".encode("shift_jis")
     *_, last = read_items("-", stdin=io.BytesIO(content))
     assert last.reason.startswith("byte 1,500,010 of the input (0x95) is not valid UTF-8; ")
     assert last.reason.endswith("perhaps shift_jis, gb18030 or cp1251")

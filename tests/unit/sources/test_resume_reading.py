@@ -9,7 +9,6 @@ import lzma
 import tarfile
 import zipfile
 
-import openpyxl
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
@@ -20,7 +19,10 @@ from hypothesis import strategies as st
 from pipeline.domain.inputs.input_cursor import InputCursor
 from pipeline.errors import InvalidInput
 from pipeline.sources import ReadOptions, ReadReport, open_source
+from tests.support.lazy import Lazy
 from tests.support.packed import packed_zstd
+
+openpyxl = Lazy("openpyxl")
 
 CSV = (
     b'\xef\xbb\xbf\nid,text\n1,a\n2,"b\nb"\n\nx\n3,"open\n4,d\n'
@@ -167,7 +169,7 @@ LINES = st.lists(st.sampled_from([b"1,a", b'2,"b', b'b"', b'"', b"", b",", b"3,c
 
 
 @given(lines=LINES, ends=st.sampled_from([b"\n", b"\r\n", b"\r"]), limit=st.sampled_from([4, 16, 1000]))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_reading_any_table_goes_on_after_each_record(tmp_path, lines, ends, limit):
     path = tmp_path / "a.csv"
     path.write_bytes(ends.join([b"id,text", *lines]))

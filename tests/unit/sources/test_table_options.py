@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InvalidInput
@@ -131,7 +131,6 @@ CHARACTERS = st.sampled_from([None, ";", "'", "\\", "#", "none"])
     header_row=st.sampled_from([None, 1, 3]), has_header=st.booleans(), nul=st.sampled_from(["refuse", "strip"]),
     format=st.sampled_from([None, "csv", "tsv"]),
 )  # fmt: skip
-@settings(max_examples=300, deadline=None)
 def test_no_bytes_and_no_options_are_a_fault_of_the_reader(pieces, format, **table):
     content = b"".join(pieces)
     report = ReadReport()
@@ -143,3 +142,22 @@ def test_no_bytes_and_no_options_are_a_fault_of_the_reader(pieces, format, **tab
     lines = [item.line for item in items]
     assert lines == sorted(set(lines))
     assert len(lines) + report.blank_rows <= content.count(b"\n") + content.count(b"\r") + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "says"),
+    [
+        ("a.csv", b"text\na\n", {"sheet": "1"}, "--sheet is for a workbook; {} is csv"),
+        ("a.csv", b"text\na\n", {"binary": "base64"}, "--binary is for Parquet, Arrow or a database; {} is csv"),
+        ("a.jsonl", b'{"text": "a"}\n', {"nan": "null"}, "--nan is for Parquet, Arrow or a database; {} is jsonl"),
+        ("a.csv", b"text\na\n", {"member": "*.csv"}, "--member is for an archive; {} is csv"),
+        ("a.txt", b'{"text": "a"}\n', {"table": TableOptions(delimiter=";")}, "--delimiter is for a text table"),
+        ("a.dat", b'[{"text": "a"}]', {"table": TableOptions(has_header=False)}, "--no-header is for a table"),
+    ],
+)
+def test_an_option_without_an_effect_is_refused(tmp_path, name, content, options, says):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput) as refused:
+        list(open_source([path], ReadOptions(**options), ReadReport()).read())
+    assert str(refused.value).startswith(says.format(path))

@@ -12,7 +12,7 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.payload import UnreadRecord
@@ -156,7 +156,6 @@ def test_an_invalid_header_is_an_error(content, message):
     ),
     st.sampled_from(",;\t|"),
 )
-@settings(max_examples=60)
 def test_the_output_of_a_csv_writer_is_read_back_unchanged(table, delimiter):
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL)

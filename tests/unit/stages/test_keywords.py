@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -391,20 +391,17 @@ WORDS = st.text(alphabet="ab", min_size=1, max_size=3)
 
 
 @given(words=st.lists(WORDS, min_size=1, max_size=5), text=st.lists(WORDS, max_size=8))
-@settings(max_examples=150)
 def test_whole_words_match_between_spaces(words: list[str], text: list[str]) -> None:
     expected = "hit" if set(words) & set(text) else "other"
     assert classify(" ".join(text), {"label": "hit", "any": words}) == expected
 
 
 @given(words=st.lists(WORDS, min_size=1, max_size=5), text=st.text(alphabet="ab c", max_size=12))
-@settings(max_examples=150)
 def test_partial_words_match_anywhere_in_the_text(words: list[str], text: str) -> None:
     expected = "hit" if all(word in text for word in words) else "other"
     assert classify(text, {"label": "hit", "all": words}, whole_words=False) == expected
 
 
 @given(text=st.text(max_size=40), word=st.text(alphabet=string.ascii_letters, min_size=1, max_size=5))
-@settings(max_examples=150)
 def test_a_word_is_found_in_any_text(text: str, word: str) -> None:
     assert classify(f"{text} {word} {text}", {"label": "hit", "any": [word]}) == "hit"

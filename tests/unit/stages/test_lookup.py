@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from rapidfuzz import fuzz
@@ -396,7 +396,6 @@ KEYS = st.lists(st.lists(WORDS, min_size=1, max_size=3).map(" ".join), min_size=
 
 
 @given(keys=KEYS, index=st.integers(0, 11), cut=st.integers(0, 30))
-@settings(max_examples=150)
 def test_the_trigram_index_finds_what_a_full_comparison_finds(keys: list[str], index: int, cut: int) -> None:
     key = keys[index % len(keys)]
     text = key[: cut % len(key)] + key[cut % len(key) + 1 :]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.domain.item import Enrichment, Stage, WorkItem
@@ -108,7 +108,6 @@ def answer_or_raise(behaviour: str) -> object:
     raise error("x")
 
 
-@settings(max_examples=60)
 @given(kinds=STEPS, table=st.lists(st.lists(ANSWERS, min_size=4, max_size=4), max_size=12))
 def test_every_item_is_emitted_exactly_once(
     shared_executor: Executor, kinds: list[tuple[Mode, bool, int]], table: list[list[str]]

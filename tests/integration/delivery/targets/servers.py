@@ -9,20 +9,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiormq
-import nats
 import redis.asyncio
-from aiobotocore.session import get_session
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
-from nats.js.api import DiscardPolicy, StreamConfig
-from nats.js.errors import NotFoundError
 
 from tests.integration.delivery.targets.contract import Taken
+from tests.support.lazy import Lazy
 from tests.support.servers.moto import Moto
 from tests.support.servers.nats import Nats
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
 from tests.support.servers.tansu import Kafka
+
+nats = Lazy("nats")
+jetstream = Lazy("nats.js.api")
+jetstream_errors = Lazy("nats.js.errors")
+aiobotocore = Lazy("aiobotocore.session")
+kafka = Lazy("confluent_kafka")
+kafka_admin = Lazy("confluent_kafka.admin")
 
 
 class RabbitTarget:
@@ -125,10 +127,10 @@ class NatsTarget:
         stream = client.jetstream()
         # Anew: one that was purged still knows the ids of what it held.
         for name in ("TESTS", "FULL"):
-            with contextlib.suppress(NotFoundError):
+            with contextlib.suppress(jetstream_errors.NotFoundError):
                 await stream.delete_stream(name)
-        await stream.add_stream(StreamConfig(name="TESTS", subjects=["tests.>"]))
-        full = StreamConfig(name="FULL", subjects=["full.>"], max_msgs=1, discard=DiscardPolicy.NEW)
+        await stream.add_stream(jetstream.StreamConfig(name="TESTS", subjects=["tests.>"]))
+        full = jetstream.StreamConfig(name="FULL", subjects=["full.>"], max_msgs=1, discard=jetstream.DiscardPolicy.NEW)
         await stream.add_stream(full)
         await stream.publish("full.new", b"the only one")
         await client.close()
@@ -164,8 +166,8 @@ class KafkaTarget:
         return f"{self.topic}?key=item"
 
     async def prepare(self) -> None:
-        admin = AdminClient({"bootstrap.servers": self.server.url})
-        made = admin.create_topics([NewTopic(self.topic, num_partitions=1, replication_factor=1)])
+        admin = kafka_admin.AdminClient({"bootstrap.servers": self.server.url})
+        made = admin.create_topics([kafka_admin.NewTopic(self.topic, num_partitions=1, replication_factor=1)])
         await asyncio.to_thread(made[self.topic].result, 20)
 
     async def taken(self) -> list[Taken]:
@@ -173,8 +175,8 @@ class KafkaTarget:
 
     def _taken(self) -> list[Taken]:
         options = {"bootstrap.servers": self.server.url, "group.id": secrets.token_hex(4), "enable.partition.eof": True}
-        consumer = Consumer({**options, "auto.offset.reset": "earliest", "enable.auto.commit": False})
-        consumer.assign([TopicPartition(self.topic, 0, 0)])
+        consumer = kafka.Consumer({**options, "auto.offset.reset": "earliest", "enable.auto.commit": False})
+        consumer.assign([kafka.TopicPartition(self.topic, 0, 0)])
         found = []
         while (message := consumer.poll(20)) is not None and message.error() is None:
             headers = {name.lower(): value.decode() for name, value in message.headers() or []}
@@ -226,4 +228,6 @@ class SqsTarget:
 
     def _client(self) -> Any:
         keys = {"aws_access_key_id": "tests", "aws_secret_access_key": "right"}
-        return get_session().create_client("sqs", region_name="eu-central-1", endpoint_url=self.server.url, **keys)
+        return aiobotocore.get_session().create_client(
+            "sqs", region_name="eu-central-1", endpoint_url=self.server.url, **keys
+        )

@@ -1,0 +1,1 @@
+"""What a process tells about its work: lines of its log, traces and metrics."""
