@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pipeline.alerts.alerts_source import AlertsSource
 from pipeline.connections.connection import NamedConnections
 from pipeline.context import Context
 from pipeline.crypto.encryption import Encryption
@@ -102,8 +103,21 @@ def make_hooks(database: Database, own: Sequence[Hook] = ()) -> Hooks:
     return Hooks(own, built_in=(owe_callbacks,), user_planner=database.user_planner())
 
 
-def make_sender(context: Context) -> Sender:
-    """Return the sender of this process. It is not started."""
+def make_alerts(settings: Settings) -> AlertsSource:
+    """Return where alerts go and when rules fire, as `PIPELINE_ALERTS` says it now and later.
+
+    Raises:
+        InvalidSettings: it names a file that cannot be used.
+    """
+    return AlertsSource(settings.alerts, can_sign=bool(settings.secrets))
+
+
+def make_sender(context: Context, alerts: AlertsSource | None = None) -> Sender:
+    """Return the sender of this process. It is not started.
+
+    Args:
+        alerts: where alerts go; None, or without a file: it sends none.
+    """
     settings = context.settings
     return Sender(
         context.database,
@@ -112,6 +126,7 @@ def make_sender(context: Context) -> Sender:
         worker=context.worker,
         vault=Encryption(settings.encryption_keys),
         clock=context.now,
+        alerts=alerts.current if alerts is not None and alerts.is_configured else None,
         meter=context.meter,
         # Other processes finish items and can wake this one only occasionally.
         options=SenderOptions() if settings.is_embedded else SenderOptions(poll_seconds=SHARED_POLL_SECONDS),

@@ -116,6 +116,8 @@ class Settings(BaseSettings):
     allow_private_callbacks: Annotated[tuple[Network, ...], NoDecode] = ()
     #: File of the connections that `conn://NAME` names: servers and stores, with secrets from the environment.
     connections: Path | None = None
+    #: File of the channels that alerts go to, of thresholds and of a heartbeat. Unset: alerts are stored and logged.
+    alerts: Path | None = None
     #: Hosts that message targets and exports may name without a connection, separated by commas. Unset: none.
     allow_targets: Annotated[tuple[str, ...], NoDecode] = ()
     #: Origins, such as `https://app.example.com`, whose pages may call the HTTP API: separated by commas.

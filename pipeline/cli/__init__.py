@@ -22,6 +22,7 @@ COMMANDS = {
         "watch": "Follow BATCH until it is complete.",
         "results": "Write the results of BATCH.",
         "show": "Show everything about one item.",
+        "alerts": "See what is wrong, and test where it is reported.",
         "audit": "Prove that nothing of BATCH was lost or counted twice.",
         "metrics": "Serve metrics for Prometheus and for autoscalers.",
         "flower": "Show tasks, workers and queues in a browser.",

@@ -31,6 +31,8 @@ class SettingOverrides(TypedDict, total=False):
     allow_private_callbacks: str | Sequence[str] | None
     #: File of the connections that `conn://NAME` names.
     connections: str | Path | None
+    #: File of the channels that alerts go to, of thresholds and of a heartbeat.
+    alerts: str | Path | None
     #: Hosts that message targets and exports may name without a connection.
     allow_targets: str | Sequence[str] | None
     cors_origins: str | Sequence[str] | None

@@ -20,10 +20,10 @@ from pipeline.delivery.record import settle
 from pipeline.delivery.record_health import observe_all
 from pipeline.delivery.rules.capacity import Capacity, share
 from pipeline.delivery.rules.credentials import Credentials, Sealed
-from pipeline.delivery.rules.delivery import Decision, DeliveryState, Owed, Sent, decide, is_target
+from pipeline.delivery.rules.delivery import Decision, DeliveryState, Owed, Sent, decide, is_alert_channel, is_target
 from pipeline.delivery.sql import claims, endpoints, rescue
 from pipeline.delivery.sql.pause import pause_deliveries
-from pipeline.domain.retry_schedule import SCHEDULES, Schedule
+from pipeline.domain.retry_schedule import ALL_SCHEDULES, Schedule
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
@@ -60,6 +60,7 @@ def claim_due(
     wallet: CredentialsCache | None = None,
     share_out: ShareOut | None = None,
     only_targets: bool = False,
+    with_alerts: bool = False,
 ) -> Claim:
     """Claim due deliveries under a lease, shared between endpoints according to `room`.
 
@@ -71,10 +72,12 @@ def claim_due(
         lease_until: called once all locks are held, so that waiting for a lock does not shorten the lease.
         most: maximum number of requests.
         only_targets: leave webhooks to a sender that can sign them.
+        with_alerts: claim alerts, too; other senders lack the file that says where they go.
         share_out: shares the slots of `room`, and may hold them meanwhile; default: `capacity.share`.
     """
     choose = share_out or partial(share, room)
-    plan = _plan(database, room, now, most, wallet or CredentialsCache(), choose, only_targets=only_targets)
+    sends = partial(_sends, only_targets=only_targets, with_alerts=with_alerts)
+    plan = _plan(database, room, now, most, wallet or CredentialsCache(), choose, sends)
     if not plan.shares and not plan.disabled:
         return Claim(next_at=min(plan.later, default=None), backlog=plan.due)
     with database.write() as connection:
@@ -127,12 +130,11 @@ def _plan(
     most: int,
     wallet: CredentialsCache,
     share_out: ShareOut,
-    *,
-    only_targets: bool,
+    sends: Callable[[str], bool],
 ) -> _Plan:
     with database.read() as connection:
         found = claims.find_waiting_endpoints(connection)
-        waiting = patient(connection, [row for row in found if not only_targets or is_target(row["origin"])], now)
+        waiting = patient(connection, [row for row in found if sends(row["origin"])], now)
     credentials = _credentials(waiting, wallet)
     locked = {origin for origin, found in credentials.items() if found is None}
     enabled = [row for row in waiting if row["disabled_at"] is None]
@@ -161,11 +163,22 @@ def _expire(database: Database, origin: str, schedule: str | None, now: datetime
         log.error("expire_failed", origin=origin, error=type(error).__name__)
 
 
-def is_busy(database: Database, worker: str, now: datetime) -> bool:
-    """Return whether `worker` is sending, or could send something that is due now."""
+def _sends(origin: str, *, only_targets: bool, with_alerts: bool) -> bool:
+    if is_alert_channel(origin):
+        return with_alerts
+    return not only_targets or is_target(origin)
+
+
+def is_busy(database: Database, worker: str, now: datetime, *, sends: Callable[[str], bool] = lambda _: True) -> bool:
+    """Return whether `worker` is sending, or could send something that is due now.
+
+    Args:
+        sends: whether it sends to an endpoint at all.
+    """
     with database.read() as connection:
         # Events that wait to be bundled are unfinished work.
-        rows = [{**row, "coalesce_items": None} for row in claims.find_waiting_endpoints(connection)]
+        found = [row for row in claims.find_waiting_endpoints(connection) if sends(row["origin"])]
+        rows = [{**row, "coalesce_items": None} for row in found]
         waiting = patient(connection, rows, now)
         holders = rescue.find_holders(connection)
     return worker in holders or any(row["disabled_at"] is None and callable_at(row, now) <= now for row in waiting)
@@ -173,7 +186,7 @@ def is_busy(database: Database, worker: str, now: datetime) -> bool:
 
 def record_sent(database: Database, sent: Sequence[Sent], *, worker: str, schedule: Schedule) -> list[Decision]:
     """Record attempts and their consequences in one transaction. Return the decisions, in the same order."""
-    decisions = [decide(each, SCHEDULES.get(each.owed.schedule or "", schedule)) for each in sent]
+    decisions = [decide(each, ALL_SCHEDULES.get(each.owed.schedule or "", schedule)) for each in sent]
     decided = list(zip(sent, decisions, strict=True))
     with database.write() as connection:
         settle(connection, decided, worker)

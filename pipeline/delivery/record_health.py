@@ -18,6 +18,7 @@ from pipeline.delivery.rules.delivery import (
     Decision,
     DisabledReason,
     Sent,
+    is_alert_channel,
 )
 from pipeline.delivery.rules.failure_text import explain
 from pipeline.delivery.rules.health import SUCCESS_EVERY, Health, observe
@@ -102,7 +103,11 @@ def _was_told(connection: Connection, notice: Notice) -> bool:
 
 def _disable(connection: Connection, known: Mapping[str, Health], answers: Answers, now: datetime) -> list[Notice]:
     noticed = []
-    reasons = {origin: DisabledReason.FAILING for origin, each in known.items() if each.must_be_disabled}
+    reasons = {
+        origin: DisabledReason.FAILING
+        for origin, each in known.items()
+        if each.must_be_disabled and not is_alert_channel(origin)
+    }
     reasons |= {
         origin: decision.disable for origin, each in answers.items() for _, decision in each if decision.disable
     }

@@ -68,10 +68,21 @@ class Schedule:
         return base + jitter * self.rng.random()
 
 
+#: Alerts: soon, and then every half hour for a day.
+ALERT_DELAYS = (*STANDARD_DELAYS[:4], *(timedelta(minutes=30),) * 47)
+
 #: The schedules that a batch or an endpoint may choose, by name.
 SCHEDULES: Mapping[str, Schedule] = {
     "standard": Schedule(),
     "short": Schedule(delays=SHORT_DELAYS, horizon=SHORT_HORIZON),
+}
+
+#: Name of the schedule of alerts, which nobody chooses.
+ALERTS = "alerts"
+#: Every schedule by its name.
+ALL_SCHEDULES: Mapping[str, Schedule] = {
+    **SCHEDULES,
+    ALERTS: Schedule(delays=ALERT_DELAYS, horizon=timedelta(days=1)),
 }
 
 

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 from celery import Celery
 
-from pipeline.bootstrap import make_sender, with_sender
+from pipeline.bootstrap import make_alerts, make_sender, with_sender
 from pipeline.broker.messages import DELIVER_TASK
 from pipeline.broker.publisher import open_publisher
 from pipeline.context import Context
 from pipeline.delivery.claim import is_busy, release
+from pipeline.delivery.rules.delivery import is_alert_channel
 from pipeline.execution.dispatch import Dispatcher
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.rescue import hand_back, hand_back_items
+from workers.engine.alert_watch import AlertWatch
 from workers.engine.dispatch_loop import DispatchLoop
 from workers.engine.export_threads import ExportThreads
 from workers.engine.nudge_sender import NudgeSender
@@ -27,6 +29,9 @@ from workers.engine.sweeps import Sweeps
 
 #: How often the clock is synchronised with the database.
 SYNCHRONISE_SECONDS = 60.0
+
+#: Seconds after which a broker that is asked whether it is there does not answer.
+BROKER_SECONDS = 5.0
 
 _FINAL = frozenset({DispositionKind.SUCCEEDED, DispositionKind.DEAD})
 
@@ -46,7 +51,8 @@ class Engine:
     def __init__(self, app: Celery, context: Context, roles: Roles = Roles(), *, batch_id: int | None = None) -> None:
         """Work on everything, or only on `batch_id`."""
         self.app = app
-        self._sender = make_sender(context) if roles.sends else None
+        self._alerts = make_alerts(context.settings)
+        self._sender = make_sender(context, self._alerts) if roles.sends else None
         if self._sender:
             context = with_sender(context, self._sender)
         self.context = context
@@ -70,6 +76,13 @@ class Engine:
         )
         self._sweeps = Sweeps(context, keep=self._keep, rescued=self._rescued)
         self._pulse = DispatchLoop(context, self._dispatcher, dead=lambda: self._sweeps.dead)
+        self._alert_watch = AlertWatch(
+            context,
+            self._alerts,
+            dead=lambda: self._sweeps.dead,
+            owed=self.wake_sender,
+            reach_broker=None if context.settings.is_embedded else self._reach_broker,
+        )
 
     @property
     def stage_engine(self) -> StageEngine:
@@ -91,6 +104,7 @@ class Engine:
         if self._dispatcher:
             self._sweeps.start()
             self._pulse.start()
+            self._alert_watch.start()
 
     def stop(self, *, deliver: bool = False, timeout: float | None = None) -> None:
         """Finish fast work, hand the rest back, and let other processes take over at once.
@@ -124,6 +138,8 @@ class Engine:
             guarded(lambda: hand_back_items(self.context))
         if self._dispatcher:
             self._sweeps.stop()
+            # Before the sender: it may have something to tell.
+            self._alert_watch.stop()
         self._stop_sending(deliver)
         self._clock.stop()
         guarded(self.abandon)
@@ -180,6 +196,10 @@ class Engine:
         if self._dispatcher:
             self._sweeps.hurry()
 
+    def _reach_broker(self) -> None:
+        with self.app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
+
     def _keep(self) -> None:
         if self._stage_engine:
             self._stage_engine.keep()
@@ -190,7 +210,16 @@ class Engine:
 
     def _owes_callbacks(self) -> bool:
         context = self.context
-        return bool(context.settings.secrets) and is_busy(context.database, context.worker, context.now())
+        has_alerts = self._alerts.is_configured
+        if not (context.settings.secrets or has_alerts):
+            return False
+        signs = bool(context.settings.secrets)
+        return is_busy(
+            context.database,
+            context.worker,
+            context.now(),
+            sends=lambda origin: has_alerts if is_alert_channel(origin) else signs,
+        )
 
 
 #: By application: a process may have several embedded workers.

@@ -75,4 +75,4 @@ def _page(page_url: str | None, batch: str | None) -> str | None:
     if page_url is None:
         return None
     base = page_url.rstrip("/")
-    return base + "/" if batch is None else f"{base}/batches/{batch}"
+    return f"{base}/ui" if batch is None else f"{base}/ui/batches/{batch}"

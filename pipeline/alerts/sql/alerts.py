@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, case, delete, insert, select, text, update
 
 from pipeline.alerts.rules.episode import AlertState, Episode
 from pipeline.database.dialect import dialect_of
@@ -16,6 +16,8 @@ from pipeline.database.tables import alerts, batches, definitions
 _IS_FIRING = alerts.c.state == AlertState.FIRING.value
 #: Condition of a partial index, which must stand in the statement as it does in the index.
 _FIRING_SQL = "state = 'firing'"
+#: Alerts looked at for those that opened lately.
+_NEWEST = 5_000
 
 
 def add_firing(connection: Connection, public_id: str, episode: Episode, now: datetime) -> bool:
@@ -91,36 +93,67 @@ def find_firing(connection: Connection, limit: int | None = None) -> list[Row]:
     return rows(connection.execute(_READ.where(_IS_FIRING).order_by(alerts.c.id.desc()).limit(limit)))
 
 
-def find_page(connection: Connection, limit: int, before: int | None = None) -> list[Row]:
-    """Return alerts, newest first; `before`: only those below this row id."""
+def find_page(
+    connection: Connection,
+    limit: int,
+    before: int | None = None,
+    *,
+    tenant: str | None = None,
+    only_firing: bool = False,
+) -> list[Row]:
+    """Return alerts, newest first.
+
+    Args:
+        before: only those below this row id.
+        tenant: only those about its batches; None: all.
+    """
     query = _READ if before is None else _READ.where(alerts.c.id < before)
+    if tenant is not None:
+        query = query.where(batches.c.tenant == tenant)
+    if only_firing:
+        query = query.where(_IS_FIRING)
     return rows(connection.execute(query.order_by(alerts.c.id.desc()).limit(limit)))
 
 
-def find_by_prefix(connection: Connection, prefix: str, limit: int = 2) -> list[Row]:
-    """Return alerts whose public id starts with `prefix`."""
+def find_by_prefix(connection: Connection, prefix: str, *, tenant: str | None = None, limit: int = 2) -> list[Row]:
+    """Return alerts whose public id starts with `prefix`.
+
+    Args:
+        tenant: only those about its batches; None: all.
+    """
     query = _READ.where(alerts.c.public_id.startswith(prefix, autoescape=True))
+    if tenant is not None:
+        query = query.where(batches.c.tenant == tenant)
     return rows(connection.execute(query.limit(limit)))
 
 
+# An alert that is over is announced again as long as a channel that accepted its beginning was not told, and until no
+# channel is about to accept it.
+_HAS_NEWS = text(
+    """
+    (announce = 'firing'
+    OR NOT EXISTS (SELECT 1 FROM deliveries d
+                   WHERE d.batch_id = 0 AND d.seq = 2 * alerts.id AND d.state IN ('pending', 'sending'))
+    OR EXISTS (SELECT 1 FROM deliveries d
+               WHERE d.batch_id = 0 AND d.seq = 2 * alerts.id AND d.state = 'delivered'
+                   AND NOT EXISTS (SELECT 1 FROM deliveries r
+                                   WHERE r.batch_id = 0 AND r.seq = 2 * alerts.id + 1 AND r.url = d.url)))
+    """
+)
+_TO_ANNOUNCE = select(alerts.c.id).where(alerts.c.announce.is_not(None), _HAS_NEWS).order_by(alerts.c.id)
+
+
 def find_to_announce(connection: Connection, limit: int) -> list[Row]:
-    """Lock and return alerts of which channels have yet to be told something, oldest first."""
-    chosen = (
-        select(alerts.c.id)
-        .where(alerts.c.announce.is_not(None))
-        .order_by(alerts.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    ids = list(connection.scalars(chosen))
+    """Lock and return alerts of which channels can be told something, oldest first."""
+    ids = list(connection.scalars(_TO_ANNOUNCE.limit(limit).with_for_update(skip_locked=True)))
     if not ids:
         return []
     return rows(connection.execute(_READ.where(alerts.c.id.in_(ids)).order_by(alerts.c.id)))
 
 
 def has_to_announce(connection: Connection) -> bool:
-    """Return whether channels have yet to be told something."""
-    return connection.scalar(select(alerts.c.id).where(alerts.c.announce.is_not(None)).limit(1)) is not None
+    """Return whether channels can be told something."""
+    return connection.scalar(_TO_ANNOUNCE.limit(1)) is not None
 
 
 def set_announce(connection: Connection, id_: int, announce: AlertState | None) -> None:
@@ -129,16 +162,14 @@ def set_announce(connection: Connection, id_: int, announce: AlertState | None) 
     connection.execute(update(alerts).where(alerts.c.id == id_).values(announce=value))
 
 
-def count_opened(connection: Connection, since: datetime, name_not: str) -> int:
-    """Return how many alerts opened since an instant, apart from those of one name."""
-    query = select(func.count()).select_from(alerts).where(alerts.c.opened_at >= since, alerts.c.name != name_not)
-    return int(connection.scalar(query) or 0)
-
-
 def find_opened(connection: Connection, since: datetime, name_not: str) -> list[tuple[str, str]]:
-    """Return (name, key) of the alerts that opened since an instant, oldest first, apart from those of one name."""
-    query = select(alerts.c.name, alerts.c.key).where(alerts.c.opened_at >= since, alerts.c.name != name_not)
-    return [(name, key) for name, key in connection.execute(query.order_by(alerts.c.id))]
+    """Return (name, key) of the alerts that opened since an instant, oldest first, apart from those of one name.
+
+    Only the newest thousands are looked at: there is no index on when alerts opened.
+    """
+    newest = select(alerts.c.name, alerts.c.key, alerts.c.opened_at).order_by(alerts.c.id.desc()).limit(_NEWEST)
+    found = [(name, key) for name, key, at in connection.execute(newest) if at >= since and name != name_not]
+    return found[::-1]
 
 
 def prune(connection: Connection, before: datetime, limit: int) -> list[int]:

@@ -64,6 +64,9 @@ class Backend(Protocol):
     def troubled(self, limit: int) -> list[tuple[str, str]]:
         """Return endpoints that are failing or disabled, each with its condition as text."""
 
+    def alerts(self, limit: int) -> list[Json]:
+        """Return the alerts that fire, newest first."""
+
     def item(self, name: str, batch: str | None, *, with_payload: bool) -> Json | None:
         """Return an item by its id, task id or key in a batch; None if the name is none of them."""
 

@@ -38,6 +38,7 @@ from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import Definition
 from pipeline.delivery import deliveries, delivery_search, endpoint_secrets, endpoints
+from pipeline.delivery.alerts.views import list_alerts
 from pipeline.delivery.delivery_search import Wanted
 from pipeline.delivery.rules.endpoint_state import NOT_CALLED
 from pipeline.domain.batch import Progress
@@ -79,6 +80,9 @@ class DatabaseBackend:
 
     def troubled(self, limit: int) -> list[tuple[str, str]]:
         return [(each.origin, condition_text(each.condition)) for each in endpoints.troubled(self._context, limit)]
+
+    def alerts(self, limit: int) -> list[Json]:
+        return list_alerts(self._context, limit)
 
     def item(self, name: str, batch: str | None, *, with_payload: bool) -> Json | None:
         found = batch_progress.details(self._context, name, batch)

@@ -68,6 +68,9 @@ class ServerBackend:
         ]
         return sorted(found)[:limit]
 
+    def alerts(self, limit: int) -> list[Json]:
+        return list(self._server.entries("/v1/alerts", limit=limit))
+
     def item(self, name: str, batch: str | None, *, with_payload: bool) -> Json | None:
         found = item_id(self._server, name, batch)
         if found is None:

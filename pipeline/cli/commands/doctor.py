@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from pipeline.cli import options
+from pipeline.cli.checks.alerts import check_alerts
 from pipeline.cli.checks.broker import check_broker
 from pipeline.cli.checks.check import Check, fail
 from pipeline.cli.checks.configuration import check_settings
@@ -66,6 +67,7 @@ def _checks() -> Iterator[Check]:
         return
     yield from check_settings(settings)
     yield from check_connections(settings)
+    yield from check_alerts(settings)
     yield from check_database(settings)
     yield from check_broker(settings)
     yield from check_definitions(settings)

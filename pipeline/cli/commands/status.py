@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -17,6 +17,9 @@ from pipeline.cli.show.output import Messages, format_value, pluralize, print_js
 from pipeline.cli.show.unhealthy_endpoints import LIMIT, warn_unhealthy
 from pipeline.domain.item import ItemState
 
+#: Alerts that are named.
+_ALERTS = 5
+
 
 @click.command()
 @click.argument("batch", metavar="[BATCH]", required=False)
@@ -30,8 +33,8 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
 
     Items are waiting in the database, in flight once released to the workers, and running once a worker has claimed
     them. A batch that has finished no item for PIPELINE_LEASE_SECONDS stands still. The most frequent errors of BATCH,
-    queues that nobody serves although work waits for them, and endpoints that are failing or disabled are reported on
-    standard error, and so are submissions that were interrupted and can go on.
+    queues that nobody serves although work waits for them, endpoints that are failing or disabled, and alerts that fire
+    are reported on standard error, and so are submissions that were interrupted and can go on.
 
     \b
     Examples:
@@ -61,6 +64,15 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
                 messages.info(f"batch {batch_id}: {text}")
             warn_unserved(unserved, messages)
             warn_unhealthy(backend.troubled(LIMIT + 1), messages)
+            _warn_of_alerts(backend.alerts(_ALERTS + 1), messages)
+
+
+def _warn_of_alerts(firing: Sequence[Mapping[str, Any]], messages: Messages) -> None:
+    for alert in firing[:_ALERTS]:
+        command = f"pipeline alerts show {alert['alert_id']}"
+        messages.warn(f"alert {alert['name']} ({alert['severity']}): {alert['summary']}; for details run `{command}`")
+    if len(firing) > _ALERTS:
+        messages.warn("more alerts fire; for all of them run `pipeline alerts list`")
 
 
 def _warn_of_errors(details: Mapping[str, Any], messages: Messages) -> None:

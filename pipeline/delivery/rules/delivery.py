@@ -83,6 +83,11 @@ def is_target(origin: str) -> bool:
     return not origin.startswith(("http:", "https:"))
 
 
+def is_alert_channel(origin: str) -> bool:
+    """Return whether an endpoint is a channel of alerts, which is never disabled."""
+    return origin.startswith("alert:")
+
+
 @dataclass(frozen=True, slots=True)
 class Owed:
     """A claimed request: one delivery, or a bundle of several.
@@ -214,7 +219,8 @@ def decide(sent: Sent, schedule: Schedule) -> Decision:
     answer = sent.answer
     if answer.is_plain_success:
         return _DELIVERED
-    disable = _disables(answer)
+    # The channel is the operator's: what it answers today, it may not answer tomorrow.
+    disable = None if is_alert_channel(sent.owed.origin) else _disables(answer)
     if answer.is_success:
         return Decision(DeliveryState.DELIVERED, AttemptOutcome.SUCCEEDED, disable=disable)
     if disable or _is_terminal(answer, sent.owed.spent):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.alerts.rules.channel import AlertSettings
 from pipeline.connections.destinations import Destinations
 from pipeline.crypto.signer import Signer
 from pipeline.delivery.rules.delivery import UNUSABLE, Answer, Owed
@@ -36,6 +37,7 @@ class DeliveryClients:
         signer: signs for endpoints that have no secrets of their own; None: webhooks are not sent at all.
         resolver: looks up names; None: the operating system does.
         now: returns the time that leases are compared with.
+        alerts: returns where alerts go; None: nowhere.
     """
 
     def __init__(
@@ -45,14 +47,16 @@ class DeliveryClients:
         options: ClientOptions | None = None,
         resolver: Resolver | None = None,
         now: Callable[[], datetime] | None = None,
+        alerts: Callable[[], AlertSettings] | None = None,
     ) -> None:
+        self._alerts = alerts
         self._signer = signer
         self._destinations = destinations
         self._options = options or ClientOptions()
         self._resolver = resolver
         self._now = now
         self._by_scheme: dict[str, DeliveryClient] = {}
-        self._opened: dict[bool, DeliveryClient] = {}
+        self._opened: dict[str, DeliveryClient] = {}
 
     def post(self, owed: Owed, at: datetime) -> Awaitable[Answer]:
         """Make one attempt; see `DeliveryClient.post`."""
@@ -66,12 +70,19 @@ class DeliveryClients:
             await client.close()
 
     def _open(self, scheme: str) -> DeliveryClient:
-        is_webhook = scheme in ("http", "https")
-        client = self._opened.get(is_webhook)
+        kind = {"http": "webhook", "https": "webhook", "alert": "alert"}.get(scheme, "target")
+        client = self._opened.get(kind)
         if client is None:
-            client = self._opened[is_webhook] = self._webhooks() if is_webhook else self._targets()
+            client = self._opened[kind] = self._make(kind)
         self._by_scheme[scheme] = client
         return client
+
+    def _make(self, kind: str) -> DeliveryClient:
+        if kind == "alert" and self._alerts is not None:
+            from pipeline.delivery.alerts.client import AlertClient
+
+            return AlertClient(self._alerts, self._signer, self._options, self._resolver)
+        return self._webhooks() if kind == "webhook" else self._targets()
 
     def _webhooks(self) -> DeliveryClient:
         if self._signer is None:

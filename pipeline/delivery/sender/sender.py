@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipeline.alerts.rules.channel import AlertSettings
 from pipeline.connections.destinations import Destinations
 from pipeline.crypto.encryption import Encryption
 from pipeline.crypto.signer import Signer
@@ -45,6 +46,7 @@ class Sender:
         clock: returns the aware times that are stored and signed.
         resolver: looks up host names; default: the operating system's.
         vault: decrypts the secrets and headers of endpoints.
+        alerts: returns where alerts go; None: this process sends none.
         meter: counts the attempts.
 
     Raises:
@@ -62,6 +64,7 @@ class Sender:
         options: SenderOptions | None = None,
         resolver: Resolver | None = None,
         vault: Encryption | None = None,
+        alerts: Callable[[], AlertSettings] | None = None,
         meter: Meter = NULL,
     ) -> None:
         self._signer = Signer(secrets) if secrets else None
@@ -69,6 +72,7 @@ class Sender:
         self._clock = clock
         self._options = options or SenderOptions()
         self._resolver = resolver
+        self._alerts = alerts
         only_targets = self._signer is None
         self._ledger = DeliveryStore(
             database,
@@ -77,6 +81,7 @@ class Sender:
             self._options,
             CredentialsCache(vault),
             only_targets=only_targets,
+            with_alerts=alerts is not None,
             meter=meter,
         )
         #: For transactions that finish items in this process, see `preclaim`.
@@ -88,7 +93,7 @@ class Sender:
 
     def start(self) -> None:
         """Start sending. Call it after a fork, not before."""
-        if self._signer is None and not self._destinations.has_targets:
+        if self._signer is None and not self._destinations.has_targets and self._alerts is None:
             log.info("sender_idle", reason="PIPELINE_WEBHOOK_SECRET is not set")
             return
         # Imported here: most processes send nothing.
@@ -98,7 +103,7 @@ class Sender:
         self._loop = SendLoop(
             self._ledger,
             lambda: DeliveryClients(
-                self._signer, self._destinations, self._options.client, self._resolver, self._clock
+                self._signer, self._destinations, self._options.client, self._resolver, self._clock, self._alerts
             ),
             self._options,
             self._clock,

@@ -26,6 +26,7 @@ class DeliveryStore:
 
     Args:
         only_targets: claim no webhooks, since this process cannot sign them.
+        with_alerts: claim alerts, since this process knows their channels.
         meter: counts the attempts.
     """
 
@@ -38,6 +39,7 @@ class DeliveryStore:
         wallet: CredentialsCache | None = None,
         *,
         only_targets: bool = False,
+        with_alerts: bool = False,
         meter: Meter = NULL,
     ) -> None:
         self._database = database
@@ -46,6 +48,7 @@ class DeliveryStore:
         self._options = options
         self._wallet = wallet or CredentialsCache()
         self._only_targets = only_targets
+        self._with_alerts = with_alerts
         self._meter = meter
 
     def claim(self, room: Capacity, share_out: ShareOut | None = None) -> Claim:
@@ -60,6 +63,7 @@ class DeliveryStore:
                 wallet=self._wallet,
                 share_out=share_out,
                 only_targets=self._only_targets,
+                with_alerts=self._with_alerts,
             )
 
     def record(self, sent: Sequence[Sent]) -> None:

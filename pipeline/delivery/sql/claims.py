@@ -19,6 +19,7 @@ from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import recheck_state_sql
 from pipeline.database.tables import RETRIED
 from pipeline.database.text_columns import with_columns
+from pipeline.domain.retry_schedule import ALERTS
 
 
 class ToSend(NamedTuple):
@@ -86,12 +87,14 @@ _CLAIM = f"""
         replays = replays + CASE WHEN trigger IS NULL THEN 0 ELSE 1 END
     WHERE %s AND {recheck_state_sql("pending")} RETURNING %s"""
 # The columns of `ToSend`, in order.
-_READ = """
-    SELECT d.id, d.seq, d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body, b.public_id, b.schedule
+# Events of batch 0, which does not exist, are about alerts.
+_READ = f"""
+    SELECT d.id, d.seq, d.url, d.origin, d.attempt, d.replays, d.trigger, d.created_at, e.body,
+           coalesce(b.public_id, '{ALERTS}'), CASE WHEN d.batch_id = 0 THEN '{ALERTS}' ELSE b.schedule END
     FROM %s d
     JOIN events e ON e.batch_id = d.batch_id AND e.seq = d.seq
-    JOIN batches b ON b.id = d.batch_id
-    %s ORDER BY d.due_at, d.id"""
+    LEFT JOIN batches b ON b.id = d.batch_id
+    WHERE (b.id IS NOT NULL OR d.batch_id = 0) %s ORDER BY d.due_at, d.id"""
 _lease_until = bindparam("lease_until", type_=Instant)
 
 
@@ -109,7 +112,7 @@ def _claim(dialect: Dialect) -> TextClause:
 
 @cache
 def _read(dialect: Dialect) -> TextualSelect:
-    query = _READ % ("deliveries", f"WHERE {dialect.in_list_sql('d.id', 'ids', 'bigint')}")
+    query = _READ % ("deliveries", f"AND {dialect.in_list_sql('d.id', 'ids', 'bigint')}")
     return with_columns(text(query), ToSend._fields, {"created_at"})
 
 

@@ -36,7 +36,7 @@ def _user_agent() -> str:
 
 USER_AGENT = _user_agent()
 #: Sent with every webhook; an endpoint's own headers override them.
-_DEFAULT_HEADERS = {
+DEFAULT_HEADERS = {
     "content-type": "application/json",
     "user-agent": USER_AGENT,
     "accept": "*/*",
@@ -101,7 +101,7 @@ class WebhookClient:
         own = owed.credentials or _NO_CREDENTIALS
         signer = own.signer or self._signer
         return {
-            **_DEFAULT_HEADERS,
+            **DEFAULT_HEADERS,
             "webhook-id": owed.webhook_id,
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signer.sign(owed.webhook_id, timestamp, owed.body),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.http_api.operation import Operation
 from pipeline.http_api.operations import (
+    alerts,
     batches,
     classify,
     dead,
@@ -37,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *endpoints.OPERATIONS,
     *definitions.OPERATIONS,
     *keys.OPERATIONS,
+    *alerts.OPERATIONS,
     *submit.OPERATIONS,
     *parts.OPERATIONS,
     *classify.OPERATIONS,

@@ -15,6 +15,7 @@ from pipeline.batches.replays import dead_items
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.delivery import deliveries
+from pipeline.delivery.alerts.views import firing_of_batch
 from pipeline.domain.api_key import Scope
 from pipeline.domain.batch import Progress
 from pipeline.domain.redaction import redact_url
@@ -114,6 +115,7 @@ def _batch_values(context: Context, row: Row) -> dict[str, Any]:
         "pace": _pace(context, found),
         "results": latest[::-1],
         "causes": groups[:_CAUSES],
+        "alerts": firing_of_batch(context, row["id"]),
         "sample": SAMPLE,
         **_charts(context, row, found),
     }

@@ -1,0 +1,1 @@
+"""Alerts on their way: which channels are owed them, and the clients of the channels."""
