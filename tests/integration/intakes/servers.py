@@ -15,7 +15,7 @@ from aiobotocore.session import get_session
 from nats.js.api import StreamConfig
 
 from pipeline.intakes.sources import kafka, nats_jetstream
-from tests.support.servers.mock_kafka import MockKafka
+from tests.support.servers.kafka_cluster import KafkaCluster
 from tests.support.servers.moto import Moto
 from tests.support.servers.nats import Nats
 from tests.support.servers.postgres import Postgres
@@ -67,7 +67,7 @@ class KafkaSource:
     has = frozenset({"end", "offsets", "trim", "interrupt", "restarts"})
     module, source = "kafka", "KafkaTopic"
 
-    def __init__(self, server: MockKafka) -> None:
+    def __init__(self, server: KafkaCluster) -> None:
         self.server = server
         self.name = f"tickets-{secrets.token_hex(4)}"
         self.connection, self.rest = f'url = "kafka://{server.url}"', self.name

@@ -30,12 +30,12 @@ from tests.integration.intakes.servers import (
 )
 from tests.support.intaking import Consume, Halted, body, stored_texts
 from tests.support.servers.fixtures import on_sqlite
-from tests.support.servers.mock_kafka import MockKafka
+from tests.support.servers.kafka_cluster import KafkaCluster
 
 pytestmark = [pytest.mark.servers, on_sqlite]
 
 KINDS: dict[str, Any] = {
-    "mock_kafka": KafkaSource,
+    "kafka_cluster": KafkaSource,
     "redis": RedisSource,
     "nats": NatsSource,
     "rabbitmq": RabbitSource,
@@ -45,8 +45,8 @@ KINDS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def mock_kafka() -> Iterator[MockKafka]:
-    with MockKafka() as running:
+def kafka_cluster() -> Iterator[KafkaCluster]:
+    with KafkaCluster() as running:
         yield running
 
 

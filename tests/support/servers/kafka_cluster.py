@@ -18,7 +18,7 @@ _PRODUCER = 0
 _TEXT_BYTES = 512
 
 
-class MockKafka:
+class KafkaCluster:
     """A cluster of one broker, with topics of two partitions."""
 
     def __init__(self) -> None:
