@@ -60,7 +60,7 @@ test: $(VENV)/.test ## Check style, types, imports and all tests but those of `m
 conformance: $(VENV)/.test ## Test the HTTP API by foreign tools: schemathesis, npm clients, generated clients, proxies, kills
 	@$(TEST) -m conformance
 
-faults: $(VENV)/.test ## Inject random faults into each combination of servers; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq
+faults: $(VENV)/.test ## Inject random faults into each combination of servers; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq|streams
 	@$(RUN) tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ON),--on $(ON))
 
 bench: $(VENV)/.bench ## Compare with the same job written by hand on other queues, 20 minutes; ROUNDS=, PROCESSES=, JSON=file

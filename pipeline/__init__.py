@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from pipeline.delivery.rules.endpoint_state import EndpointState
     from pipeline.delivery.rules.headers import InvalidHeader
     from pipeline.delivery.rules.notice import Notice, NoticeType
+    from pipeline.domain.alerts.guard import Guard
     from pipeline.domain.batch import BatchState, Progress
     from pipeline.domain.callback_url import ForbiddenCallbackUrl, InvalidCallbackUrl
     from pipeline.domain.event import EventType
@@ -121,6 +122,7 @@ __all__ = [
     "FailureKind",
     "FieldType",
     "ForbiddenCallbackUrl",
+    "Guard",
     "Hook",
     "IdempotencyMismatch",
     "InputSpec",
@@ -210,6 +212,7 @@ _LAZY = {
     "FailureKind": "pipeline.domain.outcome",
     "FieldType": "pipeline.domain.inputs.field_types",
     "ForbiddenCallbackUrl": "pipeline.domain.callback_url",
+    "Guard": "pipeline.domain.alerts.guard",
     "Hook": "pipeline.hooks",
     "InputSpec": "pipeline.definitions.input_and_retry",
     "InvalidCallbackUrl": "pipeline.domain.callback_url",

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.batches import progress as batch_progress
 from pipeline.batches import throughput
+from pipeline.batches.guards import list_guards
 from pipeline.batches.progress import ErrorCount
 from pipeline.batches.streamed.interrupted import Interrupted, find_interrupted
 from pipeline.context import Context
@@ -15,7 +16,9 @@ from pipeline.delivery import deliveries
 from pipeline.domain.batch import Progress
 from pipeline.domain.intervention import Intervention
 from pipeline.execution.liveness import count_waiting, served_queues
+from pipeline.execution.waiting_steps import WaitingStep, find_waiting_steps
 from pipeline.exports import exports
+from pipeline.guards.guards import GuardStatus
 
 #: Errors that are named.
 NAMED_ERRORS = 3
@@ -54,6 +57,8 @@ class BatchStatus:
         exports: those of the batch, see `exports.view`.
         submission: how far it has come, if the batch is not accepted yet and its submission can be resumed.
         history: what people did to it, the newest first, at most `NAMED_INTERVENTIONS`.
+        guards: its guards against failures.
+        waiting_steps: enrichers of its definition whose items wait.
     """
 
     progress: Progress
@@ -65,6 +70,8 @@ class BatchStatus:
     exports: list[dict[str, Any]]
     submission: Interrupted | None
     history: list[Intervention]
+    guards: list[GuardStatus]
+    waiting_steps: list[WaitingStep]
 
 
 def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
@@ -88,6 +95,8 @@ def read_status(context: Context, batch: str, *, full: bool) -> BatchStatus:
         exports=[exports.view(row) for row in exports.of_batch(context, name)],
         submission=find_interrupted(context, name),
         history=batch_progress.interventions(context, name, limit=NAMED_INTERVENTIONS),
+        guards=list_guards(context, name),
+        waiting_steps=[] if progress.is_complete else find_waiting_steps(context, name),
     )
 
 

@@ -292,10 +292,13 @@ class StageError(Exception):
         code: Stable name of the kind of error.
         answer: The beginning of what another service answered, without secrets: kept with the failed attempt for the
             person who looks into it, and not sent in callbacks. At most 4 KiB are kept.
+        status: The HTTP status that another service answered. If most of the latest calls of an enricher get 401, 403
+            or 5xx, its items wait instead of failing.
     """
 
     code: ClassVar[str] = "stage_error"
     answer: str | None = None
+    status: int | None = None
 
 
 class Transient(StageError):

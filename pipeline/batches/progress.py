@@ -221,4 +221,5 @@ def progress_of(row: Row, in_flight: Mapping[int, ItemsInFlight]) -> Progress:
         last_seq=row["next_seq"] - 1,
         created_at=row["created_at"],
         completed_at=row["completed_at"],
+        paused_by=row["paused_by"],
     )

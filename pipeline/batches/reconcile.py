@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.batches.finish import complete, finish
 from pipeline.batches.sql import batches, items, spans
 from pipeline.context import Context
+from pipeline.guards.guards import end_alerts
 from pipeline.log import get_logger
 
 log = get_logger(__name__)
@@ -54,6 +55,8 @@ def cancel_rest(context: Context, batch_id: int) -> int:
         with context.database.write() as connection:
             rows = items.cancel(connection, batch_id, after=after, now=now, limit=CHUNK)
             finish(connection, rows, context.hooks, now)
+            if len(rows) < CHUNK:
+                end_alerts(connection, batch_id, "batch_ended", now)
         cancelled += len(rows)
         if len(rows) < CHUNK:
             return cancelled

@@ -23,11 +23,13 @@ from pipeline.database.row import Row
 from pipeline.definitions import Definition, to_content
 from pipeline.definitions.input_and_retry import input_mapping
 from pipeline.domain import bounds
+from pipeline.domain.alerts.guard import Guard, merged
 from pipeline.domain.batch import BatchState
 from pipeline.domain.ids import new_batch_id
 from pipeline.domain.retry_schedule import check_schedule
 from pipeline.domain.tenant import DEFAULT_TENANT
 from pipeline.errors import BacklogFull, InvalidInput, SubmissionInProgress
+from pipeline.guards.guards import add_guards
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Submission:
         callback_url_field: payload field that holds the item's own callback URL.
         tenant: whose batch it is; an idempotency key is unique within a tenant.
         exports: where all results are written to in bulk, see `domain.urls.export_target`.
+        guards: against failures; one of the same name replaces that of the definition.
         is_local: whether a program on the database submits it, not somebody over HTTP: only such a one may name
             folders.
     """
@@ -65,6 +68,7 @@ class Submission:
     callback_url_field: str | None = None
     tenant: str = DEFAULT_TENANT
     exports: tuple[str, ...] = ()
+    guards: tuple[Guard, ...] = ()
     is_local: bool = True
 
 
@@ -115,6 +119,7 @@ def checked(context: Context, submission: Submission) -> Submission:
         callback_url=items_url,
         batch_callback_url=batch_url,
         fallback_url=fallback,
+        guards=merged(submission.definition.guard, submission.guards),
         exports=check_exports(
             submission.exports,
             context.connections,
@@ -303,6 +308,8 @@ def insert_batch(
     try:
         batch_id = batches.add(connection, row)
         exports.add(connection, batch_id, submission.exports, now)
+        guards = merged(submission.definition.guard, submission.guards)
+        add_guards(connection, batch_id, guards, by=context.actor, now=now)
         return batch_id
     except IntegrityError as error:
         key = submission.idempotency_key

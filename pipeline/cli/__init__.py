@@ -32,6 +32,7 @@ COMMANDS = {
         "resume": "Resume a paused BATCH.",
         "cancel": "Cancel the remaining items of BATCH.",
         "dead": "Manage dead items.",
+        "guards": "Manage the guards of a batch against failures.",
         "deliveries": "Manage callback deliveries.",
         "endpoints": "Manage callback endpoints.",
         "exports": "Manage exports of results.",

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pipeline.client.batch import AsyncBatch, Batch
 from pipeline.domain import bounds
+from pipeline.domain.alerts.guard import Guard, parse_guard
 from pipeline.domain.bounds import invalid
 from pipeline.errors import InvalidInput
 from pipeline.sources.columnar.frame import is_frame
@@ -90,6 +91,14 @@ def texts(name: str, given: str | Sequence[str]) -> tuple[str, ...]:
 def targets(name: str, given: str | Sequence[str]) -> tuple[str, ...]:
     """Return the targets of exports; a single one may be given alone, and there may be none."""
     return () if isinstance(given, Iterable) and not given else texts(name, given)
+
+
+def guards(given: Guard | str | Sequence[Guard | str]) -> tuple[Guard, ...]:
+    """Return guards of a batch; a single one may be given alone, and as text."""
+    found = (given,) if isinstance(given, Guard | str) else tuple(given) if isinstance(given, Iterable) else (None,)
+    if not all(isinstance(each, Guard | str) for each in found):
+        raise invalid("guards", given, "pipeline.Guard objects, or texts such as 'rate=5%'")
+    return tuple(parse_guard(each) if isinstance(each, str) else each for each in found)
 
 
 def path(name: str, given: str | Path) -> str:

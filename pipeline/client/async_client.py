@@ -26,6 +26,7 @@ from pipeline.client.session import Session, closed
 from pipeline.definitions import Definition
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import EndpointState
+from pipeline.domain.alerts.guard import Guard
 from pipeline.domain.batch import Progress
 from pipeline.domain.inputs.arrow_stream import ArrowStream
 from pipeline.domain.item import Item
@@ -75,6 +76,7 @@ class AsyncClient:
         fallback_url: str | None = None,
         callback_schedule: Literal["standard", "short"] | None = None,
         exports: str | Sequence[str] = (),
+        guards: Guard | str | Sequence[Guard | str] = (),
         idempotency_key: str | None = None,
         fair_key: str = "",
         weight: int = 1,
@@ -104,6 +106,7 @@ class AsyncClient:
                 fallback_url=fallback_url,
                 callback_schedule=callback_schedule,
                 exports=exports,
+                guards=guards,
                 idempotency_key=idempotency_key,
                 fair_key=fair_key,
                 weight=weight,

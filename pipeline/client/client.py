@@ -29,6 +29,7 @@ from pipeline.delivery import deliveries, delivery_search, endpoints
 from pipeline.delivery.delivery_search import Wanted
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import EndpointState
+from pipeline.domain.alerts.guard import Guard
 from pipeline.domain.batch import Progress
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.inputs.arrow_stream import ArrowStream
@@ -56,6 +57,7 @@ class Client:
         fallback_url: str | None = None,
         callback_schedule: Literal["standard", "short"] | None = None,
         exports: str | Sequence[str] = (),
+        guards: Guard | str | Sequence[Guard | str] = (),
         idempotency_key: str | None = None,
         fair_key: str = "",
         weight: int = 1,
@@ -79,6 +81,7 @@ class Client:
                 quarter of an hour.
             exports: Where all results are written to in bulk: folders, `s3://…`, tables, `conn://NAME/…`, each with its
                 options; at most 8. A relative folder is below the current one.
+            guards: Against failures, such as `pipeline.Guard(rate=0.05)` or `"rate=5%,in_flight=32"`.
             idempotency_key: Your name for this submission, of 1 to 255 characters. The same submission again with the
                 same key changes nothing and returns the first batch; its items are read and compared.
             fair_key: Batches with the same key, of up to 200 characters, share what one batch gets.
@@ -112,6 +115,7 @@ class Client:
             key_field=key_field,
             callback_url_field=callback_url_field,
             exports=arguments.targets("exports", exports),
+            guards=arguments.guards(guards),
         )
         arguments.function("on_reject", on_reject)
         arguments.function("on_progress", on_progress)

@@ -99,6 +99,8 @@ batches = Table(
     Column("source", Text, comment="JSON; what a resumable submission reads"),
     Column("cursor", Text, comment="JSON; how far it has come; null: it cannot go on"),
     Column("intake_id", BigInteger, comment="the intake that fills it; null: it was submitted"),
+    Column("paused_by", Text, comment="manual, or guard:NAME; null: it is not paused"),
+    Column("max_in_flight", Integer, comment="most items in flight at once; null: as many as the window allows"),
     CheckConstraint("state IN ('accepting', 'open', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
     Index("uq_batches_tenant_idempotency_key", "tenant", "idempotency_key", unique=True,
@@ -138,6 +140,7 @@ items = Table(
     Column("error_type", Text),
     Column("error_message", Text),
     Column("error_stage", Text),
+    Column("cause", Text, comment="hash of what it died of; null: it is not dead"),
     _instant("created_at", nullable=False),
     _instant("queued_at"),
     _instant("started_at"),
@@ -156,6 +159,7 @@ items = Table(
     Index("ix_items_in_flight", "batch_id", "lease_until",
           **_where("state IN ('queued', 'running')")),
     Index("ix_items_dead", "batch_id", "id", **_where("state = 'dead'")),
+    Index("ix_items_cause", "batch_id", "cause", "id", **_where("state = 'dead'")),
     comment="The smallest unit of work: workers claim it, and each has one result",
 )  # fmt: skip
 
@@ -355,6 +359,43 @@ alerts = Table(
     Index("ix_alerts_announce", "id", **_where("announce IS NOT NULL")),
     comment="What went wrong, from when until when; one row for each episode",
     sqlite_autoincrement=True,  # no id is reused: the events that report an alert are numbered by it
+)
+
+guards = Table(
+    "guards",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("settings", Text, nullable=False, comment="JSON"),
+    Column("state", Text, nullable=False, server_default="watching"),
+    Column("score", Float, nullable=False, server_default="0", comment="of the sequential test; above 7 it fires"),
+    Column("observed", BigInteger, nullable=False, server_default="0", comment="counted since `since`"),
+    Column("failed", BigInteger, nullable=False, server_default="0", comment="of these"),
+    _instant("since"),
+    Column("failures", BigInteger, nullable=False, server_default="0", comment="since the last reset"),
+    Column("episode", Integer, nullable=False, server_default="0", comment="times it has fired"),
+    _instant("fired_at"),
+    Column("summary", Text, comment="what it said when it fired last"),
+    _instant("updated_at", nullable=False),
+    Column("updated_by", Text, nullable=False, comment="who set it last"),
+    CheckConstraint("state IN ('watching', 'fired')", name="state"),
+    Index("uq_guards_batch_id_name", "batch_id", "name", unique=True),
+    comment="Guards of batches against failures, and what they have counted",
+)
+
+step_breakers = Table(
+    "step_breakers",
+    metadata,
+    Column("definition_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", Text, primary_key=True),
+    _instant("opened_at", nullable=False),
+    _instant("open_until", nullable=False, comment="when the next probe is due"),
+    Column("failures", Integer, nullable=False, comment="of the last `calls`"),
+    Column("calls", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("probes", Integer, nullable=False, server_default="0"),
+    comment="Enrichers whose items wait, since the service behind them refuses everybody",
 )
 
 leases = Table(

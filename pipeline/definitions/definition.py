@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     PrivateAttr,
     SerializeAsAny,
     ValidationError,
@@ -22,10 +23,11 @@ from pydantic import (
 
 from pipeline.definitions.explain_errors import explain_errors
 from pipeline.definitions.input_and_retry import InputSpec, RetrySpec
+from pipeline.domain.alerts.guard import Guard, guard_json, merged, read_guard
 from pipeline.domain.bounds import shown
 from pipeline.domain.item import Stage
 from pipeline.domain.payload import find_problem
-from pipeline.errors import InvalidDefinition
+from pipeline.errors import InvalidDefinition, InvalidInput
 from pipeline.stages.catalog import file_pins, registry
 from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec, StageSpec
 
@@ -36,6 +38,13 @@ def _parse_classifier(table: object) -> object:
 
 def _parse_enricher(table: object) -> object:
     return registry.parse_spec(Stage.ENRICH, table) if isinstance(table, Mapping) else table
+
+
+def _parse_guard(table: object) -> object:
+    try:
+        return read_guard(table) if isinstance(table, Mapping) else table
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
 
 
 class DefinitionTables(TypedDict, total=False):
@@ -51,6 +60,8 @@ class DefinitionTables(TypedDict, total=False):
     input: Mapping[str, Any] | InputSpec
     #: `[retry]`: how often an item is attempted, and how long to wait in between.
     retry: Mapping[str, Any] | RetrySpec
+    #: `[[guard]]`: what failures of a batch are tolerated, and what happens beyond.
+    guard: Sequence[Mapping[str, Any] | Guard]
 
 
 class Definition(BaseModel):
@@ -63,7 +74,7 @@ class Definition(BaseModel):
     Args:
         folder: The folder that modules and paths in the definition, such as those of models, are relative to; defaults
             to the current directory. The content of the files is pinned by hash at once.
-        tables: `name`, `classify`, `enrich`, `input` and `retry`; see `DefinitionTables`.
+        tables: `name`, `classify`, `enrich`, `input`, `retry` and `guard`; see `DefinitionTables`.
 
     Raises:
         InvalidDefinition: A field is invalid. The message lists every such field with its value and what was expected.
@@ -76,6 +87,7 @@ class Definition(BaseModel):
     classify: Annotated[SerializeAsAny[ClassifySpec], BeforeValidator(_parse_classifier)]
     enrich: tuple[Annotated[SerializeAsAny[EnrichSpec], BeforeValidator(_parse_enricher)], ...] = ()
     retry: RetrySpec = RetrySpec()
+    guard: tuple[Annotated[Guard, BeforeValidator(_parse_guard), PlainSerializer(guard_json)], ...] = ()
 
     _folder: Path = PrivateAttr()
     _files: dict[str, str] = PrivateAttr()
@@ -109,6 +121,14 @@ class Definition(BaseModel):
         if duplicates:
             raise ValueError(f"two enrichers are called {duplicates[0]!r}; set a different `name` in one of them")
         return specs
+
+    @field_validator("guard")
+    @classmethod
+    def _guards_have_names(cls, guards: tuple[Guard, ...]) -> tuple[Guard, ...]:
+        try:
+            return merged((), guards)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
 
     @property
     def folder(self) -> Path:

@@ -49,6 +49,8 @@ class Progress:
     last_seq: int
     created_at: datetime
     completed_at: datetime | None
+    #: Who or what paused it: `manual`, or `guard:NAME`; None: it is not paused.
+    paused_by: str | None = None
 
     @property
     def final(self) -> int:

@@ -1,4 +1,4 @@
-"""Public ids: of batches, items, tasks, webhooks and bundles."""
+"""Public ids: of batches, items, tasks, webhooks, bundles and alerts."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ MAX_POSITION = 2**32 - 1
 _MAX_EPOCH = 2**31 - 1
 #: Prefix of every webhook id.
 WEBHOOK_PREFIX = "msg_"
+_ALERT_PREFIX = "alr_"
 
 
 class TaskIdParts(NamedTuple):
@@ -85,6 +86,11 @@ def split_webhook_id(text: str) -> tuple[str, int] | None:
 def new_bundle_id() -> str:
     """Return a new, random `webhook-id` for a bundle of deliveries; it is as long as an event's."""
     return f"{WEBHOOK_PREFIX}{_random_text(_BUNDLE_LENGTH)}"
+
+
+def new_alert_id() -> str:
+    """Return a new id of an alert, of 80 random bits."""
+    return f"{_ALERT_PREFIX}{_random_text(BATCH_ID_LENGTH)}"
 
 
 def _parse_number(text: str, most: int) -> int | None:

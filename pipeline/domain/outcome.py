@@ -37,6 +37,7 @@ class Failure:
         message: for people; truncated to `MAX_MESSAGE_LENGTH` and stripped of characters that cannot be stored.
         retry_after: how long the other side asked to wait, in seconds.
         answer: the beginning of what the other side answered; truncated to `KEPT_BYTES`.
+        is_waiting: the item waits because the service behind a step refuses everybody: nothing is counted.
     """
 
     kind: FailureKind
@@ -44,6 +45,7 @@ class Failure:
     message: str
     retry_after: float | None = None
     answer: str | None = field(default=None, repr=False)
+    is_waiting: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", strip_unstorable(self.message)[:MAX_MESSAGE_LENGTH])
@@ -58,10 +60,11 @@ Outcome = Classification | Enrichment | Failure
 
 @dataclass(frozen=True, slots=True)
 class RetryAfter:
-    """Retry after `delay`; a snooze does not count as an attempt."""
+    """Retry after `delay`; a snooze does not count as an attempt, and an item that only waits is not snoozed either."""
 
     delay: timedelta
     counts_attempt: bool = True
+    counts_snooze: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,13 @@ def decide_retry(
     """
     if failure.kind is FailureKind.PERMANENT:
         return GiveUp()
+    if failure.is_waiting:
+        return RetryAfter(timedelta(seconds=failure.retry_after or 0.0), counts_attempt=False)
     if failure.kind is FailureKind.THROTTLED:
         if snoozes >= MAX_SNOOZES:
             return GiveUp()
         delay = backoff.delay_after(snoozes + 1, retry_after=failure.retry_after)
-        return RetryAfter(delay, counts_attempt=False)
+        return RetryAfter(delay, counts_attempt=False, counts_snooze=True)
     if attempt >= max_attempts:
         return GiveUp()
     return RetryAfter(backoff.delay_after(attempt, retry_after=failure.retry_after))

@@ -76,12 +76,14 @@ class Dispatched:
         is_holder: whether this process holds the lease on dispatching.
         next_due_at: when the next waiting item becomes due.
         is_active: whether anything is pending or in flight.
+        is_limited: whether a batch waits for some of its own items, since a guard limits how many are in flight.
     """
 
     released: int
     is_holder: bool
     next_due_at: datetime | None = None
     is_active: bool = False
+    is_limited: bool = False
 
 
 class Dispatcher:
@@ -102,6 +104,8 @@ class Dispatcher:
         self._owns_messages = owns_messages
         self._rate = _Rate()
         self._credits = Credits()
+        #: How many items the batch with the strictest guard may have in flight.
+        self._limit: int | None = None
         settings = context.settings
         slots = settings.concurrency * settings.batch_items
         self._window = Window(smallest=2 * settings.batch_items, largest=max(2 * slots, 20_000))
@@ -113,6 +117,11 @@ class Dispatcher:
     @property
     def window(self) -> int:
         return self._window.size(self._rate.per_second)
+
+    @property
+    def wake_after(self) -> int:
+        """Items after whose end another round is worth its while: half of what may be in flight."""
+        return (self.window if self._limit is None else min(self._limit, self.window)) // 2
 
     def dispatch(self, dead: Sequence[str] = ()) -> Dispatched:
         """Refill the window once: commit, then publish. A lost publish is repaired when its lease runs out.
@@ -146,7 +155,11 @@ class Dispatcher:
         # Overdue items wait for room in the window, and whoever makes room wakes the dispatcher.
         next_due_at = min((batch.next_due_at for batch in pending if batch.next_due_at), default=None)
         is_active = bool(pending or flight.total or messages)
-        return Dispatched(len(messages), is_holder=True, next_due_at=next_due_at, is_active=is_active)
+        limits = [each.max_in_flight for each in pending if each.max_in_flight is not None]
+        self._limit = min(limits, default=None)
+        return Dispatched(
+            len(messages), is_holder=True, next_due_at=next_due_at, is_active=is_active, is_limited=bool(limits)
+        )
 
     def _count_released(self, messages: Sequence[TaskMessage], flight: _Flight, seconds: float) -> None:
         meter = self._context.meter
@@ -211,19 +224,27 @@ class Dispatcher:
         # Items in flight of batches without demand are not part of what is divided.
         window = free + sum(each.in_flight for each in demands)
         fresh = FreshItems(connection)
+        room = {
+            batch.id: max(0, batch.max_in_flight - flight.of_batch.get(batch.id, 0))
+            for batch in wanting.values()
+            if batch.max_in_flight is not None
+        }
         messages: list[TaskMessage] = []
         unsatisfied: list[PendingBatch] = []
         for batch_id, share in self._credits.shares(demands, free=free, window=window).items():
             # Minimums may exceed the window, up to twice its size; beyond that, batches take turns.
-            share = min(share, free + self.window - len(messages))
+            share = min(share, free + self.window - len(messages), room.get(batch_id, share))
             released = self._release_from(connection, wanting[batch_id], fresh, share, now)
             self._credits.spend(batch_id, len(released))
+            if batch_id in room:
+                room[batch_id] -= len(released)
             if len(released) >= share:
                 unsatisfied.append(wanting[batch_id])
             messages += released
         # Slots that some batches could not use go to the others, those with the fewest items in flight first.
         for batch in unsatisfied:
-            messages += self._release_from(connection, batch, fresh, free - len(messages), now)
+            share = free - len(messages)
+            messages += self._release_from(connection, batch, fresh, min(share, room.get(batch.id, share)), now)
         left_out = fresh.release(now, now + self._context.lease, self._holder)
         if left_out:
             # Not those that were released by row, at positions of such a range.

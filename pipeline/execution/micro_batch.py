@@ -188,8 +188,13 @@ class MicroBatch:
             failure = Failure(FailureKind.TRANSIENT, type(runner).__name__, str(runner))
             self.record(call, [(item, failure) for item in items])
             return
+        held = self._runtime.breakers.hold(work.definition_id, items) if self._stage is Stage.ENRICH else None
         try:
-            runner.run(items, partial(self.record, call))
+            if held is not None:
+                self.record(call, [(item, held.failure) for item in held.waiting])
+                items = held.admitted
+            if items:
+                runner.run(items, partial(self.record, call))
         finally:
             # Also of a call that failed: those items are classified, and go on.
             for continuation in call.end():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -10,15 +11,19 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection
 
+from pipeline.alerts.rules.observations import Observation
 from pipeline.batches.finish import finish
 from pipeline.batches.sql import attempts
 from pipeline.database.locks import lock_rows
 from pipeline.database.row import Row
 from pipeline.database.tables import items
 from pipeline.definitions import Definition, make_backoff
+from pipeline.domain.alerts.guard import GuardCounts
+from pipeline.domain.cause import find_cause
 from pipeline.domain.item import Classification, Enrichment, ItemState, Stage
 from pipeline.domain.outcome import Failure, FailureKind, GiveUp, Outcome, decide_retry
 from pipeline.execution.disposition import Disposition, DispositionKind
+from pipeline.execution.guard_keeper import GuardKeeper
 from pipeline.execution.sql import outcomes
 from pipeline.execution.sql.releases import Ref
 from pipeline.hooks import Hooks
@@ -77,7 +82,14 @@ class _Sorted:
 
 
 def record(
-    connection: Connection, done: Sequence[Done], *, now: datetime, lease: timedelta, worker: str, hooks: Hooks
+    connection: Connection,
+    done: Sequence[Done],
+    *,
+    now: datetime,
+    lease: timedelta,
+    worker: str,
+    hooks: Hooks,
+    guards: GuardKeeper | None = None,
 ) -> dict[int, Disposition]:
     """Write a group of outcomes in the caller's transaction.
 
@@ -87,6 +99,7 @@ def record(
         lease: how long the next stage's message has to be claimed.
         worker: the name of this process, for the log of attempts.
         hooks: called with the events of items and batches that become final.
+        guards: counts failures for the guards of batches; None: nothing is counted.
 
     Returns:
         The disposition of each item, by its id.
@@ -109,8 +122,11 @@ def record(
     finished = outcomes.finish(connection, by_statement.final, now=now) if by_statement.final else []
     kinds.update({row["id"]: _KIND[row["state"]] for row in finished})
     attempts.add(connection, [row for row in by_statement.failed if kinds[row["item_id"]] is not DispositionKind.STALE])
+    guarded = set() if guards is None else guards.lock_guarded(connection, {each.row["batch_id"] for each in done})
     if finished:
         finish(connection, finished, hooks, now)
+    if guards is not None and guarded:
+        guards.observe(connection, count_outcomes(done, kinds, guarded), guarded, now)
     errors = {row["item_id"]: row["error_type"] for row in by_statement.failed}
     return {
         id_: Disposition(kind, errors[id_]) if id_ in errors else _WITHOUT_ERROR[kind] for id_, kind in kinds.items()
@@ -121,6 +137,27 @@ _HELD_OR_ADVANCED = {True: DispositionKind.HELD, False: DispositionKind.ADVANCED
 _KIND = {ItemState.SUCCEEDED: DispositionKind.SUCCEEDED, ItemState.DEAD: DispositionKind.DEAD}
 #: One object for all items, since most of them succeed.
 _WITHOUT_ERROR = {kind: Disposition(kind) for kind in DispositionKind}
+
+
+def count_outcomes(
+    done: Sequence[Done], kinds: Mapping[int, DispositionKind], batch_ids: Collection[int]
+) -> dict[int, Counter[Observation]]:
+    """Return what guards of these batches count: the recorded outcomes, by batch."""
+    found: dict[int, Counter[Observation]] = defaultdict(Counter)
+    for each in done:
+        kind = kinds[each.row["id"]]
+        if each.row["batch_id"] not in batch_ids or kind is DispositionKind.STALE:
+            continue
+        seen, failure = found[each.row["batch_id"]], each.outcome if isinstance(each.outcome, Failure) else None
+        error = None if failure is None else failure.type
+        if each.before is not None:
+            seen[Observation(GuardCounts.ATTEMPTS, each.before.stage.value, None)] += 1
+        is_snoozed = kind is DispositionKind.PUT_OFF and failure is not None and failure.kind is FailureKind.THROTTLED
+        if not is_snoozed:
+            seen[Observation(GuardCounts.ATTEMPTS, each.stage.value, error)] += 1
+        if kind in (DispositionKind.SUCCEEDED, DispositionKind.DEAD):
+            seen[Observation(GuardCounts.ITEMS, each.stage.value, error)] += 1
+    return found
 
 
 def _sort(done: Done, into: _Sorted, *, now: datetime, worker: str) -> None:
@@ -148,22 +185,26 @@ def _sort_failure(done: Done, failure: Failure, into: _Sorted, *, now: datetime,
     )
     error = _error(failure, done.stage)
     if isinstance(decision, GiveUp):
-        into.final.append(_final(done, ItemState.DEAD) | error)
+        cause = find_cause(done.stage.value, failure.kind.value, failure.type, failure.message)
+        into.final.append(_final(done, ItemState.DEAD) | error | {"cause": cause.id})
         outcome = "dead"
     else:
-        snoozed = 0 if decision.counts_attempt else 1
+        uncounted = 0 if decision.counts_attempt else 1
         changes = _changes(done)
         into.waiting.append(
             changes
             | {
                 "due_at": now + decision.delay,
-                "attempt": row["attempt"] - snoozed,
-                "snoozes": row["snoozes"] + snoozed,
+                "attempt": row["attempt"] - uncounted,
+                "snoozes": row["snoozes"] + decision.counts_snooze,
                 # An attempt that is not counted at this stage is not counted in the total either.
-                "counted": changes["counted"] - snoozed,
+                "counted": changes["counted"] - uncounted,
             }
             | error
         )
+        if failure.is_waiting:
+            # All items of a batch may wait, again and again.
+            return
         outcome = "retry" if decision.counts_attempt else "snoozed"
     into.failed.append(_attempt(done, failure, outcome, now=now, worker=worker))
 

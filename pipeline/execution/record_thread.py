@@ -18,6 +18,7 @@ from pipeline.domain.portions import portions
 from pipeline.execution.attempt_pace import AttemptPace
 from pipeline.execution.count_outcomes import count_recorded
 from pipeline.execution.disposition import Disposition, DispositionKind
+from pipeline.execution.guard_keeper import GuardKeeper
 from pipeline.execution.record import Done, record, unstorable
 from pipeline.execution.sql.releases import Ref
 from pipeline.log import get_logger
@@ -67,6 +68,7 @@ class RecordThread:
     def __init__(self, context: Context, observers: Sequence[Observer] = ()) -> None:
         """Start the thread. `observers` are called on it after each commit, and must not wait for anything."""
         self._context = context
+        self._guards = GuardKeeper(context)
         self._observers = observers
         self.pace = AttemptPace(context)
         self._entries: queue.SimpleQueue[tuple[MicroBatch, Sequence[Done]] | None] = queue.SimpleQueue()
@@ -167,6 +169,7 @@ class RecordThread:
         """
         with timed(self._context.meter, STATEMENT_SECONDS, "record"):
             found = retrying(lambda: self._transaction(done), patience=self._context.lease, stopping=self._closing)
+        self._guards.recall_stopped()
         count_recorded(self._context, done, found)
         self.pace.add(done)
         return found
@@ -181,6 +184,7 @@ class RecordThread:
                 lease=context.lease,
                 worker=context.worker,
                 hooks=context.hooks,
+                guards=self._guards,
             )
 
     def _finish(self, group: Sequence[_Recorded], dispositions: Mapping[int, Disposition]) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from pipeline.alerts.rules.observations import Observation
 from pipeline.batches import submit_lease
 from pipeline.batches.finish import finish
 from pipeline.batches.sql import completion_holds, spans
 from pipeline.context import Context
 from pipeline.database import leases
+from pipeline.database.row import Row
+from pipeline.domain.alerts.guard import GuardCounts
+from pipeline.execution.guard_keeper import GuardKeeper
 from pipeline.execution.sql import releases, rescue
 from pipeline.execution.sql.releases import Ref
 
@@ -49,9 +54,20 @@ def rescue_lost(context: Context, dead: Sequence[str] = ()) -> Rescued:
         lost = rescue.lost_spans(now, dead)
         taken_back += spans.take_back(connection, lost, now)
         if given_up:
+            guards, of_batches = GuardKeeper(context), {row["batch_id"] for row in given_up}
+            guarded = guards.lock_guarded(connection, of_batches)
             finish(connection, given_up, context.hooks, now)
+            if guarded:
+                guards.observe(connection, _seen(given_up), guarded, now)
         spans.delete_claimed(connection, lost)
     return Rescued(taken_back, len(given_up))
+
+
+def _seen(given_up: Sequence[Row]) -> dict[int, Counter[Observation]]:
+    found: dict[int, Counter[Observation]] = defaultdict(Counter)
+    for row in given_up:
+        found[row["batch_id"]][Observation(GuardCounts.ITEMS, row["error_stage"], row["error_type"])] += 1
+    return found
 
 
 def forget_gone(context: Context, dead: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pipeline.batches.sql import batches
 from pipeline.batches.sql import definitions as stored_definitions
@@ -13,12 +14,15 @@ from pipeline.context import Context
 from pipeline.database.retry import retrying
 from pipeline.database.row import Row
 from pipeline.database.trouble import log_failure
-from pipeline.definitions import Definition, build_runner, from_content
+from pipeline.definitions import Definition, build_runner, build_steps, from_content
 from pipeline.domain.item import Stage
 from pipeline.errors import PipelineError
+from pipeline.execution.breaker_board import BreakerBoard
 from pipeline.log import get_logger
+from pipeline.stages.catalog.step import Step
 from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
+from pipeline.stages.run.step_breaker import with_breaker
 
 log = get_logger(__name__)
 
@@ -36,11 +40,13 @@ class Work:
 
     Args:
         runners: the runner of each stage, or the error with which it could not be built.
+        definition_id: the row of the definition.
     """
 
     public_id: str
     definition: Definition
     runners: Built
+    definition_id: int
 
 
 class RunnerCache:
@@ -52,8 +58,16 @@ class RunnerCache:
         stopping: once set, stop waiting for an unreachable database.
     """
 
-    def __init__(self, context: Context, executor: Executor, *, stopping: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        executor: Executor,
+        breakers: BreakerBoard,
+        *,
+        stopping: threading.Event | None = None,
+    ) -> None:
         self._stopping = stopping
+        self._breakers = breakers
         self._context = context
         self._executor = executor
         self._lock = threading.Lock()
@@ -122,12 +136,15 @@ class RunnerCache:
                 return stored_definitions.load_content(connection, definition_id)
 
         definition = from_content(retrying(read, patience=self._context.lease, stopping=self._stopping))
-        return definition, {stage: self._runner(definition, stage) for stage in definition.stages}
+        return definition, {stage: self._runner(definition_id, definition, stage) for stage in definition.stages}
 
-    def _runner(self, definition: Definition, stage: Stage) -> StageRunner | PipelineError:
+    def _runner(self, definition_id: int, definition: Definition, stage: Stage) -> StageRunner | PipelineError:
         try:
             prepared = self._context.prepared.get((definition.version, stage), ())
-            return build_runner(definition, stage, self._executor, prepared)
+            steps = prepared or build_steps(definition, stage)
+            if stage is Stage.ENRICH:
+                steps = self._with_breakers(definition_id, definition, steps)
+            return build_runner(definition, stage, self._executor, steps)
         except PipelineError as error:
             # Each list of items tries again; log the error once.
             if (definition.version, stage) in self._reported:
@@ -139,8 +156,16 @@ class RunnerCache:
             log.warning("definition_not_runnable", definition=definition.name, stage=stage.value, error=text)
             return error
 
+    def _with_breakers(self, definition_id: int, definition: Definition, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        breaker = partial(self._breakers.breaker, definition_id, definition.name)
+        return tuple(
+            with_breaker(step, breaker(step.name)) if spec.breaker else step
+            for step, spec in zip(steps, definition.enrich, strict=True)
+        )
+
     def _work_of(self, batch_id: int, known: tuple[Definition, Built]) -> Work:
-        return Work(self._read_batch(batch_id)["public_id"], *known)
+        batch = self._read_batch(batch_id)
+        return Work(batch["public_id"], *known, batch["definition_id"])
 
     def _read_batch(self, batch_id: int) -> Row:
         def read() -> Row:
@@ -157,7 +182,7 @@ class RunnerCache:
                 return None
             public_id, definition_id = known
             self._of_definition.move_to_end(definition_id)
-            return Work(public_id, *self._of_definition[definition_id])
+            return Work(public_id, *self._of_definition[definition_id], definition_id)
 
     def _remember(self, batch: Row) -> None:
         with self._lock:

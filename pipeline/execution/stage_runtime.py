@@ -11,6 +11,7 @@ from pipeline.context import Context
 from pipeline.domain.batch import BatchState
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES
 from pipeline.domain.portions import PORTION_BYTES
+from pipeline.execution.breaker_board import BreakerBoard
 from pipeline.execution.record_thread import RecordThread
 from pipeline.execution.runner_cache import RunnerCache
 from pipeline.execution.sql.releases import Ref
@@ -27,7 +28,8 @@ class StageRuntime:
     def __init__(self, context: Context, executor: Executor, recorder: RecordThread) -> None:
         self.context = context
         self.stop_gate = StopGate()
-        self.runners = RunnerCache(context, executor, stopping=self.stop_gate.closed)
+        self.breakers = BreakerBoard(context)
+        self.runners = RunnerCache(context, executor, self.breakers, stopping=self.stop_gate.closed)
         self.recorder = recorder
         # By release, not by item: an item that lost its lease may run here twice, and only one of the two finishes.
         # With the bytes of its payload and its result.
@@ -120,7 +122,8 @@ class StageRuntime:
         return True
 
     def look_for_held_batches(self) -> None:
-        """Find the batches that are paused or cancelled: their items do not go on to the next stage."""
+        """Find open breakers, and batches that are paused or cancelled: their items do not go on to the next stage."""
+        self.breakers.synchronise(is_busy=bool(self._under_way))
         if not self._under_way:
             return
         with self.context.database.read() as connection:

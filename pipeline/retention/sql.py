@@ -26,6 +26,7 @@ from pipeline.database.tables import (
     bundles,
     deliveries,
     events,
+    guards,
     interventions,
     items,
     pruned,
@@ -119,6 +120,7 @@ def delete_batch(connection: Connection, batch_id: int, bundle_ids: Sequence[int
     connection.execute(delete(batch_parts).where(batch_parts.c.batch_id == batch_id))
     connection.execute(delete(interventions).where(interventions.c.batch_id == batch_id))
     exports.delete_of(connection, batch_id)
+    connection.execute(delete(guards).where(guards.c.batch_id == batch_id))
     connection.execute(delete(batches).where(batches.c.id == batch_id))
 
 

@@ -1,6 +1,9 @@
-"""The address on which metrics are shown."""
+"""The address on which metrics are shown, and how children of a pool learn where to report theirs."""
 
 from __future__ import annotations
+
+#: Environment variable in which a process tells the children of its pool the socket to report to. No setting.
+REPORT_TO = "_PIPELINE_METRICS_TO"
 
 
 def parse_address(text: str) -> tuple[str, int]:

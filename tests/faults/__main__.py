@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tests.faults import sites
 from tests.faults.ordeal import Violated
 from tests.faults.rounds import Rounds
 from tests.faults.site import EMBEDDED, NAMES, REDIS, Site
+from tests.faults.streams import STREAMS, StreamRounds
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.rabbitmq import RabbitMQ
 from tests.support.servers.redis import Redis
@@ -34,14 +35,16 @@ def main(words: Sequence[str] | None = None) -> int:
         del os.environ[name]
     logging.disable(logging.WARNING)
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
-    return max(_run(name, seed, options.minutes) for name in options.on or NAMES)
+    return max(_run(name, seed, options.minutes) for name in options.on or (*NAMES, STREAMS))
 
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Strike sites with faults at random.")
     parser.add_argument("--minutes", type=float, default=20.0, help="how long at each site (default: %(default)g)")
     parser.add_argument("--seed", type=int, help="of the lots that are drawn (default: random; it is printed)")
-    parser.add_argument("--on", action="append", choices=NAMES, help="a site; may be repeated (default: each)")
+    parser.add_argument(
+        "--on", action="append", choices=(*NAMES, STREAMS), help="a site; may be repeated (default: each)"
+    )
     return parser
 
 
@@ -55,12 +58,11 @@ def _run(name: str, seed: int, minutes: float) -> int:
     tell(f"seed {seed}, {minutes:g} minutes")
     with ExitStack() as stack:
         try:
-            site = _open(name, folder, stack)
+            rounds = _rounds(name, folder, stack, random.Random(f"{seed} {name}"), tell)
         except NotAvailable as error:
             tell(f"left out: {error}")
             shutil.rmtree(folder)
             return 0
-        rounds = Rounds(site, random.Random(f"{seed} {name}"), tell)
         try:
             rounds.run_until(time.monotonic() + minutes * 60)
         except Violated as violated:
@@ -70,6 +72,14 @@ def _run(name: str, seed: int, minutes: float) -> int:
             tell(rounds.summary())
     shutil.rmtree(folder)
     return 0
+
+
+def _rounds(
+    name: str, folder: Path, stack: ExitStack, lots: random.Random, tell: Callable[[str], None]
+) -> Rounds | StreamRounds:
+    if name == STREAMS:
+        return StreamRounds(folder, stack, lots)
+    return Rounds(_open(name, folder, stack), lots, tell)
 
 
 def _open(name: str, folder: Path, stack: ExitStack) -> Site:

@@ -92,3 +92,34 @@ def refusing(status: int, code: str) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def answering(answer: Callable[[bytes], tuple[int, bytes]]) -> Iterator[tuple[str, list[bytes]]]:
+    """Serve JSON to every POST as a function decides. Yield the URL, and the bodies that were taken.
+
+    Args:
+        answer: returns status and body for the body of a request.
+    """
+    taken: list[bytes] = []
+
+    def post(self: BaseHTTPRequestHandler) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        taken.append(body)
+        status, content = answer(body)
+        self.send_response(status)
+        self.send_header("content-type", "application/x-amz-json-1.0")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    handler: dict[str, Callable[..., Any]] = {"do_POST": post, "log_message": lambda *_: None}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answering", (BaseHTTPRequestHandler,), handler))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", taken
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

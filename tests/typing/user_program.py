@@ -110,6 +110,7 @@ def follow(client: pipeline.Client, receiver: WebhookReceiver) -> pipeline.Batch
         batch_callback_url=receiver.url,
         fallback_url=f"{receiver.url}fallback",
         callback_schedule="short",
+        guards=pipeline.Guard(rate=0.5, action="alert"),
         idempotency_key="today",
         fair_key="team",
         weight=2,

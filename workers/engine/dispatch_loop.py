@@ -13,6 +13,8 @@ from workers.engine.periodic import STOP_SECONDS, guarded
 IDLE_SECONDS = 1.0
 #: The same while items are in flight: the longest delay of a refill after other processes finished items.
 ACTIVE_SECONDS = 0.1
+#: The same while a guard limits how many items of a batch are in flight.
+LIMITED_SECONDS = 0.03
 #: Wait after a failed round, doubled each time.
 FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.25, 4.0
 
@@ -69,7 +71,9 @@ class DispatchLoop:
         self._stopped.wait(pause)
 
     def _pause(self, dispatched: Dispatched) -> float:
-        longest = min(ACTIVE_SECONDS, self._patience) if dispatched.is_active else self._patience
+        longest = self._patience
+        if dispatched.is_active:
+            longest = min(LIMITED_SECONDS if dispatched.is_limited else ACTIVE_SECONDS, longest)
         if dispatched.next_due_at is None:
             return longest
         until_due = (dispatched.next_due_at - self._context.now()).total_seconds()

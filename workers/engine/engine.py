@@ -163,7 +163,7 @@ class Engine:
         hand_back(self.context)
 
     def count_finished(self, dispositions: Iterable[Disposition], *, in_child: bool = False) -> None:
-        """Wake the sender if items became final, and the dispatcher when half of the window has.
+        """Wake the sender if items became final, and the dispatcher when half of what may be in flight has.
 
         Args:
             in_child: another process has recorded them.
@@ -175,7 +175,7 @@ class Engine:
         if in_child or not (self._sender and self._stage_engine):
             self.wake_sender(final)
         self._finished += final
-        if self._dispatcher and self._finished >= self._dispatcher.window // 2:
+        if self._dispatcher and self._finished >= self._dispatcher.wake_after:
             self._finished = 0
             self._pulse.wake()
 

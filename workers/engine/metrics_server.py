@@ -5,13 +5,14 @@ Everything that metrics need is imported here or below, and this module only whe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import InvalidInput
 from pipeline.settings import Settings
-from pipeline.telemetry.address import parse_address
+from pipeline.telemetry.address import REPORT_TO, parse_address
 from pipeline.telemetry.http_server import MetricsListener, PageAnswer
 from pipeline.telemetry.meter import ProcessMeter, set_process_meter
 from pipeline.telemetry.process_usage import ProcessUsage
@@ -165,6 +166,8 @@ def serve_metrics(settings: Settings, *, with_users_metrics: bool = True) -> Met
         InvalidInput: the address cannot be listened on.
     """
     metrics = MetricsServer(settings, with_users_metrics=with_users_metrics)
+    # Children of a pool are spawned, and share nothing but the environment.
+    os.environ[REPORT_TO] = str(metrics.path)
     set_process_meter(metrics.meter)
     _Prepared.metrics = metrics
     return metrics
@@ -184,9 +187,11 @@ def prepared_metrics() -> WorkerMetrics | None:
 
 
 def report_from_child() -> MetricsReports | None:
-    """In a child of a fork, report to the process that its parent reports to, or is. None if nothing is counted."""
-    parents = _Prepared.metrics
-    if parents is None:
+    """In a child of a pool, report to its parent. None if that shows nothing."""
+    path = os.environ.get(REPORT_TO)
+    if path is None:
         return None
-    parents.leave_to_parent()
-    return report_metrics(parents.path)
+    if _Prepared.metrics is not None:
+        # Of a pool that forks.
+        _Prepared.metrics.leave_to_parent()
+    return report_metrics(Path(path))

@@ -22,7 +22,7 @@ from pipeline.database.trouble import log_failure
 from pipeline.domain.item import Stage
 from pipeline.execution.disposition import Disposition
 from pipeline.log import get_logger
-from pipeline.telemetry.meter import NULL, process_meter
+from pipeline.telemetry.address import REPORT_TO
 from workers.engine.engine import Engine, Roles, running_engine, set_running
 from workers.engine.item_message import ItemMessage, latest, refs_of
 
@@ -63,7 +63,7 @@ def stop() -> None:
 
 
 def _begin_metrics() -> None:
-    if process_meter() is NULL:
+    if REPORT_TO not in os.environ:
         return
     # Imported here: most workers show no metrics.
     from workers.engine.metrics_server import report_from_child

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
+from pipeline.batches.control import recall
 from pipeline.batches.reconcile import cancel_rest, make_releasable, reconcile
 from pipeline.batches.replays.completion_hold import release_abandoned
 from pipeline.batches.sql import batches
@@ -15,6 +16,7 @@ from pipeline.database.lease_holder import certainly_dead
 from pipeline.delivery import claim
 from pipeline.domain.batch import BatchState
 from pipeline.execution import rescue
+from pipeline.execution.breaker_board import forget_unused
 from pipeline.execution.rescue import forget_gone, rescue_lost
 from pipeline.intakes.roll import roll_due
 from pipeline.log import get_logger
@@ -140,11 +142,16 @@ class Sweeps:
             self._rescued()
         with self._context.database.read() as connection:
             cancelled = batches.find_open(connection, BatchState.CANCELLED)
+            paused = batches.find_stopped_by_guards(connection)
         self._contact.answered(self._context.now())
+        for batch_id in paused:
+            # What was claimed since is finished; this is for a process that died before it could recall the others.
+            recall(self._context, batch_id)
         for batch_id in cancelled:
             cancel_rest(self._context, batch_id)
 
     def _reconcile(self) -> None:
+        forget_unused(self._context)
         with self._context.database.read() as connection:
             states = BatchState.OPEN, BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLED
             unfinished = batches.find_open(connection, *states)

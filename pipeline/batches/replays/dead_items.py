@@ -6,18 +6,23 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import ColumnElement
+
 from pipeline.batches.replays.completion_hold import completion_hold
-from pipeline.batches.replays.replay import CHUNK, replay_held
+from pipeline.batches.replays.replay import CHUNK, refuse_if_guarded, replay_held
 from pipeline.batches.sql import attempts, dead
 from pipeline.context import Context
 from pipeline.database.row import Row
+from pipeline.database.tables import batches, definitions, items
 from pipeline.domain.cause import Cause, find_cause
 from pipeline.domain.ids import item_id
 from pipeline.domain.item import ItemState
 from pipeline.errors import Conflict, NotFound
 
-#: Dead items that one page of a filtered list looks at, and that are grouped by cause.
+#: Dead items that one page of a filtered list looks at.
 LOOKED_AT = 10_000
+#: Dead items that are grouped by cause, the newest.
+GROUPED = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,23 @@ class DeadFilter:
     finished_since: datetime | None = None
     finished_before: datetime | None = None
     items: Collection[str] | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return the same as conditions on `items` and `definitions`; `items` is not among them."""
+        equal = (
+            (self.stage, items.c.error_stage),
+            (self.kind, items.c.error_kind),
+            (self.type, items.c.error_type),
+            (self.label, items.c.label),
+            (self.cause, items.c.cause),
+            (self.definition, definitions.c.name),
+        )
+        found = [column == wanted for wanted, column in equal if wanted is not None]
+        if self.finished_since is not None:
+            found.append(items.c.finished_at >= self.finished_since)
+        if self.finished_before is not None:
+            found.append(items.c.finished_at < self.finished_before)
+        return found
 
     def matches(self, row: Row) -> bool:
         """Return whether a dead item matches."""
@@ -74,7 +96,7 @@ class DeadPage:
     position: int | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class CauseGroup:
     """Dead items of one cause.
 
@@ -157,44 +179,58 @@ def causes(
         wanted: group only items that match; None: all.
         by_definition: keep apart the items of different definitions.
     """
+    conditions = [] if wanted is None else wanted.conditions()
+    if batch_id is not None:
+        conditions.append(items.c.batch_id == batch_id)
+    if tenant is not None:
+        conditions.append(batches.c.tenant == tenant)
     with context.database.read() as connection:
-        found = dead.find_newest(connection, batch_id=batch_id, tenant=tenant, before=None, limit=LOOKED_AT + 1)
-    groups: dict[tuple[str, str | None], CauseGroup] = {}
-    for row in found[:LOOKED_AT]:
-        if wanted is not None and not wanted.matches(row):
-            continue
-        cause, at = cause_of(row), row["finished_at"]
-        definition = row["definition"] if by_definition else None
-        group = groups.get((cause.id, definition))
-        if group is None:
-            example = item_id(row["public_id"], row["position"])
-            groups[cause.id, definition] = CauseGroup(cause, definition, 1, at, at, example)
-            continue
-        group.count += 1
-        group.first_at, group.last_at = min(group.first_at, at), max(group.last_at, at)
-    ordered = sorted(groups.values(), key=lambda group: (-group.count, group.cause.id, group.definition or ""))
-    return ordered, len(found) > LOOKED_AT
+        found = dead.count_causes(connection, conditions, by_definition=by_definition, look_at=GROUPED + 1)
+        examples = dead.find_by_ids(connection, [row["newest"] for row in found])
+    groups = [
+        CauseGroup(
+            cause=cause_of(example := examples[row["newest"]]),
+            definition=row["definition"] if by_definition else None,
+            count=row["count"],
+            first_at=row["first_at"],
+            last_at=row["last_at"],
+            example=item_id(example["public_id"], example["position"]),
+        )
+        for row in found
+    ]
+    return groups, sum(group.count for group in groups) > GROUPED
 
 
 def replay_matching(
-    context: Context, batch: Row, wanted: DeadFilter, *, limit: int | None = None, dry_run: bool = False
+    context: Context,
+    batch: Row,
+    wanted: DeadFilter,
+    *,
+    limit: int | None = None,
+    dry_run: bool = False,
+    force: bool = False,
 ) -> ReplayCount:
     """Replay the dead items of a batch that match, each at the stage where it failed.
 
     Args:
         limit: items to replay at most; None: all.
         dry_run: only count.
+        force: also if a guard of the batch has fired.
 
     Raises:
-        Conflict: the batch was cancelled, and some of its items are not final yet.
+        Conflict: the batch was cancelled, and some of its items are not final yet; or a guard has fired.
         NotFound: the batch was pruned meanwhile.
     """
     matched = replayed = 0
     before: int | None = None
+    if not dry_run:
+        refuse_if_guarded(context, batch, force=force)
     with completion_hold(context, batch["id"]) as hold:
         while limit is None or matched < limit:
             with context.database.read() as connection:
-                chunk = dead.find_newest(connection, batch_id=batch["id"], tenant=None, before=before, limit=CHUNK)
+                chunk = dead.find_newest(
+                    connection, batch_id=batch["id"], tenant=None, before=before, limit=CHUNK, cause=wanted.cause
+                )
             chosen = [row["position"] for row in chunk if wanted.matches(row)]
             chosen = chosen if limit is None else chosen[: limit - matched]
             matched += len(chosen)
@@ -208,15 +244,17 @@ def replay_matching(
 
 
 def replay_everywhere(
-    context: Context, wanted: DeadFilter, *, dry_run: bool = False
+    context: Context, wanted: DeadFilter, *, dry_run: bool = False, force: bool = False
 ) -> dict[str, ReplayCount | Conflict]:
     """Replay the dead items of all batches that match, batch by batch, the newest first.
 
     Args:
         dry_run: only count.
+        force: also of batches of which a guard has fired.
 
     Returns:
-        For each batch with such items, by its id, how many; or why it could not be replayed: it is being cancelled.
+        For each batch with such items, by its id, how many; or why it could not be replayed: it is being cancelled, or
+        a guard has fired.
     """
     done: dict[str, ReplayCount | Conflict] = {}
     below: int | None = None
@@ -227,7 +265,7 @@ def replay_everywhere(
             return done
         below = row["id"]
         try:
-            count = replay_matching(context, row, wanted, dry_run=dry_run)
+            count = replay_matching(context, row, wanted, dry_run=dry_run, force=force)
         except Conflict as error:
             done[row["public_id"]] = error
         except NotFound:

@@ -12,6 +12,9 @@ from pipeline.database.row import Row
 from pipeline.database.tables import POSITIONS_PER_BATCH
 from pipeline.domain.intervention import Action
 from pipeline.domain.item import ItemState
+from pipeline.errors import Conflict
+from pipeline.guards.guards import reset_fired
+from pipeline.guards.sql.guards import find_fired
 
 #: Items replayed in one transaction.
 CHUNK = 5_000
@@ -19,17 +22,49 @@ CHUNK = 5_000
 REPLAYED_STATES = (ItemState.DEAD, ItemState.CANCELLED)
 
 
-def replay_dead(context: Context, batch: str, *, positions: Sequence[int] | None = None) -> int:
+def replay_dead(context: Context, batch: str, *, positions: Sequence[int] | None = None, force: bool = False) -> int:
     """Replay dead items; see `replay`."""
-    return replay(context, batch, ItemState.DEAD, positions=positions)
+    return replay(context, batch, ItemState.DEAD, positions=positions, force=force)
 
 
-def replay(context: Context, batch: str, state: ItemState, *, positions: Sequence[int] | None = None) -> int:
+def refuse_if_guarded(context: Context, batch: Row, *, force: bool = False) -> None:
+    """Refuse to replay items of a batch that one of its guards has stopped: they would wait, or fail again.
+
+    Once the batch is complete, its guards count from nothing instead.
+
+    Args:
+        force: do not refuse.
+
+    Raises:
+        Conflict: a guard has fired, and the batch was not resumed.
+    """
+    with context.database.read() as connection:
+        fired = find_fired(connection, batch["id"])
+    if not fired:
+        return
+    if batch["completed_at"] is not None:
+        with context.database.write() as connection:
+            reset_fired(connection, batch["id"], context.now())
+    elif not force:
+        raise Conflict(
+            f"guard {fired[0]} of batch {batch['public_id']} has fired; resume the batch first, or force the replay"
+        )
+
+
+def replay(
+    context: Context,
+    batch: str,
+    state: ItemState,
+    *,
+    positions: Sequence[int] | None = None,
+    force: bool = False,
+) -> int:
     """Make items of a batch pending again, with fresh attempts, at the stage where they ended.
 
     Args:
         state: the state they ended in, one of `REPLAYED_STATES`.
         positions: positions of the items in the input; None: every item in that state.
+        force: also if a guard of the batch has fired.
 
     Returns:
         The number of items. The batch runs again and emits `batch.completed` again, once, even if it was cancelled.
@@ -40,6 +75,7 @@ def replay(context: Context, batch: str, state: ItemState, *, positions: Sequenc
     """
     with context.database.read() as connection:
         row = find_batch(connection, batch)
+    refuse_if_guarded(context, row, force=force)
     with completion_hold(context, row["id"]) as hold:
         return replay_held(context, row, state, hold, positions=positions)
 

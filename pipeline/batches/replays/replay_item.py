@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.batches.find import find_batch, pruned_meanwhile, refuse_if_cancelling
-from pipeline.batches.replays.replay import replay_dead
+from pipeline.batches.replays.replay import refuse_if_guarded, replay_dead
 from pipeline.batches.sql import batches, dead, interventions, items
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.validate import Rules, check_payload
@@ -41,8 +41,9 @@ def replay_with_payload(
 
     Raises:
         InvalidInput: the payload would not have been accepted when the batch was submitted.
-        Conflict: its batch was cancelled, and some of the batch's items are not final yet.
+        Conflict: its batch was cancelled, and some of the batch's items are not final yet; or a guard has fired.
     """
+    refuse_if_guarded(context, batch)
     with context.database.read() as connection:
         content = stored_definitions.load_content(connection, batch["definition_id"])
     rules = _rules(context, content)

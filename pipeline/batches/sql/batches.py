@@ -225,6 +225,19 @@ def find_open(connection: Connection, *states: BatchState) -> list[int]:
     return list(connection.scalars(query.order_by(batches.c.id)))
 
 
+def find_complete(connection: Connection, ids: Collection[int]) -> list[int]:
+    """Return which of these batches are complete."""
+    dialect = dialect_of(connection)
+    query = select(batches.c.id).where(dialect.is_in_list(batches.c.id, "ids"), batches.c.completed_at.is_not(None))
+    return list(connection.scalars(query, {"ids": dialect.encode_list(ids)}))
+
+
+def find_stopped_by_guards(connection: Connection) -> list[int]:
+    """Return the ids of the batches that a guard has paused."""
+    query = select(batches.c.id).where(batches.c.completed_at.is_(None), batches.c.state == "paused")
+    return list(connection.scalars(query.where(batches.c.paused_by.startswith("guard:"))))
+
+
 def find_resumable(connection: Connection) -> set[int]:
     """Return the batches whose submission can go on where it was interrupted, should that be so."""
     query = select(batches.c.id).where(batches.c.completed_at.is_(None), batches.c.state == "accepting")
@@ -245,9 +258,16 @@ def lock(connection: Connection, batch_id: int) -> None:
     connection.execute(select(batches.c.id).where(batches.c.id == batch_id).with_for_update())
 
 
-def change_state(connection: Connection, batch_id: int, expected: Sequence[BatchState], to: BatchState) -> bool:
-    """Move a batch to a state that a user chose. Return False if it was in none of the states `expected`."""
-    statement = update(batches).where(batches.c.id == batch_id, batches.c.state.in_(expected)).values(state=to.value)
+def change_state(
+    connection: Connection, batch_id: int, expected: Sequence[BatchState], to: BatchState, *, by: str = "manual"
+) -> bool:
+    """Move a batch to another state. Return False if it was in none of the states `expected`.
+
+    Args:
+        by: who or what pauses it.
+    """
+    chosen = update(batches).where(batches.c.id == batch_id, batches.c.state.in_(expected))
+    statement = chosen.values(state=to.value, paused_by=by if to is BatchState.PAUSED else None)
     return connection.execute(statement).rowcount == 1
 
 
@@ -305,6 +325,7 @@ def complete(connection: Connection, batch_id: int, now: datetime) -> Row | None
         .values(
             state=case((batches.c.state == "cancelled", "cancelled"), else_="completed"),
             completed_at=now,
+            paused_by=None,
             next_seq=batches.c.next_seq + 1,
         )
         .returning(batches)

@@ -24,6 +24,8 @@ NOT_STARTED = (ItemState.PENDING, ItemState.QUEUED)
 
 RESULT_COLUMNS = ("label", "confidence", "classification", "classified_at", "enrichment")
 ERROR_COLUMNS = ("error_kind", "error_type", "error_message", "error_stage")
+#: The columns that say why an item is dead.
+DEATH_COLUMNS = (*ERROR_COLUMNS, "cause")
 
 #: The columns that an event about a finished item is made of.
 FINISHED_COLUMNS = (
@@ -244,7 +246,7 @@ def replay(
             crashes=0,
             worker=None,
             finished_at=None,
-            **dict.fromkeys(ERROR_COLUMNS),
+            **dict.fromkeys(DEATH_COLUMNS),
         )
         .returning(items.c.id)
     )

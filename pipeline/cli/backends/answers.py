@@ -56,6 +56,8 @@ def status_json(found: Json) -> Json:
     # Only submissions to a database can be resumed.
     history = [with_times(each, "at") for each in found["history"]]
     also = {"unserved": found["unserved"], "errors": found["errors"], "history": history, "exports": exports}
+    also |= {"waiting_steps": [with_times(each, "since", "probe_at") for each in found["waiting_steps"]]}
+    also |= {"paused_by": found["paused_by"], "guards": [guard_json(each) for each in found["guards"]]}
     return {**batch_json(found), **also, "submission": None, **counted}
 
 
@@ -72,6 +74,11 @@ def item_json(found: Json) -> Json:
 def dead_json(found: Json) -> Json:
     """Return a dead item of a list."""
     return _ordered(with_times(found, "finished_at"), _DEAD)
+
+
+def guard_json(found: Json) -> Json:
+    """Return a guard of a batch."""
+    return with_times(found, "since", "fired_at", "updated_at")
 
 
 def cause_json(found: Json) -> Json:

@@ -61,6 +61,9 @@ class Backend(Protocol):
     def unserved(self) -> dict[str, int]:
         """Return how much waits in each queue that no worker serves."""
 
+    def waiting_steps(self) -> list[str]:
+        """Return enrichers whose items wait, since the service behind them refuses everybody, each as text."""
+
     def troubled(self, limit: int) -> list[tuple[str, str]]:
         """Return endpoints that are failing or disabled, each with its condition as text."""
 
@@ -76,14 +79,36 @@ class Backend(Protocol):
     def dead(self, batch: str | None, limit: int) -> list[Json]:
         """Return the dead items of a batch, or of all, newest first."""
 
-    def dead_causes(self, batch: str | None, wanted: DeadFilter) -> tuple[list[Json], bool]:
+    def dead_causes(self, batch: str | None, wanted: DeadFilter, *, by_definition: bool) -> tuple[list[Json], bool]:
         """Return what dead items died of, the most frequent first, and whether older items are left out."""
 
-    def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:
+    def replay_matching(
+        self, batch: str | None, wanted: DeadFilter, *, dry_run: bool, force: bool = False
+    ) -> list[Json]:
         """Replay dead items that match; return what came of it for each batch that has any."""
 
-    def replay_items(self, batch_id: str, state: ItemState, items: Sequence[str] | None, messages: Messages) -> int:
+    def replay_items(
+        self,
+        batch_id: str,
+        state: ItemState,
+        items: Sequence[str] | None,
+        messages: Messages,
+        *,
+        force: bool = False,
+    ) -> int:
         """Make items in a state pending again, all or those with these ids, and return how many."""
+
+    def guards(self, batch: str) -> list[Json]:
+        """Return the guards of a batch, by name."""
+
+    def set_guard(self, batch: str, name: str, changes: Mapping[str, Any]) -> Json:
+        """Change fields of a guard, or add one, and return it."""
+
+    def remove_guard(self, batch: str, name: str) -> None:
+        """Remove a guard."""
+
+    def reset_guard(self, batch: str, name: str) -> None:
+        """Let a guard count from nothing."""
 
     def definitions(self) -> list[Json]:
         """Return what names mean, without tables, by name."""

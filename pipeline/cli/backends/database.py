@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.batch_status import read_pace, read_status, unserved_queues
-from pipeline.batches import named_definitions
+from pipeline.batches import guards, named_definitions
 from pipeline.batches import progress as batch_progress
 from pipeline.batches.find import find_batch
 from pipeline.batches.named_definitions import NamedDefinition
@@ -46,6 +46,7 @@ from pipeline.domain.ids import split_item_id
 from pipeline.domain.item import ItemState
 from pipeline.domain.tenant import DEFAULT_TENANT
 from pipeline.errors import Conflict, NotFound
+from pipeline.execution.waiting_steps import find_waiting_steps
 
 
 def _check_version(name: str, wanted: str | None, version: str | None) -> None:
@@ -78,6 +79,9 @@ class DatabaseBackend:
     def unserved(self) -> dict[str, int]:
         return unserved_queues(self._context)
 
+    def waiting_steps(self) -> list[str]:
+        return [each.text for each in find_waiting_steps(self._context)]
+
     def troubled(self, limit: int) -> list[tuple[str, str]]:
         return [(each.origin, condition_text(each.condition)) for each in endpoints.troubled(self._context, limit)]
 
@@ -107,17 +111,22 @@ class DatabaseBackend:
                 break
         return found
 
-    def dead_causes(self, batch: str | None, wanted: DeadFilter) -> tuple[list[Json], bool]:
+    def dead_causes(self, batch: str | None, wanted: DeadFilter, *, by_definition: bool) -> tuple[list[Json], bool]:
         batch_id = None if batch is None else self._row(batch)["id"]
-        groups, has_older = dead_items.causes(self._context, wanted, batch_id=batch_id, tenant=None, by_definition=True)
+        groups, has_older = dead_items.causes(
+            self._context, wanted, batch_id=batch_id, tenant=None, by_definition=by_definition
+        )
         return [cause_json(group) for group in groups], has_older
 
-    def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:
+    def replay_matching(
+        self, batch: str | None, wanted: DeadFilter, *, dry_run: bool, force: bool = False
+    ) -> list[Json]:
         if batch is None:
-            done = dead_items.replay_everywhere(self._context, wanted, dry_run=dry_run)
+            done = dead_items.replay_everywhere(self._context, wanted, dry_run=dry_run, force=force)
         else:
             row = self._row(batch)
-            done = {row["public_id"]: dead_items.replay_matching(self._context, row, wanted, dry_run=dry_run)}
+            count = dead_items.replay_matching(self._context, row, wanted, dry_run=dry_run, force=force)
+            done = {row["public_id"]: count}
         if not dry_run:
             wake_workers(self._context, Messages())
         return [replay_json(batch_id, count) for batch_id, count in done.items()]
@@ -126,12 +135,32 @@ class DatabaseBackend:
         with self._context.database.read() as connection:
             return find_batch(connection, batch)
 
-    def replay_items(self, batch_id: str, state: ItemState, items: Sequence[str] | None, messages: Messages) -> int:
+    def replay_items(
+        self,
+        batch_id: str,
+        state: ItemState,
+        items: Sequence[str] | None,
+        messages: Messages,
+        *,
+        force: bool = False,
+    ) -> int:
         named = None if items is None else [split_item_id(each) for each in items]
         positions = None if named is None else [each[1] for each in named if each is not None]
-        replayed = replay.replay(self._context, batch_id, state, positions=positions)
+        replayed = replay.replay(self._context, batch_id, state, positions=positions, force=force)
         wake_workers(self._context, messages)
         return replayed
+
+    def guards(self, batch: str) -> list[Json]:
+        return [each.to_json() for each in guards.list_guards(self._context, batch)]
+
+    def set_guard(self, batch: str, name: str, changes: Mapping[str, Any]) -> Json:
+        return guards.set_guard(self._context, batch, name, changes).to_json()
+
+    def remove_guard(self, batch: str, name: str) -> None:
+        guards.remove_guard(self._context, batch, name)
+
+    def reset_guard(self, batch: str, name: str) -> None:
+        guards.reset_guard(self._context, batch, name)
 
     def definitions(self) -> list[Json]:
         return [definition_json(each) for each in named_definitions.every(self._context, None)]

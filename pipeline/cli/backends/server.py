@@ -68,6 +68,10 @@ class ServerBackend:
         ]
         return sorted(found)[:limit]
 
+    def waiting_steps(self) -> list[str]:
+        # A server tells them with each batch.
+        return []
+
     def alerts(self, limit: int) -> list[Json]:
         return list(self._server.entries("/v1/alerts", limit=limit))
 
@@ -93,27 +97,63 @@ class ServerBackend:
         name = None if batch is None else self._client.batch(batch).id
         return [answers.dead_json(each) for each in self._server.entries("/v1/dead", limit=limit, batch=name)]
 
-    def dead_causes(self, batch: str | None, wanted: DeadFilter) -> tuple[list[Json], bool]:
+    def dead_causes(self, batch: str | None, wanted: DeadFilter, *, by_definition: bool) -> tuple[list[Json], bool]:
         name = None if batch is None else self._client.batch(batch).id
         since = None if wanted.finished_since is None else wanted.finished_since.isoformat()
         found = self._server.get(
-            "/v1/dead/causes", batch=name, stage=wanted.stage, finished_since=since, by_definition=True
+            "/v1/dead/causes",
+            batch=name,
+            stage=wanted.stage,
+            finished_since=since,
+            by_definition=by_definition,
         )
         return [answers.cause_json(each) for each in found["data"]], found["is_partial"]
 
-    def replay_matching(self, batch: str | None, wanted: DeadFilter, *, dry_run: bool) -> list[Json]:
+    def replay_matching(
+        self, batch: str | None, wanted: DeadFilter, *, dry_run: bool, force: bool = False
+    ) -> list[Json]:
         if batch is None:
             raise InvalidInput("a server replays the dead items of one batch at a time; name a BATCH")
         name = self._client.batch(batch).id
         since = None if wanted.finished_since is None else wanted.finished_since.isoformat()
         where = {"stage": wanted.stage, "type": wanted.type, "cause": wanted.cause, "finished_since": since}
-        body = {"where": {key: value for key, value in where.items() if value is not None}, "dry_run": dry_run}
+        given = {key: value for key, value in where.items() if value is not None}
+        body: Json = {"where": given} if given else {"all": True}
+        body |= {"dry_run": dry_run, "force": force}
         found = self._server.change("POST", f"/v1/batches/{segment(name)}/dead/replay", body, is_repeatable=dry_run)
         return [{"batch_id": name, "matched": found["matched"], "replayed": found["replayed"], "error": None}]
 
-    def replay_items(self, batch_id: str, state: ItemState, items: Sequence[str] | None, messages: Messages) -> int:
+    def replay_items(
+        self,
+        batch_id: str,
+        state: ItemState,
+        items: Sequence[str] | None,
+        messages: Messages,
+        *,
+        force: bool = False,
+    ) -> int:
+        if force:
+            if state is not ItemState.DEAD or items is not None:
+                raise InvalidInput("a server forces only the replay of dead items by filter; leave out --force")
+            return int(self.replay_matching(batch_id, DeadFilter(), dry_run=False, force=True)[0]["replayed"])
         batch = self._client.batch(batch_id)
         return batch.replay_dead(items) if state is ItemState.DEAD else batch.replay_cancelled(items)
+
+    def guards(self, batch: str) -> list[Json]:
+        return [answers.guard_json(each) for each in self._server.get(self._guards(batch))["data"]]
+
+    def set_guard(self, batch: str, name: str, changes: Mapping[str, Any]) -> Json:
+        path = f"{self._guards(batch)}/{segment(name)}"
+        return answers.guard_json(self._server.change("PATCH", path, dict(changes), is_repeatable=True))
+
+    def remove_guard(self, batch: str, name: str) -> None:
+        self._server.change("DELETE", f"{self._guards(batch)}/{segment(name)}")
+
+    def reset_guard(self, batch: str, name: str) -> None:
+        self._server.change("POST", f"{self._guards(batch)}/{segment(name)}/reset", is_repeatable=True)
+
+    def _guards(self, batch: str) -> str:
+        return f"/v1/batches/{segment(self._client.batch(batch).id)}/guards"
 
     def definitions(self) -> list[Json]:
         return [answers.definition_json(each) for each in self._server.entries("/v1/definitions")]

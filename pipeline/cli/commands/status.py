@@ -56,12 +56,15 @@ def status(batch: str | None, limit: int, full: bool, as_json: bool) -> None:
             print_json(details) if as_json else print_batch(details)
             if not as_json:
                 _warn_of_errors(details, messages)
+                _warn_of_guards(details, messages)
                 warn_of_exports(details["exports"], messages)
             if not as_json and "labels" not in details:
                 messages.info(f"more than {COUNTED_ITEMS:,} items; to count labels and callbacks, add --full")
         if not as_json:
             for batch_id, text in interrupted:
                 messages.info(f"batch {batch_id}: {text}")
+            for text in backend.waiting_steps() if batch is None else [e["text"] for e in details["waiting_steps"]]:
+                messages.warn(format_value(text))
             warn_unserved(unserved, messages)
             warn_unhealthy(backend.troubled(LIMIT + 1), messages)
             _warn_of_alerts(backend.alerts(_ALERTS + 1), messages)
@@ -73,6 +76,13 @@ def _warn_of_alerts(firing: Sequence[Mapping[str, Any]], messages: Messages) -> 
         messages.warn(f"alert {alert['name']} ({alert['severity']}): {alert['summary']}; for details run `{command}`")
     if len(firing) > _ALERTS:
         messages.warn("more alerts fire; for all of them run `pipeline alerts list`")
+
+
+def _warn_of_guards(details: Mapping[str, Any], messages: Messages) -> None:
+    for guard in details["guards"]:
+        if guard["state"] == "fired":
+            hint = f"; mend the cause, then `pipeline resume {details['batch_id']}`" if details["paused_by"] else ""
+            messages.warn(f"guard {guard['name']} has fired: {guard['summary']}{hint}")
 
 
 def _warn_of_errors(details: Mapping[str, Any], messages: Messages) -> None:

@@ -85,6 +85,7 @@ def send_batch(
             fallback_url=request.fallback_url,
             callback_schedule=request.callback_schedule,  # type: ignore[arg-type]  # checked by the option
             exports=request.exports,
+            guards=request.guards,
             idempotency_key=request.idempotency_key,
             fair_key=request.fair_key or "",
             weight=request.weight,

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeline.batches import guards, results
 from pipeline.batches import progress as batch_progress
-from pipeline.batches import results
 from pipeline.cli.run.stop_signals import StopSignals
 from pipeline.cli.show.progress_view import REFRESH_SECONDS
 from pipeline.cli.show.result_totals import ResultTotals
 from pipeline.client.batch import Batch
 from pipeline.context import Context
-from pipeline.domain.batch import Progress
+from pipeline.domain.batch import BatchState, Progress
+from pipeline.errors import Conflict
 from pipeline.files import ResultWriter
 
 #: Seconds between two polls for results, or for the end of the batch.
@@ -71,6 +72,7 @@ class BatchFollower:
         Raises:
             Unreachable: the database could not be read, or could not be written for `give_up_seconds`.
             Stopped: a stop was requested.
+            PausedByGuard: a guard has paused the batch.
         """
         next_refresh, is_end = 0.0, False
         while True:
@@ -81,12 +83,23 @@ class BatchFollower:
                 next_refresh = time.monotonic() + REFRESH_SECONDS
             is_end = self._read(is_refresh=is_refresh)
             stop.check()
+            if progress.state is BatchState.PAUSED and (progress.paused_by or "").startswith("guard:"):
+                raise PausedByGuard(self._guard_text(progress))
             # The batch was complete before the last page was read: there are no more results.
             if progress.is_complete and not self._has_more:
                 return progress
             if not self._has_more and not is_end:
                 self._patience.check((progress.final, self._after))
                 stop.wait(_POLL_SECONDS)
+
+    def _guard_text(self, progress: Progress) -> str:
+        name = (progress.paused_by or "").removeprefix("guard:")
+        found = {each.guard.name: each for each in guards.list_guards(self._context, progress.batch_id)}
+        said = f": {found[name].summary}" if name in found else ""
+        return (
+            f"batch {progress.batch_id} was paused by its guard {name}{said}; mend the cause, then run "
+            f"`pipeline resume {progress.batch_id}` and `pipeline run --batch {progress.batch_id}`"
+        )
 
     def _read(self, *, is_refresh: bool) -> bool:
         """Read a page of results, if any are needed now. Return whether the batch may have come to its end."""
@@ -97,6 +110,12 @@ class BatchFollower:
         self._needed.take(page)
         self._after, self._has_more = page.last_seq, page.has_more
         return page.is_end
+
+
+class PausedByGuard(Conflict):
+    """A guard of the batch has fired; what it was meant for is not reached."""
+
+    exit_code = 1
 
 
 class _Patience:

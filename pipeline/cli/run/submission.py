@@ -25,6 +25,7 @@ from pipeline.cli.show.output import Messages, pluralize
 from pipeline.cli.show.read_progress import read_progress
 from pipeline.context import Context
 from pipeline.domain import bounds
+from pipeline.domain.alerts.guard import parse_guard
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.errors import InvalidArgument, InvalidItems, PipelineError, Unreachable
 from pipeline.sources import ReadOptions, ReadReport
@@ -68,6 +69,14 @@ _OPTIONS = (
         metavar="TARGET",
         help="Write all results in bulk to a folder/, s3://, gs://, az://, postgresql:// or conn://NAME, with a "
         "manifest at the end. May be given up to 8 times.",
+    ),
+    click.option(
+        "--guard",
+        "guards",
+        multiple=True,
+        metavar="FIELDS",
+        help="Pause the batch when too much fails, such as rate=5%,in_flight=32; see `pipeline guards --help`. Can be "
+        "repeated with different names.",
     ),
     click.option(
         "--idempotency-key",
@@ -134,6 +143,7 @@ class SubmitRequest:
     fallback_url: str | None
     callback_schedule: str | None
     exports: tuple[str, ...]
+    guards: tuple[str, ...]
     idempotency_key: str | None
     discard: bool
     on_error: str
@@ -177,6 +187,7 @@ class SubmitRequest:
             key_field=self.key,
             callback_url_field=self.callback_url_field,
             exports=self.exports,
+            guards=tuple(parse_guard(each) for each in self.guards),
         )
 
 

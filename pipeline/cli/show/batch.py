@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.batch_status import BatchStatus
 from pipeline.batches.streamed.interrupted import Interrupted
+from pipeline.cli.show.guard import print_guards
 from pipeline.cli.show.output import format_counts, format_duration, format_time, print_fields
 from pipeline.cli.show.table import print_table
 from pipeline.domain.batch import Progress
@@ -37,6 +38,9 @@ def status_json(status: BatchStatus) -> dict[str, Any]:
         "unserved": status.unserved,
         "errors": [asdict(error) for error in status.errors],
         "history": [asdict(each) for each in status.history],
+        "paused_by": status.progress.paused_by,
+        "guards": [each.to_json() for each in status.guards],
+        "waiting_steps": [asdict(each) | {"text": each.text} for each in status.waiting_steps],
         "exports": status.exports,
         "submission": None if status.submission is None else _submission_json(status.submission),
         **{name: counts for name, counts in counted.items() if counts is not None},
@@ -89,6 +93,8 @@ def print_batch(details: Mapping[str, Any]) -> None:
         )
     if details.get("labels"):
         print_table(("label", "items"), details["labels"].items(), right={"items"}, title="labels")
+    if details["guards"]:
+        print_guards(details["guards"], title="guards")
     if details["history"]:
         print_table(("time", "action", "items", "by"), map(_history_row, details["history"]), title="history")
 

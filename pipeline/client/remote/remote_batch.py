@@ -211,4 +211,5 @@ def progress_of(found: Mapping[str, Any]) -> Progress:
         **{name: found[name] for name in counts},
         created_at=datetime.fromisoformat(found["created_at"]),
         completed_at=None if completed is None else datetime.fromisoformat(completed),
+        paused_by=found.get("paused_by"),
     )

@@ -23,6 +23,7 @@ from pipeline.delivery.deliveries import check_final
 from pipeline.delivery.delivery_search import check_name
 from pipeline.delivery.rules.delivery import DeliveryState
 from pipeline.delivery.rules.endpoint_state import EndpointState
+from pipeline.domain.alerts.guard import Guard, guard_json
 from pipeline.domain.batch import Progress
 from pipeline.domain.callback_url import parse_callback_url
 from pipeline.domain.inputs.arrow_stream import ArrowStream
@@ -51,6 +52,7 @@ class RemoteClient:
         fallback_url: str | None = None,
         callback_schedule: Literal["standard", "short"] | None = None,
         exports: str | Sequence[str] = (),
+        guards: Guard | str | Sequence[Guard | str] = (),
         idempotency_key: str | None = None,
         fair_key: str = "",
         weight: int = 1,
@@ -88,6 +90,7 @@ class RemoteClient:
             "fallback_url": fallback_url,
             "callback_schedule": callback_schedule,
             "exports": list(arguments.targets("exports", exports)) or None,
+            "guards": [guard_json(each) for each in arguments.guards(guards)] or None,
             "fair_key": fair_key or None,
             "weight": weight,
         }

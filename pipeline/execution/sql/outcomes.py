@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from pipeline.batches.sql.items import ERROR_COLUMNS, FINISHED_COLUMNS, NOT_STARTED, RESULT_COLUMNS
+from pipeline.batches.sql.items import DEATH_COLUMNS, ERROR_COLUMNS, FINISHED_COLUMNS, NOT_STARTED, RESULT_COLUMNS
 from pipeline.database.dialect import Dialect, dialect_of
 from pipeline.database.json_rows import item_rows, sort_by_id
 from pipeline.database.row import Row, rows
@@ -150,8 +150,8 @@ def finish(connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now
 
     Args:
         outcomes: one mapping each: `id`, `epoch`, `stored_stage`, `stage`, `state`, `attempt`, `snoozes`, `counted`
-            (attempts to add to the item's total), the result columns and the error columns. A result column that is
-            null keeps its stored value; an error column does not.
+            (attempts to add to the item's total), the result columns, the error columns and `cause`. A result column
+            that is null keeps its stored value; the others do not.
     """
     dialect = dialect_of(connection)
     parameters = {"rows": dialect.encode_rows(sort_by_id(outcomes)), "now": now}
@@ -160,7 +160,7 @@ def finish(connection: Connection, outcomes: Sequence[Mapping[str, Any]], *, now
 
 @cache
 def _finish(dialect: Dialect) -> Update:
-    names = ("stage", "state", "attempt", "snoozes", *ERROR_COLUMNS)
+    names = ("stage", "state", "attempt", "snoozes", *DEATH_COLUMNS)
     given = item_rows(dialect, "id", "epoch", *names, *RESULT_COLUMNS, integers=("counted",), texts=("stored_stage",))
     return (
         update(items)

@@ -28,7 +28,8 @@ _PENDING = text(
     ), pending(batch_id) AS (
         SELECT batch_id FROM unreleased UNION SELECT batch_id FROM later
     )
-    SELECT b.id, b.public_id, b.weight, b.fair_key, d.stages, b.total, b.last_position, u.first, b.state = 'open',
+    SELECT b.id, b.public_id, b.weight, b.fair_key, d.stages, b.total, b.last_position, b.max_in_flight, u.first,
+           b.state = 'open',
            EXISTS (SELECT 1 FROM items i
                    WHERE i.batch_id = b.id AND i.state = 'pending' AND i.crashes = 0 AND i.due_at <= :now)
            AS has_due,
@@ -38,7 +39,9 @@ _PENDING = text(
            AS next_due_at
     FROM pending JOIN batches b ON b.id = pending.batch_id JOIN definitions d ON d.id = b.definition_id
     LEFT JOIN unreleased u ON u.batch_id = b.id AND u.first <= b.last_position
-    WHERE b.state IN ('open', 'running') ORDER BY b.id
+    WHERE b.state IN ('open', 'running')
+      AND NOT EXISTS (SELECT 1 FROM step_breakers s WHERE s.definition_id = b.definition_id AND s.open_until > :now)
+    ORDER BY b.id
     """
 ).bindparams(bindparam("now", type_=Instant))
 _TYPED = _PENDING.columns(next_due_at=Instant)
@@ -50,6 +53,7 @@ class PendingBatch(NamedTuple):
     Args:
         total: the number of its items.
         last: the highest position, which is above `total` if items were refused.
+        max_in_flight: most of its items in flight at once; None: as many as the window allows.
         first: the lowest position that was never released; None if all were.
         is_open: whether positions above `last` may be added at any time.
         has_due: whether some that were released before are due again.
@@ -63,6 +67,7 @@ class PendingBatch(NamedTuple):
     stages: str
     total: int
     last: int | None
+    max_in_flight: int | None
     first: int | None
     is_open: bool
     has_due: bool

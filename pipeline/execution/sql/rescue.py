@@ -14,7 +14,8 @@ from pipeline.database.locks import skip_locked
 from pipeline.database.row import Row, rows
 from pipeline.database.state_literals import has_state, recheck_state
 from pipeline.database.tables import items, spans
-from pipeline.domain.item import ItemState
+from pipeline.domain.cause import find_cause
+from pipeline.domain.item import ItemState, Stage
 from pipeline.execution.sql.releases import Ref
 
 
@@ -68,6 +69,8 @@ def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_c
     """Mark lost items whose workers have died `max_crashes` times as dead. Return the finished rows."""
     died = _lost(now, dead), has_state(items.c.state, "running"), items.c.crashes + 1 >= max_crashes
     lost = skip_locked(dialect_of(connection), items, *died)
+    message = f"its worker died or lost track of it {max_crashes} times while running this item"
+    causes = {stage.value: find_cause(stage.value, _KIND, _TYPE, message).id for stage in Stage}
     statement = (
         update(items)
         .where(lost)
@@ -76,14 +79,18 @@ def give_up(connection: Connection, dead: Sequence[str], *, now: datetime, max_c
             finished_at=now,
             lease_until=None,
             crashes=items.c.crashes + 1,
-            error_kind="permanent",
-            error_type="worker_died",
-            error_message=f"its worker died or lost track of it {max_crashes} times while running this item",
+            error_kind=_KIND,
+            error_type=_TYPE,
+            error_message=message,
             error_stage=items.c.stage,
+            cause=case(causes, value=items.c.stage),
         )
         .returning(*(items.c[name] for name in FINISHED_COLUMNS))
     )
     return rows(connection.execute(statement))
+
+
+_KIND, _TYPE = "permanent", "worker_died"
 
 
 def renew(connection: Connection, refs: Iterable[Ref], worker: str, until: datetime) -> int:

@@ -25,6 +25,7 @@ from pipeline.errors import Conflict
 from pipeline.http_api.call import ApiCall, answer
 from pipeline.http_api.conditional import UNCHANGED, has_tag, weak_tag, with_tag
 from pipeline.http_api.operation import Operation
+from pipeline.http_api.operations.guards import GuardAnswer
 from pipeline.http_api.parameters import AnswerModel, Flag, Moment, Parameters
 from pipeline.http_api.problems import Problem
 from pipeline.http_api.streaming.cursors import decode_position, encode_position
@@ -63,6 +64,7 @@ class BatchAnswer(AnswerModel):
     created_at: datetime
     started_at: datetime | None = Field(description="When its items could be started.")
     completed_at: datetime | None
+    paused_by: str | None = Field(description="`manual`, or `guard:NAME`; null: it is not paused.")
     expires_at: datetime | None = Field(description="When it is given up unless a part comes before.")
 
 
@@ -108,6 +110,19 @@ class ExportAnswer(AnswerModel):
     finished_at: datetime | None
 
 
+class WaitingStepAnswer(AnswerModel):
+    """An enricher whose items wait, since the service behind it refuses everybody."""
+
+    definition: str
+    step: str
+    since: datetime
+    probe_at: datetime = Field(description="When the next call finds out whether the service works again.")
+    failures: int = Field(description="Of the last `calls`, when it began to wait.")
+    calls: int
+    error: str
+    text: str
+
+
 class BatchStatusAnswer(ListedBatch):
     """How a batch is doing."""
 
@@ -116,6 +131,8 @@ class BatchStatusAnswer(ListedBatch):
     labels: dict[str, int] | None = Field(description="Items by label; null: not counted without `full=true`.")
     callbacks: dict[str, int] | None = Field(description="Deliveries by state; null: not counted without `full=true`.")
     history: list[InterventionAnswer] = Field(description="What people did to it, the newest first.")
+    guards: list[GuardAnswer] = Field(description="Its guards against failures.")
+    waiting_steps: list[WaitingStepAnswer] = Field(description="Enrichers whose items wait.")
     exports: list[ExportAnswer] = Field(description="Where the results are written to in bulk.")
 
 
@@ -206,6 +223,7 @@ def batch_json(found: BatchView) -> dict[str, Any]:
         "created_at": progress.created_at,
         "started_at": found.started_at,
         "completed_at": progress.completed_at,
+        "paused_by": progress.paused_by,
         "expires_at": found.expires_at,
     }
 
@@ -253,6 +271,8 @@ async def status(call: ApiCall) -> Response:
             "labels": found.labels,
             "callbacks": found.callbacks,
             "history": [asdict(each) for each in found.history],
+            "guards": [each.to_json() for each in found.guards],
+            "waiting_steps": [asdict(each) | {"text": each.text} for each in found.waiting_steps],
             "exports": found.exports,
         }
     )

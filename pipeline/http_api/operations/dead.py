@@ -97,7 +97,7 @@ class CauseList(AnswerModel):
     """Causes, the most frequent first."""
 
     data: list[CauseAnswer]
-    is_partial: bool = Field(description="Whether there are more dead items than the newest 10,000, which are grouped.")
+    is_partial: bool = Field(description="Whether only the newest 200,000 dead items are grouped.")
 
 
 class WhereDead(BodyModel):
@@ -119,6 +119,7 @@ class ReplayDeadBody(BodyModel):
     where: WhereDead = WhereDead()
     all: bool = Field(False, description="Replay every dead item; instead of `where`.")
     dry_run: bool = Field(False, description="Only count.")
+    force: bool = Field(False, description="Also if a guard of the batch has fired.")
     limit: int | None = Field(None, ge=1, description="Items to replay at most.")
 
 
@@ -179,7 +180,7 @@ async def causes(call: ApiCall) -> Response:
     """Return the causes of the newest dead items."""
     query = call.parameters(CausesQuery)
     batch_id = None if query.batch is None else (await call.batch_named(query.batch))["id"]
-    groups, is_partial = await call.quick(
+    groups, is_partial = await call.bulk(
         dead_items.causes,
         call.context,
         DeadFilter(stage=query.stage, finished_since=query.finished_since),
@@ -203,7 +204,13 @@ async def replay_matching(call: ApiCall) -> Response:
         call.unchanged()
     batch = await call.batch()
     found = await call.bulk(
-        dead_items.replay_matching, call.context, batch, wanted, limit=body.limit, dry_run=body.dry_run
+        dead_items.replay_matching,
+        call.context,
+        batch,
+        wanted,
+        limit=body.limit,
+        dry_run=body.dry_run,
+        force=body.force,
     )
     call.gateway.work.wake()
     return answer({"matched": found.matched, "replayed": found.replayed})

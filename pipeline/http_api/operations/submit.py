@@ -20,6 +20,7 @@ from pipeline.batches.submission import Submission, Submitted
 from pipeline.batches.submit import submit
 from pipeline.batches.validate import Given
 from pipeline.context import Context
+from pipeline.domain.alerts.guard import Guard, parse_guard, read_guard
 from pipeline.domain.api_key import Scope
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Record, Rejection
@@ -86,6 +87,7 @@ class SubmitParameters(ReadingParameters):
     exports: str | None = Field(
         None, description="Targets that all results are written to in bulk: up to 8, separated by spaces."
     )
+    guard: str | None = Field(None, max_length=2_000, description="A guard against failures, such as `rate=5%`.")
     fair_key: str | None = Field(None, description="Batches with the same key share what one batch gets.")
     weight: int = Field(1, description="Share of this batch next to others, from 1 to 1,000,000.")
 
@@ -102,6 +104,7 @@ class BatchBody(BodyModel):
     fallback_url: str | None = None
     callback_schedule: Schedule | None = None
     exports: list[str] = Field(default_factory=list)
+    guards: list[dict[str, Any]] = Field(default_factory=list, max_length=20)
     fair_key: str | None = None
     weight: int = 1
     key_field: str | None = None
@@ -182,8 +185,15 @@ def submission_for(
         callback_url_field=options.callback_url_field,
         tenant=call.caller.submits_as,
         exports=tuple((options.exports or "").split() if isinstance(options.exports, str | None) else options.exports),
+        guards=_guards(options),
         is_local=False,
     )
+
+
+def _guards(options: BatchBody | SubmitParameters) -> tuple[Guard, ...]:
+    if isinstance(options, BatchBody):
+        return tuple(read_guard(each) for each in options.guards)
+    return () if options.guard is None else (parse_guard(options.guard),)
 
 
 def fair_key_for(call: ApiCall, given: str | None) -> str:

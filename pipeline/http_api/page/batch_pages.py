@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from pipeline.batches import batch_view, control, event_log, progress, results, throughput
+from pipeline.batches import batch_view, control, event_log, guards, progress, results, throughput
 from pipeline.batches.batch_view import BatchView
 from pipeline.batches.history import SAMPLE, history_of
 from pipeline.batches.replays import dead_items
@@ -19,6 +19,7 @@ from pipeline.delivery.alerts.views import firing_of_batch
 from pipeline.domain.api_key import Scope
 from pipeline.domain.batch import Progress
 from pipeline.domain.redaction import redact_url
+from pipeline.execution.waiting_steps import find_waiting_steps
 from pipeline.http_api.page import charts
 from pipeline.http_api.page.text import counted, duration
 from pipeline.http_api.page.visit import Visit
@@ -115,6 +116,8 @@ def _batch_values(context: Context, row: Row) -> dict[str, Any]:
         "pace": _pace(context, found),
         "results": latest[::-1],
         "causes": groups[:_CAUSES],
+        "guards": guards.list_guards(context, public_id),
+        "waiting_steps": [] if found.is_complete else find_waiting_steps(context, public_id),
         "alerts": firing_of_batch(context, row["id"]),
         "sample": SAMPLE,
         **_charts(context, row, found),

@@ -70,7 +70,9 @@ async def stream_events(
         try:
             while not (reader.is_stopped or clock.is_over):
                 found = await reader.read()
-                text = found.rendered(server_sent, types) if found is not None else b""
+                is_idle, text = found is None, b"" if found is None else found.rendered(server_sent, types)
+                # While a slow reader takes the text, nobody needs what it was made of.
+                found = None
                 if not text and clock.is_silent:
                     # Moves the client's position without an event: a filtered stream resumes where it looked.
                     text = b"id: %d\n\n" % reader.seq
@@ -81,7 +83,7 @@ async def stream_events(
                     assert reader.version is not None
                     yield server_sent_event("end", end_data(reader.version))
                     return
-                elif found is None:
+                elif is_idle:
                     await reader.wait(clock.seconds_left)
         except NotFound as error:
             yield server_sent_event("gone", {"code": "not_found", "detail": str(error)})

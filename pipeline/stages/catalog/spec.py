@@ -44,3 +44,6 @@ class EnrichSpec(StageSpec):
 
     #: Key of the answer under `enrichment`; defaults to the name of the enricher or callable.
     name: str | None = Field(default=None, min_length=1)
+    #: Let items wait instead of failing while its service refuses everybody: once 20 of the last 25 calls got 401, 403
+    #: or 5xx, or no connection. A probe every few seconds finds out when it works again.
+    breaker: bool = True

@@ -52,7 +52,8 @@ class HttpEnricher:
         except (TimeoutError, httpx2.TimeoutException):
             raise Transient(f"{self._url.host} did not answer within {self._spec.timeout_seconds:g} s") from None
         except httpx2.ConnectError as error:
-            raise Transient(f"{self._url.host} cannot be reached: {error}") from None
+            # With its cause: while nobody can be reached, items wait, see `stages.run.outage`.
+            raise Transient(f"{self._url.host} cannot be reached: {error}") from error
         except httpx2.TransportError as error:
             raise Transient(f"{self._url.host}: the connection failed ({type(error).__name__})") from None
 

@@ -20,7 +20,13 @@ _TRANSIENT = frozenset({408, 425})
 
 def error_for_status(status: int, retry_after: timedelta | None, host: str) -> StageError | None:
     """Return the error that a status means, or None for 2xx. The caller handles `NOT_FOUND` first."""
-    message = f"{host} answered {status}"
+    error = _error_for_status(status, retry_after, f"{host} answered {status}")
+    if error is not None:
+        error.status = status
+    return error
+
+
+def _error_for_status(status: int, retry_after: timedelta | None, message: str) -> StageError | None:
     if 200 <= status < 300:
         return None
     if status == 429 or (status == 503 and retry_after is not None):

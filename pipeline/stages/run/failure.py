@@ -26,7 +26,11 @@ class WrongLength(Permanent):
     """A list call did not return one answer per item; recorded as `wrong_length`."""
 
 
-_CODES: dict[type[BaseException], str] = {CallTimeout: "timeout", WrongLength: "wrong_length"}
+class StepWaits(Throttled):
+    """The service behind an enricher refuses everybody; recorded as `step_waits`."""
+
+
+_CODES: dict[type[BaseException], str] = {CallTimeout: "timeout", WrongLength: "wrong_length", StepWaits: "step_waits"}
 
 
 def from_exception(error: BaseException) -> Failure:
@@ -37,6 +41,7 @@ def from_exception(error: BaseException) -> Failure:
         message=_message(error),
         retry_after=_valid_wait(error.retry_after) if isinstance(error, Throttled) else None,
         answer=_answer(error),
+        is_waiting=isinstance(error, StepWaits),
     )
 
 

@@ -17,6 +17,7 @@ from pipeline.bootstrap import make_context
 from pipeline.context import Context
 from pipeline.database.tables import batches
 from pipeline.domain.item import Stage
+from pipeline.execution.breaker_board import BreakerBoard
 from pipeline.execution.runner_cache import RunnerCache, Work
 from pipeline.settings import load
 from pipeline.stages.run.executor import Executor
@@ -39,7 +40,7 @@ def test_the_least_recently_used_definition_is_forgotten(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.execution.runner_cache.MAX_DEFINITIONS", 2)
-    runners = RunnerCache(context, Executor())
+    runners = RunnerCache(context, Executor(), BreakerBoard(context))
     first, second, third = (a_batch(context, tmp_path) for _ in range(3))
     built = [runner_of(runners, first), runner_of(runners, second)]
     assert runner_of(runners, first)() is built[0]() is not None

@@ -12,6 +12,10 @@ import pytest
 from starlette.routing import compile_path
 
 from pipeline.access import sessions
+from pipeline.alerts.episodes import open_episode
+from pipeline.alerts.rules.episode import Episode, Severity
+from pipeline.batches.find import find_batch
+from pipeline.context import Context
 from pipeline.crypto.encryption import new_encryption_key
 from pipeline.domain.api_key import split_key
 from pipeline.http_api.operation import Operation
@@ -44,7 +48,7 @@ NAMED_ELSEWHERE: dict[str, dict[str, Any]] = {
     "deliveries.replay_missing": {"json": {"batch": "{batch}", "url": "{receiver}/mine"}},
 }
 #: Lists: what is another tenant's is not in them.
-LISTS = {"me.get", "keys.list", "batches.list", "endpoints.list", "definitions.list"}
+LISTS = {"me.get", "keys.list", "batches.list", "endpoints.list", "definitions.list", "alerts.list"}
 #: Routes that name nothing, and change nothing that could be another tenant's.
 HARMLESS = {"definitions.validate"}
 #: Routes that have tests of their own: what they show is asked for after they are open.
@@ -56,10 +60,13 @@ OTHERWISE = {
     "endpoints.rotate_secret": (403, "endpoint_owned"),
     # Each tenant has its own names.
     "definitions.store": (201, None),
+    # Of all tenants.
+    "server.metrics": (403, "scope_missing"),
 }
 
 #: Ids of every kind that nobody has.
 UNKNOWN = {
+    "alert": "alr_0000000000000000",
     "batch": "0123456789abcdef",
     "item": "0123456789abcdef-1",
     "delivery": "99999999",
@@ -103,6 +110,7 @@ def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
             api,
             owner,
             {
+                "alert": alert_about(api.context, batch.batch_id),
                 "batch": batch.batch_id,
                 "item": f"{batch.batch_id}-2",
                 "delivery": str(min(each.id for each in client.deliveries())),
@@ -112,6 +120,16 @@ def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
                 "receiver": receiver.url,
             },
         )
+
+
+def alert_about(context: Context, batch_id: str) -> str:
+    """Let an alert about a batch fire. Return its id."""
+    with context.database.write() as connection:
+        batch = find_batch(connection, batch_id)
+        episode = Episode("test", f"test:{batch_id}", Severity.WARNING, f"batch {batch_id}", batch_id=batch["id"])
+        alert = open_episode(connection, episode, context.now())
+    assert alert is not None
+    return alert
 
 
 def filled(value: Any, ids: dict[str, str]) -> Any:

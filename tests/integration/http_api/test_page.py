@@ -259,3 +259,18 @@ def read_until(chunks: Iterator[str], part: str) -> str:
         if part in text and "\n" in text.partition(part)[2]:
             return text
     raise AssertionError(f"{part!r} is not in {text!r}")
+
+
+def test_the_streams_of_pages_count_among_those_of_the_key(tmp_path: Path) -> None:
+    with (
+        connect(tmp_path) as client,
+        serving(client, works=False, streams=StreamOptions(most=1)) as served,
+        signed_in(served, Scope.READ) as browser,
+        browser.stream("GET", "/ui/stream") as answer,
+    ):
+        chunks = answer.iter_text()
+        read_until(chunks, ": pipeline")
+        with browser.stream("GET", "/ui/stream") as refused:
+            assert refused.status_code == 429
+            refused.read()
+        assert (refused.status_code, "streams of this key are open" in refused.text) == (429, True)

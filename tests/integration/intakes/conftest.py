@@ -49,6 +49,7 @@ def consume(context: Context, submission: Submission) -> Consume:
         at_end: bool = False,
         on_check: Callable[[int], object] = lambda number: None,
         connections: NamedConnections | None = None,
+        stop: Stop | None = None,
         **options: float,
     ) -> Consumed:
         given = IntakeOptions(**options)  # type: ignore[arg-type]
@@ -56,6 +57,6 @@ def consume(context: Context, submission: Submission) -> Consume:
         intake = intakes.register(context, place.name, url, submission, given)
         opened = partial(open_source, IntakeReader(place.name, given.chunk, at_end))
         consumption = Consumption(place.name, intake["id"], submission, given, opened, at_end, IDLE)
-        return IntakeConsumer(context, consumption, lambda: None).run(Stop(waits, on_check))
+        return IntakeConsumer(context, consumption, lambda: None).run(stop or Stop(waits, on_check))
 
     return run

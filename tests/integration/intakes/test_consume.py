@@ -14,7 +14,10 @@ import pytest
 from pipeline.connections.connection import NamedConnections
 from pipeline.context import Context
 from pipeline.database import leases
+from pipeline.errors import Unreachable
+from pipeline.intakes import consume as consuming
 from pipeline.intakes import intakes
+from pipeline.intakes.accept import accept
 from pipeline.intakes.consume import Consumed
 from pipeline.intakes.rules.stream_ids import FIRST
 from pipeline.intakes.sources import postgresql_outbox
@@ -22,10 +25,11 @@ from pipeline.intakes.sources.open_source import locate
 from pipeline.intakes.sources.postgresql_outbox import PostgresqlOutbox
 from pipeline.intakes.sources.source import IntakeReader
 from tests.support.api_process import HANG_SECONDS
-from tests.support.intaking import Consume, Halted, body, stored_batches, stored_texts
+from tests.support.intaking import Consume, Halted, Stop, body, stored_batches, stored_texts
 from tests.support.servers.fixtures import on_sqlite
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.redis import Redis
+from tests.support.servers.server import free_port
 
 pytestmark = [pytest.mark.servers, on_sqlite]
 
@@ -214,3 +218,39 @@ def test_rows_are_marked_where_they_must_stay(
     assert consume(f"{rows}?mark=taken_at").accepted == 1
     assert outbox[1].execute("SELECT count(*) FROM outbox WHERE taken_at IS NULL").fetchone() == (0,)
     assert [batch["total"] for batch in stored_batches(context)] == [3]
+
+
+def test_a_server_that_is_gone_is_asked_again_after_growing_pauses(context: Context, consume: Consume) -> None:
+    waited: list[float] = []
+
+    class Patient(Stop):
+        def wait(self, seconds: float) -> None:
+            waited.append(seconds)
+            super().wait(seconds)
+
+    url = f"redis://127.0.0.1:{free_port()}/0/tickets"
+    with pytest.raises(Halted):
+        consume(url, stop=Patient(4))
+    assert waited == [0.5, 1.0, 2.0, 4.0]
+
+
+def test_while_our_database_is_gone_the_source_is_told_nothing(
+    outbox: tuple[str, psycopg.Connection],
+    rows: str,
+    context: Context,
+    consume: Consume,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    insert(outbox[1], 1, 2)
+    left: list[object] = []
+
+    def be_gone(*arguments: object) -> object:
+        monkeypatch.setattr(consuming, "accept", accept)
+        raise Unreachable("the database does not answer")
+
+    monkeypatch.setattr(consuming, "accept", be_gone)
+    stop = Stop()
+    stop.wait = lambda seconds: left.append(outbox[1].execute("SELECT count(*) FROM outbox").fetchone())  # type: ignore[method-assign]
+    assert consume(rows, stop=stop) == Consumed(accepted=2)
+    assert left[0] == (2,)
+    assert outbox[1].execute("SELECT count(*) FROM outbox").fetchone() == (0,)

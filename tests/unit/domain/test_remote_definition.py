@@ -48,4 +48,4 @@ def test_every_built_in_and_every_table_was_judged() -> None:
     judged = {Stage.CLASSIFY: {"sklearn"}, Stage.ENRICH: {"lookup", "http"}}
     for stage, forbidden in judged.items():
         assert set(registry.builtin_names(stage)) == forbidden | ALLOWED[stage.value]
-    assert set(Definition.model_fields) == {"name", "input", "classify", "enrich", "retry"}
+    assert set(Definition.model_fields) == {"name", "input", "classify", "enrich", "retry", "guard"}

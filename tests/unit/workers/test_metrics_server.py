@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from pipeline.errors import InvalidInput
 from pipeline.settings import Settings
+from pipeline.telemetry.address import REPORT_TO
 from pipeline.telemetry.families import ATTEMPTS, RESTARTS
 from pipeline.telemetry.meter import NULL, ProcessMeter, process_meter, set_process_meter
 from pipeline.telemetry.reports import Reporter
@@ -27,6 +29,7 @@ def meter_of_tests() -> Iterator[None]:
     yield
     set_process_meter(NULL)
     metrics_server._Prepared.metrics = None
+    os.environ.pop(REPORT_TO, None)
 
 
 @pytest.fixture
@@ -86,7 +89,7 @@ def test_the_file_has_what_the_page_has(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_child_of_a_fork_counts_for_its_parent() -> None:
+def test_a_child_of_a_pool_counts_for_its_parent() -> None:
     assert report_from_child() is None
     parents = serve_metrics(Settings(metrics_listen="127.0.0.1:0"))
     assert process_meter() is parents.meter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pipeline.cli.commands.dead.causes import causes
 from pipeline.cli.commands.dead.list import list_
 from pipeline.cli.commands.dead.replay import replay
 from pipeline.cli.commands.dead.show import show
@@ -20,10 +21,11 @@ def dead() -> None:
     \b
     Examples:
       pipeline dead summary --since 2h
+      pipeline dead causes last
       pipeline dead list last
       pipeline dead replay last
     """
 
 
-for _command in (summary, list_, show, replay):
+for _command in (summary, causes, list_, show, replay):
     dead.add_command(_command)

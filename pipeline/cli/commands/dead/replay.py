@@ -36,6 +36,7 @@ from pipeline.errors import InvalidInput, NotFound
 @click.option("--stage", type=click.Choice([each.value for each in Stage]), help="Only dead items that failed there.")
 @click.option("--type", "error_type", metavar="TYPE", help="Only dead items with an error of this type.")
 @click.option("--since", type=parse_time, metavar="WHEN", help="Only items that died then or later: a time, or 2h.")
+@click.option("--force", is_flag=True, help="Also if a guard of the batch has fired and the batch was not resumed.")
 @options.dry_run
 @options.yes
 @options.as_json
@@ -47,6 +48,7 @@ def replay(
     stage: str | None,
     error_type: str | None,
     since: datetime | None,
+    force: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -68,14 +70,16 @@ def replay(
     if wanted != DeadFilter() or dry_run:
         if items or state != ItemState.DEAD:
             raise click.UsageError("--cause, --stage, --type, --since and --dry-run choose among all dead items")
-        _replay_matching(batch, wanted, dry_run=dry_run, yes=yes, as_json=as_json)
+        _replay_matching(batch, wanted, force=force, dry_run=dry_run, yes=yes, as_json=as_json)
     elif batch is None:
         raise click.UsageError("name a BATCH, or choose among all batches by --cause, --stage, --type or --since")
     else:
-        _replay(batch, items, state, yes=yes, as_json=as_json)
+        _replay(batch, items, state, force=force, yes=yes, as_json=as_json)
 
 
-def _replay_matching(batch: str | None, wanted: DeadFilter, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+def _replay_matching(
+    batch: str | None, wanted: DeadFilter, *, force: bool, dry_run: bool, yes: bool, as_json: bool
+) -> None:
     messages = Messages()
     with open_backend() as backend:
         # Counting takes as long as replaying; do it only if the number is needed.
@@ -83,7 +87,7 @@ def _replay_matching(batch: str | None, wanted: DeadFilter, *, dry_run: bool, ye
         if not dry_run:
             matched = sum(each["matched"] or 0 for each in done)
             options.confirm(f"Replay {pluralize(matched, 'dead item')}?", yes or not matched)
-            done = backend.replay_matching(batch, wanted, dry_run=False)
+            done = backend.replay_matching(batch, wanted, dry_run=False, force=force)
     if as_json:
         print_json({"batches": done, "dry_run": dry_run})
         return
@@ -98,7 +102,7 @@ def _replay_matching(batch: str | None, wanted: DeadFilter, *, dry_run: bool, ye
         messages.info("no dead item matches")
 
 
-def _replay(batch: str, items: Sequence[str], state: str, *, yes: bool, as_json: bool) -> None:
+def _replay(batch: str, items: Sequence[str], state: str, *, force: bool, yes: bool, as_json: bool) -> None:
     messages = Messages()
     noun = f"{state} item"
     with open_backend() as backend:
@@ -106,7 +110,7 @@ def _replay(batch: str, items: Sequence[str], state: str, *, yes: bool, as_json:
         named = [_item_id(backend, progress.batch_id, item, state) for item in items] or None
         count = getattr(progress, state) if named is None else len(named)
         options.confirm(f"Replay {pluralize(count, noun)} of batch {progress.batch_id}?", yes or not count)
-        replayed = backend.replay_items(progress.batch_id, ItemState(state), named, messages)
+        replayed = backend.replay_items(progress.batch_id, ItemState(state), named, messages, force=force)
     if as_json:
         print_json({"batch_id": progress.batch_id, "replayed": replayed})
         return

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from pipeline.batches.replays.dead_items import LOOKED_AT, DeadFilter
+from pipeline.batches.replays.dead_items import GROUPED, DeadFilter
 from pipeline.cli import options
 from pipeline.cli.backends import open_backend
 from pipeline.cli.show.output import Messages, print_json
@@ -33,7 +33,9 @@ def summary(batch: str | None, stage: str | None, since: datetime | None, as_jso
       pipeline dead summary --since 2h --json
     """
     with open_backend() as backend:
-        causes, has_older = backend.dead_causes(batch, DeadFilter(stage=stage, finished_since=since))
+        causes, has_older = backend.dead_causes(
+            batch, DeadFilter(stage=stage, finished_since=since), by_definition=True
+        )
     if as_json:
         print_json(causes)
     else:
@@ -45,4 +47,4 @@ def summary(batch: str | None, stage: str | None, since: datetime | None, as_jso
         below = ("example", "kind", "type", "first", "last", "message")
         print_table(headers, rows, right={"items"}, below=below, empty="no dead items")
     if has_older:
-        Messages().info(f"of the newest {LOOKED_AT:,} dead items; name a BATCH to look at older ones")
+        Messages().info(f"of the newest {GROUPED:,} dead items; name a BATCH to look at older ones")

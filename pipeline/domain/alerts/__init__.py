@@ -1,0 +1,1 @@
+"""Guards of batches, and their settings."""
