@@ -91,8 +91,8 @@ def test_causes_group_them_and_filter_them(api: ServedApi, batch: pipeline.Batch
     answer = api.http.get(f"/v1/dead/causes?batch={batch.id}").json()
     assert answer["is_partial"] is False
     assert [(each["stage"], each["message"], each["count"], each["example"]) for each in answer["data"]] == [
-        ("enrich", "enrich: # from <url>", 3, f"{batch.id}-5"),
-        ("classify", "text '…' of row # cannot be read", 2, f"{batch.id}-2"),
+        ("enrich", "enrich: <n> from url:crm.internal", 3, f"{batch.id}-5"),
+        ("classify", "text <q> of row <n> cannot be read", 2, f"{batch.id}-2"),
     ]
     assert all(each["first_at"] <= each["last_at"] for each in answer["data"])
     cause = answer["data"][1]["cause"]

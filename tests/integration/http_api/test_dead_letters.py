@@ -52,10 +52,10 @@ def enrich(item):
 #: Items by what becomes of them.
 NUMBERS = {"price": 400, "date": 300, "crm": 200, "code": 100, "good": 50}
 MESSAGES = {
-    ("classify", "Permanent", "row # has no price, only '…'"): "price",
-    ("classify", "Permanent", "#-#-# is no date"): "date",
-    ("enrich", "Permanent", "enrich: # from <url>"): "crm",
-    ("classify", "KeyError", "'…'"): "code",
+    ("classify", "Permanent", "row <n> has no price, only <q>"): "price",
+    ("classify", "Permanent", "<n>-<n>-<n> is no date"): "date",
+    ("enrich", "Permanent", "enrich: <n> from url:crm.internal"): "crm",
+    ("classify", "KeyError", "<q>"): "code",
 }
 
 
@@ -82,7 +82,7 @@ def test_mixed_failures_are_grouped_and_replayed_by_cause_once(api: ServedApi, t
         kind: number for kind, number in NUMBERS.items() if kind != "good"
     }
     assert groups["is_partial"] is False
-    edited = found["classify", "KeyError", "'…'"]["example"]
+    edited = found["classify", "KeyError", "<q>"]["example"]
     for key, kind in MESSAGES.items():
         (tmp_path / kind).touch()
         where = {"where": {"cause": found[key]["cause"]}}
