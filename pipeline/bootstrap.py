@@ -126,6 +126,7 @@ def make_sender(context: Context, alerts: AlertsSource | None = None) -> Sender:
         worker=context.worker,
         vault=Encryption(settings.encryption_keys),
         clock=context.now,
+        trace_rate=settings.trace_items,
         alerts=alerts.current if alerts is not None and alerts.is_configured else None,
         meter=context.meter,
         # Other processes finish items and can wake this one only occasionally.

@@ -161,6 +161,9 @@ class Settings(BaseSettings):
     #: Whether those lines have the items' keys, which may be personal data.
     log_keys: bool = False
 
+    #: Share of items that are traced, if traces are sent: OTEL_EXPORTER_OTLP_ENDPOINT is set.
+    trace_items: float = Field(default=0.001, ge=0, le=1)
+
     @field_validator("log_items", mode="after")
     @classmethod
     def _log_items(cls, value: str) -> str:

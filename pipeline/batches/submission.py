@@ -15,6 +15,7 @@ from pipeline.batches.idempotency import refuse_different
 from pipeline.batches.sql import backlog, batches, exports
 from pipeline.batches.sql import definitions as stored_definitions
 from pipeline.batches.store_items import refuse_foreign
+from pipeline.batches.submission_trace import trace_of
 from pipeline.batches.submit_lease import SubmitLease
 from pipeline.batches.validate import Rules
 from pipeline.connections.export_targets import check_exports
@@ -30,6 +31,7 @@ from pipeline.domain.retry_schedule import check_schedule
 from pipeline.domain.tenant import DEFAULT_TENANT
 from pipeline.errors import BacklogFull, InvalidInput, SubmissionInProgress
 from pipeline.guards.guards import add_guards
+from pipeline.telemetry.traceparent import TraceContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Submission:
         guards: against failures; one of the same name replaces that of the definition.
         is_local: whether a program on the database submits it, not somebody over HTTP: only such a one may name
             folders.
+        caller: the span in which it is submitted.
+        is_traced: whether the submission has a span of its own.
     """
 
     definition: Definition
@@ -70,6 +74,8 @@ class Submission:
     exports: tuple[str, ...] = ()
     guards: tuple[Guard, ...] = ()
     is_local: bool = True
+    caller: TraceContext | None = None
+    is_traced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +282,14 @@ def insert_batch(
     *,
     body_digest: str | None = None,
     source: str | None = None,
+    total: int | None = None,
 ) -> int:
     """Insert a batch in state `accepting`, with its definition. Return its row id.
 
     Args:
         body_digest: of the request that opens it; None: not known yet.
         source: what its items are read from, as JSON, if the submission can be resumed.
+        total: number of items; None: not known yet.
 
     Raises:
         SubmissionInProgress: another process has just used the idempotency key.
@@ -290,6 +298,7 @@ def insert_batch(
     now = context.now()
     admit(context, connection, submission)
     definition_id = store_definition(connection, submission.definition, now)
+    stored = trace_of(context, submission, public_id, total).stored
     row: Row = {
         "public_id": public_id,
         "definition_id": definition_id,
@@ -303,6 +312,7 @@ def insert_batch(
         "tenant": submission.tenant,
         "body_digest": body_digest,
         "source": source,
+        "traceparent": None if stored is None else str(stored),
         "created_at": now,
     }
     try:

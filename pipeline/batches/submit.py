@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from itertools import chain
 
 from pipeline.batches.idempotency import ItemsDigest, SubmittedBody, digest_like, refuse_other_body, refuse_other_items
@@ -27,11 +28,13 @@ from pipeline.batches.streamed.submit_streamed import (
     unknown_whether_accepted,
 )
 from pipeline.batches.submission import Submission, Submitted, admit, checked, insert_batch, rules_of
+from pipeline.batches.submission_trace import send_submit_span
 from pipeline.batches.validate import Given, ItemValidator, OnReject
 from pipeline.context import Context
 from pipeline.database.retry import TRANSIENT_ERRORS, retrying
 from pipeline.database.row import Row
 from pipeline.domain.ids import new_batch_id
+from pipeline.telemetry.tracing import is_tracing
 
 
 def submit(
@@ -68,7 +71,8 @@ def submit(
         InvalidDefinition: the definition cannot be run.
         InvalidInput: an option is invalid.
     """
-    submission = checked(context, submission)
+    started_at, is_traced = context.now(), is_tracing()
+    submission = replace(checked(context, submission), is_traced=is_traced)
     if all_or_none is None:
         all_or_none = on_reject is None
     source = given if isinstance(given, SourceItems) else SourceItems.once(given)
@@ -90,8 +94,12 @@ def submit(
         reading = SubmissionReading(validator, Digests(_digest(submission, resumed), body), identity, source.log)
         chunks = ItemChunks(reading.digests.reading(validator.rows(read, context.now)))
         if resumed is not None:
-            return submit_streamed(context, submission, reading, chunks, on_progress, resumed)
-        return _submit_new(context, submission, reading, chunks, on_progress)
+            submitted = submit_streamed(context, submission, reading, chunks, on_progress, resumed)
+        else:
+            submitted = _submit_new(context, submission, reading, chunks, on_progress)
+    if is_traced:
+        send_submit_span(context, submission, submitted, started_at)
+    return submitted
 
 
 def _digest(submission: Submission, resumed: Resumed | None) -> ItemsDigest | None:
@@ -144,7 +152,7 @@ def _submit_whole(
                 # By the attempt before this one: the connection was lost during its commit.
                 return known
             refuse_foreign(connection, {row["callback_url"] for row in rows}, submission.tenant)
-            batch_id = insert_batch(context, connection, submission, public_id)
+            batch_id = insert_batch(context, connection, submission, public_id, total=len(rows))
             has_begun = True
             items.add(connection, numbered(rows, batch_id))
             batches.accept(connection, batch_id, len(rows), context.now(), items_digest, body_digest)

@@ -32,6 +32,7 @@ from pipeline.domain.inputs.arrow_stream import ArrowStream
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
 from pipeline.hooks import Hook
+from pipeline.telemetry.caller_span import current_traceparent
 
 T = TypeVar("T")
 
@@ -85,6 +86,7 @@ class AsyncClient:
         on_reject: Callable[[Rejection], object] | None = None,
         on_progress: Callable[[int], object] | None = None,
         discard: bool = False,
+        traceparent: str | None = None,
     ) -> AsyncBatch:
         """Store a batch, all of its items or none, and let it run; see `Client.submit`.
 
@@ -95,6 +97,8 @@ class AsyncClient:
             on_reject: Called in a thread.
             on_progress: Called in a thread.
         """
+        # Here: the thread that stores the batch has another context.
+        traceparent = traceparent or current_traceparent()
         stream = ItemStream(items if isinstance(items, AsyncIterable) else arguments.items(items))
 
         def submit(session: Session) -> Batch:
@@ -115,6 +119,7 @@ class AsyncClient:
                 on_reject=on_reject,
                 on_progress=on_progress,
                 discard=discard,
+                traceparent=traceparent,
             )
 
         storing = asyncio.ensure_future(self._session.call_apart(submit))

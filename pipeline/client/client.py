@@ -36,6 +36,7 @@ from pipeline.domain.inputs.arrow_stream import ArrowStream
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
 from pipeline.errors import ClientClosed
+from pipeline.telemetry.caller_span import current_traceparent, read_traceparent
 
 
 class Client:
@@ -66,6 +67,7 @@ class Client:
         on_reject: Callable[[Rejection], object] | None = None,
         on_progress: Callable[[int], object] | None = None,
         discard: bool = False,
+        traceparent: str | None = None,
     ) -> Batch:
         """Store a batch, all of its items or none, and let it run.
 
@@ -91,6 +93,7 @@ class Client:
             on_reject: Called with each refused item; the others are accepted. Without it, one refusal refuses all.
             on_progress: Called with the number of items stored so far.
             discard: Remove what an interrupted submission with the same idempotency key has stored, and begin again.
+            traceparent: The span in which you submit it, see W3C Trace Context; default: OpenTelemetry's current one.
 
         Raises:
             InvalidItems: An item was refused, or there is none. Nothing is stored.
@@ -115,6 +118,7 @@ class Client:
             key_field=key_field,
             callback_url_field=callback_url_field,
             exports=arguments.targets("exports", exports),
+            caller=read_traceparent(traceparent or current_traceparent()),
             guards=arguments.guards(guards),
         )
         arguments.function("on_reject", on_reject)

@@ -69,6 +69,8 @@ class SettingOverrides(TypedDict, total=False):
     log_items: str | None
     #: Whether those lines have the items' keys.
     log_keys: bool | None
+    #: Share of items that are traced, if traces are sent.
+    trace_items: float | None
 
 
 @overload

@@ -101,6 +101,7 @@ batches = Table(
     Column("intake_id", BigInteger, comment="the intake that fills it; null: it was submitted"),
     Column("paused_by", Text, comment="manual, or guard:NAME; null: it is not paused"),
     Column("max_in_flight", Integer, comment="most items in flight at once; null: as many as the window allows"),
+    Column("traceparent", Text, comment="W3C trace context of its submission; sampled: its items are in that trace"),
     CheckConstraint("state IN ('accepting', 'open', 'running', 'paused', 'completed', 'cancelled')", name="state"),
     CheckConstraint("weight > 0", name="weight"),
     Index("uq_batches_tenant_idempotency_key", "tenant", "idempotency_key", unique=True,
@@ -146,6 +147,7 @@ items = Table(
     _instant("started_at"),
     _instant("classified_at"),
     _instant("finished_at"),
+    Column("replays", Integer, nullable=False, server_default="0", comment="times a user had it run again"),
     CheckConstraint(
         "state IN ('pending', 'queued', 'running', 'succeeded', 'dead', 'cancelled')", name="state"
     ),

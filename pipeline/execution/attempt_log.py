@@ -16,6 +16,8 @@ from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.record import Done
 from pipeline.telemetry.item_log import ItemLog
 from pipeline.telemetry.log_items import LogItems, parse_log_items
+from pipeline.telemetry.trace_ids import attempt_span_id, item_trace
+from pipeline.telemetry.tracing import is_tracing
 
 #: Seconds that writing the last lines may take at a stop.
 CLOSE_SECONDS = 1.0
@@ -35,9 +37,13 @@ class AttemptLog:
 
     Args:
         has_keys: whether lines have the items' keys.
+        trace_rate: the share of items that is traced; None: this process sends no traces.
     """
 
-    def __init__(self, lines: ItemLog, chosen: LogItems, worker: str, *, has_keys: bool) -> None:
+    def __init__(
+        self, lines: ItemLog, chosen: LogItems, worker: str, *, has_keys: bool, trace_rate: float | None = None
+    ) -> None:
+        self._trace_rate = trace_rate
         self._lines = lines
         self._chosen = chosen
         self._worker = worker
@@ -77,6 +83,8 @@ class AttemptLog:
             fields["state"] = (ItemState.RUNNING if done.continues and state is ItemState.QUEUED else state).value
         if self._has_keys and row["key"] is not None:
             fields["key"] = row["key"]
+        if self._trace_rate is not None:
+            fields |= _trace_fields(done, item, self._trace_rate)
         if isinstance(done.outcome, Failure):
             failure = done.outcome
             fields |= {
@@ -87,13 +95,28 @@ class AttemptLog:
         return fields
 
 
+def _trace_fields(done: Done, item: str, rate: float) -> dict[str, str]:
+    row = done.row
+    trace = item_trace(item, row["replays"], done.submission, rate)
+    if not trace.is_sampled:
+        return {}
+    span_id = attempt_span_id(item, row["replays"], done.stage.value, row["epoch"])
+    return {"trace_id": f"{trace.trace_id:032x}", "span_id": f"{span_id:016x}"}
+
+
 def open_attempt_log(context: Context) -> AttemptLog | None:
     """Return what logs attempts in this process; None if `PIPELINE_LOG_ITEMS` is `off`."""
     settings = context.settings
     chosen = parse_log_items(settings.log_items)
     if chosen.is_off:
         return None
-    return AttemptLog(ItemLog(settings.log_format, TEXT_FORMAT), chosen, context.worker, has_keys=settings.log_keys)
+    return AttemptLog(
+        ItemLog(settings.log_format, TEXT_FORMAT),
+        chosen,
+        context.worker,
+        has_keys=settings.log_keys,
+        trace_rate=settings.trace_items if is_tracing() else None,
+    )
 
 
 def _attempts(done: Sequence[Done], dispositions: Mapping[int, Disposition]) -> Iterator[tuple[Done, DispositionKind]]:

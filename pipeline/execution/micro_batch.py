@@ -182,6 +182,8 @@ class MicroBatch:
     def _call(self, work: Work, rows: Sequence[Row], items: Sequence[WorkItem]) -> None:
         by_item = {item.item_id: row for item, row in zip(items, rows, strict=True)}
         call = StageCall(by_item, work, self._runtime.context.now())
+        if self._runtime.traces is not None:
+            self._runtime.traces.begin(call, self._stage)
         runner = work.runners[self._stage]
         if isinstance(runner, PipelineError):
             # Transient: another worker may have the model file or the module that is missing here.
@@ -224,6 +226,8 @@ class MicroBatch:
                 enrichment_json(outcome),
                 continues=row["id"] in self._continuing,
                 is_durable=continuation is not None and continuation.is_durable,
+                submission=call.work.submission,
+                submitted_at=call.work.submitted_at,
             )
             for item, outcome in outcomes
         ]
@@ -232,6 +236,8 @@ class MicroBatch:
             self._runtime.add_results(large)
         self._handed_over.update(each.row["id"] for each in done)
         self._runtime.recorder.put(self, done)
+        if self._runtime.traces is not None:
+            self._runtime.traces.end(call, self._stage, [item.item_id for item, _ in outcomes], ended_at)
         # After the outcomes were put: the record thread has to learn of a classification before what follows from it.
         if continuation is not None and not continuation.is_durable and not call.run_at_end(continuation):
             self._start_soon(continuation)

@@ -27,6 +27,7 @@ from pipeline.execution.guard_keeper import GuardKeeper
 from pipeline.execution.sql import outcomes
 from pipeline.execution.sql.releases import Ref
 from pipeline.hooks import Hooks
+from pipeline.telemetry.traceparent import TraceContext
 
 
 class Done(NamedTuple):
@@ -38,6 +39,8 @@ class Done(NamedTuple):
         continues: this process goes on with the item's next stage under the same claim.
         is_durable: it does so only once this outcome is committed.
         before: the outcome of the stage before, if that is not stored yet.
+        submission: the span that submitted its batch.
+        submitted_at: when that was.
     """
 
     row: Row
@@ -51,6 +54,8 @@ class Done(NamedTuple):
     continues: bool = False
     is_durable: bool = False
     before: Done | None = None
+    submission: TraceContext | None = None
+    submitted_at: datetime | None = None
 
     @property
     def ref(self) -> Ref:

@@ -6,7 +6,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from pipeline.batches.sql import batches
 from pipeline.batches.sql import definitions as stored_definitions
@@ -23,6 +25,7 @@ from pipeline.stages.catalog.step import Step
 from pipeline.stages.run.executor import Executor
 from pipeline.stages.run.runner import StageRunner
 from pipeline.stages.run.step_breaker import with_breaker
+from pipeline.telemetry.traceparent import TraceContext, parse_traceparent
 
 log = get_logger(__name__)
 
@@ -41,12 +44,34 @@ class Work:
     Args:
         runners: the runner of each stage, or the error with which it could not be built.
         definition_id: the row of the definition.
+        submission: the span that submitted the batch.
+        submitted_at: when that was.
     """
 
     public_id: str
     definition: Definition
     runners: Built
     definition_id: int
+    submission: TraceContext | None = None
+    submitted_at: datetime | None = None
+
+
+class _Batch(NamedTuple):
+    """What is remembered of a batch."""
+
+    public_id: str
+    definition_id: int
+    submission: TraceContext | None
+    submitted_at: datetime
+
+    @classmethod
+    def of(cls, row: Row) -> _Batch:
+        traceparent = row["traceparent"]
+        submission = None if traceparent is None else parse_traceparent(traceparent)
+        return cls(row["public_id"], row["definition_id"], submission, row["created_at"])
+
+    def work(self, definition: Definition, runners: Built) -> Work:
+        return Work(self.public_id, definition, runners, self.definition_id, self.submission, self.submitted_at)
 
 
 class RunnerCache:
@@ -71,8 +96,7 @@ class RunnerCache:
         self._context = context
         self._executor = executor
         self._lock = threading.Lock()
-        #: Public id and definition id, by batch.
-        self._of_batch: OrderedDict[int, tuple[str, int]] = OrderedDict()
+        self._of_batch: OrderedDict[int, _Batch] = OrderedDict()
         self._of_definition: OrderedDict[int, tuple[Definition, Built]] = OrderedDict()
         self._reported: set[tuple[str, Stage]] = set()
         self._waiting: dict[int, list[tuple[int, Ready]]] = {}
@@ -164,8 +188,7 @@ class RunnerCache:
         )
 
     def _work_of(self, batch_id: int, known: tuple[Definition, Built]) -> Work:
-        batch = self._read_batch(batch_id)
-        return Work(batch["public_id"], *known, batch["definition_id"])
+        return _Batch.of(self._read_batch(batch_id)).work(*known)
 
     def _read_batch(self, batch_id: int) -> Row:
         def read() -> Row:
@@ -178,15 +201,14 @@ class RunnerCache:
         """Return the work of a batch if it is cached."""
         with self._lock:
             known = self._of_batch.get(batch_id)
-            if known is None or known[1] not in self._of_definition:
+            if known is None or known.definition_id not in self._of_definition:
                 return None
-            public_id, definition_id = known
-            self._of_definition.move_to_end(definition_id)
-            return Work(public_id, *self._of_definition[definition_id], definition_id)
+            self._of_definition.move_to_end(known.definition_id)
+            return known.work(*self._of_definition[known.definition_id])
 
     def _remember(self, batch: Row) -> None:
         with self._lock:
-            self._of_batch[batch["id"]] = batch["public_id"], batch["definition_id"]
+            self._of_batch[batch["id"]] = _Batch.of(batch)
             while len(self._of_batch) > MAX_BATCHES:
                 self._of_batch.popitem(last=False)
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from pipeline.database.row import Row
 from pipeline.domain.item import WorkItem
 from pipeline.execution.runner_cache import Work
+from pipeline.telemetry.traceparent import TraceContext
 
 
 class NextStage(Protocol):
@@ -76,8 +77,17 @@ class StageCall:
         self.work = work
         self.started_at = started_at
         self.batch_id: int = next(iter(rows.values()))["batch_id"]
+        #: The spans of its traced items. Filled before it begins, and only where traces are on.
+        self.traced: dict[str, TraceContext] = {}
+        self._left = len(rows)
         self._lock = threading.Lock()
         self._at_end: list[Continuation] | None = []
+
+    def count_down(self, ended: int) -> bool:
+        """Note that so many more items have their outcomes. Return whether they were the last ones."""
+        with self._lock:
+            self._left -= ended
+            return self._left == 0
 
     def run_at_end(self, continuation: Continuation) -> bool:
         """Leave a continuation to the thread that makes the call; return False if that thread is done with it."""

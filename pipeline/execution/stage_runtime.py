@@ -12,6 +12,7 @@ from pipeline.domain.batch import BatchState
 from pipeline.domain.payload import MAX_PAYLOAD_BYTES
 from pipeline.domain.portions import PORTION_BYTES
 from pipeline.execution.breaker_board import BreakerBoard
+from pipeline.execution.item_traces import ItemTraces
 from pipeline.execution.record_thread import RecordThread
 from pipeline.execution.runner_cache import RunnerCache
 from pipeline.execution.sql.releases import Ref
@@ -25,8 +26,12 @@ MAX_BYTES = 8 * PORTION_BYTES
 class StageRuntime:
     """The parts that run stages in a process, from its start to its stop. Thread-safe."""
 
-    def __init__(self, context: Context, executor: Executor, recorder: RecordThread) -> None:
+    def __init__(
+        self, context: Context, executor: Executor, recorder: RecordThread, traces: ItemTraces | None = None
+    ) -> None:
+        """Prepare the parts. `traces` is None where no traces are sent."""
         self.context = context
+        self.traces = traces
         self.stop_gate = StopGate()
         self.breakers = BreakerBoard(context)
         self.runners = RunnerCache(context, executor, self.breakers, stopping=self.stop_gate.closed)

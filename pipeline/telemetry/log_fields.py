@@ -87,6 +87,7 @@ FIELDS: Mapping[str, LogFieldType] = {
     "span_id": _TEXT,
     "stage": _TEXT,
     "start": _TEXT,
+    "spans": _INTEGER,
     "started_at": _TEXT,
     "starts_again_in_seconds": _NUMBER,
     "state": _TEXT,
@@ -222,9 +223,11 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "sender_not_stopped": ("reason",),
     "service_unreachable": ("error",),
     "settle_failed": ("items", *_EXCEPTION),
+    "spans_dropped": ("spans",),
     "step_waits": ("definition", "step", "failures", "calls"),
     "step_works": ("definition", "step"),
     "submission_lease_not_extended": ("lease", *_FAILURE),
+    "traceparent_ignored": ("reason",),
     "worker_died": ("exit_code", "starts_again_in_seconds"),
 }
 

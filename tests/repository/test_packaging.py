@@ -21,7 +21,17 @@ EXTRAS = {name: set(needed) for name, needed in PROJECT["optional-dependencies"]
 OWN = {"pipeline", "workers", "migrations", "celeryconfig"}
 PROVIDERS = packages_distributions()
 #: Packages that come with another one, which hands out or takes what they make.
-COMPANIONS = {"pydantic-core": "pydantic", "numpy": "scikit-learn", "idna": "email-validator"}
+COMPANIONS = {"pydantic-core": "pydantic", "numpy": "scikit-learn", "idna": "email-validator"} | {
+    # A namespace of several distributions, which come with the two of the extra `otel`.
+    f"opentelemetry-{name}": "opentelemetry-sdk"
+    for name in (
+        "exporter-http-transport",
+        "exporter-otlp-common",
+        "exporter-otlp-proto-common",
+        "proto",
+        "semantic-conventions",
+    )
+}
 
 #: What is imported with the program itself, whatever its user does.
 AT_ONCE = (
@@ -36,6 +46,7 @@ AT_ONCE = (
 #: What is imported on demand, and the extras that it may count on.
 ON_DEMAND = {
     "pipeline.cli.run.flower_server": ("flower",),
+    "pipeline.telemetry.otlp": ("otel",),
     "pipeline.stages.classifiers.keywords": ("keywords",),
     "pipeline.stages.classifiers.sklearn": ("sklearn",),
     "pipeline.stages.models.linear_model": ("sklearn",),

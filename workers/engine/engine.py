@@ -19,6 +19,7 @@ from pipeline.delivery.rules.delivery import is_alert_channel
 from pipeline.execution.dispatch import Dispatcher
 from pipeline.execution.disposition import Disposition, DispositionKind
 from pipeline.execution.rescue import hand_back, hand_back_items
+from pipeline.telemetry import tracing
 from workers.engine.alert_watch import AlertWatch
 from workers.engine.dispatch_loop import DispatchLoop
 from workers.engine.export_threads import ExportThreads
@@ -143,6 +144,7 @@ class Engine:
         self._stop_sending(deliver)
         self._clock.stop()
         guarded(self.abandon)
+        tracing.flush()
 
     def _stop_sending(self, deliver: bool) -> None:
         if self._nudges:

@@ -11,6 +11,7 @@ from pipeline.context import Context
 from pipeline.domain.item import Stage
 from pipeline.execution.attempt_log import open_attempt_log
 from pipeline.execution.disposition import Disposition
+from pipeline.execution.item_traces import open_item_traces
 from pipeline.execution.micro_batch import MicroBatch, MicroBatchMessages
 from pipeline.execution.record_thread import RecordThread
 from pipeline.execution.rescue import renew
@@ -39,8 +40,10 @@ class StageEngine:
         self._context = context
         self._executor = Executor()
         self._attempt_log = open_attempt_log(context)
-        self._recorder = RecordThread(context, [] if self._attempt_log is None else [self._attempt_log.recorded])
-        self._runtime = StageRuntime(context, self._executor, self._recorder)
+        self._traces = open_item_traces(context)
+        observers = [each.recorded for each in (self._attempt_log, self._traces) if each is not None]
+        self._recorder = RecordThread(context, observers)
+        self._runtime = StageRuntime(context, self._executor, self._recorder, self._traces)
         self._publisher = Publisher(context, broker)
         self._awaited: set[AwaitedMessages] = set()
         self._is_stopped = False
@@ -70,6 +73,8 @@ class StageEngine:
         self._recorder.close(left() + MARGIN_SECONDS)
         if self._attempt_log is not None:
             self._attempt_log.close()
+        if self._traces is not None:
+            self._traces.close()
         self._executor.close()
         self._publisher.stop(left() + MARGIN_SECONDS)
         self._is_stopped = True

@@ -246,6 +246,7 @@ def replay(
             crashes=0,
             worker=None,
             finished_at=None,
+            replays=items.c.replays + 1,
             **dict.fromkeys(DEATH_COLUMNS),
         )
         .returning(items.c.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,5 +94,6 @@ def send_batch(
             callback_url_field=request.callback_url_field,
             on_reject=None if request.on_error == "fail" else rejections.add,
             on_progress=on_progress,
+            traceparent=os.environ.get("TRACEPARENT"),
         )
     return batch, rejections.count

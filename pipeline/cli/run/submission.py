@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from pipeline.domain.alerts.guard import parse_guard
 from pipeline.domain.retry_schedule import SCHEDULES
 from pipeline.errors import InvalidArgument, InvalidItems, PipelineError, Unreachable
 from pipeline.sources import ReadOptions, ReadReport
+from pipeline.telemetry.caller_span import read_traceparent
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -187,6 +189,7 @@ class SubmitRequest:
             key_field=self.key,
             callback_url_field=self.callback_url_field,
             exports=self.exports,
+            caller=read_traceparent(os.environ.get("TRACEPARENT")),
             guards=tuple(parse_guard(each) for each in self.guards),
         )
 

@@ -30,6 +30,7 @@ from pipeline.domain.inputs.arrow_stream import ArrowStream
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
 from pipeline.errors import InvalidInput
+from pipeline.telemetry.caller_span import current_traceparent, read_traceparent
 
 
 class RemoteClient:
@@ -61,6 +62,7 @@ class RemoteClient:
         on_reject: Callable[[Rejection], object] | None = None,
         on_progress: Callable[[int], object] | None = None,
         discard: bool = False,
+        traceparent: str | None = None,
     ) -> RemoteBatch:
         """Store a batch on the server, all of its items or none; see `Client.submit`.
 
@@ -96,7 +98,8 @@ class RemoteClient:
         }
         of_parts = {"key_field": key_field, "callback_url_field": callback_url_field}
         heard = Listeners(on_reject, on_progress)
-        batch, is_new = upload(self._server, arguments.items(items), of_batch, of_parts, idempotency_key, heard)
+        caller = read_traceparent(traceparent or current_traceparent())
+        batch, is_new = upload(self._server, arguments.items(items), of_batch, of_parts, idempotency_key, heard, caller)
         return RemoteBatch(self._server, batch["batch_id"], is_new=is_new)
 
     def batch(self, name: str) -> RemoteBatch:

@@ -17,6 +17,7 @@ from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
 from pipeline.domain.portions import portions
 from pipeline.errors import InvalidInput, InvalidItems, NoItems
+from pipeline.telemetry.traceparent import TraceContext
 
 #: Bounds of one request: what has to be sent again if it fails.
 PART_ITEMS, PART_BYTES = 5_000, 8 * 1024 * 1024
@@ -39,12 +40,14 @@ def upload(
     of_parts: Mapping[str, str | None],
     idempotency_key: str | None,
     listeners: Listeners,
+    caller: TraceContext | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """Submit items and return the batch as the server shows it, and whether it is new.
 
     Args:
         of_batch: options of the batch; those that are None are left out.
         of_parts: how the items of each part are read.
+        caller: the span in which they are submitted.
 
     Without a key one is made, so that a request whose answer was lost can be sent again.
 
@@ -54,11 +57,12 @@ def upload(
     """
     key = idempotency_key or f"client-{token_hex(16)}"
     parts = portions(_lines(items), len, count=PART_ITEMS, size_limit=PART_BYTES)
+    traced = {} if caller is None else {"traceparent": str(caller)}
     opened = server.send(
         "POST",
         "/v1/batches",
         payload.encode_bytes({**_given(of_batch), "parts": True}, max_bytes=PART_BYTES),
-        headers={"Idempotency-Key": key, "Content-Type": "application/json"},
+        headers={"Idempotency-Key": key, "Content-Type": "application/json", **traced},
         is_repeatable=True,
     )
     batch = value_of(opened)

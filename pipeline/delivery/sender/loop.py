@@ -41,7 +41,10 @@ class SendLoop:
         connect: Callable[[], DeliveryClient],
         options: SenderOptions,
         clock: Callable[[], datetime],
+        on_sent: Callable[[Sent], None] | None = None,
     ) -> None:
+        """Prepare to send. `on_sent`, if given, is called with every attempt, and must not wait."""
+        self._on_sent = on_sent
         self._ledger = ledger
         self._connect = connect
         self._options = options
@@ -196,6 +199,8 @@ class SendLoop:
         if not post.cancelled():
             sent = post.result()
             self._answered.append(sent)
+            if self._on_sent is not None:
+                self._on_sent(sent)
             if sent.answer.is_plain_success:
                 # Its slot is free while it is recorded. The number of unrecorded answers stays bounded, because
                 # there is one claim between two records, and nothing is preclaimed while too many wait.

@@ -21,9 +21,11 @@ from pipeline.delivery.sender.slots import SenderSlots
 from pipeline.delivery.sender.store import DeliveryStore
 from pipeline.delivery.webhook.options import SenderOptions
 from pipeline.log import get_logger
+from pipeline.telemetry import tracing
 from pipeline.telemetry.meter import NULL, Meter
 
 if TYPE_CHECKING:
+    from pipeline.delivery.sender.delivery_traces import DeliveryTraces
     from pipeline.delivery.sender.loop import SendLoop
     from pipeline.delivery.webhook.ssrf_guard import Resolver
 
@@ -46,6 +48,7 @@ class Sender:
         clock: returns the aware times that are stored and signed.
         resolver: looks up host names; default: the operating system's.
         vault: decrypts the secrets and headers of endpoints.
+        trace_rate: the share of items whose deliveries are traced, if this process sends traces.
         alerts: returns where alerts go; None: this process sends none.
         meter: counts the attempts.
 
@@ -64,9 +67,13 @@ class Sender:
         options: SenderOptions | None = None,
         resolver: Resolver | None = None,
         vault: Encryption | None = None,
+        trace_rate: float = 0.0,
         alerts: Callable[[], AlertSettings] | None = None,
         meter: Meter = NULL,
     ) -> None:
+        self._database = database
+        self._trace_rate = trace_rate
+        self._traces: DeliveryTraces | None = None
         self._signer = Signer(secrets) if secrets else None
         self._destinations = destinations or Destinations()
         self._clock = clock
@@ -100,6 +107,10 @@ class Sender:
         from pipeline.delivery.sender.clients import DeliveryClients
         from pipeline.delivery.sender.loop import SendLoop
 
+        if tracing.is_tracing():
+            from pipeline.delivery.sender.delivery_traces import DeliveryTraces
+
+            self._traces = DeliveryTraces(self._database, self._trace_rate)
         self._loop = SendLoop(
             self._ledger,
             lambda: DeliveryClients(
@@ -107,6 +118,7 @@ class Sender:
             ),
             self._options,
             self._clock,
+            None if self._traces is None else self._traces.sent,
         )
         self._thread = threading.Thread(target=self._loop.run, name="sender", daemon=True)
         self._thread.start()
@@ -130,4 +142,6 @@ class Sender:
         self._thread.join(timeout + STOP_MARGIN_SECONDS)
         if self._thread.is_alive():
             log.warning("sender_not_stopped", reason="the database does not answer; leases will run out")
-        self._loop = self._thread = None
+        if self._traces is not None:
+            self._traces.close()
+        self._loop = self._thread = self._traces = None

@@ -188,6 +188,7 @@ def _find_claimed(dialect: Dialect) -> Select[Any]:
 
 _CLAIMED = (
     "id", "batch_id", "position", "key", "payload", "epoch", "attempt", "snoozes", "crashes", "label", "confidence",
+    "replays",
 )  # fmt: skip
 _TIMES = ("created_at", "queued_at", "classified_at")
 

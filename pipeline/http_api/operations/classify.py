@@ -29,6 +29,7 @@ from pipeline.http_api.streaming.log_reading import wait_until
 from pipeline.http_api.uploads.body_format import read_format, read_idempotency_key
 from pipeline.http_api.uploads.receive import receive
 from pipeline.http_api.uploads.uploaded_body import UploadedBody
+from pipeline.telemetry.caller_span import read_traceparent
 
 #: Its share next to other batches: one item does not wait behind a million.
 WEIGHT = 10
@@ -81,6 +82,7 @@ def _submit(call: ApiCall, key: str | None, body: UploadedBody) -> tuple[Submitt
         choose_definition(call.context, call.caller, options.definition),
         idempotency_key=key,
         fair_key=fair_key_for(call, None),
+        caller=read_traceparent(call.request.headers.get("traceparent")),
         weight=WEIGHT,
         tenant=call.caller.submits_as,
     )

@@ -37,6 +37,7 @@ from pipeline.http_api.uploads.receive import receive
 from pipeline.http_api.uploads.submit_report import OnError, SubmitReport
 from pipeline.http_api.uploads.uploaded_body import UploadedBody
 from pipeline.sources import HeaderRules, ReadOptions, ReadReport
+from pipeline.telemetry.caller_span import read_traceparent
 
 Schedule = Literal["standard", "short"]
 #: Values of a JSON object, all of which are in memory at once.
@@ -184,6 +185,7 @@ def submission_for(
         key_field=options.key_field,
         callback_url_field=options.callback_url_field,
         tenant=call.caller.submits_as,
+        caller=read_traceparent(call.request.headers.get("traceparent")),
         exports=tuple((options.exports or "").split() if isinstance(options.exports, str | None) else options.exports),
         guards=_guards(options),
         is_local=False,

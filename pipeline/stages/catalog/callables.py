@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.domain.did_you_mean import hint
+from pipeline.domain.item import WorkItem
 from pipeline.errors import InvalidDefinition
 from pipeline.stages.catalog.batched import get_max_items
 from pipeline.stages.catalog.import_module import import_module, module_exists
 from pipeline.stages.catalog.spec import ClassifySpec, EnrichSpec, StageSpec
 from pipeline.stages.catalog.step import Mode, Step
+from pipeline.telemetry import current_span
+from pipeline.telemetry.tracing import is_tracing
 
 
 class Classifier(ClassifySpec):
@@ -51,12 +54,29 @@ def build(spec: StageSpec, folder: Path) -> Step:
     max_items = get_max_items(_unwrap_partial(target))
     return Step(
         name=short_name(spec.use),
-        call=target,
+        call=_traced(target) if is_tracing() and not max_items else target,
         mode=Mode.ASYNC if _is_async(target) else Mode.THREAD,
         is_batched=max_items is not None,
         timeout_seconds=spec.timeout_seconds,
         max_items=max_items or 1,
     )
+
+
+def _traced(target: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a callable for one item that runs with the span of the attempt as the current one, if it is traced."""
+    if not _is_async(target):
+
+        def call(item: WorkItem) -> Any:
+            with current_span.using(item.item_id):
+                return target(item)
+
+        return call
+
+    async def call_async(item: WorkItem) -> Any:
+        with current_span.using(item.item_id):
+            return await target(item)
+
+    return call_async
 
 
 def _import_target(use: str, folder: Path) -> Any:

@@ -52,6 +52,8 @@ class Spec(EnrichSpec):
     #: What a status of 404, 410 or 204 does: "null" sets each of `fields` to null (without `fields`, the answer is
     #: empty), "dead" makes the item dead.
     not_found: Literal["null", "dead"] = "null"
+    #: Whether the service gets the header `traceparent` of a traced item.
+    propagate_trace: bool = False
     #: Maximum number of concurrent requests in one worker process.
     max_concurrency: int = Field(default=64, ge=1, le=1_000)
 

@@ -17,6 +17,7 @@ from pipeline.stages.enrichers.http_connections import HttpConnections
 from pipeline.stages.enrichers.redaction import Redaction
 from pipeline.stages.enrichers.url_template import UrlTemplate, get_item_value
 from pipeline.stages.text.json_path import ABSENT, parse_path
+from pipeline.telemetry import current_span
 
 if TYPE_CHECKING:
     from pipeline.stages.enrichers.http import Spec
@@ -61,13 +62,21 @@ class HttpEnricher:
         """Close the connections of the running loop."""
         await self._connections.aclose()
 
+    def _headers_for(self, item: WorkItem) -> httpx2.Headers:
+        span = current_span.find(item.item_id) if self._spec.propagate_trace else None
+        if span is None:
+            return self._headers
+        headers = self._headers.copy()
+        headers["traceparent"] = str(span)
+        return headers
+
     def _build_request(self, item: WorkItem) -> httpx2.Request:
         content = self._encode_body(item) if self._spec.method == "POST" else None
         try:
             return httpx2.Request(
                 self._spec.method,
                 self._url.fill(item),
-                headers=self._headers,
+                headers=self._headers_for(item),
                 content=content,
                 extensions={"timeout": self._timeout},
             )
