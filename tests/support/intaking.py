@@ -61,7 +61,7 @@ def make_intake(context: Context, submission: Submission, **options: object) -> 
 
 
 def offset(number: int) -> str:
-    return f"{number:05}"
+    return f"{number:020}"
 
 
 def body(number: int) -> bytes:

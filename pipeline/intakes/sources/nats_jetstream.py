@@ -28,6 +28,8 @@ from pipeline.intakes.sources.source import Gap, IntakeReader, SourceMissing
 
 #: Seconds after which a message that is not acknowledged is delivered again; renewed at half while it is held.
 ACK_WAIT_SECONDS = 60.0
+#: When messages that are put back come again: later than a request ends.
+AGAIN_SECONDS = 2.0
 PING_SECONDS = 30
 #: Seconds between two looks whether messages were deleted unread.
 _LOOK_SECONDS = 1.0
@@ -102,7 +104,7 @@ class NatsStream:
     def close(self) -> None:
         # Whatever a server that is gone makes of it.
         with suppress(Exception):
-            self._loop.call(self._give_back(list(self._held.values())), _TIMEOUT)
+            self._loop.call(self._leave(), _TIMEOUT)
         with suppress(Exception):
             self._loop.call(self._client.close(), _TIMEOUT)
         self._loop.close()
@@ -130,7 +132,7 @@ class NatsStream:
         self._created = "" if created is None else f"{created.timestamp():.6f}"
         await self._find_consumer()
         self._inbox = self._client.new_inbox()
-        await self._client.subscribe(self._inbox, cb=self._hear)
+        self._answers = await self._client.subscribe(self._inbox, cb=self._hear)
         self._keeping = asyncio.create_task(self._keep())
 
     async def _find_consumer(self) -> None:
@@ -243,11 +245,17 @@ class NatsStream:
             await message.ack()
         await self._client.flush(int(_TIMEOUT))
 
+    async def _leave(self) -> None:
+        """Give everything back, also what comes while this process asks for no more."""
+        await self._answers.drain()  # type: ignore[no-untyped-call]
+        await self._give_back(list(self._held.values()))
+
     async def _give_back(self, messages: list[Msg]) -> None:
         self._taken = []
         for message in messages:
             self._held.pop(message.reply, None)
-            await message.nak()
+            # At once, the server might send it to the last request of this process, which nobody may hear any more.
+            await message.nak(AGAIN_SECONDS)
         await self._client.flush(int(_TIMEOUT))
 
     async def _stream(self) -> StreamInfo:

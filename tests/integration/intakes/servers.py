@@ -303,4 +303,9 @@ class OutboxSource:
 
 
 #: So that what a dead member had is given to another within a second, and messages of a dead process come again.
-SHORTENED = ((kafka, "SESSION_SECONDS", 2.0), (kafka, "HEARTBEAT_SECONDS", 0.4), (nats_jetstream, "PING_SECONDS", 5))
+SHORTENED = (
+    (kafka, "SESSION_SECONDS", 2.0),
+    (kafka, "HEARTBEAT_SECONDS", 0.4),
+    (nats_jetstream, "PING_SECONDS", 5),
+    (nats_jetstream, "AGAIN_SECONDS", 0.2),
+)
