@@ -97,7 +97,7 @@ _RULES = (
         "endpoint",
         Severity.WARNING,
         "a receiver has accepted nothing for an hour",
-        "Run `pipeline endpoints ping URL` and tell its operator; deliveries are retried for four days.",
+        "Run `pipeline endpoints test URL` and tell its operator; deliveries are retried for four days.",
         looks=1,
     ),
     AlertRule(

@@ -38,10 +38,10 @@ def status_json(status: BatchStatus) -> dict[str, Any]:
         "unserved": status.unserved,
         "errors": [asdict(error) for error in status.errors],
         "history": [asdict(each) for each in status.history],
+        "exports": status.exports,
+        "waiting_steps": [asdict(each) | {"text": each.text} for each in status.waiting_steps],
         "paused_by": status.progress.paused_by,
         "guards": [each.to_json() for each in status.guards],
-        "waiting_steps": [asdict(each) | {"text": each.text} for each in status.waiting_steps],
-        "exports": status.exports,
         "submission": None if status.submission is None else _submission_json(status.submission),
         **{name: counts for name, counts in counted.items() if counts is not None},
     }

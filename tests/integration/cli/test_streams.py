@@ -68,7 +68,7 @@ def test_what_user_code_prints_is_no_data_where_the_program_calls_the_command_li
 
 #: Runs each line of commands in a child that has closed some descriptors, and prints its exit code.
 CLOSING = """
-import os, sys
+import os, signal, sys
 from pipeline.cli import main
 from pipeline.cli.reference import walk_commands
 
@@ -78,6 +78,8 @@ for line in open(sys.argv[1]):
     sys.stdout.flush()
     child = os.fork()
     if not child:
+        # One that goes on is named, instead of all that ran.
+        signal.alarm(30)
         for number in map(int, closed):
             os.close(number)
             setattr(sys, ("stdin", "stdout", "stderr")[number], None)
@@ -98,7 +100,7 @@ def exit_codes(terminal: Terminal, lines: list[str]) -> dict[str, int]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = run_python(["-c", CLOSING, path], text=True, env=environment, timeout=100)
     assert done.returncode == 0, done.stderr
-    found = [line.split(" ", 1) for line in done.stdout.splitlines() if line[:1].isdigit()]
+    found = [line.split(" ", 1) for line in done.stdout.splitlines() if line.removeprefix("-")[:1].isdigit()]
     return {line: int(code) for code, line in found if line in lines}
 
 

@@ -22,7 +22,7 @@ from pipeline.batches.submission import Submission
 from pipeline.batches.submit import submit
 from pipeline.bootstrap import make_context
 from pipeline.context import Context
-from pipeline.database import tables
+from pipeline.database import tables, totals
 from pipeline.database.engine import Database
 from pipeline.database.locks import lock_against_prune
 from pipeline.delivery import deliveries as service
@@ -194,6 +194,8 @@ def test_several_at_once_share_the_work_and_leave_nothing(context: Context) -> N
         runs = list(pool.map(lambda _: prune(context, BEFORE), range(4)))
     assert sum(run.batches for run in runs) == 30
     assert sum(run.items for run in runs) == 90
+    with context.database.read() as connection:
+        assert totals.read(connection) == {totals.SUBMITTED_ITEMS: 90, totals.EVENTS: 90}
     # The definition is of the instant of its first batch.
     assert number_of(context.database) == {}
 

@@ -34,7 +34,7 @@ def end_batch(
             row = {**failed, "stage": "deliver", "outcome": "succeeded", "delivery_id": delivery}
             connection.execute(insert(attempts), row)
         connection.execute(update(deliveries).where(deliveries.c.batch_id == batch_id).values(state=state))
-        values = {"state": "completed", "completed_at": at, "succeeded": count, "total": count}
+        values = {"state": "completed", "completed_at": at, "succeeded": count, "total": count, "next_seq": count + 1}
         connection.execute(update(batches).where(batches.c.id == batch_id).values(**values))
 
 
@@ -63,11 +63,12 @@ def change(database: Database, batch_id: int, **values: Any) -> None:
 
 
 def number_of(database: Database) -> dict[str, int]:
-    """Return how many rows each table has that has any."""
+    """Return how many rows each table has that has any, but for `totals`, which outlives batches."""
     with database.read() as connection:
         found = {
             table.name: connection.scalar(select(func.count()).select_from(table)) or 0
             for table in tables.metadata.sorted_tables
+            if table is not tables.totals
         }
     return {name: number for name, number in found.items() if number}
 
