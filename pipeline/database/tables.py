@@ -554,6 +554,8 @@ intakes = Table(
     Column("rejected", BigInteger, nullable=False, server_default="0", comment="messages that cannot be items"),
     Column("skipped", BigInteger, nullable=False, server_default="0", comment="messages without a body"),
     Column("gaps", BigInteger, nullable=False, server_default="0", comment="times that messages were gone unread"),
+    Column("backlog", BigInteger, comment="messages that waited in the source, about, when it was last asked"),
+    _instant("backlog_at"),
     Column("last_error", Text),
     _instant("last_message_at"),
     _instant("created_at", nullable=False),

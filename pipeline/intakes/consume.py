@@ -17,7 +17,7 @@ from pipeline.intakes.roll import roll_due
 from pipeline.intakes.rules.limits import Backpressure, RejectRate
 from pipeline.intakes.rules.messages import Chunk
 from pipeline.intakes.rules.options import IntakeOptions
-from pipeline.intakes.sources.source import Gap, MessageSource, SourceRestarted
+from pipeline.intakes.sources.source import Gap, MessageSource, SourceMissing, SourceRestarted
 from pipeline.intakes.sql import intakes as intake_rows
 from pipeline.intakes.sql import received
 from pipeline.log import get_logger
@@ -26,6 +26,8 @@ log = get_logger(__name__)
 
 #: Seconds that a source waits for messages before it is asked again.
 WAIT_SECONDS = 1.0
+#: Seconds between two looks at how much the source holds.
+BACKLOG_SECONDS = 15.0
 #: Seconds between two attempts to reach a server: they double up to the last.
 RECONNECT_SECONDS = (0.5, 30.0)
 
@@ -83,33 +85,47 @@ class IntakeConsumer:
         self._rate = RejectRate(consumption.options.max_reject_rate)
         # When the first of the looks at the source began that have found nothing; None: the last one found something.
         self._idle_since: float | None = None
-        self._is_reader = False
+        self._holds = False
+        self._has_read = False
+        self._pause = RECONNECT_SECONDS[0]
+        self._next_look = 0.0
         self.done = Consumed()
 
     def run(self, stop: Stop) -> Consumed:
         """Consume until the intake is paused or no message comes; whatever `stop` raises ends it between chunks."""
-        pause = RECONNECT_SECONDS[0]
         while True:
             try:
                 self._read(stop)
                 return self.done
+            except SourceMissing as missing:
+                if not self._has_read:
+                    raise
+                self._fail(f"{missing}; then run `pipeline intakes resume {self._given.name}`")
+                return self.done
             except (SourceUnavailable, Unreachable) as error:
                 log.warning("intake_waits", intake=self._given.name, error=str(error))
+                pause = self._pause
+                self._pause = min(2 * pause, RECONNECT_SECONDS[1])
                 stop.wait(pause)
-                pause = min(2 * pause, RECONNECT_SECONDS[1])
 
     def _read(self, stop: Stop) -> None:
         source = self._given.open_source()
-        self._is_reader, self._idle_since = False, None
+        self._holds, self._has_read, self._idle_since = False, True, None
         try:
             while not self._is_over():
                 stop.check()
                 roll_due(self._context)
                 if not self._holds_lease(source) or self._is_held_back():
                     self._idle_since = None
+                    source.keep_alive()
                     stop.wait(WAIT_SECONDS)
                     continue
+                self._place(source)
                 self._take(source)
+                self._pause = RECONNECT_SECONDS[0]
+                self._look_at_backlog(source)
+            self._next_look = 0.0
+            self._look_at_backlog(source)
         finally:
             source.close()
             self._release_lease(source)
@@ -128,9 +144,9 @@ class IntakeConsumer:
             name = self._given.name
             self._fail(f"{restarted}, below what is accepted; run `pipeline intakes rewind {name}` to read it anew")
             return
-        if chunk.messages:
+        if chunk.messages or chunk.ranges:
             self._accept(source, chunk)
-        else:
+        elif source.is_drained:
             self._idle_since = begin if idle_since is None else idle_since
 
     def _accept(self, source: MessageSource, chunk: Chunk) -> None:
@@ -138,29 +154,23 @@ class IntakeConsumer:
             given = self._given
             accepted = accept(self._context, given.intake_id, given.submission, chunk, given.options)
         except BacklogFull:
-            self._put_back(source)
+            source.put_back()
             self._backpressure.is_held = True
             return
         except UnknownMessage as error:
-            self._put_back(source)
+            source.put_back()
             self._fail(str(error))
             return
         except BaseException:
-            self._put_back(source)
+            source.put_back()
             raise
         if accepted.is_stopped or accepted.go_back:
-            self._put_back(source)
-            self._is_reader = False
+            source.put_back()
             if accepted.is_stopped:
                 self.done.stopped_by = f"intake {self._given.name!r} was paused"
             return
         source.confirm()
         self._count(accepted)
-
-    def _put_back(self, source: MessageSource) -> None:
-        # The position is read anew before the next chunk.
-        self._is_reader = False
-        source.put_back()
 
     def _count(self, accepted: Accepted) -> None:
         self.done.accepted += accepted.items
@@ -193,6 +203,10 @@ class IntakeConsumer:
         return idle is not None and since is not None and time.monotonic() - since >= idle
 
     @property
+    def _lease_name(self) -> str:
+        return f"intake:{self._given.name}"
+
+    @property
     def _wait_seconds(self) -> float:
         idle = self._given.idle_seconds
         return WAIT_SECONDS if idle is None else min(WAIT_SECONDS, idle)
@@ -201,37 +215,58 @@ class IntakeConsumer:
         with self._context.database.read() as connection:
             return self._backpressure.update(intake_rows.count_pending(connection, self._given.intake_id))
 
-    @property
-    def _lease_name(self) -> str:
-        return f"intake:{self._given.name}"
-
     def _holds_lease(self, source: MessageSource) -> bool:
-        """Return whether this process reads the partitions; another may, and this one stands by.
+        """Return whether this process may read the source; another reads it, and this one stands by.
 
         A reader that has lost its lease without noticing is harmless: what it accepts is compared with the positions.
         """
-        if not source.partitions:
+        if not source.is_exclusive:
             return True
         context = self._context
         with context.database.write() as connection:
             now = context.now()
             until = now + context.lease
-            if not leases.acquire(connection, self._lease_name, context.worker, now=now, until=until):
-                self._is_reader = False
-                return False
-        if not self._is_reader:
-            self._seek(source)
-            self._is_reader = True
-        return True
+            held, self._holds = (
+                self._holds,
+                leases.acquire(connection, self._lease_name, context.worker, now=now, until=until),
+            )
+        if held and not self._holds:
+            # Its positions are read anew once it reads again.
+            source.put_back()
+        return self._holds
 
-    def _seek(self, source: MessageSource) -> None:
-        for partition in source.partitions:
-            begin = source.latest(partition) if self._given.begins_at_end else source.first
-            with self._context.database.write() as connection:
-                received.begin_partition(connection, self._given.intake_id, partition, begin)
-                source.seek(partition, received.positions(connection, self._given.intake_id)[partition])
+    def _place(self, source: MessageSource) -> None:
+        """Have every new partition read from its position on."""
+        for partition in list(source.unplaced):
+            known = self._positions()
+            if partition not in known:
+                self._begin(source, partition, is_first=not known)
+                known = self._positions()
+            source.seek(partition, known[partition])
+
+    def _positions(self) -> dict[str, str]:
+        with self._context.database.read() as connection:
+            return received.positions(connection, self._given.intake_id)
+
+    def _begin(self, source: MessageSource, partition: str, *, is_first: bool) -> None:
+        """Record where a partition begins; with the first, where all begin: one that is added later is read whole."""
+        begins = source.ends() if self._given.begins_at_end and is_first else {}
+        begins.setdefault(partition, source.earliest(partition))
+        with self._context.database.write() as connection:
+            for each, offset in sorted(begins.items()):
+                received.begin_partition(connection, self._given.intake_id, each, offset)
+
+    def _look_at_backlog(self, source: MessageSource) -> None:
+        """Record now and then how many messages wait in the source."""
+        if time.monotonic() < self._next_look:
+            return
+        backlog = source.backlog(self._positions())
+        self._next_look = time.monotonic() + BACKLOG_SECONDS
+        with self._context.database.write() as connection:
+            values = {"backlog": backlog, "backlog_at": self._context.now()}
+            intake_rows.change(connection, self._given.intake_id, **values)
 
     def _release_lease(self, source: MessageSource) -> None:
-        if source.partitions:
+        if source.is_exclusive:
             with self._context.database.write() as connection:
                 leases.release(connection, self._lease_name, self._context.worker)

@@ -11,6 +11,7 @@ from pipeline.database.row import Row
 from pipeline.domain.bounds import shown
 from pipeline.errors import Conflict, NotFound
 from pipeline.intakes.roll import seal
+from pipeline.intakes.rules.log_offsets import parse_offset
 from pipeline.intakes.rules.options import IntakeOptions
 from pipeline.intakes.sql import intakes, received
 
@@ -86,6 +87,8 @@ def details(context: Context, name: str, limit: int) -> dict[str, Any]:
         return {
             **view(row),
             "options": row["options"],
+            "backlog": row["backlog"],
+            "backlog_at": row["backlog_at"],
             "pending": intakes.count_pending(connection, row["id"]),
             "positions": received.positions(connection, row["id"]),
             "rejects": [_reject(each) for each in rejects],
@@ -127,11 +130,16 @@ def resume(context: Context, name: str) -> Row:
     return find(context, name)
 
 
-def rewind(context: Context, name: str, offset: str) -> dict[str, str]:
+def rewind(context: Context, name: str, to: str, partition: str | None = None) -> dict[str, str]:
     """Have every message from an offset on accepted again, as new items. Return the positions.
 
+    Args:
+        to: `earliest`, an offset of Kafka, or the id of an entry of Redis.
+        partition: the only one that is rewound; None: all are.
+
     Raises:
-        NotFound: there is none of this name.
+        NotFound: there is none of this name, or it has no such partition.
+        InvalidInput: its source has no such offsets.
         Conflict: its source has no offsets: it has deleted what was accepted.
     """
     row = find(context, name)
@@ -139,7 +147,9 @@ def rewind(context: Context, name: str, offset: str) -> dict[str, str]:
         known = received.positions(connection, row["id"])
         if not known:
             raise Conflict(f"intake {name!r} has no positions: {row['source']} was never read, or has no offsets")
-        for partition in known:
-            received.lock_position(connection, row["id"], partition)
-            received.move_position(connection, row["id"], partition, offset)
+        if partition is not None and partition not in known:
+            raise NotFound(f"intake {name!r} has no partition {shown(partition)}; it has {', '.join(known)}")
+        for each in known if partition is None else [partition]:
+            stand = received.lock_position(connection, row["id"], each)
+            received.move_position(connection, row["id"], each, parse_offset(to, stand))
         return received.positions(connection, row["id"])

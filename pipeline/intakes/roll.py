@@ -46,8 +46,9 @@ def seal(context: Context, intake_id: int, batch_id: int) -> bool:
         is_sealed = batches.change_state(connection, batch_id, (BatchState.OPEN,), BatchState.RUNNING)
         if intake["batch_id"] == batch_id:
             intakes.change(connection, intake_id, batch_id=None)
-        if is_sealed:
-            complete(connection, batch_id, context.hooks, context.now())
-    if is_sealed:
-        log.info("batch_sealed", intake=intake["name"], batch=batch_id)
-    return is_sealed
+        if not is_sealed:
+            return False
+        complete(connection, batch_id, context.hooks, context.now())
+        (batch,) = batches.find_by_ids(connection, [batch_id])
+    log.info("batch_sealed", intake=intake["name"], batch=batch["public_id"])
+    return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import orjson
@@ -13,10 +13,40 @@ from pipeline.context import Context
 from pipeline.database.row import Row, rows
 from pipeline.database.tables import batches, events, items
 from pipeline.domain.event import EventType
+from pipeline.intakes.consume import Consumed
 from pipeline.intakes.intakes import register
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage, OffsetRange
 from pipeline.intakes.rules.options import IntakeOptions
 from tests.support.factories import make_definition
+
+#: How long a source that has nothing is waited for.
+IDLE = 0.1
+#: Runs a consumer until its source is idle. Returns what it has done.
+Consume = Callable[..., Consumed]
+
+
+class Halted(Exception):
+    """The test stops the consumer."""
+
+
+class Stop:
+    """Lets a consumer wait a number of times.
+
+    Args:
+        on_check: called with the number of the round, before each round.
+    """
+
+    def __init__(self, waits: int = 10, on_check: Callable[[int], object] = lambda number: None) -> None:
+        self._waits, self._on_check, self._rounds = waits, on_check, 0
+
+    def check(self) -> None:
+        self._rounds += 1
+        self._on_check(self._rounds)
+
+    def wait(self, seconds: float) -> None:
+        self._waits -= 1
+        if not self._waits:
+            raise Halted
 
 
 def make_submission(folder: Path, **tables: object) -> Submission:
@@ -31,7 +61,7 @@ def make_intake(context: Context, submission: Submission, **options: object) -> 
 
 
 def offset(number: int) -> str:
-    return f"{number:05}"
+    return f"{number:020}"
 
 
 def body(number: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ from pipeline.cli.show.output import Messages, pluralize, print_json
 from pipeline.client.client import Client
 from pipeline.client.connect import session_on
 from pipeline.context import Context
+from pipeline.database.row import Row
 from pipeline.definitions import Definition
 from pipeline.domain import bounds
 from pipeline.domain.retry_schedule import SCHEDULES
@@ -30,7 +32,8 @@ from pipeline.intakes import intakes
 from pipeline.intakes.consume import Consumed, Consumption, IntakeConsumer
 from pipeline.intakes.roll import seal
 from pipeline.intakes.rules.options import Dedupe, IntakeOptions
-from pipeline.intakes.sources.open_source import locate
+from pipeline.intakes.sources.open_source import OpenSource, locate
+from pipeline.intakes.sources.source import IntakeReader
 from pipeline.intakes.sql.intakes import count_pending
 
 _DEFAULTS = IntakeOptions()
@@ -41,14 +44,14 @@ _SECONDS = click.FloatRange(0.1, 10_000_000)
 @click.command()
 @click.argument("source", metavar="SOURCE")
 @options.definition
-@click.option("--name", metavar="NAME", help="Name of the intake. Default: that of the stream or table.")
+@click.option("--name", metavar="NAME", help="Name of the intake. Default: that of the topic, stream, queue or table.")
 @click.option(
     "--from",
     "begin",
     type=click.Choice(["earliest", "latest"]),
     default="earliest",
     show_default=True,
-    help="Where a stream that was never read begins.",
+    help="Where a topic or stream that was never read begins.",
 )
 @click.option(
     "--roll-items",
@@ -152,14 +155,17 @@ def consume(
 ) -> int:
     """Turn the messages of SOURCE into items.
 
-    SOURCE is a Redis stream, redis://HOST/DATABASE/STREAM, or an outbox table, postgresql://HOST/DATABASE/TABLE, also
-    by a connection: conn://NAME/… Each message is one JSON object; with ?lines behind the SOURCE, each of its lines is
-    one. Items go to an open batch, which is sealed when it is full, old or idle; the next message opens another.
-    Without a broker, the items are processed here. It runs until it is stopped.
+    SOURCE is a Kafka topic, kafka://HOST/TOPIC, a Redis stream, redis://HOST/DATABASE/STREAM, a stream of NATS
+    JetStream, nats://HOST/STREAM, a queue of RabbitMQ, amqp://HOST/VHOST/QUEUE, or of SQS, sqs://REGION/ACCOUNT/QUEUE,
+    or an outbox table, postgresql://HOST/DATABASE/TABLE, also by a connection: conn://NAME/… Each message is one JSON
+    object; with ?lines behind the SOURCE, each of its lines is one. Items go to an open batch, which is sealed when it
+    is full, old or idle; the next message opens another. Without a broker, the items are processed here. It runs until
+    it is stopped.
 
     \b
     Examples:
       pipeline consume redis://127.0.0.1/0/tickets -p definition.toml
+      pipeline consume kafka://kafka.internal:9092/tickets -p definition.toml
       pipeline consume conn://shop/public.outbox -p definition.toml --roll-items 1000
     """
     messages = Messages(quiet)
@@ -174,15 +180,7 @@ def consume(
         name = name or place.name
         bounds.FIELD.check("name", name)
         intake = intakes.register(context, name, source, submission, intake_options)
-        consumption = Consumption(
-            name,
-            intake["id"],
-            submission,
-            intake_options,
-            open_source,
-            begins_at_end=begin == "latest",
-            idle_seconds=stop_when_idle,
-        )
+        consumption = _consumption(intake, submission, intake_options, open_source, begin, stop_when_idle)
         if context.settings.is_embedded:
             client = stack.enter_context(Client(session_on(context)))
             client.work()
@@ -209,6 +207,20 @@ def _intake_options(context: Context, definition: Definition, given: dict[str, A
     if dedupe == Dedupe.KEY and definition.input.key is None:
         raise InvalidInput("--dedupe key needs keys; name the field that holds them as `key` in [input]")
     return IntakeOptions(**{**given, "dedupe": dedupe, "reject_to": reject_to})
+
+
+def _consumption(
+    intake: Row,
+    submission: Submission,
+    given: IntakeOptions,
+    open_source: OpenSource,
+    begin: str,
+    idle_seconds: float | None,
+) -> Consumption:
+    # What comes after the first message is never left out.
+    begins_at_end = begin == "latest" and intake["last_message_at"] is None
+    opened = partial(open_source, IntakeReader(intake["name"], given.chunk, begins_at_end))
+    return Consumption(intake["name"], intake["id"], submission, given, opened, begins_at_end, idle_seconds)
 
 
 def _finish(context: Context, consumption: Consumption, stop: StopSignals) -> None:

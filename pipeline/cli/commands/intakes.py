@@ -9,7 +9,7 @@ from pipeline.cli.run.session import open_context
 from pipeline.cli.show.output import Messages, print_fields, print_json
 from pipeline.cli.show.table import print_table
 from pipeline.intakes import intakes as service
-from pipeline.intakes.rules.stream_ids import FIRST, to_offset
+from pipeline.intakes.rules.log_offsets import EARLIEST
 
 _name = click.argument("name", metavar="NAME")
 
@@ -104,17 +104,24 @@ def resume(name: str) -> None:
 
 @intakes.command()
 @_name
-@click.option("--to", metavar="ID", default="earliest", show_default=True, help="earliest, or the id of an entry.")
+@click.option(
+    "--to",
+    metavar="OFFSET",
+    default=EARLIEST,
+    show_default=True,
+    help="earliest, an offset of Kafka, or the id of an entry of Redis.",
+)
+@click.option("--partition", metavar="PARTITION", help="Only this partition of a topic. Default: all.")
 @options.yes
-def rewind(name: str, to: str, yes: bool) -> None:
-    """Accept the entries of a stream again, as new items.
+def rewind(name: str, to: str, partition: str | None, yes: bool) -> None:
+    """Accept the messages of a topic or stream again, as new items.
 
     \b
     Examples:
       pipeline intakes rewind tickets --to 1718000000000-0
+      pipeline intakes rewind orders --to 1200 --partition 3
     """
-    offset = FIRST if to == "earliest" else to_offset(to)
     options.confirm(f"Accept every message of {name} from {to} on again?", yes)
     with open_context() as context:
-        service.rewind(context, name, offset)
+        service.rewind(context, name, to, partition)
     Messages().info(f"intake {name!r} goes on at {to}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.connections.connection import OpenedConnection
 from pipeline.connections.destinations import CheckedTarget, Destinations
+from pipeline.connections.tls import tls_context
 from pipeline.crypto.signer import Signer
 from pipeline.delivery.rules.delivery import (
     BLOCKED,
@@ -22,7 +23,7 @@ from pipeline.delivery.rules.delivery import (
     Owed,
 )
 from pipeline.delivery.rules.message import TargetMessage, make_message
-from pipeline.delivery.targets.dial import ANYWHERE, Dialer, target_tls_context
+from pipeline.delivery.targets.dial import ANYWHERE, Dialer
 from pipeline.delivery.targets.link import Place, TargetFailure, TargetLink
 from pipeline.delivery.targets.link_pool import LinkPool
 from pipeline.delivery.targets.protocols import ENCRYPTED, PROTOCOLS, MissingClient
@@ -148,7 +149,7 @@ class TargetClient:
 
     def _place(self, target: CheckedTarget, hosts: str, dial: Dialer, opened: OpenedConnection | None) -> Place:
         options = {} if opened is None else opened.options
-        tls: ssl.SSLContext | None = target_tls_context(options) if target.scheme in ENCRYPTED else None
+        tls: ssl.SSLContext | None = tls_context(options) if target.scheme in ENCRYPTED else None
         return Place(target.scheme, hosts, dial, self._options.deadline_seconds, options, tls, _realm(target.route))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
 from ipaddress import ip_network
 
 import aiohappyeyeballs
@@ -13,7 +12,6 @@ from pipeline.delivery.webhook.connect import NEXT_ADDRESS_SECONDS, address_info
 from pipeline.delivery.webhook.ssrf_guard import Resolver, SsrfGuard, SystemResolver, VettingResolver
 from pipeline.domain.ip_ranges import Network
 from pipeline.domain.urls.host import parse_address
-from pipeline.errors import InvalidSettings
 
 #: What an operator named in a connection may be anywhere.
 ANYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
@@ -63,19 +61,3 @@ class Dialer:
     async def close(self) -> None:
         """Cancel name lookups that still run."""
         await self._resolver.close()
-
-
-def target_tls_context(options: Mapping[str, str]) -> ssl.SSLContext:
-    """Return the settings for TLS: 1.2 or newer, with the authorities of `ca_file`, SSL_CERT_FILE or the system.
-
-    Raises:
-        InvalidSettings: `ca_file` cannot be read.
-    """
-    ca_file = options.get("ca_file")
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InvalidSettings(f"ca_file names {ca_file!r}, which cannot be used: {reason}") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context

@@ -17,11 +17,13 @@ from psycopg import errors, sql
 from pipeline.domain.urls.intake_source import OutboxPlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage
+from pipeline.intakes.sources.source import IntakeReader
 
 #: Seconds between two looks at an empty table, if nobody notifies.
 POLL_SECONDS = 1.0
 #: The channel on which a writer of the table may notify.
 CHANNEL = "pipeline_outbox"
+_MOST_COUNTED = 1_000_000
 _ID, _PAYLOAD = "id", "payload"
 #: Errors that no repetition helps against.
 _FATAL = (
@@ -33,12 +35,12 @@ _FATAL = (
 class PostgresqlOutbox:
     """Takes rows of a table. Several processes may share it."""
 
-    first = ""
-    partitions: tuple[str, ...] = ()
+    is_exclusive, is_drained = False, True
+    unplaced: tuple[str, ...] = ()
 
-    def __init__(self, place: OutboxPlace, options: Mapping[str, str], shown: str) -> None:
+    def __init__(self, place: OutboxPlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
         self._shown = shown
-        self._statement = _statement(place)
+        self._statement, self._count = _statement(place), _count(place)
         login = {"user": options.get("username"), "password": options.get("password")}
         tls = {"sslmode": options.get("sslmode"), "sslrootcert": options.get("ca_file")}
         with self._explained():
@@ -53,7 +55,11 @@ class PostgresqlOutbox:
             self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
             self._connection.commit()
 
-    def latest(self, partition: str) -> str:
+    def ends(self) -> dict[str, str]:
+        """Return nothing: there are no partitions."""
+        return {}
+
+    def earliest(self, partition: str) -> str:
         """Never called: there are no partitions."""
         raise NotImplementedError
 
@@ -82,6 +88,16 @@ class PostgresqlOutbox:
         with self._explained():
             self._connection.rollback()
 
+    def keep_alive(self) -> None:
+        """Do nothing: the connection may be idle."""
+
+    def backlog(self, positions: Mapping[str, str]) -> int | None:
+        """Count the rows that wait, up to a million."""
+        with self._explained():
+            found = self._connection.execute(self._count).fetchone()
+            self._connection.rollback()
+        return None if found is None else int(found[0])
+
     def close(self) -> None:
         self._connection.close()
 
@@ -107,9 +123,20 @@ def _body(payload: object) -> bytes | None:
     return payload.encode() if isinstance(payload, str) else orjson.dumps(payload)
 
 
+def _count(place: OutboxPlace) -> sql.Composed:
+    is_free: sql.Composable = sql.SQL("true")
+    if place.mark is not None:
+        is_free = sql.SQL("{} IS NULL").format(sql.Identifier(place.mark))
+    found = sql.SQL("SELECT count(*) FROM (SELECT FROM {table} WHERE {is_free} LIMIT {most}) AS waiting")
+    return found.format(table=_table(place), is_free=is_free, most=_MOST_COUNTED)
+
+
+def _table(place: OutboxPlace) -> sql.Identifier:
+    return sql.Identifier(*[place.table] if place.schema is None else [place.schema, place.table])
+
+
 def _statement(place: OutboxPlace) -> sql.Composed:
-    names = [place.table] if place.schema is None else [place.schema, place.table]
-    table, id_, payload = sql.Identifier(*names), sql.Identifier(_ID), sql.Identifier(_PAYLOAD)
+    table, id_, payload = _table(place), sql.Identifier(_ID), sql.Identifier(_PAYLOAD)
     if place.mark is None:
         head, free = sql.SQL("DELETE FROM {}").format(table), sql.SQL("").format()
     else:

@@ -17,7 +17,7 @@ from pipeline.domain.urls.intake_source import StreamPlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage, OffsetRange
 from pipeline.intakes.rules.stream_ids import FIRST, id_before, offset_after, to_offset
-from pipeline.intakes.sources.source import Gap, SourceRestarted
+from pipeline.intakes.sources.source import Gap, IntakeReader, SourceRestarted
 
 #: A stream has one partition.
 PARTITION = "-"
@@ -30,11 +30,11 @@ _TIMEOUT = 10.0
 class RedisStream:
     """Reads a stream from an offset on."""
 
-    first = FIRST
-    partitions: tuple[str, ...] = (PARTITION,)
+    is_exclusive, is_drained = True, True
 
-    def __init__(self, place: StreamPlace, options: Mapping[str, str], shown: str) -> None:
+    def __init__(self, place: StreamPlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
         self._stream, self._shown = place.stream, shown
+        self.unplaced: tuple[str, ...] = (PARTITION,)
         self._next = FIRST
         #: How many entries the stream ever had below the next one to read; None: not known yet.
         self._ordinal: int | None = None
@@ -51,13 +51,17 @@ class RedisStream:
             **tls,
         )
 
-    def latest(self, partition: str) -> str:
+    def ends(self) -> dict[str, str]:
         with self._explained():
             info = self._info()
-        return FIRST if info is None else offset_after(info["last-generated-id"].decode())
+        return {PARTITION: FIRST if info is None else offset_after(info["last-generated-id"].decode())}
+
+    def earliest(self, partition: str) -> str:
+        return FIRST
 
     def seek(self, partition: str, offset: str) -> None:
         self._next, self._ordinal, self._is_new = offset, None, True
+        self.unplaced = ()
 
     def take(self, limit: int, seconds: float) -> Chunk:
         with self._explained():
@@ -113,8 +117,22 @@ class RedisStream:
     def confirm(self) -> None:
         """Do nothing: the stream stays as it is."""
 
+    def keep_alive(self) -> None:
+        """Do nothing: the connection may be idle."""
+
     def put_back(self) -> None:
-        """Do nothing: the position of the accepted ones is sought."""
+        self.unplaced = (PARTITION,)
+
+    def backlog(self, positions: Mapping[str, str]) -> int | None:
+        """Count the entries behind the position: all that the server has, less those that are accepted."""
+        start = positions.get(PARTITION, FIRST)
+        with self._explained():
+            info = self._info()
+            if info is None:
+                return 0
+            if start == FIRST or info.get("entries-added") is None or self._ordinal is None:
+                return int(info["length"]) if start == FIRST else None
+            return max(0, int(info["entries-added"]) - self._ordinal)
 
     def close(self) -> None:
         self._client.close()

@@ -161,7 +161,7 @@ def test_another_definition_begins_another_batch(
 
 def test_a_rewound_intake_accepts_messages_again(context: Context, submission: Submission, intake: int) -> None:
     accept(context, intake, submission, by_offsets(1, 4))
-    intakes.rewind(context, "tickets", offset(2))
+    intakes.rewind(context, "tickets", "2")
     assert accept(context, intake, submission, by_offsets(4, 5)).go_back == {"0": offset(2)}
     assert accept(context, intake, submission, by_offsets(2, 5)).items == 3
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import psycopg
 import pytest
 
-from pipeline.batches.submission import Submission
 from pipeline.connections.connection import NamedConnections
 from pipeline.context import Context
 from pipeline.database import leases
@@ -19,56 +18,20 @@ from pipeline.errors import Unreachable
 from pipeline.intakes import consume as consuming
 from pipeline.intakes import intakes
 from pipeline.intakes.accept import accept
-from pipeline.intakes.consume import Consumed, Consumption, IntakeConsumer
-from pipeline.intakes.rules.options import IntakeOptions
+from pipeline.intakes.consume import Consumed
 from pipeline.intakes.rules.stream_ids import FIRST
 from pipeline.intakes.sources import postgresql_outbox
 from pipeline.intakes.sources.open_source import locate
 from pipeline.intakes.sources.postgresql_outbox import PostgresqlOutbox
+from pipeline.intakes.sources.source import IntakeReader
 from tests.support.api_process import HANG_SECONDS
-from tests.support.intaking import body, stored_batches, stored_texts
+from tests.support.intaking import Consume, Halted, Stop, body, stored_batches, stored_texts
 from tests.support.servers.fixtures import on_sqlite
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.redis import Redis
 from tests.support.servers.server import free_port
 
 pytestmark = [pytest.mark.servers, on_sqlite]
-#: How long a source that has nothing is waited for.
-IDLE = 0.1
-
-
-class Halted(Exception):
-    """The test stops the consumer."""
-
-
-class Stop:
-    """Lets a consumer wait a number of times."""
-
-    def __init__(self, waits: int = 10) -> None:
-        self._waits = waits
-
-    def check(self) -> None:
-        """Go on."""
-
-    def wait(self, seconds: float) -> None:
-        self._waits -= 1
-        if not self._waits:
-            raise Halted
-
-
-Consume = Callable[..., Consumed]
-
-
-@pytest.fixture
-def consume(context: Context, submission: Submission) -> Consume:
-    def run(url: str, *, waits: int = 10, at_end: bool = False, stop: Stop | None = None, **options: float) -> Consumed:
-        given = IntakeOptions(**options)  # type: ignore[arg-type]
-        place, open_source = locate(url, NamedConnections())
-        intake = intakes.register(context, place.name, url, submission, given)
-        consumption = Consumption(place.name, intake["id"], submission, given, open_source, at_end, IDLE)
-        return IntakeConsumer(context, consumption, lambda: None).run(stop or Stop(waits))
-
-    return run
 
 
 @pytest.fixture
@@ -234,7 +197,7 @@ def test_a_notification_ends_the_wait_for_rows(
     outbox: tuple[str, psycopg.Connection], rows: str, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgresql_outbox, "POLL_SECONDS", HANG_SECONDS)
-    source = locate(rows, NamedConnections())[1]()
+    source = locate(rows, NamedConnections())[1](IntakeReader("outbox", 500))
     writer = threading.Timer(0.05, outbox[1].execute, ["NOTIFY pipeline_outbox"])
     try:
         writer.start()

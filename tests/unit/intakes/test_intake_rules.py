@@ -6,7 +6,11 @@ import pytest
 
 from pipeline.domain.urls.intake_source import (
     OutboxPlace,
+    QueuePlace,
+    SqsPlace,
     StreamPlace,
+    SubjectPlace,
+    TopicPlace,
     check_intake_source,
     parse_intake_place,
     split_lines,
@@ -14,6 +18,7 @@ from pipeline.domain.urls.intake_source import (
 from pipeline.errors import InvalidArgument, InvalidInput
 from pipeline.intakes.rules.bodies import MessageFormat
 from pipeline.intakes.rules.limits import Backpressure, RejectRate
+from pipeline.intakes.rules.log_offsets import parse_offset, to_text
 from pipeline.intakes.rules.stream_ids import FIRST, id_before, offset_after, to_offset
 
 MOST = 2**64 - 1
@@ -61,12 +66,39 @@ def test_places_are_what_their_urls_say() -> None:
     assert stream == StreamPlace("h", 1, True, 2, "a b")
     outbox = parse_intake_place("postgresql://h/shop/public.outbox?mark=taken_at", "x")
     assert outbox == OutboxPlace("h", 5432, "shop", "public", "outbox", "taken_at")
+    assert parse_intake_place("kafka://a,b:1/t", "x") == TopicPlace("a:9092,b:1", "t")
+    assert parse_intake_place("tls://h/S?filter=t.>", "x") == SubjectPlace("h", 4222, True, "S", "t.>")
+    assert parse_intake_place("amqps://h/%2F/q", "x") == QueuePlace("h", 5671, True, "/", "q")
+    assert parse_intake_place("sqs://eu-central-1/12/q.fifo", "x") == SqsPlace("eu-central-1", "12", "q.fifo")
+
+
+@pytest.mark.parametrize(
+    ("written", "like", "offset"),
+    [
+        ("earliest", to_text(7), to_text(0)),
+        ("1200", to_text(7), "00000000000000001200"),
+        ("earliest", FIRST, FIRST),
+        ("5-3", FIRST, to_offset("5-3")),
+    ],
+)
+def test_offsets_are_read_as_those_of_the_source(written: str, like: str, offset: str) -> None:
+    assert parse_offset(written, like) == offset
+
+
+def test_what_is_no_offset_of_a_topic_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="is no offset"):
+        parse_offset("5-3", to_text(7))
 
 
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("kafka://h:9092/tickets", "has the scheme 'kafka'; intakes read redis://"),
+        ("mqtt://h/tickets", "has the scheme 'mqtt'; intakes read kafka://"),
+        ("kafka://h:9092", "does not name a topic"),
+        ("kafka://h:9092,me:hunter2@h/tickets", "contains a user name or password"),
+        ("nats://h/tickets.new", "does not name a stream"),
+        ("amqp://h/tickets", "does not name a queue; write amqp://HOST/VHOST/QUEUE"),
+        ("sqs://eu-central-1/tickets", "does not name a queue"),
         ("redis://h/tickets", "does not name a stream"),
         ("redis://h/0/s?group=g", "has the parameter 'group'; it takes none"),
         ("postgresql://h/shop", "does not name a table"),
