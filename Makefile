@@ -57,7 +57,7 @@ test: $(VENV)/.test ## Check style, types, imports and all tests but those of `m
 	$(JOIN); \
 	$(VERDICT)
 
-conformance: $(VENV)/.test ## Test the HTTP API by foreign tools: schemathesis, npm clients, generated clients, proxies, kills
+conformance: $(VENV)/.test ## Test by foreign tools: schemathesis, npm clients, generated clients, proxies, axe, pyright, promtool
 	@$(TEST) -m conformance
 
 faults: $(VENV)/.test ## Inject random faults into each combination of servers; MINUTES= each, SEED=, ON=embedded|redis|rabbitmq|streams

@@ -16,7 +16,7 @@ from tests.support.event_logs import write_batch
 from tests.support.factories import client_context, connect
 from tests.support.uploads import NDJSON, lines, write_definition
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serve")]
+pytestmark = [pytest.mark.conformance, pytest.mark.xdist_group("serve")]
 
 #: What a server may need more than before: far less than what is sent to it.
 MOST_MORE = 48 << 20

@@ -115,7 +115,13 @@ ERRORS = {
     for each in (base, *subclasses(base))
     if each.__module__.startswith("pipeline.")
     and each.__module__
-    not in ("pipeline.stages.run.failure", "pipeline.batches.part_errors", "pipeline.delivery.targets.protocols")
+    not in (
+        "pipeline.stages.run.failure",
+        "pipeline.batches.part_errors",
+        "pipeline.cli.run.follow_batch",
+        "pipeline.delivery.targets.protocols",
+        "pipeline.intakes.sources.source",
+    )
 }
 
 

@@ -135,6 +135,7 @@ def test_mypy_accepts_the_users_program_and_every_page_and_finds_the_mistakes(si
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+@pytest.mark.conformance
 def test_pyright_accepts_the_users_program_and_every_page_and_knows_every_public_type(
     site: Site, checked_folder: Path
 ) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipeline.context import Context
 from pipeline.database import leases
 from pipeline.database.engine import Database
 from pipeline.database.tables import POSITIONS_PER_BATCH, batches, items, unreleased
+from pipeline.domain.ids import new_batch_id
 from pipeline.domain.item import Item
 from pipeline.domain.payload import Rejection
 from pipeline.errors import Conflict, InvalidInput, InvalidItems, Unreachable
@@ -147,16 +148,20 @@ def test_only_a_key_that_is_taken_is_said_to_be_taken(
             submit(context, make_items(1), Submission(definition, idempotency_key=key))
 
 
-def test_a_key_that_is_taken_just_now_is_a_conflict(context: Context, tmp_path: Path) -> None:
+def test_a_key_that_is_taken_just_now_is_a_conflict(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     submission = Submission(make_definition(tmp_path), idempotency_key="k")
 
-    def late() -> datetime:
+    def late() -> str:
+        monkeypatch.undo()
         submit(context, make_items(1), submission)
-        return context.now()
+        return new_batch_id()
 
-    # The first look at the clock comes after the look for the key.
+    # After the look for the key.
+    monkeypatch.setattr("pipeline.batches.submit.new_batch_id", late)
     with pytest.raises(Conflict, match="'k' was just used by another process"):
-        submit(replace(context, now=late), make_items(1), submission)
+        submit(context, make_items(1), submission)
     assert stored(context) == (1, 1)
 
 

@@ -14,6 +14,7 @@ import pytest
 from kombu import Queue
 
 from pipeline.settings import Transport
+from tests.support.receivers.owed import wait_until
 from tests.support.transports import Bench, BrokerServer, Candidate, cut_connections, make_queue, on
 
 MESSAGES = 200
@@ -323,7 +324,8 @@ def test_a_queue_tells_how_much_waits_and_can_be_emptied(bench: Bench, queue: Qu
     bench.put(queue, range(5))
     connection = bench.connect()
     bound = queue(connection.default_channel)
-    assert bound.queue_declare().message_count == 5
+    # A queue of RabbitMQ counts a message some time after it was sent.
+    wait_until(lambda: bound.queue_declare().message_count == 5)
     assert bound.get(no_ack=True, accept=["json"]).payload == 0
     assert bound.purge() == 4
     assert bound.get() is None
