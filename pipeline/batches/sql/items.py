@@ -51,11 +51,12 @@ def positions_of_keys(connection: Connection, batch_id: int, keys: Sequence[str]
     """Return the position in its batch of the item with each of these keys. Unknown keys are omitted."""
     dialect = dialect_of(connection)
     given = item_rows(dialect, "key")
-    query = select(items.c.key, items.c.position).where(
-        items.c.batch_id == batch_id, items.c.key.is_not(None), items.c.key.in_(select(given.c.key))
-    )
+    # A subquery for each key, not a join: of a batch that is new to its statistics, PostgreSQL expects one row, and
+    # would compare each of its items with each key.
+    position = select(items.c.position).where(items.c.batch_id == batch_id, items.c.key == given.c.key)
+    query = select(given.c.key, position.scalar_subquery())
     found = connection.execute(query, {"rows": dialect.encode_rows({"key": key} for key in keys)})
-    return {key: position for key, position in found}
+    return {key: position for key, position in found if position is not None}
 
 
 def get(connection: Connection, item_id: int) -> Row | None:

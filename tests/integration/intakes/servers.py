@@ -307,5 +307,7 @@ SHORTENED = (
     (kafka, "SESSION_SECONDS", 2.0),
     (kafka, "HEARTBEAT_SECONDS", 0.4),
     (nats_jetstream, "PING_SECONDS", 5),
-    (nats_jetstream, "AGAIN_SECONDS", 0.2),
+    (nats_jetstream, "AGAIN_SECONDS", 0.3),
+    # On a busy machine, what is put back may still be sent to a request that nobody hears.
+    (nats_jetstream, "ACK_WAIT_SECONDS", 2.0),
 )
