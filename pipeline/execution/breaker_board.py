@@ -6,6 +6,7 @@ A healthy step costs a process nothing but a number for each call: no row is wri
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
@@ -24,6 +25,8 @@ from pipeline.stages.run.step_breaker import BreakerOpening, StepBreaker, pause_
 log = get_logger(__name__)
 
 _MOST_TEXT = 500
+#: Seconds between looks for breakers that other processes have opened, while none is known to be open.
+LOOK_SECONDS = 0.5
 #: How long after a probe was due a breaker is forgotten: nothing has waited for it.
 UNUSED_AFTER = timedelta(minutes=10)
 
@@ -54,6 +57,7 @@ class BreakerBoard:
         self._open: set[BreakerKey] = set()
         #: What calls of this process have found out and no row says yet.
         self._found: set[BreakerKey] = set()
+        self._next_look = 0.0
         self._lock = threading.Lock()
 
     def breaker(self, definition_id: int, definition: str, step: str) -> StepBreaker:
@@ -122,7 +126,8 @@ class BreakerBoard:
             with self._lock:
                 self._found |= found
             raise
-        if is_busy or self._open:
+        if self._open or (is_busy and time.monotonic() >= self._next_look):
+            self._next_look = time.monotonic() + LOOK_SECONDS
             with self._context.database.read() as connection:
                 known = step_breakers.find_all(connection)
             self._learn(known)
