@@ -23,6 +23,7 @@ from pipeline.domain.urls.host import bracketed
 from pipeline.domain.urls.intake_source import SubjectPlace
 from pipeline.errors import InvalidArgument, InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage
+from pipeline.intakes.sources.acknowledged_source import AcknowledgedSource
 from pipeline.intakes.sources.background_loop import BackgroundLoop
 from pipeline.intakes.sources.source import Gap, IntakeReader, SourceMissing
 
@@ -43,11 +44,8 @@ _EMPTY, _CONFLICT, _NO_RESPONDERS = {"404", "408"}, "409", "503"
 T = TypeVar("T")
 
 
-class NatsStream:
+class NatsStream(AcknowledgedSource):
     """Takes messages of a stream. Several processes may share it."""
-
-    is_exclusive, is_drained = False, True
-    unplaced: tuple[str, ...] = ()
 
     def __init__(self, place: SubjectPlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
         if set(reader.name) & set(" .*>/\\"):
@@ -70,18 +68,6 @@ class NatsStream:
         except BaseException:
             self.close()
             raise
-
-    def ends(self) -> dict[str, str]:
-        """Return nothing: there are no partitions."""
-        return {}
-
-    def earliest(self, partition: str) -> str:
-        """Never called: there are no partitions."""
-        raise NotImplementedError
-
-    def seek(self, partition: str, offset: str) -> None:
-        """Never called: there are no partitions."""
-        raise NotImplementedError
 
     def take(self, limit: int, seconds: float) -> Chunk:
         self._taken = self._call(self._take(limit, seconds), seconds + _TIMEOUT)

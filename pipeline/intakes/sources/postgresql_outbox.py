@@ -17,6 +17,7 @@ from psycopg import errors, sql
 from pipeline.domain.urls.intake_source import OutboxPlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage
+from pipeline.intakes.sources.acknowledged_source import AcknowledgedSource
 from pipeline.intakes.sources.source import IntakeReader
 
 #: Seconds between two looks at an empty table, if nobody notifies.
@@ -32,11 +33,8 @@ _FATAL = (
 )  # fmt: skip
 
 
-class PostgresqlOutbox:
+class PostgresqlOutbox(AcknowledgedSource):
     """Takes rows of a table. Several processes may share it."""
-
-    is_exclusive, is_drained = False, True
-    unplaced: tuple[str, ...] = ()
 
     def __init__(self, place: OutboxPlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
         self._shown = shown
@@ -54,18 +52,6 @@ class PostgresqlOutbox:
             )
             self._connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
             self._connection.commit()
-
-    def ends(self) -> dict[str, str]:
-        """Return nothing: there are no partitions."""
-        return {}
-
-    def earliest(self, partition: str) -> str:
-        """Never called: there are no partitions."""
-        raise NotImplementedError
-
-    def seek(self, partition: str, offset: str) -> None:
-        """Never called: there are no partitions."""
-        raise NotImplementedError
 
     def take(self, limit: int, seconds: float) -> Chunk:
         with self._explained():

@@ -19,6 +19,7 @@ from pipeline.domain.urls.host import bracketed
 from pipeline.domain.urls.intake_source import QueuePlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage
+from pipeline.intakes.sources.acknowledged_source import AcknowledgedSource
 from pipeline.intakes.sources.background_loop import BackgroundLoop
 from pipeline.intakes.sources.source import IntakeReader, SourceMissing
 
@@ -35,11 +36,8 @@ T = TypeVar("T")
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
-class RabbitQueue:
+class RabbitQueue(AcknowledgedSource):
     """Takes messages of a queue. Several processes may share it."""
-
-    is_exclusive, is_drained = False, True
-    unplaced: tuple[str, ...] = ()
 
     def __init__(self, place: QueuePlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
         self._queue, self._shown = place.queue, shown
@@ -56,18 +54,6 @@ class RabbitQueue:
         except BaseException:
             self.close()
             raise
-
-    def ends(self) -> dict[str, str]:
-        """Return nothing: there are no partitions."""
-        return {}
-
-    def earliest(self, partition: str) -> str:
-        """Never called: there are no partitions."""
-        raise NotImplementedError
-
-    def seek(self, partition: str, offset: str) -> None:
-        """Never called: there are no partitions."""
-        raise NotImplementedError
 
     def take(self, limit: int, seconds: float) -> Chunk:
         self._taken = self._call(self._take(limit, seconds), seconds + _TIMEOUT)

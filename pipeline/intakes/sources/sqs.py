@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from pipeline.domain.urls.intake_source import SqsPlace
 from pipeline.errors import InvalidSettings, SourceUnavailable
 from pipeline.intakes.rules.messages import Chunk, IntakeMessage
+from pipeline.intakes.sources.acknowledged_source import AcknowledgedSource
 from pipeline.intakes.sources.background_loop import BackgroundLoop
 from pipeline.intakes.sources.source import IntakeReader, SourceMissing
 
@@ -34,11 +35,8 @@ T = TypeVar("T")
 _Received = dict[str, Any]
 
 
-class SqsQueue:
+class SqsQueue(AcknowledgedSource):
     """Takes messages of a queue. Several processes may share it."""
-
-    is_exclusive, is_drained = False, True
-    unplaced: tuple[str, ...] = ()
 
     def __init__(self, place: SqsPlace, options: Mapping[str, str], shown: str, reader: IntakeReader) -> None:
         self._place, self._shown = place, shown
@@ -50,18 +48,6 @@ class SqsQueue:
         except BaseException:
             self.close()
             raise
-
-    def ends(self) -> dict[str, str]:
-        """Return nothing: there are no partitions."""
-        return {}
-
-    def earliest(self, partition: str) -> str:
-        """Never called: there are no partitions."""
-        raise NotImplementedError
-
-    def seek(self, partition: str, offset: str) -> None:
-        """Never called: there are no partitions."""
-        raise NotImplementedError
 
     def take(self, limit: int, seconds: float) -> Chunk:
         self._call(self._receive(limit, seconds))
