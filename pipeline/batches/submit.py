@@ -83,14 +83,7 @@ def submit(
     # Files and connections are closed when this returns, not when the generators are collected.
     with closing(source.read(resumed)) as read:
         if existing is not None:
-            _refuse_other_items(context, existing, validator, read, body)
-            return Submitted(
-                existing["public_id"],
-                existing["id"],
-                existing["total"],
-                is_new=False,
-                without_url=validator.without_url,
-            )
+            return _submit_again(context, existing, validator, read, body)
         reading = SubmissionReading(validator, Digests(_digest(submission, resumed), body), identity, source.log)
         chunks = ItemChunks(reading.digests.reading(validator.rows(read, context.now)))
         if resumed is not None:
@@ -100,6 +93,14 @@ def submit(
     if is_traced:
         send_submit_span(context, submission, submitted, started_at)
     return submitted
+
+
+def _submit_again(
+    context: Context, known: Row, validator: ItemValidator, given: Iterable[Given], body: SubmittedBody | None
+) -> Submitted:
+    """Return the batch that has the idempotency key, if it consists of the same."""
+    _refuse_other_items(context, known, validator, given, body)
+    return Submitted(known["public_id"], known["id"], known["total"], is_new=False, without_url=validator.without_url)
 
 
 def _digest(submission: Submission, resumed: Resumed | None) -> ItemsDigest | None:
