@@ -21,12 +21,13 @@ from pipeline.cli.run.wake_workers import wake_workers
 from pipeline.cli.show.output import Messages, pluralize, print_json
 from pipeline.client.client import Client
 from pipeline.client.connect import session_on
+from pipeline.connections.connection import NamedConnections
 from pipeline.context import Context
 from pipeline.database.row import Row
 from pipeline.definitions import Definition
 from pipeline.domain import bounds
 from pipeline.domain.retry_schedule import SCHEDULES
-from pipeline.domain.urls.intake_source import split_lines
+from pipeline.domain.urls.intake_source import HANDED_OVER, IntakePlace, split_lines
 from pipeline.errors import InvalidInput
 from pipeline.intakes import intakes
 from pipeline.intakes.consume import Consumed, Consumption, IntakeConsumer
@@ -171,8 +172,7 @@ def consume(
     messages = Messages(quiet)
     with open_context(may_create=True) as context, StopSignals() as stop, ExitStack() as stack:
         chosen = choose_definition(definition, context.settings.definitions)
-        address, has_lines = split_lines(source)
-        place, open_source = locate(address, context.connections)
+        place, open_source, has_lines = _located(source, begin, context.connections)
         given["fair_key"] = given["fair_key"] or ""
         submission = checked(context, Submission(chosen, **{each: given.pop(each) for each in _OF_SUBMISSION}))
         intake_options = _intake_options(context, chosen, {**given, "has_lines": has_lines})
@@ -207,6 +207,18 @@ def _intake_options(context: Context, definition: Definition, given: dict[str, A
     if dedupe == Dedupe.KEY and definition.input.key is None:
         raise InvalidInput("--dedupe key needs keys; name the field that holds them as `key` in [input]")
     return IntakeOptions(**{**given, "dedupe": dedupe, "reject_to": reject_to})
+
+
+def _located(source: str, begin: str, connections: NamedConnections) -> tuple[IntakePlace, OpenSource, bool]:
+    """Return what a source is, what opens it, and whether each line of a message is an item."""
+    address, has_lines = split_lines(source)
+    place, open_source = locate(address, connections)
+    if begin == "latest" and isinstance(place, HANDED_OVER):
+        raise InvalidInput(
+            f"--from latest has no effect on {place.name!r}, which hands over all it holds; leave it out, or empty it "
+            "first"
+        )
+    return place, open_source, has_lines
 
 
 def _consumption(

@@ -130,6 +130,8 @@ class SqsPlace:
 
 
 IntakePlace = StreamPlace | OutboxPlace | TopicPlace | SubjectPlace | QueuePlace | SqsPlace
+#: Places that hand over everything they hold: nobody chooses where reading begins.
+HANDED_OVER = OutboxPlace, QueuePlace, SqsPlace
 
 
 def split_lines(url: str) -> tuple[str, bool]:
