@@ -105,6 +105,9 @@ DELIVERY_WAIT_SECONDS = _family(
 LOG_LINES_DROPPED = _family(
     MetricKind.COUNTER, "pipeline_log_lines_dropped_total", "Lines about items that nobody read fast enough."
 )
+SPANS_DROPPED = _family(
+    MetricKind.COUNTER, "pipeline_spans_dropped_total", "Spans that the receiver of traces did not take fast enough."
+)
 RESIDENT_BYTES = _family(
     MetricKind.GAUGE, "pipeline_process_resident_bytes",
     "Resident memory of the largest process: worker, child, sender, dispatcher, supervisor or server.", "role",
@@ -122,7 +125,7 @@ WRITTEN_AT = _family(
 PROCESS_FAMILIES = (
     ATTEMPTS, ERRORS, ATTEMPT_SECONDS, ITEM_SECONDS, QUEUE_SECONDS, MICROBATCH_ITEMS, STATEMENT_SECONDS, RELEASED,
     PUBLISHED, DISPATCH_WINDOW, DISPATCH_IN_FLIGHT, RESCUED, RESTARTS, DELIVERY_ATTEMPTS, DELIVERY_SECONDS,
-    DELIVERY_WAIT_SECONDS, LOG_LINES_DROPPED,
+    DELIVERY_WAIT_SECONDS, LOG_LINES_DROPPED, SPANS_DROPPED,
     RESIDENT_BYTES, CPU_SECONDS, WRITTEN_AT,
 )  # fmt: skip
 BY_NAME = {family.name: family for family in PROCESS_FAMILIES}

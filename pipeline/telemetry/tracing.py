@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pipeline.errors import InvalidSettings
 from pipeline.log import get_logger
 from pipeline.telemetry.dropping_queue import DroppingQueue
+from pipeline.telemetry.families import SPANS_DROPPED
+from pipeline.telemetry.meter import process_meter
 from pipeline.telemetry.spans import FinishedSpan
 
 log = get_logger(__name__)
@@ -77,7 +79,8 @@ class SpanQueue:
 
 
 def report_dropped(dropped: int) -> None:
-    """Log how many spans were dropped."""
+    """Count and log how many spans were dropped."""
+    process_meter().add(SPANS_DROPPED, (), dropped)
     log.warning("spans_dropped", spans=dropped)
 
 

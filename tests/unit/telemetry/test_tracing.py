@@ -9,9 +9,11 @@ import sys
 import pytest
 
 from pipeline.errors import InvalidSettings
+from pipeline.telemetry.families import SPANS_DROPPED
+from pipeline.telemetry.meter import NULL, ProcessMeter, process_meter, set_process_meter
 from pipeline.telemetry.trace_ids import attempt_span_id, item_trace
 from pipeline.telemetry.traceparent import TraceContext, parse_traceparent
-from pipeline.telemetry.tracing import is_tracing
+from pipeline.telemetry.tracing import is_tracing, report_dropped
 
 VALID = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
@@ -83,3 +85,12 @@ def test_off_means_that_nothing_of_opentelemetry_is_imported() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert ran.stdout.strip() == "[]"
+
+
+def test_dropped_spans_are_counted() -> None:
+    set_process_meter(ProcessMeter())
+    try:
+        report_dropped(3)
+        assert process_meter().read().counters == {(SPANS_DROPPED.name, ()): 3}
+    finally:
+        set_process_meter(NULL)
