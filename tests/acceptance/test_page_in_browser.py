@@ -34,6 +34,16 @@ def classify(item):
         raise Permanent("the model has no number 3")
     return "a label"
 """
+#: Does nothing before a file exists.
+GATED = CLASSIFY.replace(
+    "def classify(item):\n",
+    """import time
+OPEN = Path(__file__).with_name("open")
+def classify(item):
+    while not OPEN.exists():
+        time.sleep(0.01)
+""",
+)
 #: Answers with what it was asked.
 HOSTILE = """
 from pipeline import Permanent
@@ -111,12 +121,12 @@ def test_a_person_follows_a_batch_finds_the_cause_and_repairs_it(
     browser: webdriver.Chrome, api: ServedApi, folder: Path
 ) -> None:
     assert api.client is not None
-    batch = api.client.submit(make_items(13), definition=make_definition(folder, CLASSIFY, enrich=False))
+    batch = api.client.submit(make_items(13), definition=make_definition(folder, GATED, enrich=False))
     batch.pause()
     browser.get(f"{api.url}/ui/batches/{batch.id}")
-    # Some may have been done before the pause.
-    assert " of 13" in summary(browser)
+    assert "0 of 13" in summary(browser)
     press(browser, "Resume")
+    (folder / "open").touch()
     # The page reloads itself when the stream says that the batch is over.
     wait_for(browser, lambda: "13 of 13" in summary(browser) and count(browser, "dead") == "2")
     browser.find_element(by.By.PARTIAL_LINK_TEXT, "Replay 2").click()
