@@ -12,7 +12,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check
 # For many packages, of which few modules are imported: uv resolves in seconds what takes pip minutes, and leaves it to
-# Python to compile what is imported. Where uv cannot be had or finds nothing, as with an index that only pip is told of,
+# Python to compile what is imported. Where uv cannot be had or finds nothing, as with an index that only pip is configured for,
 # pip installs everything.
 INSTALL_MANY = sh -c '{ $(INSTALL) uv && $(RUN) uv pip install --quiet --python $(VENV)/bin/python "$$@"; } 2>/dev/null \
 	|| $(INSTALL) "$$@"' install

@@ -185,7 +185,7 @@ def _channel(table: _Table, name: str, *, can_sign: bool) -> AlertChannel:
         format_,
         _channel_url(table, format_),
         severities=table.texts("severities", [each.value for each in Severity]),
-        # Guards have names of their own.
+        # Users name guards.
         rules=table.texts("rules"),
         definitions=table.texts("definitions"),
         headers=table.headers(),

@@ -1,6 +1,6 @@
 """Open and resolve alerts, in a transaction of the caller.
 
-What an alert reports and the alert are committed together. Channels are told of it after the commit, by the process
+What an alert reports and the alert are committed together. Channels are notified after the commit, by the process
 that holds the lease on alerts, so that opening an alert locks nothing but its row.
 """
 

@@ -57,7 +57,7 @@ class Submission:
         is_local: whether a program on the database submits it, not somebody over HTTP: only such a one may name
             folders.
         caller: the span in which it is submitted.
-        is_traced: whether the submission has a span of its own.
+        is_traced: whether a span is sent for the submission.
     """
 
     definition: Definition

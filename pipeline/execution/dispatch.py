@@ -76,7 +76,7 @@ class Dispatched:
         is_holder: whether this process holds the lease on dispatching.
         next_due_at: when the next waiting item becomes due.
         is_active: whether anything is pending or in flight.
-        is_limited: whether a batch waits for some of its own items, since a guard limits how many are in flight.
+        is_limited: whether a batch waits for items in flight, since a guard limits how many are in flight.
     """
 
     released: int

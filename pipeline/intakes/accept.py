@@ -158,7 +158,7 @@ class _Acceptance:
             batch_id = None
         decided = self._decide(connection, batch_id, new)
         first = 1 if batch_id is None else intake["next_position"]
-        # A rejection that somebody is told of is an event, and every event is one of a batch.
+        # A rejection that is sent to somebody is an event, and every event is one of a batch.
         if batch_id is None and (decided.kept or (decided.rejected and self._options.reject_to)):
             batch_id = self._open(connection)
         for position, row in enumerate(decided.kept, first):

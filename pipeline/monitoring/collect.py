@@ -154,7 +154,7 @@ class _Reading:
 
 
 class Collector:
-    """Reads on a thread of its own, so that a database that hangs keeps nobody waiting for long.
+    """Reads on a separate thread, so that a database that hangs keeps nobody waiting for long.
 
     Args:
         seconds: a monotonic clock.

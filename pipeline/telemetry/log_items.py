@@ -16,7 +16,7 @@ class LogItems:
 
     Args:
         rate: the share of items whose attempts are logged, from 0 to 1.
-        dead: whether attempts after which an item is dead are logged, whatever its share.
+        dead: whether attempts after which an item is dead are always logged.
     """
 
     rate: float = 0.0

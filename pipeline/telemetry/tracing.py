@@ -100,7 +100,7 @@ def put(spans: Sequence[FinishedSpan]) -> None:
 
 
 def flush(timeout: float = FLUSH_SECONDS) -> None:
-    """Send the spans that wait in this process. Later ones get a queue of their own."""
+    """Send the spans that wait in this process. Later ones get a new queue."""
     with _lock:
         queue = _queues.pop(os.getpid(), None)
     if queue is not None:

@@ -79,7 +79,7 @@ def _compile_first(config: pytest.Config) -> None:
     worker: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
     begin = len(names) * int(worker["workerid"].removeprefix("gw")) // int(worker["workercount"])
     for name in names[begin:] + names[:begin]:
-        # Whatever is wrong with a module is said when it is collected.
+        # Collecting the module reports what is wrong with it.
         with contextlib.suppress(Exception, pytest.skip.Exception):
             import_module(name)
 

@@ -52,7 +52,7 @@ class MetricsServer:
     """Shows what this process and its children count.
 
     Args:
-        with_users_metrics: whether users' code runs here, and may have metrics of its own.
+        with_users_metrics: whether users' code runs here, and may define metrics.
 
     Raises:
         InvalidInput: the address cannot be listened on.
@@ -150,7 +150,7 @@ class MetricsReports:
             self._reporter.stop()
 
     def leave_to_parent(self) -> None:
-        """Do nothing: each report opens a socket of its own."""
+        """Do nothing: each report opens a new socket."""
 
 
 class _Prepared:

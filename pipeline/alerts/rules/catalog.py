@@ -146,7 +146,7 @@ _RULES = (
         "many_alerts",
         "installation",
         Severity.CRITICAL,
-        "more than `alerts` alerts opened within a minute: channels are told of the first ones, and this instead of "
+        "more than `alerts` alerts opened within a minute: channels receive the first ones, and this one instead of "
         "the others",
         "Run `pipeline alerts list`: many alerts at once mostly have one cause, such as a broker or a database.",
         {"alerts": 20},

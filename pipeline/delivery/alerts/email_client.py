@@ -28,7 +28,7 @@ def make_email(channel: AlertChannel, body: bytes) -> EmailMessage:
     host = channel.options["from"].rpartition("@")[2].rstrip(">") or "pipeline"
     opening = f"<{data['alert_id']}@{host}>"
     message = EmailMessage()
-    # A header is one line, whatever stands in the summary.
+    # A header is one line, and the summary may have several.
     message["Subject"] = " ".join(headline(data, is_firing).split())[:200]
     message["From"], message["To"] = channel.options["from"], channel.options["to"]
     message["Date"] = event["timestamp"]

@@ -88,7 +88,7 @@ class NatsStream(AcknowledgedSource):
         return (info.num_pending or 0) + (info.num_ack_pending or 0)
 
     def close(self) -> None:
-        # Whatever a server that is gone makes of it.
+        # The server may be gone.
         with suppress(Exception):
             self._loop.call(self._leave(), _TIMEOUT)
         with suppress(Exception):

@@ -57,7 +57,7 @@ class PostgresqlOutbox(AcknowledgedSource):
         with self._explained():
             found = self._connection.execute(self._statement, {"limit": limit}).fetchall()
             if not found:
-                # No transaction stays open while nothing comes, and none is told of notifications.
+                # No transaction stays open while nothing comes, and none receives notifications.
                 self._connection.rollback()
                 # What has come meanwhile, such as one for each row of the last chunk, wakes it once.
                 for _ in self._connection.notifies(timeout=min(seconds, POLL_SECONDS), stop_after=1):

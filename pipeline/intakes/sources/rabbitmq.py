@@ -78,7 +78,7 @@ class RabbitQueue(AcknowledgedSource):
         return int(declared.message_count or 0) + len(self._ready) + len(self._taken)
 
     def close(self) -> None:
-        # Whatever a broker that is gone makes of it.
+        # The broker may be gone.
         if self._connection is not None:
             with suppress(Exception):
                 self._loop.call(self._connection.close(), _TIMEOUT)

@@ -21,7 +21,7 @@ _MAX_DEPTH = 16
 
 _STOP, _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 0, 1, 2, 3, 7, 8, 9, 10, 11, 12
 _INTEGERS = frozenset({4, 5, 6})
-#: The bytes of values that have a fixed number of them. The kind of a field is its truth value.
+#: The bytes of values that have a fixed number of them. The type of a boolean field is its value.
 _SIZES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8}
 
 #: The fields that are read, by number, down to those of a column chunk's metadata. Others are skipped.
@@ -143,7 +143,7 @@ class _CompactReader:
         self._check_left(size)
         for _ in range(size):
             for kind in kinds:
-                # Outside of structs, a truth value has a byte of its own.
+                # Outside structs, a boolean takes a byte.
                 self._skip(_BYTE if kind in (_TRUE, _FALSE) else kind, depth + 1)
 
     def _skip_map(self, depth: int) -> None:

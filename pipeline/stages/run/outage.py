@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pipeline.errors import StageError
 
-#: Statuses that say that the caller is refused, whatever it asks for.
+#: Statuses that refuse the caller, not the request.
 _REFUSED = frozenset({401, 403})
-#: Names of exceptions with which HTTP clients say that no connection came about; they have no common base class.
+#: Names of the exceptions that HTTP clients raise if they cannot connect; they have no common base class.
 _NOT_CONNECTED = frozenset(
     {"ConnectError", "ConnectTimeout", "ConnectionError", "ConnectTimeoutError", "NewConnectionError"}
 )

@@ -104,7 +104,7 @@ class StepBreaker:
             raise error
 
     def succeeded(self) -> None:
-        """Note that a call was answered, whatever the answer says of its item."""
+        """Note that a call was answered, even if its item failed."""
         # Without a lock, since a healthy step does nothing else.
         self._recent.append(False)
         if self._probe is not None:

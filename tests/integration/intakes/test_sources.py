@@ -1,4 +1,4 @@
-"""The contract of sources, on a real server of each kind: what comes is accepted once, whatever is killed."""
+"""The contract of sources, on a real server of each kind: what comes is accepted once, even after a kill."""
 
 from __future__ import annotations
 

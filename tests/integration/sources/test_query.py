@@ -318,7 +318,7 @@ def test_rows_are_streamed(place: Place) -> None:
 def test_a_connection_gives_the_password_and_hides_the_server(
     of_postgresql: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A role that must give a password, whatever the server asks of others.
+    # A role that must give a password, even if others need none.
     monkeypatch.delenv("PGUSER", raising=False)
     monkeypatch.setenv("SHOP_PASSWORD", "hunter2")
     of_postgresql.run("CREATE ROLE reader LOGIN PASSWORD 'hunter2'")

@@ -12,7 +12,7 @@ from pipeline.monitoring.rules.scaling import wanted_workers
     [
         (0, 0, 256, None, 0),
         (0, 0, 256, 10.0, 0),
-        # One is enough for whatever there is.
+        # One is enough for all of it.
         (1, 0, 256, 0.1, 1),
         (0, 1, 256, 0.001, 1),
         (256, 0, 256, 0.1, 1),

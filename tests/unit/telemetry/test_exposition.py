@@ -1,4 +1,4 @@
-"""The page is read back by foreign parsers, whatever the labels contain."""
+"""The page is read back by foreign parsers, for any content of labels."""
 
 from __future__ import annotations
 

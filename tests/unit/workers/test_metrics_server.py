@@ -1,4 +1,4 @@
-"""What a worker and its supervisor show, and when they say that something is wrong."""
+"""What a worker and its supervisor show, and when they report a problem."""
 
 from __future__ import annotations
 
